@@ -1,0 +1,1 @@
+"""Bidirectional GRUs with attention, in JAX and Flax."""

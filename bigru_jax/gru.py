@@ -46,11 +46,9 @@ def _gates(p_DxGxB, w_DxGxH, b_DxH, h_DxHxB, scale_DxHxB):
 
 
 def _initial_state(p_TxDxGxB):
-  directions, gates, batch = p_TxDxGxB.shape[1:]
-  zeros = jnp.zeros((directions, gates // 3, batch), p_TxDxGxB.dtype)
-  # Inside shard_map the carry must vary over the same mesh axes as the input.
-  axes = tuple(jax.typeof(p_TxDxGxB).vma)
-  return jax.lax.pcast(zeros, axes, to='varying') if axes else zeros
+  hidden = p_TxDxGxB.shape[2] // 3
+  # zeros_like keeps what shard_map knows of the array; zeros would lose it.
+  return jnp.zeros_like(p_TxDxGxB[0, :, :hidden])
 
 
 @jax.custom_vjp

@@ -1,0 +1,1 @@
+"""From text to padded batches, in NumPy; nothing here imports JAX."""

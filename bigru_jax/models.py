@@ -1,0 +1,70 @@
+"""Classifier = embed -> BiGRU -> attention -> dense."""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.attention import Attention
+from bigru_jax.gru import BiGRU
+
+PAD_ID = 0
+
+
+def _embedding_init(key, shape, dtype=jnp.float32):
+  table = jax.random.uniform(key, shape, dtype, -0.25, 0.25)
+  return table.at[PAD_ID].set(0)
+
+
+class Classifier(nn.Module):
+  """A sequence classifier over token ids.
+
+  Attributes:
+    vocabulary_size: ids run from 0 (padding) to vocabulary_size - 1.
+    num_outputs: logits an example.
+    embedding_size, hidden_size, num_layers: sizes; hidden is a direction's.
+    attention: a pooling of `attention.Attention`.
+    dropout: rate on the pooled context and between GRU layers.
+    embedding_dropout: rate on the embedded tokens.
+    recurrent_dropout: see `gru.BiGRU`.
+    dtype: the type of the computation; parameters, the attention's softmax and
+      the logits are float32.
+  """
+
+  vocabulary_size: int
+  num_outputs: int
+  embedding_size: int = 100
+  hidden_size: int = 128
+  num_layers: int = 1
+  attention: str = 'additive'
+  dropout: float = 0.5
+  embedding_dropout: float = 0.5
+  recurrent_dropout: float = 0.0
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, tokens_BxT, lengths_B, deterministic=True):
+    """Returns logits_BxC and the attention's weights alpha_BxT, in float32."""
+    mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
+    table_VxE = self.param(
+      'embedding', _embedding_init, (self.vocabulary_size, self.embedding_size)
+    )
+    x_BxTxE = table_VxE.astype(self.dtype)[tokens_BxT]
+    # Nothing at padding reaches the loss, so the padding's vector stays zero.
+    x_BxTxE = x_BxTxE * mask_BxT[:, :, None]
+    x_BxTxE = nn.Dropout(self.embedding_dropout)(x_BxTxE, deterministic)
+    h_BxTx2H = BiGRU(
+      self.hidden_size,
+      self.num_layers,
+      self.dropout,
+      self.recurrent_dropout,
+      self.dtype,
+      name='encoder',
+    )(x_BxTxE, mask_BxT, deterministic)
+    c_Bx2H, alpha_BxT = Attention(self.attention, name='attention')(
+      h_BxTx2H, mask_BxT
+    )
+    c_Bx2H = nn.Dropout(self.dropout)(c_Bx2H, deterministic)
+    dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
+    return dense(c_Bx2H.astype(jnp.float32)), alpha_BxT
