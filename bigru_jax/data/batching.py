@@ -66,11 +66,13 @@ def epoch_plan(lengths, buckets, batch_size, seed=None, epoch=0):
     A list of (padded length, indices of the examples).
   """
   lengths = np.asarray(lengths)
-  order = np.argsort(lengths, kind='stable')
   rng = None
-  if seed is not None:
+  if seed is None:
+    order = np.argsort(lengths, kind='stable')
+  else:
     rng = np.random.default_rng([seed, epoch])
-    order = order[_shuffle_ties(lengths[order], buckets, rng)]
+    bucket = np.searchsorted(buckets, lengths)
+    order = np.lexsort((rng.random(len(lengths)), bucket))
   ends = np.searchsorted(np.sort(lengths), buckets, side='right')
   plan, start = [], 0
   for bucket, end in zip(buckets, ends):
@@ -81,12 +83,6 @@ def epoch_plan(lengths, buckets, batch_size, seed=None, epoch=0):
   if rng is not None:
     plan = [plan[i] for i in rng.permutation(len(plan))]
   return plan
-
-
-def _shuffle_ties(sorted_lengths, buckets, rng):
-  """A random order of positions that keeps every example in its bucket."""
-  bucket = np.searchsorted(buckets, sorted_lengths)
-  return np.lexsort((rng.random(len(bucket)), bucket))
 
 
 def padded_batch(encoded, labels, rows, length, batch_size):

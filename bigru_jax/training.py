@@ -1,0 +1,338 @@
+"""The train state, the jitted steps, and the loop over epochs."""
+
+import dataclasses
+import functools
+import logging
+import time
+
+from flax.training import train_state
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from bigru_jax import checkpoints, losses, metrics, models, optimizers, sharding
+from bigru_jax.data import batching
+from bigru_jax.data.text import Encoded
+
+TrainState = train_state.TrainState
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Encoded examples with their labels and length buckets."""
+
+  encoded: Encoded
+  labels: np.ndarray
+  buckets: list
+
+  def plan(self, batch_size, seed=None, epoch=0):
+    return batching.epoch_plan(
+      self.encoded.lengths, self.buckets, batch_size, seed, epoch
+    )
+
+
+def make_model(config, vocabulary_size, num_classes):
+  """The classifier that a configuration describes."""
+  return models.Classifier(
+    vocabulary_size=vocabulary_size,
+    num_outputs=losses.num_outputs(config.loss, num_classes),
+    embedding_size=config.embedding_size,
+    hidden_size=config.hidden_size,
+    num_layers=config.num_layers,
+    attention=config.attention,
+    dropout=config.dropout,
+    embedding_dropout=config.embedding_dropout,
+    recurrent_dropout=config.recurrent_dropout,
+    dtype=jnp.dtype(config.dtype),
+  )
+
+
+def init_params(model, seed):
+  """Initial parameters, a function of the seed alone."""
+  variables = jax.jit(model.init)(
+    jax.random.key(seed), jnp.ones((1, 2), jnp.int32), jnp.ones(1, jnp.int32)
+  )
+  return variables['params']
+
+
+def class_weights(text, labels, num_classes):
+  """The weight of each class in the loss, float32.
+
+  Args:
+    text: the flag: empty for ones, `balanced` (N / (C * N_c), as in
+      scikit-learn), or a comma-separated number a class.
+    labels: the training labels.
+    num_classes: C.
+
+  Raises:
+    ValueError: the flag is none of these.
+  """
+  if not text:
+    return np.ones(num_classes, np.float32)
+  if text == 'balanced':
+    counts = np.bincount(labels, minlength=num_classes)
+    return (len(labels) / (num_classes * counts)).astype(np.float32)
+  try:
+    weights = np.array([float(x) for x in text.split(',')], np.float32)
+  except ValueError:
+    weights = np.zeros(0)
+  if len(weights) != num_classes or not np.all(weights >= 0):
+    raise ValueError(
+      f'--class_weights={text}: give "balanced" or {num_classes} numbers '
+      'of zero or more'
+    )
+  return weights
+
+
+def _forward(state, params, batch, **options):
+  return state.apply_fn(
+    {'params': params}, batch['tokens'], batch['lengths'], **options
+  )
+
+
+def make_train_step(config, weights_C):
+  """The jitted function (state, batch) -> (state, loss); the state is donated.
+
+  The loss is the weighted mean over the real rows of the global batch, so it
+  and its gradient do not depend on how the batch is split over devices.
+  """
+  weights_C = jnp.asarray(weights_C)
+
+  @functools.partial(jax.jit, donate_argnums=0)
+  def train_step(state, batch):
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+
+    def loss_fn(params):
+      logits_BxC, _ = _forward(
+        state, params, batch, deterministic=False, rngs={'dropout': key}
+      )
+      losses_B = losses.cross_entropy(
+        logits_BxC, batch['labels'], config.loss, config.label_smoothing
+      )
+      weights_B = batch['weights'] * weights_C[batch['labels']]
+      return losses.weighted_mean(losses_B, weights_B)
+
+    loss, grads = jax.value_and_grad(loss_fn)(state.params)
+    return state.apply_gradients(grads=grads), loss
+
+  return train_step
+
+
+def make_eval_step(config, weights_C):
+  """The jitted function (state, sums, batch) -> sums, see `metrics.Sums`."""
+  weights_C = jnp.asarray(weights_C)
+
+  @functools.partial(jax.jit, donate_argnums=1)
+  def eval_step(state, sums, batch):
+    logits_BxC, _ = _forward(state, state.params, batch)
+    losses_B = losses.cross_entropy(
+      logits_BxC, batch['labels'], config.loss, config.label_smoothing
+    )
+    predictions_B = jnp.argmax(
+      losses.probabilities(logits_BxC, config.loss), axis=-1
+    )
+    weights_B = batch['weights'] * weights_C[batch['labels']]
+    return sums.add(
+      losses_B, weights_B, batch['labels'], predictions_B, batch['weights']
+    )
+
+  return eval_step
+
+
+def batches(split, plan, batch_size, mesh):
+  """The plan's batches on the mesh, made ahead of time on a thread."""
+
+  def make():
+    for length, rows in plan:
+      batch = batching.padded_batch(
+        split.encoded, split.labels, rows, length, batch_size
+      )
+      yield sharding.place_batch(batch, mesh)
+
+  return batching.prefetch(make())
+
+
+def evaluate(eval_step, state, split, num_classes, batch_size, mesh):
+  """Loss, accuracy and macro F1 over every example of a split, once each."""
+  sums = sharding.replicate(metrics.Sums.zeros(num_classes), mesh)
+  plan = split.plan(batch_size)
+  for batch in batches(split, plan, batch_size, mesh):
+    sums = eval_step(state, sums, batch)
+  return metrics.figures(sums)
+
+
+class Trainer:
+  """The steps of one run, and what it has seen so far.
+
+  Attributes:
+    state: the `TrainState`, replicated on the mesh.
+    compile_seconds: spent on compiling, one program a batch shape.
+    train_seconds: spent in the training loop, compilation left out.
+  """
+
+  def __init__(self, config, mesh, params, apply_fn, splits, num_classes):
+    self.config, self.mesh, self.splits = config, mesh, splits
+    self.num_classes = num_classes
+    train = splits['train']
+    weights_C = class_weights(config.class_weights, train.labels, num_classes)
+    self.steps_per_epoch = len(train.plan(config.batch_size, config.seed))
+    steps = self.steps_per_epoch * config.epochs
+    optimizer = optimizers.make_optimizer(
+      config.optimizer,
+      optimizers.schedule(
+        config.schedule, config.learning_rate, config.warmup, steps
+      ),
+      config.weight_decay,
+      config.clip_norm,
+      config.freeze_embeddings,
+    )
+    state = TrainState.create(apply_fn=apply_fn, params=params, tx=optimizer)
+    state = state.replace(step=jnp.int32(0))
+    self.state = sharding.replicate(state, mesh)
+    self._jitted_step = make_train_step(config, weights_C)
+    self.eval_step = make_eval_step(config, weights_C)
+    self._compiled = {}
+    self.compile_seconds = 0.0
+    self.train_seconds = 0.0
+    self.tokens_seen = self.examples_seen = 0
+
+  def compile(self):
+    """Compiles the training step for every batch shape of the plan."""
+    start = time.perf_counter()
+    for length in self.splits['train'].buckets:
+      size = self.config.batch_size
+      zeros = {
+        'tokens': np.zeros((size, length), np.int32),
+        'lengths': np.zeros(size, np.int32),
+        'labels': np.zeros(size, np.int32),
+        'weights': np.zeros(size, np.float32),
+      }
+      batch = sharding.place_batch(zeros, self.mesh)
+      lowered = self._jitted_step.lower(self.state, batch)
+      self._compiled[length] = lowered.compile()
+    self.compile_seconds = time.perf_counter() - start
+
+  def evaluate(self, name):
+    return evaluate(
+      self.eval_step,
+      self.state,
+      self.splits[name],
+      self.num_classes,
+      self.config.batch_size,
+      self.mesh,
+    )
+
+  def train_epoch(self, epoch, first, every, checkpoint):
+    """Trains through an epoch's plan.
+
+    Args:
+      epoch: counted from 1.
+      first: the batch to begin with, above 0 in a resumed epoch.
+      every: call `checkpoint` after so many steps of the run.
+      checkpoint: a function of the number of batches done in this epoch.
+
+    Returns:
+      The mean loss, examples and tokens a second, of what was trained here.
+    """
+    split, size = self.splits['train'], self.config.batch_size
+    plan = split.plan(size, self.config.seed, epoch)
+    lengths = split.encoded.lengths
+    losses_of_steps = []
+    start = time.perf_counter()
+    bar = tqdm(
+      batches(split, plan[first:], size, self.mesh),
+      desc=f'epoch {epoch}',
+      total=len(plan),
+      initial=first,
+      unit='batch',
+      leave=False,
+      disable=None,  # Only on a terminal.
+    )
+    for done, batch in enumerate(bar, first + 1):
+      self.state, loss = self._compiled[batch['tokens'].shape[1]](
+        self.state, batch
+      )
+      losses_of_steps.append(loss)
+      if done < len(plan) and (
+        ((epoch - 1) * len(plan) + done) % every == 0
+      ):
+        checkpoint(done)
+    mean = float(np.mean(jax.device_get(losses_of_steps)))
+    seconds = time.perf_counter() - start
+    rows = np.concatenate([rows for _, rows in plan[first:]])
+    self.train_seconds += seconds
+    self.examples_seen += len(rows)
+    self.tokens_seen += int(lengths[rows].sum())
+    return {
+      'loss': mean,
+      'examples_per_second': round(len(rows) / seconds, 1),
+      'tokens_per_second': round(float(lengths[rows].sum()) / seconds, 1),
+    }
+
+
+def fit(trainer, saved, log_factory):
+  """Trains, keeps the best by validation, stops early, restores the best.
+
+  Args:
+    trainer: a `Trainer`.
+    saved: the run's `checkpoints.Checkpoints`; where it has a latest one, the
+      run goes on from there.
+    log_factory: lines so far -> a log with `add(line)` and `lines`.
+
+  Returns:
+    The best epoch, its validation figures, and the log. The trainer's state is
+    the best epoch's.
+  """
+  config = trainer.config
+  progress = {'epoch': 1, 'batch': 0, 'best': None, 'waited': 0, 'lines': []}
+  resumed = saved.restore(checkpoints.LATEST, trainer.state)
+  if resumed is not None:
+    trainer.state, progress = resumed
+    _log.info(
+      'resuming at epoch %d, batch %d', progress['epoch'], progress['batch']
+    )
+  log = log_factory(progress['lines'])
+
+  def checkpoint(batches_done):
+    progress.update(batch=batches_done, lines=log.lines)
+    saved.save(checkpoints.LATEST, trainer.state, progress)
+
+  while progress['epoch'] <= config.epochs:
+    if progress['waited'] >= config.patience:
+      _log.info('no better epoch in %d: stopping', config.patience)
+      break
+    epoch = progress['epoch']
+    trained = trainer.train_epoch(
+      epoch, progress['batch'], config.checkpoint_every, checkpoint
+    )
+    found = trainer.evaluate('validation')
+    step = {'step': int(trainer.state.step), 'epoch': epoch}
+    log.add({**step, 'split': 'train', **trained})
+    log.add({**step, 'split': 'validation', **found})
+    better = _is_better(found, progress['best'], config.select_by)
+    _log.info(
+      'epoch %2d  train loss %.4f  validation loss %.4f  accuracy %.4f  '
+      '%.0f tokens/s%s',
+      epoch, trained['loss'], found['loss'], found['accuracy'],
+      trained['tokens_per_second'], '  *' if better else '',
+    )  # fmt: skip
+    if better:
+      progress.update(best={'epoch': epoch, **found}, waited=0)
+      saved.save(checkpoints.BEST, trainer.state, {})
+    else:
+      progress['waited'] += 1
+    progress['epoch'] += 1
+    checkpoint(0)
+  trainer.state, _ = saved.restore(checkpoints.BEST, trainer.state)
+  best = dict(progress['best'])
+  return best.pop('epoch'), best, log
+
+
+def _is_better(found, best, select_by):
+  if best is None:
+    return True
+  if select_by == 'accuracy':
+    return found['accuracy'] > best['accuracy']
+  return found['loss'] < best['loss']

@@ -1,0 +1,35 @@
+"""Installs bigru_jax; the lower bounds are the versions it was tested with."""
+
+import setuptools
+
+TEST = ['hypothesis>=6.100', 'pytest>=8', 'ruff>=0.14', 'scikit-learn>=1.5',
+        'tokenizers>=0.20']  # fmt: skip
+
+setuptools.setup(
+  name='bigru_jax',
+  version='0.1.0',
+  description='Bidirectional GRUs with attention, in JAX and Flax',
+  license='Apache-2.0',
+  packages=setuptools.find_packages(include=['bigru_jax', 'bigru_jax.*']),
+  python_requires='>=3.11',
+  install_requires=[
+    'absl-py>=2.3',
+    'array_record>=0.8',
+    'flax>=0.12.8',
+    'jax>=0.10.2',
+    'numpy>=2.2',
+    'optax>=0.2.8',
+    'orbax-checkpoint>=0.12.8',
+    'pyarrow>=20',
+    'regex>=2024.11.6',
+    'tensorboardX>=2.6.4',
+    'tensorflow-datasets>=4.9.10',
+    'tqdm>=4.67',
+  ],
+  extras_require={
+    'cuda': ['jax[cuda13]>=0.10.2'],
+    'test': TEST,
+    'tokenizers': ['tokenizers>=0.20'],
+    'tpu': ['jax[tpu]>=0.10.2'],
+  },
+)
