@@ -1,8 +1,8 @@
 """The device mesh and the placing of host arrays on it.
 
 There is one data-parallel path: parameters are replicated, the batch axis is
-split over every device. A CPU offers one XLA host device a core, a GPU or TPU
-its chips; the step functions are the same.
+split over every device: the chips of a GPU or TPU machine, or the XLA host
+devices that a CPU is divided into. The step functions are the same.
 """
 
 import os
@@ -11,16 +11,17 @@ import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
-def use_cpu_devices(count, batch_size):
+def use_cpu_devices(count):
   """Sets how many host devices XLA makes of a CPU, before JAX starts up.
 
   Args:
-    count: the number; 0 takes the most cores that divide the batch.
-    batch_size: the global batch.
+    count: the number; 0 leaves one device with a thread for every core.
   """
-  if not count:
-    cores = len(os.sched_getaffinity(0))
-    count = max(n for n in range(1, cores + 1) if batch_size % n == 0)
+  if count < 2:
+    return
+  # A collective blocks a thread of XLA's pool on each device until all have
+  # arrived, and several run at once: a pool of one thread a core deadlocks.
+  os.environ.setdefault('PJRT_NPROC', str(32 * count))
   jax.config.update('jax_num_cpu_devices', count)
 
 

@@ -15,6 +15,7 @@ import time
 
 from absl import app
 from absl import flags
+from absl import logging as absl_logging
 import jax
 import numpy as np
 
@@ -22,7 +23,6 @@ from bigru_jax import checkpoints, config as configuration
 from bigru_jax import runs, sharding, training
 from bigru_jax.data import batching, corpora, embeddings, sources, text
 
-# Orbax writes its own lines through absl; they stay below the verbosity.
 _log = logging.getLogger('bigru_jax.run')
 
 configuration.define_flags()
@@ -185,10 +185,12 @@ def main(argv):
   started = time.perf_counter()
   if len(argv) > 1:
     raise app.UsageError(f'not a flag: {argv[1]}')
+  if not flags.FLAGS['verbosity'].present:
+    absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX and Orbax.
   logging.getLogger('bigru_jax').setLevel(logging.INFO)
   try:
     config = configuration.from_flags()
-    sharding.use_cpu_devices(config.cpu_devices, config.batch_size)
+    sharding.use_cpu_devices(config.cpu_devices)
     jax.config.update(
       'jax_compilation_cache_dir', str(corpora.cache_dir() / 'compiled')
     )
