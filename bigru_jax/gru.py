@@ -25,8 +25,8 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-# Added to nothing, put in place of the update gate's input at padding: the
-# sigmoid is then exactly one in every float type, and h_t = h_{t-1} exactly.
+# The update gate's input at padding: its sigmoid is exactly one in every float
+# type, so h_t is exactly h_{t-1} and every gradient there is exactly zero.
 _KEEP = 1e4
 
 
@@ -66,9 +66,8 @@ def recurrence(p_TxDxGxB, w_DxGxH, b_DxH, scale_DxHxB=None):
   Returns:
     h_TxDxHxB, the states in the same order of time; the initial one is zero.
 
-  The gradient is a custom VJP, exact and of first order: differentiating it
-  once more in reverse mode raises JAX's error for its inner scan only where
-  that scan cannot be differentiated; forward-mode (`jax.jvp`) raises TypeError.
+  The gradient is a custom VJP, so reverse mode works, of higher orders too, and
+  forward mode (`jax.jvp`) raises TypeError.
   """
 
   def step(h, p):
@@ -159,8 +158,30 @@ def bidirectional_gru(
   is_update_G = (jnp.arange(3 * hidden) // hidden == 1)[:, None]
   keep = is_update_G & ~mask_TxDxB[:, :, None, :]
   p_TxDxGxB = jnp.where(keep, jnp.asarray(_KEEP, p_TxDxGxB.dtype), p_TxDxGxB)
-  h = recurrence(p_TxDxGxB, w_recurrent_DxGxH, b_n_DxH, scale_DxHxB)
+  h = recurrence(
+    p_TxDxGxB,
+    *(
+      _vary_like(x, p_TxDxGxB)
+      for x in (w_recurrent_DxGxH, b_n_DxH, scale_DxHxB)
+    ),
+  )
   return jnp.stack([h[:, 0], h[::-1, 1]], axis=1)
+
+
+def _vary_like(x, like):
+  """Marks x as varying over the same shard_map axes as `like`.
+
+  The transpose of that is the sum of the gradients over the devices, which
+  autodiff adds by itself but a custom VJP must be given. Outside shard_map
+  there is nothing to mark.
+  """
+  if x is None:
+    return None
+  axes = (
+    jax.typeof(like).manual_axis_type.varying
+    - jax.typeof(x).manual_axis_type.varying
+  )
+  return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
 
 
 def _by_direction(init):

@@ -1,0 +1,62 @@
+"""The optimisers against Adam's formulas, and what they leave alone."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bigru_jax import optimizers
+
+
+@pytest.mark.parametrize('kind', ['adam', 'adamw'])
+def test_the_first_three_steps_are_adams(kind):
+  rng = np.random.default_rng(0)
+  theta = rng.normal(size=(3, 2))
+  grads = rng.normal(size=(3, 3, 2))
+  rate, decay = 0.01, 0.1 if kind == 'adamw' else 0.0
+  optimizer = optimizers.make_optimizer(kind, rate, 0.1)
+  params = {'kernel': jnp.asarray(theta, jnp.float32)}
+  state = optimizer.init(params)
+  m = v = np.zeros_like(theta)
+  for t, g in enumerate(grads, 1):
+    m = 0.9 * m + 0.1 * g
+    v = 0.999 * v + 0.001 * g**2
+    mhat, vhat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+    theta = theta - rate * (mhat / (np.sqrt(vhat) + 1e-8) + decay * theta)
+    updates, state = optimizer.update(
+      {'kernel': jnp.asarray(g, jnp.float32)}, state, params
+    )
+    params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(params['kernel'], theta, atol=1e-6)
+
+
+def test_biases_do_not_decay():
+  params = {'a': {'input_kernel_0': 1, 'bias': 1, 'recurrent_bias_0': 1}}
+  assert optimizers.decays(params) == {
+    'a': {'input_kernel_0': True, 'bias': False, 'recurrent_bias_0': False}
+  }
+
+
+def test_frozen_embeddings_stay():
+  params = {'embedding': jnp.ones((3, 2)), 'out': {'kernel': jnp.ones((2, 2))}}
+  optimizer = optimizers.make_optimizer(freeze_embeddings=True)
+  updates, _ = optimizer.update(params, optimizer.init(params), params)
+  assert not updates['embedding'].any()
+  assert updates['out']['kernel'].all()
+
+
+def test_schedules_rise_and_fall():
+  cosine = optimizers.schedule('cosine', 1.0, 0.1, 100)
+  assert cosine(0) == 0 and cosine(10) == 1 and cosine(100) < 1e-6
+  assert np.isclose(cosine(55), 0.5)
+  linear = optimizers.schedule('linear', 1.0, 0.0, 100)
+  assert linear(0) == 1 and np.isclose(linear(25), 0.75)
+  assert optimizers.schedule('constant', 1.0, 0.0, 100)(99) == 1
+
+
+def test_clipping_limits_the_global_norm():
+  optimizer = optimizers.make_optimizer('sgd', 1.0, clip_norm=1.0)
+  params = {'kernel': jnp.zeros(2)}
+  grads = {'kernel': jnp.array([30.0, 40.0])}
+  updates, _ = optimizer.update(grads, optimizer.init(params), params)
+  np.testing.assert_allclose(updates['kernel'], [-0.6, -0.8], rtol=1e-6)
