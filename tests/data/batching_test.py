@@ -1,0 +1,81 @@
+"""Buckets, the epoch plan and padded batches."""
+
+import itertools
+
+from hypothesis import given, settings, strategies as st
+import numpy as np
+import pytest
+
+from bigru_jax.data import batching, text
+
+_LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
+
+
+@settings(max_examples=50, deadline=None)
+@given(lengths=_LENGTHS, shapes=st.integers(1, 3))
+def test_buckets_cost_the_least(lengths, shapes):
+  def cost(buckets):
+    return sum(min(b for b in buckets if b >= n) for n in lengths)
+
+  buckets = batching.choose_buckets(lengths, shapes)
+  assert len(buckets) <= shapes and buckets[-1] == max(lengths)
+  others = sorted(set(lengths) - {max(lengths)})
+  best = min(
+    cost((*chosen, max(lengths)))
+    for k in range(shapes)
+    for chosen in itertools.combinations(others, k)
+  )
+  assert cost(buckets) == best
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+  lengths=_LENGTHS,
+  batch_size=st.integers(1, 8),
+  seed=st.none() | st.integers(0, 9),
+)
+def test_every_example_stands_in_one_batch(lengths, batch_size, seed):
+  buckets = batching.choose_buckets(lengths)
+  plan = batching.epoch_plan(lengths, buckets, batch_size, seed, epoch=1)
+  rows = np.concatenate([rows for _, rows in plan])
+  assert sorted(rows) == list(range(len(lengths)))
+  assert len(plan) == -(-len(lengths) // batch_size)
+  for length, rows in plan:
+    assert length in buckets and len(rows) <= batch_size
+    assert max(lengths[i] for i in rows) <= length
+
+
+def test_a_plan_is_a_function_of_seed_and_epoch():
+  lengths = np.arange(1, 101)
+
+  def order(seed, epoch):
+    plan = batching.epoch_plan(lengths, [50, 100], 8, seed, epoch)
+    return np.concatenate([rows for _, rows in plan]).tolist()
+
+  assert order(0, 1) == order(0, 1)
+  assert order(0, 1) != order(0, 2)
+  assert order(0, 1) != order(1, 1)
+
+
+def test_a_padded_batch_is_filled_with_rows_of_weight_zero():
+  encoded = text.Encoded(np.arange(2, 8, dtype=np.int32), np.array([0, 1, 4, 6]), 0)
+  batch = batching.padded_batch(
+    encoded, np.array([0, 1, 2]), np.array([1, 2]), length=4, batch_size=3
+  )
+  np.testing.assert_array_equal(
+    batch['tokens'], [[3, 4, 5, 0], [6, 7, 0, 0], [0, 0, 0, 0]]
+  )
+  np.testing.assert_array_equal(batch['lengths'], [3, 2, 0])
+  np.testing.assert_array_equal(batch['labels'], [1, 2, 0])
+  np.testing.assert_array_equal(batch['weights'], [1, 1, 0])
+
+
+def test_prefetch_keeps_order_and_passes_errors_on():
+  assert list(batching.prefetch(iter(range(20)), size=2)) == list(range(20))
+
+  def failing():
+    yield 1
+    raise OSError('gone')
+
+  with pytest.raises(OSError, match='gone'):
+    list(batching.prefetch(failing()))

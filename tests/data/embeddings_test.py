@@ -1,0 +1,69 @@
+"""Word vectors in every form, and what is wrong with a file."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from bigru_jax.data import embeddings
+
+GLOVE = b'the 1 2\nfilm 3 4.5\n. . . 5 6\n'
+
+
+def _load(path, size=2):
+  return embeddings.load_vectors(path, {'film', '. . .', 'absent'}, size)
+
+
+@pytest.mark.parametrize('header', [b'', b'3 2\n'])
+@pytest.mark.parametrize('zipped', [False, True])
+def test_text_forms(tmp_path, header, zipped):
+  path = tmp_path / ('v.txt.gz' if zipped else 'v.txt')
+  content = header + GLOVE
+  path.write_bytes(gzip.compress(content) if zipped else content)
+  vectors = _load(path)
+  assert set(vectors) == {'film', '. . .'}
+  np.testing.assert_array_equal(vectors['film'], [3, 4.5])
+
+
+def test_word2vec_binary(tmp_path):
+  path = tmp_path / 'v.bin'
+  rows = [b'the ' + np.float32([1, 2]).tobytes(),
+          b'film ' + np.float32([3, 4]).tobytes()]  # fmt: skip
+  path.write_bytes(b'2 2\n' + b'\n'.join(rows))
+  np.testing.assert_array_equal(_load(path)['film'], [3, 4])
+  path.write_bytes(b'3 2\n' + b'\n'.join(rows))
+  with pytest.raises(ValueError, match='ends in vector 3 of 3'):
+    _load(path)
+
+
+@pytest.mark.parametrize(
+  'content, message',
+  [
+    (b'the 1 2\nfilm 3\n', 'row 2: 1 numbers'),
+    (b'the 1.0 2.0\nfilm 3.0 4.0 5.0\n', 'row 2: 3 numbers'),
+    (b'the 1 2\nfilm 3 x\n', 'row 2'),
+    (b'the 1 2\nfilm 3 nan\n', 'row 2: not finite'),
+    (b'the 1 2 3\n', 'vectors of 3 numbers, but --embedding_size=2'),
+    (b'', 'is empty'),
+  ],
+)
+def test_bad_files(tmp_path, content, message):
+  path = tmp_path / 'v.txt'
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match=message):
+    _load(path)
+
+
+def test_a_gzip_file_cut_short(tmp_path):
+  path = tmp_path / 'v.txt.gz'
+  path.write_bytes(gzip.compress(GLOVE * 99)[:-20])
+  with pytest.raises(ValueError, match='cut short'):
+    _load(path)
+
+
+def test_the_table_takes_the_vectors():
+  table, known = embeddings.embedding_table(
+    np.zeros((4, 2)), ['<pad>', '<unk>', 'a', 'b'], {'b': np.ones(2)}
+  )
+  np.testing.assert_array_equal(table, [[0, 0], [0, 0], [0, 0], [1, 1]])
+  assert known == 0.5
