@@ -1,0 +1,179 @@
+"""The scripts as a user runs them, on the synthetic data set."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SMALL = [
+  '--dataset=synthetic', '--embedding_size=16', '--hidden_size=16',
+  '--epochs=6', '--batch_size=32', '--learning_rate=0.01', '--dropout=0.2',
+  '--embedding_dropout=0.2', '--checkpoint_every=20',
+]  # fmt: skip
+
+
+def _command(script, *arguments):
+  return [sys.executable, str(ROOT / 'experiments' / script), *arguments]
+
+
+def _call(script, *arguments, **options):
+  return subprocess.run(
+    _command(script, *map(str, arguments)),
+    capture_output=True,
+    text=True,
+    timeout=300,
+    **options,
+  )
+
+
+def _figures(workdir):
+  """The lines of metrics.jsonl without what depends on the clock."""
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  return [
+    {k: v for k, v in json.loads(line).items() if 'second' not in k}
+    for line in lines
+  ]
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('run')
+  done = _call('run.py', f'--workdir={workdir}', *SMALL)
+  assert done.returncode == 0, done.stderr
+  return workdir
+
+
+def test_a_run_leaves_what_the_readme_says(run):
+  result = json.loads((run / 'result.json').read_text())
+  assert set(result) == {
+    'dataset', 'best_epoch', 'validation', 'test', 'train_seconds',
+    'examples_per_second', 'tokens_per_second', 'compile_seconds',
+    'padding_fraction', 'parameters',
+  }  # fmt: skip
+  assert set(result['test']) == {'loss', 'accuracy', 'macro_f1', 'examples'}
+  assert result['test']['examples'] == 400
+  assert result['test']['accuracy'] > 0.95
+  assert json.loads((run / 'labels.json').read_text()) == [
+    'negative', 'positive',
+  ]  # fmt: skip
+  assert (run / 'vocabulary.txt').read_text().startswith('<pad>\n<unk>\n')
+  assert list(run.glob('events.out.tfevents.*'))
+  lines = _figures(run)
+  assert {line['split'] for line in lines} == {'train', 'validation', 'test'}
+  best = min(
+    (line for line in lines if line['split'] == 'validation'),
+    key=lambda line: line['loss'],
+  )
+  assert result['best_epoch'] == best['epoch']
+  assert result['validation']['loss'] == best['loss']
+
+
+def test_a_killed_run_goes_on_to_the_same_figures(run, tmp_path):
+  command = _command('run.py', f'--workdir={tmp_path}', *SMALL)
+  process = subprocess.Popen(command, stderr=subprocess.PIPE)
+  metrics = tmp_path / 'metrics.jsonl'
+  while process.poll() is None and not (
+    metrics.exists() and len(metrics.read_text().splitlines()) >= 4
+  ):
+    time.sleep(0.02)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  assert not (tmp_path / 'result.json').exists()
+  done = _call('run.py', f'--workdir={tmp_path}', *SMALL)
+  assert done.returncode == 0, done.stderr
+  assert 'resuming' in done.stderr
+  # The training loss of a resumed epoch covers what is left of it.
+  undisturbed, resumed = (
+    [line for line in _figures(w) if line['split'] != 'train']
+    for w in (run, tmp_path)
+  )
+  assert undisturbed == resumed
+
+
+def test_another_configuration_on_the_same_workdir_is_refused(run):
+  done = _call('run.py', f'--workdir={run}', *SMALL, '--seed=1')
+  assert done.returncode == 2
+  assert '--seed (0 there)' in done.stderr.splitlines()[-1]
+
+
+def test_predictions_keep_their_order(run):
+  texts = ['the film was good', '', 'a not good plot with the actor', 'x' * 9]
+  done = _call(
+    'predict.py', f'--workdir={run}', '--input=-', '--output=-',
+    '--batch_size=2', input='\n'.join(texts) + '\n',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  answers = [json.loads(line) for line in done.stdout.splitlines()]
+  assert [answer['label'] for answer in answers][::2] == [
+    'positive', 'negative',
+  ]  # fmt: skip
+  assert [token for token, _ in answers[0]['attention']] == texts[0].split()
+  assert answers[1]['attention'] == [['<unk>', 1.0]]
+  for answer in answers:
+    assert abs(sum(answer['probabilities'].values()) - 1) < 1e-5
+    assert abs(sum(weight for _, weight in answer['attention']) - 1) < 1e-5
+  alone = _call('predict.py', f'--workdir={run}', f'--text={texts[2]}')
+  assert json.loads(alone.stdout)['label'] == 'negative'
+
+
+def test_predictions_to_a_file(run, tmp_path):
+  source, output = tmp_path / 'in.csv', tmp_path / 'out.jsonl'
+  source.write_text('review\nbad film\n"good, film"\n')
+  done = _call(
+    'predict.py', f'--workdir={run}', f'--input={source}',
+    f'--output={output}', '--text_column=review',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  labels = [json.loads(x)['label'] for x in output.read_text().splitlines()]
+  assert labels == ['negative', 'positive']
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['--dataset=imdbb'], '--dataset: no data set'),
+    (['--train=nowhere.csv'], '--train: no such file: nowhere.csv'),
+    (['--dataset=synthetic', '--dropout=1'], '--dropout=1.0 is not below 1'),
+    (['--dataset=synthetic', '--embeddings=no'], '--embeddings: no such file'),
+    (['--dataset=synthetic', '--tokenizer=x'], '--tokenizer=x: choose words'),
+    (['--dataset=synthetic', '--class_weights=1'], '--class_weights=1: give'),
+    (
+      ['--dataset=synthetic', '--cpu_devices=3', '--batch_size=64'],
+      '--batch_size=64 is not a multiple of the 3 devices',
+    ),
+  ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
+  workdir = tmp_path / 'run'
+  done = _call('run.py', f'--workdir={workdir}', *arguments)
+  assert done.returncode == 2
+  assert message in done.stderr.splitlines()[-1]
+  assert 'Traceback' not in done.stderr
+  assert not (workdir / 'metrics.jsonl').exists()
+
+
+@pytest.mark.parametrize(
+  'name, content',
+  [
+    ('config.json', '{"hidden_size": 1e99}'),
+    ('config.json', '{"tokenizer": ["words"]}'),
+    ('config.json', '[' * 9999),
+    ('labels.json', '{"a": 1}'),
+    ('vocabulary.txt', 'good\n'),
+  ],
+)
+def test_a_damaged_run_is_one_line_and_status_2(run, tmp_path, name, content):
+  for path in run.iterdir():
+    if path.name != name:
+      os.symlink(path, tmp_path / path.name)
+  (tmp_path / name).write_text(content)
+  done = _call('predict.py', f'--workdir={tmp_path}', '--text=good')
+  assert done.returncode == 2
+  assert name in done.stderr.splitlines()[-1]
+  assert 'Traceback' not in done.stderr
