@@ -29,6 +29,7 @@ setuptools.setup(
   ],
   extras_require={
     'cuda': ['jax[cuda13]>=0.10.2'],
+    'plot': ['matplotlib>=3.9'],
     'test': TEST,
     'tokenizers': ['tokenizers>=0.20'],
     'tpu': ['jax[tpu]>=0.10.2'],

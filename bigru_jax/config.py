@@ -87,7 +87,7 @@ class Config:
     3, 'Stop after so many epochs without a better one.', lower=1
   )
   select_by: str = _field(
-    'loss', "What makes a validation best.", choices=('loss', 'accuracy')
+    'loss', 'What makes a validation best.', choices=('loss', 'accuracy')
   )
   seed: int = _field(0, 'Every random thing comes from it.', lower=0)
   dtype: str = _field(

@@ -255,9 +255,7 @@ class Trainer:
         self.state, batch
       )
       losses_of_steps.append(loss)
-      if done < len(plan) and (
-        ((epoch - 1) * len(plan) + done) % every == 0
-      ):
+      if done < len(plan) and (((epoch - 1) * len(plan) + done) % every == 0):
         checkpoint(done)
     mean = float(np.mean(jax.device_get(losses_of_steps)))
     seconds = time.perf_counter() - start

@@ -11,9 +11,7 @@ lines, one a text, in the same order.
 import json
 import sys
 
-from absl import app
-from absl import flags
-from absl import logging
+from absl import app, flags, logging
 import jax
 
 from bigru_jax import inference
@@ -34,8 +32,10 @@ def read_texts(path, text_column):
   if path == '-':
     data = sys.stdin.buffer.read().decode('utf-8', 'replace')
     return data.removesuffix('\n').split('\n') if data else []
-  if path.lower().removesuffix('.gz').endswith(
-    ('.csv', '.tsv', '.jsonl', '.parquet')
+  if (
+    path.lower()
+    .removesuffix('.gz')
+    .endswith(('.csv', '.tsv', '.jsonl', '.parquet'))
   ):
     return files.read_file(path, '--input', text_column, None).texts
   return files.read_text(path, '--input').removesuffix('\n').split('\n')

@@ -13,14 +13,17 @@ import pathlib
 import sys
 import time
 
-from absl import app
-from absl import flags
-from absl import logging as absl_logging
+from absl import app, flags, logging as absl_logging
 import jax
 import numpy as np
 
-from bigru_jax import checkpoints, config as configuration
-from bigru_jax import runs, sharding, training
+from bigru_jax import (
+  checkpoints,
+  config as configuration,
+  runs,
+  sharding,
+  training,
+)
 from bigru_jax.data import batching, corpora, embeddings, sources, text
 
 _log = logging.getLogger('bigru_jax.run')
@@ -74,9 +77,7 @@ def encode_splits(config, corpus, tokenize, vocabulary):
   """Every split as ids with its buckets; logs what was cut."""
   splits = {}
   for name, split in corpus.splits.items():
-    encoded = text.encode(
-      split.texts, tokenize, vocabulary, config.max_length
-    )
+    encoded = text.encode(split.texts, tokenize, vocabulary, config.max_length)
     if encoded.cut:
       _log.info(
         '%d texts of %s were cut at --max_length=%d',

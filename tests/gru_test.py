@@ -5,8 +5,8 @@ import pathlib
 from flax import linen as nn
 from hypothesis import given, settings, strategies as st
 import jax
-from jax.sharding import PartitionSpec as P
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
@@ -105,9 +105,7 @@ def _plain(p, w, b, scale):
     fed = h if scale is None else h * scale
     g = jnp.einsum('dgh,dhb->dgb', w, fed)
     r = jax.nn.sigmoid(p_t[:, :hidden] + g[:, :hidden])
-    z = jax.nn.sigmoid(
-      p_t[:, hidden : 2 * hidden] + g[:, hidden : 2 * hidden]
-    )
+    z = jax.nn.sigmoid(p_t[:, hidden : 2 * hidden] + g[:, hidden : 2 * hidden])
     q = g[:, 2 * hidden :] + b[:, :, None]
     n = jnp.tanh(p_t[:, 2 * hidden :] + r * q)
     h = (1 - z) * n + z * h
@@ -182,11 +180,13 @@ def test_composes(transform):
   by_transform = {
     'jit': lambda: jax.jit(jax.grad(loss)),
     'remat': lambda: jax.grad(jax.remat(loss)),
-    'vmap': lambda: lambda *args: jax.grad(
-      lambda params, x, mask: jax.vmap(
-        lambda x, mask: loss(params, x[None], mask[None])
-      )(x, mask).sum()
-    )(*args),
+    'vmap': lambda: (
+      lambda *args: jax.grad(
+        lambda params, x, mask: jax.vmap(
+          lambda x, mask: loss(params, x[None], mask[None])
+        )(x, mask).sum()
+      )(*args)
+    ),
     'shard_map': lambda: jax.jit(
       jax.grad(
         jax.shard_map(
@@ -211,9 +211,9 @@ def test_second_order_equals_finite_differences():
 
   second = jax.grad(jax.grad(along))(1.0)
   step = 1e-2
-  differences = (
-    jax.grad(along)(1 + step) - jax.grad(along)(1 - step)
-  ) / (2 * step)
+  differences = (jax.grad(along)(1 + step) - jax.grad(along)(1 - step)) / (
+    2 * step
+  )
   np.testing.assert_allclose(second, differences, rtol=1e-2)
 
 

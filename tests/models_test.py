@@ -75,9 +75,7 @@ def test_padding_has_no_embedding_and_no_gradient():
 
 def test_additive_attention_is_the_formula():
   rng = np.random.default_rng(0)
-  h, w, b, u = (
-    rng.normal(size=s) for s in [(2, 5, 4), (4, 4), (4,), (4,)]
-  )
+  h, w, b, u = (rng.normal(size=s) for s in [(2, 5, 4), (4, 4), (4,), (4,)])
   mask = np.arange(5) < np.array([5, 3])[:, None]
   params = {'kernel': w, 'bias': b, 'query': u}
   c, alpha = attention.Attention().apply(
@@ -86,9 +84,7 @@ def test_additive_attention_is_the_formula():
   scores = np.exp(np.tanh(h @ w + b) @ u) * mask
   expected = scores / scores.sum(1, keepdims=True)
   np.testing.assert_allclose(alpha, expected, atol=1e-5)
-  np.testing.assert_allclose(
-    c, np.einsum('bt,btf->bf', expected, h), atol=1e-5
-  )
+  np.testing.assert_allclose(c, np.einsum('bt,btf->bf', expected, h), atol=1e-5)
 
 
 def test_bfloat16_keeps_float32_parameters_and_logits():

@@ -16,7 +16,7 @@ CONFIG = Config(
 
 def _split(count=20, seed=0):
   rng = np.random.default_rng(seed)
-  lengths = rng.integers(1, 7, count)
+  lengths = rng.choice([2, 6], count)
   tokens = rng.integers(1, 20, lengths.sum()).astype(np.int32)
   offsets = np.concatenate([[0], np.cumsum(lengths)])
   labels = rng.integers(0, 3, count).astype(np.int32)

@@ -78,9 +78,7 @@ def _read_text(file, path, wanted, size):
       try:
         vector = np.array(fields[-width:], dtype=np.float32)
       except ValueError as error:
-        raise ValueError(
-          f'--embeddings: {path}, row {row}: {error}'
-        ) from error
+        raise ValueError(f'--embeddings: {path}, row {row}: {error}') from error
       if not np.isfinite(vector).all():
         raise ValueError(f'--embeddings: {path}, row {row}: not finite')
       vectors[word] = vector
@@ -112,9 +110,7 @@ def _read_binary(file, path, wanted, size):
         word += char
     data = file.read(4 * width)
     if len(data) < 4 * width:
-      raise ValueError(
-        f'--embeddings: {path} ends in vector {row} of {count}'
-      )
+      raise ValueError(f'--embeddings: {path} ends in vector {row} of {count}')
     word = word.decode('utf-8', 'replace')
     if word in wanted:
       vectors[word] = np.frombuffer(data, '<f4').copy()

@@ -149,9 +149,7 @@ def _delimited(path, flag, columns, delimiter):
         )
       yield rows.line_num, [fields[i] for i in indices]
   except csv.Error as error:
-    raise ValueError(
-      f'{flag}: {path}, row {rows.line_num}: {error}'
-    ) from error
+    raise ValueError(f'{flag}: {path}, row {rows.line_num}: {error}') from error
 
 
 def _json_lines(path, flag, columns):

@@ -58,7 +58,9 @@ def test_a_plan_is_a_function_of_seed_and_epoch():
 
 
 def test_a_padded_batch_is_filled_with_rows_of_weight_zero():
-  encoded = text.Encoded(np.arange(2, 8, dtype=np.int32), np.array([0, 1, 4, 6]), 0)
+  encoded = text.Encoded(
+    np.arange(2, 8, dtype=np.int32), np.array([0, 1, 4, 6]), 0
+  )
   batch = batching.padded_batch(
     encoded, np.array([0, 1, 2]), np.array([1, 2]), length=4, batch_size=3
   )

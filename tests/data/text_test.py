@@ -11,7 +11,7 @@ from bigru_jax.data import text
   'sentence, tokens',
   [
     ("Don't stop!", ['do', "n't", 'stop', '!']),
-    ("She\u2019s here?", ['she', "'s", 'here', '?']),
+    ('She\u2019s here?', ['she', "'s", 'here', '?']),
     ("rock'n'roll, well-made", ["rock'n'roll", ',', 'well-made']),
     ('Wait ... what', ['wait', '...', 'what']),
     ('ÜBER हिन्दी', ['über', 'हिन्दी']),

@@ -1,6 +1,6 @@
 """Writes gru.npz: torch.nn.GRU's outputs and gradients on ragged input.
 
-  pip install torch==2.13.0 && python tests/golden/make_gru_golden.py
+pip install torch==2.13.0 && python tests/golden/make_gru_golden.py
 """
 
 import pathlib
