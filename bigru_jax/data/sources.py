@@ -112,7 +112,8 @@ def _synthetic(seed):
 def _cut(splits, name, seed, notes):
   """Moves a tenth of train, drawn by seed, to a split of its own.
 
-  The draw is by a hash of the text, so equal texts go the same way.
+  The draw is by a hash of the text, so equal texts go the same way. A class
+  that would lose its last training example stays whole.
   """
   train = splits['train']
   salt = f'{seed}/{name}/'.encode()
@@ -125,6 +126,8 @@ def _cut(splits, name, seed, notes):
     == 0
     for text in train.texts
   ]
+  known = {label for label, side in zip(train.labels, sides) if not side}
+  sides = [side and label in known for label, side in zip(train.labels, sides)]
   splits[name] = train.take([i for i, side in enumerate(sides) if side])
   splits['train'] = train.take([i for i, side in enumerate(sides) if not side])
   notes.append(
@@ -158,6 +161,7 @@ def _check(splits):
 
 def _tfds(name, config):
   import tensorflow_datasets as tfds
+  import tensorflow_datasets.text  # noqa: F401 (makes the older sets known)
 
   flag = f'--dataset=tfds:{name}'
   try:
@@ -173,7 +177,10 @@ def _tfds(name, config):
   except (ImportError, OSError, RuntimeError, NotImplementedError,
           tfds.core.DatasetNotFoundError) as error:  # fmt: skip
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    raise ValueError(f'{flag} cannot be read: {reason}') from error
+    raise ValueError(
+      f'{flag} cannot be read: {reason}; without a network, point --data_dir '
+      'at a TFDS folder that another machine has prepared'
+    ) from error
   classes = features[label]
   splits = {}
   for split, source in zip(names, sources):

@@ -81,6 +81,14 @@ def test_missing_splits_are_cut_from_train(tmp_path):
   )
 
 
+def test_a_cut_never_takes_the_last_of_a_class(tmp_path):
+  rows = [(f'text {i}', str(i % 2)) for i in range(100)]
+  rows += [(f'only one of {i}', f'class {i}') for i in range(100)]
+  path = str(_write(tmp_path / 'a.csv', rows))
+  corpus = sources.load(Config(train=path))
+  assert len(set(corpus.splits['train'].labels)) == 102
+
+
 @pytest.mark.parametrize(
   'content, message',
   [
