@@ -96,7 +96,7 @@ class Config:
     choices=('float32', 'bfloat16'),
   )
   cpu_devices: int = _field(
-    0, 'XLA host devices on a CPU; 0 for one with every core.', lower=0
+    0, 'XLA host devices on a CPU; 0 for one a core.', lower=0
   )
   checkpoint_every: int = _field(
     500, 'Steps between checkpoints inside an epoch.', lower=1

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from bigru_jax.attention import Attention
+from bigru_jax.dropout import dropout, fold_keys
 from bigru_jax.gru import BiGRU
 
 PAD_ID = 0
@@ -44,8 +45,23 @@ class Classifier(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, tokens_BxT, lengths_B, deterministic=True):
-    """Returns logits_BxC and the attention's weights alpha_BxT, in float32."""
+  def __call__(self, tokens_BxT, lengths_B, keys_B=None):
+    """Classifies a batch.
+
+    Args:
+      tokens_BxT: ids, right-padded with anything.
+      lengths_B: tokens of each example; 0 for a row that only fills the batch.
+      keys_B: a dropout key for each example, or None for no dropout.
+
+    Returns:
+      logits_BxC and the attention's weights alpha_BxT, in float32.
+    """
+
+    def drop(x, rate, site):
+      if keys_B is None:
+        return x
+      return dropout(x, rate, fold_keys(keys_B, site))
+
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
     table_VxE = self.param(
       'embedding', _embedding_init, (self.vocabulary_size, self.embedding_size)
@@ -53,7 +69,7 @@ class Classifier(nn.Module):
     x_BxTxE = table_VxE.astype(self.dtype)[tokens_BxT]
     # Nothing at padding reaches the loss, so the padding's vector stays zero.
     x_BxTxE = x_BxTxE * mask_BxT[:, :, None]
-    x_BxTxE = nn.Dropout(self.embedding_dropout)(x_BxTxE, deterministic)
+    x_BxTxE = drop(x_BxTxE, self.embedding_dropout, 0)
     h_BxTx2H = BiGRU(
       self.hidden_size,
       self.num_layers,
@@ -61,10 +77,10 @@ class Classifier(nn.Module):
       self.recurrent_dropout,
       self.dtype,
       name='encoder',
-    )(x_BxTxE, mask_BxT, deterministic)
+    )(x_BxTxE, mask_BxT, None if keys_B is None else fold_keys(keys_B, 1))
     c_Bx2H, alpha_BxT = Attention(self.attention, name='attention')(
       h_BxTx2H, mask_BxT
     )
-    c_Bx2H = nn.Dropout(self.dropout)(c_Bx2H, deterministic)
+    c_Bx2H = drop(c_Bx2H, self.dropout, 2)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return dense(c_Bx2H.astype(jnp.float32)), alpha_BxT

@@ -8,6 +8,7 @@ import time
 from flax.training import train_state
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 import numpy as np
 from tqdm import tqdm
 
@@ -86,59 +87,93 @@ def class_weights(text, labels, num_classes):
   return weights
 
 
-def _forward(state, params, batch, **options):
-  return state.apply_fn(
-    {'params': params}, batch['tokens'], batch['lengths'], **options
+def _losses(config, weights_C, apply_fn, params, batch, keys_B=None):
+  """The logits of a batch, its losses by example, and their weights."""
+  logits_BxC, _ = apply_fn(
+    {'params': params}, batch['tokens'], batch['lengths'], keys_B
   )
+  losses_B = losses.cross_entropy(
+    logits_BxC, batch['labels'], config.loss, config.label_smoothing
+  )
+  return logits_BxC, losses_B, batch['weights'] * weights_C[batch['labels']]
 
 
-def make_train_step(config, weights_C):
+def make_train_step(config, mesh, weights_C):
   """The jitted function (state, batch) -> (state, loss); the state is donated.
 
-  The loss is the weighted mean over the real rows of the global batch, so it
-  and its gradient do not depend on how the batch is split over devices.
+  Each device sums the losses and the gradients of its own rows; one collective
+  adds the sums of all devices up. The loss is the weighted mean over the real
+  rows of the global batch, and a row's dropout comes from its place in it, so
+  that nothing depends on the number of devices.
   """
   weights_C = jnp.asarray(weights_C)
 
-  @functools.partial(jax.jit, donate_argnums=0)
-  def train_step(state, batch):
+  def device_sums(state, batch):
+    rows = len(batch['labels'])
+    row_B = jax.lax.axis_index('data') * rows + jnp.arange(rows)
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, row_B)
 
-    def loss_fn(params):
-      logits_BxC, _ = _forward(
-        state, params, batch, deterministic=False, rngs={'dropout': key}
+    def loss_sum(params):
+      _, losses_B, weights_B = _losses(
+        config, weights_C, state.apply_fn, params, batch, keys_B
       )
-      losses_B = losses.cross_entropy(
-        logits_BxC, batch['labels'], config.loss, config.label_smoothing
-      )
-      weights_B = batch['weights'] * weights_C[batch['labels']]
-      return losses.weighted_mean(losses_B, weights_B)
+      return jnp.sum(losses_B * weights_B), jnp.sum(weights_B)
 
-    loss, grads = jax.value_and_grad(loss_fn)(state.params)
-    return state.apply_gradients(grads=grads), loss
+    # Varying parameters have gradients that are not added up one by one.
+    params = jax.lax.pcast(state.params, 'data', to='varying')
+    (loss, weight), grads = jax.value_and_grad(loss_sum, has_aux=True)(params)
+    return sharding.sum_over_devices((loss, weight, grads))
+
+  sums = jax.shard_map(
+    device_sums,
+    mesh=mesh,
+    in_specs=(PartitionSpec(), PartitionSpec('data')),
+    out_specs=PartitionSpec(),
+  )
+
+  @functools.partial(
+    jax.jit, donate_argnums=0, compiler_options=sharding.compiler_options()
+  )
+  def train_step(state, batch):
+    loss, weight, grads = sums(state, batch)
+    scale = 1 / jnp.maximum(weight, 1e-9)
+    grads = jax.tree.map(lambda g: g * scale, grads)
+    return state.apply_gradients(grads=grads), loss * scale
 
   return train_step
 
 
-def make_eval_step(config, weights_C):
-  """The jitted function (state, sums, batch) -> sums, see `metrics.Sums`."""
+def make_eval_step(config, mesh, weights_C):
+  """The jitted function (params, sums, batch) -> sums, see `metrics.Sums`.
+
+  The sums have a leading axis of devices: each keeps its own.
+  """
   weights_C = jnp.asarray(weights_C)
 
-  @functools.partial(jax.jit, donate_argnums=1)
-  def eval_step(state, sums, batch):
-    logits_BxC, _ = _forward(state, state.params, batch)
-    losses_B = losses.cross_entropy(
-      logits_BxC, batch['labels'], config.loss, config.label_smoothing
+  def device_sums(state, sums, batch):
+    logits_BxC, losses_B, weights_B = _losses(
+      config, weights_C, state.apply_fn, state.params, batch
     )
     predictions_B = jnp.argmax(
       losses.probabilities(logits_BxC, config.loss), axis=-1
     )
-    weights_B = batch['weights'] * weights_C[batch['labels']]
-    return sums.add(
+    added = jax.tree.map(lambda x: x[0], sums).add(
       losses_B, weights_B, batch['labels'], predictions_B, batch['weights']
     )
+    return jax.tree.map(lambda x: x[None], added)
 
-  return eval_step
+  by_device = PartitionSpec('data')
+  return jax.jit(
+    jax.shard_map(
+      device_sums,
+      mesh=mesh,
+      in_specs=(PartitionSpec(), by_device, by_device),
+      out_specs=by_device,
+    ),
+    donate_argnums=1,
+    compiler_options=sharding.compiler_options(),
+  )
 
 
 def batches(split, plan, batch_size, mesh):
@@ -156,11 +191,14 @@ def batches(split, plan, batch_size, mesh):
 
 def evaluate(eval_step, state, split, num_classes, batch_size, mesh):
   """Loss, accuracy and macro F1 over every example of a split, once each."""
-  sums = sharding.replicate(metrics.Sums.zeros(num_classes), mesh)
+  zeros = jax.tree.map(
+    lambda x: np.stack([x] * mesh.size), metrics.Sums.zeros(num_classes)
+  )
+  sums = sharding.place_batch(zeros, mesh)
   plan = split.plan(batch_size)
   for batch in batches(split, plan, batch_size, mesh):
     sums = eval_step(state, sums, batch)
-  return metrics.figures(sums)
+  return metrics.figures(jax.tree.map(lambda x: np.sum(x, axis=0), sums))
 
 
 class Trainer:
@@ -191,8 +229,8 @@ class Trainer:
     state = TrainState.create(apply_fn=apply_fn, params=params, tx=optimizer)
     state = state.replace(step=jnp.int32(0))
     self.state = sharding.replicate(state, mesh)
-    self._jitted_step = make_train_step(config, weights_C)
-    self.eval_step = make_eval_step(config, weights_C)
+    self._jitted_step = make_train_step(config, mesh, weights_C)
+    self.eval_step = make_eval_step(config, mesh, weights_C)
     self._compiled = {}
     self.compile_seconds = 0.0
     self.train_seconds = 0.0

@@ -191,7 +191,7 @@ def main(argv):
   logging.getLogger('bigru_jax').setLevel(logging.INFO)
   try:
     config = configuration.from_flags()
-    sharding.use_cpu_devices(config.cpu_devices)
+    sharding.use_cpu_devices(config.cpu_devices, config.batch_size)
     jax.config.update(
       'jax_compilation_cache_dir', str(corpora.cache_dir() / 'compiled')
     )

@@ -96,21 +96,23 @@ def test_equals_flax_cells():
   )
 
 
-def _plain(p, w, b, scale):
+def _plain(p, mask, w, b, b_n, scale):
   """The cell of the module's docstring, a step at a time, for autodiff."""
-  hidden = w.shape[2]
-  h = jnp.zeros_like(p[0, :, :hidden])
-  states = []
-  for p_t in p:
-    fed = h if scale is None else h * scale
-    g = jnp.einsum('dgh,dhb->dgb', w, fed)
-    r = jax.nn.sigmoid(p_t[:, :hidden] + g[:, :hidden])
-    z = jax.nn.sigmoid(p_t[:, hidden : 2 * hidden] + g[:, hidden : 2 * hidden])
-    q = g[:, 2 * hidden :] + b[:, :, None]
-    n = jnp.tanh(p_t[:, 2 * hidden :] + r * q)
-    h = (1 - z) * n + z * h
-    states.append(h)
-  return jnp.stack(states)
+  outputs = []
+  for d, order in enumerate([range(len(mask)), reversed(range(len(mask)))]):
+    h = jnp.zeros_like(p[d][0][0])
+    states = {}
+    for t in order:
+      g = w[d] @ (h if scale is None else h * scale[d])
+      gr, gz, gn = jnp.split(g, 3)
+      br, bz, bn = jnp.split(b[d][:, None], 3)
+      r = jax.nn.sigmoid(p[d][0][t] + br + gr)
+      z = jax.nn.sigmoid(p[d][1][t] + bz + gz)
+      n = jnp.tanh(p[d][2][t] + bn + r * (gn + b_n[d][:, None]))
+      h = jnp.where(mask[t], (1 - z) * n + z * h, h)
+      states[t] = h
+    outputs.append(jnp.stack([states[t] for t in range(len(mask))]))
+  return tuple(outputs)
 
 
 @settings(deadline=None, max_examples=12)
@@ -129,22 +131,30 @@ def test_gradients_equal_autodiff(time, hidden, batch, scaled, bfloat16, seed):
   def draw(*shape):
     return jnp.asarray(rng.normal(size=shape) * 0.5, dtype)
 
-  arguments = (
-    draw(time, 2, 3 * hidden, batch),
+  def draw_gates(count):
+    return tuple(draw(time, hidden, batch) for _ in range(count))
+
+  p = (draw_gates(3), draw_gates(3))
+  mask = np.arange(time)[:, None] < rng.integers(0, time + 1, batch)
+  parameters = (
     draw(2, 3 * hidden, hidden),
+    draw(2, 3 * hidden),
     draw(2, hidden),
     jnp.abs(draw(2, hidden, batch)) if scaled else None,
   )
-  weight = draw(time, 2, hidden, batch)
-  number = 4 if scaled else 3
+  weights = draw_gates(2)
 
   def grads(function):
-    def loss(*args):
-      return jnp.sum((function(*args) * weight).astype(jnp.float32))
+    def loss(p, parameters):
+      states = function(p, mask, *parameters)
+      return sum(
+        jnp.sum((h * weight).astype(jnp.float32))
+        for h, weight in zip(states, weights)
+      )
 
-    return jax.grad(loss, argnums=tuple(range(number)))(*arguments)
+    return jax.tree.leaves(jax.grad(loss, argnums=(0, 1))(p, parameters))
 
-  for ours, expected in zip(grads(gru.recurrence), grads(_plain)):
+  for ours, expected in zip(grads(gru.recurrence), grads(_plain), strict=True):
     np.testing.assert_allclose(
       np.asarray(ours, np.float32),
       np.asarray(expected, np.float32),
@@ -224,7 +234,7 @@ def test_recurrent_dropout_scales_the_state_in_training_alone():
   params = module.init(jax.random.key(0), loss_x, mask)
   quiet = module.apply(params, loss_x, mask)
   noisy = module.apply(
-    params, loss_x, mask, False, rngs={'dropout': jax.random.key(1)}
+    params, loss_x, mask, jax.random.split(jax.random.key(1), 2)
   )
   # The first step of each direction has no state to drop.
   np.testing.assert_allclose(noisy[:, 0, :8], quiet[:, 0, :8], rtol=1e-6)
