@@ -10,22 +10,24 @@ import jax
 import jax.numpy as jnp
 
 
-def masked_softmax(scores_BxT, mask_BxT):
-  """Softmax over the positions where mask is True.
+def masked_softmax(scores_TxB, mask_TxB):
+  """Softmax over the positions of each example where mask is True.
 
-  Weights elsewhere are exactly zero; a row without any valid position (a row
-  that only fills a batch up) has no weight at all.
+  Weights elsewhere are exactly zero; an example without any valid position (a
+  row that only fills a batch up) has no weight at all.
   """
-  scores = jnp.where(mask_BxT, scores_BxT.astype(jnp.float32), -jnp.inf)
-  top = jnp.max(scores, axis=-1, keepdims=True, initial=-1e30)
+  scores = jnp.where(mask_TxB, scores_TxB.astype(jnp.float32), -jnp.inf)
+  top = jnp.max(scores, axis=0, initial=-1e30)
   weights = jnp.exp(scores - jax.lax.stop_gradient(top))
-  total = jnp.sum(weights, axis=-1, keepdims=True)
+  total = jnp.sum(weights, axis=0)
   return weights / jnp.maximum(total, 1e-30)
 
 
-def additive_scores(h_BxTxF, kernel_FxA, bias_A, query_A):
+def additive_scores(h_FxTxB, kernel_FxA, bias_A, query_A):
   """u^T tanh(W h_t + b) (Bahdanau et al., 2015; Yang et al., 2016, eq. 5-6)."""
-  return jnp.tanh(h_BxTxF @ kernel_FxA + bias_A) @ query_A
+  keys_AxTxB = jnp.einsum('fa,ftb->atb', kernel_FxA, h_FxTxB)
+  keys_AxTxB = jnp.tanh(keys_AxTxB + bias_A[:, None, None])
+  return jnp.einsum('a,atb->tb', query_A, keys_AxTxB)
 
 
 class Attention(nn.Module):
@@ -43,8 +45,9 @@ class Attention(nn.Module):
   @nn.compact
   def __call__(self, h_BxTxF, mask_BxT):
     """Returns the contexts c_BxF and the weights alpha_BxT (float32)."""
-    features = h_BxTxF.shape[-1]
-    dtype = h_BxTxF.dtype
+    # Features first, as in gru.py: its output needs no transposition then.
+    h_FxTxB = h_BxTxF.transpose(2, 1, 0)
+    features, dtype = len(h_FxTxB), h_FxTxB.dtype
     normal = nn.initializers.normal(features**-0.5)
     if self.kind == 'additive':
       kernel = self.param(
@@ -52,16 +55,16 @@ class Attention(nn.Module):
       )
       bias = self.param('bias', nn.initializers.zeros, (features,))
       query = self.param('query', normal, (features,))
-      scores_BxT = additive_scores(
-        h_BxTxF, kernel.astype(dtype), bias.astype(dtype), query.astype(dtype)
+      scores_TxB = additive_scores(
+        h_FxTxB, kernel.astype(dtype), bias.astype(dtype), query.astype(dtype)
       )
     elif self.kind == 'dot':
-      query = self.param('query', normal, (features,))
-      scores_BxT = h_BxTxF @ query.astype(dtype) * features**-0.5
+      query = self.param('query', normal, (features,)).astype(dtype)
+      scores_TxB = jnp.einsum('f,ftb->tb', query, h_FxTxB) * features**-0.5
     elif self.kind == 'mean':
-      scores_BxT = jnp.zeros(h_BxTxF.shape[:2])
+      scores_TxB = jnp.zeros(h_FxTxB.shape[1:])
     else:
       raise ValueError(f'--attention: no pooling is called {self.kind!r}')
-    alpha_BxT = masked_softmax(scores_BxT, mask_BxT)
-    c_BxF = jnp.einsum('bt,btf->bf', alpha_BxT.astype(dtype), h_BxTxF)
-    return c_BxF, alpha_BxT
+    alpha_TxB = masked_softmax(scores_TxB, mask_BxT.T)
+    c_FxB = jnp.sum(alpha_TxB.astype(dtype) * h_FxTxB, axis=1)
+    return c_FxB.T, alpha_TxB.T

@@ -10,15 +10,15 @@ Appleyard et al., 2016, https://arxiv.org/abs/1604.01946):
   n_t = tanh(W_in x_t + b_n + r_t * q_t)
   h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
-Layout. Inside this file the features come before the batch, `x_TxExB`, and each
-gate of each direction is an array of its own, `[T, H, B]`: a step reads and
-writes contiguous blocks, so that the gate arithmetic vectorises, and its
-recurrent product is one `[3H, H] @ [H, B]` matmul a direction.
+Layout. Inside this file the features come first and the batch last, `x_ExTxB`:
+every large product is then one plain matmul over all positions, a step's
+recurrent product is one `[3H, H] @ [H, B]` matmul a direction, and each gate is
+a block of its own, `[H, B]`, so that the gate arithmetic vectorises. (With the
+three gates side by side in the last axis, XLA's CPU code for it is scalar.)
 
-Memory. The loops overwrite what they have read: the forward one turns the input
-projections into the gates, the backward one turns the gates' derivatives into
-gradients. XLA's CPU compiler does that in place, and not by copies, when it is
-compiled with `CPU_COMPILER_OPTIONS`.
+Loops. One loop serves both directions, so there are T sequential steps, not 2T.
+What a loop reads and what it writes are different arrays, one for each gate and
+direction: XLA would copy an array that is both at every step.
 
 Axes: B batch, T time, E input features, H hidden units a direction, D = 2
 directions (forward, backward), G = 3H gates in the order r, z, n.
@@ -32,22 +32,22 @@ import jax.numpy as jnp
 
 from bigru_jax.dropout import dropout, fold_keys
 
-# For `jax.jit(..., compiler_options=...)` on a CPU, where the loops are slower
-# without them.
-CPU_COMPILER_OPTIONS = {'xla_cpu_copy_insertion_use_region_analysis': True}
+
+def _read(array, t, *leading):
+  """array[*leading, :, t], that is [H, B], in one slice."""
+  hidden, _, batch = array.shape[len(leading) :]
+  start = (*leading, 0, t, 0)
+  shape = (*[1] * len(leading), hidden, 1, batch)
+  return jax.lax.dynamic_slice(array, start, shape).reshape(hidden, batch)
 
 
-def _read(array_TxHxB, t):
-  return jax.lax.dynamic_index_in_dim(array_TxHxB, t, keepdims=False)
+def _write(array_HxTxB, value_HxB, t):
+  return jax.lax.dynamic_update_index_in_dim(array_HxTxB, value_HxB, t, axis=1)
 
 
-def _write(array_TxHxB, value_HxB, t):
-  return jax.lax.dynamic_update_index_in_dim(array_TxHxB, value_HxB, t, 0)
-
-
-def _gates(p, g_GxB, b_G, b_n_H, mask_B):
+def _gates(p, fed_HxB, w_GxH, b_G, b_n_H, mask_B):
   """One step's r, z, n and q = W_hn h + b_hn, each of shape [H, B]."""
-  g_r, g_z, g_n = jnp.split(g_GxB, 3)
+  g_r, g_z, g_n = jnp.split(w_GxH @ fed_HxB, 3)
   b_r, b_z, b_n = jnp.split(b_G[:, None], 3)
   r = jax.nn.sigmoid(p[0] + b_r + g_r)
   # At padding z = 1: h_t is exactly h_{t-1}, and every gradient exactly zero.
@@ -57,38 +57,40 @@ def _gates(p, g_GxB, b_G, b_n_H, mask_B):
   return r, z, n, q
 
 
-def _run(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep_gates):
-  """The states, and where `keep_gates` also r, z, n and q, by direction."""
-  steps = len(mask_TxB)
-  # zeros_like keeps what shard_map knows of an array; zeros would lose it.
-  blank = jnp.zeros_like(p[0][0])
+def _run(p_Dx3xHxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep):
+  """The states [H, T, B] of each direction, and r, z, n and q where kept."""
+  steps, mask_TxB = len(mask_TxB), jnp.asarray(mask_TxB)
+  # Indexed outside the loop: inside, every step would copy its weights.
   w, b, b_n = (list(x) for x in (w_DxGxH, b_DxG, b_n_DxH))
+  # zeros_like keeps what shard_map knows of an array; zeros would lose it.
+  blank = jnp.zeros_like(p_Dx3xHxTxB[0, 0])
 
   def step(t, carry):
     following = []
     for d, i in enumerate((t, steps - 1 - t)):
-      h, states, arrays = carry[d]
+      h, states, gates = carry[d]
       fed = h if scale_DxHxB is None else h * scale_DxHxB[d]
-      inputs = [_read(a, i) for a in arrays[:3]]
-      gates = _gates(inputs, w[d] @ fed, b[d], b_n[d], _read(mask_TxB, i))
-      _, z, n, _ = gates
+      p = [_read(p_Dx3xHxTxB, i, d, gate) for gate in range(3)]
+      new = _gates(p, fed, w[d], b[d], b_n[d], mask_TxB[i])
+      _, z, n, _ = new
       h = (1 - z) * n + z * h
-      if keep_gates:
-        arrays = [_write(a, gate, i) for a, gate in zip(arrays, gates)]
-      following.append((h, _write(states, h, i), arrays))
+      gates = [_write(x, value, i) for x, value in zip(gates, new)]
+      following.append((h, _write(states, h, i), gates))
     return following
 
-  start = [(blank[0], blank, [*p[d], *[blank] * keep_gates]) for d in range(2)]
+  start = [(blank[:, 0], blank, [blank] * 4 * keep)] * 2
   end = jax.lax.fori_loop(0, steps, step, start)
   return tuple(states for _, states, _ in end), [gates for *_, gates in end]
 
 
 @jax.custom_vjp
-def recurrence(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None):
+def recurrence(
+  p_Dx3xHxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None
+):
   """Runs the recurrence over input projections, both directions in one loop.
 
   Args:
-    p: for each direction W_ir x, W_iz x and W_in x, each of shape [T, H, B].
+    p_Dx3xHxTxB: W_ir x, W_iz x and W_in x of every position.
     mask_TxB: True at real positions; at others the state passes through.
     w_DxGxH: recurrent weights W_hr, W_hz, W_hn, stacked.
     b_DxG: b_r, b_z, b_n.
@@ -98,87 +100,88 @@ def recurrence(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None):
       https://arxiv.org/abs/1512.05287), or None.
 
   Returns:
-    The states h_TxHxB of the forward and of the backward direction, which runs
+    The states h_HxTxB of the forward and of the backward direction, which runs
     from the last position to the first. The initial states are zero.
 
   The gradient is a custom VJP, so reverse mode works, of higher orders too, and
   forward mode (`jax.jvp`) raises TypeError.
   """
-  return _run(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, False)[0]
+  return _run(
+    p_Dx3xHxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep=False
+  )[0]
 
 
 def _recurrence_forward(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB):
-  states, gates = _run(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, True)
+  states, gates = _run(
+    p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep=True
+  )
   return states, (states, gates, w_DxGxH, scale_DxHxB)
 
 
 def _recurrence_backward(residuals, dy):
   states, gates, w_DxGxH, scale_DxHxB = residuals
-  steps = len(dy[0])
-  zero = jnp.zeros_like(states[0][:1])
+  steps = dy[0].shape[1]
+  blank = jnp.zeros_like(states[0])
   previous = [
-    jnp.concatenate([zero, states[0][:-1]]),
-    jnp.concatenate([states[1][1:], zero]),
+    jnp.concatenate([blank[:, :1], states[0][:, :-1]], axis=1),
+    jnp.concatenate([states[1][:, 1:], blank[:, :1]], axis=1),
   ]
-  # Every gate's gradient is dh times a factor that does not depend on dh, so
-  # the factors of all positions are computed at once, outside the loop.
-  factors = []
-  for (r, z, n, q), h in zip(gates, previous):
-    from_n = (1 - z) * (1 - n * n)
-    from_q = from_n * r
-    factors.append(
-      [from_q * q * (1 - r), (h - n) * z * (1 - z), from_n, from_q]
-    )
-
   transposed = [w.T for w in w_DxGxH]
 
   def step(t, carry):
     following = []
     for d, i in enumerate((steps - 1 - t, t)):
-      dh, arrays = carry[d]
+      dh, dscale, grads = carry[d]
       dh = dh + _read(dy[d], i)
-      d_r, d_z, d_n, d_q = grads = [dh * _read(a, i) for a in arrays]
+      h = _read(previous[d], i)
+      r, z, n, q = (_read(x, i) for x in gates[d])
+      d_n = dh * (1 - z) * (1 - n * n)
+      d_q = d_n * r
+      d_r = d_q * q * (1 - r)
+      d_z = dh * (h - n) * z * (1 - z)
       back = transposed[d] @ jnp.concatenate([d_r, d_z, d_q])
       if scale_DxHxB is not None:
+        dscale = dscale + back * h
         back = back * scale_DxHxB[d]
-      dh = dh * _read(gates[d][1], i) + back
-      following.append((dh, [_write(a, g, i) for a, g in zip(arrays, grads)]))
+      new = (d_r, d_z, d_n, d_q)
+      grads = [_write(x, value, i) for x, value in zip(grads, new)]
+      following.append((dh * z + back, dscale, grads))
     return following
 
-  start = [(zero[0], factors[d]) for d in range(2)]
+  start = [(blank[:, 0], blank[:, 0], [blank] * 4)] * 2
   end = jax.lax.fori_loop(0, steps, step, start)
   dp, dw, db, db_n, dscale = [], [], [], [], []
-  for d, (_, (d_r, d_z, d_n, d_q)) in enumerate(end):
-    fed = previous[d] if scale_DxHxB is None else previous[d] * scale_DxHxB[d]
-    dp.append((d_r, d_z, d_n))
-    # One matmul a gate for all steps; autodiff would add T products up.
-    dw.append(
-      jnp.concatenate([jnp.einsum('tgb,thb->gh', x, fed)
-                       for x in (d_r, d_z, d_q)])
-    )  # fmt: skip
-    db.append(jnp.concatenate([x.sum((0, 2)) for x in dp[d]]))
-    db_n.append(d_q.sum((0, 2)))
+  for d, (_, dscale_d, (d_r, d_z, d_n, d_q)) in enumerate(end):
+    fed = previous[d]
     if scale_DxHxB is not None:
-      dg = jnp.concatenate([d_r, d_z, d_q], axis=1)
-      back = jnp.einsum('gh,tgb->thb', w_DxGxH[d], dg)
-      dscale.append(jnp.sum(back * previous[d], axis=0))
+      fed = fed * scale_DxHxB[d][:, None]
+    # One matmul a gate for all steps; autodiff would add T products up.
+    dw.append([jnp.einsum('gtb,htb->gh', x, fed) for x in (d_r, d_z, d_q)])
+    dp.append([d_r, d_z, d_n])
+    db.append([x.sum((1, 2)) for x in dp[d]])
+    db_n.append(d_q.sum((1, 2)))
+    dscale.append(dscale_d)
   return (
-    tuple(dp), None, jnp.stack(dw), jnp.stack(db), jnp.stack(db_n),
-    jnp.stack(dscale) if dscale else None,
-  )  # fmt: skip
+    jnp.stack([jnp.stack(x) for x in dp]),
+    None,
+    jnp.stack([jnp.concatenate(x) for x in dw]),
+    jnp.stack([jnp.concatenate(x) for x in db]),
+    jnp.stack(db_n),
+    None if scale_DxHxB is None else jnp.stack(dscale),
+  )
 
 
 recurrence.defvjp(_recurrence_forward, _recurrence_backward)
 
 
 def bidirectional_gru(
-  x_TxExB, mask_TxB, w_input_DxGxE, w_recurrent_DxGxH, b_DxG, b_n_DxH,
+  x_ExTxB, mask_TxB, w_input_DxGxE, w_recurrent_DxGxH, b_DxG, b_n_DxH,
   scale_DxHxB=None,
 ):  # fmt: skip
   """A bidirectional GRU layer as a pure function.
 
   Args:
-    x_TxExB: inputs, right-padded; finite at padding.
+    x_ExTxB: inputs, right-padded; finite at padding.
     mask_TxB: True at real positions. With right padding the backward direction
       is still zero at its first real token and needs no reversal by example.
     w_input_DxGxE: W_ir, W_iz, W_in stacked, for each direction.
@@ -188,18 +191,16 @@ def bidirectional_gru(
     scale_DxHxB: see `recurrence`.
 
   Returns:
-    h_Tx2HxB, forward and backward states side by side.
+    h_2HxTxB, the forward states above the backward ones.
   """
-  # The projections of all positions at once; every gate is its own array.
-  rows = jnp.split(w_input_DxGxE.reshape(-1, w_input_DxGxE.shape[2]), 6)
-  p = [jnp.einsum('he,teb->thb', w, x_TxExB) for w in rows]
+  features, steps, batch = x_ExTxB.shape
+  # The projections of all positions, gates and directions in one matmul.
+  p = w_input_DxGxE.reshape(-1, features) @ x_ExTxB.reshape(features, -1)
+  p = p.reshape(2, 3, -1, steps, batch)
   parameters = (w_recurrent_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
-  forward, backward = recurrence(
-    (tuple(p[:3]), tuple(p[3:])),
-    mask_TxB,
-    *(_vary_like(x, p[0]) for x in parameters),
+  return jnp.concatenate(
+    recurrence(p, mask_TxB, *(_vary_like(x, p) for x in parameters))
   )
-  return jnp.concatenate([forward, backward], axis=1)
 
 
 def _vary_like(x, like):
@@ -262,10 +263,10 @@ class BiGRU(nn.Module):
       h_BxTx2H.
     """
     hidden = self.hidden_size
-    x_TxExB = x_BxTxE.astype(self.dtype).transpose(1, 2, 0)
+    x_ExTxB = x_BxTxE.astype(self.dtype).transpose(2, 1, 0)
     for layer in range(self.num_layers):
       shapes = {
-        'input_kernel': (nn.initializers.lecun_normal(), x_TxExB.shape[1]),
+        'input_kernel': (nn.initializers.lecun_normal(), x_ExTxB.shape[0]),
         'recurrent_kernel': (nn.initializers.orthogonal(), hidden),
       }
       kernels = [
@@ -290,8 +291,8 @@ class BiGRU(nn.Module):
         keys = fold_keys(keys_B, 2 * layer)
         scale = dropout(ones, self.recurrent_dropout, keys, batch_axis=2)
       parameters = [p.astype(self.dtype) for p in kernels + biases]
-      x_TxExB = bidirectional_gru(x_TxExB, mask_BxT.T, *parameters, scale)
+      x_ExTxB = bidirectional_gru(x_ExTxB, mask_BxT.T, *parameters, scale)
       if layer + 1 < self.num_layers and keys_B is not None:
         keys = fold_keys(keys_B, 2 * layer + 1)
-        x_TxExB = dropout(x_TxExB, self.dropout, keys, batch_axis=2)
-    return x_TxExB.transpose(2, 0, 1)
+        x_ExTxB = dropout(x_ExTxB, self.dropout, keys, batch_axis=2)
+    return x_ExTxB.transpose(2, 1, 0)

@@ -18,6 +18,11 @@ def _embedding_init(key, shape, dtype=jnp.float32):
   return table.at[PAD_ID].set(0)
 
 
+def embed(table_VxE, tokens_BxT):
+  """The tokens' vectors x_BxTxE."""
+  return table_VxE[tokens_BxT]
+
+
 class Classifier(nn.Module):
   """A sequence classifier over token ids.
 
@@ -45,11 +50,12 @@ class Classifier(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, tokens_BxT, lengths_B, keys_B=None):
+  def __call__(self, inputs, lengths_B, keys_B=None):
     """Classifies a batch.
 
     Args:
-      tokens_BxT: ids, right-padded with anything.
+      inputs: tokens_BxT, ids, right-padded with anything; or x_BxTxE, what
+        `embed` makes of them, so that gradients stop there.
       lengths_B: tokens of each example; 0 for a row that only fills the batch.
       keys_B: a dropout key for each example, or None for no dropout.
 
@@ -62,13 +68,12 @@ class Classifier(nn.Module):
         return x
       return dropout(x, rate, fold_keys(keys_B, site))
 
-    mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
-    table_VxE = self.param(
-      'embedding', _embedding_init, (self.vocabulary_size, self.embedding_size)
-    )
-    x_BxTxE = table_VxE.astype(self.dtype)[tokens_BxT]
+    if inputs.ndim == 2:
+      shape = self.vocabulary_size, self.embedding_size
+      inputs = embed(self.param('embedding', _embedding_init, shape), inputs)
+    mask_BxT = jnp.arange(inputs.shape[1]) < lengths_B[:, None]
     # Nothing at padding reaches the loss, so the padding's vector stays zero.
-    x_BxTxE = x_BxTxE * mask_BxT[:, :, None]
+    x_BxTxE = inputs.astype(self.dtype) * mask_BxT[:, :, None]
     x_BxTxE = drop(x_BxTxE, self.embedding_dropout, 0)
     h_BxTx2H = BiGRU(
       self.hidden_size,

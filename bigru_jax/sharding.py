@@ -5,34 +5,46 @@ split over every device: the chips of a GPU or TPU machine, or the XLA host
 devices that a CPU is divided into. The step functions are the same.
 """
 
+import ctypes
 import os
 
 import jax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from bigru_jax import gru
-
 
 def use_cpu_devices(count, batch_size=1):
-  """Sets how many host devices XLA makes of a CPU, before JAX starts up.
+  """Sets a CPU up for training, before JAX starts.
 
   Args:
-    count: the number; 0 for one a core, or fewer where that does not divide
-      the batch.
+    count: how many host devices XLA makes of it; 0 for one a core, or fewer
+      where that does not divide the batch.
     batch_size: examples a batch.
   """
   cores = len(os.sched_getaffinity(0))
   count = count or max(n for n in range(1, cores + 1) if batch_size % n == 0)
+  jax.config.update('jax_num_cpu_devices', count)
   # A collective blocks a thread of XLA's pool on each device until all have
   # arrived, so there must be one for each; more would only get in the way.
   os.environ.setdefault('PJRT_NPROC', str(max(count, cores)))
-  jax.config.update('jax_num_cpu_devices', count)
+  if count == cores > 1:
+    # Each core has a device of its own: no matmul gains by a second thread.
+    flags = os.environ.get('XLA_FLAGS', '')
+    os.environ['XLA_FLAGS'] = f'--xla_cpu_multi_thread_eigen=false {flags}'
+  _keep_freed_memory()
 
 
-def compiler_options():
-  """What `jax.jit` is to tell the compiler of this machine's devices."""
-  return gru.CPU_COMPILER_OPTIONS if jax.default_backend() == 'cpu' else None
+def _keep_freed_memory():
+  """Tells glibc to keep freed memory for the next allocation.
+
+  XLA allocates a step's temporary arrays anew. Memory that came fresh from the
+  system each time would cost a page fault every 4 KiB, a tenth of a step.
+  """
+  libc = ctypes.CDLL(None)
+  if hasattr(libc, 'mallopt'):
+    trim_threshold, mmap_max = -1, -4  # Parameter numbers, from malloc.h.
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def make_mesh(batch_size):
@@ -50,9 +62,29 @@ def make_mesh(batch_size):
   return jax.make_mesh((devices,), ('data',), axis_types=(AxisType.Auto,))
 
 
-def replicate(tree, mesh):
-  """Places a copy of every array on each device."""
-  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+def state_shardings(tree, mesh):
+  """Where a train state lives: embeddings split by column, the rest everywhere.
+
+  The embedding table is by far the largest parameter. Split, each device looks
+  up, adds up the gradients of and updates its own columns for the whole batch,
+  and only the looked-up vectors move. (Where the devices do not divide the
+  columns it is everywhere, too.)
+  """
+
+  def of(path, array):
+    split = (
+      getattr(path[-1], 'key', '') == 'embedding'
+      and array.shape[1] % mesh.size == 0
+    )
+    spec = PartitionSpec(None, 'data') if split else PartitionSpec()
+    return NamedSharding(mesh, spec)
+
+  return jax.tree.map_with_path(of, tree)
+
+
+def place_state(state, mesh):
+  """Places a train state on the mesh, see `state_shardings`."""
+  return jax.device_put(state, state_shardings(state, mesh))
 
 
 def place_batch(batch, mesh):

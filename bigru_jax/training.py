@@ -1,14 +1,13 @@
 """The train state, the jitted steps, and the loop over epochs."""
 
 import dataclasses
-import functools
 import logging
 import time
 
 from flax.training import train_state
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 from tqdm import tqdm
 
@@ -87,10 +86,23 @@ def class_weights(text, labels, num_classes):
   return weights
 
 
-def _losses(config, weights_C, apply_fn, params, batch, keys_B=None):
+_EVERYWHERE, _BY_ROW = PartitionSpec(), PartitionSpec('data')
+
+
+def _embed(table_VxE, batch, mesh):
+  """The vectors of a batch, each example's on the device of its row."""
+  x_BxTxE = models.embed(table_VxE, batch['tokens'])
+  return jax.lax.with_sharding_constraint(x_BxTxE, NamedSharding(mesh, _BY_ROW))
+
+
+def _without_embedding(params):
+  return {name: p for name, p in params.items() if name != 'embedding'}
+
+
+def _losses(config, weights_C, apply_fn, params, x_BxTxE, batch, keys_B=None):
   """The logits of a batch, its losses by example, and their weights."""
   logits_BxC, _ = apply_fn(
-    {'params': params}, batch['tokens'], batch['lengths'], keys_B
+    {'params': params}, x_BxTxE, batch['lengths'], keys_B
   )
   losses_B = losses.cross_entropy(
     logits_BxC, batch['labels'], config.loss, config.label_smoothing
@@ -108,72 +120,84 @@ def make_train_step(config, mesh, weights_C):
   """
   weights_C = jnp.asarray(weights_C)
 
-  def device_sums(state, batch):
-    rows = len(batch['labels'])
-    row_B = jax.lax.axis_index('data') * rows + jnp.arange(rows)
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, row_B)
-
-    def loss_sum(params):
-      _, losses_B, weights_B = _losses(
-        config, weights_C, state.apply_fn, params, batch, keys_B
-      )
-      return jnp.sum(losses_B * weights_B), jnp.sum(weights_B)
-
-    # Varying parameters have gradients that are not added up one by one.
-    params = jax.lax.pcast(state.params, 'data', to='varying')
-    (loss, weight), grads = jax.value_and_grad(loss_sum, has_aux=True)(params)
-    return sharding.sum_over_devices((loss, weight, grads))
-
-  sums = jax.shard_map(
-    device_sums,
-    mesh=mesh,
-    in_specs=(PartitionSpec(), PartitionSpec('data')),
-    out_specs=PartitionSpec(),
-  )
-
-  @functools.partial(
-    jax.jit, donate_argnums=0, compiler_options=sharding.compiler_options()
-  )
   def train_step(state, batch):
-    loss, weight, grads = sums(state, batch)
+    def device_sums(step, params, x_BxTxE, batch):
+      rows = len(batch['labels'])
+      row_B = jax.lax.axis_index('data') * rows + jnp.arange(rows)
+      key = jax.random.fold_in(jax.random.key(config.seed), step)
+      keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, row_B)
+
+      def loss_sum(params, x_BxTxE):
+        _, losses_B, weights_B = _losses(
+          config, weights_C, state.apply_fn, params, x_BxTxE, batch, keys_B
+        )
+        return jnp.sum(losses_B * weights_B), jnp.sum(weights_B)
+
+      # Varying parameters have gradients that are not added up one by one.
+      params = jax.lax.pcast(params, 'data', to='varying')
+      (loss, weight), (grads, dx_BxTxE) = jax.value_and_grad(
+        loss_sum, argnums=(0, 1), has_aux=True
+      )(params, x_BxTxE)
+      return sharding.sum_over_devices((loss, weight, grads)), dx_BxTxE
+
+    sums = jax.shard_map(
+      device_sums,
+      mesh=mesh,
+      in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_ROW, _BY_ROW),
+      out_specs=(_EVERYWHERE, _BY_ROW),
+    )
+    x_BxTxE, pull_back = jax.vjp(
+      lambda table_VxE: _embed(table_VxE, batch, mesh),
+      state.params['embedding'],
+    )
+    (loss, weight, grads), dx_BxTxE = sums(
+      state.step, _without_embedding(state.params), x_BxTxE, batch
+    )
+    (grads['embedding'],) = pull_back(dx_BxTxE)
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.map(lambda g: g * scale, grads)
-    return state.apply_gradients(grads=grads), loss * scale
+    state = state.apply_gradients(grads=grads)
+    state = jax.lax.with_sharding_constraint(
+      state, sharding.state_shardings(state, mesh)
+    )
+    return state, loss * scale
 
-  return train_step
+  return jax.jit(train_step, donate_argnums=0)
 
 
 def make_eval_step(config, mesh, weights_C):
-  """The jitted function (params, sums, batch) -> sums, see `metrics.Sums`.
+  """The jitted function (state, sums, batch) -> sums, see `metrics.Sums`.
 
   The sums have a leading axis of devices: each keeps its own.
   """
   weights_C = jnp.asarray(weights_C)
 
-  def device_sums(state, sums, batch):
-    logits_BxC, losses_B, weights_B = _losses(
-      config, weights_C, state.apply_fn, state.params, batch
-    )
-    predictions_B = jnp.argmax(
-      losses.probabilities(logits_BxC, config.loss), axis=-1
-    )
-    added = jax.tree.map(lambda x: x[0], sums).add(
-      losses_B, weights_B, batch['labels'], predictions_B, batch['weights']
-    )
-    return jax.tree.map(lambda x: x[None], added)
+  def eval_step(state, sums, batch):
+    def device_sums(params, sums, x_BxTxE, batch):
+      logits_BxC, losses_B, weights_B = _losses(
+        config, weights_C, state.apply_fn, params, x_BxTxE, batch
+      )
+      predictions_B = jnp.argmax(
+        losses.probabilities(logits_BxC, config.loss), axis=-1
+      )
+      added = jax.tree.map(lambda x: x[0], sums).add(
+        losses_B, weights_B, batch['labels'], predictions_B, batch['weights']
+      )
+      return jax.tree.map(lambda x: x[None], added)
 
-  by_device = PartitionSpec('data')
-  return jax.jit(
-    jax.shard_map(
+    return jax.shard_map(
       device_sums,
       mesh=mesh,
-      in_specs=(PartitionSpec(), by_device, by_device),
-      out_specs=by_device,
-    ),
-    donate_argnums=1,
-    compiler_options=sharding.compiler_options(),
-  )
+      in_specs=(_EVERYWHERE, _BY_ROW, _BY_ROW, _BY_ROW),
+      out_specs=_BY_ROW,
+    )(
+      _without_embedding(state.params),
+      sums,
+      _embed(state.params['embedding'], batch, mesh),
+      batch,
+    )
+
+  return jax.jit(eval_step, donate_argnums=1)
 
 
 def batches(split, plan, batch_size, mesh):
@@ -228,7 +252,7 @@ class Trainer:
     )
     state = TrainState.create(apply_fn=apply_fn, params=params, tx=optimizer)
     state = state.replace(step=jnp.int32(0))
-    self.state = sharding.replicate(state, mesh)
+    self.state = sharding.place_state(state, mesh)
     self._jitted_step = make_train_step(config, mesh, weights_C)
     self.eval_step = make_eval_step(config, mesh, weights_C)
     self._compiled = {}

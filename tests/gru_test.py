@@ -100,18 +100,18 @@ def _plain(p, mask, w, b, b_n, scale):
   """The cell of the module's docstring, a step at a time, for autodiff."""
   outputs = []
   for d, order in enumerate([range(len(mask)), reversed(range(len(mask)))]):
-    h = jnp.zeros_like(p[d][0][0])
+    h = jnp.zeros_like(p[d, 0, :, 0])
     states = {}
     for t in order:
       g = w[d] @ (h if scale is None else h * scale[d])
       gr, gz, gn = jnp.split(g, 3)
       br, bz, bn = jnp.split(b[d][:, None], 3)
-      r = jax.nn.sigmoid(p[d][0][t] + br + gr)
-      z = jax.nn.sigmoid(p[d][1][t] + bz + gz)
-      n = jnp.tanh(p[d][2][t] + bn + r * (gn + b_n[d][:, None]))
+      r = jax.nn.sigmoid(p[d, 0, :, t] + br + gr)
+      z = jax.nn.sigmoid(p[d, 1, :, t] + bz + gz)
+      n = jnp.tanh(p[d, 2, :, t] + bn + r * (gn + b_n[d][:, None]))
       h = jnp.where(mask[t], (1 - z) * n + z * h, h)
       states[t] = h
-    outputs.append(jnp.stack([states[t] for t in range(len(mask))]))
+    outputs.append(jnp.stack([states[t] for t in range(len(mask))], axis=1))
   return tuple(outputs)
 
 
@@ -131,26 +131,20 @@ def test_gradients_equal_autodiff(time, hidden, batch, scaled, bfloat16, seed):
   def draw(*shape):
     return jnp.asarray(rng.normal(size=shape) * 0.5, dtype)
 
-  def draw_gates(count):
-    return tuple(draw(time, hidden, batch) for _ in range(count))
-
-  p = (draw_gates(3), draw_gates(3))
   mask = np.arange(time)[:, None] < rng.integers(0, time + 1, batch)
+  p = draw(2, 3, hidden, time, batch)
   parameters = (
     draw(2, 3 * hidden, hidden),
     draw(2, 3 * hidden),
     draw(2, hidden),
     jnp.abs(draw(2, hidden, batch)) if scaled else None,
   )
-  weights = draw_gates(2)
+  weights = draw(2, hidden, time, batch)
 
   def grads(function):
     def loss(p, parameters):
-      states = function(p, mask, *parameters)
-      return sum(
-        jnp.sum((h * weight).astype(jnp.float32))
-        for h, weight in zip(states, weights)
-      )
+      states = jnp.stack(function(p, mask, *parameters))
+      return jnp.sum((states * weights).astype(jnp.float32))
 
     return jax.tree.leaves(jax.grad(loss, argnums=(0, 1))(p, parameters))
 
