@@ -24,9 +24,10 @@ def use_cpu_devices(count, batch_size=1):
   cores = len(os.sched_getaffinity(0))
   count = count or max(n for n in range(1, cores + 1) if batch_size % n == 0)
   jax.config.update('jax_num_cpu_devices', count)
-  # A collective blocks a thread of XLA's pool on each device until all have
-  # arrived, so there must be one for each; more would only get in the way.
-  os.environ.setdefault('PJRT_NPROC', str(max(count, cores)))
+  # On each device a collective can block a thread of XLA's pool until the other
+  # devices arrive, and the launch of the next step another one. With fewer than
+  # two threads a device, training stops for ever now and then.
+  os.environ.setdefault('PJRT_NPROC', str(max(2 * count, cores)))
   if count == cores > 1:
     # Each core has a device of its own: no matmul gains by a second thread.
     flags = os.environ.get('XLA_FLAGS', '')

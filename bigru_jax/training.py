@@ -1,7 +1,9 @@
 """The train state, the jitted steps, and the loop over epochs."""
 
+import concurrent.futures
 import dataclasses
 import logging
+import os
 import time
 
 from flax.training import train_state
@@ -263,8 +265,9 @@ class Trainer:
   def compile(self):
     """Compiles the training step for every batch shape of the plan."""
     start = time.perf_counter()
-    for length in self.splits['train'].buckets:
-      size = self.config.batch_size
+    size = self.config.batch_size
+
+    def compiled(length):
       zeros = {
         'tokens': np.zeros((size, length), np.int32),
         'lengths': np.zeros(size, np.int32),
@@ -272,8 +275,11 @@ class Trainer:
         'weights': np.zeros(size, np.float32),
       }
       batch = sharding.place_batch(zeros, self.mesh)
-      lowered = self._jitted_step.lower(self.state, batch)
-      self._compiled[length] = lowered.compile()
+      return self._jitted_step.lower(self.state, batch).compile()
+
+    lengths = self.splits['train'].buckets
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+      self._compiled = dict(zip(lengths, pool.map(compiled, lengths)))
     self.compile_seconds = time.perf_counter() - start
 
   def evaluate(self, name):
