@@ -14,7 +14,10 @@ def _field(default, help_text, **options):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Everything that decides a run. See each field's help."""
+  """Everything that decides a run. See each field's help.
+
+  A harmless field may change when a run goes on.
+  """
 
   # Data.
   dataset: str = _field(
@@ -82,9 +85,12 @@ class Config:
   )
   # The loop.
   batch_size: int = _field(64, 'Global, over all devices.', lower=1)
-  epochs: int = _field(10, 'The most epochs.', lower=1)
+  epochs: int = _field(10, 'The most epochs.', lower=1, harmless=True)
   patience: int = _field(
-    3, 'Stop after so many epochs without a better one.', lower=1
+    3,
+    'Stop after so many epochs without a better one.',
+    lower=1,
+    harmless=True,
   )
   select_by: str = _field(
     'loss', 'What makes a validation best.', choices=('loss', 'accuracy')
@@ -99,7 +105,13 @@ class Config:
     0, 'XLA host devices on a CPU; 0 for one a core.', lower=0
   )
   checkpoint_every: int = _field(
-    500, 'Steps between checkpoints inside an epoch.', lower=1
+    500, 'Steps between checkpoints inside an epoch.', lower=1, harmless=True
+  )
+  max_bad_steps: int = _field(
+    10,
+    'Stop after so many steps in a row whose loss or gradient is not finite.',
+    lower=1,
+    harmless=True,
   )
 
   def __post_init__(self):

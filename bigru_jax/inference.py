@@ -30,7 +30,7 @@ class Predictor:
       workdir, self.config
     )
     self._model = training.make_model(self.config, size, len(self.labels))
-    params = training.init_params(self._model, self.config.seed)
+    params = training.abstract_params(self._model)
     self._params = checkpoints.restore_best_params(workdir, params)
 
   @functools.partial(jax.jit, static_argnums=0)

@@ -6,21 +6,29 @@
   metrics.jsonl     a line an evaluation
   checkpoints/      see checkpoints.py
   events.out.*      TensorBoard
+  lock              who trains here now
+  damaged/          checkpoints that could not be read
   result.json       the figures at the end
 
 Everything is text or arrays; nothing is unpickled or executed.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+import logging
 import os
 import pathlib
 import shutil
+import socket
 
 from tensorboardX import SummaryWriter
 
 from bigru_jax.config import Config
 from bigru_jax.data import text
+
+_log = logging.getLogger(__name__)
 
 
 def _write(path, content):
@@ -115,6 +123,67 @@ def create(workdir, config, classes, vocabulary):
     _write(workdir / 'vocabulary.txt', '\n'.join(vocabulary) + '\n')
   # The last, so that a folder with a configuration has the rest.
   write_json(workdir / 'config.json', dataclasses.asdict(config))
+
+
+@contextlib.contextmanager
+def locked(workdir):
+  """Holds a run directory, which it makes, against other processes.
+
+  The system gives the lock of a process back when that ends, however it ends.
+
+  Raises:
+    ValueError: another process holds it; the message says which.
+    OSError: the directory cannot be written.
+  """
+  workdir = pathlib.Path(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  with (workdir / 'lock').open('a+', encoding='utf-8') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      file.seek(0)
+      raise ValueError(
+        f'--workdir: {workdir} is in use by {file.read(200).strip()}'
+      ) from None
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+    file.flush()
+    yield
+
+
+def check_same(workdir, config, classes, vocabulary):
+  """Compares a run that goes on with what it was begun with.
+
+  Another value of a harmless field is written to its config.json.
+
+  Raises:
+    ValueError: a flag that is not harmless, or the data, are not the same.
+  """
+  before = read_config(workdir)
+  changed = {
+    field.name: field.metadata.get('harmless', False)
+    for field in dataclasses.fields(Config)
+    if getattr(before, field.name) != getattr(config, field.name)
+  }
+  differing = [
+    f'--{name} ({getattr(before, name)!r} there)'
+    for name, harmless in changed.items()
+    if not harmless
+  ]
+  if differing:
+    raise ValueError(
+      f'--workdir: {workdir} holds another run, which differs in '
+      f'{", ".join(differing)}'
+    )
+  known = read_tokenizer(workdir, config)[2]
+  if read_labels(workdir) != classes or known != vocabulary:
+    raise ValueError(
+      f'--workdir: {workdir} was begun with other data: its '
+      'labels or its vocabulary differ'
+    )
+  if changed:
+    _log.info('the run goes on with another %s', ', '.join(changed))
+    write_json(pathlib.Path(workdir) / 'config.json', vars(config))
 
 
 class MetricsLog:

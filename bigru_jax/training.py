@@ -1,5 +1,6 @@
 """The train state, the jitted steps, and the loop over epochs."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import logging
@@ -11,14 +12,36 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
+import optax
 from tqdm import tqdm
 
-from bigru_jax import checkpoints, losses, metrics, models, optimizers, sharding
+from bigru_jax import (
+  losses,
+  metrics,
+  models,
+  optimizers,
+  preemption,
+  sharding,
+)
 from bigru_jax.data import batching
 from bigru_jax.data.text import Encoded
 
-TrainState = train_state.TrainState
+_IN_FLIGHT = 4  # Steps that may be running before the host looks at one.
 _log = logging.getLogger(__name__)
+
+
+class TrainState(train_state.TrainState):
+  """What a step changes.
+
+  Attributes:
+    loss_sum: of this epoch's steps.
+    bad_steps: how many steps in a row were skipped up to now.
+    skipped: how many steps of this epoch were skipped.
+  """
+
+  loss_sum: jax.Array
+  bad_steps: jax.Array
+  skipped: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +74,23 @@ def make_model(config, vocabulary_size, num_classes):
   )
 
 
+def _init(model):
+  one_text = jnp.ones((1, 2), jnp.int32), jnp.ones(1, jnp.int32)
+  return lambda key: model.init(key, *one_text)['params']
+
+
 def init_params(model, seed):
   """Initial parameters, a function of the seed alone."""
-  variables = jax.jit(model.init)(
-    jax.random.key(seed), jnp.ones((1, 2), jnp.int32), jnp.ones(1, jnp.int32)
+  return jax.jit(_init(model))(jax.random.key(seed))
+
+
+def abstract_params(model):
+  """The parameters' shapes and types, on the first device."""
+  shapes = jax.eval_shape(_init(model), jax.random.key(0))
+  device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), shapes
   )
-  return variables['params']
 
 
 def class_weights(text, labels, num_classes):
@@ -113,7 +147,10 @@ def _losses(config, weights_C, apply_fn, params, x_BxTxE, batch, keys_B=None):
 
 
 def make_train_step(config, mesh, weights_C):
-  """The jitted function (state, batch) -> (state, loss); the state is donated.
+  """The jitted function (state, batch) -> (state, bad_steps).
+
+  The state is donated. A step whose loss or gradient is not finite changes no
+  parameter and nothing of the optimiser's, and is counted.
 
   Each device sums the losses and the gradients of its own rows; one collective
   adds the sums of all devices up. The loss is the weighted mean over the real
@@ -158,11 +195,25 @@ def make_train_step(config, mesh, weights_C):
     (grads['embedding'],) = pull_back(dx_BxTxE)
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.map(lambda g: g * scale, grads)
-    state = state.apply_gradients(grads=grads)
+    loss = loss * scale
+    good = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads))
+    stepped = state.apply_gradients(grads=grads)
+    params, opt_state = jax.tree.map(
+      lambda new, old: jnp.where(good, new, old),
+      (stepped.params, stepped.opt_state),
+      (state.params, state.opt_state),
+    )
+    state = stepped.replace(
+      params=params,
+      opt_state=opt_state,
+      loss_sum=state.loss_sum + jnp.where(good, loss, 0),
+      bad_steps=jnp.where(good, 0, state.bad_steps + 1),
+      skipped=state.skipped + jnp.where(good, 0, 1),
+    )
     state = jax.lax.with_sharding_constraint(
       state, sharding.state_shardings(state, mesh)
     )
-    return state, loss * scale
+    return state, state.bad_steps
 
   return jax.jit(train_step, donate_argnums=0)
 
@@ -252,8 +303,14 @@ class Trainer:
       config.clip_norm,
       config.freeze_embeddings,
     )
-    state = TrainState.create(apply_fn=apply_fn, params=params, tx=optimizer)
-    state = state.replace(step=jnp.int32(0))
+    state = TrainState.create(
+      apply_fn=apply_fn,
+      params=params,
+      tx=optimizer,
+      loss_sum=jnp.float32(0),
+      bad_steps=jnp.int32(0),
+      skipped=jnp.int32(0),
+    ).replace(step=jnp.int32(0))
     self.state = sharding.place_state(state, mesh)
     self._jitted_step = make_train_step(config, mesh, weights_C)
     self.eval_step = make_eval_step(config, mesh, weights_C)
@@ -292,22 +349,30 @@ class Trainer:
       self.mesh,
     )
 
-  def train_epoch(self, epoch, first, every, checkpoint):
+  def train_epoch(self, epoch, first=0, after_step=lambda done: None):
     """Trains through an epoch's plan.
 
     Args:
       epoch: counted from 1.
       first: the batch to begin with, above 0 in a resumed epoch.
-      every: call `checkpoint` after so many steps of the run.
-      checkpoint: a function of the number of batches done in this epoch.
+      after_step: called with the number of batches done in this epoch.
 
     Returns:
-      The mean loss, examples and tokens a second, of what was trained here.
+      The epoch's mean loss and skipped steps; examples and tokens a second of
+      what was trained here.
+
+    Raises:
+      ValueError: --max_bad_steps in a row had a loss or gradient that is not
+        finite.
     """
     split, size = self.splits['train'], self.config.batch_size
     plan = split.plan(size, self.config.seed, epoch)
     lengths = split.encoded.lengths
-    losses_of_steps = []
+    if not first:
+      self.state = sharding.place_state(
+        self.state.replace(loss_sum=np.float32(0), skipped=np.int32(0)),
+        self.mesh,
+      )
     start = time.perf_counter()
     bar = tqdm(
       batches(split, plan[first:], size, self.mesh),
@@ -318,42 +383,64 @@ class Trainer:
       leave=False,
       disable=None,  # Only on a terminal.
     )
+    running = collections.deque()
     for done, batch in enumerate(bar, first + 1):
-      self.state, loss = self._compiled[batch['tokens'].shape[1]](
-        self.state, batch
-      )
-      losses_of_steps.append(loss)
-      if done < len(plan) and (((epoch - 1) * len(plan) + done) % every == 0):
-        checkpoint(done)
-    mean = float(np.mean(jax.device_get(losses_of_steps)))
+      step = self._compiled[batch['tokens'].shape[1]]
+      self.state, bad_steps = step(self.state, batch)
+      running.append((done, bad_steps))
+      if len(running) > _IN_FLIGHT:
+        self._check(epoch, plan, *running.popleft())
+      after_step(done)
+    while running:
+      self._check(epoch, plan, *running.popleft())
+    skipped = int(self.state.skipped)
+    mean = float(self.state.loss_sum) / max(len(plan) - skipped, 1)
     seconds = time.perf_counter() - start
-    rows = np.concatenate([rows for _, rows in plan[first:]])
+    rows = np.concatenate([np.zeros(0, int), *(r for _, r in plan[first:])])
     self.train_seconds += seconds
     self.examples_seen += len(rows)
     self.tokens_seen += int(lengths[rows].sum())
     return {
       'loss': mean,
+      'skipped_steps': skipped,
       'examples_per_second': round(len(rows) / seconds, 1),
       'tokens_per_second': round(float(lengths[rows].sum()) / seconds, 1),
     }
 
+  def _check(self, epoch, plan, done, bad_steps):
+    """Raises where too many steps in a row were skipped."""
+    limit = self.config.max_bad_steps
+    if int(bad_steps) >= limit:
+      step = (epoch - 1) * len(plan) + done
+      _, rows = plan[done - 1]
+      raise ValueError(
+        f'--max_bad_steps={limit}: the loss or its gradient was not finite in '
+        f'so many steps in a row, up to step {step}, whose batch holds the '
+        f'training examples {sorted(rows.tolist())}; the last good checkpoint '
+        'stays; try a lower --learning_rate'
+      )
 
-def fit(trainer, saved, log_factory):
+
+def fit(trainer, saved, log_factory, stop=lambda: False):
   """Trains, keeps the best by validation, stops early, restores the best.
 
   Args:
     trainer: a `Trainer`.
-    saved: the run's `checkpoints.Checkpoints`; where it has a latest one, the
-      run goes on from there.
+    saved: the run's `checkpoints.Checkpoints`; where it has one, the run goes
+      on from there.
     log_factory: lines so far -> a log with `add(line)` and `lines`.
+    stop: asked after every step whether to save and leave.
 
   Returns:
-    The best epoch, its validation figures, and the log. The trainer's state is
-    the best epoch's.
+    The best epoch's validation figures with its `epoch` and `step`, and the
+    log. The trainer's parameters are the best epoch's.
+
+  Raises:
+    preemption.Preempted: `stop` said so; what was done is saved.
   """
   config = trainer.config
   progress = {'epoch': 1, 'batch': 0, 'best': None, 'waited': 0, 'lines': []}
-  resumed = saved.restore(checkpoints.LATEST, trainer.state)
+  resumed = saved.restore(trainer.state)
   if resumed is not None:
     trainer.state, progress = resumed
     _log.info(
@@ -363,16 +450,31 @@ def fit(trainer, saved, log_factory):
 
   def checkpoint(batches_done):
     progress.update(batch=batches_done, lines=log.lines)
-    saved.save(checkpoints.LATEST, trainer.state, progress)
+    saved.save(trainer.state, progress)
+
+  def leave():
+    saved.wait()
+    raise preemption.Preempted(
+      f'stopped at epoch {progress["epoch"]}, batch {progress["batch"]}'
+    )
+
+  def after_step(done):
+    if done == trainer.steps_per_epoch:
+      return  # Evaluated first, and saved then.
+    step = (progress['epoch'] - 1) * trainer.steps_per_epoch + done
+    if stop() or step % config.checkpoint_every == 0:
+      checkpoint(done)
+    if stop():
+      leave()
 
   while progress['epoch'] <= config.epochs:
     if progress['waited'] >= config.patience:
       _log.info('no better epoch in %d: stopping', config.patience)
       break
+    if stop():
+      leave()
     epoch = progress['epoch']
-    trained = trainer.train_epoch(
-      epoch, progress['batch'], config.checkpoint_every, checkpoint
-    )
+    trained = trainer.train_epoch(epoch, progress['batch'], after_step)
     found = trainer.evaluate('validation')
     step = {'step': int(trainer.state.step), 'epoch': epoch}
     log.add({**step, 'split': 'train', **trained})
@@ -385,15 +487,14 @@ def fit(trainer, saved, log_factory):
       trained['tokens_per_second'], '  *' if better else '',
     )  # fmt: skip
     if better:
-      progress.update(best={'epoch': epoch, **found}, waited=0)
-      saved.save(checkpoints.BEST, trainer.state, {})
+      progress.update(best={**step, **found}, waited=0)
     else:
       progress['waited'] += 1
     progress['epoch'] += 1
     checkpoint(0)
-  trainer.state, _ = saved.restore(checkpoints.BEST, trainer.state)
-  best = dict(progress['best'])
-  return best.pop('epoch'), best, log
+  best = progress['best']
+  trainer.state = saved.restore_best(trainer.state, best['step'])
+  return best, log
 
 
 def _is_better(found, best, select_by):

@@ -20,6 +20,7 @@ import numpy as np
 from bigru_jax import (
   checkpoints,
   config as configuration,
+  preemption,
   runs,
   sharding,
   training,
@@ -89,7 +90,7 @@ def encode_splits(config, corpus, tokenize, vocabulary):
   return splits
 
 
-def train(config, workdir):
+def train(config, workdir, stop):
   """Runs the whole job and returns what result.json holds."""
   mesh = sharding.make_mesh(config.batch_size)
   corpus = sources.load(config)
@@ -125,7 +126,7 @@ def train(config, workdir):
     config, mesh, params, model.apply, splits, len(classes)
   )
   if (workdir / 'config.json').exists():
-    check_same(config, workdir)
+    runs.check_same(workdir, config, classes, vocabulary)
   else:
     runs.create(workdir, config, classes, vocabulary)
   trainer.compile()
@@ -135,25 +136,27 @@ def train(config, workdir):
   )  # fmt: skip
 
   saved = checkpoints.Checkpoints(workdir)
-  best_epoch, validation, log = training.fit(
-    trainer, saved, lambda lines: runs.MetricsLog(workdir, lines)
+  best, log = training.fit(
+    trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop
   )
   saved.close()
   tested = trainer.evaluate('test')
-  step = {'step': int(trainer.state.step), 'epoch': best_epoch}
+  step = {'step': best['step'], 'epoch': best['epoch']}
   log.add({**step, 'split': 'test', **tested})
   log.close()
   plan = splits['train'].plan(config.batch_size, config.seed)
   seconds = max(trainer.train_seconds, 1e-9)
   result = {
     'dataset': config.train or config.dataset,
-    'best_epoch': best_epoch,
-    'validation': {k: validation[k] for k in ('loss', 'accuracy', 'macro_f1')},
+    'best_epoch': best['epoch'],
+    'validation': {k: best[k] for k in ('loss', 'accuracy', 'macro_f1')},
     'test': tested,
     'train_seconds': round(trainer.train_seconds, 3),
     'examples_per_second': round(trainer.examples_seen / seconds, 1),
     'tokens_per_second': round(trainer.tokens_seen / seconds, 1),
     'compile_seconds': round(trainer.compile_seconds, 3),
+    'save_seconds': round(saved.seconds, 3),
+    'skipped_steps': sum(line.get('skipped_steps', 0) for line in log.lines),
     'padding_fraction': batching.padding_fraction(
       splits['train'].encoded.lengths, plan, config.batch_size
     ),
@@ -162,24 +165,9 @@ def train(config, workdir):
   runs.write_json(workdir / 'result.json', result)
   _log.info(
     'test accuracy %.4f, macro F1 %.4f (best epoch %d); see %s',
-    tested['accuracy'], tested['macro_f1'], best_epoch, workdir,
+    tested['accuracy'], tested['macro_f1'], best['epoch'], workdir,
   )  # fmt: skip
   return result
-
-
-def check_same(config, workdir):
-  """Raises ValueError where the run in workdir has another configuration."""
-  before = runs.read_config(workdir)
-  differing = [
-    f'--{name} ({getattr(before, name)!r} there)'
-    for name in vars(config)
-    if getattr(before, name) != getattr(config, name)
-  ]
-  if differing:
-    raise ValueError(
-      f'--workdir: {workdir} holds another run, which differs in '
-      f'{", ".join(differing)}'
-    )
 
 
 def main(argv):
@@ -200,8 +188,13 @@ def main(argv):
     workdir = pathlib.Path(
       _WORKDIR.value or pathlib.Path('runs', name.replace(':', '_'))
     )
-    train(config, workdir)
-  except (ValueError, FileNotFoundError, OSError) as error:
+    stop = preemption.StopSignals()
+    with runs.locked(workdir):
+      train(config, workdir, stop)
+  except preemption.Preempted as reason:
+    print(f'run.py: {reason}; the same command goes on', file=sys.stderr)
+    sys.exit(preemption.EXIT_STATUS)
+  except (ValueError, OSError) as error:
     print(f'run.py: {error}', file=sys.stderr)
     sys.exit(2)
   _log.info('%.1f s in all', time.perf_counter() - started)

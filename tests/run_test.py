@@ -3,19 +3,19 @@
 import json
 import os
 import pathlib
+import random
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
+import chaos
 import pytest
 
+from bigru_jax import runs
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SMALL = [
-  '--dataset=synthetic', '--embedding_size=16', '--hidden_size=16',
-  '--epochs=6', '--batch_size=32', '--learning_rate=0.01', '--dropout=0.2',
-  '--embedding_dropout=0.2', '--checkpoint_every=20',
-]  # fmt: skip
+SMALL = chaos.FLAGS
 
 
 def _command(script, *arguments):
@@ -54,7 +54,7 @@ def test_a_run_leaves_what_the_readme_says(run):
   assert set(result) == {
     'dataset', 'best_epoch', 'validation', 'test', 'train_seconds',
     'examples_per_second', 'tokens_per_second', 'compile_seconds',
-    'padding_fraction', 'parameters',
+    'padding_fraction', 'parameters', 'save_seconds', 'skipped_steps',
   }  # fmt: skip
   assert set(result['test']) == {'loss', 'accuracy', 'macro_f1', 'examples'}
   assert result['test']['examples'] == 400
@@ -74,26 +74,38 @@ def test_a_run_leaves_what_the_readme_says(run):
   assert result['validation']['loss'] == best['loss']
 
 
-def test_a_killed_run_goes_on_to_the_same_figures(run, tmp_path):
-  command = _command('run.py', f'--workdir={tmp_path}', *SMALL)
-  process = subprocess.Popen(command, stderr=subprocess.PIPE)
-  metrics = tmp_path / 'metrics.jsonl'
-  while process.poll() is None and not (
-    metrics.exists() and len(metrics.read_text().splitlines()) >= 4
-  ):
-    time.sleep(0.02)
-  process.send_signal(signal.SIGKILL)
-  process.communicate()
-  assert not (tmp_path / 'result.json').exists()
-  done = _call('run.py', f'--workdir={tmp_path}', *SMALL)
+def test_killed_runs_go_on_to_the_same_bits(run, tmp_path):
+  killed = chaos.survive(tmp_path, 3, random.Random(0))
+  assert killed == 3
+  assert chaos.same(chaos.last_state(tmp_path), chaos.last_state(run))
+
+
+@pytest.mark.parametrize('number', ['SIGTERM', 'SIGINT', 'SIGUSR1'])
+def test_a_signal_saves_and_leaves_with_status_75(tmp_path, number):
+  process = chaos.start(tmp_path)
+  chaos.wait_for_training(process)
+  process.send_signal(getattr(signal, number))
+  log = process.communicate()[1]
+  assert process.returncode == 75
+  assert 'stopped at epoch 1' in log.splitlines()[-1]
+  assert 'Traceback' not in log
+
+
+def test_two_runs_do_not_share_a_workdir(tmp_path):
+  with runs.locked(tmp_path):
+    done = _call('run.py', f'--workdir={tmp_path}', *SMALL)
+  assert done.returncode == 2
+  assert f'in use by process {os.getpid()} on' in done.stderr
+
+
+def test_more_epochs_are_accepted_and_recorded(run, tmp_path):
+  workdir = tmp_path / 'run'
+  shutil.copytree(run, workdir)
+  done = _call('run.py', f'--workdir={workdir}', *SMALL, '--epochs=7')
   assert done.returncode == 0, done.stderr
-  assert 'resuming' in done.stderr
-  # The training loss of a resumed epoch covers what is left of it.
-  undisturbed, resumed = (
-    [line for line in _figures(w) if line['split'] != 'train']
-    for w in (run, tmp_path)
-  )
-  assert undisturbed == resumed
+  assert 'goes on with another epochs' in done.stderr
+  assert json.loads((workdir / 'config.json').read_text())['epochs'] == 7
+  assert [line['epoch'] for line in _figures(workdir)][-2] == 7
 
 
 def test_another_configuration_on_the_same_workdir_is_refused(run):

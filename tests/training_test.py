@@ -24,7 +24,7 @@ def _split(count=20, seed=0):
   return training.Split(text.Encoded(tokens, offsets, 0), labels, buckets)
 
 
-def _trainer(mesh, config=CONFIG):
+def make_trainer(mesh, config=CONFIG):
   split = _split()
   model = training.make_model(config, 20, 3)
   params = training.init_params(model, config.seed)
@@ -37,9 +37,9 @@ def test_the_number_of_devices_does_not_matter(devices):
   results = []
   for count in (1, devices):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), ('data',))
-    trainer = _trainer(mesh)
+    trainer = make_trainer(mesh)
     trainer.compile()
-    trained = trainer.train_epoch(1, 0, 100, lambda done: None)
+    trained = trainer.train_epoch(1)
     results.append((trained['loss'], trainer.evaluate('validation'),
                     jax.device_get(trainer.state.params)))  # fmt: skip
   (loss, found, params), (loss_n, found_n, params_n) = results
@@ -52,10 +52,10 @@ def test_the_number_of_devices_does_not_matter(devices):
 
 
 def test_the_padding_vector_stays_zero_in_training():
-  trainer = _trainer(sharding.make_mesh(8))
+  trainer = make_trainer(sharding.make_mesh(8))
   trainer.compile()
   before = np.asarray(trainer.state.params['embedding'])
-  trainer.train_epoch(1, 0, 100, lambda done: None)
+  trainer.train_epoch(1)
   after = np.asarray(trainer.state.params['embedding'])
   np.testing.assert_array_equal(after[0], 0)
   assert not np.allclose(after[1:], before[1:])
@@ -78,3 +78,23 @@ def test_class_weights():
   for bad in ('1', '1,x', '1,-1', 'ballanced'):
     with pytest.raises(ValueError, match='--class_weights'):
       training.class_weights(bad, labels, 2)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
+  trainer = make_trainer(sharding.make_mesh(8))
+  trainer.compile()
+  trainer.train_epoch(1)
+  kernel = trainer.state.params['output']['kernel']
+  broken = {**trainer.state.params['output'], 'kernel': kernel * np.inf}
+  trainer.state = sharding.place_state(
+    trainer.state.replace(params={**trainer.state.params, 'output': broken}),
+    trainer.mesh,
+  )
+  before = jax.device_get((trainer.state.params, trainer.state.opt_state))
+  trained = trainer.train_epoch(2)
+  assert trained['skipped_steps'] == trainer.steps_per_epoch
+  after = jax.device_get((trainer.state.params, trainer.state.opt_state))
+  jax.tree.map(np.testing.assert_array_equal, before, after)
+  with pytest.raises(ValueError, match='--max_bad_steps=10: .* up to step 1'):
+    for epoch in range(3, 9):
+      trainer.train_epoch(epoch)

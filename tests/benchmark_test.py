@@ -1,0 +1,69 @@
+"""The benchmark's smallest case: its output, never its timings."""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = (
+  pathlib.Path(__file__).resolve().parents[1] / 'experiments/benchmark.py'
+)
+SMALL = ['--batch=4', '--length=3', '--embedding=5', '--hidden=6',
+         '--vocabulary=20', '--rounds=2', '--long_rounds=1',
+         '--dataset=synthetic', '--sentences=50']  # fmt: skip
+
+pytest.importorskip('matplotlib')
+
+
+def _call(*arguments):
+  return subprocess.run(
+    [sys.executable, str(SCRIPT), *arguments],
+    capture_output=True,
+    text=True,
+    timeout=500,
+  )
+
+
+@pytest.mark.parametrize(
+  'peer', ['ours', 'torch', 'keras', 'flax', 'haiku', 'onnxruntime']
+)
+def test_every_peer_does_every_work_of_its(peer, tmp_path):
+  if peer != 'ours' and not importlib.util.find_spec(peer):
+    pytest.skip(f'{peer} is not installed')
+  others = '' if peer == 'ours' else peer
+  levels = 'encoder,step,memory,inference'
+  if peer == 'ours':
+    levels += ',epoch,start'
+  if peer == 'onnxruntime':
+    levels = 'inference'
+  done = _call(
+    *SMALL, f'--peers={others}', f'--level={levels}', f'--output={tmp_path}'
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'left out' not in done.stderr
+  lines = json.loads((tmp_path / 'benchmark.json').read_text())
+  assert {line['level'] for line in lines} == set(levels.split(','))
+  for line in lines:
+    if line['level'] == 'start':
+      continue
+    assert set(line['peers']) == {'ours', peer}
+    for measured in line['peers'].values():
+      assert measured['mib'] >= 0
+      rounds = {'memory': 0, 'inference': 1, 'epoch': 1}.get(line['level'], 2)
+      assert len(measured.get('seconds', [])) == rounds
+  assert done.stdout == (tmp_path / 'benchmark.md').read_text()
+  assert (tmp_path / 'benchmark.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize(
+  'flag',
+  ['--level=enc', '--peers=jazz', '--sweep=depth', '--grid=big', '--batch=x'],
+)
+def test_a_wrong_flag_is_one_line(flag, tmp_path):
+  done = _call(flag, f'--output={tmp_path}')
+  assert done.returncode == 2
+  assert len(done.stderr.splitlines()) == 1
+  assert done.stderr.startswith(f'benchmark.py: {flag}')
