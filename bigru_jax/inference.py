@@ -54,7 +54,8 @@ class Predictor:
     )
     if not texts:
       return []
-    buckets = batching.choose_buckets(encoded.lengths)
+    # Rounded, so that later calls and processes find their programs compiled.
+    buckets = batching.choose_buckets(batching.round_up(encoded.lengths))
     plan = batching.epoch_plan(encoded.lengths, buckets, self._batch_size)
     no_labels = np.zeros(len(texts), np.int32)
     answers = [None] * len(texts)

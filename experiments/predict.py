@@ -29,16 +29,17 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 def read_texts(path, text_column):
   """The texts of a file, or of standard input where the path is -."""
-  if path == '-':
-    data = sys.stdin.buffer.read().decode('utf-8', 'replace')
-    return data.removesuffix('\n').split('\n') if data else []
   if (
     path.lower()
     .removesuffix('.gz')
     .endswith(('.csv', '.tsv', '.jsonl', '.parquet'))
   ):
     return files.read_file(path, '--input', text_column, None).texts
-  return files.read_text(path, '--input').removesuffix('\n').split('\n')
+  if path == '-':
+    text = sys.stdin.buffer.read().decode('utf-8', 'replace')
+  else:
+    text = files.read_text(path, '--input', may_be_blank=True)
+  return text.removesuffix('\n').split('\n') if text else []
 
 
 def main(argv):

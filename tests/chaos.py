@@ -80,7 +80,7 @@ def same(state, other):
   return len(one) == len(two) and equal and figures[0] == figures[1]
 
 
-def survive(workdir, kills, rng, longest=1.5):
+def survive(workdir, kills, rng=None, longest=1.5):
   """Runs to the end, killed at most `kills` times; how often it was."""
   killed = 0
   while True:
@@ -103,7 +103,7 @@ def main(argv):
   rng = random.Random(_SEED.value)
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
-    survive(folder / 'undisturbed', 0, rng)
+    survive(folder / 'undisturbed', kills=0)
     expected = last_state(folder / 'undisturbed')
     killed = runs = 0
     while killed < _KILLS.value:

@@ -41,14 +41,6 @@ def _figures(workdir):
   ]
 
 
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
-  workdir = tmp_path_factory.mktemp('run')
-  done = _call('run.py', f'--workdir={workdir}', *SMALL)
-  assert done.returncode == 0, done.stderr
-  return workdir
-
-
 def test_a_run_leaves_what_the_readme_says(run):
   result = json.loads((run / 'result.json').read_text())
   assert set(result) == {

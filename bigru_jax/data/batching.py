@@ -49,6 +49,13 @@ def choose_buckets(lengths, max_shapes=MAX_SHAPES):
   return buckets[::-1]
 
 
+def round_up(lengths):
+  """The next of 1, 2, 3, 4, 6, 8, 12, 16 and so on: few, whatever the texts."""
+  powers = 2 ** np.arange(31)
+  few = np.unique(np.concatenate([powers, powers[1:] // 2 * 3]))
+  return few[np.searchsorted(few, lengths)]
+
+
 def epoch_plan(lengths, buckets, batch_size, seed=None, epoch=0):
   """The batches of an epoch.
 

@@ -37,12 +37,12 @@ def _pick(indices, *lists):
   return [[items[i] for i in indices] for items in lists]
 
 
-def read_text(path, flag, encoding='utf-8'):
+def read_text(path, flag, encoding='utf-8', may_be_blank=False):
   """The text of a file, plain or gzipped.
 
   Raises:
     FileNotFoundError: there is none.
-    ValueError: it is damaged, empty or not in this encoding; the row is named.
+    ValueError: it is damaged, blank or not in this encoding; the row is named.
   """
   path = os.fspath(path)
   if not os.path.isfile(path):
@@ -60,7 +60,7 @@ def read_text(path, flag, encoding='utf-8'):
       f'{flag}: {path}, row {row}: not {encoding}: '
       f'byte 0x{data[error.start]:02x}'
     ) from error
-  if not text.strip():
+  if not (may_be_blank or text.strip()):
     raise ValueError(f'{flag}: {path} is empty')
   return text.removeprefix('\ufeff')
 

@@ -1,0 +1,84 @@
+"""Any bytes in a file and any text to predict: an answer or a clear error."""
+
+import gzip
+import json
+
+from hypothesis import HealthCheck, given, settings, strategies as st
+import pytest
+
+from bigru_jax import inference
+from bigru_jax.data import embeddings, files
+
+_settings = settings(
+  deadline=None,
+  max_examples=600,
+  suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+_any_text = st.text(st.characters(exclude_categories=[]), max_size=40)
+_field = st.one_of(_any_text, st.sampled_from(['text', 'label', '"', '\x00']))
+_table = st.lists(st.lists(_field, max_size=4), max_size=5).map(
+  lambda rows: '\n'.join(map(','.join, rows)).encode('utf-8', 'surrogatepass')
+)
+_records = st.lists(
+  st.dictionaries(
+    st.sampled_from(['text', 'label']),
+    st.one_of(_any_text, st.none(), st.integers(), st.floats()),
+  ),
+  max_size=5,
+).map(lambda rows: '\n'.join(map(json.dumps, rows)).encode())
+_content = st.one_of(st.binary(max_size=200), _table, _records)
+
+
+@pytest.mark.parametrize('name', ['a.csv', 'a.tsv', 'a.jsonl', 'a.parquet'])
+@_settings
+@given(
+  content=_content,
+  header=st.sampled_from([b'', b'text,label\n', b'text\tlabel\n', b'PAR1']),
+  zipped=st.booleans(),
+)
+def test_readers(tmp_path, name, content, header, zipped):
+  path = tmp_path / (f'{name}.gz' if zipped else name)
+  content = header + content
+  path.write_bytes(gzip.compress(content) if zipped else content)
+  try:
+    split = files.read_file(path, '--train')
+  except (ValueError, FileNotFoundError) as error:
+    assert str(error).startswith(f'--train: {path}')
+    return
+  assert len(split.texts) == len(split.labels) == len(split.rows) > 0
+  assert all(isinstance(text, str) for text in split.texts)
+  if name == 'a.jsonl':
+    assert len(split) == sum(
+      bool(line.strip()) for line in content.decode().split('\n')
+    )
+
+
+@pytest.mark.parametrize('name', ['a.txt', 'a.bin'])
+@_settings
+@given(content=_content, header=st.sampled_from([b'', b'2 2\n', b'a 1 2\n']))
+def test_embeddings(tmp_path, name, content, header):
+  path = tmp_path / name
+  path.write_bytes(header + content)
+  try:
+    vectors = embeddings.load_vectors(path, {'a', 'text', ''}, 2)
+  except ValueError as error:
+    assert str(error).startswith(f'--embeddings: {path}')
+    return
+  assert all(vector.shape == (2,) for vector in vectors.values())
+
+
+@pytest.fixture(scope='module')
+def predictor(run):
+  return inference.Predictor(run, batch_size=8)
+
+
+@settings(deadline=None, max_examples=300)
+@given(texts=st.lists(_any_text, max_size=12))
+def test_predictions(predictor, texts):
+  answers = predictor(texts)
+  assert len(answers) == len(texts)
+  for answer in answers:
+    assert json.loads(json.dumps(answer)) is not None
+    assert answer['label'] in ('negative', 'positive')
+    assert abs(sum(answer['probabilities'].values()) - 1) < 1e-4
+    assert abs(sum(weight for _, weight in answer['attention']) - 1) < 1e-4
