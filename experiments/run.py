@@ -177,6 +177,8 @@ def main(argv):
   if not flags.FLAGS['verbosity'].present:
     absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX and Orbax.
   logging.getLogger('bigru_jax').setLevel(logging.INFO)
+  # What a damaged checkpoint does to Orbax's tasks is reported by ours.
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
   try:
     config = configuration.from_flags()
     sharding.use_cpu_devices(config.cpu_devices, config.batch_size)

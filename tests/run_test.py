@@ -90,14 +90,14 @@ def test_two_runs_do_not_share_a_workdir(tmp_path):
   assert f'in use by process {os.getpid()} on' in done.stderr
 
 
-def test_more_epochs_are_accepted_and_recorded(run, tmp_path):
+def test_another_patience_is_accepted_and_recorded(run, tmp_path):
   workdir = tmp_path / 'run'
   shutil.copytree(run, workdir)
-  done = _call('run.py', f'--workdir={workdir}', *SMALL, '--epochs=7')
+  done = _call('run.py', f'--workdir={workdir}', *SMALL, '--patience=5')
   assert done.returncode == 0, done.stderr
-  assert 'goes on with another epochs' in done.stderr
-  assert json.loads((workdir / 'config.json').read_text())['epochs'] == 7
-  assert [line['epoch'] for line in _figures(workdir)][-2] == 7
+  assert 'goes on with another patience' in done.stderr
+  assert json.loads((workdir / 'config.json').read_text())['patience'] == 5
+  assert _figures(workdir) == _figures(run)
 
 
 def test_another_configuration_on_the_same_workdir_is_refused(run):
