@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 
-from absl import app, flags
+from absl import app, flags, logging
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+
+from bigru_jax import sharding
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = [
@@ -100,6 +102,8 @@ def survive(workdir, kills, rng=None, longest=1.5):
 
 def main(argv):
   del argv
+  logging.set_verbosity(logging.WARNING)
+  sharding.use_cpu_devices(0)  # As the runs have, to read what they saved.
   rng = random.Random(_SEED.value)
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
