@@ -103,7 +103,8 @@ def survive(workdir, kills, rng=None, longest=1.5):
 def main(argv):
   del argv
   logging.set_verbosity(logging.WARNING)
-  sharding.use_cpu_devices(0)  # As the runs have, to read what they saved.
+  # As many as the runs have, to read what they saved.
+  sharding.use_cpu_devices(0, batch_size=32)
   rng = random.Random(_SEED.value)
   with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
