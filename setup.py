@@ -2,8 +2,14 @@
 
 import setuptools
 
-TEST = ['hypothesis>=6.100', 'pytest>=8', 'ruff>=0.14', 'scikit-learn>=1.5',
-        'tokenizers>=0.20']  # fmt: skip
+TEST = [
+  'hypothesis>=6.100',
+  'matplotlib>=3.9',
+  'pytest>=8',
+  'ruff>=0.14',
+  'scikit-learn>=1.5',
+  'tokenizers>=0.20',
+]
 
 setuptools.setup(
   name='bigru_jax',
@@ -28,6 +34,15 @@ setuptools.setup(
     'tqdm>=4.67',
   ],
   extras_require={
+    'bench': [
+      'dm-haiku>=0.0.17',
+      'keras>=3.15',
+      'matplotlib>=3.9',
+      'onnx>=1.23',
+      'onnxruntime>=1.32',
+      'onnxscript>=0.7',
+      'torch>=2.13',
+    ],
     'cuda': ['jax[cuda13]>=0.10.2'],
     'plot': ['matplotlib>=3.9'],
     'test': TEST,

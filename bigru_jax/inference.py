@@ -6,7 +6,7 @@ import pathlib
 import jax
 import numpy as np
 
-from bigru_jax import checkpoints, losses, runs, training
+from bigru_jax import checkpoints, losses, runs, steps
 from bigru_jax.data import batching, text
 
 
@@ -29,8 +29,8 @@ class Predictor:
     self._tokenize, self._shown, self._vocabulary, size = runs.read_tokenizer(
       workdir, self.config
     )
-    self._model = training.make_model(self.config, size, len(self.labels))
-    params = training.abstract_params(self._model)
+    self._model = steps.make_model(self.config, size, len(self.labels))
+    params = steps.abstract_params(self._model)
     self._params = checkpoints.restore_best_params(workdir, params)
 
   @functools.partial(jax.jit, static_argnums=0)

@@ -23,6 +23,7 @@ from bigru_jax import (
   preemption,
   runs,
   sharding,
+  steps,
   training,
 )
 from bigru_jax.data import batching, corpora, embeddings, sources, text
@@ -105,8 +106,8 @@ def train(config, workdir, stop):
     size = len(vocabulary)
   splits = encode_splits(config, corpus, tokenize, vocabulary)
   classes = corpus.classes
-  model = training.make_model(config, size, len(classes))
-  params = training.init_params(model, config.seed)
+  model = steps.make_model(config, size, len(classes))
+  params = steps.init_params(model, config.seed)
   if vectors:
     table, coverage = embeddings.embedding_table(
       params['embedding'], vocabulary, vectors

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from bigru_jax import sharding, training
+from bigru_jax import sharding, steps, training
 from bigru_jax.config import Config
 from bigru_jax.data import batching, text
 
@@ -26,8 +26,8 @@ def _split(count=20, seed=0):
 
 def make_trainer(mesh, config=CONFIG):
   split = _split()
-  model = training.make_model(config, 20, 3)
-  params = training.init_params(model, config.seed)
+  model = steps.make_model(config, 20, 3)
+  params = steps.init_params(model, config.seed)
   splits = {'train': split, 'validation': split}
   return training.Trainer(config, mesh, params, model.apply, splits, 3)
 
@@ -70,15 +70,15 @@ def test_a_batch_that_the_devices_do_not_divide():
 def test_class_weights():
   labels = np.array([0, 0, 0, 1])
   np.testing.assert_allclose(
-    training.class_weights('balanced', labels, 2), [2 / 3, 2]
+    steps.class_weights('balanced', labels, 2), [2 / 3, 2]
   )
   np.testing.assert_array_equal(
-    training.class_weights('1,2.5', labels, 2), [1, 2.5]
+    steps.class_weights('1,2.5', labels, 2), [1, 2.5]
   )
-  np.testing.assert_array_equal(training.class_weights('', labels, 2), 1)
+  np.testing.assert_array_equal(steps.class_weights('', labels, 2), 1)
   for bad in ('1', '1,x', '1,-1', 'ballanced'):
     with pytest.raises(ValueError, match='--class_weights'):
-      training.class_weights(bad, labels, 2)
+      steps.class_weights(bad, labels, 2)
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
