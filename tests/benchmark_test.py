@@ -63,5 +63,6 @@ def test_every_peer_does_its_works(peer, levels, tmp_path):
 def test_a_wrong_flag_is_one_line(flag, tmp_path):
   done = _call(flag, f'--output={tmp_path}')
   assert done.returncode == 2
-  assert len(done.stderr.splitlines()) == 1
-  assert done.stderr.startswith(f'benchmark.py: {flag}')
+  # A peer that is not installed may have its line before.
+  assert done.stderr.splitlines()[-1].startswith(f'benchmark.py: {flag}')
+  assert 'Traceback' not in done.stderr
