@@ -1,4 +1,4 @@
-"""Cross entropies by example, from logits, and the mean that ignores padding.
+"""Cross entropies by example, from logits.
 
 Softmax cross entropy is -sum_j y_j log softmax(x)_j. Sigmoid cross entropy is
 -[y log s(x) + (1 - y) log(1 - s(x))], summed over the outputs of an example:
@@ -41,11 +41,6 @@ def cross_entropy(logits_BxC, labels_B, loss='softmax', label_smoothing=0.0):
     targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1])
   targets = targets * (1 - label_smoothing) + label_smoothing / 2
   return optax.sigmoid_binary_cross_entropy(logits_BxC, targets).sum(-1)
-
-
-def weighted_mean(losses_B, weights_B):
-  """The mean under weights; rows of weight zero (padding) do not count."""
-  return jnp.sum(losses_B * weights_B) / jnp.maximum(jnp.sum(weights_B), 1e-9)
 
 
 def probabilities(logits_BxC, loss='softmax'):

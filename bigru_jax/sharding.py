@@ -1,8 +1,9 @@
 """The device mesh and the placing of host arrays on it.
 
-There is one data-parallel path: parameters are replicated, the batch axis is
-split over every device: the chips of a GPU or TPU machine, or the XLA host
-devices that a CPU is divided into. The step functions are the same.
+There is one data-parallel path: the batch axis and the embeddings' columns are
+split over every device, all other parameters are replicated. Devices are the
+chips of a GPU or TPU machine, or the XLA host devices that a CPU is divided
+into. The step functions are the same.
 """
 
 import ctypes

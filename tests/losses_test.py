@@ -49,13 +49,6 @@ def test_sigmoid_cross_entropy(seed, outputs, smoothing):
   np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_of_weight_zero_do_not_count():
-  mean = losses.weighted_mean(
-    jnp.array([1.0, 3.0, 99.0]), jnp.array([1.0, 1.0, 0.0])
-  )
-  assert mean == 2
-
-
 def test_one_sigmoid_gives_two_probabilities():
   found = losses.probabilities(jnp.array([[2.0]]), 'sigmoid')
   expected = 1 / (1 + np.exp(-2.0))
