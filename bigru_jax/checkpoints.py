@@ -235,8 +235,10 @@ class Checkpoints:
 
   def close(self):
     """Waits, as `wait` does, and ends the threads that write."""
-    self.wait()
-    self._manager.close()
+    try:
+      self.wait()
+    finally:
+      self._manager.close()
 
 
 def restore_best_params(workdir, params):

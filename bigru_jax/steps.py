@@ -162,7 +162,7 @@ def make_train_step(config, mesh, weights_C):
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.map(lambda g: g * scale, grads)
     loss = loss * scale
-    good = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(grads))
+    good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
     stepped = state.apply_gradients(grads=grads)
     params, opt_state = jax.tree.map(
       lambda new, old: jnp.where(good, new, old),

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import logging
 import os
@@ -54,8 +55,9 @@ def evaluate(eval_step, state, split, num_classes, batch_size, mesh):
   )
   sums = sharding.place_batch(zeros, mesh)
   plan = split.plan(batch_size)
-  for batch in batches(split, plan, batch_size, mesh):
-    sums = eval_step(state, sums, batch)
+  with contextlib.closing(batches(split, plan, batch_size, mesh)) as made:
+    for batch in made:
+      sums = eval_step(state, sums, batch)
   return metrics.figures(jax.tree.map(lambda x: np.sum(x, axis=0), sums))
 
 
@@ -157,23 +159,25 @@ class Trainer:
         self.mesh,
       )
     start = time.perf_counter()
-    bar = tqdm(
-      batches(split, plan[first:], size, self.mesh),
-      desc=f'epoch {epoch}',
-      total=len(plan),
-      initial=first,
-      unit='batch',
-      leave=False,
-      disable=None,  # Only on a terminal.
-    )
     running = collections.deque()
-    for done, batch in enumerate(bar, first + 1):
-      step = self._compiled[batch['tokens'].shape[1]]
-      self.state, bad_steps = step(self.state, batch)
-      running.append((done, bad_steps))
-      if len(running) > _IN_FLIGHT:
-        self._check(epoch, plan, *running.popleft())
-      after_step(done)
+    made = batches(split, plan[first:], size, self.mesh)
+    with contextlib.closing(made):
+      bar = tqdm(
+        made,
+        desc=f'epoch {epoch}',
+        total=len(plan),
+        initial=first,
+        unit='batch',
+        leave=False,
+        disable=None,  # Only on a terminal.
+      )
+      for done, batch in enumerate(bar, first + 1):
+        step = self._compiled[batch['tokens'].shape[1]]
+        self.state, bad_steps = step(self.state, batch)
+        running.append((done, bad_steps))
+        if len(running) > _IN_FLIGHT:
+          self._check(epoch, plan, *running.popleft())
+        after_step(done)
     while running:
       self._check(epoch, plan, *running.popleft())
     skipped = int(self.state.skipped)

@@ -7,6 +7,7 @@ The run directory, --workdir, holds all that comes of it; with an existing one
 the run goes on where it stopped.
 """
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -136,11 +137,10 @@ def train(config, workdir, stop):
     splits['train'].buckets, trainer.compile_seconds,
   )  # fmt: skip
 
-  saved = checkpoints.Checkpoints(workdir)
-  best, log = training.fit(
-    trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop
-  )
-  saved.close()
+  with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
+    best, log = training.fit(
+      trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop
+    )
   tested = trainer.evaluate('test')
   step = {'step': best['step'], 'epoch': best['epoch']}
   log.add({**step, 'split': 'test', **tested})

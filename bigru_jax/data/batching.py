@@ -126,7 +126,8 @@ def prefetch(iterator, size=4):
   """Runs an iterator on a thread, up to `size` items ahead.
 
   An exception of the iterator is raised here. When this generator is closed
-  early, the thread ends.
+  early, the thread has ended: one that is still inside JAX when Python leaves
+  would abort the process.
   """
   items = queue.Queue(size)
   closed = threading.Event()
@@ -149,7 +150,8 @@ def prefetch(iterator, size=4):
     except BaseException as error:  # It belongs to the consumer.
       put((done, error))
 
-  threading.Thread(target=work, daemon=True).start()
+  thread = threading.Thread(target=work, daemon=True)
+  thread.start()
   try:
     while True:
       item, error = items.get()
@@ -160,3 +162,4 @@ def prefetch(iterator, size=4):
       yield item
   finally:
     closed.set()
+    thread.join()
