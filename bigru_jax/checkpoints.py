@@ -37,6 +37,10 @@ class _LatestAndBest:
 
 
 def _manager(folder, **options):
+  # By default each device writes a slice of what all of them have; the slices
+  # are little programs, whose compilation made the first save ten times slower.
+  whole = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
+  ocp.type_handlers.register_type_handler(jax.Array, whole, override=True)
   return ocp.CheckpointManager(
     folder,
     options=ocp.CheckpointManagerOptions(**options),
@@ -168,7 +172,8 @@ class Checkpoints:
   def restore(self, state):
     """The newest checkpoint that is whole, and whose best one is.
 
-    Those that are not are reported and moved to the folder `damaged`.
+    Those that are not are reported and moved to the folder `damaged`. What
+    saving needs is compiled here, before training.
 
     Args:
       state: a state of the same shapes, placed where the arrays shall be.
@@ -199,6 +204,8 @@ class Checkpoints:
           continue
       self._policy.best = best
       return state.replace(params=found.params, **found.rest), progress
+    for tree in _items(state).values():
+      _checksums(tree)
     return None
 
   def _set_aside(self, steps, reason, but=()):
