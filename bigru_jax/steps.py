@@ -9,6 +9,8 @@ import optax
 
 from bigru_jax import losses, models, sharding
 
+_EVERYWHERE, _BY_ROW = PartitionSpec(), PartitionSpec('data')
+
 
 def make_model(config, vocabulary_size, num_classes):
   """The classifier that a configuration describes."""
@@ -36,12 +38,13 @@ def init_params(model, seed):
   return jax.jit(_init(model))(jax.random.key(seed))
 
 
-def abstract_params(model):
-  """The parameters' shapes and types, on the first device."""
+def abstract_params(model, mesh):
+  """The parameters' shapes and types, all of them on every device."""
   shapes = jax.eval_shape(_init(model), jax.random.key(0))
-  device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  everywhere = NamedSharding(mesh, _EVERYWHERE)
   return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), shapes
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+    shapes,
   )
 
 
@@ -86,9 +89,6 @@ class TrainState(train_state.TrainState):
   loss_sum: jax.Array
   bad_steps: jax.Array
   skipped: jax.Array
-
-
-_EVERYWHERE, _BY_ROW = PartitionSpec(), PartitionSpec('data')
 
 
 def _embed(table_VxE, batch, mesh):
@@ -217,3 +217,26 @@ def make_eval_step(config, mesh, weights_C):
     )
 
   return jax.jit(eval_step, donate_argnums=1)
+
+
+def make_predict_step(model, loss, mesh):
+  """The jitted function (params, tokens_BxT, lengths_B) -> what is predicted.
+
+  That is probabilities_BxC and the attention's weights alpha_BxT. The batch is
+  split over the devices; the parameters are on each of them.
+  """
+
+  def predict_step(params, tokens_BxT, lengths_B):
+    logits_BxC, alpha_BxT = model.apply(
+      {'params': params}, tokens_BxT, lengths_B
+    )
+    return losses.probabilities(logits_BxC, loss), alpha_BxT
+
+  return jax.jit(
+    jax.shard_map(
+      predict_step,
+      mesh=mesh,
+      in_specs=(_EVERYWHERE, _BY_ROW, _BY_ROW),
+      out_specs=_BY_ROW,
+    )
+  )

@@ -14,7 +14,7 @@ import sys
 from absl import app, flags, logging
 import jax
 
-from bigru_jax import inference
+from bigru_jax import inference, sharding
 from bigru_jax.data import corpora, files
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
@@ -59,6 +59,7 @@ def main(argv):
       texts = [_TEXT.value]
     else:
       texts = read_texts(_INPUT.value, _TEXT_COLUMN.value)
+    sharding.use_cpu_devices(0, _BATCH_SIZE.value)
     answers = inference.Predictor(_WORKDIR.value, _BATCH_SIZE.value)(texts)
     lines = (json.dumps(answer) + '\n' for answer in answers)
     if _OUTPUT.value == '-':

@@ -94,10 +94,10 @@ def _training(case, task, params, apply):
 
 def _inference(case, task, params, apply):
   @jax.jit
-  def label(params, tokens_BxT, lengths_B):
-    return jnp.argmax(apply(params, tokens_BxT, lengths_B, None), axis=-1)
+  def logits(params, tokens_BxT, lengths_B):
+    return apply(params, tokens_BxT, lengths_B, None)
 
   def predict_batch(batch):
-    return label(params, batch['tokens'], batch['lengths'])
+    return logits(params, batch['tokens'], batch['lengths'])
 
   return lambda: tasks.predict(task, case.batch, predict_batch)

@@ -21,7 +21,7 @@ def build(case):
     session = sessions[batch['tokens'].shape[1]]
     tokens, lengths = (x.name for x in session.get_inputs())
     inputs = {tokens: batch['tokens'], lengths: batch['lengths']}
-    return session.run(None, inputs)[0].argmax(-1)
+    return session.run(None, inputs)[0]
 
   return lambda: tasks.predict(task, case.batch, predict_batch)
 

@@ -1,7 +1,6 @@
 """bigru_jax as run.py runs it: a device a core, the batch split over them."""
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 import numpy as np
 
@@ -126,17 +125,10 @@ def _inference(case, mesh):
   model = steps.make_model(_config(case), task.vocabulary, task.classes)
   params = steps.init_params(model, 0)
   params = jax.device_put(params, jax.NamedSharding(mesh, _EVERYWHERE))
-
-  @jax.jit
-  @jax.shard_map(
-    mesh=mesh, in_specs=(_EVERYWHERE, _BY_ROW, _BY_ROW), out_specs=_BY_ROW
-  )
-  def label(params, tokens_BxT, lengths_B):
-    logits_BxC, _ = model.apply({'params': params}, tokens_BxT, lengths_B)
-    return jnp.argmax(logits_BxC, axis=-1)
+  step = steps.make_predict_step(model, 'softmax', mesh)
 
   def predict_batch(batch):
     batch = sharding.place_batch((batch['tokens'], batch['lengths']), mesh)
-    return label(params, *batch)
+    return step(params, *batch)[0]
 
   return lambda: tasks.predict(task, case.batch, predict_batch)

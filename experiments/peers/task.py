@@ -114,11 +114,11 @@ def predict(task, batch_size, predict_batch):
   Args:
     task: the texts.
     batch_size: texts a batch.
-    predict_batch: a batch -> its labels, perhaps not computed yet.
+    predict_batch: a batch -> its logits_BxC, perhaps not computed yet.
   """
   plan = task.plan(batch_size)
   found = [predict_batch(batch) for batch in task.batches(plan, batch_size)]
   labels = np.zeros(len(task.labels), np.int64)
-  for (_, rows), labels_B in zip(plan, found):
-    labels[rows] = np.asarray(labels_B)[: len(rows)]
+  for (_, rows), logits_BxC in zip(plan, found):
+    labels[rows] = np.asarray(logits_BxC)[: len(rows)].argmax(-1)
   return labels

@@ -105,6 +105,6 @@ def _inference(case, task, model):
       torch.from_numpy, (batch['tokens'], batch['lengths'])
     )
     with torch.no_grad():
-      return model(tokens_BxT, lengths_B).argmax(-1)
+      return model(tokens_BxT, lengths_B)
 
   return lambda: tasks.predict(task, case.batch, predict_batch)
