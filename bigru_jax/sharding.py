@@ -29,10 +29,14 @@ def use_cpu_devices(count, batch_size=1):
   # devices arrive, and the launch of the next step another one. With fewer than
   # two threads a device, training stops for ever now and then.
   os.environ.setdefault('PJRT_NPROC', str(max(2 * count, cores)))
+  # Without it XLA copies the optimiser's moments before it overwrites them.
+  options = ['--xla_cpu_copy_insertion_use_region_analysis=true']
   if count == cores > 1:
     # Each core has a device of its own: no matmul gains by a second thread.
-    flags = os.environ.get('XLA_FLAGS', '')
-    os.environ['XLA_FLAGS'] = f'--xla_cpu_multi_thread_eigen=false {flags}'
+    options.append('--xla_cpu_multi_thread_eigen=false')
+  os.environ['XLA_FLAGS'] = ' '.join(
+    [*options, os.environ.get('XLA_FLAGS', '')]
+  )
   _keep_freed_memory()
 
 

@@ -143,7 +143,9 @@ def make_train_step(config, mesh, weights_C):
       (loss, weight), (grads, dx_BxTxE) = jax.value_and_grad(
         loss_sum, argnums=(0, 1), has_aux=True
       )(params, x_BxTxE)
-      return sharding.sum_over_devices((loss, weight, grads)), dx_BxTxE
+      # Finite only where every gradient is.
+      size = optax.tree.norm((grads, dx_BxTxE), ord=1)
+      return sharding.sum_over_devices((loss, weight, size, grads)), dx_BxTxE
 
     sums = jax.shard_map(
       device_sums,
@@ -155,14 +157,14 @@ def make_train_step(config, mesh, weights_C):
       lambda table_VxE: _embed(table_VxE, batch, mesh),
       state.params['embedding'],
     )
-    (loss, weight, grads), dx_BxTxE = sums(
+    (loss, weight, size, grads), dx_BxTxE = sums(
       state.step, _without_embedding(state.params), x_BxTxE, batch
     )
     (grads['embedding'],) = pull_back(dx_BxTxE)
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.map(lambda g: g * scale, grads)
     loss = loss * scale
-    good = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
+    good = jnp.isfinite(loss) & jnp.isfinite(size * scale)
     stepped = state.apply_gradients(grads=grads)
     params, opt_state = jax.tree.map(
       lambda new, old: jnp.where(good, new, old),
