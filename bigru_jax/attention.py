@@ -25,9 +25,11 @@ def masked_softmax(scores_TxB, mask_TxB):
 
 def additive_scores(h_FxTxB, kernel_FxA, bias_A, query_A):
   """u^T tanh(W h_t + b) (Bahdanau et al., 2015; Yang et al., 2016, eq. 5-6)."""
-  keys_AxTxB = jnp.einsum('fa,ftb->atb', kernel_FxA, h_FxTxB)
-  keys_AxTxB = jnp.tanh(keys_AxTxB + bias_A[:, None, None])
-  return jnp.einsum('a,atb->tb', query_A, keys_AxTxB)
+  _, steps, batch = h_FxTxB.shape
+  # Plain matmuls: the gradient of an einsum over t and b transposes its arrays.
+  h_FxN = h_FxTxB.reshape(-1, steps * batch)
+  keys_AxN = jnp.tanh(kernel_FxA.T @ h_FxN + bias_A[:, None])
+  return (query_A @ keys_AxN).reshape(steps, batch)
 
 
 class Attention(nn.Module):

@@ -150,13 +150,18 @@ def _recurrence_backward(residuals, dy):
 
   start = [(blank[:, 0], blank[:, 0], [blank] * 4)] * 2
   end = jax.lax.fori_loop(0, steps, step, start)
+
+  def flat(x_HxTxB):
+    return x_HxTxB.reshape(len(x_HxTxB), -1)
+
   dp, dw, db, db_n, dscale = [], [], [], [], []
   for d, (_, dscale_d, (d_r, d_z, d_n, d_q)) in enumerate(end):
     fed = previous[d]
     if scale_DxHxB is not None:
       fed = fed * scale_DxHxB[d][:, None]
-    # One matmul a gate for all steps; autodiff would add T products up.
-    dw.append([jnp.einsum('gtb,htb->gh', x, fed) for x in (d_r, d_z, d_q)])
+    # One matmul a gate for all steps; autodiff would add T products up. (An
+    # einsum over t and b would transpose both arrays first.)
+    dw.append([flat(x) @ flat(fed).T for x in (d_r, d_z, d_q)])
     dp.append([d_r, d_z, d_n])
     db.append([x.sum((1, 2)) for x in dp[d]])
     db_n.append(d_q.sum((1, 2)))
