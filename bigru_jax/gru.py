@@ -17,8 +17,10 @@ a block of its own, `[H, B]`, so that the gate arithmetic vectorises. (With the
 three gates side by side in the last axis, XLA's CPU code for it is scalar.)
 
 Loops. One loop serves both directions, so there are T sequential steps, not 2T.
-What a loop reads and what it writes are different arrays, one for each gate and
-direction: XLA would copy an array that is both at every step.
+Each gate and direction has an array of its own, and where its last reader is
+done a loop writes the new values in its place, which saves memory and filling.
+(On a CPU, XLA sees that this is safe only with the flag that
+`sharding.use_cpu_devices` sets; without it, it copies arrays at every step.)
 
 Axes: B batch, T time, E input features, H hidden units a direction, D = 2
 directions (forward, backward), G = 3H gates in the order r, z, n.
@@ -33,12 +35,8 @@ import jax.numpy as jnp
 from bigru_jax.dropout import dropout, fold_keys
 
 
-def _read(array, t, *leading):
-  """array[*leading, :, t], that is [H, B], in one slice."""
-  hidden, _, batch = array.shape[len(leading) :]
-  start = (*leading, 0, t, 0)
-  shape = (*[1] * len(leading), hidden, 1, batch)
-  return jax.lax.dynamic_slice(array, start, shape).reshape(hidden, batch)
+def _read(array_HxTxB, t):
+  return jax.lax.dynamic_index_in_dim(array_HxTxB, t, axis=1, keepdims=False)
 
 
 def _write(array_HxTxB, value_HxB, t):
@@ -57,40 +55,41 @@ def _gates(p, fed_HxB, w_GxH, b_G, b_n_H, mask_B):
   return r, z, n, q
 
 
-def _run(p_Dx3xHxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep):
+def _run(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep):
   """The states [H, T, B] of each direction, and r, z, n and q where kept."""
   steps, mask_TxB = len(mask_TxB), jnp.asarray(mask_TxB)
   # Indexed outside the loop: inside, every step would copy its weights.
   w, b, b_n = (list(x) for x in (w_DxGxH, b_DxG, b_n_DxH))
   # zeros_like keeps what shard_map knows of an array; zeros would lose it.
-  blank = jnp.zeros_like(p_Dx3xHxTxB[0, 0])
+  blank = jnp.zeros_like(p[0][0])
 
   def step(t, carry):
     following = []
     for d, i in enumerate((t, steps - 1 - t)):
       h, states, gates = carry[d]
       fed = h if scale_DxHxB is None else h * scale_DxHxB[d]
-      p = [_read(p_Dx3xHxTxB, i, d, gate) for gate in range(3)]
-      new = _gates(p, fed, w[d], b[d], b_n[d], mask_TxB[i])
+      inputs = [_read(x, i) for x in gates[:3]]
+      new = _gates(inputs, fed, w[d], b[d], b_n[d], mask_TxB[i])
       _, z, n, _ = new
       h = (1 - z) * n + z * h
-      gates = [_write(x, value, i) for x, value in zip(gates, new)]
+      if keep:
+        gates = [_write(x, value, i) for x, value in zip(gates, new)]
       following.append((h, _write(states, h, i), gates))
     return following
 
-  start = [(blank[:, 0], blank, [blank] * 4 * keep)] * 2
+  # The projections make room for r, z and n.
+  start = [(blank[:, 0], blank, [*p[d], *[blank] * keep]) for d in range(2)]
   end = jax.lax.fori_loop(0, steps, step, start)
   return tuple(states for _, states, _ in end), [gates for *_, gates in end]
 
 
 @jax.custom_vjp
-def recurrence(
-  p_Dx3xHxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None
-):
+def recurrence(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None):
   """Runs the recurrence over input projections, both directions in one loop.
 
   Args:
-    p_Dx3xHxTxB: W_ir x, W_iz x and W_in x of every position.
+    p: for each direction a tuple of W_ir x, W_iz x and W_in x of every
+      position, each of shape [H, T, B].
     mask_TxB: True at real positions; at others the state passes through.
     w_DxGxH: recurrent weights W_hr, W_hz, W_hn, stacked.
     b_DxG: b_r, b_z, b_n.
@@ -106,9 +105,7 @@ def recurrence(
   The gradient is a custom VJP, so reverse mode works, of higher orders too, and
   forward mode (`jax.jvp`) raises TypeError.
   """
-  return _run(
-    p_Dx3xHxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep=False
-  )[0]
+  return _run(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep=False)[0]
 
 
 def _recurrence_forward(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB):
@@ -131,10 +128,11 @@ def _recurrence_backward(residuals, dy):
   def step(t, carry):
     following = []
     for d, i in enumerate((steps - 1 - t, t)):
-      dh, dscale, grads = carry[d]
+      dh, dscale, arrays = carry[d]
       dh = dh + _read(dy[d], i)
       h = _read(previous[d], i)
-      r, z, n, q = (_read(x, i) for x in gates[d])
+      q, r, z, _ = (_read(x, i) for x in arrays)
+      n = _read(gates[d][2], i)
       d_n = dh * (1 - z) * (1 - n * n)
       d_q = d_n * r
       d_r = d_q * q * (1 - r)
@@ -143,31 +141,33 @@ def _recurrence_backward(residuals, dy):
       if scale_DxHxB is not None:
         dscale = dscale + back * h
         back = back * scale_DxHxB[d]
-      new = (d_r, d_z, d_n, d_q)
-      grads = [_write(x, value, i) for x, value in zip(grads, new)]
-      following.append((dh * z + back, dscale, grads))
+      new = (d_r, d_q, d_z, d_n)
+      arrays = [_write(x, value, i) for x, value in zip(arrays, new)]
+      following.append((dh * z + back, dscale, arrays))
     return following
 
-  start = [(blank[:, 0], blank[:, 0], [blank] * 4)] * 2
+  # d_r takes the place of q, d_q that of r, d_z that of z, each of which no
+  # later gradient reads; d_n has a new one, for d_z and d_n both read z and n.
+  start = [(blank[:, 0], blank[:, 0], [q, r, z, blank]) for r, z, _, q in gates]
   end = jax.lax.fori_loop(0, steps, step, start)
 
   def flat(x_HxTxB):
     return x_HxTxB.reshape(len(x_HxTxB), -1)
 
   dp, dw, db, db_n, dscale = [], [], [], [], []
-  for d, (_, dscale_d, (d_r, d_z, d_n, d_q)) in enumerate(end):
+  for d, (_, dscale_d, (d_r, d_q, d_z, d_n)) in enumerate(end):
     fed = previous[d]
     if scale_DxHxB is not None:
       fed = fed * scale_DxHxB[d][:, None]
     # One matmul a gate for all steps; autodiff would add T products up. (An
     # einsum over t and b would transpose both arrays first.)
     dw.append([flat(x) @ flat(fed).T for x in (d_r, d_z, d_q)])
-    dp.append([d_r, d_z, d_n])
+    dp.append((d_r, d_z, d_n))
     db.append([x.sum((1, 2)) for x in dp[d]])
     db_n.append(d_q.sum((1, 2)))
     dscale.append(dscale_d)
   return (
-    jnp.stack([jnp.stack(x) for x in dp]),
+    tuple(dp),
     None,
     jnp.stack([jnp.concatenate(x) for x in dw]),
     jnp.stack([jnp.concatenate(x) for x in db]),
@@ -199,12 +199,15 @@ def bidirectional_gru(
     h_2HxTxB, the forward states above the backward ones.
   """
   features, steps, batch = x_ExTxB.shape
-  # The projections of all positions, gates and directions in one matmul.
-  p = w_input_DxGxE.reshape(-1, features) @ x_ExTxB.reshape(features, -1)
-  p = p.reshape(2, 3, -1, steps, batch)
+  x_ExN = x_ExTxB.reshape(features, -1)
+  p = tuple(
+    tuple((w @ x_ExN).reshape(-1, steps, batch) for w in jnp.split(w_GxE, 3))
+    for w_GxE in w_input_DxGxE
+  )
   parameters = (w_recurrent_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
+  like = p[0][0]
   return jnp.concatenate(
-    recurrence(p, mask_TxB, *(_vary_like(x, p) for x in parameters))
+    recurrence(p, mask_TxB, *(_vary_like(x, like) for x in parameters))
   )
 
 
