@@ -29,7 +29,8 @@ def use_cpu_devices(count, batch_size=1):
   # devices arrive, and the launch of the next step another one. With fewer than
   # two threads a device, training stops for ever now and then.
   os.environ.setdefault('PJRT_NPROC', str(max(2 * count, cores)))
-  # Without it XLA copies the optimiser's moments before it overwrites them.
+  # Without it XLA copies what a step overwrites: the optimiser's moments, and
+  # the recurrence's arrays at every position.
   options = ['--xla_cpu_copy_insertion_use_region_analysis=true']
   if count == cores > 1:
     # Each core has a device of its own: no matmul gains by a second thread.

@@ -1,5 +1,6 @@
 """A plain float32 matmul, the roof: NumPy's or PyTorch's, the faster one."""
 
+import contextlib
 import time
 
 import numpy as np
@@ -12,13 +13,11 @@ def build(case):
   a = rng.standard_normal((4096, 300), np.float32)
   b = rng.standard_normal((300, 1536), np.float32)
   calls = [lambda: a @ b]
-  try:
+  with contextlib.suppress(ImportError):
     import torch
 
     left, right = torch.from_numpy(a), torch.from_numpy(b)
     calls.append(lambda: left @ right)
-  except ImportError:
-    pass  # NumPy's then.
   return min(calls, key=_seconds)
 
 
