@@ -73,7 +73,11 @@ _ENVIRONMENT = {
   'JAX_COMPILATION_CACHE_DIR': str(corpora.cache_dir() / 'compiled'),
   'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.3',
 }
-_KEEP_MEMORY = {'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': '2147483647'}
+_KEEP_MEMORY = {
+  'MALLOC_MMAP_MAX_': '0',
+  'MALLOC_TRIM_THRESHOLD_': '2147483647',
+  'MALLOC_ARENA_MAX': '1',
+}
 
 _LEVEL = flags.DEFINE_list(
   'level', None, f'All by default; of {", ".join(LEVELS)}.'
