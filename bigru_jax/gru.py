@@ -200,10 +200,10 @@ def bidirectional_gru(
   """
   features, steps, batch = x_ExTxB.shape
   x_ExN = x_ExTxB.reshape(features, -1)
-  p = tuple(
-    tuple((w @ x_ExN).reshape(-1, steps, batch) for w in jnp.split(w_GxE, 3))
-    for w_GxE in w_input_DxGxE
-  )
+  # One matmul, so that its gradients are one matmul each, too.
+  p = w_input_DxGxE.reshape(-1, features) @ x_ExN
+  gates = jnp.split(p.reshape(len(p), steps, batch), 6)
+  p = tuple(gates[:3]), tuple(gates[3:])
   parameters = (w_recurrent_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
   like = p[0][0]
   return jnp.concatenate(

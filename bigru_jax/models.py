@@ -19,8 +19,8 @@ def _embedding_init(key, shape, dtype=jnp.float32):
 
 
 def embed(table_VxE, tokens_BxT):
-  """The tokens' vectors x_BxTxE."""
-  return table_VxE[tokens_BxT]
+  """The tokens' vectors x_TxBxE, in the encoder's order: time first."""
+  return table_VxE[tokens_BxT.T]
 
 
 class Classifier(nn.Module):
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
     """Classifies a batch.
 
     Args:
-      inputs: tokens_BxT, ids, right-padded with anything; or x_BxTxE, what
+      inputs: tokens_BxT, ids, right-padded with anything; or x_TxBxE, what
         `embed` makes of them, so that gradients stop there.
       lengths_B: tokens of each example; 0 for a row that only fills the batch.
       keys_B: a dropout key for each example, or None for no dropout.
@@ -63,18 +63,19 @@ class Classifier(nn.Module):
       logits_BxC and the attention's weights alpha_BxT, in float32.
     """
 
-    def drop(x, rate, site):
+    def drop(x, rate, site, batch_axis):
       if keys_B is None:
         return x
-      return dropout(x, rate, fold_keys(keys_B, site))
+      return dropout(x, rate, fold_keys(keys_B, site), batch_axis)
 
     if inputs.ndim == 2:
       shape = self.vocabulary_size, self.embedding_size
       inputs = embed(self.param('embedding', _embedding_init, shape), inputs)
-    mask_BxT = jnp.arange(inputs.shape[1]) < lengths_B[:, None]
+    mask_TxB = jnp.arange(len(inputs))[:, None] < lengths_B
+    mask_BxT = mask_TxB.T
     # Nothing at padding reaches the loss, so the padding's vector stays zero.
-    x_BxTxE = inputs.astype(self.dtype) * mask_BxT[:, :, None]
-    x_BxTxE = drop(x_BxTxE, self.embedding_dropout, 0)
+    x_TxBxE = inputs.astype(self.dtype) * mask_TxB[:, :, None]
+    x_TxBxE = drop(x_TxBxE, self.embedding_dropout, 0, batch_axis=1)
     h_BxTx2H = BiGRU(
       self.hidden_size,
       self.num_layers,
@@ -82,10 +83,10 @@ class Classifier(nn.Module):
       self.recurrent_dropout,
       self.dtype,
       name='encoder',
-    )(x_BxTxE, mask_BxT, None if keys_B is None else fold_keys(keys_B, 1))
+    )(x_TxBxE.transpose(1, 0, 2), mask_BxT, None if keys_B is None else fold_keys(keys_B, 1))
     c_Bx2H, alpha_BxT = Attention(self.attention, name='attention')(
       h_BxTx2H, mask_BxT
     )
-    c_Bx2H = drop(c_Bx2H, self.dropout, 2)
+    c_Bx2H = drop(c_Bx2H, self.dropout, 2, batch_axis=0)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return dense(c_Bx2H.astype(jnp.float32)), alpha_BxT

@@ -10,6 +10,7 @@ import optax
 from bigru_jax import losses, models, sharding
 
 _EVERYWHERE, _BY_ROW = PartitionSpec(), PartitionSpec('data')
+_EMBEDDED = PartitionSpec(None, 'data')  # x_TxBxE.
 
 
 def make_model(config, vocabulary_size, num_classes):
@@ -93,18 +94,19 @@ class TrainState(train_state.TrainState):
 
 def _embed(table_VxE, batch, mesh):
   """The vectors of a batch, each example's on the device of its row."""
-  x_BxTxE = models.embed(table_VxE, batch['tokens'])
-  return jax.lax.with_sharding_constraint(x_BxTxE, NamedSharding(mesh, _BY_ROW))
+  x_TxBxE = models.embed(table_VxE, batch['tokens'])
+  spec = NamedSharding(mesh, _EMBEDDED)
+  return jax.lax.with_sharding_constraint(x_TxBxE, spec)
 
 
 def _without_embedding(params):
   return {name: p for name, p in params.items() if name != 'embedding'}
 
 
-def _losses(config, weights_C, apply_fn, params, x_BxTxE, batch, keys_B=None):
+def _losses(config, weights_C, apply_fn, params, x_TxBxE, batch, keys_B=None):
   """The logits of a batch, its losses by example, and their weights."""
   logits_BxC, _ = apply_fn(
-    {'params': params}, x_BxTxE, batch['lengths'], keys_B
+    {'params': params}, x_TxBxE, batch['lengths'], keys_B
   )
   losses_B = losses.cross_entropy(
     logits_BxC, batch['labels'], config.loss, config.label_smoothing
@@ -126,41 +128,41 @@ def make_train_step(config, mesh, weights_C):
   weights_C = jnp.asarray(weights_C)
 
   def train_step(state, batch):
-    def device_sums(step, params, x_BxTxE, batch):
+    def device_sums(step, params, x_TxBxE, batch):
       rows = len(batch['labels'])
       row_B = jax.lax.axis_index('data') * rows + jnp.arange(rows)
       key = jax.random.fold_in(jax.random.key(config.seed), step)
       keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, row_B)
 
-      def loss_sum(params, x_BxTxE):
+      def loss_sum(params, x_TxBxE):
         _, losses_B, weights_B = _losses(
-          config, weights_C, state.apply_fn, params, x_BxTxE, batch, keys_B
+          config, weights_C, state.apply_fn, params, x_TxBxE, batch, keys_B
         )
         return jnp.sum(losses_B * weights_B), jnp.sum(weights_B)
 
       # Varying parameters have gradients that are not added up one by one.
       params = jax.lax.pcast(params, 'data', to='varying')
-      (loss, weight), (grads, dx_BxTxE) = jax.value_and_grad(
+      (loss, weight), (grads, dx_TxBxE) = jax.value_and_grad(
         loss_sum, argnums=(0, 1), has_aux=True
-      )(params, x_BxTxE)
+      )(params, x_TxBxE)
       # Finite only where every gradient is.
-      size = optax.tree.norm((grads, dx_BxTxE), ord=1)
-      return sharding.sum_over_devices((loss, weight, size, grads)), dx_BxTxE
+      size = optax.tree.norm((grads, dx_TxBxE), ord=1)
+      return sharding.sum_over_devices((loss, weight, size, grads)), dx_TxBxE
 
     sums = jax.shard_map(
       device_sums,
       mesh=mesh,
-      in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_ROW, _BY_ROW),
-      out_specs=(_EVERYWHERE, _BY_ROW),
+      in_specs=(_EVERYWHERE, _EVERYWHERE, _EMBEDDED, _BY_ROW),
+      out_specs=(_EVERYWHERE, _EMBEDDED),
     )
-    x_BxTxE, pull_back = jax.vjp(
+    x_TxBxE, pull_back = jax.vjp(
       lambda table_VxE: _embed(table_VxE, batch, mesh),
       state.params['embedding'],
     )
-    (loss, weight, size, grads), dx_BxTxE = sums(
-      state.step, _without_embedding(state.params), x_BxTxE, batch
+    (loss, weight, size, grads), dx_TxBxE = sums(
+      state.step, _without_embedding(state.params), x_TxBxE, batch
     )
-    (grads['embedding'],) = pull_back(dx_BxTxE)
+    (grads['embedding'],) = pull_back(dx_TxBxE)
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.map(lambda g: g * scale, grads)
     loss = loss * scale
@@ -194,9 +196,9 @@ def make_eval_step(config, mesh, weights_C):
   weights_C = jnp.asarray(weights_C)
 
   def eval_step(state, sums, batch):
-    def device_sums(params, sums, x_BxTxE, batch):
+    def device_sums(params, sums, x_TxBxE, batch):
       logits_BxC, losses_B, weights_B = _losses(
-        config, weights_C, state.apply_fn, params, x_BxTxE, batch
+        config, weights_C, state.apply_fn, params, x_TxBxE, batch
       )
       predictions_B = jnp.argmax(
         losses.probabilities(logits_BxC, config.loss), axis=-1
@@ -209,7 +211,7 @@ def make_eval_step(config, mesh, weights_C):
     return jax.shard_map(
       device_sums,
       mesh=mesh,
-      in_specs=(_EVERYWHERE, _BY_ROW, _BY_ROW, _BY_ROW),
+      in_specs=(_EVERYWHERE, _BY_ROW, _EMBEDDED, _BY_ROW),
       out_specs=_BY_ROW,
     )(
       _without_embedding(state.params),
