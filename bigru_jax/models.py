@@ -76,6 +76,7 @@ class Classifier(nn.Module):
     # Nothing at padding reaches the loss, so the padding's vector stays zero.
     x_TxBxE = inputs.astype(self.dtype) * mask_TxB[:, :, None]
     x_TxBxE = drop(x_TxBxE, self.embedding_dropout, 0, batch_axis=1)
+    encoder_keys_B = None if keys_B is None else fold_keys(keys_B, 1)
     h_BxTx2H = BiGRU(
       self.hidden_size,
       self.num_layers,
@@ -83,7 +84,7 @@ class Classifier(nn.Module):
       self.recurrent_dropout,
       self.dtype,
       name='encoder',
-    )(x_TxBxE.transpose(1, 0, 2), mask_BxT, None if keys_B is None else fold_keys(keys_B, 1))
+    )(x_TxBxE.transpose(1, 0, 2), mask_BxT, encoder_keys_B)
     c_Bx2H, alpha_BxT = Attention(self.attention, name='attention')(
       h_BxTx2H, mask_BxT
     )

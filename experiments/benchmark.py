@@ -248,10 +248,10 @@ def cells(level):
 
 
 def run_level(level, peers):
-  """The lines of one level."""
+  """Yields the lines of one level."""
   if level == 'start':
-    return [first_step(_LONG_ROUNDS.value)]
-  lines = []
+    yield first_step(_LONG_ROUNDS.value)
+    return
   for cell, work in itertools.product(cells(level), WORKS[level]):
     case = task.Case(
       'step' if work == 'memory' else work,
@@ -264,25 +264,18 @@ def run_level(level, peers):
     rounds = _ROUNDS.value
     if level in ('epoch', 'inference'):
       rounds = _LONG_ROUNDS.value
-    lines.append(record(level, case, peers, 0 if work == 'memory' else rounds))
-  return lines
+    yield record(level, case, peers, 0 if work == 'memory' else rounds)
 
 
 def run_sweep(axis, peers):
-  """The lines of one sweep: ours and, where it makes sense, PyTorch."""
+  """Yields the lines of a sweep: ours and, where it makes sense, PyTorch."""
   work = 'step' if axis == 'vocabulary' else 'backward'
   if axis == 'devices':
     peers = []
   peers = ['ours', *(peer for peer in peers if peer == 'torch')]
-  return [
-    record(
-      f'sweep_{axis}',
-      dataclasses.replace(SWEPT, work=work, **{axis: value}),
-      peers,
-      _ROUNDS.value,
-    )
-    for value in SWEEPS[axis]
-  ]
+  for value in SWEEPS[axis]:
+    case = dataclasses.replace(SWEPT, work=work, **{axis: value})
+    yield record(f'sweep_{axis}', case, peers, _ROUNDS.value)
 
 
 def _numbers(flag, values):
@@ -329,7 +322,9 @@ def run():
   for axis in _SWEEP.value:
     report.write(output / f'sweep_{axis}', run_sweep(axis, peers), axis)
   if levels:
-    lines = [line for level in levels for line in run_level(level, peers)]
+    lines = itertools.chain.from_iterable(
+      run_level(level, peers) for level in levels
+    )
     report.write(output / 'benchmark', lines)
 
 

@@ -188,9 +188,19 @@ def plot_sweep(lines, axis):
   return picture
 
 
-def write(path, lines, axis=None):
-  """Prints the tables, and writes path.md, path.json and path.png."""
-  path.with_suffix('.json').write_text(json.dumps(lines, indent=2) + '\n')
+def write(path, measured, axis=None):
+  """Prints the tables, and writes path.md, path.json and path.png.
+
+  Args:
+    path: without a suffix.
+    measured: an iterable of lines; path.json is written after each of them, so
+      that a run that is cut off has lost nothing.
+    axis: of a sweep.
+  """
+  lines = []
+  for line in measured:
+    lines.append(line)
+    path.with_suffix('.json').write_text(json.dumps(lines, indent=2) + '\n')
   groups = _by_kind(lines)
   tables = '\n\n'.join(table(group, axis) for group in groups.values())
   print(tables)
