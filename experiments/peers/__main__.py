@@ -33,6 +33,7 @@ def _status_mib(name):
 
 def _peak_mib(call):
   """What a call takes and gives back."""
+  time.sleep(0.5)  # The last call's arrays are freed on XLA's own threads.
   ctypes.CDLL(None).malloc_trim(0)  # Freed memory is not resident now.
   with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
     file.write('5')  # VmHWM is from here on.
