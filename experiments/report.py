@@ -194,7 +194,7 @@ def write(path, measured, axis=None):
   Args:
     path: without a suffix.
     measured: an iterable of lines; path.json is written after each of them, so
-      that a run that is cut off has lost nothing.
+      that a run that is cut off keeps its lines.
     axis: of a sweep.
   """
   lines = []

@@ -66,3 +66,20 @@ def test_a_wrong_flag_is_one_line(flag, tmp_path):
   # A peer that is not installed may have its line before.
   assert done.stderr.splitlines()[-1].startswith(f'benchmark.py: {flag}')
   assert 'Traceback' not in done.stderr
+
+
+def test_a_run_that_is_cut_off_keeps_its_lines(tmp_path):
+  spec = importlib.util.spec_from_file_location(
+    'report', SCRIPT.with_name('report.py')
+  )
+  report = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(report)
+
+  def lines():
+    yield {'level': 'start'}
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    report.write(tmp_path / 'benchmark', lines())
+  kept = json.loads((tmp_path / 'benchmark.json').read_text())
+  assert kept == [{'level': 'start'}]
