@@ -16,14 +16,13 @@ Everything is text or arrays; nothing is unpickled or executed.
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import json
 import logging
 import os
 import pathlib
 import shutil
 import socket
-
-from tensorboardX import SummaryWriter
 
 from bigru_jax.config import Config
 from bigru_jax.data import text
@@ -199,8 +198,14 @@ class MetricsLog:
     self._path = pathlib.Path(workdir) / 'metrics.jsonl'
     self.lines = list(lines)
     _write(self._path, ''.join(json.dumps(x) + '\n' for x in self.lines))
-    step = self.lines[-1]['step'] + 1 if self.lines else 0
-    self._board = SummaryWriter(str(workdir), purge_step=step)
+    self._purge_step = self.lines[-1]['step'] + 1 if self.lines else 0
+
+  @functools.cached_property
+  def _board(self):
+    # After the first epoch: it imports PyTorch where that is installed.
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(self._path.parent), purge_step=self._purge_step)
 
   def add(self, line):
     """Appends one evaluation."""

@@ -1,11 +1,9 @@
 """The loop: batches, epochs, evaluation, and what is kept of it."""
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import logging
-import os
 import time
 
 import jax
@@ -99,30 +97,20 @@ class Trainer:
     self.state = sharding.place_state(state, mesh)
     self._jitted_step = steps.make_train_step(config, mesh, weights_C)
     self.eval_step = steps.make_eval_step(config, mesh, weights_C)
-    self._compiled = {}
+    self._programs = {}
     self.compile_seconds = 0.0
     self.train_seconds = 0.0
     self.tokens_seen = self.examples_seen = 0
 
-  def compile(self):
-    """Compiles the training step for every batch shape of the plan."""
-    start = time.perf_counter()
-    size = self.config.batch_size
-
-    def compiled(length):
-      zeros = {
-        'tokens': np.zeros((size, length), np.int32),
-        'lengths': np.zeros(size, np.int32),
-        'labels': np.zeros(size, np.int32),
-        'weights': np.zeros(size, np.float32),
-      }
-      batch = sharding.place_batch(zeros, self.mesh)
-      return self._jitted_step.lower(self.state, batch).compile()
-
-    lengths = self.splits['train'].buckets
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-      self._compiled = dict(zip(lengths, pool.map(compiled, lengths)))
-    self.compile_seconds = time.perf_counter() - start
+  def _program(self, batch):
+    """The training step for a batch's shape, compiled at its first use."""
+    length = batch['tokens'].shape[1]
+    if length not in self._programs:
+      start = time.perf_counter()
+      lowered = self._jitted_step.lower(self.state, batch)
+      self._programs[length] = lowered.compile()
+      self.compile_seconds += time.perf_counter() - start
+    return self._programs[length]
 
   def evaluate(self, name):
     return evaluate(
@@ -158,7 +146,7 @@ class Trainer:
         self.state.replace(loss_sum=np.float32(0), skipped=np.int32(0)),
         self.mesh,
       )
-    start = time.perf_counter()
+    start, compiled_before = time.perf_counter(), self.compile_seconds
     running = collections.deque()
     made = batches(split, plan[first:], size, self.mesh)
     with contextlib.closing(made):
@@ -172,8 +160,7 @@ class Trainer:
         disable=None,  # Only on a terminal.
       )
       for done, batch in enumerate(bar, first + 1):
-        step = self._compiled[batch['tokens'].shape[1]]
-        self.state, bad_steps = step(self.state, batch)
+        self.state, bad_steps = self._program(batch)(self.state, batch)
         running.append((done, bad_steps))
         if len(running) > _IN_FLIGHT:
           self._check(epoch, plan, *running.popleft())
@@ -183,6 +170,7 @@ class Trainer:
     skipped = int(self.state.skipped)
     mean = float(self.state.loss_sum) / max(len(plan) - skipped, 1)
     seconds = time.perf_counter() - start
+    seconds -= self.compile_seconds - compiled_before
     rows = np.concatenate([np.zeros(0, int), *(r for _, r in plan[first:])])
     self.train_seconds += seconds
     self.examples_seen += len(rows)

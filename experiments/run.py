@@ -131,12 +131,10 @@ def train(config, workdir, stop):
     runs.check_same(workdir, config, classes, vocabulary)
   else:
     runs.create(workdir, config, classes, vocabulary)
-  trainer.compile()
   _log.info(
-    'compiled for lengths %s in %.1f s',
-    splits['train'].buckets, trainer.compile_seconds,
-  )  # fmt: skip
-
+    'batches of %s tokens a text; each length is compiled at its first use',
+    ', '.join(map(str, splits['train'].buckets)),
+  )
   with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
     best, log = training.fit(
       trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop

@@ -50,7 +50,7 @@ def wait_for_training(process):
   lines = []
   for line in process.stderr:
     lines.append(line)
-    if 'compiled for lengths' in line:
+    if 'compiled at its first use' in line:
       break
   return ''.join(lines)
 
@@ -82,7 +82,7 @@ def same(state, other):
   return len(one) == len(two) and equal and figures[0] == figures[1]
 
 
-def survive(workdir, kills, rng=None, longest=1.5):
+def survive(workdir, kills, rng=None, longest=2.5):
   """Runs to the end, killed at most `kills` times; how often it was."""
   killed = 0
   while True:

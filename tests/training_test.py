@@ -37,7 +37,6 @@ def test_the_number_of_devices_does_not_matter():
   for count in (1, 2, 4):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), ('data',))
     trainer = make_trainer(mesh)
-    trainer.compile()
     trained = trainer.train_epoch(1)
     results.append((trained['loss'], trainer.evaluate('validation'),
                     jax.device_get(trainer.state.params)))  # fmt: skip
@@ -54,7 +53,6 @@ def test_the_number_of_devices_does_not_matter():
 
 def test_the_padding_vector_stays_zero_in_training():
   trainer = make_trainer(sharding.make_mesh(8))
-  trainer.compile()
   before = np.asarray(trainer.state.params['embedding'])
   trainer.train_epoch(1)
   after = np.asarray(trainer.state.params['embedding'])
@@ -83,7 +81,6 @@ def test_class_weights():
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
   trainer = make_trainer(sharding.make_mesh(8))
-  trainer.compile()
   trainer.train_epoch(1)
   kernel = trainer.state.params['output']['kernel']
   broken = {**trainer.state.params['output'], 'kernel': kernel * np.inf}

@@ -8,17 +8,19 @@ import run
 
 from bigru_jax import training
 
+_train_epoch = training.Trainer.train_epoch
 
-def first_step(trainer, saved, log_factory, stop):
-  """Stands in for `training.fit`."""
+
+def first_step(trainer, epoch, first=0, after_step=None):
+  """Stands in for `training.Trainer.train_epoch`."""
 
   def end(batches_done):
     jax.block_until_ready(trainer.state)
     os._exit(0)
 
-  trainer.train_epoch(1, after_step=end)
+  _train_epoch(trainer, epoch, first, end)
 
 
 if __name__ == '__main__':
-  training.fit = first_step
+  training.Trainer.train_epoch = first_step
   app.run(run.main)

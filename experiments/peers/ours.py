@@ -107,7 +107,6 @@ def _step(case, mesh):
 
 def _epoch(case, mesh):
   trainer = _trainer(case, mesh)
-  trainer.compile()
   epoch = 0
 
   def call():
