@@ -35,16 +35,33 @@ import jax.numpy as jnp
 from bigru_jax.dropout import dropout, fold_keys
 
 
-def _read(array_HxTxB, t):
-  return jax.lax.dynamic_index_in_dim(array_HxTxB, t, axis=1, keepdims=False)
+def _read(array_FxTxB, t, first=0, rows=None):
+  """The features [rows, B] from `first` on at position t; all by default."""
+  features, _, batch = array_FxTxB.shape
+  block = jax.lax.dynamic_slice(
+    array_FxTxB, (first, t, 0), (rows or features, 1, batch)
+  )
+  return block[:, 0]
 
 
-def _write(array_HxTxB, value_HxB, t):
-  return jax.lax.dynamic_update_index_in_dim(array_HxTxB, value_HxB, t, axis=1)
+def _write(array_FxTxB, block, t, first=0):
+  return jax.lax.dynamic_update_slice(
+    array_FxTxB, block[:, None], (first, t, 0)
+  )
 
 
-def _gates(p, fed_HxB, w_GxH, b_G, b_n_H, mask_B):
-  """One step's r, z, n and q = W_hn h + b_hn, each of shape [H, B]."""
+def _directions(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB):
+  """The parameters of each direction.
+
+  Indexed outside the loop: inside, every step would copy its weights.
+  """
+  scale = [None] * 2 if scale_DxHxB is None else scale_DxHxB
+  return list(zip(w_DxGxH, b_DxG, b_n_DxH, scale))
+
+
+def _cell(h_HxB, p, mask_B, w_GxH, b_G, b_n_H, scale_HxB):
+  """One step's h, r, z, n and q = W_hn h + b_hn, each of shape [H, B]."""
+  fed_HxB = h_HxB if scale_HxB is None else h_HxB * scale_HxB
   g_r, g_z, g_n = jnp.split(w_GxH @ fed_HxB, 3)
   b_r, b_z, b_n = jnp.split(b_G[:, None], 3)
   r = jax.nn.sigmoid(p[0] + b_r + g_r)
@@ -52,44 +69,16 @@ def _gates(p, fed_HxB, w_GxH, b_G, b_n_H, mask_B):
   z = jnp.where(mask_B, jax.nn.sigmoid(p[1] + b_z + g_z), 1)
   q = g_n + b_n_H[:, None]
   n = jnp.tanh(p[2] + b_n + r * q)
-  return r, z, n, q
-
-
-def _run(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep):
-  """The states [H, T, B] of each direction, and r, z, n and q where kept."""
-  steps, mask_TxB = len(mask_TxB), jnp.asarray(mask_TxB)
-  # Indexed outside the loop: inside, every step would copy its weights.
-  w, b, b_n = (list(x) for x in (w_DxGxH, b_DxG, b_n_DxH))
-  # zeros_like keeps what shard_map knows of an array; zeros would lose it.
-  blank = jnp.zeros_like(p[0][0])
-
-  def step(t, carry):
-    following = []
-    for d, i in enumerate((t, steps - 1 - t)):
-      h, states, gates = carry[d]
-      fed = h if scale_DxHxB is None else h * scale_DxHxB[d]
-      inputs = [_read(x, i) for x in gates[:3]]
-      new = _gates(inputs, fed, w[d], b[d], b_n[d], mask_TxB[i])
-      _, z, n, _ = new
-      h = (1 - z) * n + z * h
-      if keep:
-        gates = [_write(x, value, i) for x, value in zip(gates, new)]
-      following.append((h, _write(states, h, i), gates))
-    return following
-
-  # The projections make room for r, z and n.
-  start = [(blank[:, 0], blank, [*p[d], *[blank] * keep]) for d in range(2)]
-  end = jax.lax.fori_loop(0, steps, step, start)
-  return tuple(states for _, states, _ in end), [gates for *_, gates in end]
+  return (1 - z) * n + z * h_HxB, r, z, n, q
 
 
 @jax.custom_vjp
-def recurrence(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None):
+def recurrence(p_6HxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None):
   """Runs the recurrence over input projections, both directions in one loop.
 
   Args:
-    p: for each direction a tuple of W_ir x, W_iz x and W_in x of every
-      position, each of shape [H, T, B].
+    p_6HxTxB: W_ir x, W_iz x and W_in x of every position for the forward
+      direction, and below them those for the backward one.
     mask_TxB: True at real positions; at others the state passes through.
     w_DxGxH: recurrent weights W_hr, W_hz, W_hn, stacked.
     b_DxG: b_r, b_z, b_n.
@@ -99,25 +88,64 @@ def recurrence(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB=None):
       https://arxiv.org/abs/1512.05287), or None.
 
   Returns:
-    The states h_HxTxB of the forward and of the backward direction, which runs
-    from the last position to the first. The initial states are zero.
+    h_2HxTxB, the states of the forward direction and below them those of the
+    backward one, which runs from the last position to the first. The initial
+    states are zero.
 
   The gradient is a custom VJP, so reverse mode works, of higher orders too, and
   forward mode (`jax.jvp`) raises TypeError.
   """
-  return _run(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep=False)[0]
+  hidden, (_, steps, _) = w_DxGxH.shape[2], p_6HxTxB.shape
+  mask_TxB = jnp.asarray(mask_TxB)
+  parameters = _directions(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
+
+  def step(t, carry):
+    h, states = carry
+    following = []
+    for d, i in enumerate((t, steps - 1 - t)):
+      rows = [(3 * d + gate) * hidden for gate in range(3)]
+      p = [_read(p_6HxTxB, i, row, hidden) for row in rows]
+      following.append(_cell(h[d], p, mask_TxB[i], *parameters[d])[0])
+      states = _write(states, following[d], i, d * hidden)
+    return following, states
+
+  # zeros_like keeps what shard_map knows of an array; zeros would lose it.
+  blank = jnp.zeros_like(p_6HxTxB[: 2 * hidden])
+  start = [blank[:hidden, 0]] * 2, blank
+  return jax.lax.fori_loop(0, steps, step, start)[1]
 
 
 def _recurrence_forward(p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB):
-  states, gates = _run(
-    p, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB, keep=True
-  )
-  return states, (states, gates, w_DxGxH, scale_DxHxB)
+  """Keeps each direction's states, r, z, n and q, arrays [H, T, B]."""
+  steps = p.shape[1]
+  mask_TxB = jnp.asarray(mask_TxB)
+  parameters = _directions(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
+
+  def step(t, carry):
+    following = []
+    for d, i in enumerate((t, steps - 1 - t)):
+      h, states, gates = carry[d]
+      inputs = [_read(x, i) for x in gates[:3]]
+      h, *new = _cell(h, inputs, mask_TxB[i], *parameters[d])
+      gates = [_write(x, value, i) for x, value in zip(gates, new)]
+      following.append((h, _write(states, h, i), gates))
+    return following
+
+  # The projections make room for r, z and n.
+  projected = jnp.split(p, 6)
+  blank = jnp.zeros_like(projected[0])
+  start = [
+    (blank[:, 0], blank, [*gates, blank])
+    for gates in (projected[:3], projected[3:])
+  ]
+  end = jax.lax.fori_loop(0, steps, step, start)
+  states, gates = [x for _, x, _ in end], [x for *_, x in end]
+  return jnp.concatenate(states), (states, gates, w_DxGxH, scale_DxHxB)
 
 
 def _recurrence_backward(residuals, dy):
   states, gates, w_DxGxH, scale_DxHxB = residuals
-  steps = dy[0].shape[1]
+  hidden, steps = w_DxGxH.shape[2], dy.shape[1]
   blank = jnp.zeros_like(states[0])
   previous = [
     jnp.concatenate([blank[:, :1], states[0][:, :-1]], axis=1),
@@ -129,7 +157,7 @@ def _recurrence_backward(residuals, dy):
     following = []
     for d, i in enumerate((steps - 1 - t, t)):
       dh, dscale, arrays = carry[d]
-      dh = dh + _read(dy[d], i)
+      dh = dh + _read(dy, i, d * hidden, hidden)
       h = _read(previous[d], i)
       q, r, z, _ = (_read(x, i) for x in arrays)
       n = _read(gates[d][2], i)
@@ -162,12 +190,12 @@ def _recurrence_backward(residuals, dy):
     # One matmul a gate for all steps; autodiff would add T products up. (An
     # einsum over t and b would transpose both arrays first.)
     dw.append([flat(x) @ flat(fed).T for x in (d_r, d_z, d_q)])
-    dp.append((d_r, d_z, d_n))
-    db.append([x.sum((1, 2)) for x in dp[d]])
+    dp += [d_r, d_z, d_n]
+    db.append([x.sum((1, 2)) for x in (d_r, d_z, d_n)])
     db_n.append(d_q.sum((1, 2)))
     dscale.append(dscale_d)
   return (
-    tuple(dp),
+    jnp.concatenate(dp),
     None,
     jnp.stack([jnp.concatenate(x) for x in dw]),
     jnp.stack([jnp.concatenate(x) for x in db]),
@@ -202,13 +230,9 @@ def bidirectional_gru(
   x_ExN = x_ExTxB.reshape(features, -1)
   # One matmul, so that its gradients are one matmul each, too.
   p = w_input_DxGxE.reshape(-1, features) @ x_ExN
-  gates = jnp.split(p.reshape(len(p), steps, batch), 6)
-  p = tuple(gates[:3]), tuple(gates[3:])
+  p = p.reshape(-1, steps, batch)
   parameters = (w_recurrent_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
-  like = p[0][0]
-  return jnp.concatenate(
-    recurrence(p, mask_TxB, *(_vary_like(x, like) for x in parameters))
-  )
+  return recurrence(p, mask_TxB, *(_vary_like(x, p) for x in parameters))
 
 
 def _vary_like(x, like):
