@@ -17,10 +17,12 @@ a block of its own, `[H, B]`, so that the gate arithmetic vectorises. (With the
 three gates side by side in the last axis, XLA's CPU code for it is scalar.)
 
 Loops. One loop serves both directions, so there are T sequential steps, not 2T.
-Each gate and direction has an array of its own, and where its last reader is
-done a loop writes the new values in its place, which saves memory and filling.
-(On a CPU, XLA sees that this is safe only with the flag that
-`sharding.use_cpu_devices` sets; without it, it copies arrays at every step.)
+Without gradients it reads the projections where the one matmul put them. With
+gradients each gate and direction has an array of its own, and where its last
+reader is done a loop writes the new values in its place, which saves memory and
+filling. (On a CPU, XLA sees that this is safe only with the flag that
+`sharding.use_cpu_devices` sets; without it, it copies arrays at every step. In
+one array of all gates it does not see it, flag or not.)
 
 Axes: B batch, T time, E input features, H hidden units a direction, D = 2
 directions (forward, backward), G = 3H gates in the order r, z, n.

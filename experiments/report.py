@@ -163,25 +163,21 @@ def plot(groups):
 
 
 def plot_sweep(lines, axis):
-  """Time against an axis, both logarithmic, and what is in proportion."""
+  """Time against an axis; where FLOPs follow it, beside them on log axes."""
   picture, axes = plt.subplots(figsize=(5.5, 4), layout='constrained')
   values = [line[axis] for line in lines]
+  by_flops = axis in ('batch', 'length', 'hidden')
+  draw = axes.loglog if by_flops else axes.semilogx
   for peer in lines[0]['peers']:
     times = [1e3 * line['peers'][peer]['median'] for line in lines]
-    axes.loglog(values, times, 'o-', color=COLORS[peer], label=peer)
-  # In proportion to the FLOPs, or to the axis, or to its inverse.
-  costs = [line.get('flops', line[axis]) for line in lines]
-  if axis == 'devices':
-    costs = [1 / value for value in values]
-  last = 1e3 * lines[-1]['peers']['ours']['median']
-  proportional = [last * cost / costs[-1] for cost in costs]
-  label = 'in proportion to ' + (
-    'FLOPs' if axis in 'batch length hidden' else axis
-  )
-  if axis == 'devices':
-    label = 'in inverse proportion'
-  axes.loglog(values, proportional, 'k:', label=label)
-  axes.set_xticks(values, [f'{value:,}' for value in values])
+    draw(values, times, 'o-', color=COLORS[peer], label=peer)
+  if by_flops:
+    ours = lines[-1]['peers']['ours']['median'] * 1e3
+    proportional = [ours * x['flops'] / lines[-1]['flops'] for x in lines]
+    draw(values, proportional, 'k:', label='in proportion to FLOPs')
+  else:
+    axes.set_ylim(bottom=0)
+  axes.set_xticks(values, [f'{value:,}' for value in values], fontsize=8)
   axes.minorticks_off()
   axes.set(xlabel=axis, ylabel='ms', title=TITLES[kind(lines[0])])
   axes.legend(frameon=False)
