@@ -20,9 +20,9 @@ Loops. One loop serves both directions, so there are T sequential steps, not 2T.
 Without gradients it reads the projections where the one matmul put them. With
 gradients each gate and direction has an array of its own, and where its last
 reader is done a loop writes the new values in its place, which saves memory and
-filling. (On a CPU, XLA sees that this is safe only with the flag that
-`sharding.use_cpu_devices` sets; without it, it copies arrays at every step. In
-one array of all gates it does not see it, flag or not.)
+filling; one array of all gates was slower. (On a CPU, XLA sees that this is
+safe only with the flag that `sharding.use_cpu_devices` sets; without it, it
+copies arrays at every step.)
 
 Axes: B batch, T time, E input features, H hidden units a direction, D = 2
 directions (forward, backward), G = 3H gates in the order r, z, n.

@@ -82,7 +82,7 @@ def same(state, other):
   return len(one) == len(two) and equal and figures[0] == figures[1]
 
 
-def survive(workdir, kills, rng=None, longest=2.5):
+def survive(workdir, kills, rng=None, longest=4):
   """Runs to the end, killed at most `kills` times; how often it was."""
   killed = 0
   while True:
