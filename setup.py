@@ -1,22 +1,32 @@
 """Installs bigru_jax; the lower bounds are the versions it was tested with."""
 
+import pathlib
+import re
+
 import setuptools
 
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+  r"__version__ = '(.+)'", (ROOT / 'bigru_jax' / '__init__.py').read_text()
+)
 TEST = [
   'hypothesis>=6.100',
   'matplotlib>=3.9',
+  'mypy>=1.18',
   'pytest>=8',
   'ruff>=0.14',
   'scikit-learn>=1.5',
+  'scipy>=1.13',
   'tokenizers>=0.20',
 ]
 
 setuptools.setup(
   name='bigru_jax',
-  version='0.1.0',
+  version=VERSION[1],
   description='Bidirectional GRUs with attention, in JAX and Flax',
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['bigru_jax', 'bigru_jax.*']),
+  package_data={'bigru_jax': ['py.typed']},
   python_requires='>=3.11',
   install_requires=[
     'absl-py>=2.3',

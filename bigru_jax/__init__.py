@@ -1,1 +1,53 @@
-"""Bidirectional GRUs with attention, in JAX and Flax."""
+"""Bidirectional GRUs with attention, in JAX and Flax.
+
+The public names are imported at their first use, so `import bigru_jax` starts
+neither JAX nor anything else.
+
+The letters of the axes, in names such as `x_BxTxE`: B batch, T time, E
+embedding, F features, H hidden units of one direction, D directions, G gates
+(3H), C classes, V vocabulary, K attention heads, N all positions (B * T).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+  from bigru_jax.inference import Run, load
+  from bigru_jax.models.bigru import BiGRU
+  from bigru_jax.models.classifier import Classifier
+  from bigru_jax.ops.gru import GRUParams, bidirectional_gru
+  from bigru_jax.training.train import train
+
+__version__ = '0.2.0'
+__all__ = [
+  'BiGRU',
+  'Classifier',
+  'Config',
+  'GRUParams',
+  'Run',
+  'bidirectional_gru',
+  'load',
+  'train',
+]
+_MODULES = {
+  'BiGRU': 'models.bigru',
+  'Classifier': 'models.classifier',
+  'Config': 'config',
+  'GRUParams': 'ops.gru',
+  'Run': 'inference',
+  'bidirectional_gru': 'ops.gru',
+  'load': 'inference',
+  'train': 'training.train',
+}
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _MODULES:
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  module = importlib.import_module(f'{__name__}.{_MODULES[name]}')
+  return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

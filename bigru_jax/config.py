@@ -1,12 +1,31 @@
-"""The configuration: one frozen dataclass; the absl flags are its fields."""
+"""The configuration of a run: one frozen dataclass, in groups.
+
+The absl flags are generated from it, so a field, its flag and a Python argument
+have one name, one default and one check.
+"""
+
+from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
+from typing import Any
 
 from absl import flags
 
+from bigru_jax.data.corpora import CORPORA
+from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.losses import LOSSES
+from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
 
-def _field(default, help_text, **options):
+
+def _field(default: Any, help_text: str, **options: Any) -> Any:
+  """A field with its help and the bounds of its value.
+
+  Options: `lower` (at least), `below` (less than), `choices`, `group` (the
+  first field of a group names it) and `mutable` (it may change on resuming).
+  """
   return dataclasses.field(
     default=default, metadata={'help': help_text, **options}
   )
@@ -14,16 +33,20 @@ def _field(default, help_text, **options):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Everything that decides a run. See each field's help.
+  """Everything that decides a run; `run.py --help` explains each field.
 
-  A harmless field may change when a run goes on.
+  Example:
+    >>> Config(dataset='trec', data_dir='trec', learning_rate=2e-3).hidden_size
+    128
+
+  Raises:
+    ValueError: a value is out of its bounds; the message names the field.
   """
 
-  # Data.
   dataset: str = _field(
     'rotten_tomatoes',
-    'rotten_tomatoes, reuters_r8, reuters_r52, newsgroups20, mr, sst1, sst2, '
-    'trec, synthetic or tfds:<name>[/<config>].',
+    f'{", ".join(CORPORA)}, or tfds:<name>[/<config>].',
+    group='Data',
   )
   data_dir: str = _field(
     '', "The folder that directly holds a data set's original files."
@@ -31,130 +54,188 @@ class Config:
   train: str = _field(
     '', 'A file of your own: .csv, .tsv, .jsonl or .parquet, gzipped or not.'
   )
-  validation: str = _field('', 'The same, for validation.')
-  test: str = _field('', 'The same, for the test.')
+  validation: str = _field(
+    '', 'The same, for validation; without it a tenth of train is held out.'
+  )
+  test: str = _field(
+    '', 'The same, for the test; without it a tenth of train is held out.'
+  )
   text_column: str = _field('text', 'The column that holds the text.')
   label_column: str = _field('label', 'The column that holds the label.')
   sst_phrases: bool = _field(False, 'Train sst1 and sst2 on all phrases.')
-  # Text.
-  tokenizer: str = _field(
-    'words', 'words, whitespace, characters, or a tokenizer.json.'
+  split_seed: int = _field(
+    0,
+    'Seed of what is held out, apart from `seed`, so that runs over several '
+    'seeds share a test set.',
+    lower=0,
   )
-  max_length: int = _field(512, 'Tokens kept of a text.', lower=1)
-  max_vocabulary: int = _field(50_000, 'Entries of the vocabulary.', lower=3)
-  min_count: int = _field(1, 'A rarer token is <unk>.', lower=1)
+
+  tokenizer: str = _field(
+    'words', f'{", ".join(TOKENIZERS)}, or a tokenizer.json.', group='Text'
+  )
+  max_length: int = _field(
+    512, 'Tokens kept of a text; the rest is truncated.', lower=1
+  )
+  max_vocabulary: int = _field(50_000, 'Size of the vocabulary.', lower=3)
+  min_count: int = _field(
+    1, 'A token that occurs less often in train is <unk>.', lower=1
+  )
   embeddings: str = _field('', 'A GloVe, word2vec or fastText file.')
-  freeze_embeddings: bool = _field(False, 'Keep the embeddings as they are.')
-  # Model.
-  embedding_size: int = _field(100, "A token vector's width.", lower=1)
+  freeze_embeddings: bool = _field(False, 'Do not train the embeddings.')
+
+  embedding_size: int = _field(
+    100, "A token vector's size.", lower=1, group='Model'
+  )
   hidden_size: int = _field(128, 'Units of each direction.', lower=1)
   num_layers: int = _field(1, 'BiGRU layers.', lower=1)
   attention: str = _field(
-    'additive', 'The pooling.', choices=('additive', 'dot', 'mean')
+    'additive', 'The pooling of the states.', choices=tuple(POOLINGS)
   )
   dropout: float = _field(
-    0.5, 'On the pooled states and between layers.', lower=0.0, below=1.0
+    0.5,
+    'Rate on the pooled states and between layers.',
+    lower=0.0,
+    below=1.0,
   )
   embedding_dropout: float = _field(
-    0.5, 'On the embedded tokens.', lower=0.0, below=1.0
+    0.5, 'Rate on the embedded tokens.', lower=0.0, below=1.0
   )
   recurrent_dropout: float = _field(
-    0.0, 'Variational, on the recurrent state.', lower=0.0, below=1.0
+    0.0, 'Rate of variational dropout on the state.', lower=0.0, below=1.0
   )
-  # Loss and optimiser.
-  loss: str = _field('softmax', 'The loss.', choices=('softmax', 'sigmoid'))
-  label_smoothing: float = _field(
-    0.0, 'The share of the target that is spread.', lower=0.0, below=1.0
-  )
-  class_weights: str = _field(
-    '', "balanced, or a comma-separated number a class, in labels.json's order."
-  )
-  optimizer: str = _field(
-    'adamw', 'The optimiser.', choices=('adamw', 'adam', 'sgd')
-  )
-  learning_rate: float = _field(1e-3, 'The peak rate.', lower=0.0)
-  weight_decay: float = _field(1e-2, 'Of adamw, not on biases.', lower=0.0)
-  schedule: str = _field(
-    'cosine', 'The rate by step.', choices=('constant', 'cosine', 'linear')
-  )
-  warmup: float = _field(
-    0.05, 'The share of all steps of rising rate.', lower=0.0, below=1.0
-  )
-  clip_norm: float = _field(
-    1.0, "The gradient's largest global norm; 0 for none.", lower=0.0
-  )
-  # The loop.
-  batch_size: int = _field(64, 'Global, over all devices.', lower=1)
-  epochs: int = _field(10, 'The most epochs.', lower=1, harmless=True)
-  patience: int = _field(
-    3,
-    'Stop after so many epochs without a better one.',
-    lower=1,
-    harmless=True,
-  )
-  select_by: str = _field(
-    'loss', 'What makes a validation best.', choices=('loss', 'accuracy')
-  )
-  seed: int = _field(0, 'Every random thing comes from it.', lower=0)
   dtype: str = _field(
     'float32',
-    'The type of the computation; parameters, softmax and loss are float32.',
+    'Type of the computation; parameters, softmax and loss are float32.',
     choices=('float32', 'bfloat16'),
   )
+
+  loss: str = _field(
+    'softmax',
+    'The cross entropy.',
+    choices=tuple(LOSSES),
+    group='Loss and optimizer',
+  )
+  label_smoothing: float = _field(
+    0.0, 'Share of the target that is spread.', lower=0.0, below=1.0
+  )
+  class_weights: str = _field(
+    '',
+    '"balanced", or comma-separated numbers, one per class in the order of '
+    'labels.json.',
+  )
+  optimizer: str = _field('adamw', 'The optimizer.', choices=tuple(OPTIMIZERS))
+  learning_rate: float = _field(1e-3, 'The peak learning rate.', lower=0.0)
+  weight_decay: float = _field(
+    1e-2, 'Of adamw, on matrices and not on biases.', lower=0.0
+  )
+  schedule: str = _field(
+    'cosine', 'The learning rate over the steps.', choices=tuple(SCHEDULES)
+  )
+  warmup: float = _field(
+    0.05,
+    'Share of all steps over which the learning rate rises.',
+    lower=0.0,
+    below=1.0,
+  )
+  clip_norm: float = _field(
+    1.0, "The gradient's largest global norm; 0 for no limit.", lower=0.0
+  )
+
+  batch_size: int = _field(
+    64, 'Examples per batch, over all devices.', lower=1, group='Training'
+  )
+  epochs: int = _field(10, 'Maximum epochs.', lower=1, mutable=True)
+  patience: int = _field(
+    3,
+    'Stop after this many epochs without an improvement.',
+    lower=1,
+    mutable=True,
+  )
+  select_by: str = _field(
+    'loss',
+    'The validation metric that selects the best epoch.',
+    choices=('loss', 'accuracy'),
+  )
+  seed: int = _field(
+    0, 'Seed of initialization, dropout and shuffling.', lower=0
+  )
   cpu_devices: int = _field(
-    0, 'XLA host devices on a CPU; 0 for one a core.', lower=0
+    0, 'XLA host devices on a CPU; 0 for one per core.', lower=0
   )
   checkpoint_every: int = _field(
-    500, 'Steps between checkpoints inside an epoch.', lower=1, harmless=True
+    500, 'Steps between checkpoints inside an epoch.', lower=1, mutable=True
   )
-  max_bad_steps: int = _field(
+  max_nonfinite_steps: int = _field(
     10,
-    'Stop after so many steps in a row whose loss or gradient is not finite.',
+    'Stop after this many consecutive steps whose loss or gradient is not '
+    'finite.',
     lower=1,
-    harmless=True,
+    mutable=True,
   )
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
-      _check(field, getattr(self, field.name))
+      value = _checked(field, getattr(self, field.name))
+      object.__setattr__(self, field.name, value)
+
+  def differing_fields(self, other: Config | None = None) -> list[str]:
+    """The names of the fields that differ from another's, or the defaults'."""
+    return [
+      field.name
+      for field in dataclasses.fields(self)
+      if getattr(self, field.name)
+      != (field.default if other is None else getattr(other, field.name))
+    ]
 
 
-def _check(field, value):
-  """Raises ValueError, naming the flag, where a value is out of its bounds."""
-  kind, limits = field.type, field.metadata
+def is_mutable(name: str) -> bool:
+  """Whether a field may have another value when a run is resumed."""
+  return Config.__dataclass_fields__[name].metadata.get('mutable', False)
+
+
+_TYPES: dict[str, Any] = {'str': str, 'bool': bool, 'int': int, 'float': float}
+
+
+def _checked(field: dataclasses.Field, value: Any) -> Any:
+  """The value in the field's type.
+
+  Raises:
+    ValueError: it has another type or is out of its bounds.
+  """
+  name, limits = field.name, field.metadata
+  kind = _TYPES[str(field.type)]
   if type(value) is int and kind is float:
     value = float(value)
   if type(value) is not kind:
-    raise ValueError(f'--{field.name}={value!r} is not a {kind.__name__}')
+    raise ValueError(f'{name}={value!r} is not of type {kind.__name__}')
   if kind is float and not math.isfinite(value):
-    raise ValueError(f'--{field.name}={value} is not a finite number')
-  if 'lower' in limits and not limits['lower'] <= value < 2**31:
-    raise ValueError(f'--{field.name}={value} is less than {limits["lower"]}')
+    raise ValueError(f'{name}={value} is not a finite number')
+  if 'lower' in limits and value < limits['lower']:
+    raise ValueError(f'{name}={value} is below {limits["lower"]}')
+  if kind is int and value >= 2**31:
+    raise ValueError(f'{name}={value} is above {2**31 - 1}')
   if 'below' in limits and value >= limits['below']:
-    raise ValueError(f'--{field.name}={value} is not below {limits["below"]}')
+    raise ValueError(f'{name}={value} is not below {limits["below"]}')
   if 'choices' in limits and value not in limits['choices']:
-    raise ValueError(
-      f'--{field.name}={value!r}: choose {", ".join(limits["choices"])}'
+    raise ValueError(f'{name}={value!r}: choose {", ".join(limits["choices"])}')
+  return value
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+  """Defines one absl flag per field."""
+  define: dict[str, Any] = {
+    'str': flags.DEFINE_string,
+    'bool': flags.DEFINE_bool,
+    'int': flags.DEFINE_integer,
+    'float': flags.DEFINE_float,
+  }
+  for field in dataclasses.fields(Config):
+    define[str(field.type)](
+      field.name, field.default, _help(field), flag_values=values
     )
 
 
-def define_flags():
-  """Defines one absl flag a field."""
-  define = {
-    str: flags.DEFINE_string,
-    bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-  }
-  for field in dataclasses.fields(Config):
-    choices = field.metadata.get('choices')
-    text = field.metadata['help']
-    if choices:
-      text += f' One of {", ".join(choices)}.'
-    define[field.type](field.name, field.default, text)
-
-
-def from_flags(values=flags.FLAGS):
+def from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
   """The configuration that the parsed flags describe.
 
   Raises:
@@ -163,3 +244,22 @@ def from_flags(values=flags.FLAGS):
   return Config(
     **{f.name: getattr(values, f.name) for f in dataclasses.fields(Config)}
   )
+
+
+def flags_help() -> str:
+  """All flags with their defaults, in the groups of `Config`."""
+  lines = []
+  for field in dataclasses.fields(Config):
+    if 'group' in field.metadata:
+      lines.append(f'\n{field.metadata["group"]}:')
+    head = f'  --{field.name}={field.default}'
+    body = textwrap.wrap(_help(field), 78, initial_indent=' ' * 6,
+                         subsequent_indent=' ' * 6)  # fmt: skip
+    lines += [head, *body]
+  return '\n'.join(lines).lstrip('\n')
+
+
+def _help(field: dataclasses.Field) -> str:
+  text = field.metadata['help']
+  choices = field.metadata.get('choices')
+  return f'{text} One of {", ".join(choices)}.' if choices else text

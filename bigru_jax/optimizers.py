@@ -1,38 +1,39 @@
-"""Optimisers, learning-rate schedules, and which parameters they touch."""
+"""Optimizers, learning-rate schedules, and which parameters they touch."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import optax
 
+SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
+  'constant': lambda peak, steps: optax.constant_schedule(peak),
+  'cosine': optax.cosine_decay_schedule,
+  'linear': lambda peak, steps: optax.linear_schedule(peak, 0.0, steps),
+}
 
-def schedule(kind, learning_rate, warmup, steps):
-  """A learning rate by step.
+
+def make_schedule(
+  name: str, learning_rate: float, warmup: float, steps: int
+) -> optax.Schedule:
+  """The learning rate at each step.
 
   Args:
-    kind: `constant`, `cosine` (to zero, Loshchilov & Hutter, 2017,
+    name: `constant`, `cosine` (to zero; Loshchilov & Hutter, 2017,
       https://arxiv.org/abs/1608.03983) or `linear` (to zero).
     learning_rate: the peak.
     warmup: the share of all steps over which the rate first rises from zero.
     steps: all steps of the run.
-
-  Raises:
-    ValueError: the kind is none of these.
   """
-  rising = int(warmup * steps)
-  falling = max(steps - rising, 1)
-  kinds = {
-    'constant': lambda: optax.constant_schedule(learning_rate),
-    'cosine': lambda: optax.cosine_decay_schedule(learning_rate, falling),
-    'linear': lambda: optax.linear_schedule(learning_rate, 0.0, falling),
-  }
-  if kind not in kinds:
-    raise ValueError(f'--schedule: no schedule is called {kind!r}')
-  if not rising:
-    return kinds[kind]()
-  climb = optax.linear_schedule(0.0, learning_rate, rising)
-  return optax.join_schedules([climb, kinds[kind]()], [rising])
+  warmup_steps = int(warmup * steps)
+  after = SCHEDULES[name](learning_rate, max(steps - warmup_steps, 1))
+  if not warmup_steps:
+    return after
+  rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
+  return optax.join_schedules([rise, after], [warmup_steps])
 
 
-def decays(params):
+def decayed(params: Any) -> Any:
   """True for the parameters under weight decay: matrices, never biases."""
   names = ('kernel', 'embedding')
   return jax.tree.map_with_path(
@@ -40,41 +41,36 @@ def decays(params):
   )
 
 
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+  'adamw': lambda rate, decay: optax.adamw(
+    rate, weight_decay=decay, mask=decayed
+  ),
+  'adam': lambda rate, decay: optax.adam(rate),
+  'sgd': lambda rate, decay: optax.sgd(rate, momentum=0.9),
+}
+
+
 def make_optimizer(
-  kind='adamw',
-  learning_rate=1e-3,
-  weight_decay=1e-2,
-  clip_norm=0.0,
-  freeze_embeddings=False,
-):
+  name: str = 'adamw',
+  learning_rate: optax.ScalarOrSchedule = 1e-3,
+  weight_decay: float = 1e-2,
+  clip_norm: float = 0.0,
+  freeze_embeddings: bool = False,
+) -> optax.GradientTransformation:
   """Builds the gradient transformation.
 
   Args:
-    kind: `adamw` (decoupled decay, Loshchilov & Hutter, 2019,
+    name: `adamw` (decoupled decay, Loshchilov & Hutter, 2019,
       https://arxiv.org/abs/1711.05101), `adam` (Kingma & Ba, 2015,
-      https://arxiv.org/abs/1412.6980) or `sgd` (momentum 0.9). `weight_decay`
-      belongs to `adamw` alone.
+      https://arxiv.org/abs/1412.6980) or `sgd` (momentum 0.9).
     learning_rate: a number or a schedule.
-    weight_decay: on the parameters named by `decays`.
+    weight_decay: of `adamw`, on the parameters that `decayed` names.
     clip_norm: the largest global norm of a gradient; 0 for no limit.
-    freeze_embeddings: leave the embedding table as it is.
-
-  Raises:
-    ValueError: the kind is none of these.
+    freeze_embeddings: whether the embedding table stays as it is.
   """
-  kinds = {
-    'adamw': lambda: optax.adamw(
-      learning_rate, weight_decay=weight_decay, mask=decays
-    ),
-    'adam': lambda: optax.adam(learning_rate),
-    'sgd': lambda: optax.sgd(learning_rate, momentum=0.9),
-  }
-  if kind not in kinds:
-    raise ValueError(f'--optimizer: no optimiser is called {kind!r}')
-  transforms = [kinds[kind]()]
+  optimizer = OPTIMIZERS[name](learning_rate, weight_decay)
   if clip_norm:
-    transforms.insert(0, optax.clip_by_global_norm(clip_norm))
-  optimizer = optax.chain(*transforms)
+    optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
   if not freeze_embeddings:
     return optimizer
 

@@ -1,140 +1,95 @@
 """A run directory on disk: what it holds, written and read.
 
   config.json       the configuration
-  vocabulary.txt    a token a line (or tokenizer.json)
+  data.json         SHA-256 digests of the data it was started on
   labels.json       the classes' names, by index
-  metrics.jsonl     a line an evaluation
+  vocabulary.txt    one token per line (or tokenizer.json)
+  metrics.jsonl     one line per evaluation
   checkpoints/      see checkpoints.py
+  quarantine/       corrupt checkpoints
   events.out.*      TensorBoard
-  lock              who trains here now
-  damaged/          checkpoints that could not be read
-  result.json       the figures at the end
+  lock              which process trains here now
+  result.json       the metrics at the end
 
 Everything is text or arrays; nothing is unpickled or executed.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
 import fcntl
 import functools
+import hashlib
 import json
 import logging
 import os
 import pathlib
-import shutil
 import socket
+from typing import TYPE_CHECKING, Any
 
-from bigru_jax.config import Config
-from bigru_jax.data import text
+from bigru_jax.config import Config, is_mutable
+
+if TYPE_CHECKING:
+  from bigru_jax.data.prepare import Dataset
 
 _log = logging.getLogger(__name__)
 
-
-def _write(path, content):
-  """Writes a file whole or not at all."""
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(content, encoding='utf-8', errors='surrogatepass')
-  os.replace(partial, path)
+_EXTENSIONS = ('.gz', '.txt', '.vec', '.bin', '.csv', '.tsv', '.jsonl',
+               '.parquet', '.json')  # fmt: skip
 
 
-def _read(path):
-  try:
-    return path.read_text(encoding='utf-8', errors='surrogatepass')
-  except FileNotFoundError:
-    raise FileNotFoundError(
-      f'--workdir: {path.parent} is no run: it has no {path.name}'
-    ) from None
-  except (OSError, UnicodeDecodeError) as error:
-    raise ValueError(f'--workdir: {path}: {error}') from error
+def default_workdir(config: Config) -> pathlib.Path:
+  """`runs/<dataset>` and the fields that differ from their defaults.
 
+  Example:
+    >>> str(default_workdir(Config(embeddings='glove.6B.100d.txt.gz', seed=1)))
+    'runs/rotten_tomatoes,embeddings=glove.6B.100d,seed=1'
 
-def _read_json(path):
-  try:
-    return json.loads(_read(path))
-  except (ValueError, RecursionError) as error:
-    raise ValueError(f'--workdir: {path}: {error}') from error
-
-
-def write_json(path, value):
-  """Writes a value as indented JSON."""
-  _write(path, json.dumps(value, indent=2) + '\n')
-
-
-def read_config(workdir):
-  """The configuration of a run.
-
-  Raises:
-    FileNotFoundError, ValueError: the file is missing, or holds anything but
-      the fields of `Config` within their bounds.
+  Of a path only the file's name is shown, without its extensions. Where another
+  run has that name (of a file of the same name in another folder, say), a
+  digest of the configuration is appended, so that two runs never collide.
   """
-  path = pathlib.Path(workdir) / 'config.json'
-  values = _read_json(path)
-  known = {field.name for field in dataclasses.fields(Config)}
-  if not isinstance(values, dict) or not set(values) <= known:
-    raise ValueError(f'--workdir: {path} holds no configuration')
-  try:
-    return Config(**values)
-  except ValueError as error:
-    raise ValueError(f'--workdir: {path}: {error}') from error
+  differing = {
+    name: getattr(config, name)
+    for name in config.differing_fields()
+    if name not in ('dataset', 'train')
+  }
+  parts = [config.train or config.dataset]
+  parts += [f'{name}={_stem(value)}' for name, value in differing.items()]
+  name = ','.join([_stem(parts[0]), *parts[1:]]).replace(':', '_')
+  digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]
+  if len(name.encode()) > 200:  # File systems allow 255 bytes.
+    name = f'{name.encode()[:180].decode("utf-8", "ignore")},{digest}'
+  workdir = pathlib.Path('runs', name)
+  if (workdir / 'config.json').exists() and read_config(workdir) != config:
+    workdir = workdir.with_name(f'{name},{digest}')
+  return workdir
 
 
-def read_labels(workdir):
-  """The classes' names, by index."""
-  path = pathlib.Path(workdir) / 'labels.json'
-  labels = _read_json(path)
-  if (
-    not isinstance(labels, list)
-    or len(labels) < 2
-    or not all(isinstance(label, str) for label in labels)
-  ):
-    raise ValueError(f'--workdir: {path}: not a list of class names')
-  return labels
-
-
-def read_tokenizer(workdir, config):
-  """The run's text -> tokens, text -> shown tokens, vocabulary and its size.
-
-  The vocabulary is None where the tokeniser yields ids itself.
-  """
-  workdir = pathlib.Path(workdir)
-  if config.tokenizer in text.TOKENIZERS:
-    path = workdir / 'vocabulary.txt'
-    vocabulary = _read(path).split('\n')[:-1]
-    if vocabulary[:2] != [text.PAD, text.UNK]:
-      raise ValueError(
-        f'--workdir: {path} does not begin with {text.PAD}, {text.UNK}'
-      )
-    tokenize = text.TOKENIZERS[config.tokenizer]
-    return tokenize, tokenize, vocabulary, len(vocabulary)
-  path = workdir / 'tokenizer.json'
-  ids, pieces, size = text.load_tokenizer_json(path)
-  return ids, pieces, None, size
-
-
-def create(workdir, config, classes, vocabulary):
-  """Writes the files that describe a run before it trains."""
-  workdir = pathlib.Path(workdir)
-  workdir.mkdir(parents=True, exist_ok=True)
-  write_json(workdir / 'labels.json', classes)
-  if vocabulary is None:
-    shutil.copyfile(config.tokenizer, workdir / 'tokenizer.json')
-  else:
-    _write(workdir / 'vocabulary.txt', '\n'.join(vocabulary) + '\n')
-  # The last, so that a folder with a configuration has the rest.
-  write_json(workdir / 'config.json', dataclasses.asdict(config))
+def _stem(value: Any) -> str:
+  """A value as part of a directory's name."""
+  if not isinstance(value, str):
+    return str(value)
+  if ':' in value:  # tfds:glue/sst2.
+    return value.replace('/', '_')
+  name = os.path.basename(value.rstrip('/')) or 'root'
+  while name.endswith(_EXTENSIONS):
+    name = os.path.splitext(name)[0]
+  return name
 
 
 @contextlib.contextmanager
-def locked(workdir):
+def locked(workdir: pathlib.Path) -> Iterator[None]:
   """Holds a run directory, which it makes, against other processes.
 
-  The system gives the lock of a process back when that ends, however it ends.
+  The system releases the lock when the process ends, however it ends.
 
   Raises:
     ValueError: another process holds it; the message says which.
     OSError: the directory cannot be written.
   """
-  workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   with (workdir / 'lock').open('a+', encoding='utf-8') as file:
     try:
@@ -142,7 +97,7 @@ def locked(workdir):
     except BlockingIOError:
       file.seek(0)
       raise ValueError(
-        f'--workdir: {workdir} is in use by {file.read(200).strip()}'
+        f'workdir={workdir} is in use by {file.read(200).strip()}'
       ) from None
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
@@ -150,74 +105,156 @@ def locked(workdir):
     yield
 
 
-def check_same(workdir, config, classes, vocabulary):
-  """Compares a run that goes on with what it was begun with.
-
-  Another value of a harmless field is written to its config.json.
+def check_config(workdir: pathlib.Path, config: Config) -> None:
+  """Compares the run in a directory, if there is one, with a configuration.
 
   Raises:
-    ValueError: a flag that is not harmless, or the data, are not the same.
+    ValueError: a field that is not mutable differs.
   """
+  if not (workdir / 'config.json').exists():
+    return
   before = read_config(workdir)
-  changed = {
-    field.name: field.metadata.get('harmless', False)
-    for field in dataclasses.fields(Config)
-    if getattr(before, field.name) != getattr(config, field.name)
-  }
   differing = [
-    f'--{name} ({getattr(before, name)!r} there)'
-    for name, harmless in changed.items()
-    if not harmless
+    f'{name} ({getattr(before, name)!r} there)'
+    for name in config.differing_fields(before)
+    if not is_mutable(name)
   ]
   if differing:
     raise ValueError(
-      f'--workdir: {workdir} holds another run, which differs in '
+      f'workdir={workdir} holds another run, which differs in '
       f'{", ".join(differing)}'
     )
-  known = read_tokenizer(workdir, config)[2]
-  if read_labels(workdir) != classes or known != vocabulary:
+
+
+def create_or_check(
+  workdir: pathlib.Path, config: Config, data: Dataset
+) -> None:
+  """Writes the files that describe a run, or compares those that are there.
+
+  Another value of a mutable field is written to config.json.
+
+  Raises:
+    ValueError: the run was started on other data.
+  """
+  if not (workdir / 'config.json').exists():
+    write_json(workdir / 'labels.json', data.labels)
+    write_json(workdir / 'data.json', data.identity)
+    data.tokenizer.save(workdir)
+    # The last, so that a directory with a configuration has the others.
+    write_json(workdir / 'config.json', dataclasses.asdict(config))
+    return
+  before = _read_json(workdir / 'data.json')
+  if not isinstance(before, dict):
+    raise ValueError(f'workdir={workdir}: data.json is not a JSON object')
+  names = sorted(before.keys() | data.identity.keys())
+  differing = [n for n in names if before.get(n) != data.identity.get(n)]
+  if differing:
     raise ValueError(
-      f'--workdir: {workdir} was begun with other data: its '
-      'labels or its vocabulary differ'
+      f'workdir={workdir} holds a run that was started on other data: '
+      f'{", ".join(differing)} changed since; choose another workdir'
     )
+  changed = config.differing_fields(read_config(workdir))
   if changed:
-    _log.info('the run goes on with another %s', ', '.join(changed))
-    write_json(pathlib.Path(workdir) / 'config.json', vars(config))
+    _log.info('the run resumes with another %s', ', '.join(changed))
+    write_json(workdir / 'config.json', dataclasses.asdict(config))
+
+
+def read_config(workdir: pathlib.Path) -> Config:
+  """The configuration of a run.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing, or holds anything but
+      the fields of `Config` within their bounds.
+  """
+  path = workdir / 'config.json'
+  values = _read_json(path)
+  known = {field.name for field in dataclasses.fields(Config)}
+  if not isinstance(values, dict) or not set(values) <= known:
+    raise ValueError(f'workdir={workdir}: {path.name} holds no configuration')
+  try:
+    return Config(**values)
+  except ValueError as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+
+
+def read_labels(workdir: pathlib.Path) -> list[str]:
+  """The classes' names, by index.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing or corrupt.
+  """
+  labels = _read_json(workdir / 'labels.json')
+  if (
+    not isinstance(labels, list)
+    or len(labels) < 2
+    or not all(isinstance(label, str) for label in labels)
+  ):
+    raise ValueError(f'workdir={workdir}: labels.json: no list of class names')
+  return labels
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes a value as indented JSON, completely or not at all."""
+  _write(path, json.dumps(value, indent=2) + '\n')
 
 
 class MetricsLog:
   """Evaluations, as lines of metrics.jsonl and as TensorBoard scalars.
 
-  Args:
-    workdir: the run directory.
-    lines: what the log holds already, from a checkpoint; a line written after
-      that checkpoint will be written again, so it is dropped.
+  Attributes:
+    lines: all lines so far, as dicts.
   """
 
-  def __init__(self, workdir, lines=()):
-    self._path = pathlib.Path(workdir) / 'metrics.jsonl'
+  def __init__(
+    self, workdir: pathlib.Path, lines: Sequence[dict[str, Any]] = ()
+  ) -> None:
+    """Opens the log of a run.
+
+    Args:
+      workdir: the run directory.
+      lines: what the log holds according to a checkpoint; lines written after
+        that are dropped, for they will be written again.
+    """
+    self._path = workdir / 'metrics.jsonl'
     self.lines = list(lines)
     _write(self._path, ''.join(json.dumps(x) + '\n' for x in self.lines))
     self._purge_step = self.lines[-1]['step'] + 1 if self.lines else 0
 
-  @functools.cached_property
-  def _board(self):
-    # After the first epoch: it imports PyTorch where that is installed.
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(str(self._path.parent), purge_step=self._purge_step)
-
-  def add(self, line):
+  def add(self, line: dict[str, Any]) -> None:
     """Appends one evaluation."""
     self.lines.append(line)
     with self._path.open('a', encoding='utf-8') as file:
       file.write(json.dumps(line) + '\n')
     for name in ('loss', 'accuracy', 'macro_f1'):
       if name in line:
-        self._board.add_scalar(
-          f'{line["split"]}/{name}', line[name], line['step']
-        )
-    self._board.flush()
+        tag = f'{line["split"]}/{name}'
+        self._tensorboard.add_scalar(tag, line[name], line['step'])
+    self._tensorboard.flush()
 
-  def close(self):
-    self._board.close()
+  def close(self) -> None:
+    """Closes TensorBoard's file."""
+    self._tensorboard.close()
+
+  @functools.cached_property
+  def _tensorboard(self):
+    # Imported after the first epoch: it imports PyTorch where that is there.
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(self._path.parent), purge_step=self._purge_step)
+
+
+def _write(path: pathlib.Path, content: str) -> None:
+  partial = path.with_name(path.name + '.partial')
+  partial.write_text(content, encoding='utf-8', errors='surrogatepass')
+  os.replace(partial, path)
+
+
+def _read_json(path: pathlib.Path) -> Any:
+  try:
+    return json.loads(path.read_text('utf-8', errors='surrogatepass'))
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'workdir={path.parent} is no run: it has no {path.name}'
+    ) from None
+  except (OSError, ValueError, RecursionError) as error:
+    raise ValueError(f'workdir={path.parent}: {path.name}: {error}') from error

@@ -6,8 +6,10 @@ import json
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from bigru_jax import inference
+import bigru_jax
 from bigru_jax.data import embeddings, files
+
+pytestmark = pytest.mark.slow
 
 _settings = settings(
   deadline=None,
@@ -41,9 +43,9 @@ def test_readers(tmp_path, name, content, header, zipped):
   content = header + content
   path.write_bytes(gzip.compress(content) if zipped else content)
   try:
-    split = files.read_file(path, '--train')
+    split = files.read_file(path, 'train')
   except (ValueError, FileNotFoundError) as error:
-    assert str(error).startswith(f'--train: {path}')
+    assert str(error).startswith(f'train={path}')
     return
   assert len(split.texts) == len(split.labels) == len(split.rows) > 0
   assert all(isinstance(text, str) for text in split.texts)
@@ -62,23 +64,25 @@ def test_embeddings(tmp_path, name, content, header):
   try:
     vectors = embeddings.load_vectors(path, {'a', 'text', ''}, 2)
   except ValueError as error:
-    assert str(error).startswith(f'--embeddings: {path}')
+    assert str(error).startswith(f'embeddings={path}')
     return
   assert all(vector.shape == (2,) for vector in vectors.values())
 
 
 @pytest.fixture(scope='module')
-def predictor(run):
-  return inference.Predictor(run, batch_size=8)
+def trained(run_directory):
+  return bigru_jax.load(run_directory)
 
 
 @settings(deadline=None, max_examples=300)
 @given(texts=st.lists(_any_text, max_size=12))
-def test_predictions(predictor, texts):
-  answers = predictor(texts)
+def test_predictions(trained, texts):
+  answers = trained.predict(texts, batch_size=8)
   assert len(answers) == len(texts)
   for answer in answers:
     assert json.loads(json.dumps(answer)) is not None
     assert answer['label'] in ('negative', 'positive')
     assert abs(sum(answer['probabilities'].values()) - 1) < 1e-4
-    assert abs(sum(weight for _, weight in answer['attention']) - 1) < 1e-4
+    (weights,) = answer['attention']['words']
+    assert len(weights) == len(answer['tokens'])
+    assert abs(sum(weights) - 1) < 1e-4

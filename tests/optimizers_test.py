@@ -1,4 +1,4 @@
-"""The optimisers against Adam's formulas, and what they leave alone."""
+"""The optimizers against Adam's formulas, and what they leave alone."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +32,7 @@ def test_the_first_three_steps_are_adams(kind):
 
 def test_biases_do_not_decay():
   params = {'a': {'input_kernel_0': 1, 'bias': 1, 'recurrent_bias_0': 1}}
-  assert optimizers.decays(params) == {
+  assert optimizers.decayed(params) == {
     'a': {'input_kernel_0': True, 'bias': False, 'recurrent_bias_0': False}
   }
 
@@ -46,12 +46,12 @@ def test_frozen_embeddings_stay():
 
 
 def test_schedules_rise_and_fall():
-  cosine = optimizers.schedule('cosine', 1.0, 0.1, 100)
+  cosine = optimizers.make_schedule('cosine', 1.0, 0.1, 100)
   assert cosine(0) == 0 and cosine(10) == 1 and cosine(100) < 1e-6
   assert np.isclose(cosine(55), 0.5)
-  linear = optimizers.schedule('linear', 1.0, 0.0, 100)
+  linear = optimizers.make_schedule('linear', 1.0, 0.0, 100)
   assert linear(0) == 1 and np.isclose(linear(25), 0.75)
-  assert optimizers.schedule('constant', 1.0, 0.0, 100)(99) == 1
+  assert optimizers.make_schedule('constant', 1.0, 0.0, 100)(99) == 1
 
 
 def test_clipping_limits_the_global_norm():

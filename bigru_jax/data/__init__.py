@@ -1,1 +1,1 @@
-"""From text to padded batches, in NumPy; nothing here imports JAX."""
+"""From text to padded batches; NumPy only, JAX is never imported."""

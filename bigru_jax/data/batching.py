@@ -4,25 +4,35 @@ A plan is a pure function of (seed, epoch, lengths): a run resumes at any step
 of it with no stored iterator.
 """
 
+from collections.abc import Generator, Iterable, Sequence
+import dataclasses
 import queue
 import threading
+from typing import TypeVar
 
 import numpy as np
 
+from bigru_jax.data.text import Encoded
+
 MAX_SHAPES = 6
+# (padded length, indices of the examples) of each batch.
+Plan = list[tuple[int, np.ndarray]]
+_T = TypeVar('_T')
 
 
-def choose_buckets(lengths, max_shapes=MAX_SHAPES):
+def choose_buckets(
+  lengths: np.ndarray | Sequence[int], max_shapes: int = MAX_SHAPES
+) -> list[int]:
   """The padded lengths that cost the fewest padding positions in all.
 
   Exact, by dynamic programming over the distinct lengths.
 
   Args:
     lengths: of all examples.
-    max_shapes: the most buckets; each is one compiled program.
+    max_shapes: maximum buckets; each is one compiled program.
 
   Returns:
-    A rising list; its last is the longest length.
+    An increasing list; its last is the longest length.
   """
   distinct, counts = np.unique(lengths, return_counts=True)
   n = len(distinct)
@@ -49,23 +59,33 @@ def choose_buckets(lengths, max_shapes=MAX_SHAPES):
   return buckets[::-1]
 
 
-def round_up(lengths):
-  """The next of 1, 2, 3, 4, 6, 8, 12, 16 and so on: few, whatever the texts."""
+def round_up(lengths: np.ndarray) -> np.ndarray:
+  """The next of 1, 2, 3, 4, 6, 8, 12, 16 and so on, of each length.
+
+  So few distinct lengths are left, whatever the texts, that later calls and
+  processes meet the same batch shapes.
+  """
   powers = 2 ** np.arange(31)
   few = np.unique(np.concatenate([powers, powers[1:] // 2 * 3]))
   return few[np.searchsorted(few, lengths)]
 
 
-def epoch_plan(lengths, buckets, batch_size, seed=None, epoch=0):
+def epoch_plan(
+  lengths: np.ndarray | Sequence[int],
+  buckets: list[int],
+  batch_size: int,
+  seed: int | None = None,
+  epoch: int = 0,
+) -> Plan:
   """The batches of an epoch.
 
-  Every example stands in exactly one batch. Only the last batch of the longest
-  bucket can be short: what a bucket has left over moves up to the next one.
+  Every example appears in exactly one batch. Only the last batch of the longest
+  bucket can be short: the remainder of a bucket moves up to the next one.
 
   Args:
     lengths: of all examples.
     buckets: from `choose_buckets`.
-    batch_size: examples a batch.
+    batch_size: examples per batch.
     seed: shuffles examples and batches; None keeps them in order of length.
     epoch: enters the shuffle.
 
@@ -78,10 +98,11 @@ def epoch_plan(lengths, buckets, batch_size, seed=None, epoch=0):
     order = np.argsort(lengths, kind='stable')
   else:
     rng = np.random.default_rng([seed, epoch])
-    bucket = np.searchsorted(buckets, lengths)
-    order = np.lexsort((rng.random(len(lengths)), bucket))
+    bucket_of = np.searchsorted(buckets, lengths)
+    order = np.lexsort((rng.random(len(lengths)), bucket_of))
   ends = np.searchsorted(np.sort(lengths), buckets, side='right')
-  plan, start = [], 0
+  plan: Plan = []
+  start = 0
   for bucket, end in zip(buckets, ends):
     stop = end if bucket == buckets[-1] else end - (end - start) % batch_size
     for i in range(start, stop, batch_size):
@@ -92,57 +113,94 @@ def epoch_plan(lengths, buckets, batch_size, seed=None, epoch=0):
   return plan
 
 
-def padded_batch(encoded, labels, rows, length, batch_size):
-  """The arrays of one batch, filled up to batch_size with rows of weight zero.
+@dataclasses.dataclass(frozen=True)
+class EncodedSplit:
+  """A split as ids.
 
-  Returns:
-    tokens [B, T] int32, lengths [B] int32 (0 in a filling row), labels [B]
-    int32, weights [B] float32 (1, or 0 in a filling row), as a dict.
+  Attributes:
+    encoded: the texts.
+    labels: int32, class indices.
+    weights: float32, each example's weight in the loss.
+    buckets: the padded lengths, from `choose_buckets`.
   """
-  starts = encoded.offsets[rows]
-  lengths = np.zeros(batch_size, np.int32)
-  lengths[: len(rows)] = encoded.offsets[rows + 1] - starts
-  tokens = np.zeros((batch_size, length), np.int32)
-  valid = np.arange(length) < lengths[: len(rows), None]
-  positions = starts[:, None] + np.arange(length)
-  tokens[: len(rows)][valid] = encoded.tokens[positions[valid]]
-  padded_labels = np.zeros(batch_size, np.int32)
-  padded_labels[: len(rows)] = labels[rows]
-  return {
-    'tokens': tokens,
-    'lengths': lengths,
-    'labels': padded_labels,
-    'weights': (np.arange(batch_size) < len(rows)).astype(np.float32),
-  }
+
+  encoded: Encoded
+  labels: np.ndarray
+  weights: np.ndarray
+  buckets: list[int]
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  def plan(
+    self, batch_size: int, seed: int | None = None, epoch: int = 0
+  ) -> Plan:
+    """The batches of an epoch; see `epoch_plan`."""
+    return epoch_plan(
+      self.encoded.lengths, self.buckets, batch_size, seed, epoch
+    )
+
+  def batch(
+    self, rows: np.ndarray, length: int, batch_size: int
+  ) -> dict[str, np.ndarray]:
+    """The arrays of one batch, completed to batch_size by padding examples.
+
+    Args:
+      rows: the indices of the examples.
+      length: T, to which they are padded.
+      batch_size: B.
+
+    Returns:
+      `tokens` [B, T] int32; `lengths` [B] int32, 0 for a padding example;
+      `labels` [B] int32; `weights` [B] float32, 0 for a padding example.
+    """
+    count = len(rows)
+    starts = self.encoded.offsets[rows]
+    lengths_B = np.zeros(batch_size, np.int32)
+    lengths_B[:count] = self.encoded.offsets[rows + 1] - starts
+    tokens_BxT = np.zeros((batch_size, length), np.int32)
+    valid = np.arange(length) < lengths_B[:count, None]
+    positions = starts[:, None] + np.arange(length)
+    tokens_BxT[:count][valid] = self.encoded.tokens[positions[valid]]
+    labels_B = np.zeros(batch_size, np.int32)
+    labels_B[:count] = self.labels[rows]
+    weights_B = np.zeros(batch_size, np.float32)
+    weights_B[:count] = self.weights[rows]
+    return {
+      'tokens': tokens_BxT,
+      'lengths': lengths_B,
+      'labels': labels_B,
+      'weights': weights_B,
+    }
 
 
-def padding_fraction(lengths, plan, batch_size):
-  """The share of positions that hold no token, filling rows included."""
+def padding_fraction(lengths: np.ndarray, plan: Plan, batch_size: int) -> float:
+  """The share of positions that hold no token, with padding examples."""
   positions = sum(length * batch_size for length, _ in plan)
   return 1 - float(np.sum(lengths)) / positions if positions else 0.0
 
 
-def prefetch(iterator, size=4):
+def prefetch(items: Iterable[_T], size: int = 4) -> Generator[_T]:
   """Runs an iterator on a thread, up to `size` items ahead.
 
   An exception of the iterator is raised here. When this generator is closed
-  early, the thread has ended: one that is still inside JAX when Python leaves
+  early, it waits for the thread: one that is still inside JAX when Python exits
   would abort the process.
   """
-  items = queue.Queue(size)
+  buffer: queue.Queue = queue.Queue(size)
   closed = threading.Event()
   done = object()
 
   def put(item):
     while not closed.is_set():
       try:
-        return items.put(item, timeout=0.1)
+        return buffer.put(item, timeout=0.1)
       except queue.Full:
         continue
 
   def work():
     try:
-      for item in iterator:
+      for item in items:
         if closed.is_set():
           return
         put((item, None))
@@ -154,7 +212,7 @@ def prefetch(iterator, size=4):
   thread.start()
   try:
     while True:
-      item, error = items.get()
+      item, error = buffer.get()
       if error is not None:
         raise error
       if item is done:

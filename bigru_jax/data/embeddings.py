@@ -3,19 +3,19 @@
 A file is read once, front to back, and only the vectors asked for are kept.
 """
 
+from collections.abc import Collection
 import gzip
 import os
+import zlib
 
 import numpy as np
 
-
-def _open(path):
-  with open(path, 'rb') as file:
-    zipped = file.read(2) == b'\x1f\x8b'
-  return gzip.open(path, 'rb') if zipped else open(path, 'rb')
+from bigru_jax.data.files import open_binary
 
 
-def load_vectors(path, wanted, size):
+def load_vectors(
+  path: str | os.PathLike, wanted: Collection[str], size: int
+) -> dict[str, np.ndarray]:
   """Reads the vectors of the wanted words.
 
   GloVe is text without a header; word2vec and fastText begin with a line
@@ -23,8 +23,8 @@ def load_vectors(path, wanted, size):
 
   Args:
     path: the file, plain or gzipped.
-    wanted: the set of words to keep.
-    size: the width the model expects, `--embedding_size`.
+    wanted: the words to keep.
+    size: the size the model expects, `embedding_size`.
 
   Returns:
     word -> float32 vector, for the words of the file that are wanted.
@@ -34,21 +34,19 @@ def load_vectors(path, wanted, size):
     ValueError: a row is malformed or of another width; the message names it.
   """
   path = os.fspath(path)
-  if not os.path.isfile(path):
-    raise FileNotFoundError(f'--embeddings: no such file: {path}')
   binary = path.removesuffix('.gz').endswith('.bin')
   try:
-    with _open(path) as file:
+    with open_binary(path, 'embeddings') as file:
       read = _read_binary if binary else _read_text
       return read(file, path, wanted, size)
-  except (EOFError, gzip.BadGzipFile) as error:
-    raise ValueError(f'--embeddings: {path} is cut short: {error}') from error
+  except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    raise ValueError(f'embeddings={path} is damaged: {error}') from error
 
 
-def _contradiction(path, width, size):
+def _wrong_size(path, width, size):
   return ValueError(
-    f'--embeddings: {path} has vectors of {width} numbers, '
-    f'but --embedding_size={size}'
+    f'embeddings={path} has vectors of {width} numbers, '
+    f'but embedding_size={size}'
   )
 
 
@@ -62,28 +60,28 @@ def _read_text(file, path, wanted, size):
     if width is None:
       width = len(fields) - 1
       if width != size:
-        raise _contradiction(path, width, size)
+        raise _wrong_size(path, width, size)
     if len(fields) < width + 1:
       raise ValueError(
-        f'--embeddings: {path}, row {row}: {len(fields) - 1} numbers, '
+        f'embeddings={path}, row {row}: {len(fields) - 1} numbers, '
         f'where the rows before have {width}'
       )
     word = b' '.join(fields[:-width]).decode('utf-8', 'replace')
     if len(fields) > width + 1 and _is_number(fields[-width - 1]):
       raise ValueError(
-        f'--embeddings: {path}, row {row}: {len(fields) - 1} numbers, '
+        f'embeddings={path}, row {row}: {len(fields) - 1} numbers, '
         f'where the rows before have {width}'
       )
     if word in wanted and word not in vectors:
       try:
         vector = np.array(fields[-width:], dtype=np.float32)
       except ValueError as error:
-        raise ValueError(f'--embeddings: {path}, row {row}: {error}') from error
+        raise ValueError(f'embeddings={path}, row {row}: {error}') from error
       if not np.isfinite(vector).all():
-        raise ValueError(f'--embeddings: {path}, row {row}: not finite')
+        raise ValueError(f'embeddings={path}, row {row}: not finite')
       vectors[word] = vector
   if width is None:
-    raise ValueError(f'--embeddings: {path} is empty')
+    raise ValueError(f'embeddings={path} is empty')
   return vectors
 
 
@@ -98,35 +96,37 @@ def _is_number(field):
 def _read_binary(file, path, wanted, size):
   header = file.readline(64).split()
   if len(header) != 2 or not all(field.isdigit() for field in header):
-    raise ValueError(f'--embeddings: {path}: no word2vec header in row 1')
+    raise ValueError(f'embeddings={path}: no word2vec header in row 1')
   count, width = map(int, header)
   if width != size:
-    raise _contradiction(path, width, size)
+    raise _wrong_size(path, width, size)
   vectors = {}
   for row in range(1, count + 1):
-    word = bytearray()
+    name = bytearray()
     while (char := file.read(1)) not in (b' ', b''):
       if char != b'\n':
-        word += char
+        name += char
     data = file.read(4 * width)
     if len(data) < 4 * width:
-      raise ValueError(f'--embeddings: {path} ends in vector {row} of {count}')
-    word = word.decode('utf-8', 'replace')
+      raise ValueError(f'embeddings={path} ends in vector {row} of {count}')
+    word = name.decode('utf-8', 'replace')
     if word in wanted:
       vectors[word] = np.frombuffer(data, '<f4').copy()
   return vectors
 
 
-def embedding_table(table, vocabulary, vectors):
+def embedding_table(
+  table_VxE: np.ndarray, vocabulary: list[str], vectors: dict[str, np.ndarray]
+) -> tuple[np.ndarray, float]:
   """A copy of the initial table with the known words' vectors in their rows.
 
   Returns:
-    The [V, E] table and the share of the vocabulary that has a vector.
+    The table and the share of the vocabulary that has a vector.
   """
-  table = np.array(table)
+  table_VxE = np.array(table_VxE)
   known = 0
   for i, word in enumerate(vocabulary):
     if word in vectors:
-      table[i] = vectors[word]
+      table_VxE[i] = vectors[word]
       known += 1
-  return table, known / max(len(vocabulary) - 2, 1)
+  return table_VxE, known / max(len(vocabulary) - 2, 1)

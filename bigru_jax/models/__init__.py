@@ -1,0 +1,1 @@
+"""Flax Linen modules, thin over `ops`."""

@@ -1,0 +1,132 @@
+"""The bidirectional GRU as a Flax layer."""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops.dropout import dropout, fold_keys
+from bigru_jax.ops.gru import GRUParams, bidirectional_gru
+
+
+class BiGRU(nn.Module):
+  """A stack of bidirectional GRU layers.
+
+  Example:
+    >>> x = jnp.ones((2, 5, 3))
+    >>> layer = BiGRU(hidden_size=4)
+    >>> variables = layer.init(jax.random.key(0), x)
+    >>> layer.apply(variables, x).shape
+    (2, 5, 8)
+
+  Attributes:
+    hidden_size: units of each direction.
+    num_layers: layers; each reads the concatenated states of the one below.
+    dropout: rate between layers.
+    recurrent_dropout: rate of the variational dropout on the recurrent state,
+      one mask per sequence (Gal & Ghahramani, 2016,
+      https://arxiv.org/abs/1512.05287).
+    dtype: the type of the computation; parameters stay float32.
+    implementation: see `ops.gru.bidirectional_gru`.
+  """
+
+  hidden_size: int
+  num_layers: int = 1
+  dropout: float = 0.0
+  recurrent_dropout: float = 0.0
+  dtype: Any = jnp.float32
+  implementation: str | None = None
+
+  @nn.compact
+  def __call__(
+    self,
+    x_BxTxE: jax.Array,
+    mask_BxT: jax.Array | None = None,
+    *,
+    initial_carry: jax.Array | None = None,
+    return_carry: bool = False,
+    dropout_keys_B: jax.Array | None = None,
+  ) -> Any:
+    """Runs the layers.
+
+    Dropout is active where there are keys for it: one per example in
+    `dropout_keys_B`, or else those that the stream `dropout` of `rngs` gives.
+
+    Args:
+      x_BxTxE: the inputs; finite at padding, too.
+      mask_BxT: True at real positions; all are by default.
+      initial_carry: [L, 2, B, H], the initial states of each layer's forward
+        and backward direction; zeros by default.
+      return_carry: whether to return the final states as well.
+      dropout_keys_B: one dropout key per example.
+
+    Returns:
+      h_BxTx2H, or with `return_carry` the pair (carry [L, 2, B, H], h_BxTx2H),
+      as Flax's `nn.RNN` does.
+    """
+    batch, time, _ = x_BxTxE.shape
+    if mask_BxT is None:
+      mask_BxT = jnp.ones((batch, time), bool)
+    keys_B = dropout_keys_B
+    if keys_B is None and self.has_rng('dropout'):
+      keys_B = jax.random.split(self.make_rng('dropout'), batch)
+    h_BxTxF = x_BxTxE.astype(self.dtype)
+    carry = []
+    for layer in range(self.num_layers):
+      scale = None
+      if self.recurrent_dropout and keys_B is not None:
+        ones = jnp.ones((2, self.hidden_size, batch), self.dtype)
+        keys = fold_keys(keys_B, 2 * layer)
+        scale = dropout(ones, self.recurrent_dropout, keys, batch_axis=2)
+        scale = scale.swapaxes(1, 2)
+      start = None if initial_carry is None else initial_carry[layer]
+      h_BxTxF, final = bidirectional_gru(
+        h_BxTxF,
+        mask_BxT,
+        self._layer_params(layer, h_BxTxF.shape[-1]),
+        initial_state=None if start is None else start.astype(self.dtype),
+        scale=scale,
+        implementation=self.implementation,
+      )
+      carry.append(final)
+      if layer + 1 < self.num_layers and keys_B is not None:
+        keys = fold_keys(keys_B, 2 * layer + 1)
+        # Features first, as the loop leaves them: the mask is not transposed.
+        h_FxTxB = h_BxTxF.transpose(2, 1, 0)
+        h_FxTxB = dropout(h_FxTxB, self.dropout, keys, batch_axis=2)
+        h_BxTxF = h_FxTxB.transpose(2, 1, 0)
+    return (jnp.stack(carry), h_BxTxF) if return_carry else h_BxTxF
+
+  def _layer_params(self, layer: int, features: int) -> GRUParams:
+    """Creates or reads the parameters of a layer, cast to `dtype`."""
+    hidden = self.hidden_size
+    input_init = _gate_by_gate(nn.initializers.lecun_normal())
+    recurrent_init = _gate_by_gate(nn.initializers.orthogonal())
+    zeros = nn.initializers.zeros
+    params = GRUParams(
+      self.param(
+        f'input_kernel_{layer}', input_init, (2, 3 * hidden, features)
+      ),
+      self.param(
+        f'recurrent_kernel_{layer}', recurrent_init, (2, 3 * hidden, hidden)
+      ),
+      self.param(f'input_bias_{layer}', zeros, (2, 3 * hidden)),
+      self.param(f'recurrent_bias_{layer}', zeros, (2, hidden)),
+    )
+    return GRUParams(*(p.astype(self.dtype) for p in params))
+
+
+def _gate_by_gate(init):
+  """Initialises kernels [2, 3H, F] as six matrices [F, H], one per gate.
+
+  The fan-in, or the orthogonality, is then that of one gate of one direction.
+  """
+
+  def initializer(key, shape, dtype=jnp.float32):
+    directions, gates, features = shape
+    keys = jax.random.split(key, directions * 3)
+    blocks = [init(k, (features, gates // 3), dtype).T for k in keys]
+    return jnp.stack(blocks).reshape(shape)
+
+  return initializer

@@ -1,0 +1,163 @@
+"""The classifier: embedding, BiGRU, pooling, dense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.models.bigru import BiGRU
+from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.ops.dropout import dropout, fold_keys
+from bigru_jax.ops.embedding import lookup
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+PAD_ID = 0
+
+
+class Outputs(NamedTuple):
+  """What a model makes of a batch.
+
+  Attributes:
+    logits: [B, C], float32.
+    attention: the attention weights by name, float32. `words` are [B, K, T];
+      it is missing where the pooling has no weights.
+  """
+
+  logits: jax.Array
+  attention: dict[str, jax.Array]
+
+
+class Classifier(nn.Module):
+  """A sequence classifier over token ids.
+
+  Example:
+    >>> batch = {'tokens': jnp.array([[5, 3, 0]]), 'lengths': jnp.array([2])}
+    >>> model = Classifier(vocabulary_size=9, num_outputs=2)
+    >>> variables = model.init(jax.random.key(0), batch)
+    >>> outputs = model.apply(variables, batch)
+    >>> outputs.logits.shape, outputs.attention['words'].shape
+    ((1, 2), (1, 1, 3))
+
+  Attributes:
+    vocabulary_size: ids run from 0 (padding) to vocabulary_size - 1.
+    num_outputs: logits per example, C.
+    embedding_size, hidden_size, num_layers: sizes; hidden is that of one
+      direction.
+    attention: a pooling of `pooling.POOLINGS`.
+    dropout: rate on the pooled context and between GRU layers.
+    embedding_dropout: rate on the embedded tokens.
+    recurrent_dropout: see `BiGRU`.
+    dtype: the type of the computation; parameters, the attention's softmax and
+      the logits are float32.
+    embedding_axis: inside `shard_map`, the mesh axis over which the embedding
+      table is sharded by columns; None for a whole table.
+  """
+
+  vocabulary_size: int
+  num_outputs: int
+  embedding_size: int = 100
+  hidden_size: int = 128
+  num_layers: int = 1
+  attention: str = 'additive'
+  dropout: float = 0.5
+  embedding_dropout: float = 0.5
+  recurrent_dropout: float = 0.0
+  dtype: Any = jnp.float32
+  embedding_axis: str | None = None
+
+  @nn.compact
+  def __call__(
+    self,
+    batch: Mapping[str, jax.Array],
+    dropout_keys_B: jax.Array | None = None,
+    attention: Mapping[str, jax.Array] | None = None,
+  ) -> Outputs:
+    """Classifies a batch.
+
+    Dropout is active where there are keys for it: one per example in
+    `dropout_keys_B`, or else those that the stream `dropout` of `rngs` gives.
+
+    Args:
+      batch: `tokens` [B, T], ids, right-padded with anything, and `lengths`
+        [B], the tokens of each example, 0 for a padding example. The model
+        reads no other field.
+      dropout_keys_B: one dropout key per example.
+      attention: weights to use instead of the model's own, by name, as in
+        `Outputs.attention`.
+    """
+    tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
+    mask_TxB = jnp.arange(tokens_BxT.shape[1])[:, None] < lengths_B
+    keys_B = dropout_keys_B
+    if keys_B is None and self.has_rng('dropout'):
+      keys_B = jax.random.split(self.make_rng('dropout'), len(lengths_B))
+
+    def drop(x, rate, site, batch_axis):
+      if keys_B is None:
+        return x
+      return dropout(x, rate, fold_keys(keys_B, site), batch_axis)
+
+    # Time first up to the encoder, whose loop reads it in that order.
+    x_TxBxE = lookup(self._embedding_table(), tokens_BxT, self.embedding_axis)
+    # Nothing at padding reaches the loss, so the padding's vector stays zero.
+    x_TxBxE = x_TxBxE.astype(self.dtype) * mask_TxB[:, :, None]
+    x_TxBxE = drop(x_TxBxE, self.embedding_dropout, 0, batch_axis=1)
+    h_BxTx2H = BiGRU(
+      self.hidden_size,
+      self.num_layers,
+      self.dropout,
+      self.recurrent_dropout,
+      self.dtype,
+      name='encoder',
+    )(
+      x_TxBxE.swapaxes(0, 1),
+      mask_TxB.T,
+      dropout_keys_B=None if keys_B is None else fold_keys(keys_B, 1),
+    )
+    pool = POOLINGS[self.attention](name='attention')
+    c_BxF, weights_BxKxT = pool(
+      h_BxTx2H, mask_TxB.T, attention and attention.get('words')
+    )
+    c_BxF = drop(c_BxF, self.dropout, 2, batch_axis=0)
+    dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
+    return Outputs(
+      dense(c_BxF.astype(jnp.float32)),
+      {} if weights_BxKxT is None else {'words': weights_BxKxT},
+    )
+
+  def _embedding_table(self) -> jax.Array:
+    """The table [V, E], or inside `shard_map` this device's columns of it."""
+    columns = self.embedding_size
+    if self.embedding_axis is not None:
+      columns //= jax.lax.axis_size(self.embedding_axis)
+    return self.param(
+      'embedding', _embedding_init, (self.vocabulary_size, columns)
+    )
+
+
+def _embedding_init(key, shape, dtype=jnp.float32):
+  table = jax.random.uniform(key, shape, dtype, -0.25, 0.25)
+  return table.at[PAD_ID].set(0)
+
+
+def make_classifier(
+  config: Config, vocabulary_size: int, num_outputs: int
+) -> Classifier:
+  """The classifier that a configuration describes."""
+  return Classifier(
+    vocabulary_size=vocabulary_size,
+    num_outputs=num_outputs,
+    embedding_size=config.embedding_size,
+    hidden_size=config.hidden_size,
+    num_layers=config.num_layers,
+    attention=config.attention,
+    dropout=config.dropout,
+    embedding_dropout=config.embedding_dropout,
+    recurrent_dropout=config.recurrent_dropout,
+    dtype=jnp.dtype(config.dtype),
+  )

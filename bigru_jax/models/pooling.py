@@ -1,0 +1,150 @@
+"""Poolings: the states of a sequence to one context vector, a class each.
+
+A pooling takes states h_BxTxF and a mask, and returns `(context, weights)`. The
+weights are [B, K, T] for K attention heads, float32 and zero at padding, or
+None for a pooling that has none. Given weights take the place of its own, so
+that an intervention on the attention is an argument.
+
+To add one, write a class and name it in `POOLINGS`: the flag, the model, the
+prediction and the tests of padding take it from there.
+"""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops.attention import additive_scores, masked_softmax
+
+
+class Additive(nn.Module):
+  """Additive attention: the softmax of u^T tanh(W h_t + b).
+
+  Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473; Yang et al., 2016,
+  https://aclanthology.org/N16-1174.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    h_BxTxF: jax.Array,
+    mask_BxT: jax.Array,
+    weights_BxKxT: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """Returns the context c_BxF and the weights [B, 1, T]."""
+    features = h_BxTxF.shape[-1]
+    kernel = self.param(
+      'kernel', nn.initializers.lecun_normal(), (features, features)
+    )
+    bias = self.param('bias', nn.initializers.zeros, (features,))
+    query = self.param('query', _query_init(features), (features,))
+    scores_BxT = additive_scores(
+      h_BxTxF, *(p.astype(h_BxTxF.dtype) for p in (kernel, bias, query))
+    )
+    return _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
+
+
+class Dot(nn.Module):
+  """A learned query against the states, u^T h_t / sqrt(F).
+
+  Scaled as in Vaswani et al., 2017, https://arxiv.org/abs/1706.03762.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    h_BxTxF: jax.Array,
+    mask_BxT: jax.Array,
+    weights_BxKxT: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """Returns the context c_BxF and the weights [B, 1, T]."""
+    features = h_BxTxF.shape[-1]
+    query = self.param('query', _query_init(features), (features,))
+    scores_BxT = h_BxTxF @ query.astype(h_BxTxF.dtype) * features**-0.5
+    return _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
+
+
+class Mean(nn.Module):
+  """The mean of the states at valid positions: uniform weights."""
+
+  @nn.compact
+  def __call__(
+    self,
+    h_BxTxF: jax.Array,
+    mask_BxT: jax.Array,
+    weights_BxKxT: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """Returns the context c_BxF and the weights [B, 1, T]."""
+    scores_BxT = jnp.zeros(mask_BxT.shape)
+    return _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
+
+
+class Max(nn.Module):
+  """The maximum of each feature over valid positions (Collobert et al., 2011,
+  https://jmlr.org/papers/v12/collobert11a.html); it has no weights."""
+
+  @nn.compact
+  def __call__(
+    self,
+    h_BxTxF: jax.Array,
+    mask_BxT: jax.Array,
+    weights_BxKxT: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """Returns the context c_BxF and None."""
+    _refuse(weights_BxKxT, 'max')
+    lowest = jnp.finfo(h_BxTxF.dtype).min
+    c_BxF = jnp.where(mask_BxT[..., None], h_BxTxF, lowest).max(1)
+    # A padding example has no valid position.
+    return jnp.where(mask_BxT.any(1, keepdims=True), c_BxF, 0), None
+
+
+class Last(nn.Module):
+  """The last state of each direction: the forward half of the features at the
+  last valid position, the backward half at the first one; it has no weights."""
+
+  @nn.compact
+  def __call__(
+    self,
+    h_BxTxF: jax.Array,
+    mask_BxT: jax.Array,
+    weights_BxKxT: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """Returns the context c_BxF and None."""
+    _refuse(weights_BxKxT, 'last')
+    time, features = h_BxTxF.shape[1:]
+    first_B = mask_BxT.argmax(1)
+    last_B = time - 1 - mask_BxT[:, ::-1].argmax(1)
+    rows_B = jnp.arange(len(mask_BxT))
+    forward = h_BxTxF[rows_B, last_B, : features // 2]
+    backward = h_BxTxF[rows_B, first_B, features // 2 :]
+    return jnp.concatenate([forward, backward], axis=-1), None
+
+
+POOLINGS: dict[str, type[nn.Module]] = {
+  'additive': Additive,
+  'dot': Dot,
+  'mean': Mean,
+  'max': Max,
+  'last': Last,
+}
+
+
+def _query_init(features: int) -> nn.initializers.Initializer:
+  return nn.initializers.normal(features**-0.5)
+
+
+def _refuse(weights: jax.Array | None, name: str) -> None:
+  if weights is not None:
+    raise ValueError(f'attention={name!r} has no weights to replace')
+
+
+def _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT):
+  """The mean weighted by the softmax of the scores, or by the given weights."""
+  # Features first, as `gru_xla` leaves its states, so that XLA transposes
+  # nothing.
+  h_FxTxB = h_BxTxF.transpose(2, 1, 0)
+  if weights_BxKxT is None:
+    alpha_TxB = masked_softmax(scores_BxT.T, mask_BxT.T, axis=0)
+  else:
+    alpha_TxB = weights_BxKxT[:, 0].T
+  c_FxB = jnp.sum(alpha_TxB.astype(h_FxTxB.dtype) * h_FxTxB, axis=1)
+  return c_FxB.T, alpha_TxB.T[:, None]

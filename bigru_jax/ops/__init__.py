@@ -1,0 +1,1 @@
+"""Functions of arrays: no Flax, no flags, no global state."""

@@ -1,0 +1,26 @@
+"""Looking embeddings up, in a whole table or in one sharded by columns."""
+
+import jax
+
+
+def lookup(
+  table_VxE: jax.Array, tokens_BxT: jax.Array, axis: str | None = None
+) -> jax.Array:
+  """The vectors of a batch's tokens, x_TxBxE, time first.
+
+  Args:
+    table_VxE: the table; inside `shard_map` with `axis`, this device's columns
+      of it.
+    tokens_BxT: token ids; inside `shard_map`, this device's examples.
+    axis: the mesh axis that shards both, or None for a whole table. Each device
+      then looks its columns up for all examples, and one all-to-all brings
+      every example's vectors to its device: only vectors move, and the
+      gradient of the table needs no collective of its size.
+  """
+  if axis is None:
+    return table_VxE[tokens_BxT.T]
+  tokens_BxT = jax.lax.all_gather(tokens_BxT, axis, tiled=True)
+  x_TxBxE = table_VxE[tokens_BxT.T]
+  return jax.lax.all_to_all(
+    x_TxBxE, axis, split_axis=1, concat_axis=2, tiled=True
+  )

@@ -1,0 +1,101 @@
+"""The bidirectional GRU as a function of arrays: checks and dispatch.
+
+The equations and the letters of the axes stand in `gru_reference`. An
+implementation is a module beside this one with a function of the arguments of
+`gru_reference.bidirectional_gru`; what layout it computes in is its own affair.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops import gru_reference, gru_xla
+from bigru_jax.ops.gru_reference import GRUParams
+
+__all__ = ['IMPLEMENTATIONS', 'GRUParams', 'bidirectional_gru']
+
+IMPLEMENTATIONS = {
+  'reference': gru_reference.bidirectional_gru,
+  'xla': gru_xla.bidirectional_gru,
+}
+
+
+def bidirectional_gru(
+  x_BxTxE: jax.Array,
+  mask_BxT: jax.Array,
+  params: GRUParams,
+  *,
+  initial_state: jax.Array | None = None,
+  scale: jax.Array | None = None,
+  implementation: str | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """Runs one bidirectional GRU layer over a padded batch.
+
+  Example:
+    >>> params = GRUParams(
+    ...   jnp.ones((2, 12, 3)), jnp.ones((2, 12, 4)),
+    ...   jnp.zeros((2, 12)), jnp.zeros((2, 4)))
+    >>> mask = jnp.array([[True, True], [True, False]])
+    >>> h, final = bidirectional_gru(jnp.ones((2, 2, 3)), mask, params)
+    >>> h.shape, final.shape
+    ((2, 2, 8), (2, 2, 4))
+
+  Args:
+    x_BxTxE: the inputs; finite at padding, too.
+    mask_BxT: True at real positions; at others the state passes through.
+    params: the weights and biases of both directions.
+    initial_state: [2, B, H], the state before the first position of each
+      direction; zeros by default.
+    scale: [2, B, H], multiplies the state before the recurrent product, the
+      same at every position: variational dropout (Gal & Ghahramani, 2016,
+      https://arxiv.org/abs/1512.05287).
+    implementation: 'xla', a fused loop with its own reverse-mode derivative
+      (of higher orders too; `jax.jvp` raises TypeError), or 'reference', a
+      plain `lax.scan` for any transformation. None picks the best one for the
+      platform, today 'xla' on all of them.
+
+  Returns:
+    The states h_BxTx2H, forward and backward ones concatenated, and the final
+    states [2, B, H]: the forward direction's at the last position, the backward
+    direction's at the first.
+
+  Raises:
+    ValueError: a shape or the type of the mask does not fit, or no
+      implementation has this name.
+  """
+  if x_BxTxE.ndim != 3 or not x_BxTxE.shape[1]:
+    raise ValueError(
+      f'x_BxTxE has shape {x_BxTxE.shape}; expected [B, T, E] with T above 0'
+    )
+  batch, time, features = x_BxTxE.shape
+  hidden = params.w_recurrent_DxGxH.shape[-1]
+  if mask_BxT.dtype != bool:
+    raise ValueError(f'mask_BxT is {mask_BxT.dtype}; expected bool')
+  expected = {
+    'mask_BxT': (mask_BxT, (batch, time)),
+    'w_input_DxGxE': (params.w_input_DxGxE, (2, 3 * hidden, features)),
+    'w_recurrent_DxGxH': (params.w_recurrent_DxGxH, (2, 3 * hidden, hidden)),
+    'b_DxG': (params.b_DxG, (2, 3 * hidden)),
+    'b_n_DxH': (params.b_n_DxH, (2, hidden)),
+    'initial_state': (initial_state, (2, batch, hidden)),
+    'scale': (scale, (2, batch, hidden)),
+  }
+  for name, (array, shape) in expected.items():
+    if array is not None and array.shape != shape:
+      raise ValueError(
+        f'{name} has shape {array.shape}; expected {shape}, for x_BxTxE has '
+        f'shape {x_BxTxE.shape} and H is {hidden}'
+      )
+  if implementation is None:
+    implementation = 'xla'
+  if implementation not in IMPLEMENTATIONS:
+    raise ValueError(
+      f'implementation={implementation!r}: choose '
+      f'{", ".join(IMPLEMENTATIONS)} or None'
+    )
+  if initial_state is None:
+    # From x, so that inside shard_map they vary over the same mesh axes.
+    initial_state = jnp.broadcast_to(
+      jnp.zeros_like(x_BxTxE[:, 0, :1]), (2, batch, hidden)
+    )
+  run = IMPLEMENTATIONS[implementation]
+  return run(x_BxTxE, jnp.asarray(mask_BxT), params, initial_state, scale)

@@ -1,0 +1,254 @@
+"""The GRU as one fused XLA loop for both directions, with its own VJP.
+
+Layout. Inside this module the features come first and the batch last,
+`x_ExTxB`: every large product is then one plain matmul over all positions, a
+step's recurrent product is one `[3H, H] @ [H, B]` matmul per direction, and
+each gate is a contiguous block `[H, B]`, so that XLA vectorises the gate
+arithmetic on a CPU. (With the three gates side by side in the last axis it
+emits scalar code, measured 6 times slower.)
+
+Loops. One loop serves both directions, so there are T sequential steps instead
+of 2T. Without gradients, the loop reads slices of the one projected array.
+With gradients, each gate of each direction has an array of its own, and the
+loop overwrites it in place with the values that the backward pass needs: no
+array is allocated or initialised for them. (One array for all gates was
+measured slower.) On a CPU, XLA proves that overwriting is safe only with the
+compiler option in `runtime.host.compiler_options`; without it, the loop copies
+these arrays at every step.
+
+The axes are those of `gru_reference`; N is T * B positions.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops.gru_reference import GRUParams
+
+
+def bidirectional_gru(
+  x_BxTxE: jax.Array,
+  mask_BxT: jax.Array,
+  params: GRUParams,
+  initial_state_DxBxH: jax.Array,
+  scale_DxBxH: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """See `gru.bidirectional_gru`."""
+  batch, time, features = x_BxTxE.shape
+  hidden = params.w_recurrent_DxGxH.shape[-1]
+  x_ExN = x_BxTxE.transpose(2, 1, 0).reshape(features, time * batch)
+  # One matmul for both directions, so that each gradient is one matmul, too.
+  w_input_6HxE = params.w_input_DxGxE.reshape(6 * hidden, features)
+  p_6HxTxB = (w_input_6HxE @ x_ExN).reshape(6 * hidden, time, batch)
+  others = (
+    params.w_recurrent_DxGxH,
+    params.b_DxG,
+    params.b_n_DxH,
+    initial_state_DxBxH.swapaxes(1, 2),
+    None if scale_DxBxH is None else scale_DxBxH.swapaxes(1, 2),
+  )
+  h_2HxTxB = recurrence(
+    p_6HxTxB, mask_BxT.T, *(_vary_like(x, p_6HxTxB) for x in others)
+  )
+  final_DxHxB = jnp.stack([h_2HxTxB[:hidden, -1], h_2HxTxB[hidden:, 0]])
+  return h_2HxTxB.transpose(2, 1, 0), final_DxHxB.swapaxes(1, 2)
+
+
+def _vary_like(x, like):
+  """Marks x as varying over the same shard_map axes as `like`.
+
+  The transpose of that mark is the sum of the gradients over the devices. Plain
+  autodiff inserts it by itself, a custom VJP does not. Outside shard_map there
+  is nothing to mark.
+  """
+  if x is None:
+    return None
+  axes = (
+    jax.typeof(like).manual_axis_type.varying
+    - jax.typeof(x).manual_axis_type.varying
+  )
+  return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
+
+
+@jax.custom_vjp
+def recurrence(
+  p_6HxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, h0_DxHxB, scale_DxHxB=None
+):
+  """Runs the recurrence over input projections, both directions in one loop.
+
+  Args:
+    p_6HxTxB: W_ir x, W_iz x and W_in x of every position for the forward
+      direction, and below them those for the backward one.
+    mask_TxB: True at real positions.
+    w_DxGxH: recurrent weights W_hr, W_hz and W_hn, stacked.
+    b_DxG: b_r, b_z and b_n.
+    b_n_DxH: b_hn.
+    h0_DxHxB: initial states.
+    scale_DxHxB: multiplies the state before the recurrent product, or None.
+
+  Returns:
+    h_2HxTxB, the states of the forward direction and below them those of the
+    backward one.
+  """
+  hidden, (_, steps, _) = w_DxGxH.shape[2], p_6HxTxB.shape
+  params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
+
+  def step(t, carry):
+    previous, states = carry
+    current = []
+    for d, i in enumerate((t, steps - 1 - t)):
+      starts = [(3 * d + gate) * hidden for gate in range(3)]
+      p = [_read(p_6HxTxB, i, start, hidden) for start in starts]
+      current.append(_cell(previous[d], p, mask_TxB[i], *params[d])[0])
+      states = _write(states, current[d], i, d * hidden)
+    return current, states
+
+  # zeros_like keeps the shard_map axes of an array; zeros would lose them.
+  states = jnp.zeros_like(p_6HxTxB[: 2 * hidden])
+  return jax.lax.fori_loop(0, steps, step, (list(h0_DxHxB), states))[1]
+
+
+def _recurrence_forward(
+  p_6HxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, h0_DxHxB, scale_DxHxB
+):
+  """The states, and as residuals each direction's states, r, z, n and q."""
+  steps = p_6HxTxB.shape[1]
+  params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
+
+  def step(t, carry):
+    current = []
+    for d, i in enumerate((t, steps - 1 - t)):
+      h, states, gates = carry[d]
+      p = [_read(x, i) for x in gates[:3]]
+      h, *new = _cell(h, p, mask_TxB[i], *params[d])
+      gates = [_write(x, value, i) for x, value in zip(gates, new)]
+      current.append((h, _write(states, h, i), gates))
+    return current
+
+  # r, z and n overwrite the projections, whose only reader is this loop.
+  projected = jnp.split(p_6HxTxB, 6)
+  blank = jnp.zeros_like(projected[0])
+  start = [
+    (h0_DxHxB[d], blank, [*projected[3 * d : 3 * d + 3], blank])
+    for d in range(2)
+  ]
+  end = jax.lax.fori_loop(0, steps, step, start)
+  states, gates = [x for _, x, _ in end], [x for *_, x in end]
+  residuals = states, gates, w_DxGxH, h0_DxHxB, scale_DxHxB
+  return jnp.concatenate(states), residuals
+
+
+def _recurrence_backward(residuals, dy_2HxTxB):
+  """The gradients of `recurrence`'s arguments.
+
+  With dh the gradient of the loss by h_t, and d_r, d_z, d_n, d_q those by the
+  arguments of the gates' nonlinearities and by q_t = W_hn h_{t-1} + b_hn:
+
+    d_n = dh * (1 - z) * (1 - n^2)
+    d_q = d_n * r
+    d_r = d_n * q * r * (1 - r) = d_q * q * (1 - r)
+    d_z = dh * (h_{t-1} - n) * z * (1 - z)
+    dh' = dh * z + W_hr^T d_r + W_hz^T d_z + W_hn^T d_q     the one by h_{t-1}
+
+  The projections' gradients are d_r, d_z and d_n; those of the weights are one
+  matmul per gate over all positions, after the loop.
+  """
+  states, gates, w_DxGxH, h0_DxHxB, scale_DxHxB = residuals
+  hidden, steps = w_DxGxH.shape[2], dy_2HxTxB.shape[1]
+  before = [
+    jnp.concatenate([h0_DxHxB[0][:, None], states[0][:, :-1]], axis=1),
+    jnp.concatenate([states[1][:, 1:], h0_DxHxB[1][:, None]], axis=1),
+  ]
+  transposed = [w_GxH.T for w_GxH in w_DxGxH]
+
+  def step(t, carry):
+    current = []
+    for d, i in enumerate((steps - 1 - t, t)):
+      dh, dscale, arrays = carry[d]
+      dh = dh + _read(dy_2HxTxB, i, d * hidden, hidden)
+      h = _read(before[d], i)
+      q, r, z, _ = (_read(x, i) for x in arrays)
+      n = _read(gates[d][2], i)
+      d_n = dh * (1 - z) * (1 - n * n)
+      d_q = d_n * r
+      d_r = d_q * q * (1 - r)
+      d_z = dh * (h - n) * z * (1 - z)
+      back = transposed[d] @ jnp.concatenate([d_r, d_z, d_q])
+      if scale_DxHxB is not None:
+        dscale = dscale + back * h
+        back = back * scale_DxHxB[d]
+      new = (d_r, d_q, d_z, d_n)
+      arrays = [_write(x, value, i) for x, value in zip(arrays, new)]
+      current.append((dh * z + back, dscale, arrays))
+    return current
+
+  # d_r overwrites q, d_q overwrites r and d_z overwrites z: at each position no
+  # later gradient reads them. d_n needs a new array, for d_z and d_n both read
+  # z and n.
+  blank = jnp.zeros_like(states[0])
+  start = [(blank[:, 0], blank[:, 0], [q, r, z, blank]) for r, z, _, q in gates]
+  end = jax.lax.fori_loop(0, steps, step, start)
+
+  def flat(x_HxTxB):
+    return x_HxTxB.reshape(len(x_HxTxB), -1)
+
+  dp, dw, db, db_n, dscale = [], [], [], [], []
+  for d, (_, dscale_d, (d_r, d_q, d_z, d_n)) in enumerate(end):
+    fed = before[d]
+    if scale_DxHxB is not None:
+      fed = fed * scale_DxHxB[d][:, None]
+    # Plain matmuls: an einsum over t and b would transpose both arrays first.
+    dw.append(jnp.concatenate([flat(x) @ flat(fed).T for x in (d_r, d_z, d_q)]))
+    dp += [d_r, d_z, d_n]
+    db.append(jnp.concatenate([x.sum((1, 2)) for x in (d_r, d_z, d_n)]))
+    db_n.append(d_q.sum((1, 2)))
+    dscale.append(dscale_d)
+  return (
+    jnp.concatenate(dp),
+    None,
+    jnp.stack(dw),
+    jnp.stack(db),
+    jnp.stack(db_n),
+    jnp.stack([dh for dh, _, _ in end]),
+    None if scale_DxHxB is None else jnp.stack(dscale),
+  )
+
+
+recurrence.defvjp(_recurrence_forward, _recurrence_backward)
+
+
+def _by_direction(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB):
+  """The parameters of each direction.
+
+  They are indexed outside the loop; inside, each step would copy its weights.
+  """
+  scale = [None] * 2 if scale_DxHxB is None else scale_DxHxB
+  return list(zip(w_DxGxH, b_DxG, b_n_DxH, scale))
+
+
+def _cell(h_HxB, p, mask_B, w_GxH, b_G, b_n_H, scale_HxB):
+  """One step's h, r, z, n and q = W_hn h + b_hn, each of shape [H, B]."""
+  fed_HxB = h_HxB if scale_HxB is None else h_HxB * scale_HxB
+  g_r, g_z, g_n = jnp.split(w_GxH @ fed_HxB, 3)
+  b_r, b_z, b_n = jnp.split(b_G[:, None], 3)
+  r = jax.nn.sigmoid(p[0] + b_r + g_r)
+  # At padding z = 1: h_t is exactly h_{t-1}, and every gradient exactly zero.
+  z = jnp.where(mask_B, jax.nn.sigmoid(p[1] + b_z + g_z), 1)
+  q = g_n + b_n_H[:, None]
+  n = jnp.tanh(p[2] + b_n + r * q)
+  return (1 - z) * n + z * h_HxB, r, z, n, q
+
+
+def _read(array_FxTxB, t, start=0, count=None):
+  """The features [count, B] from `start` on at position t; by default all."""
+  features, _, batch = array_FxTxB.shape
+  block = jax.lax.dynamic_slice(
+    array_FxTxB, (start, t, 0), (count or features, 1, batch)
+  )
+  return block[:, 0]
+
+
+def _write(array_FxTxB, block, t, start=0):
+  """The array with the features of position t replaced, from `start` on."""
+  return jax.lax.dynamic_update_slice(
+    array_FxTxB, block[:, None], (start, t, 0)
+  )

@@ -1,0 +1,97 @@
+"""Setting the process up for training; called by scripts, never by the library.
+
+It changes process-wide state (JAX's configuration, the environment, the memory
+allocator), so nothing in `bigru_jax` calls it by itself.
+"""
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import sys
+
+import jax
+
+from bigru_jax.runtime.cache import cache_dir
+
+_log = logging.getLogger(__name__)
+
+
+def cores() -> int:
+  """The CPU cores this process may use."""
+  if hasattr(os, 'sched_getaffinity'):  # Linux.
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def cache_compilations() -> None:
+  """Keeps compiled programs on disk, for later processes."""
+  jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'compiled'))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+
+
+def configure_cpu(devices: int = 0, batch_size: int = 1) -> None:
+  """Sets a Linux CPU up for training, before JAX starts.
+
+  Elsewhere (on a GPU or TPU, on macOS, or where JAX has already started) it
+  changes nothing; one log line says what was set, or why nothing was.
+
+  Args:
+    devices: how many host devices XLA makes of the CPU; 0 for one per core, or
+      fewer where that does not divide the batch.
+    batch_size: examples per batch.
+  """
+  if sys.platform != 'linux':
+    _log.info('host set-up is skipped: it is for Linux')
+    return
+  if _has_accelerator():
+    _log.info('host set-up is skipped: JAX has an accelerator plugin')
+    return
+  count = cores()
+  devices = devices or max(
+    n for n in range(1, count + 1) if batch_size % n == 0
+  )
+  try:
+    jax.config.update('jax_num_cpu_devices', devices)
+  except RuntimeError:
+    _log.warning('host set-up is skipped: JAX has already started')
+    return
+  # On each device a collective can block one thread of XLA's pool until the
+  # other devices arrive, and the launch of the next step another one. With
+  # fewer than two threads per device, training deadlocks now and then.
+  os.environ.setdefault('PJRT_NPROC', str(max(2 * devices, count)))
+  kept = _keep_freed_memory()
+  _log.info(
+    'host: %d CPU devices, %s threads%s',
+    devices,
+    os.environ['PJRT_NPROC'],
+    ', freed memory is kept' if kept else '',
+  )
+
+
+def _has_accelerator() -> bool:
+  """Whether JAX will look for a GPU or TPU, found without starting JAX."""
+  platforms = jax.config.jax_platforms  # type: ignore[attr-defined]
+  if platforms:
+    return platforms.split(',')[0] != 'cpu'
+  plugins = importlib.metadata.entry_points(group='jax_plugins')
+  return bool(plugins) or importlib.util.find_spec('libtpu') is not None
+
+
+def _keep_freed_memory() -> bool:
+  """Tells glibc to keep freed memory for the next allocation.
+
+  XLA allocates a step's temporaries anew each time. By default glibc returns
+  freed memory to the system, so that each step page-faults it in again
+  (measured: a fifth of a step). Only its main arena keeps all of its memory, so
+  all threads are made to share that one.
+  """
+  libc = ctypes.CDLL(None)
+  if not hasattr(libc, 'mallopt'):
+    return False
+  trim_threshold, mmap_max, arena_max = -1, -4, -8  # From glibc's malloc.h.
+  libc.mallopt(mmap_max, 0)
+  libc.mallopt(trim_threshold, 2**31 - 1)
+  libc.mallopt(arena_max, 1)
+  return True

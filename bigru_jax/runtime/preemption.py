@@ -1,0 +1,38 @@
+"""Stopping in time: signals that ask a run to save and exit."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import os
+import signal
+
+EXIT_STATUS = 75  # EX_TEMPFAIL: a scheduler may start the run again.
+
+
+class Preempted(Exception):
+  """The run was asked to stop, and has saved what it did."""
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+  """Catches SIGTERM, SIGINT and SIGUSR1 while the context lasts.
+
+  A second SIGINT exits at once. The previous handlers are restored at the end.
+
+  Yields:
+    A function that tells whether the run is asked to stop.
+  """
+  received: list[int] = []
+
+  def handle(number, frame):
+    del frame
+    if number == signal.SIGINT and number in received:
+      os._exit(128 + number)
+    received.append(number)
+
+  numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+  before = {number: signal.signal(number, handle) for number in numbers}
+  try:
+    yield lambda: bool(received)
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)

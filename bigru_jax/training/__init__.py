@@ -1,0 +1,1 @@
+"""Training: the train state, the step, the loop and the whole job."""

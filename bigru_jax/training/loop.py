@@ -1,0 +1,298 @@
+"""The training loop: epochs, evaluation, selection, early stopping."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+import contextlib
+import dataclasses
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from flax import linen as nn
+import jax
+from jax.sharding import Mesh
+import numpy as np
+from tqdm import tqdm
+
+from bigru_jax import optimizers, runs
+from bigru_jax.checkpoints import Checkpoints
+from bigru_jax.data.batching import EncodedSplit, Plan
+from bigru_jax.inference import evaluate, make_eval_step
+from bigru_jax.runtime import mesh as meshes
+from bigru_jax.runtime.preemption import Preempted
+from bigru_jax.tasks import SingleLabel, make_loss_fn
+from bigru_jax.training.state import TrainState
+from bigru_jax.training.step import make_train_step
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+_IN_FLIGHT = 4  # Steps dispatched before the host waits for one.
+_log = logging.getLogger(__name__)
+
+
+class Trainer:
+  """The steps of one run, and what they have cost so far.
+
+  Attributes:
+    state: the `TrainState` on the mesh.
+    steps_per_epoch: batches of an epoch.
+    compile_seconds: spent on compiling, one program per batch shape.
+    train_seconds: spent in the training loop, compilation left out.
+    examples, tokens: trained on, padding left out.
+  """
+
+  def __init__(
+    self,
+    config: Config,
+    mesh: Mesh,
+    model: nn.Module,
+    params: Any,
+    task: SingleLabel,
+    splits: dict[str, EncodedSplit],
+  ) -> None:
+    self.config, self._mesh, self._splits = config, mesh, splits
+    self._task = task
+    self.steps_per_epoch = len(
+      splits['train'].plan(config.batch_size, config.seed)
+    )
+    optimizer = optimizers.make_optimizer(
+      config.optimizer,
+      optimizers.make_schedule(
+        config.schedule,
+        config.learning_rate,
+        config.warmup,
+        self.steps_per_epoch * config.epochs,
+      ),
+      config.weight_decay,
+      config.clip_norm,
+      config.freeze_embeddings,
+    )
+    self.state = self._place(TrainState.create(params, optimizer))
+    model = model.clone(embedding_axis=meshes.embedding_axis(params, mesh))
+    self._train_step = make_train_step(
+      make_loss_fn(model, task), optimizer, mesh, config.seed
+    )
+    self._eval_step = make_eval_step(model, task, mesh)
+    self._compiled: dict[Any, Any] = {}
+    self.compile_seconds = self.train_seconds = 0.0
+    self.examples = self.tokens = 0
+
+  def evaluate(self, name: str) -> dict[str, Any]:
+    """The metrics of a split."""
+    return evaluate(
+      self._eval_step,
+      self.state.params,
+      self._task,
+      self._splits[name],
+      self.config.batch_size,
+      self._mesh,
+    )
+
+  def train_epoch(
+    self,
+    epoch: int,
+    first: int = 0,
+    after_step: Callable[[int], None] = lambda done: None,
+  ) -> dict[str, Any]:
+    """Trains through an epoch's plan.
+
+    Args:
+      epoch: counted from 1.
+      first: the batch to begin with, above 0 in a resumed epoch.
+      after_step: called with the number of batches done in this epoch.
+
+    Returns:
+      The epoch's mean `loss` and its `nonfinite_steps`; `examples_per_second`
+      and `tokens_per_second` of what was trained here.
+
+    Raises:
+      ValueError: max_nonfinite_steps in a row had a loss or gradient that is
+        not finite.
+    """
+    split, batch_size = self._splits['train'], self.config.batch_size
+    plan = split.plan(batch_size, self.config.seed, epoch)
+    if not first:
+      self.state = self._place(
+        self.state.replace(loss_sum=np.float32(0), nonfinite=np.int32(0))
+      )
+    start, compiled_before = time.perf_counter(), self.compile_seconds
+    batches = meshes.prefetch_to_mesh(
+      (split.batch(rows, length, batch_size) for length, rows in plan[first:]),
+      self._mesh,
+    )
+    in_flight: collections.deque = collections.deque()
+    with contextlib.closing(batches):
+      progress_bar = tqdm(
+        batches,
+        desc=f'epoch {epoch}',
+        total=len(plan),
+        initial=first,
+        unit='batch',
+        leave=False,
+        disable=None,  # Only on a terminal.
+      )
+      for done, batch in enumerate(progress_bar, first + 1):
+        self.state, nonfinite = self._program(batch)(self.state, batch)
+        in_flight.append((done, nonfinite))
+        if len(in_flight) > _IN_FLIGHT:
+          self._check_finite(epoch, plan, *in_flight.popleft())
+        after_step(done)
+    while in_flight:
+      self._check_finite(epoch, plan, *in_flight.popleft())
+    skipped = int(self.state.nonfinite)
+    loss = float(self.state.loss_sum) / max(len(plan) - skipped, 1)
+    seconds = time.perf_counter() - start
+    seconds -= self.compile_seconds - compiled_before
+    rows = np.concatenate([np.zeros(0, int), *(r for _, r in plan[first:])])
+    tokens = int(split.encoded.lengths[rows].sum())
+    self.train_seconds += seconds
+    self.examples += len(rows)
+    self.tokens += tokens
+    return {
+      'loss': loss,
+      'nonfinite_steps': skipped,
+      'examples_per_second': round(len(rows) / seconds, 1),
+      'tokens_per_second': round(tokens / seconds, 1),
+    }
+
+  def _program(self, batch: meshes.Batch) -> Callable[..., Any]:
+    """The training step for a batch's shapes, compiled at its first use."""
+    shapes = tuple((name, x.shape) for name, x in sorted(batch.items()))
+    if shapes not in self._compiled:
+      start = time.perf_counter()
+      lowered = self._train_step.lower(self.state, batch)
+      self._compiled[shapes] = lowered.compile()
+      self.compile_seconds += time.perf_counter() - start
+    return self._compiled[shapes]
+
+  def _place(self, state: TrainState) -> TrainState:
+    return jax.device_put(state, meshes.shardings(state, self._mesh))
+
+  def _check_finite(
+    self,
+    epoch: int,
+    plan: Plan,
+    done: int,
+    consecutive_nonfinite: jax.Array,
+  ) -> None:
+    """Raises where too many consecutive steps were not finite."""
+    limit = self.config.max_nonfinite_steps
+    if int(consecutive_nonfinite) >= limit:
+      step = (epoch - 1) * len(plan) + done
+      _, rows = plan[done - 1]
+      raise ValueError(
+        f'max_nonfinite_steps={limit}: the loss or its gradient was not finite '
+        f'in {limit} consecutive steps, up to step {step}, whose batch holds '
+        f'the training examples {sorted(rows.tolist())}; the last good '
+        'checkpoint stays; try a lower learning_rate'
+      )
+
+
+@dataclasses.dataclass
+class Progress:
+  """How far a run is; saved as JSON with every checkpoint.
+
+  Attributes:
+    epoch: the one in training, from 1.
+    batch: batches done in it.
+    best: the best epoch's validation metrics with its `step` and `epoch`.
+    epochs_without_improvement: since the best one.
+    lines: those of metrics.jsonl.
+  """
+
+  epoch: int = 1
+  batch: int = 0
+  best: dict[str, Any] | None = None
+  epochs_without_improvement: int = 0
+  lines: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def fit(
+  trainer: Trainer,
+  saved: Checkpoints,
+  open_log: Callable[[list[dict[str, Any]]], runs.MetricsLog],
+  stop: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, Any], runs.MetricsLog]:
+  """Trains, selects the best epoch by validation, and stops early.
+
+  Args:
+    trainer: its parameters are the best epoch's in the end.
+    saved: the run's checkpoints; where it has one, the run resumes from it.
+    open_log: opens the log that holds the lines so far.
+    stop: asked after every step whether to save and exit.
+
+  Returns:
+    The best epoch's validation metrics with its `epoch` and `step`, and the
+    log.
+
+  Raises:
+    Preempted: `stop` said so; what was done is saved.
+  """
+  config, progress = trainer.config, Progress()
+  resumed = saved.restore(trainer.state)
+  if resumed:
+    trainer.state, progress = resumed[0], Progress(**resumed[1])
+    _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
+  log = open_log(progress.lines)
+
+  def save(batches_done):
+    progress.batch, progress.lines = batches_done, log.lines
+    saved.save(trainer.state, dataclasses.asdict(progress))
+
+  def exit_if_stopped():
+    if stop():
+      saved.wait()
+      raise Preempted(
+        f'stopped at epoch {progress.epoch}, batch {progress.batch}'
+      )
+
+  def after_step(done):
+    if done == trainer.steps_per_epoch:
+      return  # The epoch is evaluated before it is saved.
+    step = (progress.epoch - 1) * trainer.steps_per_epoch + done
+    if stop() or step % config.checkpoint_every == 0:
+      save(done)
+    exit_if_stopped()
+
+  while progress.epoch <= config.epochs:
+    if progress.epochs_without_improvement >= config.patience:
+      _log.info('no improvement in %d epochs: stopping', config.patience)
+      break
+    exit_if_stopped()
+    trained = trainer.train_epoch(progress.epoch, progress.batch, after_step)
+    validated = trainer.evaluate('validation')
+    at = {'step': int(trainer.state.step), 'epoch': progress.epoch}
+    log.add({**at, 'split': 'train', **trained})
+    log.add({**at, 'split': 'validation', **validated})
+    improved = _improves(validated, progress.best, config.select_by)
+    _log.info(
+      'epoch %2d  train loss %.4f  validation loss %.4f  accuracy %.4f  '
+      '%.0f tokens/s%s',
+      progress.epoch, trained['loss'], validated['loss'],
+      validated['accuracy'], trained['tokens_per_second'],
+      '  *' if improved else '',
+    )  # fmt: skip
+    if improved:
+      progress.best = {**at, **validated}
+      progress.epochs_without_improvement = 0
+    else:
+      progress.epochs_without_improvement += 1
+    progress.epoch += 1
+    save(0)
+  best = progress.best
+  assert best is not None  # At least one epoch was trained.
+  trainer.state = saved.restore_best(trainer.state, best['step'])
+  return best, log
+
+
+def _improves(
+  validated: dict[str, Any], best: dict[str, Any] | None, select_by: str
+) -> bool:
+  if best is None:
+    return True
+  if select_by == 'loss':
+    return validated['loss'] < best['loss']
+  return validated[select_by] > best[select_by]

@@ -1,0 +1,47 @@
+"""The train state: one pytree, saved whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class TrainState(struct.PyTreeNode):
+  """What a training step changes.
+
+  A checkpoint saves and restores every field, so one that is added here needs
+  to be named nowhere else.
+
+  Attributes:
+    step: steps done.
+    params: the model's parameters.
+    opt_state: the optimizer's state.
+    loss_sum: the sum of this epoch's finite losses.
+    nonfinite: how many steps of this epoch were skipped as non-finite.
+    consecutive_nonfinite: how many steps in a row were, up to now.
+  """
+
+  step: jax.Array
+  params: Any
+  opt_state: Any
+  loss_sum: jax.Array
+  nonfinite: jax.Array
+  consecutive_nonfinite: jax.Array
+
+  @classmethod
+  def create(
+    cls, params: Any, optimizer: optax.GradientTransformation
+  ) -> TrainState:
+    """The state before the first step."""
+    return cls(
+      step=jnp.int32(0),
+      params=params,
+      opt_state=optimizer.init(params),
+      loss_sum=jnp.float32(0),
+      nonfinite=jnp.int32(0),
+      consecutive_nonfinite=jnp.int32(0),
+    )

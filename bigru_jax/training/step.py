@@ -1,0 +1,71 @@
+"""The jitted training step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import optax
+
+from bigru_jax.runtime import mesh as meshes
+
+
+def make_train_step(
+  loss_fn: meshes.LossFn,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  seed: int,
+) -> jax.stages.Wrapped:
+  """The jitted function (state, batch) -> (state, consecutive_nonfinite).
+
+  The state is donated. A step whose loss or gradient is not finite changes
+  neither parameters nor optimizer state, and is counted.
+
+  Args:
+    loss_fn: (params, batch, keys_B) -> (losses_B, aux).
+    optimizer: the gradient transformation.
+    mesh: the devices.
+    seed: of the dropout keys.
+  """
+  value_and_grad = meshes.value_and_grad(loss_fn, mesh)
+
+  def train_step(state, batch):
+    keys_B = dropout_keys(seed, state.step, len(batch['weights']))
+    (loss, _), grads, finite = value_and_grad(state.params, batch, keys_B)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # In place of optax.apply_if_finite, which was measured slower (1.05 to 1.1
+    # times the whole step): its `cond` copies the parameters and the moments.
+    params, opt_state = _select(
+      finite, (params, opt_state), (state.params, state.opt_state)
+    )
+    state = state.replace(
+      step=state.step + 1,
+      params=params,
+      opt_state=opt_state,
+      loss_sum=state.loss_sum + jnp.where(finite, loss, 0),
+      nonfinite=state.nonfinite + ~finite,
+      consecutive_nonfinite=jnp.where(
+        finite, 0, state.consecutive_nonfinite + 1
+      ),
+    )
+    state = jax.lax.with_sharding_constraint(
+      state, meshes.shardings(state, mesh)
+    )
+    return state, state.consecutive_nonfinite
+
+  return jax.jit(
+    train_step,
+    donate_argnums=0,
+    compiler_options=meshes.compiler_options(mesh),
+  )
+
+
+def dropout_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
+  """One key per example, a function of the seed, the step and its place."""
+  key = jax.random.fold_in(jax.random.key(seed), step)
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch_size))
+
+
+def _select(condition: jax.Array, new: Any, old: Any) -> Any:
+  return jax.tree.map(lambda n, o: jnp.where(condition, n, o), new, old)

@@ -1,0 +1,160 @@
+"""The whole job: data, training, selection, test, and the run's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import logging
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bigru_jax import runs
+from bigru_jax.checkpoints import Checkpoints
+from bigru_jax.data import embeddings
+from bigru_jax.data.batching import padding_fraction
+from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.inference import Run, init_params, make_task
+from bigru_jax.models.classifier import make_classifier
+from bigru_jax.runtime import mesh as meshes
+from bigru_jax.training.loop import Trainer, fit
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+  config: Config,
+  workdir: str | os.PathLike,
+  corpus: Mapping[str, tuple[Sequence[str], Sequence[str]]] | None = None,
+  *,
+  stop: Callable[[], bool] = lambda: False,
+) -> Run:
+  """Trains, selects by validation, tests once, and writes the run directory.
+
+  On a directory that holds a run of the same configuration and data, it resumes
+  from the last checkpoint.
+
+  Example:
+    >>> config = Config(epochs=3)
+    >>> corpus = {'train': (['good', 'bad'] * 50, ['pos', 'neg'] * 50)}
+    >>> run = train(config, 'runs/mine', corpus)
+    >>> run.predict(['good'])[0]['label']
+    'pos'
+
+  Args:
+    config: the configuration.
+    workdir: the run directory; it is made.
+    corpus: a data set in memory in place of the configuration's: by split
+      (`train`; `validation` and `test`, which are held out of train where they
+      are missing) texts and their labels.
+    stop: asked after every step whether to save and exit.
+
+  Returns:
+    The trained run; its metrics stand in `result.json`.
+
+  Raises:
+    ValueError, FileNotFoundError: the configuration or the data are wrong; the
+      message names the field, the file and the row.
+    ValueError: the directory is in use, or holds another run.
+    OSError: a checkpoint cannot be written.
+    Preempted: `stop` said so; what was done is saved.
+  """
+  workdir = pathlib.Path(workdir)
+  mesh = meshes.make_mesh(config.batch_size)
+  with runs.locked(workdir):
+    runs.check_config(workdir, config)
+    data = prepare(config, corpus)
+    for note in data.notes:
+      _log.info('%s', note)
+    task = make_task(config, len(data.labels))
+    model = make_classifier(config, data.tokenizer.size, task.num_outputs)
+    params = _initial_params(config, model, data)
+    trainer = Trainer(config, mesh, model, params, task, data.splits)
+    runs.create_or_check(workdir, config, data)
+    name = 'corpus' if corpus else config.train or config.dataset
+    parameters = sum(np.size(p) for p in jax.tree.leaves(params))
+    _log.info(
+      '%s: %s examples, %d classes, %d words, %d parameters, %d devices; '
+      'batches of %s tokens per text, each compiled at its first use',
+      name,
+      '/'.join(str(len(split)) for split in data.splits.values()),
+      len(data.labels),
+      data.tokenizer.size,
+      parameters,
+      mesh.size,
+      ', '.join(map(str, data.splits['train'].buckets)),
+    )
+    with contextlib.closing(Checkpoints(workdir)) as saved:
+      best, log = fit(
+        trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop
+      )
+    tested = trainer.evaluate('test')
+    at = {'step': best['step'], 'epoch': best['epoch']}
+    log.add({**at, 'split': 'test', **tested})
+    log.close()
+    result = {
+      'dataset': name,
+      'best_epoch': best['epoch'],
+      'validation': {k: best[k] for k in ('loss', 'accuracy', 'macro_f1')},
+      'test': tested,
+      **_costs(trainer),
+      'save_seconds': round(saved.seconds, 3),
+      'nonfinite_steps': sum(
+        line.get('nonfinite_steps', 0) for line in log.lines
+      ),
+      'padding_fraction': padding_fraction(
+        data.splits['train'].encoded.lengths,
+        data.splits['train'].plan(config.batch_size, config.seed),
+        config.batch_size,
+      ),
+      'parameters': parameters,
+    }
+    runs.write_json(workdir / 'result.json', result)
+  _log.info(
+    'test accuracy %.4f, macro F1 %.4f (best epoch %d); see %s',
+    tested['accuracy'],
+    tested['macro_f1'],
+    best['epoch'],
+    workdir,
+  )
+  return Run(
+    workdir,
+    config,
+    data.labels,
+    data.tokenizer,
+    model,
+    trainer.state.params,
+    mesh,
+  )
+
+
+def _initial_params(config: Config, model: Any, data: Dataset) -> Any:
+  """Initial parameters, with the pretrained vectors in the embedding table."""
+  params = init_params(model, config.seed)
+  vocabulary = data.tokenizer.vocabulary
+  if not data.vectors or vocabulary is None:
+    return params
+  table, coverage = embeddings.embedding_table(
+    params['embedding'], vocabulary, data.vectors
+  )
+  _log.info(
+    '%.1f %% of the vocabulary have a pretrained vector', 100 * coverage
+  )
+  return {**params, 'embedding': table}
+
+
+def _costs(trainer: Trainer) -> dict[str, float]:
+  """The times and rates of training."""
+  seconds = max(trainer.train_seconds, 1e-9)
+  return {
+    'train_seconds': round(trainer.train_seconds, 3),
+    'examples_per_second': round(trainer.examples / seconds, 1),
+    'tokens_per_second': round(trainer.tokens / seconds, 1),
+    'compile_seconds': round(trainer.compile_seconds, 3),
+  }

@@ -1,0 +1,63 @@
+"""What the scripts share: parsing flags, help, logging, errors as one line."""
+
+from collections.abc import Callable
+import logging
+import os
+import sys
+
+from absl import app, flags, logging as absl_logging
+
+from bigru_jax.runtime import preemption
+
+
+def run(
+  main: Callable[[], None],
+  help_text: Callable[[], str] = flags.FLAGS.main_module_help,
+  quiet: bool = True,
+) -> None:
+  """Parses the flags and calls `main`.
+
+  Bad flags and input end in one line and status 2, a preempted run in status
+  75.
+
+  Args:
+    main: the script.
+    help_text: what `--help` prints below the script's docstring; the script's
+      own flags by default.
+    quiet: whether only warnings of `bigru_jax` are logged.
+  """
+  script = os.path.basename(sys.argv[0])
+
+  def fail(error):
+    print(f'{script}: {error}', file=sys.stderr)
+    sys.exit(2)
+
+  def parse(argv):
+    if {'--help', '-help', '-h', '--helpshort'} & set(argv[1:]):
+      print(f'{sys.modules["__main__"].__doc__}\n{help_text()}')
+      sys.exit(0)
+    try:
+      positional = flags.FLAGS(argv)[1:]
+    except flags.Error as error:
+      fail(error)
+    if positional:
+      fail(f'{positional[0]!r} is not a flag')
+    return argv[:1]
+
+  def guarded(argv):
+    del argv
+    if not flags.FLAGS['verbosity'].present:
+      absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX and Orbax.
+    if not quiet:
+      logging.getLogger('bigru_jax').setLevel(logging.INFO)
+    # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+    try:
+      main()
+    except preemption.Preempted as reason:
+      print(f'{script}: {reason}; the same command resumes', file=sys.stderr)
+      sys.exit(preemption.EXIT_STATUS)
+    except (ValueError, OSError) as error:
+      fail(error)
+
+  app.run(guarded, flags_parser=parse)

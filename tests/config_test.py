@@ -1,0 +1,81 @@
+"""The configuration: its checks, its flags and the directory it names."""
+
+import dataclasses
+
+from absl import flags
+import pytest
+
+from bigru_jax import config as configuration, runs
+from bigru_jax.config import Config
+
+
+@pytest.mark.parametrize(
+  'field, value, message',
+  [
+    ('learning_rate', -1, 'learning_rate=-1.0 is below 0.0'),
+    ('learning_rate', float('nan'), 'learning_rate=nan is not a finite number'),
+    ('dropout', 1.0, 'dropout=1.0 is not below 1.0'),
+    ('hidden_size', 0, 'hidden_size=0 is below 1'),
+    ('hidden_size', 2.0, 'hidden_size=2.0 is not of type int'),
+    ('hidden_size', True, 'hidden_size=True is not of type int'),
+    ('seed', 4294967295, 'seed=4294967295 is above 2147483647'),
+    (
+      'attention',
+      'sum',
+      "attention='sum': choose additive, dot, mean, max, la",
+    ),
+    ('train', None, 'train=None is not of type str'),
+  ],
+)
+def test_a_bad_value_is_named(field, value, message):
+  with pytest.raises(ValueError, match=message):
+    Config(**{field: value})
+
+
+def test_whole_numbers_are_floats_where_floats_belong():
+  assert Config(learning_rate=1) == Config(learning_rate=1.0)
+
+
+def test_flags_are_the_fields():
+  values = flags.FlagValues()
+  configuration.define_flags(values)
+  values(['run.py', '--hidden_size=7', '--sst_phrases', '--attention=max'])
+  found = configuration.from_flags(values)
+  assert found == Config(hidden_size=7, sst_phrases=True, attention='max')
+  assert found.differing_fields() == ['sst_phrases', 'hidden_size', 'attention']
+
+
+@pytest.mark.parametrize(
+  'options, name',
+  [
+    ({}, 'rotten_tomatoes'),
+    (
+      {'embeddings': 'data/glove.6B.100d.txt.gz', 'learning_rate': 2e-3},
+      'rotten_tomatoes,embeddings=glove.6B.100d,learning_rate=0.002',
+    ),
+    ({'dataset': 'tfds:glue/sst2', 'seed': 3}, 'tfds_glue_sst2,seed=3'),
+    ({'train': '/a/b/reviews.csv'}, 'reviews'),
+    ({'train': 'x.csv', 'test': 'y.csv'}, 'x,test=y'),
+  ],
+)
+def test_a_configuration_names_its_run(options, name, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert str(runs.default_workdir(Config(**options))) == f'runs/{name}'
+
+
+def test_two_runs_of_one_name_have_two_directories(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  first = Config(train='a/x.csv')
+  workdir = runs.default_workdir(first)
+  workdir.mkdir(parents=True)
+  runs.write_json(workdir / 'config.json', dataclasses.asdict(first))
+  assert runs.default_workdir(first) == workdir
+  other = runs.default_workdir(Config(train='b/x.csv'))
+  assert other != workdir
+  assert other == runs.default_workdir(Config(train='b/x.csv'))
+
+
+def test_a_long_name_is_one_that_file_systems_take(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  config = Config(train='x' * 300 + '.csv')
+  runs.default_workdir(config).mkdir(parents=True)

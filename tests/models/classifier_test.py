@@ -1,0 +1,118 @@
+"""What a user relies on: padding, place and neighbors change nothing."""
+
+from hypothesis import given, settings, strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bigru_jax.models.classifier import Classifier
+from bigru_jax.models.pooling import POOLINGS
+
+VOCABULARY = 30
+
+
+def _batch(sequences, width):
+  tokens = np.zeros((len(sequences), width), np.int32)
+  for row, sequence in zip(tokens, sequences):
+    row[: len(sequence)] = sequence
+  lengths = np.array([len(s) for s in sequences], np.int32)
+  return {'tokens': tokens, 'lengths': lengths}
+
+
+def _init(model, batch=None, seed=0):
+  return model.init(jax.random.key(seed), batch or _batch([[1, 2]], 2))
+
+
+@pytest.fixture(scope='module', params=list(POOLINGS))
+def classify(request):
+  model = Classifier(VOCABULARY, 3, 8, 6, num_layers=2, attention=request.param)
+  # Parameters as large as a trained model's.
+  params = jax.tree.map(lambda p: p * 2, _init(model))
+  return jax.jit(lambda batch: model.apply(params, batch))
+
+
+_SEQUENCE = st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+  first=st.tuples(_SEQUENCE, _SEQUENCE, _SEQUENCE),
+  other=_SEQUENCE,
+  garbage=st.integers(0, VOCABULARY - 1),
+)
+def test_padding_place_and_neighbors_do_not_matter(
+  classify, first, other, garbage
+):
+  batch = _batch(first, 6)
+  outputs = classify(batch)
+  # Another place, other neighbors, more padding with any token in it.
+  moved = _batch([other, first[0], first[1]], 9)
+  padding = np.arange(9) >= moved['lengths'][:, None]
+  moved['tokens'][padding] = garbage
+  again = classify(moved)
+  np.testing.assert_allclose(again.logits[1:], outputs.logits[:2], atol=1e-5)
+  for name, weights in outputs.attention.items():
+    np.testing.assert_allclose(
+      again.attention[name][1:, :, :6], weights[:2], atol=1e-5
+    )
+    np.testing.assert_array_equal(
+      np.where(padding[:, None], again.attention[name], 0), 0
+    )
+
+
+def test_a_padding_example_is_finite_in_value_and_gradient():
+  model = Classifier(VOCABULARY, 3, 8, 6)
+  batch = _batch([[4, 5], []], 3)
+  params = _init(model)
+  grads = jax.grad(lambda p: model.apply(p, batch).logits.sum())(params)
+  assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+
+
+def test_padding_has_no_embedding_and_no_gradient():
+  model = Classifier(VOCABULARY, 3, 8, 6)
+  batch = _batch([[4, 5], [3]], 3)
+  params = _init(model)
+  grads = jax.grad(lambda p: model.apply(p, batch).logits.sum())(params)
+  np.testing.assert_array_equal(params['params']['embedding'][0], 0)
+  np.testing.assert_array_equal(grads['params']['embedding'][0], 0)
+
+
+def test_given_attention_reaches_the_pooling():
+  model = Classifier(VOCABULARY, 3, 8, 6)
+  batch = _batch([[4, 5, 6]], 3)
+  params = _init(model)
+  own = model.apply(params, batch)
+  same = model.apply(params, batch, attention=own.attention)
+  weights = jnp.array([[[0.0, 0.0, 1.0]]])
+  other = model.apply(params, batch, attention={'words': weights})
+  np.testing.assert_allclose(same.logits, own.logits, atol=1e-6)
+  np.testing.assert_array_equal(other.attention['words'], weights)
+  assert not np.allclose(other.logits, own.logits)
+
+
+def test_dropout_follows_keys_or_rngs():
+  model = Classifier(VOCABULARY, 3, 8, 6)
+  batch = _batch([[4, 5, 6], [2]], 3)
+  params = _init(model)
+  keys = jax.random.split(jax.random.key(0), 2)
+  quiet = model.apply(params, batch).logits
+  keyed = model.apply(params, batch, keys).logits
+  with_rngs = model.apply(params, batch, rngs={'dropout': jax.random.key(0)})
+  assert not np.allclose(quiet, keyed)
+  # The stream's key is split into one per example.
+  assert not np.allclose(quiet, with_rngs.logits)
+  alone = model.apply(params, _batch([[2]], 3), keys[1:]).logits
+  np.testing.assert_allclose(alone, keyed[1:], atol=1e-6)
+
+
+def test_bfloat16_keeps_float32_parameters_and_logits():
+  model = Classifier(VOCABULARY, 3, 8, 6, dtype=jnp.bfloat16)
+  batch = _batch([[4, 5], [3]], 3)
+  params = _init(model)
+  outputs = model.apply(params, batch)
+  reference = Classifier(VOCABULARY, 3, 8, 6).apply(params, batch)
+  assert outputs.logits.dtype == jnp.float32
+  assert outputs.attention['words'].dtype == jnp.float32
+  assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(params))
+  np.testing.assert_allclose(outputs.logits, reference.logits, atol=0.05)

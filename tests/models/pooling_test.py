@@ -1,0 +1,110 @@
+"""Every pooling: padding, given weights, and its formula in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bigru_jax.models.pooling import POOLINGS
+
+LENGTHS = np.array([5, 3, 1])
+MASK = np.arange(5) < LENGTHS[:, None]
+
+
+@pytest.fixture(params=list(POOLINGS))
+def name(request):
+  return request.param
+
+
+def _states(seed=0):
+  return np.random.default_rng(seed).normal(size=(3, 5, 4)).astype(np.float32)
+
+
+def _apply(name, h, mask=MASK, weights=None):
+  pooling = POOLINGS[name]()
+  variables = pooling.init(jax.random.key(1), jnp.asarray(h), jnp.asarray(mask))
+  found = pooling.apply(variables, jnp.asarray(h), jnp.asarray(mask), weights)
+  return *found, variables.get('params', {})
+
+
+def test_weights_are_a_distribution_over_valid_positions(name):
+  context, weights, _ = _apply(name, _states())
+  assert context.shape[0] == 3 and context.ndim == 2
+  if weights is None:
+    return
+  assert weights.dtype == jnp.float32
+  assert weights.ndim == 3 and weights.shape[::2] == (3, 5)
+  np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+  np.testing.assert_array_equal(
+    np.where(MASK[:, None], 0, np.asarray(weights)), 0
+  )
+
+
+def test_states_at_padding_change_nothing(name):
+  h = _states()
+  other = np.where(MASK[..., None], h, 1e3)
+  longer = np.concatenate([other, np.full((3, 2, 4), -1e3, np.float32)], 1)
+  mask = np.concatenate([MASK, np.zeros((3, 2), bool)], 1)
+  context, _, _ = _apply(name, h)
+  again, _, _ = _apply(name, longer, mask)
+  np.testing.assert_allclose(again, context, atol=1e-5)
+
+
+def test_a_padding_example_is_finite_in_value_and_gradient(name):
+  mask = np.zeros((3, 5), bool)
+  pooling = POOLINGS[name]()
+  h = jnp.asarray(_states())
+  variables = pooling.init(jax.random.key(1), h, mask)
+  grads = jax.grad(lambda h: pooling.apply(variables, h, mask)[0].sum())(h)
+  assert np.isfinite(grads).all()
+  assert np.isfinite(pooling.apply(variables, h, mask)[0]).all()
+
+
+def test_given_weights_replace_its_own(name):
+  h = _states()
+  _, weights, _ = _apply(name, h)
+  if weights is None:
+    with pytest.raises(ValueError, match=f"attention='{name}' has no weights"):
+      _apply(name, h, weights=jnp.ones((3, 1, 5)))
+    return
+  given = np.zeros(weights.shape, np.float32)
+  given[..., 0] = 1
+  context, used, _ = _apply(name, h, weights=jnp.asarray(given))
+  np.testing.assert_array_equal(used, given)
+  own, _, _ = _apply(name, h[:, :1], MASK[:, :1])  # All weight on the first.
+  np.testing.assert_allclose(context, own, atol=1e-5)
+
+
+def test_additive_is_the_formula():
+  h = _states()
+  context, weights, p = _apply('additive', h)
+  scores = np.tanh(h @ p['kernel'] + p['bias']) @ p['query']
+  expected = np.exp(scores) * MASK
+  expected /= expected.sum(1, keepdims=True)
+  np.testing.assert_allclose(weights[:, 0], expected, atol=1e-5)
+  np.testing.assert_allclose(
+    context, np.einsum('bt,btf->bf', expected, h), atol=1e-5
+  )
+
+
+def test_dot_is_the_formula():
+  h = _states()
+  context, weights, p = _apply('dot', h)
+  expected = np.exp(h @ p['query'] / 2) * MASK  # sqrt(4) = 2.
+  expected /= expected.sum(1, keepdims=True)
+  np.testing.assert_allclose(weights[:, 0], expected, atol=1e-5)
+  np.testing.assert_allclose(
+    context, np.einsum('bt,btf->bf', expected, h), atol=1e-5
+  )
+
+
+def test_mean_max_and_last_are_the_formulas():
+  h = _states()
+  mean, _, _ = _apply('mean', h)
+  largest, _, _ = _apply('max', h)
+  last, _, _ = _apply('last', h)
+  for i, n in enumerate(LENGTHS):
+    np.testing.assert_allclose(mean[i], h[i, :n].mean(0), atol=1e-5)
+    np.testing.assert_array_equal(largest[i], h[i, :n].max(0))
+    np.testing.assert_array_equal(last[i, :2], h[i, n - 1, :2])
+    np.testing.assert_array_equal(last[i, 2:], h[i, 0, 2:])

@@ -1,0 +1,53 @@
+"""Dropout's rate, its scale, and that neighbors do not matter."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bigru_jax.ops.dropout import dropout, fold_keys
+
+
+def _keys(count, seed=0):
+  return jax.random.split(jax.random.key(seed), count)
+
+
+@pytest.mark.parametrize('rate', [0.1, 0.5, 0.8])
+def test_rate_and_scale(rate):
+  x = jnp.ones((40, 50, 20))
+  dropped = np.asarray(dropout(x, rate, _keys(40)))
+  # Every value is 0 or 1 / (1 - rate); 40,000 draws put the share within 1.3 %
+  # of its expectation (five standard deviations at the most).
+  kept = dropped != 0
+  np.testing.assert_allclose(dropped[kept], 1 / (1 - rate), rtol=1e-6)
+  assert abs(kept.mean() - (1 - rate)) < 0.013
+  # Each example has a mask of its own.
+  assert not (kept[0] == kept[1]).all()
+
+
+def test_rate_zero_is_the_identity():
+  x = jnp.arange(6.0).reshape(2, 3)
+  assert dropout(x, 0.0, _keys(2)) is x
+
+
+def test_an_example_keeps_its_mask_among_other_neighbors():
+  keys = _keys(5)
+  x = jnp.ones((5, 30))
+  together = dropout(x, 0.5, keys)
+  alone = dropout(x[3:4], 0.5, keys[3:4])
+  np.testing.assert_array_equal(together[3:4], alone)
+
+
+def test_the_batch_axis_may_be_any():
+  keys = _keys(3)
+  x = jnp.ones((3, 4, 5))
+  first = dropout(x, 0.5, keys)
+  last = dropout(x.transpose(1, 2, 0), 0.5, keys, batch_axis=2)
+  np.testing.assert_array_equal(first, last.transpose(2, 0, 1))
+
+
+def test_folded_keys_differ_by_number_and_example():
+  keys = _keys(2)
+  folded = [np.asarray(jax.random.key_data(fold_keys(keys, n))) for n in (0, 1)]
+  rows = {tuple(row) for array in folded for row in array}
+  assert len(rows) == 4

@@ -1,0 +1,249 @@
+"""The recurrence against PyTorch, Flax's cells and plain autodiff."""
+
+import pathlib
+
+from flax import linen as nn
+from hypothesis import given, settings, strategies as st
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+import numpy as np
+import pytest
+
+from bigru_jax.ops import gru
+from bigru_jax.ops.gru import GRUParams, bidirectional_gru
+from bigru_jax.runtime import mesh as meshes
+
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'gru.npz'
+
+
+@pytest.fixture(params=list(gru.IMPLEMENTATIONS))
+def implementation(request):
+  return request.param
+
+
+def _from_torch(arrays, prefix, layer):
+  """A layer's parameters (or gradients) of PyTorch as `GRUParams`."""
+  names = [f'l{layer}', f'l{layer}_reverse']
+
+  def stack(kind):
+    return np.stack([arrays[f'{prefix}/{kind}_{name}'] for name in names])
+
+  hidden = stack('weight_hh').shape[-1]
+  bias = stack('bias_ih').copy()
+  if prefix == 'param':  # PyTorch's two biases of r and of z add up to one.
+    bias[:, : 2 * hidden] += stack('bias_hh')[:, : 2 * hidden]
+  b_n = stack('bias_hh')[:, 2 * hidden :]
+  return GRUParams(stack('weight_ih'), stack('weight_hh'), bias, b_n)
+
+
+def test_equals_torch_with_two_layers_and_ragged_lengths(implementation):
+  golden = np.load(GOLDEN, allow_pickle=False)
+  layers = [_from_torch(golden, 'param', layer) for layer in range(2)]
+  mask = np.arange(7) < golden['lengths'][:, None]
+
+  def loss(layers, x):
+    for params in layers:
+      x, _ = bidirectional_gru(x, mask, params, implementation=implementation)
+    output = x * mask[:, :, None]
+    return jnp.sum(output * golden['loss_weight']), output
+
+  (_, output), (grads, dx) = jax.value_and_grad(
+    loss, argnums=(0, 1), has_aux=True
+  )(layers, golden['x'])
+  np.testing.assert_allclose(output, golden['output'], atol=1e-5)
+  np.testing.assert_allclose(dx, golden['grad/x'], atol=1e-4)
+  for layer, found in enumerate(grads):
+    expected = _from_torch(golden, 'grad', layer)
+    for name, a, b in zip(GRUParams._fields, found, expected):
+      np.testing.assert_allclose(a, b, atol=1e-4, err_msg=name)
+
+
+def test_equals_flax_cells_with_initial_and_final_states(implementation):
+  batch, time, size, hidden = 3, 6, 4, 5
+  x = jax.random.normal(jax.random.key(0), (batch, time, size))
+  start = jax.random.normal(jax.random.key(9), (2, batch, hidden))
+  lengths = np.array([6, 2, 4])
+  outputs, finals, cells = [], [], []
+  for d, reverse in enumerate((False, True)):
+    rnn = nn.RNN(nn.GRUCell(hidden), return_carry=True, reverse=reverse,
+                 keep_order=True)  # fmt: skip
+    variables = rnn.init(jax.random.key(d), x)
+    final, output = rnn.apply(
+      variables, x, seq_lengths=lengths, initial_carry=start[d]
+    )
+    outputs.append(output)
+    finals.append(final)
+    cells.append(variables['params']['cell'])
+
+  def stack(kind, gates, field):
+    by_cell = [[c[f'{kind}{g}'][field].T for g in gates] for c in cells]
+    return np.stack([np.concatenate(gates) for gates in by_cell])
+
+  params = GRUParams(
+    stack('i', 'rzn', 'kernel'),
+    stack('h', 'rzn', 'kernel'),
+    stack('i', 'rzn', 'bias'),
+    stack('h', 'n', 'bias'),
+  )
+  mask = np.arange(time) < lengths[:, None]
+  h, final = bidirectional_gru(
+    x, mask, params, initial_state=start, implementation=implementation
+  )
+  expected = np.concatenate(outputs, -1)
+  np.testing.assert_allclose(
+    h * mask[..., None], expected * mask[..., None], atol=1e-6
+  )
+  np.testing.assert_allclose(final, np.stack(finals), atol=1e-6)
+
+
+@settings(deadline=None, max_examples=8)
+@given(
+  time=st.integers(1, 5),
+  features=st.integers(1, 4),
+  hidden=st.integers(1, 4),
+  batch=st.integers(1, 3),
+  scaled=st.booleans(),
+  bfloat16=st.booleans(),
+  seed=st.integers(0, 2**31 - 1),
+)
+def test_xla_equals_the_reference_and_its_autodiff(
+  time, features, hidden, batch, scaled, bfloat16, seed
+):
+  rng = np.random.default_rng(seed)
+  dtype, tolerance = (jnp.bfloat16, 0.1) if bfloat16 else (jnp.float32, 1e-5)
+
+  def draw(*shape):
+    return jnp.asarray(rng.normal(size=shape) * 0.5, dtype)
+
+  mask = np.arange(time) < rng.integers(0, time + 1, batch)[:, None]
+  arguments = (
+    draw(batch, time, features),
+    GRUParams(
+      draw(2, 3 * hidden, features),
+      draw(2, 3 * hidden, hidden),
+      draw(2, 3 * hidden),
+      draw(2, hidden),
+    ),
+    draw(2, batch, hidden),
+    jnp.abs(draw(2, batch, hidden)) if scaled else None,
+  )
+  of_states, of_final = draw(batch, time, 2 * hidden), draw(2, batch, hidden)
+
+  def run(implementation, x, params, initial_state, scale):
+    return bidirectional_gru(
+      x, mask, params, initial_state=initial_state, scale=scale,
+      implementation=implementation,
+    )  # fmt: skip
+
+  def grads(implementation):
+    def loss(*arguments):
+      h, final = run(implementation, *arguments)
+      terms = (h * of_states).sum() + (final * of_final).sum()
+      return terms.astype(jnp.float32)
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*arguments)
+
+  # With and without gradients it is another loop.
+  for of in (grads, lambda name: run(name, *arguments)):
+    pairs = zip(jax.tree.leaves(of('xla')), jax.tree.leaves(of('reference')))
+    for ours, expected in pairs:
+      np.testing.assert_allclose(
+        np.asarray(ours, np.float32),
+        np.asarray(expected, np.float32),
+        atol=tolerance * (1 + float(jnp.abs(expected).max())),
+      )
+
+
+def _example():
+  rng = np.random.default_rng(1)
+
+  def draw(*shape):
+    return jnp.asarray(rng.normal(size=shape) * 0.5, jnp.float32)
+
+  x = draw(4, 5, 3)
+  mask = np.arange(5) < np.array([5, 2, 3, 4])[:, None]
+  params = GRUParams(draw(2, 12, 3), draw(2, 12, 4), draw(2, 12), draw(2, 4))
+  return x, mask, params
+
+
+def _loss(params, x, mask, implementation=None):
+  h, _ = bidirectional_gru(x, mask, params, implementation=implementation)
+  return jnp.sum(h**2)
+
+
+@pytest.mark.parametrize('transform', ['jit', 'remat', 'vmap', 'shard_map'])
+def test_composes(transform, implementation):
+  x, mask, params = _example()
+
+  def loss(params, x, mask):
+    return _loss(params, x, mask, implementation)
+
+  expected = jax.grad(_loss)(params, x, mask)
+  mesh = meshes.make_mesh(batch_size=4)
+  if transform == 'jit':
+    grad = jax.jit(jax.grad(loss))
+  elif transform == 'remat':
+    grad = jax.grad(jax.remat(loss))
+  elif transform == 'vmap':
+    grad = jax.grad(
+      lambda params, x, mask: jax.vmap(
+        lambda x, mask: loss(params, x[None], mask[None])
+      )(x, mask).sum()
+    )
+  else:
+    x, mask = meshes.place_batch((x, mask), mesh)
+    grad = jax.jit(
+      jax.grad(
+        jax.shard_map(
+          lambda *args: jax.lax.psum(loss(*args), meshes.DATA_AXIS),
+          mesh=mesh,
+          in_specs=(P(), P(meshes.DATA_AXIS), P(meshes.DATA_AXIS)),
+          out_specs=P(),
+        )
+      )
+    )
+  for ours, theirs in zip(grad(params, x, mask), expected):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_second_order_equals_finite_differences():
+  x, mask, params = _example()
+
+  def along(a):
+    return _loss(jax.tree.map(lambda p: p * a, params), x, mask)
+
+  second = jax.jit(jax.grad(jax.grad(along)))(1.0)
+  step = 1e-2
+  first = jax.jit(jax.grad(along))
+  differences = (first(1 + step) - first(1 - step)) / (2 * step)
+  np.testing.assert_allclose(second, differences, rtol=1e-2)
+
+
+def test_padding_passes_the_state_through(implementation):
+  x, mask, params = _example()
+  h, final = bidirectional_gru(x, mask, params, implementation=implementation)
+  np.testing.assert_array_equal(h[1, 2, :4], h[1, 1, :4])
+  np.testing.assert_array_equal(h[1, 4, :4], h[1, 1, :4])
+  np.testing.assert_array_equal(h[1, 2:, 4:], 0)
+  np.testing.assert_array_equal(final[0], h[:, -1, :4])
+  np.testing.assert_array_equal(final[1], h[:, 0, 4:])
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    ({'x_BxTxE': jnp.ones((4, 3))}, r'x_BxTxE has shape \(4, 3\)'),
+    ({'mask_BxT': np.ones((5, 4), bool)}, r'mask_BxT has shape \(5, 4\)'),
+    ({'mask_BxT': np.ones((4, 5))}, 'mask_BxT is float64; expected bool'),
+    ({'x_BxTxE': jnp.ones((4, 5, 2))}, 'w_input_DxGxE has shape'),
+    ({'scale': jnp.ones((2, 4, 5))}, 'scale has shape'),
+    ({'initial_state': jnp.ones((2, 5, 4))}, 'initial_state has shape'),
+    ({'implementation': 'cuda'}, "implementation='cuda': choose reference"),
+  ],
+)
+def test_wrong_arguments_are_named(change, message):
+  x, mask, params = _example()
+  arguments = {'x_BxTxE': x, 'mask_BxT': mask, 'params': params, **change}
+  with pytest.raises(ValueError, match=message):
+    bidirectional_gru(**arguments)

@@ -1,0 +1,229 @@
+"""The scripts as a user runs them, on the synthetic data set."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import chaos
+from matplotlib import image
+import numpy as np
+import pytest
+
+from bigru_jax import runs
+from bigru_jax.config import Config
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SMALL = chaos.FLAGS
+
+
+def _call(script, *arguments, **options):
+  return subprocess.run(
+    [sys.executable, str(ROOT / 'experiments' / script), *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    timeout=300,
+    **options,
+  )
+
+
+def test_a_run_leaves_what_the_readme_says(run_directory):
+  result = json.loads((run_directory / 'result.json').read_text())
+  assert set(result) == {
+    'dataset', 'best_epoch', 'validation', 'test', 'train_seconds',
+    'examples_per_second', 'tokens_per_second', 'compile_seconds',
+    'padding_fraction', 'parameters', 'save_seconds', 'nonfinite_steps',
+  }  # fmt: skip
+  assert set(result['test']) == {'loss', 'accuracy', 'macro_f1', 'examples'}
+  assert result['test']['examples'] == 400
+  assert result['test']['accuracy'] > 0.95
+  labels = json.loads((run_directory / 'labels.json').read_text())
+  assert labels == ['negative', 'positive']
+  vocabulary = (run_directory / 'vocabulary.txt').read_text()
+  assert vocabulary.startswith('<pad>\n<unk>\n')
+  identity = json.loads((run_directory / 'data.json').read_text())
+  assert set(identity) == {'train', 'validation', 'test'}
+  assert list(run_directory.glob('events.out.tfevents.*'))
+  lines = chaos.metrics(run_directory)
+  assert {line['split'] for line in lines} == {'train', 'validation', 'test'}
+  best = min(
+    (line for line in lines if line['split'] == 'validation'),
+    key=lambda line: line['loss'],
+  )
+  assert result['best_epoch'] == best['epoch']
+  assert result['validation']['loss'] == best['loss']
+
+
+def test_killed_runs_resume_to_the_same_bits(run_directory, tmp_path):
+  killed = chaos.survive(tmp_path, 2, random.Random(0), longest=2)
+  assert killed == 2
+  assert chaos.ending(tmp_path) == chaos.ending(run_directory)
+
+
+@pytest.mark.parametrize('number', ['SIGTERM', 'SIGINT', 'SIGUSR1'])
+def test_a_signal_saves_and_exits_with_status_75(tmp_path, number):
+  since = time.time()
+  process = chaos.start(tmp_path)
+  chaos.wait_for_training(process, tmp_path, since)
+  process.send_signal(getattr(signal, number))
+  log = process.communicate()[1]
+  assert process.returncode == 75
+  assert 'stopped at epoch 1' in log.splitlines()[-1]
+  assert 'Traceback' not in log
+
+
+def test_two_runs_do_not_share_a_workdir(tmp_path):
+  with runs.locked(tmp_path):
+    done = _call('run.py', f'--workdir={tmp_path}', *SMALL)
+  assert done.returncode == 2
+  assert f'in use by process {os.getpid()} on' in done.stderr
+
+
+def test_another_patience_is_accepted_and_recorded(run_directory, tmp_path):
+  workdir = shutil.copytree(run_directory, tmp_path / 'run')
+  done = _call('run.py', f'--workdir={workdir}', *SMALL, '--patience=5')
+  assert done.returncode == 0, done.stderr
+  assert 'resumes with another patience' in done.stderr
+  assert json.loads((workdir / 'config.json').read_text())['patience'] == 5
+  assert chaos.metrics(workdir) == chaos.metrics(run_directory)
+
+
+def test_another_configuration_on_the_same_workdir_is_refused(run_directory):
+  done = _call('run.py', f'--workdir={run_directory}', *SMALL, '--seed=1')
+  assert done.returncode == 2
+  assert 'seed (0 there)' in done.stderr.splitlines()[-1]
+
+
+def test_a_second_command_gets_a_directory_of_its_own(tmp_path):
+  rows = [f'{"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(60)]
+  (tmp_path / 'x.csv').write_text('\n'.join(['text,label', *rows]))
+  other = tmp_path / 'other'
+  other.mkdir()
+  (other / 'x.csv').write_text('\n'.join(['text,label', *rows[:50]]))
+  flags = ['--epochs=1', '--hidden_size=4', '--embedding_size=4',
+           '--batch_size=4']  # fmt: skip
+  for train in ('x.csv', 'x.csv', 'other/x.csv'):
+    done = _call('run.py', f'--train={train}', *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+  name = 'x,embedding_size=4,hidden_size=4,batch_size=4,epochs=1'
+  found = sorted(p.name for p in (tmp_path / 'runs').iterdir())
+  assert found[0] == name
+  assert len(found) == 2 and found[1].startswith(f'{name},')
+  # Corrected labels, and the same command again: other data.
+  (tmp_path / 'x.csv').write_text(
+    '\n'.join(['text,label', *rows[:-1], rows[-1][:-1] + '0'])
+  )
+  done = _call('run.py', '--train=x.csv', *flags, cwd=tmp_path)
+  assert done.returncode == 2
+  assert 'was started on other data' in done.stderr.splitlines()[-1]
+
+
+def test_help_lists_every_flag_in_groups():
+  done = _call('run.py', '--help')
+  assert done.returncode == 0
+  for field in dataclasses.fields(Config):
+    assert f'--{field.name}=' in done.stdout
+    assert field.metadata.get('group', '') in done.stdout
+
+
+def test_predictions_keep_their_order(run_directory):
+  texts = ['the film was good', '', 'a not good plot with the actor', 'x' * 9]
+  done = _call(
+    'predict.py', f'--workdir={run_directory}', '--input=-', '--output=-',
+    '--batch_size=2', input='\n'.join(texts) + '\n',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  answers = [json.loads(line) for line in done.stdout.splitlines()]
+  labels = [answer['label'] for answer in answers]
+  assert labels[::2] == ['positive', 'negative']
+  assert answers[0]['tokens'] == texts[0].split()
+  assert answers[1]['tokens'] == ['<unk>']
+  assert answers[1]['attention'] == {'words': [[1.0]]}
+  for answer in answers:
+    assert abs(sum(answer['probabilities'].values()) - 1) < 1e-5
+    assert abs(sum(answer['attention']['words'][0]) - 1) < 1e-5
+  alone = _call(
+    'predict.py', f'--workdir={run_directory}', f'--text={texts[2]}'
+  )
+  assert json.loads(alone.stdout)['label'] == 'negative'
+
+
+def test_predictions_to_a_file(run_directory, tmp_path):
+  source, output = tmp_path / 'in.csv', tmp_path / 'out.jsonl'
+  source.write_text('review\nbad film\n"good, film"\n')
+  done = _call(
+    'predict.py', f'--workdir={run_directory}', f'--input={source}',
+    f'--output={output}', '--text_column=review',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  labels = [json.loads(x)['label'] for x in output.read_text().splitlines()]
+  assert labels == ['negative', 'positive']
+
+
+def test_a_plot_is_an_image_of_the_run(run_directory, tmp_path):
+  output = tmp_path / 'run.png'
+  done = _call(
+    'plot.py', f'--workdir={run_directory}', '--text=a good film',
+    '--text=not a good film', f'--output={output}',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  pixels = image.imread(output)
+  # Three panels side by side, each with something drawn in it.
+  for panel in np.array_split(pixels[..., :3], 3, axis=1):
+    assert (panel < 0.9).any()
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['--dataset=imdbb'], "dataset='imdbb'"),
+    (['--train=nowhere.csv'], 'train=nowhere.csv: no such file'),
+    (['--dataset=synthetic', '--dropout=1'], 'dropout=1.0 is not below 1'),
+    (['--dataset=synthetic', '--embeddings=no'], 'embeddings=no: no such file'),
+    (['--dataset=synthetic', '--tokenizer=x'], "tokenizer='x'"),
+    (['--dataset=synthetic', '--class_weights=1'], "class_weights='1'"),
+    (['--dataset=synthetic', '--seed=3000000000'], 'seed=3000000000 is above'),
+    (['--hiden_size=3'], "Unknown command line flag 'hiden_size'"),
+    (['run'], "'run' is not a flag"),
+    (
+      ['--dataset=synthetic', '--cpu_devices=3', '--batch_size=64'],
+      'batch_size=64 is not a multiple of the 3 devices',
+    ),
+  ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
+  workdir = tmp_path / 'run'
+  done = _call('run.py', f'--workdir={workdir}', *arguments)
+  assert done.returncode == 2
+  assert message in done.stderr.splitlines()[-1]
+  assert 'Traceback' not in done.stderr
+  assert not (workdir / 'metrics.jsonl').exists()
+
+
+@pytest.mark.parametrize(
+  'name, content',
+  [
+    ('config.json', '{"hidden_size": 1e99}'),
+    ('config.json', '{"tokenizer": ["words"]}'),
+    ('config.json', '[' * 9999),
+    ('labels.json', '{"a": 1}'),
+    ('vocabulary.txt', 'good\n'),
+  ],
+)
+def test_a_corrupt_run_is_one_line_and_status_2(
+  run_directory, tmp_path, name, content
+):
+  for path in run_directory.iterdir():
+    if path.name != name:
+      os.symlink(path, tmp_path / path.name)
+  (tmp_path / name).write_text(content)
+  done = _call('predict.py', f'--workdir={tmp_path}', '--text=good')
+  assert done.returncode == 2
+  assert name in done.stderr.splitlines()[-1]
+  assert 'Traceback' not in done.stderr

@@ -1,0 +1,98 @@
+"""Epochs on the mesh: what devices, padding and non-finite steps may not do."""
+
+import jax
+import numpy as np
+import pytest
+
+from bigru_jax.config import Config
+from bigru_jax.data import batching, text
+from bigru_jax.inference import init_params, make_task
+from bigru_jax.models.classifier import make_classifier
+from bigru_jax.runtime import mesh as meshes
+from bigru_jax.training.loop import Trainer
+
+CONFIG = Config(
+  embedding_size=8, hidden_size=6, batch_size=8, epochs=1, dropout=0.5,
+  embedding_dropout=0.5, recurrent_dropout=0.3,
+)  # fmt: skip
+
+
+def _split(count=20, seed=0):
+  rng = np.random.default_rng(seed)
+  lengths = rng.choice([2, 6], count)
+  tokens = rng.integers(1, 20, lengths.sum()).astype(np.int32)
+  offsets = np.concatenate([[0], np.cumsum(lengths)])
+  labels = rng.integers(0, 3, count).astype(np.int32)
+  weights = np.array([1.0, 2.0, 0.5], np.float32)[labels]
+  encoded = text.Encoded(tokens, offsets, 0)
+  return batching.EncodedSplit(
+    encoded, labels, weights, batching.choose_buckets(lengths)
+  )
+
+
+def _trainer(mesh, config=CONFIG):
+  split = _split()
+  task = make_task(config, 3)
+  model = make_classifier(config, 20, task.num_outputs)
+  params = init_params(model, config.seed)
+  splits = {'train': split, 'validation': split}
+  return Trainer(config, mesh, model, params, task, splits)
+
+
+def test_the_number_of_devices_does_not_matter():
+  results = []
+  for count in (1, 2, 4):
+    devices = np.array(jax.devices()[:count])
+    trainer = _trainer(jax.sharding.Mesh(devices, (meshes.DATA_AXIS,)))
+    trained = trainer.train_epoch(1)
+    results.append((trained['loss'], trainer.evaluate('validation'),
+                    jax.device_get(trainer.state.params)))  # fmt: skip
+  (loss, found, params), *others = results
+  assert found['examples'] == 20
+  for loss_n, found_n, params_n in others:
+    assert np.isclose(loss, loss_n, rtol=1e-5)
+    assert np.isclose(found['loss'], found_n['loss'], rtol=1e-5)
+    assert found_n['examples'] == 20
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, params_n
+    )
+
+
+def test_the_padding_vector_stays_zero_in_training():
+  trainer = _trainer(meshes.make_mesh(8))
+  before = np.asarray(trainer.state.params['embedding'])
+  trainer.train_epoch(1)
+  after = np.asarray(trainer.state.params['embedding'])
+  np.testing.assert_array_equal(after[0], 0)
+  used = np.unique(_split().encoded.tokens)
+  assert (after[used] != before[used]).any(axis=1).all()
+
+
+def test_the_evaluated_loss_is_weighted_by_class():
+  trainer = _trainer(meshes.make_mesh(8))
+  split, params = _split(), jax.device_get(trainer.state.params)
+  model = make_classifier(CONFIG, 20, 3)
+  batch = split.batch(np.arange(20), 6, 20)
+  logits = np.asarray(model.apply({'params': params}, batch).logits)
+  log_sum = np.log(np.exp(logits).sum(1))
+  losses = log_sum - logits[np.arange(20), split.labels]
+  expected = np.average(losses, weights=split.weights)
+  assert np.isclose(trainer.evaluate('validation')['loss'], expected, rtol=1e-5)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
+  trainer = _trainer(meshes.make_mesh(8))
+  trainer.train_epoch(1)
+  output = trainer.state.params['output']
+  broken = {**output, 'kernel': output['kernel'] * np.inf}
+  trainer.state = trainer.state.replace(
+    params={**trainer.state.params, 'output': broken}
+  )
+  before = jax.device_get((trainer.state.params, trainer.state.opt_state))
+  trained = trainer.train_epoch(2)
+  assert trained['nonfinite_steps'] == trainer.steps_per_epoch
+  after = jax.device_get((trainer.state.params, trainer.state.opt_state))
+  jax.tree.map(np.testing.assert_array_equal, before, after)
+  with pytest.raises(ValueError, match='max_nonfinite_steps=10: .* step 1'):
+    for epoch in range(3, 9):
+      trainer.train_epoch(epoch)

@@ -1,0 +1,53 @@
+"""The step with a loss function and a train state of one's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bigru_jax.runtime import mesh as meshes
+from bigru_jax.training.state import TrainState
+from bigru_jax.training.step import dropout_keys, make_train_step
+
+
+def test_three_steps_are_adams_on_any_loss_function():
+  """Least squares on a batch whose fields the step has never heard of."""
+  rng = np.random.default_rng(0)
+  batch = {
+    'inputs': rng.normal(size=(8, 3)).astype(np.float32),
+    'targets': rng.normal(size=8).astype(np.float32),
+    'weights': np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32),
+  }
+
+  def loss_fn(params, batch, keys_B):
+    del keys_B
+    residual = batch['inputs'] @ params['kernel'] - batch['targets']
+    return residual**2, residual
+
+  optimizer = optax.adam(0.1)
+  mesh = meshes.make_mesh(8)
+  state = TrainState.create({'kernel': jnp.ones(3)}, optimizer)
+  state = jax.device_put(state, meshes.shardings(state, mesh))
+  step = make_train_step(loss_fn, optimizer, mesh, seed=0)
+  expected, m, v, losses = np.ones(3), np.zeros(3), np.zeros(3), []
+  for t in range(1, 4):
+    residual = (batch['inputs'] @ expected - batch['targets'])[:6]
+    losses.append((residual**2).mean())
+    g = 2 * batch['inputs'][:6].T @ residual / 6
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    mhat, vhat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+    expected = expected - 0.1 * mhat / (np.sqrt(vhat) + 1e-8)
+    state, nonfinite = step(state, meshes.place_batch(batch, mesh))
+  np.testing.assert_allclose(state.params['kernel'], expected, rtol=1e-4)
+  np.testing.assert_allclose(state.loss_sum, sum(losses), rtol=1e-5)
+  assert int(state.step) == 3 and int(nonfinite) == 0
+
+
+def test_dropout_keys_are_a_function_of_seed_step_and_place():
+  def data(*arguments):
+    return jax.random.key_data(dropout_keys(*arguments)).tolist()
+
+  assert data(0, 5, 4) == data(0, 5, 4)
+  assert data(0, 5, 4) == data(0, 5, 8)[:4]
+  different = [data(0, 5, 2), data(0, 6, 2), data(1, 5, 2)]
+  assert len({tuple(key) for keys in different for key in keys}) == 6

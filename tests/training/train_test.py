@@ -1,0 +1,144 @@
+"""The library as a notebook uses it: JAX has started, the corpus in memory."""
+
+import json
+
+import jax
+import pytest
+
+import bigru_jax
+from bigru_jax.runtime.preemption import Preempted
+
+CONFIG = bigru_jax.Config(
+  epochs=3, embedding_size=8, hidden_size=8, batch_size=16,
+  learning_rate=0.02, embedding_dropout=0.1, dropout=0.1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def corpus():
+  """Sentences of four words; `not` before the opinion turns the label."""
+  sentences = [
+    (f'{noun} {verb} {adverb} {opinion}', positive != (adverb == 'not'))
+    for noun in ('film', 'plot', 'cast', 'score', 'scene')
+    for verb in ('is', 'was', 'seems')
+    for adverb in ('very', 'not', 'so')
+    for opinion, positive in [('good', True), ('bad', False), ('fine', True)]
+  ]
+  texts = [text for text, _ in sentences]
+  labels = [('negative', 'positive')[positive] for _, positive in sentences]
+  return {
+    'train': (texts * 4, labels * 4),
+    'validation': (texts, labels),
+    'test': (texts, labels),
+  }
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  return tmp_path_factory.mktemp('notebook') / 'run'
+
+
+@pytest.fixture(scope='module')
+def trained(corpus, workdir):
+  assert jax.devices()  # JAX has started.
+  return bigru_jax.train(CONFIG, workdir, corpus)
+
+
+def test_it_trains_predicts_and_loads_again(trained, corpus, workdir):
+  texts = ['film was very good', 'plot is not good', '']
+  answers = trained.predict(texts)
+  assert [a['label'] for a in answers[:2]] == ['positive', 'negative']
+  for text, answer in zip(texts, answers):
+    assert answer['tokens'] == (text.split() or ['<unk>'])
+    (head,) = answer['attention']['words']
+    assert len(head) == len(answer['tokens'])
+    assert abs(sum(head) - 1) < 1e-5
+    assert abs(sum(answer['probabilities'].values()) - 1) < 1e-5
+  loaded = bigru_jax.load(workdir)
+  assert loaded.config == CONFIG
+  assert loaded.labels == ['negative', 'positive']
+  assert loaded.predict(texts) == answers
+  same = jax.tree.map(lambda a, b: bool((a == b).all()),
+                      loaded.params, trained.params)  # fmt: skip
+  assert all(jax.tree.leaves(same))
+
+
+def test_evaluate_is_the_test_of_the_run(trained, corpus, workdir):
+  found = trained.evaluate(*corpus['test'])
+  tested = json.loads((workdir / 'result.json').read_text())['test']
+  assert found['examples'] == tested['examples'] == 135
+  assert found['accuracy'] == tested['accuracy'] > 0.9
+  assert abs(found['loss'] - tested['loss']) < 1e-5
+
+
+def test_the_model_and_params_work_alone(trained):
+  tokens, ids = trained.tokenizer.encode('film was very good')
+  batch = {'tokens': jax.numpy.array([ids]), 'lengths': jax.numpy.array([4])}
+  outputs = trained.model.apply({'params': trained.params}, batch)
+  answer = trained.predict(['film was very good'])[0]
+  probabilities = jax.nn.softmax(outputs.logits)[0].tolist()
+  assert answer['probabilities'] == pytest.approx(
+    dict(zip(trained.labels, probabilities)), abs=1e-5
+  )
+
+
+def test_wrong_arguments_are_named(trained):
+  with pytest.raises(ValueError, match='is one string; give a list'):
+    trained.predict('good')
+  with pytest.raises(ValueError, match="labels='odd': the run knows 'nega"):
+    trained.evaluate(['good'], ['odd'])
+  with pytest.raises(ValueError, match='1 texts and 0 labels'):
+    trained.evaluate(['good'], [])
+  assert trained.predict([]) == []
+
+
+def test_changed_data_are_refused_and_no_checkpoint_is_touched(
+  trained, corpus, workdir
+):
+  def contents():
+    return {
+      p: p.read_bytes()
+      for p in (workdir / 'checkpoints').rglob('*')
+      if p.is_file()
+    }
+
+  before = contents()
+  texts, labels = corpus['train']
+  corrected = list(labels)
+  corrected[7] = 'positive' if labels[7] == 'negative' else 'negative'
+  with pytest.raises(ValueError, match='started on other data: train'):
+    bigru_jax.train(CONFIG, workdir, {**corpus, 'train': (texts, corrected)})
+  assert contents() == before
+
+
+@pytest.mark.parametrize('pooling', ['max', 'last'])
+def test_poolings_without_weights_train_and_predict(pooling, corpus, tmp_path):
+  config = bigru_jax.Config(**{**vars(CONFIG), 'attention': pooling})
+  run = bigru_jax.train(config, tmp_path, corpus)
+  (answer,) = run.predict(['film was very good'])
+  assert answer['label'] == 'positive'
+  assert answer['attention'] == {}
+
+
+def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
+  trained, corpus, workdir, tmp_path
+):
+  asked = 0
+
+  def stop():
+    nonlocal asked
+    asked += 1
+    return asked > 5
+
+  with pytest.raises(Preempted, match='epoch 1, batch'):
+    bigru_jax.train(CONFIG, tmp_path, corpus, stop=stop)
+  bigru_jax.train(CONFIG, tmp_path, corpus)
+
+  def metrics(folder):
+    lines = (folder / 'metrics.jsonl').read_text().splitlines()
+    return [
+      {k: v for k, v in json.loads(line).items() if 'second' not in k}
+      for line in lines
+    ]
+
+  assert metrics(tmp_path) == metrics(workdir)
