@@ -34,7 +34,7 @@ def test_buckets_cost_the_least(lengths, shapes):
   batch_size=st.integers(1, 8),
   seed=st.none() | st.integers(0, 9),
 )
-def test_every_example_stands_in_one_batch(lengths, batch_size, seed):
+def test_every_example_is_in_one_batch(lengths, batch_size, seed):
   buckets = batching.choose_buckets(lengths)
   plan = batching.epoch_plan(lengths, buckets, batch_size, seed, epoch=1)
   rows = np.concatenate([rows for _, rows in plan])
@@ -57,19 +57,33 @@ def test_a_plan_is_a_function_of_seed_and_epoch():
   assert order(0, 1) != order(1, 1)
 
 
-def test_a_padded_batch_is_filled_with_rows_of_weight_zero():
+def test_a_batch_is_completed_by_padding_examples():
   encoded = text.Encoded(
     np.arange(2, 8, dtype=np.int32), np.array([0, 1, 4, 6]), 0
   )
-  batch = batching.padded_batch(
-    encoded, np.array([0, 1, 2]), np.array([1, 2]), length=4, batch_size=3
+  split = batching.EncodedSplit(
+    encoded, np.array([0, 1, 2]), np.array([1.0, 0.5, 2.0]), [4]
   )
+  batch = split.batch(np.array([1, 2]), length=4, batch_size=3)
   np.testing.assert_array_equal(
     batch['tokens'], [[3, 4, 5, 0], [6, 7, 0, 0], [0, 0, 0, 0]]
   )
   np.testing.assert_array_equal(batch['lengths'], [3, 2, 0])
   np.testing.assert_array_equal(batch['labels'], [1, 2, 0])
-  np.testing.assert_array_equal(batch['weights'], [1, 1, 0])
+  np.testing.assert_array_equal(batch['weights'], [0.5, 2, 0])
+
+
+def test_round_up_leaves_few_lengths():
+  lengths = np.arange(1, 1000)
+  rounded = batching.round_up(lengths)
+  assert (rounded >= lengths).all() and (rounded < 1.5 * lengths + 1).all()
+  assert len(set(rounded)) == 20
+
+
+def test_padding_fraction():
+  plan = [(4, np.array([0, 1])), (6, np.array([2]))]
+  # 20 positions in two batches of two; 4 + 2 + 6 tokens.
+  assert batching.padding_fraction(np.array([4, 2, 6]), plan, 2) == 1 - 12 / 20
 
 
 def test_prefetch_keeps_order_and_passes_errors_on():

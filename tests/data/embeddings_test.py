@@ -43,7 +43,7 @@ def test_word2vec_binary(tmp_path):
     (b'the 1.0 2.0\nfilm 3.0 4.0 5.0\n', 'row 2: 3 numbers'),
     (b'the 1 2\nfilm 3 x\n', 'row 2'),
     (b'the 1 2\nfilm 3 nan\n', 'row 2: not finite'),
-    (b'the 1 2 3\n', 'vectors of 3 numbers, but --embedding_size=2'),
+    (b'the 1 2 3\n', 'vectors of 3 numbers, but embedding_size=2'),
     (b'', 'is empty'),
   ],
 )
@@ -54,10 +54,10 @@ def test_bad_files(tmp_path, content, message):
     _load(path)
 
 
-def test_a_gzip_file_cut_short(tmp_path):
+def test_a_gzip_file_truncated(tmp_path):
   path = tmp_path / 'v.txt.gz'
   path.write_bytes(gzip.compress(GLOVE * 99)[:-20])
-  with pytest.raises(ValueError, match='cut short'):
+  with pytest.raises(ValueError, match='is damaged'):
     _load(path)
 
 

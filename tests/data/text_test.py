@@ -39,27 +39,56 @@ def test_vocabulary_is_by_frequency():
   assert text.build_vocabulary(texts, min_count=2)[2:] == ['b', 'a']
 
 
-def test_encoding_is_flat_and_cut_and_never_empty():
-  encoded = text.encode(
-    ['a b', '', 'z a', 'a b a b'], str.split, ['<pad>', '<unk>', 'a', 'b'], 3
+def test_encoding_is_flat_and_truncated_and_never_empty():
+  tokenizer = text.VocabularyTokenizer(
+    'whitespace', ['<pad>', '<unk>', 'a', 'b']
   )
+  encoded = text.encode(['a b', '', 'z a', 'a b a b'], tokenizer, 3)
   np.testing.assert_array_equal(encoded.tokens, [2, 3, 1, 1, 2, 2, 3, 2])
   np.testing.assert_array_equal(encoded.lengths, [2, 1, 2, 3])
-  assert encoded.cut == 1
+  assert encoded.truncated == 1
+
+
+def test_a_tokenizer_gives_tokens_with_their_ids():
+  tokenizer = text.VocabularyTokenizer('words', ['<pad>', '<unk>', 'good'])
+  assert tokenizer.encode('Good film') == (['good', 'film'], [2, 1])
+  assert tokenizer.encode(' ') == (['<unk>'], [1])
+  assert tokenizer.size == 3
+
+
+@pytest.mark.parametrize('token', ['caf\u00e9', '\U0001f600', '\ud800', 'a\tb'])
+def test_a_vocabulary_is_saved_and_loaded(tmp_path, token):
+  vocabulary = ['<pad>', '<unk>', token]
+  text.VocabularyTokenizer('characters', vocabulary).save(tmp_path)
+  loaded = text.load_tokenizer(tmp_path, 'characters')
+  assert loaded.vocabulary == vocabulary
+
+
+def test_a_wrong_vocabulary_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match='no run: it has no vocabulary'):
+    text.load_tokenizer(tmp_path, 'words')
+  (tmp_path / 'vocabulary.txt').write_text('good\n')
+  with pytest.raises(ValueError, match='does not begin with <pad> and <unk>'):
+    text.load_tokenizer(tmp_path, 'words')
 
 
 def test_tokenizer_json(tmp_path):
   tokenizers = pytest.importorskip('tokenizers')
-  path = tmp_path / 'tokenizer.json'
+  path = tmp_path / 'mine.json'
   tokenizer = tokenizers.Tokenizer(
     tokenizers.models.WordLevel({'[UNK]': 0, 'good': 1}, '[UNK]')
   )
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   tokenizer.save(str(path))
-  ids, pieces, size = text.load_tokenizer_json(path)
-  assert ids('good film') == [3, 2]
-  assert pieces('good film') == ['good', '[UNK]']
-  assert size == 4
+  ours = text.JsonTokenizer(path)
+  assert ours.encode('good film') == (['good', '[UNK]'], [3, 2])
+  assert ours.encode('') == (['<unk>'], [1])
+  assert ours.size == 4
+  ours.save(tmp_path)
+  loaded = text.load_tokenizer(tmp_path, 'mine.json')
+  assert loaded.encode('good') == ours.encode('good')
   path.write_text('{}')
-  with pytest.raises(ValueError, match='--tokenizer'):
-    text.load_tokenizer_json(path)
+  with pytest.raises(ValueError, match='tokenizer='):
+    text.JsonTokenizer(path)
+  with pytest.raises(FileNotFoundError, match='nowhere.json: no such file'):
+    text.JsonTokenizer('nowhere.json')

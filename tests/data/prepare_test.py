@@ -1,0 +1,139 @@
+"""The way of the data, from a configuration to encoded splits."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bigru_jax.config import Config
+from bigru_jax.data.prepare import class_weights, prepare
+
+CORPUS = {
+  'train': (['a good film', 'a bad film', 'bad'] * 4, ['1', '0', '0'] * 4),
+  'validation': (['good', 'an odd film'], ['1', '0']),
+  'test': (['strange but bad'], ['0']),
+}
+
+
+def test_a_corpus_in_memory():
+  data = prepare(Config(max_length=2), CORPUS)
+  assert data.labels == ['0', '1']
+  assert list(data.splits) == ['train', 'validation', 'test']
+  train = data.splits['train']
+  vocabulary = ['<pad>', '<unk>', 'a', 'bad', 'film', 'good']
+  assert data.tokenizer.vocabulary == vocabulary
+  assert train.labels.tolist() == [1, 0, 0] * 4
+  assert train.encoded.tokens[:5].tolist() == [2, 5, 2, 3, 3]
+  assert train.buckets == [1, 2]
+  assert (train.weights == 1).all()
+  assert any('8 texts of train are truncated' in note for note in data.notes)
+
+
+def test_what_a_corpus_in_memory_lacks_is_held_out():
+  texts = [f'text {i}' for i in range(200)]
+  data = prepare(Config(), {'train': (texts, [i % 2 for i in range(200)])})
+  assert sum(len(split) for split in data.splits.values()) == 200
+  assert data.labels == ['0', '1']
+  assert len(data.notes) == 2
+
+
+@pytest.mark.parametrize(
+  'corpus, message',
+  [
+    (
+      {'test': (['a'], ['b'])},
+      "corpus has the splits 'test'; it needs 'train'",
+    ),
+    ({**CORPUS, 'dev': (['a'], ['b'])}, "corpus has the splits .*'dev'"),
+    (
+      {'train': (['a', 'b'], ['c'])},
+      r"corpus\['train'\]: 2 texts but 1 labels",
+    ),
+    ({'train': (['a', 3], ['c', 'd'])}, "'train'.*, row 2: 3 is not a text"),
+  ],
+)
+def test_a_wrong_corpus_is_named(corpus, message):
+  with pytest.raises(ValueError, match=message):
+    prepare(Config(), corpus)
+
+
+def test_the_identity_follows_texts_labels_and_files(tmp_path):
+  def identity(corpus=CORPUS, **options):
+    return prepare(Config(embedding_size=2, **options), corpus).identity
+
+  before = identity()
+  texts, labels = CORPUS['train']
+  corrected = identity({**CORPUS, 'train': (texts, ['0', *labels[1:]])})
+  assert set(before) == {'train', 'validation', 'test'}
+  assert {n for n in before if before[n] != corrected[n]} == {'train'}
+  path = tmp_path / 'v.txt'
+  path.write_text('good 1 2\nstrange 3 4\n')
+  first = identity(embeddings=str(path))
+  path.write_text('good 1 2\nstrange 3 5\n')
+  second = identity(embeddings=str(path))
+  assert {n for n in first if first[n] != second[n]} == {'embeddings'}
+
+
+def test_words_of_other_splits_join_where_the_vectors_know_them(tmp_path):
+  path = tmp_path / 'v.txt'
+  path.write_text('good 1 2\nstrange 3 4\nabsent 5 6\n')
+  data = prepare(Config(embeddings=str(path), embedding_size=2), CORPUS)
+  assert data.tokenizer.vocabulary[-1] == 'strange'
+  assert 'odd' not in data.tokenizer.vocabulary
+  assert set(data.vectors) == {'good', 'strange'}
+
+
+@pytest.mark.parametrize(
+  'options, message',
+  [
+    ({'tokenizer': 'x'}, "tokenizer='x': choose words, whitespace, charact"),
+    (
+      {'tokenizer': 'x.json', 'embeddings': 'v'},
+      'embeddings=v needs a tokeniz',
+    ),
+    ({'tokenizer': 'x.json'}, 'tokenizer=x.json: no such file'),
+    ({'embeddings': 'nowhere'}, 'embeddings=nowhere: no such file'),
+    ({'class_weights': '1'}, "class_weights='1': give"),
+  ],
+)
+def test_wrong_settings_are_named(options, message):
+  with pytest.raises((ValueError, FileNotFoundError), match=message):
+    prepare(Config(**options), CORPUS)
+
+
+def test_class_weights():
+  labels = np.array([0, 0, 0, 1])
+  np.testing.assert_allclose(class_weights('balanced', labels, 2), [2 / 3, 2])
+  np.testing.assert_array_equal(class_weights('1,2.5', labels, 2), [1, 2.5])
+  np.testing.assert_array_equal(class_weights('', labels, 2), 1)
+  for bad in ('1', '1,x', '1,-1', 'ballanced', 'inf,1', 'nan,1', '0,0'):
+    with pytest.raises(ValueError, match='class_weights'):
+      class_weights(bad, labels, 2)
+
+
+def test_class_weights_reach_the_examples():
+  data = prepare(Config(class_weights='balanced'), CORPUS)
+  train = data.splits['train']
+  by_class = [train.weights[train.labels == c].sum() for c in range(2)]
+  np.testing.assert_allclose(by_class[0], by_class[1])
+
+
+def test_a_tokenizer_json_is_part_of_the_identity(tmp_path):
+  tokenizers = pytest.importorskip('tokenizers')
+  path = tmp_path / 'tokenizer.json'
+  tokenizers.Tokenizer(
+    tokenizers.models.WordLevel({'[UNK]': 0, 'good': 1}, '[UNK]')
+  ).save(str(path))
+  data = prepare(dataclasses.replace(Config(), tokenizer=str(path)), CORPUS)
+  assert data.identity['tokenizer']
+  assert data.tokenizer.vocabulary is None
+
+
+def test_data_never_import_jax():
+  code = 'import sys, bigru_jax.data.prepare; print("jax" in sys.modules)'
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True
+  )
+  assert done.stdout.strip() == 'False', done.stderr
