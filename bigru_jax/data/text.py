@@ -196,7 +196,9 @@ class Encoded:
     return np.diff(self.offsets)
 
 
-def pack(ids: Iterable[Sequence[int]], max_length: int = 512) -> Encoded:
+def pack(
+  ids: Iterable[Sequence[int] | np.ndarray], max_length: int = 512
+) -> Encoded:
   """Packs the ids of texts, truncated to `max_length`, into one array."""
   flat, offsets, truncated = [], [0], 0
   for text_ids in ids:

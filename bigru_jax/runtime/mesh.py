@@ -159,7 +159,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
     sums = loss, jnp.sum(batch['weights']), optax.tree.norm(grads, ord=1)
     leaves, structure = jax.tree.flatten(grads)
     local = [spec == P() for spec in jax.tree.leaves(specs)]
-    (loss, weight, norm), summed = _sum_over_devices(
+    (loss, weight, norm), summed = sum_over_devices(
       (sums, [g for g, is_local in zip(leaves, local) if is_local])
     )
     remaining = iter(summed)
@@ -182,7 +182,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
   return of_batch
 
 
-def _sum_over_devices(tree):
+def sum_over_devices(tree):
   """Sums a pytree of float32 arrays over the mesh, inside `shard_map`.
 
   It is one collective over one flat array: several at once would wait for each

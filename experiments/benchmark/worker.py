@@ -1,0 +1,75 @@
+"""One program of the benchmark in its process: builds a case, runs it on call.
+
+The memory is the peak of the resident set during a call, above what stays
+resident between calls: libraries, programs, data, parameters and their moments,
+the last three as large for every program.
+"""
+
+import ctypes
+import importlib
+from multiprocessing.connection import Connection
+import os
+import time
+
+from cases import Call, Case
+import numpy as np
+
+MODULES = {'ours': 'ours', 'torch': 'on_torch', 'torch_compile': 'on_torch',
+           'keras': 'on_jax', 'flax': 'on_jax', 'haiku': 'on_jax',
+           'onnxruntime': 'on_torch', 'peak': 'on_torch'}  # fmt: skip
+WARM_SECONDS = 0.3
+
+
+def serve(name: str, case: Case, pipe: Connection) -> None:
+  """Sends a first answer, then the seconds of one call for each message.
+
+  The first answer is the shape of what the work returns, its value if it is a
+  scalar, and the peak memory in MiB; or the error.
+  """
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Libraries are talkative.
+  try:
+    call = importlib.import_module(MODULES[name]).build(name, case)
+    result = call()
+    shape, value = list(np.shape(result)), 0.0
+    if not shape:
+      value = float(result)
+    del result
+    pipe.send({'shape': shape, 'value': value, 'mib': _peak_mib(call)})
+  except Exception as error:  # Whatever it is, the others are still measured.
+    pipe.send({'error': f'{type(error).__name__}: {error}'.splitlines()[0]})
+    return
+  while pipe.recv():
+    pipe.send(_seconds(call, case.work))
+
+
+def _seconds(call: Call, work: str) -> float:
+  """The seconds of one call, a short one after others that are not timed.
+
+  A process that has waited for its turn is up to twice slower at first: cores
+  have slept, the caches hold other programs' data. In training nobody waits.
+  """
+  if work not in ('epoch', 'inference'):
+    end = time.perf_counter() + WARM_SECONDS
+    while time.perf_counter() < end:
+      call()
+  start = time.perf_counter()
+  call()
+  return time.perf_counter() - start
+
+
+def _peak_mib(call: Call) -> float:
+  """The memory that a call takes and frees again."""
+  time.sleep(0.5)  # The last call's arrays are freed on XLA's own threads.
+  ctypes.CDLL(None).malloc_trim(0)  # Freed memory is not resident now.
+  with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
+    file.write('5')  # VmHWM restarts from here.
+  before = _status_mib('VmRSS')
+  call()
+  return round(_status_mib('VmHWM') - before, 1)
+
+
+def _status_mib(name: str) -> float:
+  """A line of /proc/self/status, such as VmRSS, in MiB."""
+  with open('/proc/self/status', encoding='ascii') as file:
+    line = next(line for line in file if line.startswith(f'{name}:'))
+  return int(line.split()[1]) / 1024

@@ -1,0 +1,98 @@
+"""The benchmark on its smallest case: its output, never its timings."""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+from matplotlib import image
+import pytest
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / 'experiments/benchmark'
+SMALL = ['--cell=4,3,5,6', '--vocabulary=20', '--rounds=2', '--long_rounds=1',
+         '--dataset=synthetic', '--sentences=50']  # fmt: skip
+
+
+def _call(*arguments):
+  return subprocess.run(
+    [sys.executable, str(FOLDER / 'main.py'), *arguments],
+    capture_output=True,
+    text=True,
+    timeout=900,
+  )
+
+
+def _check(folder, levels, baselines):
+  done = _call(
+    *SMALL, f'--baselines={",".join(baselines)}', f'--level={levels}',
+    f'--output={folder}',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  lines = json.loads((folder / 'benchmark.json').read_text())
+  assert {line['level'] for line in lines} == set(levels.split(','))
+  for line in lines:
+    assert set(line['programs']) == {'ours', *baselines}
+    rounds = {'memory': 0, 'inference': 1, 'epoch': 1}.get(line['level'], 2)
+    for measured in line['programs'].values():
+      assert len(measured['seconds']) == rounds
+  assert done.stdout == (folder / 'benchmark.md').read_text()
+  pixels = image.imread(folder / 'benchmark.png')[..., :3]
+  assert pixels.min() < 0.5 < pixels.mean()  # Something is drawn on white.
+
+
+def test_ours_alone(tmp_path):
+  _check(tmp_path, 'encoder,step', [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'baseline, levels',
+  [
+    ('torch', 'encoder,step,epoch,inference,memory'),
+    ('keras', 'encoder,step,inference'),
+    ('flax', 'encoder,step,epoch'),
+    ('haiku', 'encoder,step'),
+    ('onnxruntime', 'inference'),
+  ],
+)
+def test_each_baseline_does_its_work(baseline, levels, tmp_path):
+  if not importlib.util.find_spec(baseline):
+    pytest.skip(f'{baseline} is not installed')
+  _check(tmp_path, levels, [baseline])
+
+
+@pytest.mark.slow
+def test_the_start_of_a_run(tmp_path):
+  done = _call(
+    '--level=start', '--baselines=', '--long_rounds=1', '--dataset=synthetic',
+    f'--output={tmp_path}',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  (line,) = json.loads((tmp_path / 'benchmark.json').read_text())
+  assert line['programs']['ours']['median'] > 0
+  assert 'first training step' in done.stdout
+
+
+@pytest.mark.parametrize(
+  'flag', ['level=enc', 'baselines=jazz', 'sweep=depth', 'cell=1,2,x,4']
+)
+def test_a_wrong_flag_is_one_line(flag, tmp_path):
+  done = _call(f'--{flag}', f'--output={tmp_path}')
+  assert done.returncode == 2
+  assert done.stderr.splitlines()[-1].startswith(f'main.py: {flag}')
+  assert 'Traceback' not in done.stderr
+
+
+def test_an_interrupted_benchmark_keeps_its_lines(tmp_path, monkeypatch):
+  monkeypatch.syspath_prepend(str(FOLDER))
+  import report
+
+  def lines():
+    yield {'level': 'start'}
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    report.write(tmp_path / 'benchmark', lines())
+  kept = json.loads((tmp_path / 'benchmark.json').read_text())
+  assert kept == [{'level': 'start'}]
