@@ -4,11 +4,8 @@ A plan is a pure function of (seed, epoch, lengths): a run resumes at any step
 of it with no stored iterator.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Sequence
 import dataclasses
-import queue
-import threading
-from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +14,6 @@ from bigru_jax.data.text import Encoded
 MAX_SHAPES = 6
 # (padded length, indices of the examples) of each batch.
 Plan = list[tuple[int, np.ndarray]]
-_T = TypeVar('_T')
 
 
 def choose_buckets(
@@ -178,46 +174,3 @@ def padding_fraction(lengths: np.ndarray, plan: Plan, batch_size: int) -> float:
   """The share of positions that hold no token, with padding examples."""
   positions = sum(length * batch_size for length, _ in plan)
   return 1 - float(np.sum(lengths)) / positions if positions else 0.0
-
-
-def prefetch(items: Iterable[_T], size: int = 4) -> Generator[_T]:
-  """Runs an iterator on a thread, up to `size` items ahead.
-
-  An exception of the iterator is raised here. When this generator is closed
-  early, it waits for the thread: one that is still inside JAX when Python exits
-  would abort the process.
-  """
-  buffer: queue.Queue = queue.Queue(size)
-  closed = threading.Event()
-  done = object()
-
-  def put(item):
-    while not closed.is_set():
-      try:
-        return buffer.put(item, timeout=0.1)
-      except queue.Full:
-        continue
-
-  def work():
-    try:
-      for item in items:
-        if closed.is_set():
-          return
-        put((item, None))
-      put((done, None))
-    except BaseException as error:  # It belongs to the consumer.
-      put((done, error))
-
-  thread = threading.Thread(target=work, daemon=True)
-  thread.start()
-  try:
-    while True:
-      item, error = buffer.get()
-      if error is not None:
-        raise error
-      if item is done:
-        return
-      yield item
-  finally:
-    closed.set()
-    thread.join()

@@ -40,7 +40,7 @@ def load_vectors(
       read = _read_binary if binary else _read_text
       return read(file, path, wanted, size)
   except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-    raise ValueError(f'embeddings={path} is damaged: {error}') from error
+    raise ValueError(f'embeddings={path} is corrupt: {error}') from error
 
 
 def _wrong_size(path, width, size):

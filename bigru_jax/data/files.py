@@ -43,13 +43,13 @@ def read_text(
 
   Raises:
     FileNotFoundError: there is none.
-    ValueError: it is damaged, blank or not in this encoding; the row is named.
+    ValueError: it is corrupt, blank or not in this encoding; the row is named.
   """
   try:
     with open_binary(path, field) as file:
       data = file.read()
   except _COMPRESSION_ERRORS as error:
-    raise ValueError(f'{field}={path} is damaged: {error}') from error
+    raise ValueError(f'{field}={path} is corrupt: {error}') from error
   try:
     text = data.decode(encoding)
   except UnicodeDecodeError as error:

@@ -65,7 +65,7 @@ def hold_out(
   """Holds a tenth of train out for a missing test, then validation, split.
 
   The draw is by a hash of the text, so equal texts go the same way. A class
-  that would lose its last training example stays whole.
+  that would lose its last training example is kept in train.
 
   Returns:
     The splits in the order of `NAMES`, and a sentence for each that was held

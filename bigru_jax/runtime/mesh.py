@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import optax
 
-from bigru_jax.data.batching import prefetch
 from bigru_jax.runtime.host import cores
+from bigru_jax.runtime.prefetch import prefetch
 
 DATA_AXIS = 'data'
 # The first rule whose expression is found in an array's path decides, where the

@@ -8,8 +8,9 @@ import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data import text
-from bigru_jax.data.batching import EncodedSplit, choose_buckets, prefetch
+from bigru_jax.data.batching import EncodedSplit, choose_buckets
 from bigru_jax.data.prepare import prepare
+from bigru_jax.runtime.prefetch import prefetch
 
 DROPOUT = 0.5
 LEARNING_RATE = 1e-3

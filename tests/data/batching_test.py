@@ -4,7 +4,6 @@ import itertools
 
 from hypothesis import given, settings, strategies as st
 import numpy as np
-import pytest
 
 from bigru_jax.data import batching, text
 
@@ -84,14 +83,3 @@ def test_padding_fraction():
   plan = [(4, np.array([0, 1])), (6, np.array([2]))]
   # 20 positions in two batches of two; 4 + 2 + 6 tokens.
   assert batching.padding_fraction(np.array([4, 2, 6]), plan, 2) == 1 - 12 / 20
-
-
-def test_prefetch_keeps_order_and_passes_errors_on():
-  assert list(batching.prefetch(iter(range(20)), size=2)) == list(range(20))
-
-  def failing():
-    yield 1
-    raise OSError('gone')
-
-  with pytest.raises(OSError, match='gone'):
-    list(batching.prefetch(failing()))

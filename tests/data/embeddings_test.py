@@ -57,7 +57,7 @@ def test_bad_files(tmp_path, content, message):
 def test_a_gzip_file_truncated(tmp_path):
   path = tmp_path / 'v.txt.gz'
   path.write_bytes(gzip.compress(GLOVE * 99)[:-20])
-  with pytest.raises(ValueError, match='is damaged'):
+  with pytest.raises(ValueError, match='is corrupt'):
     _load(path)
 
 
