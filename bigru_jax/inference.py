@@ -17,7 +17,7 @@ import numpy as np
 from bigru_jax import checkpoints, runs
 from bigru_jax.data import batching, text
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.models.classifier import make_classifier
+from bigru_jax.models.classifier import Classifier
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.tasks import SingleLabel, make_loss_fn
 
@@ -197,6 +197,24 @@ def load(workdir: str | os.PathLike) -> Run:
 def make_task(config: Config, num_classes: int) -> SingleLabel:
   """The task that a configuration describes."""
   return SingleLabel(num_classes, config.loss, config.label_smoothing)
+
+
+def make_classifier(
+  config: Config, vocabulary_size: int, num_outputs: int
+) -> Classifier:
+  """The classifier that a configuration describes."""
+  return Classifier(
+    vocabulary_size=vocabulary_size,
+    num_outputs=num_outputs,
+    embedding_size=config.embedding_size,
+    hidden_size=config.hidden_size,
+    num_layers=config.num_layers,
+    attention=config.attention,
+    dropout=config.dropout,
+    embedding_dropout=config.embedding_dropout,
+    recurrent_dropout=config.recurrent_dropout,
+    dtype=jnp.dtype(config.dtype),
+  )
 
 
 def init_params(model: nn.Module, seed: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 import dataclasses
 import hashlib
 import os
@@ -10,15 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigru_jax.data import corpora, embeddings, text
+from bigru_jax.data import embeddings, sources, text
 from bigru_jax.data.batching import EncodedSplit, choose_buckets
-from bigru_jax.data.splits import NAMES, Split, check, empty_split, hold_out
+from bigru_jax.data.splits import Split, check, hold_out
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
-
-# By split: texts and labels.
-Corpus = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Dataset:
   identity: dict[str, str]
 
 
-def prepare(config: Config, corpus: Corpus | None = None) -> Dataset:
+def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   """Reads, checks and encodes the data of a configuration.
 
   Args:
@@ -54,7 +50,7 @@ def prepare(config: Config, corpus: Corpus | None = None) -> Dataset:
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  read = corpora.read(config) if corpus is None else _from_memory(corpus)
+  read = sources.read(config, corpus)
   splits, notes = hold_out(read, config.split_seed)
   labels = check(splits)
   tokenizer, vectors = _tokenizer_and_vectors(config, splits)
@@ -118,30 +114,6 @@ def class_weights(
       '0 or more, not all 0'
     )
   return weights
-
-
-def _from_memory(corpus: Corpus) -> dict[str, Split]:
-  """The splits of a data set in memory."""
-  unknown = sorted(set(corpus) - set(NAMES))
-  if unknown or 'train' not in corpus:
-    raise ValueError(
-      f'corpus has the splits {", ".join(map(repr, corpus))}; it needs '
-      "'train', and may have 'validation' and 'test'"
-    )
-  splits = {}
-  for name, (texts, labels) in corpus.items():
-    if len(texts) != len(labels):
-      raise ValueError(
-        f'corpus[{name!r}]: {len(texts)} texts but {len(labels)} labels'
-      )
-    splits[name] = split = empty_split(f'corpus[{name!r}]')
-    for row, (example, label) in enumerate(zip(texts, labels), 1):
-      if not isinstance(example, str):
-        raise ValueError(
-          f'corpus[{name!r}], row {row}: {example!r:.60} is not a text'
-        )
-      split.add(example, str(label), row)
-  return splits
 
 
 def _tokenizer_and_vectors(

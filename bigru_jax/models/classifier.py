@@ -1,9 +1,7 @@
 """The classifier: embedding, BiGRU, pooling, dense."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 import jax
@@ -13,9 +11,6 @@ from bigru_jax.models.bigru import BiGRU
 from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.ops.dropout import dropout, fold_keys
 from bigru_jax.ops.embedding import lookup
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 PAD_ID = 0
 
@@ -143,21 +138,3 @@ class Classifier(nn.Module):
 def _embedding_init(key, shape, dtype=jnp.float32):
   table = jax.random.uniform(key, shape, dtype, -0.25, 0.25)
   return table.at[PAD_ID].set(0)
-
-
-def make_classifier(
-  config: Config, vocabulary_size: int, num_outputs: int
-) -> Classifier:
-  """The classifier that a configuration describes."""
-  return Classifier(
-    vocabulary_size=vocabulary_size,
-    num_outputs=num_outputs,
-    embedding_size=config.embedding_size,
-    hidden_size=config.hidden_size,
-    num_layers=config.num_layers,
-    attention=config.attention,
-    dropout=config.dropout,
-    embedding_dropout=config.embedding_dropout,
-    recurrent_dropout=config.recurrent_dropout,
-    dtype=jnp.dtype(config.dtype),
-  )

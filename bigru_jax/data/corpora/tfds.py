@@ -1,22 +1,20 @@
 """Any TensorFlow Datasets (TFDS) set with one text and one label."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bigru_jax.data.splits import NAMES, Split, empty_split
 
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
-
-def read(name: str, config: Config) -> dict[str, Split]:
+def read(
+  name: str, data_dir: str, text_column: str, label_column: str
+) -> dict[str, Split]:
   """A prepared TFDS set with one text and one label, without TensorFlow.
 
   Args:
     name: such as `glue/sst2`.
-    config: for `data_dir`, `text_column` and `label_column`.
+    data_dir: the TFDS folder; its default where it is empty.
+    text_column, label_column: the features, where there are several.
 
   Raises:
     ValueError: it cannot be read, or has not one text and one label.
@@ -26,10 +24,12 @@ def read(name: str, config: Config) -> dict[str, Split]:
 
   field = f'dataset=tfds:{name}'
   try:
-    builder = tfds.builder(name, data_dir=config.data_dir)
+    builder = tfds.builder(name, data_dir=data_dir or None)
     features = builder.info.features
-    text = _feature(features, tfds.features.Text, config, 'text', field)
-    label = _feature(features, tfds.features.ClassLabel, config, 'label', field)
+    text = _feature(features, tfds.features.Text, 'text', text_column, field)
+    label = _feature(
+      features, tfds.features.ClassLabel, 'label', label_column, field
+    )
     if not os.path.isdir(builder.data_dir):
       # array_record files allow random access, and reading without TensorFlow.
       builder.download_and_prepare(file_format='array_record')
@@ -59,11 +59,10 @@ def read(name: str, config: Config) -> dict[str, Split]:
 
 
 def _feature(
-  features: Any, kind: type, config: Config, role: str, field: str
+  features: Any, kind: type, role: str, chosen: str, field: str
 ) -> str:
   """The name of the one feature of a kind, or of the configured column."""
   found = [name for name, f in features.items() if isinstance(f, kind)]
-  chosen = getattr(config, f'{role}_column')
   if chosen in found:
     return chosen
   if len(found) == 1 and chosen == role:
