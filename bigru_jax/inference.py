@@ -172,7 +172,9 @@ def load(workdir: str | os.PathLike) -> Run:
   """Opens a run directory with its best model.
 
   Example:
-    >>> bigru_jax.load('runs/rotten_tomatoes').predict(['A gentle film.'])
+    >>> run = load('runs/rotten_tomatoes')  # doctest: +SKIP
+    >>> run.predict(['A gentle, funny film.'])[0]['label']  # doctest: +SKIP
+    'fresh'
 
   Raises:
     FileNotFoundError, ValueError: the directory is no run, or a corrupt one.

@@ -242,26 +242,28 @@ def fit(
     progress.batch, progress.lines = batches_done, log.lines
     saved.save(trainer.state, dataclasses.asdict(progress))
 
-  def exit_if_stopped():
-    if stop():
-      saved.wait()
-      raise Preempted(
-        f'stopped at epoch {progress.epoch}, batch {progress.batch}'
-      )
+  def leave():
+    saved.wait()
+    raise Preempted(
+      f'stopped at epoch {progress.epoch}, batch {progress.batch}'
+    )
 
   def after_step(done):
     if done == trainer.steps_per_epoch:
       return  # The epoch is evaluated before it is saved.
     step = (progress.epoch - 1) * trainer.steps_per_epoch + done
-    if stop() or step % config.checkpoint_every == 0:
+    stopping = stop()
+    if stopping or step % config.checkpoint_every == 0:
       save(done)
-    exit_if_stopped()
+    if stopping:
+      leave()
 
   while progress.epoch <= config.epochs:
     if progress.epochs_without_improvement >= config.patience:
       _log.info('no improvement in %d epochs: stopping', config.patience)
       break
-    exit_if_stopped()
+    if stop():
+      leave()
     trained = trainer.train_epoch(progress.epoch, progress.batch, after_step)
     validated = trainer.evaluate('validation')
     at = {'step': int(trainer.state.step), 'epoch': progress.epoch}

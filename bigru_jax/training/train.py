@@ -41,11 +41,13 @@ def train(
   from the last checkpoint.
 
   Example:
-    >>> config = Config(epochs=3)
-    >>> corpus = {'train': (['good', 'bad'] * 50, ['pos', 'neg'] * 50)}
+    >>> from bigru_jax import Config
+    >>> texts = [f'a {x} film {i}' for i in range(100) for x in ('good', 'bad')]
+    >>> corpus = {'train': (texts, ['positive', 'negative'] * 100)}
+    >>> config = Config(epochs=5, learning_rate=0.01, batch_size=8)
     >>> run = train(config, 'runs/mine', corpus)
-    >>> run.predict(['good'])[0]['label']
-    'pos'
+    >>> run.predict(['a good film'])[0]['label']
+    'positive'
 
   Args:
     config: the configuration.
