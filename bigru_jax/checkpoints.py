@@ -10,7 +10,7 @@ checkpoint that was corrupted on disk is never taken for a good one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import hashlib
 import json
 import logging
@@ -202,7 +202,10 @@ class _LatestAndBest:
   def __init__(self) -> None:
     self.best: int | None = None
 
-  def should_preserve(self, checkpoints, *, context):
+  def should_preserve(
+    self, checkpoints: Sequence[Any], *, context: Any
+  ) -> list[bool]:
+    """Which of the checkpoints, oldest first, to keep."""
     del context
     latest = [info.step for info in checkpoints[-2:]]
     return [info.step in (*latest, self.best) for info in checkpoints]

@@ -71,8 +71,14 @@ def _vary_like(x, like):
 
 @jax.custom_vjp
 def recurrence(
-  p_6HxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, h0_DxHxB, scale_DxHxB=None
-):
+  p_6HxTxB: jax.Array,
+  mask_TxB: jax.Array,
+  w_DxGxH: jax.Array,
+  b_DxG: jax.Array,
+  b_n_DxH: jax.Array,
+  h0_DxHxB: jax.Array,
+  scale_DxHxB: jax.Array | None = None,
+) -> jax.Array:
   """Runs the recurrence over input projections, both directions in one loop.
 
   Args:

@@ -182,7 +182,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
   return of_batch
 
 
-def sum_over_devices(tree):
+def sum_over_devices(tree: Any) -> Any:
   """Sums a pytree of float32 arrays over the mesh, inside `shard_map`.
 
   It is one collective over one flat array: several at once would wait for each
