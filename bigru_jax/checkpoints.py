@@ -26,6 +26,10 @@ import orbax.checkpoint as ocp
 _log = logging.getLogger(__name__)
 
 
+class OtherStateError(ValueError):
+  """A checkpoint is intact, but holds a train state of other fields."""
+
+
 class Checkpoints:
   """Writes and reads the checkpoints of one run; saving is asynchronous.
 
@@ -97,6 +101,9 @@ class Checkpoints:
 
     Returns:
       The state and the progress, or None where nothing is saved.
+
+    Raises:
+      ValueError: a checkpoint holds a train state of other fields.
     """
     complete = set(self._manager.all_steps())
     self._quarantine(_steps(self._folder) - complete, 'it is incomplete')
@@ -104,7 +111,15 @@ class Checkpoints:
       if step not in self._manager.all_steps():
         continue
       try:
+        saved = _read_metadata(self._folder, step)['checksums'].keys()
+        if other := saved ^ dict(_named_leaves(state)).keys():
+          raise OtherStateError(
+            f'workdir={self._workdir}: checkpoint {step} holds another train '
+            f'state, which differs in {min(other)}; choose another workdir'
+          )
         restored, progress = _restore(self._folder, step, state)
+      except OtherStateError:
+        raise
       except ValueError as error:
         self._quarantine([step], error)
         continue
@@ -227,13 +242,20 @@ def _steps(folder: pathlib.Path) -> set[int]:
 
 def _checksums(tree: Any) -> dict[str, str]:
   """The SHA-256 of each array's bytes, by its path."""
-  leaves, _ = jax.tree.flatten_with_path(tree)
   return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): hashlib.sha256(
+    name: hashlib.sha256(
       np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
     ).hexdigest()
-    for path, array in jax.device_get(leaves)
+    for name, array in jax.device_get(_named_leaves(tree))
   }
+
+
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+  leaves, _ = jax.tree.flatten_with_path(tree)
+  return [
+    (jax.tree_util.keystr(path, simple=True, separator='/'), leaf)
+    for path, leaf in leaves
+  ]
 
 
 def _sha256(value: Any) -> str:

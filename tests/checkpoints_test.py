@@ -98,6 +98,17 @@ def test_a_state_is_saved_whole_in_any_type(tmp_path):
     assert ours.sharding == expected.sharding
 
 
+def test_a_state_of_other_fields_is_refused_and_stays(workdir):
+  class Wider(TrainState):
+    extra: jax.Array
+
+  reader = checkpoints.Checkpoints(workdir)
+  with pytest.raises(ValueError, match='another train state.* in extra'):
+    reader.restore(Wider(**vars(_state(0)), extra=jnp.ones(2)))
+  reader.close()
+  assert _restored(workdir) == 3
+
+
 def test_restoring_places_the_arrays_as_asked(workdir):
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), (meshes.DATA_AXIS,))
   like = _state(0)
