@@ -132,6 +132,7 @@ def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
 
   with pytest.raises(Preempted, match='epoch 1, batch'):
     bigru_jax.train(CONFIG, tmp_path, corpus, stop=stop)
+  assert list((tmp_path / 'checkpoints').iterdir())
   bigru_jax.train(CONFIG, tmp_path, corpus)
 
   def metrics(folder):
