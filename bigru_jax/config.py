@@ -52,7 +52,9 @@ class Config:
     '', "The folder that directly holds a data set's original files."
   )
   train: str = _field(
-    '', 'A file of your own: .csv, .tsv, .jsonl or .parquet, gzipped or not.'
+    '',
+    'A file of your own: .csv, .tsv, .jsonl, .json or .parquet, gzipped or '
+    'not.',
   )
   validation: str = _field(
     '', 'The same, for validation; without it a tenth of train is held out.'
@@ -62,6 +64,12 @@ class Config:
   )
   text_column: str = _field('text', 'The column that holds the text.')
   label_column: str = _field('label', 'The column that holds the label.')
+  encoding: str = _field(
+    '', 'Of your files; by default UTF-8, or UTF-16 with its byte-order mark.'
+  )
+  delimiter: str = _field(
+    '', 'Of .csv files; by default found among comma, semicolon and tab.'
+  )
   sst_phrases: bool = _field(False, 'Train sst1 and sst2 on all phrases.')
   split_seed: int = _field(
     0,

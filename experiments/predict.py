@@ -3,9 +3,9 @@
   python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
 
-An input is a .csv, .tsv, .jsonl or .parquet file with a --text_column, or any
-other file, or - for standard input, with one text per line. The output is JSON
-lines, one per text, in the same order.
+An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
+a .txt file, or - for standard input. The output is JSON lines, one per text, in
+the same order.
 """
 
 import json
@@ -22,36 +22,40 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
 _TEXT = flags.DEFINE_string('text', None, 'One text.')
 _INPUT = flags.DEFINE_string('input', None, 'A file of texts, or -.')
 _OUTPUT = flags.DEFINE_string('output', '-', 'A .jsonl file, or -.')
-_TEXT_COLUMN = flags.DEFINE_string('text_column', 'text', 'Its column.')
+_TEXT_COLUMN = flags.DEFINE_string(
+  'text_column', None, "The input's column; by default that of the run."
+)
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 64, 'Texts per batch.', lower_bound=1
 )
 
 
-def read_texts(path: str, text_column: str) -> list[str]:
+def read_texts(path: str, config: bigru_jax.Config) -> list[str]:
   """The texts of a file, or of standard input where the path is -."""
-  plain = path.lower().removesuffix('.gz')
-  if plain.endswith(('.csv', '.tsv', '.jsonl', '.parquet')):
-    return files.read_file(path, 'input', text_column, None).texts
   if path == '-':
     text = sys.stdin.buffer.read().decode('utf-8', 'replace')
+  elif path.lower().removesuffix('.gz').endswith('.txt'):
+    text = files.read_text(path, 'input', config.encoding, may_be_blank=True)
   else:
-    text = files.read_text(path, 'input', may_be_blank=True)
+    column = _TEXT_COLUMN.value or config.text_column
+    return files.read_file(
+      path, 'input', column, None, config.encoding, config.delimiter
+    ).texts
   return text.removesuffix('\n').split('\n') if text else []
 
 
 def main() -> None:
   if not _WORKDIR.value:
     raise ValueError('workdir: name the run to predict with')
-  if _TEXT.value is not None and _INPUT.value is None:
-    texts = [_TEXT.value]
-  elif _INPUT.value is not None and _TEXT.value is None:
-    texts = read_texts(_INPUT.value, _TEXT_COLUMN.value)
-  else:
+  if (_TEXT.value is None) == (_INPUT.value is None):
     raise ValueError('give either text or input')
   host.configure_cpu(batch_size=_BATCH_SIZE.value)
   host.cache_compilations()
   run = bigru_jax.load(_WORKDIR.value)
+  if _TEXT.value is not None:
+    texts = [_TEXT.value]
+  else:
+    texts = read_texts(str(_INPUT.value), run.config)
   answers = run.predict(texts, _BATCH_SIZE.value)
   lines = (json.dumps(answer) + '\n' for answer in answers)
   if _OUTPUT.value == '-':

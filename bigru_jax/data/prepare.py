@@ -69,6 +69,8 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   )
   encoded_splits = {}
   for name, split in splits.items():
+    if missing := sum(not example.strip() for example in split.texts):
+      notes.append(f'{missing} texts of {name} are missing or blank: <unk>')
     encoded = text.encode(split.texts, tokenizer, config.max_length)
     if encoded.truncated:
       notes.append(

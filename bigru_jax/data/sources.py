@@ -26,7 +26,14 @@ def read(config: Config, corpus: Corpus | None = None) -> dict[str, Split]:
     return _from_memory(corpus)
   if config.train:
     return {
-      name: read_file(path, name, config.text_column, config.label_column)
+      name: read_file(
+        path,
+        name,
+        config.text_column,
+        config.label_column,
+        config.encoding,
+        config.delimiter,
+      )
       for name in NAMES
       if (path := getattr(config, name))
     }

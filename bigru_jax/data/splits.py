@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 import dataclasses
 import hashlib
+import math
 
 NAMES = ('train', 'validation', 'test')
 
@@ -125,8 +126,12 @@ def check(splits: dict[str, Split]) -> list[str]:
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
-  """Whole numbers by value where all labels are, otherwise alphabetically."""
+  """Numbers by value where all labels are finite ones, else alphabetically."""
+  labels = sorted(labels)
   try:
-    return sorted(labels, key=lambda label: (int(label), label))
+    values = {label: float(label) for label in labels}
   except ValueError:
-    return sorted(labels)
+    return labels
+  if not all(map(math.isfinite, values.values())):
+    return labels
+  return sorted(labels, key=lambda label: values[label])

@@ -16,21 +16,27 @@ import regex
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
 
+# A letter or digit of a script that writes spaces between words.
+_W = r'[\w--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]'
 _WORDS = regex.compile(
-  r"""\w+(?=n't\b)       # do|n't
+  rf"""{_W}+(?=n't\b)       # do|n't
     | n't\b
     | '(?:s|m|d|ll|re|ve)\b
-    | \w+(?:[-.']\w+)*?(?='(?:s|m|d|ll|re|ve)\b)  # she|'s, rock'n'roll|'s
-    | \w+(?:[-.']\w+)*   # father-in-law, u.s, o'clock
-    | \.{2,}
-    | [^\w\s]            # any other character is a token: ! ?
+    | {_W}+(?:[-.']{_W}+)*?(?='(?:s|m|d|ll|re|ve)\b)  # she|'s, rock'n'roll|'s
+    | {_W}+(?:[-.']{_W}+)*   # father-in-law, u.s, o'clock
+    | \.{{2,}}
+    | \S                 # any other character is a token: ! ? and those of Han
   """,
-  regex.VERBOSE,
+  regex.VERBOSE | regex.VERSION1,
 )
 
 
 def words(text: str) -> list[str]:
-  """Lower-cased words and punctuation; `n't` and `'s` are tokens, as in PTB."""
+  """Lower-cased words and punctuation; `n't` and `'s` are tokens, as in PTB.
+
+  Han, Hiragana, Katakana and Thai, which write no spaces, give one token per
+  character; Latin words among them stay whole.
+  """
   return _WORDS.findall(text.lower().replace('\u2019', "'"))
 
 

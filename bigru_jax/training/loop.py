@@ -7,6 +7,7 @@ from collections.abc import Callable
 import contextlib
 import dataclasses
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -285,7 +286,10 @@ def fit(
     progress.epoch += 1
     save(0)
   best = progress.best
-  assert best is not None  # At least one epoch was trained.
+  if best is None:
+    raise ValueError(
+      'no epoch had a finite validation loss; try a lower learning_rate'
+    )
   trainer.state = saved.restore_best(trainer.state, best['step'])
   return best, log
 
@@ -293,6 +297,8 @@ def fit(
 def _improves(
   validated: dict[str, Any], best: dict[str, Any] | None, select_by: str
 ) -> bool:
+  if not math.isfinite(validated['loss']):
+    return False
   if best is None:
     return True
   if select_by == 'loss':

@@ -15,12 +15,14 @@ ROWS = [('good film', 'pos'), ('bad film', 'neg'), ('fine, "so"', 'pos')]
 
 def write(path, rows=ROWS, columns=('text', 'label')):
   """Writes rows in the format of the path's extension."""
-  name = path.name.removesuffix('.gz')
+  name = path.name.lower().removesuffix('.gz')
   if name.endswith('.parquet'):
     table = pyarrow.table(dict(zip(columns, map(list, zip(*rows)))))
     parquet.write_table(table, path)
     return path
-  if name.endswith('.jsonl'):
+  if name.endswith('.json'):
+    lines = [json.dumps([dict(zip(columns, row)) for row in rows])]
+  elif name.endswith('.jsonl'):
     lines = [json.dumps(dict(zip(columns, row))) for row in rows]
   elif name.endswith('.tsv'):
     lines = ['\t'.join(columns), *('\t'.join(row) for row in rows)]
@@ -31,19 +33,28 @@ def write(path, rows=ROWS, columns=('text', 'label')):
     ]
     lines = [','.join(columns), *quoted]
   content = '\n'.join(lines).encode() + b'\n'
-  if path.name.endswith('.gz'):
+  if path.name.lower().endswith('.gz'):
     content = gzip.compress(content)
   path.write_bytes(content)
   return path
 
 
 @pytest.mark.parametrize(
-  'name', ['a.csv', 'a.tsv', 'a.jsonl', 'a.parquet', 'a.csv.gz', 'a.jsonl.gz']
+  'name',
+  [
+    'a.csv',
+    'a.tsv',
+    'a.jsonl',
+    'a.parquet',
+    'a.csv.GZ',
+    'a.jsonl.gz',
+    'a.json',
+  ],
 )
 def test_every_format(tmp_path, name):
   split = files.read_file(write(tmp_path / name), 'train')
   assert list(zip(split.texts, split.labels)) == ROWS
-  first = 1 if name.startswith(('a.jsonl', 'a.parquet')) else 2
+  first = 1 if name.startswith(('a.json', 'a.parquet')) else 2
   assert split.rows == [first, first + 1, first + 2]
 
 
@@ -67,9 +78,21 @@ def test_a_long_field_is_read_and_csvs_limit_stays_as_it_was(tmp_path):
   [
     ('a.csv', b'', 'is empty'),
     ('a.csv', b'text,label\n', 'has no rows'),
-    ('a.csv', b'text,klass\na,b\n', "has no column 'label', only 'text', 'k"),
-    ('a.csv', b'text,label\na,x\nb\n', 'row 3: 1 columns, the header has 2'),
-    ('a.csv', b'text,label\na,x\nb,\xff\n', 'row 3: not utf-8'),
+    ('a.csv', b'text,klass\na,b\n', "has no column 'label', of 'text', 'k"),
+    ('a.csv', b'text,label\na,x\nb\n', 'row 3: 1 fields, the header has 2'),
+    ('a.csv', b'text,label\na,x\nb,\xff\n', 'row 3: not utf-8.*see encoding'),
+    (
+      'a.csv',
+      b'text,label\na,x\nb, c,y\n',
+      'row 3: 3 fields, the header has 2',
+    ),
+    ('a.csv', b'text,label\n"a\nb",x\n"c,y\nd,x\n', 'row 4: a quote that ope'),
+    ('a.csv', b'text,label\n"a" b,x\n', "row 2: ',' expected after"),
+    ('a.csv', b'text,label,label\na,x,y\n', "has two columns 'label'"),
+    ('a.tsv', b'text\tlabel\n"a\tb\tx\n', 'row 2: 3 fields, the header has 2'),
+    ('a.json', b'[{"text": "a", "label": 1},\n{"text"}]', 'row 2: '),
+    ('a.json', b'{"text": "a", "label": [1]}', "row 1: 'label' is no label"),
+    ('a.csv.zip', b'PK', 'must end in'),
     ('a.csv', b'text,label\na,x\nb,\n', "row 3: 'label' is no label"),
     ('a.jsonl', b'{"text": "a", "label": 1}\n{"text"\n', 'row 2'),
     ('a.jsonl', b'{"text": "a"}\n', "row 1: no 'label'"),
@@ -92,3 +115,107 @@ def test_bad_files_name_field_file_and_row(tmp_path, name, content, message):
 def test_a_missing_file(name):
   with pytest.raises(FileNotFoundError, match=f'test={name}: no such file'):
     files.read_file(name, 'test')
+
+
+def _read(tmp_path, name, content, **options):
+  path = tmp_path / name
+  path.write_bytes(content)
+  split = files.read_file(path, 'train', **options)
+  return list(zip(split.texts, split.labels))
+
+
+def test_quoted_fields_hold_commas_quotes_and_newlines(tmp_path):
+  content = b'text,label\r\n"a, ""b""\r\nc",x\r\nd,y\r\n'
+  path = tmp_path / 'a.csv'
+  path.write_bytes(content)
+  split = files.read_file(path, 'train')
+  assert split.texts == ['a, "b"\r\nc', 'd']
+  assert split.rows == [2, 4]  # Where each record begins.
+
+
+def test_trailing_empty_fields_are_no_fields(tmp_path):
+  assert _read(tmp_path, 'a.csv', b'text,label\na,x,,\nb,y\n') == [
+    ('a', 'x'), ('b', 'y'),
+  ]  # fmt: skip
+  kaggle = b'label,text,,,\nham,"so, yes",,,\nspam,win,,,\n'
+  assert _read(tmp_path, 'b.csv', kaggle) == [
+    ('so, yes', 'ham'),
+    ('win', 'spam'),
+  ]
+
+
+def test_a_tsv_of_pandas_is_read_back(tmp_path):
+  import io
+
+  texts = ['said "hi" twice', 'a\ttab', '"quoted"', 'plain', 'new\nline']
+  for chosen in (texts, texts[:1] + texts[2:4]):
+    buffer = io.StringIO(newline='')
+    writer = csv.writer(buffer, delimiter='\t', lineterminator='\n')
+    writer.writerows([('text', 'label'), *((t, 'x') for t in chosen)])
+    content = buffer.getvalue().encode()
+    assert [t for t, _ in _read(tmp_path, 'a.tsv', content)] == chosen
+
+
+def test_a_tsv_text_that_begins_with_a_quote_is_read_as_it_is(tmp_path):
+  content = b'text\tlabel\n"good film\tx\nso "bad" film"\ty\n"fine"\tx\n'
+  assert [text for text, _ in _read(tmp_path, 'a.tsv', content)] == [
+    '"good film', 'so "bad" film"', '"fine"',
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('delimiter', [',', ';', '\t'])
+def test_the_delimiter_is_found_from_the_header(tmp_path, delimiter):
+  content = f'text{delimiter}label\na{delimiter}x\n'.encode()
+  assert _read(tmp_path, 'a.csv', content) == [('a', 'x')]
+
+
+def test_a_given_delimiter(tmp_path):
+  content = b'text|label\na|x\n'
+  assert _read(tmp_path, 'a.csv', content, delimiter='|') == [('a', 'x')]
+  with pytest.raises(ValueError, match="delimiter='||' is not one character"):
+    _read(tmp_path, 'a.csv', content, delimiter='||')
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-8-sig', 'utf-8'])
+def test_encodings_that_are_known_by_their_mark(tmp_path, encoding):
+  content = 'text,label\ncaf\u00e9 \u597d,x\n'.encode(encoding)
+  assert _read(tmp_path, 'a.csv', content) == [('caf\u00e9 \u597d', 'x')]
+
+
+def test_a_given_encoding(tmp_path):
+  content = 'text,label\n\u597d,x\n'.encode('gbk')
+  assert _read(tmp_path, 'a.csv', content, encoding='gbk') == [('\u597d', 'x')]
+  with pytest.raises(ValueError, match="encoding='klingon' is unknown"):
+    _read(tmp_path, 'a.csv', content, encoding='klingon')
+
+
+@pytest.mark.parametrize('name', ['a.json', 'a.jsonl'])
+def test_json_is_an_array_or_lines(tmp_path, name):
+  rows = [{'text': 'a', 'label': 1}, {'text': None, 'label': 0.5}]
+  expected = [('a', '1'), ('', '0.5')]
+  lines = '\n'.join(map(json.dumps, rows)).encode()
+  assert _read(tmp_path, name, json.dumps(rows, indent=1).encode()) == expected
+  assert _read(tmp_path, name, lines) == expected
+  nan = b'{"text": NaN, "label": "x"}\n'
+  assert _read(tmp_path, name, nan) == [('', 'x')]
+
+
+def test_gzip_is_known_by_its_first_bytes(tmp_path):
+  content = b'text,label\na,x\n'
+  assert _read(tmp_path, 'a.csv', gzip.compress(content)) == [('a', 'x')]
+  assert _read(tmp_path, 'b.csv.gz', content) == [('a', 'x')]
+
+
+def test_labels_have_one_name_in_every_format(tmp_path):
+  values = [1.0, 0.5, 10.0, 2.0]
+  table = pyarrow.table({'text': ['t'] * 4, 'label': values})
+  parquet.write_table(table, tmp_path / 'a.parquet')
+  split = files.read_file(tmp_path / 'a.parquet')
+  csv_rows = ''.join(f't,{value}\n' for value in values)
+  from_csv = _read(tmp_path, 'a.csv', f'text,label\n{csv_rows}'.encode())
+  lines = [json.dumps({'text': 't', 'label': value}) for value in values]
+  from_json = _read(tmp_path, 'a.jsonl', '\n'.join(lines).encode())
+  expected = ['1', '0.5', '10', '2']
+  assert split.labels == expected
+  assert [label for _, label in from_csv] == expected
+  assert [label for _, label in from_json] == expected

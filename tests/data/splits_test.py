@@ -59,6 +59,8 @@ def test_the_order_is_a_function_of_the_labels(labels):
 def test_numbers_are_sorted_by_value_and_others_alphabetically():
   assert sort_labels({'10', '9', '2', '-1'}) == ['-1', '2', '9', '10']
   assert sort_labels({'10', '9', 'b'}) == ['10', '9', 'b']
+  assert sort_labels({'0.5', '10', '1', '-2'}) == ['-2', '0.5', '1', '10']
+  assert sort_labels({'nan', '10', '9'}) == ['10', '9', 'nan']
 
 
 @pytest.mark.parametrize(

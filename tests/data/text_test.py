@@ -16,6 +16,11 @@ from bigru_jax.data import text
     ('Wait ... what', ['wait', '...', 'what']),
     ('ÜBER हिन्दी', ['über', 'हिन्दी']),
     ('', []),
+    (
+      '\u8fd9\u662f iPhone 15\uff01',
+      ['\u8fd9', '\u662f', 'iphone', '15', '\uff01'],
+    ),
+    ('\u30c6\u30b9\u30c8abc', ['\u30c6', '\u30b9', '\u30c8', 'abc']),
   ],
 )
 def test_words(sentence, tokens):
