@@ -4,13 +4,16 @@ A file is read once, front to back, and only the vectors asked for are kept.
 """
 
 from collections.abc import Collection
-import gzip
+import itertools
+import logging
 import os
-import zlib
 
 import numpy as np
 
-from bigru_jax.data.files import open_binary
+from bigru_jax.data.files import COMPRESSION_ERRORS, open_binary
+
+_FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of its own binary format.
+_log = logging.getLogger(__name__)
 
 
 def load_vectors(
@@ -22,7 +25,7 @@ def load_vectors(
   `<words> <size>`; a `.bin` name (`.bin.gz` too) is word2vec's binary form.
 
   Args:
-    path: the file, plain or gzipped.
+    path: the file, plain or compressed as `open_binary` knows it.
     wanted: the words to keep.
     size: the size the model expects, `embedding_size`.
 
@@ -38,9 +41,27 @@ def load_vectors(
   try:
     with open_binary(path, 'embeddings') as file:
       read = _read_binary if binary else _read_text
-      return read(file, path, wanted, size)
-  except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+      vectors = read(file, path, wanted, size)
+    if not vectors:
+      _warn_of_no_overlap(path, wanted, binary)
+  except COMPRESSION_ERRORS as error:
     raise ValueError(f'embeddings={path} is corrupt: {error}') from error
+  return vectors
+
+
+def _warn_of_no_overlap(path, wanted, binary):
+  """Logs that no word has a vector, and whether lower-casing would help."""
+  hint = ''
+  if not binary:
+    with open_binary(path, 'embeddings') as file:
+      lines = itertools.islice(file, 10_000)
+      words = {line.split(maxsplit=1)[0] for line in lines if line.strip()}
+    lowered = {word.decode('utf-8', 'replace').lower() for word in words}
+    if not lowered.isdisjoint(wanted):
+      hint = '; its words would match in lower case'
+  _log.warning(
+    'embeddings=%s: 0.0 %% of the vocabulary have a vector%s', path, hint
+  )
 
 
 def _wrong_size(path, width, size):
@@ -51,11 +72,12 @@ def _wrong_size(path, width, size):
 
 
 def _read_text(file, path, wanted, size):
-  vectors, width = {}, None
+  vectors, width, promised, row = {}, None, None, 0
   for row, line in enumerate(file, 1):
     # From the right: a few GloVe 840B words contain spaces themselves.
-    fields = line.rstrip().split(b' ')
+    fields = line.rstrip().replace(b'\t', b' ').split(b' ')
     if row == 1 and len(fields) == 2 and all(f.isdigit() for f in fields):
+      promised = int(fields[0])
       continue
     if width is None:
       width = len(fields) - 1
@@ -82,6 +104,13 @@ def _read_text(file, path, wanted, size):
       vectors[word] = vector
   if width is None:
     raise ValueError(f'embeddings={path} is empty')
+  if promised is not None and row - 1 < promised:
+    _log.warning(
+      'embeddings=%s has %d vectors, its header says %d',
+      path,
+      row - 1,
+      promised,
+    )
   return vectors
 
 
@@ -94,7 +123,12 @@ def _is_number(field):
 
 
 def _read_binary(file, path, wanted, size):
-  header = file.readline(64).split()
+  line = file.readline(64)
+  if line.startswith(_FASTTEXT):
+    raise ValueError(
+      f"embeddings={path} is of fastText's own format; give its .vec file"
+    )
+  header = line.split()
   if len(header) != 2 or not all(field.isdigit() for field in header):
     raise ValueError(f'embeddings={path}: no word2vec header in row 1')
   count, width = map(int, header)
@@ -112,6 +146,10 @@ def _read_binary(file, path, wanted, size):
     word = name.decode('utf-8', 'replace')
     if word in wanted:
       vectors[word] = np.frombuffer(data, '<f4').copy()
+      if not np.isfinite(vectors[word]).all():
+        raise ValueError(
+          f'embeddings={path}: the vector of {word!r} is not finite'
+        )
   return vectors
 
 

@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import csv
 import functools
 import gzip
 import io
 import json
+import lzma
 import os
 import re
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
+import zipfile
 import zlib
 
 from bigru_jax.data.splits import Split
 
-_COMPRESSION_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
+COMPRESSION_ERRORS = (
+  EOFError,
+  gzip.BadGzipFile,
+  lzma.LZMAError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
+# How a file of each form is opened, by its first bytes.
+_CONTAINERS: dict[bytes, Callable[[Any], Any]] = {
+  b'\x1f\x8b': gzip.open,
+  b'\xfd7zXZ\x00': lzma.open,
+  b'BZh': bz2.open,
+  b'PK\x03\x04': lambda path: _open_zip(path),
+}
 
 
 def open_binary(path: str | os.PathLike, field: str) -> BinaryIO:
-  """Opens a file, plain or gzipped (known by its first two bytes).
+  """Opens a file, plain or compressed (known by its first bytes).
 
   Args:
-    path: the file.
+    path: the file; plain, gzip, xz, bzip2, or a zip archive of one file.
     field: of the configuration, for the message.
 
   Raises:
     FileNotFoundError: there is none.
+    ValueError: the archive holds several files.
   """
   if not os.path.isfile(path):
     raise FileNotFoundError(f'{field}={path}: no such file')
   with open(path, 'rb') as file:
-    zipped = file.read(2) == b'\x1f\x8b'
-  return cast(BinaryIO, gzip.open(path)) if zipped else open(path, 'rb')
+    start = file.read(6)
+  for magic, opener in _CONTAINERS.items():
+    if start.startswith(magic):
+      try:
+        return opener(path)
+      except ValueError as error:
+        raise ValueError(f'{field}={path}: {error}') from error
+  return open(path, 'rb')
+
+
+def _open_zip(path: str | os.PathLike) -> Any:
+  archive = zipfile.ZipFile(path)
+  names = [name for name in archive.namelist() if not name.endswith('/')]
+  if len(names) != 1:
+    raise ValueError(f'it holds {", ".join(names)}; unpack the one you want')
+  return archive.open(names[0])
 
 
 def read_text(
@@ -58,7 +89,7 @@ def read_text(
   try:
     with open_binary(path, field) as file:
       data = file.read()
-  except _COMPRESSION_ERRORS as error:
+  except COMPRESSION_ERRORS as error:
     raise ValueError(f'{field}={path} is corrupt: {error}') from error
   if not encoding:
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

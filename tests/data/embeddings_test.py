@@ -1,6 +1,11 @@
 """Word vectors in every form, and what is wrong with a file."""
 
+import bz2
 import gzip
+import logging
+import lzma
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -67,3 +72,58 @@ def test_the_table_takes_the_vectors():
   )
   np.testing.assert_array_equal(table, [[0, 0], [0, 0], [0, 0], [1, 1]])
   assert known == 0.5
+
+
+@pytest.mark.parametrize('form', ['zip', 'gz', 'xz', 'bz2', 'tabs'])
+def test_containers_and_tabs(tmp_path, form):
+  path = tmp_path / f'v.{form}'
+  if form == 'zip':
+    with zipfile.ZipFile(path, 'w') as archive:
+      archive.writestr('glove/', b'')
+      archive.writestr('glove/v.txt', GLOVE)
+  else:
+    compress = {'gz': gzip.compress, 'xz': lzma.compress, 'bz2': bz2.compress,
+                'tabs': lambda data: data.replace(b' ', b'\t')}  # fmt: skip
+    content = GLOVE.replace(b'. . .', b'...')
+    path.write_bytes(compress[form](content))
+  np.testing.assert_array_equal(_load(path)['film'], [3, 4.5])
+
+
+def test_an_archive_of_several_files_names_them(tmp_path):
+  path = tmp_path / 'v.zip'
+  with zipfile.ZipFile(path, 'w') as archive:
+    archive.writestr('a.50d.txt', GLOVE)
+    archive.writestr('a.100d.txt', GLOVE)
+  with pytest.raises(ValueError, match='v.zip: it holds a.50d.txt, a.100d.txt'):
+    _load(path)
+
+
+def test_fasttexts_own_format_asks_for_the_vec_file(tmp_path):
+  path = tmp_path / 'model.bin'
+  path.write_bytes(b'\xba\x16\x4f\x2f' + bytes(60))
+  with pytest.raises(ValueError, match="fastText's own format; give its .vec"):
+    _load(path)
+
+
+def test_a_vector_that_is_not_finite_names_its_word(tmp_path):
+  path = tmp_path / 'v.bin'
+  path.write_bytes(b'1 2\nfilm ' + np.float32([np.nan, 4]).tobytes())
+  with pytest.raises(ValueError, match="vector of 'film' is not finite"):
+    _load(path)
+
+
+@pytest.mark.parametrize(
+  'content, message',
+  [
+    (b'9 2\nfilm 1 2\n', 'has 1 vectors, its header says 9'),
+    (b'Film 1 2\n', '0.0 % of the vocabulary .* match in lower case'),
+    (b'cat 1 2\n', '0.0 % of the vocabulary have a vector$'),
+  ],
+)
+def test_what_is_odd_is_a_warning(tmp_path, caplog, content, message):
+  path = tmp_path / 'v.vec'
+  path.write_bytes(content)
+  with caplog.at_level(logging.WARNING, 'bigru_jax'):
+    _load(path)
+  (record,) = caplog.records
+  assert re.search(message, record.getMessage())
