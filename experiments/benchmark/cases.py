@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 import dataclasses
-import itertools
 from typing import Any
 
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data import batching, text
+from bigru_jax.data import text
+from bigru_jax.data.batching import EncodedSplit, choose_buckets
 from bigru_jax.data.prepare import prepare
 from bigru_jax.runtime.prefetch import prefetch
 
 DROPOUT = 0.5
 LEARNING_RATE = 1e-3
-SENTENCES = 10_000
 Call = Callable[[], Any]
 
 
@@ -25,12 +24,12 @@ class Case:
   Attributes:
     work: `forward`, which returns the states [B, T, 2H]; `backward`, with the
       forward pass, the inputs' gradients [B, T, E]; `step`, a training step,
-      its loss, as does `memory`; `epoch`, the tokens trained on; `inference`,
-      the labels of SENTENCES texts.
+      its loss; `epoch`, the tokens trained on; `inference`, a label per text.
     batch, length, embedding, hidden: B, T, E, and H of one direction; texts
       have lengths of their own (0).
-    dataset, data_dir: of `epoch` and `inference`.
-    vocabulary: of `step` and `memory`.
+    vocabulary: of a step.
+    dataset, data_dir: of an epoch and of inference.
+    sentences: of inference.
     devices: XLA host devices for ours; 0 for its default.
   """
 
@@ -39,70 +38,56 @@ class Case:
   length: int
   embedding: int
   hidden: int
+  vocabulary: int = 20_000
   dataset: str = 'rotten_tomatoes'
   data_dir: str = ''
-  vocabulary: int = 20_000
+  sentences: int = 10_000
   devices: int = 0
 
   @property
   def flops(self) -> int:
     """Of the encoder: two directions' matmuls, three times with gradients."""
-    forward = 2 * 2 * self.batch * self.length * 3 * self.hidden
-    forward *= self.embedding + self.hidden
+    positions, gates = self.batch * self.length, 3 * self.hidden
+    forward = 2 * 2 * positions * (self.embedding + self.hidden) * gates
     return forward * {'forward': 1, 'backward': 3}.get(self.work, 0)
 
   @property
-  def shape(self) -> tuple[int, ...]:
+  def shape(self) -> list[int]:
     """Of what the work returns."""
     return {
-      'forward': (self.batch, self.length, 2 * self.hidden),
-      'backward': (self.batch, self.length, self.embedding),
-      'inference': (SENTENCES,),
-    }.get(self.work, ())
+      'forward': [self.batch, self.length, 2 * self.hidden],
+      'backward': [self.batch, self.length, self.embedding],
+      'inference': [self.sentences],
+    }.get(self.work, [])
 
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-  """The encoded texts of a case, and the sizes of a model for them."""
+  """Encoded texts, and the sizes of a model for them."""
 
-  case: Case
-  split: batching.EncodedSplit
+  split: EncodedSplit
   vocabulary: int
   classes: int
 
-  def training(self, step: Callable[[Any], Any]) -> Call:
-    """A call trains for an epoch, by a function batch -> loss."""
-    epochs = itertools.count(1)
+  def epoch(self, batch_size: int, epoch: int) -> Any:
+    """The batches of a training epoch, made ahead of time on a thread."""
+    return self._batches(self.split.plan(batch_size, 0, epoch), batch_size)
 
-    def call() -> float:
-      plan = self.split.plan(self.case.batch, 0, next(epochs))
-      for batch in self._batches(plan):
-        loss = step(batch)
-      return self.trained(float(loss))
+  def predict(
+    self, batch_size: int, logits_of: Callable[[Any], Any]
+  ) -> np.ndarray:
+    """The label of each text, by a function batch -> logits_BxC."""
+    plan = self.split.plan(batch_size)
+    # All batches are dispatched before the first result is read.
+    logits = [logits_of(batch) for batch in self._batches(plan, batch_size)]
+    labels = np.zeros(len(self.split), np.int64)
+    for (_, rows), logits_BxC in zip(plan, logits):
+      labels[rows] = np.asarray(logits_BxC)[: len(rows)].argmax(-1)
+    return labels
 
-    return call
-
-  def trained(self, loss: float) -> float:
-    """What a call returns that has trained for an epoch."""
-    return self.split.encoded.offsets[-1] if self.case.work == 'epoch' else loss
-
-  def inference(self, logits_of: Callable[[Any], Any]) -> Call:
-    """A call labels each text, by a function batch -> logits_BxC."""
-    plan = self.split.plan(self.case.batch)
-
-    def call() -> np.ndarray:
-      # All batches are dispatched before the first result is read.
-      logits = [logits_of(batch) for batch in self._batches(plan)]
-      labels = np.zeros(len(self.split), np.int64)
-      for (_, rows), logits_BxC in zip(plan, logits):
-        labels[rows] = np.asarray(logits_BxC)[: len(rows)].argmax(-1)
-      return labels
-
-    return call
-
-  def _batches(self, plan: batching.Plan) -> Any:
-    batch, size = self.split.batch, self.case.batch
-    return prefetch(batch(rows, length, size) for length, rows in plan)
+  def _batches(self, plan: Any, batch_size: int) -> Any:
+    make = self.split.batch
+    return prefetch(make(rows, length, batch_size) for length, rows in plan)
 
 
 def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -115,22 +100,24 @@ def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 def make_texts(case: Case) -> Texts:
   """One batch of random tokens for a step, else the texts of a data set."""
-  if case.work in ('step', 'memory'):
+
+  def split_of(encoded, labels):
+    weights = np.ones(len(labels), np.float32)
+    buckets = choose_buckets(encoded.lengths)
+    return EncodedSplit(encoded, labels, weights, buckets)
+
+  if case.work == 'step':
     rng = np.random.default_rng(0)
-    shape = case.batch, case.length
-    ids = rng.integers(1, case.vocabulary, shape, np.int32)
-    encoded = text.pack(ids, case.length)
+    offsets = np.arange(case.batch + 1) * case.length
+    tokens = rng.integers(1, case.vocabulary, offsets[-1], np.int32)
     labels = rng.integers(0, 2, case.batch, np.int32)
-    vocabulary, classes = case.vocabulary, 2
-  else:
-    data = prepare(Config(dataset=case.dataset, data_dir=case.data_dir))
-    encoded, labels = data.splits['train'].encoded, data.splits['train'].labels
-    vocabulary, classes = data.tokenizer.size, len(data.labels)
+    encoded = text.Encoded(tokens, offsets, 0)
+    return Texts(split_of(encoded, labels), case.vocabulary, 2)
+  data = prepare(Config(dataset=case.dataset, data_dir=case.data_dir))
+  split = data.splits['train']
   if case.work == 'inference':
-    texts = np.split(encoded.tokens, encoded.offsets[1:-1])
-    encoded = text.pack(itertools.islice(itertools.cycle(texts), SENTENCES))
-    labels = np.resize(labels, SENTENCES)
-  weights = np.ones(len(labels), np.float32)
-  buckets = batching.choose_buckets(encoded.lengths)
-  split = batching.EncodedSplit(encoded, labels, weights, buckets)
-  return Texts(case, split, vocabulary, classes)
+    tokens, starts = split.encoded.tokens, split.encoded.offsets
+    rows = np.resize(np.arange(len(split)), case.sentences)
+    encoded = text.pack([tokens[starts[i] : starts[i + 1]] for i in rows])
+    split = split_of(encoded, split.labels[rows])
+  return Texts(split, data.tokenizer.size, len(data.labels))

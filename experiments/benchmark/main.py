@@ -71,7 +71,6 @@ SWEEPS = {
   'vocabulary': (1000, 5000, 20_000, 50_000, 100_000, 200_000),
   'devices': tuple(range(1, (os.cpu_count() or 1) + 1)),
 }
-PEAK_FLOPS = 2 * 4096 * 300 * 1536
 ENVIRONMENT = {
   'KERAS_BACKEND': 'jax',
   'MALLOC_MMAP_MAX_': '0',
@@ -147,7 +146,7 @@ def line_of(
   found = measure(case, [*names, 'peak'] if case.flops else names, rounds)
   line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}
   if 'peak' in found:
-    line['peak'] = PEAK_FLOPS / found.pop('peak')['median']
+    line['peak'] = worker.PEAK_FLOPS / found.pop('peak')['median']
   line['programs'] = found
   print(report.summary(line), file=sys.stderr)
   return line

@@ -9,8 +9,15 @@ of them has for free; the attention is masked.
 import functools
 from typing import Any
 
-import cases
-from cases import Call, Case, Texts
+from cases import (
+  DROPOUT,
+  LEARNING_RATE,
+  Call,
+  Case,
+  Texts,
+  encoder_arrays,
+  make_texts,
+)
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +28,9 @@ def flax(hidden: int) -> tuple[Any, Any]:
   """Flax Linen's nn.Bidirectional over nn.RNN and nn.GRUCell."""
   from flax import linen as nn
 
-  rnns = (nn.RNN(nn.GRUCell(hidden)) for _ in range(2))
-  layer = nn.Bidirectional(*rnns)
+  layer = nn.Bidirectional(
+    nn.RNN(nn.GRUCell(hidden)), nn.RNN(nn.GRUCell(hidden))
+  )
   return layer.init, layer.apply
 
 
@@ -35,11 +43,8 @@ def haiku(hidden: int) -> tuple[Any, Any]:
     for reverse in (False, True):
       cell = hk.GRU(hidden)
       start = cell.initial_state(len(x_BxTxE))
-      states.append(
-        hk.dynamic_unroll(
-          cell, x_BxTxE, start, time_major=False, reverse=reverse
-        )[0]
-      )
+      unroll = functools.partial(hk.dynamic_unroll, time_major=False)
+      states.append(unroll(cell, x_BxTxE, start, reverse=reverse)[0])
     return jnp.concatenate(states, axis=-1)
 
   layer: Any = hk.without_apply_rng(hk.transform(both))
@@ -66,42 +71,45 @@ def keras(hidden: int) -> tuple[Any, Any]:
 def build(name: str, case: Case) -> Call:
   """The function that does the work of a case once."""
   layer = {'flax': flax, 'haiku': haiku, 'keras': keras}[name](case.hidden)
-  if case.flops:
+  if case.work in ('forward', 'backward'):
     return _encoder(case, *layer)
-  texts = cases.make_texts(case)
+  texts = make_texts(case)
   params = _init(case, texts, layer[0])
   logits = functools.partial(_logits, layer[1])
   if case.work == 'inference':
-    return texts.inference(functools.partial(jax.jit(logits), params))
-  return _training(texts, params, logits)
+    jitted = jax.jit(logits)
+    return lambda: texts.predict(case.batch, lambda b: jitted(params, b))
+  return _training(case, texts, params, logits)
 
 
 def _encoder(case: Case, init: Any, apply: Any) -> Call:
-  x_BxTxE, dy_BxTx2H = map(jnp.asarray, cases.encoder_arrays(case))
+  x_BxTxE, dy_BxTx2H = map(jnp.asarray, encoder_arrays(case))
   params = init(jax.random.key(0), x_BxTxE)
+  if case.work == 'forward':
+    forward = jax.jit(apply)
+    return lambda: jax.block_until_ready(forward(params, x_BxTxE))
 
   @jax.jit
-  def run(params: Any, x_BxTxE: jax.Array, dy_BxTx2H: jax.Array) -> Any:
-    if case.work == 'forward':
-      return [apply(params, x_BxTxE)]
+  def gradients(params, x_BxTxE, dy_BxTx2H):
     return jax.vjp(apply, params, x_BxTxE)[1](dy_BxTx2H)
 
-  return lambda: jax.block_until_ready(run(params, x_BxTxE, dy_BxTx2H))[-1]
+  return lambda: jax.block_until_ready(gradients(params, x_BxTxE, dy_BxTx2H))[1]
 
 
 def _init(case: Case, texts: Texts, init: Any) -> dict[str, Any]:
-  rng, features = np.random.default_rng(0), 2 * case.hidden
-  shapes = {
-    'embedding': (texts.vocabulary, case.embedding),
-    'key': (features, features), 'bias': (features,), 'query': (features,),
-    'output': (features, texts.classes), 'output_bias': (texts.classes,),
-  }  # fmt: skip
-  params = {
-    name: jnp.asarray(0.1 * rng.standard_normal(shape, np.float32))
-    for name, shape in shapes.items()
+  keys = iter(jax.random.split(jax.random.key(0), 5))
+  features = 2 * case.hidden
+  normal = functools.partial(jax.random.normal, dtype=jnp.float32)
+  x_BxTxE = jnp.ones((case.batch, max(texts.split.buckets), case.embedding))
+  return {
+    'encoder': init(next(keys), x_BxTxE),
+    'embedding': normal(next(keys), (texts.vocabulary, case.embedding)) * 0.1,
+    'key': normal(next(keys), (features, features)) * features**-0.5,
+    'bias': jnp.zeros(features),
+    'query': normal(next(keys), (features,)) * features**-0.5,
+    'output': normal(next(keys), (features, texts.classes)) * features**-0.5,
+    'output_bias': jnp.zeros(texts.classes),
   }
-  x_BxTxE = jnp.ones((case.batch, texts.split.buckets[-1], case.embedding))
-  return {**params, 'encoder': init(jax.random.key(0), x_BxTxE)}
 
 
 def _logits(apply: Any, p: Any, batch: Any, key: Any = None) -> jax.Array:
@@ -110,9 +118,8 @@ def _logits(apply: Any, p: Any, batch: Any, key: Any = None) -> jax.Array:
   def drop(x, site):
     if key is None:
       return x
-    keep = 1 - cases.DROPOUT
-    kept = jax.random.bernoulli(jax.random.fold_in(key, site), keep, x.shape)
-    return jnp.where(kept, x / keep, 0)
+    keep = jax.random.bernoulli(jax.random.fold_in(key, site), DROPOUT, x.shape)
+    return jnp.where(keep, x / (1 - DROPOUT), 0)
 
   tokens_BxT = batch['tokens']
   h_BxTxF = apply(p['encoder'], drop(p['embedding'][tokens_BxT], 0))
@@ -123,11 +130,11 @@ def _logits(apply: Any, p: Any, batch: Any, key: Any = None) -> jax.Array:
   return c_BxF @ p['output'] + p['output_bias']
 
 
-def _training(texts: Texts, params: Any, logits: Any) -> Call:
-  optimizer = optax.adam(cases.LEARNING_RATE)
+def _training(case: Case, texts: Texts, params: Any, logits: Any) -> Call:
+  optimizer = optax.adam(LEARNING_RATE)
 
   @functools.partial(jax.jit, donate_argnums=0)
-  def update(state: Any, batch: Any) -> tuple[Any, jax.Array]:
+  def step(state, batch):
     params, moments, key = state
     key, dropout_key = jax.random.split(key)
 
@@ -142,10 +149,14 @@ def _training(texts: Texts, params: Any, logits: Any) -> Call:
     return (optax.apply_updates(params, updates), moments, key), loss
 
   state = params, optimizer.init(params), jax.random.key(0)
+  epoch = 0
 
-  def step(batch: Any) -> jax.Array:
-    nonlocal state
-    state, loss = update(state, batch)
-    return loss
+  def call() -> Any:
+    nonlocal state, epoch
+    epoch += 1
+    for batch in texts.epoch(case.batch, epoch):
+      state, loss = step(state, batch)
+    jax.block_until_ready(state)
+    return loss if case.work == 'step' else np.size(texts.split.encoded.tokens)
 
-  return texts.training(step)
+  return call

@@ -3,39 +3,38 @@
 nn.GRU(bidirectional=True) is not packed, so it is not masked; the attention is.
 """
 
+import os
 import tempfile
 from typing import Any
 
-import cases
-from cases import Call, Case, Texts
+from cases import (
+  DROPOUT,
+  LEARNING_RATE,
+  Call,
+  Case,
+  Texts,
+  encoder_arrays,
+  make_texts,
+)
 import torch
 from torch import nn
-
-from bigru_jax.runtime import host
+from torch.nn import functional
 
 
 def build(name: str, case: Case) -> Call:
   """The function that does the work of a case once."""
-  torch.set_num_threads(host.cores())
+  torch.set_num_threads(len(os.sched_getaffinity(0)))
   torch.manual_seed(0)
   compiled: Any = torch.compile if name == 'torch_compile' else lambda m: m
-  if case.flops:
+  if case.work in ('forward', 'backward'):
     return _encoder(case, compiled(_bidirectional(case)))
-  texts = cases.make_texts(case)
+  texts = make_texts(case)
   model = Classifier(case, texts)
   if name == 'onnxruntime':
     return _onnxruntime(case, texts, model.eval())
-  model = compiled(model)
-  if case.work != 'inference':
-    return _training(texts, model)
-  model.eval()
-  no_grad = torch.no_grad()
-  return texts.inference(lambda batch: no_grad(model)(*_tensors(batch)[:2]))
-
-
-def _tensors(batch: Any) -> list[torch.Tensor]:
-  """The tokens, lengths, labels and weights of a batch."""
-  return [torch.from_numpy(array) for array in batch.values()]
+  if case.work == 'inference':
+    return _inference(case, texts, compiled(model.eval()))
+  return _training(case, texts, compiled(model))
 
 
 def _bidirectional(case: Case) -> nn.GRU:
@@ -54,7 +53,7 @@ class Classifier(nn.Module):
     self.key = nn.Linear(2 * case.hidden, 2 * case.hidden)
     self.query = nn.Linear(2 * case.hidden, 1, bias=False)
     self.output = nn.Linear(2 * case.hidden, texts.classes)
-    self.drop = nn.Dropout(cases.DROPOUT)
+    self.drop = nn.Dropout(DROPOUT)
 
   def forward(self, tokens_BxT: Any, lengths_B: Any) -> torch.Tensor:
     h_BxTxF, _ = self.encode(self.drop(self.embed(tokens_BxT)))
@@ -66,38 +65,52 @@ class Classifier(nn.Module):
 
 
 def _encoder(case: Case, module: Any) -> Call:
-  x_BxTxE, dy_BxTx2H = map(torch.from_numpy, cases.encoder_arrays(case))
-  if case.work == 'forward':
-    forward = torch.no_grad()(module)
-    return lambda: forward(x_BxTxE)[0]
-  x_BxTxE.requires_grad_()
+  x_BxTxE, dy_BxTx2H = map(torch.from_numpy, encoder_arrays(case))
+  x_BxTxE.requires_grad_(case.work == 'backward')
 
-  def backward() -> torch.Tensor | None:
+  def forward() -> Any:
+    with torch.no_grad():
+      return module(x_BxTxE)[0]
+
+  def backward() -> Any:
     module(x_BxTxE)[0].backward(dy_BxTx2H)
     dx_BxTxE, x_BxTxE.grad = x_BxTxE.grad, None
     module.zero_grad()
     return dx_BxTxE
 
-  return backward
+  return backward if case.work == 'backward' else forward
 
 
-def _training(texts: Texts, model: Any) -> Call:
-  optimizer = torch.optim.Adam(
-    model.parameters(), lr=cases.LEARNING_RATE, fused=True
-  )
+def _training(case: Case, texts: Texts, model: Any) -> Call:
+  optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+  epoch = 0
 
-  def step(batch: Any) -> torch.Tensor:
-    tokens_BxT, lengths_B, labels_B, weights_B = _tensors(batch)
-    losses_B = nn.functional.cross_entropy(
-      model(tokens_BxT, lengths_B), labels_B.long(), reduction='none'
-    )
-    loss = (losses_B * weights_B).sum() / weights_B.sum()
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.detach()
+  def call() -> Any:
+    nonlocal epoch
+    epoch += 1
+    for batch in texts.epoch(case.batch, epoch):
+      batch = {name: torch.from_numpy(array) for name, array in batch.items()}
+      losses_B = functional.cross_entropy(
+        model(batch['tokens'], batch['lengths']),
+        batch['labels'].long(),
+        reduction='none',
+      )
+      loss = (losses_B * batch['weights']).sum() / batch['weights'].sum()
+      loss.backward()
+      optimizer.step()
+      optimizer.zero_grad()
+    tokens = len(texts.split.encoded.tokens)
+    return loss.detach() if case.work == 'step' else tokens
 
-  return texts.training(step)
+  return call
+
+
+def _inference(case: Case, texts: Texts, model: Any) -> Call:
+  def logits(batch: Any) -> Any:
+    with torch.no_grad():
+      return model(*(torch.from_numpy(batch[x]) for x in ('tokens', 'lengths')))
+
+  return lambda: texts.predict(case.batch, logits)
 
 
 def _onnxruntime(case: Case, texts: Texts, model: nn.Module) -> Call:
@@ -110,13 +123,16 @@ def _onnxruntime(case: Case, texts: Texts, model: nn.Module) -> Call:
     example = torch.ones(case.batch, length, dtype=torch.int32), lengths
     with tempfile.NamedTemporaryFile(suffix='.onnx') as file:
       torch.onnx.export(
-        model, example, file.name, input_names=['tokens', 'lengths'],
-        dynamo=True, external_data=False, verbose=False,
+        model, example, file.name, dynamo=True, external_data=False,
+        verbose=False,
       )  # fmt: skip
       sessions[length] = onnxruntime.InferenceSession(file.read())
 
   def logits(batch: Any) -> Any:
-    inputs = {name: batch[name] for name in ('tokens', 'lengths')}
-    return sessions[batch['tokens'].shape[1]].run(None, inputs)[0]
+    session = sessions[batch['tokens'].shape[1]]
+    names = (x.name for x in session.get_inputs())
+    return session.run(
+      None, dict(zip(names, (batch['tokens'], batch['lengths'])))
+    )[0]
 
-  return texts.inference(logits)
+  return lambda: texts.predict(case.batch, logits)

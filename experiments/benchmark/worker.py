@@ -10,7 +10,6 @@ import ctypes
 import importlib
 from multiprocessing.connection import Connection
 import os
-import re
 import time
 import timeit
 
@@ -19,7 +18,7 @@ import numpy as np
 
 MODULES = {'ours': 'ours', 'torch': 'on_torch', 'torch_compile': 'on_torch',
            'keras': 'on_jax', 'flax': 'on_jax', 'haiku': 'on_jax',
-           'onnxruntime': 'on_torch'}  # fmt: skip
+           'onnxruntime': 'on_torch', 'peak': 'worker'}  # fmt: skip
 PEAK_FLOPS = 2 * 4096 * 300 * 1536
 WARM_SECONDS = 0.3
 
@@ -27,27 +26,36 @@ WARM_SECONDS = 0.3
 def serve(name: str, case: Case, pipe: Connection) -> None:
   """Sends a first answer, then the seconds of one call for each message.
 
-  The first answer is the error, or a number: what the work returns if that is
-  one, and for `memory` MiB.
+  The first answer is the shape of what the work returns, its value if it is a
+  scalar, and the peak memory in MiB; or the error.
   """
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Libraries are talkative.
   try:
-    if name == 'peak':
-      call = _matmul()
-    else:
-      call = importlib.import_module(MODULES[name]).build(name, case)
-    result = np.asarray(call())
-    if name != 'peak' and result.shape != case.shape:
-      raise ValueError(f'shape {result.shape}, expected {case.shape}')
-    if not np.isfinite(result).all():
-      raise ValueError('the result is not finite')
-    value = float(result) if result.shape == () else 0.0
-    pipe.send(_peak_mib(call) if case.work == 'memory' else value)
+    call = importlib.import_module(MODULES[name]).build(name, case)
+    result = call()
+    shape, value = list(np.shape(result)), 0.0
+    if not shape:
+      value = float(result)
+    del result
+    pipe.send({'shape': shape, 'value': value, 'mib': _peak_mib(call)})
   except Exception as error:  # Whatever it is, the others are still measured.
-    pipe.send(f'{type(error).__name__}: {error}'.splitlines()[0])
+    pipe.send({'error': f'{type(error).__name__}: {error}'.splitlines()[0]})
     return
   while pipe.recv():
     pipe.send(_seconds(call, case.work))
+
+
+def build(name: str, case: Case) -> Call:
+  """The peak: a float32 matmul, NumPy's or PyTorch's, whichever is faster."""
+  del name, case
+  a, b = np.ones((4096, 300), np.float32), np.ones((300, 1536), np.float32)
+  calls: list[Call] = [lambda: (a @ b)[0, 0]]
+  with contextlib.suppress(ImportError):
+    import torch
+
+    a_torch, b_torch = torch.from_numpy(a), torch.from_numpy(b)
+    calls.append(lambda: (a_torch @ b_torch)[0, 0])
+  return min(calls, key=lambda call: min(timeit.repeat(call, number=1)))
 
 
 def _seconds(call: Call, work: str) -> float:
@@ -56,35 +64,28 @@ def _seconds(call: Call, work: str) -> float:
   A process that has waited for its turn is up to twice slower at first: cores
   have slept, the caches hold other programs' data. In training nobody waits.
   """
-  end = time.perf_counter() + WARM_SECONDS
-  while work not in ('epoch', 'inference') and time.perf_counter() < end:
-    call()
-  return timeit.timeit(call, number=1)
-
-
-def _matmul() -> Call:
-  """A plain float32 matmul, NumPy's or PyTorch's, whichever is faster."""
-  a, b = np.ones((4096, 300), np.float32), np.ones((300, 1536), np.float32)
-  calls: list[Call] = [lambda: a @ b]
-  with contextlib.suppress(ImportError):
-    import torch
-
-    a_torch, b_torch = torch.from_numpy(a), torch.from_numpy(b)
-    calls.append(lambda: a_torch @ b_torch)
-  return min(calls, key=lambda call: min(timeit.repeat(call, number=1)))
+  if work not in ('epoch', 'inference'):
+    end = time.perf_counter() + WARM_SECONDS
+    while time.perf_counter() < end:
+      call()
+  start = time.perf_counter()
+  call()
+  return time.perf_counter() - start
 
 
 def _peak_mib(call: Call) -> float:
   """The memory that a call takes and frees again."""
-
-  def status_mib(name: str) -> float:
-    with open('/proc/self/status', encoding='ascii') as file:
-      return int(re.findall(rf'{name}:\s+(\d+)', file.read())[0]) / 1024
-
   time.sleep(0.5)  # The last call's arrays are freed on XLA's own threads.
   ctypes.CDLL(None).malloc_trim(0)  # Freed memory is not resident now.
   with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
     file.write('5')  # VmHWM restarts from here.
-  before = status_mib('VmRSS')
+  before = _status_mib('VmRSS')
   call()
-  return round(status_mib('VmHWM') - before, 1)
+  return round(_status_mib('VmHWM') - before, 1)
+
+
+def _status_mib(name: str) -> float:
+  """A line of /proc/self/status, such as VmRSS, in MiB."""
+  with open('/proc/self/status', encoding='ascii') as file:
+    line = next(line for line in file if line.startswith(f'{name}:'))
+  return int(line.split()[1]) / 1024

@@ -97,7 +97,7 @@ def test_equals_flax_cells_with_initial_and_final_states(implementation):
   np.testing.assert_allclose(final, np.stack(finals), atol=1e-6)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=5)
 @given(
   time=st.integers(1, 5),
   features=st.integers(1, 4),

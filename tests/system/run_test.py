@@ -61,8 +61,8 @@ def test_a_run_leaves_what_the_readme_says(run_directory):
 
 
 def test_killed_runs_resume_to_the_same_bits(run_directory, tmp_path):
-  killed = chaos.survive(tmp_path, 2, random.Random(0), longest=2)
-  assert killed == 2
+  killed = chaos.survive(tmp_path, 1, random.Random(0), longest=2)
+  assert killed == 1
   assert chaos.ending(tmp_path) == chaos.ending(run_directory)
 
 
@@ -100,26 +100,21 @@ def test_another_configuration_on_the_same_workdir_is_refused(run_directory):
   assert 'seed (0 there)' in done.stderr.splitlines()[-1]
 
 
-def test_a_second_command_gets_a_directory_of_its_own(tmp_path):
+def test_the_flags_name_the_directory_and_corrected_labels_are_refused(
+  tmp_path,
+):
   rows = [f'{"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(60)]
   (tmp_path / 'x.csv').write_text('\n'.join(['text,label', *rows]))
-  other = tmp_path / 'other'
-  other.mkdir()
-  (other / 'x.csv').write_text('\n'.join(['text,label', *rows[:50]]))
-  flags = ['--epochs=1', '--hidden_size=4', '--embedding_size=4',
-           '--batch_size=4']  # fmt: skip
-  for train in ('x.csv', 'x.csv', 'other/x.csv'):
-    done = _call('run.py', f'--train={train}', *flags, cwd=tmp_path)
+  flags = ['--train=x.csv', '--epochs=1', '--hidden_size=4',
+           '--embedding_size=4', '--batch_size=4']  # fmt: skip
+  for _ in range(2):
+    done = _call('run.py', *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
   name = 'x,embedding_size=4,hidden_size=4,batch_size=4,epochs=1'
-  found = sorted(p.name for p in (tmp_path / 'runs').iterdir())
-  assert found[0] == name
-  assert len(found) == 2 and found[1].startswith(f'{name},')
-  # Corrected labels, and the same command again: other data.
-  (tmp_path / 'x.csv').write_text(
-    '\n'.join(['text,label', *rows[:-1], rows[-1][:-1] + '0'])
-  )
-  done = _call('run.py', '--train=x.csv', *flags, cwd=tmp_path)
+  assert [p.name for p in (tmp_path / 'runs').iterdir()] == [name]
+  corrected = [*rows[:-1], rows[-1][:-1] + '0']
+  (tmp_path / 'x.csv').write_text('\n'.join(['text,label', *corrected]))
+  done = _call('run.py', *flags, cwd=tmp_path)
   assert done.returncode == 2
   assert 'was started on other data' in done.stderr.splitlines()[-1]
 
