@@ -7,6 +7,7 @@ from collections.abc import Collection
 import itertools
 import logging
 import os
+from typing import BinaryIO
 
 import numpy as np
 
@@ -49,7 +50,9 @@ def load_vectors(
   return vectors
 
 
-def _warn_of_no_overlap(path, wanted, binary):
+def _warn_of_no_overlap(
+  path: str, wanted: Collection[str], binary: bool
+) -> None:
   """Logs that no word has a vector, and whether lower-casing would help."""
   hint = ''
   if not binary:
@@ -64,14 +67,16 @@ def _warn_of_no_overlap(path, wanted, binary):
   )
 
 
-def _wrong_size(path, width, size):
+def _wrong_size(path: str, width: int, size: int) -> ValueError:
   return ValueError(
     f'embeddings={path} has vectors of {width} numbers, '
     f'but embedding_size={size}'
   )
 
 
-def _read_text(file, path, wanted, size):
+def _read_text(
+  file: BinaryIO, path: str, wanted: Collection[str], size: int
+) -> dict[str, np.ndarray]:
   vectors, width, promised, row = {}, None, None, 0
   for row, line in enumerate(file, 1):
     # From the right: a few GloVe 840B words contain spaces themselves.
@@ -114,7 +119,7 @@ def _read_text(file, path, wanted, size):
   return vectors
 
 
-def _is_number(field):
+def _is_number(field: bytes) -> bool:
   try:
     float(field)
   except ValueError:
@@ -122,7 +127,9 @@ def _is_number(field):
   return b'.' in field
 
 
-def _read_binary(file, path, wanted, size):
+def _read_binary(
+  file: BinaryIO, path: str, wanted: Collection[str], size: int
+) -> dict[str, np.ndarray]:
   line = file.readline(64)
   if line.startswith(_FASTTEXT):
     raise ValueError(

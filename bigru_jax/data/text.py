@@ -16,19 +16,27 @@ import regex
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
 
-# A letter or digit of a script that writes spaces between words.
-_W = r'[\w--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]'
-_WORDS = regex.compile(
-  rf"""{_W}+(?=n't\b)       # do|n't
-    | n't\b
-    | '(?:s|m|d|ll|re|ve)\b
-    | {_W}+(?:[-.']{_W}+)*?(?='(?:s|m|d|ll|re|ve)\b)  # she|'s, rock'n'roll|'s
-    | {_W}+(?:[-.']{_W}+)*   # father-in-law, u.s, o'clock
-    | \.{{2,}}
-    | \S                 # any other character is a token: ! ? and those of Han
-  """,
-  regex.VERBOSE | regex.VERSION1,
-)
+
+def _words_pattern(letter: str) -> Any:
+  """The tokens of `words`, given the class of what a word is made of."""
+  return regex.compile(
+    rf"""{letter}+(?=n't\b)   # do|n't
+      | n't\b
+      | '(?:s|m|d|ll|re|ve)\b
+        # she|'s, rock'n'roll|'s
+      | {letter}+(?:[-.']{letter}+)*?(?='(?:s|m|d|ll|re|ve)\b)
+      | {letter}+(?:[-.']{letter}+)*   # father-in-law, u.s, o'clock
+      | \.{{2,}}
+      | \S   # any other character is a token: ! ? and those of Han
+    """,
+    regex.VERBOSE | regex.VERSION1,
+  )
+
+
+# Of scripts that write spaces between words.
+_WORDS = _words_pattern(r'[\w--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]')
+# The same tokens where all is ASCII; \w is a quarter faster than the class.
+_ASCII_WORDS = _words_pattern(r'\w')
 
 
 def words(text: str) -> list[str]:
@@ -37,7 +45,8 @@ def words(text: str) -> list[str]:
   Han, Hiragana, Katakana and Thai, which write no spaces, give one token per
   character; Latin words among them stay whole.
   """
-  return _WORDS.findall(text.lower().replace('\u2019', "'"))
+  text = text.lower().replace('\u2019', "'")
+  return (_ASCII_WORDS if text.isascii() else _WORDS).findall(text)
 
 
 def characters(text: str) -> list[str]:
@@ -145,8 +154,10 @@ class JsonTokenizer:
     return encoding.tokens, [i + 2 for i in encoding.ids]
 
   def save(self, workdir: pathlib.Path) -> None:
-    """Copies the file to tokenizer.json."""
-    shutil.copyfile(self._path, workdir / 'tokenizer.json')
+    """Copies the file to tokenizer.json, completely or not at all."""
+    partial = workdir / 'tokenizer.json.partial'
+    shutil.copyfile(self._path, partial)
+    os.replace(partial, workdir / 'tokenizer.json')
 
 
 Tokenizer = VocabularyTokenizer | JsonTokenizer

@@ -71,6 +71,13 @@ def test_sst_phrases_are_distinct_and_of_train_alone():
   assert len(splits['test']) == 2
 
 
+def test_a_neutral_phrase_of_several_trees_is_kept_once():
+  train = _read('sst1', 'sst', sst_phrases=True)['train']
+  # A full stop ends three trees.
+  assert len(set(train.texts)) == len(train.texts)
+  assert ('.', '2', 1) in zip(train.texts, train.labels, train.rows)
+
+
 def test_sst_with_dev_at_the_end_of_train(tmp_path):
   for path in (FIXTURES / 'sst').iterdir():
     (tmp_path / path.name).write_text(path.read_text())
@@ -208,6 +215,31 @@ def test_synthetic_follows_the_split_seed_alone():
     return sources.read(Config(dataset='synthetic', **options))['test'].texts
 
   assert texts(seed=1) == texts() != texts(split_seed=1)
+
+
+def test_synthetic_splits_are_drawn_apart():
+  splits = sources.read(Config(dataset='synthetic'))
+  assert not set(splits['train'].texts) & set(splits['test'].texts)
+  assert {name: len(split) for name, split in splits.items()} == {
+    'train': 2000, 'validation': 400, 'test': 400,
+  }  # fmt: skip
+
+
+def test_own_files_are_read_by_the_columns_that_are_named(tmp_path):
+  for name in ('train', 'test'):
+    (tmp_path / f'{name}.csv').write_text(f'stars,review\n5,the {name} film\n')
+  splits = sources.read(
+    Config(
+      train=str(tmp_path / 'train.csv'),
+      test=str(tmp_path / 'test.csv'),
+      text_column='review',
+      label_column='stars',
+    )
+  )
+  assert {name: split.texts for name, split in splits.items()} == {
+    'train': ['the train film'], 'test': ['the test film'],
+  }  # fmt: skip
+  assert splits['test'].labels == ['5']
 
 
 def test_tfds_with_the_features_of_sst2(tmp_path):

@@ -30,6 +30,12 @@ def test_text_forms(tmp_path, header, zipped):
   np.testing.assert_array_equal(vectors['film'], [3, 4.5])
 
 
+def test_of_a_word_with_two_vectors_the_first_is_kept(tmp_path):
+  path = tmp_path / 'v.txt'
+  path.write_bytes(b'film 1 2\nfilm 3 4\n')
+  np.testing.assert_array_equal(_load(path)['film'], [1, 2])
+
+
 def test_word2vec_binary(tmp_path):
   path = tmp_path / 'v.bin'
   rows = [b'the ' + np.float32([1, 2]).tobytes(),

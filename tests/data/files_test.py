@@ -169,6 +169,10 @@ def test_the_delimiter_is_found_from_the_header(tmp_path, delimiter):
   assert _read(tmp_path, 'a.csv', content) == [('a', 'x')]
 
 
+def test_space_around_a_label_is_no_part_of_it(tmp_path):
+  assert _read(tmp_path, 'a.csv', b'text,label\n a , x \n') == [(' a ', 'x')]
+
+
 def test_a_given_delimiter(tmp_path):
   content = b'text|label\na|x\n'
   assert _read(tmp_path, 'a.csv', content, delimiter='|') == [('a', 'x')]

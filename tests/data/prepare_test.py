@@ -1,6 +1,7 @@
 """The way of the data, from a configuration to encoded splits."""
 
 import dataclasses
+import hashlib
 import subprocess
 import sys
 
@@ -29,6 +30,15 @@ def test_a_corpus_in_memory():
   assert train.buckets == [1, 2]
   assert (train.weights == 1).all()
   assert any('8 texts of train are truncated' in note for note in data.notes)
+
+
+def test_the_vocabulary_keeps_to_its_limits():
+  def vocabulary(**options):
+    return prepare(Config(**options), CORPUS).tokenizer.vocabulary
+
+  # Of train's words `good` occurs four times, the others eight.
+  assert vocabulary(max_vocabulary=4) == ['<pad>', '<unk>', 'a', 'bad']
+  assert vocabulary(min_count=5) == ['<pad>', '<unk>', 'a', 'bad', 'film']
 
 
 def test_what_a_corpus_in_memory_lacks_is_held_out():
@@ -127,7 +137,8 @@ def test_a_tokenizer_json_is_part_of_the_identity(tmp_path):
     tokenizers.models.WordLevel({'[UNK]': 0, 'good': 1}, '[UNK]')
   ).save(str(path))
   data = prepare(dataclasses.replace(Config(), tokenizer=str(path)), CORPUS)
-  assert data.identity['tokenizer']
+  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+  assert data.identity['tokenizer'] == digest
   assert data.tokenizer.vocabulary is None
 
 

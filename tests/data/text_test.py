@@ -37,6 +37,11 @@ def test_words_lose_no_character_but_space(sentence):
   assert ''.join(text.words(sentence)) == ''.join(lowered.split())
 
 
+@given(st.text(st.characters(max_codepoint=127)) | st.text("ab n't's.-"))
+def test_words_of_ascii_stay_the_same_beside_another_script(sentence):
+  assert text.words(f'{sentence} \u597d') == [*text.words(sentence), '\u597d']
+
+
 def test_vocabulary_is_by_frequency():
   texts = [['b', 'a', 'b'], ['c', 'a', 'b'], ['<pad>']]
   assert text.build_vocabulary(texts) == ['<pad>', '<unk>', 'b', 'a', 'c']
@@ -91,6 +96,7 @@ def test_tokenizer_json(tmp_path):
   assert ours.size == 4
   ours.save(tmp_path)
   loaded = text.load_tokenizer(tmp_path, 'mine.json')
+  text.JsonTokenizer(tmp_path / 'tokenizer.json').save(tmp_path)  # Onto itself.
   assert loaded.encode('good') == ours.encode('good')
   path.write_text('{}')
   with pytest.raises(ValueError, match='tokenizer='):

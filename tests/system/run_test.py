@@ -60,6 +60,7 @@ def test_a_run_leaves_what_the_readme_says(run_directory):
   assert result['validation']['loss'] == best['loss']
 
 
+@pytest.mark.slow
 def test_killed_runs_resume_to_the_same_bits(run_directory, tmp_path):
   killed = chaos.survive(tmp_path, 1, random.Random(0), longest=2)
   assert killed == 1
