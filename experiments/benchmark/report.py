@@ -75,7 +75,7 @@ def table(lines: list[Line], axis: str | None = None) -> str:
     warm = lines[0]['programs']['ours']['median']
     return (
       f'From the start of the process to the first training step: {warm:.1f} s '
-      f'with a warm compilation cache ({lines[0]["first"]:.1f} s before that).'
+      'with a warm compilation cache.'
     )
   names = list(dict.fromkeys(n for line in lines for n in line['programs']))
   rows = [['size', *([axis] if axis else []), *names, 'peak, ours']]

@@ -23,21 +23,23 @@ PEAK_FLOPS = 2 * 4096 * 300 * 1536
 WARM_SECONDS = 0.3
 
 
-def serve(name: str, case: Case, pipe: Connection) -> None:
+def serve(name: str, case: Case, pipe: Connection, memory: bool) -> None:
   """Sends a first answer, then the seconds of one call for each message.
 
   The first answer is the shape of what the work returns, its value if it is a
-  scalar, and the peak memory in MiB; or the error.
+  scalar, and where `memory` is asked for the peak in MiB; or the error.
   """
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Libraries are talkative.
   try:
     call = importlib.import_module(MODULES[name]).build(name, case)
-    result = call()
-    shape, value = list(np.shape(result)), 0.0
-    if not shape:
-      value = float(result)
+    result = np.asarray(call())
+    if not np.isfinite(result).all():
+      raise ValueError('the result is not finite')
+    shape = list(result.shape)
+    value = 0.0 if shape else float(result)
     del result
-    pipe.send({'shape': shape, 'value': value, 'mib': _peak_mib(call)})
+    mib = _peak_mib(call) if memory else 0.0
+    pipe.send({'shape': shape, 'value': value, 'mib': mib})
   except Exception as error:  # Whatever it is, the others are still measured.
     pipe.send({'error': f'{type(error).__name__}: {error}'.splitlines()[0]})
     return
