@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import textwrap
 from typing import Any
 
@@ -24,7 +25,8 @@ def _field(default: Any, help_text: str, **options: Any) -> Any:
   """A field with its help and the bounds of its value.
 
   Options: `lower` (at least), `below` (less than), `choices`, `group` (the
-  first field of a group names it) and `mutable` (it may change on resuming).
+  first field of a group names it), `mutable` (it may change on resuming) and
+  `path` (a ~ is expanded).
   """
   return dataclasses.field(
     default=default, metadata={'help': help_text, **options}
@@ -49,18 +51,25 @@ class Config:
     group='Data',
   )
   data_dir: str = _field(
-    '', "The folder that directly holds a data set's original files."
+    '',
+    "The folder that directly holds a data set's original files.",
+    path=True,
   )
   train: str = _field(
     '',
-    'A file of your own: .csv, .tsv, .jsonl, .json or .parquet, gzipped or '
-    'not.',
+    'A file of your own: .csv, .tsv, .jsonl, .json or .parquet, compressed or '
+    'not; several with commas between, or a pattern such as data/train-*.csv.',
+    path=True,
   )
   validation: str = _field(
-    '', 'The same, for validation; without it a tenth of train is held out.'
+    '',
+    'The same, for validation; without it a tenth of train is held out.',
+    path=True,
   )
   test: str = _field(
-    '', 'The same, for the test; without it a tenth of train is held out.'
+    '',
+    'The same, for the test; without it a tenth of train is held out.',
+    path=True,
   )
   text_column: str = _field('text', 'The column that holds the text.')
   label_column: str = _field('label', 'The column that holds the label.')
@@ -79,7 +88,10 @@ class Config:
   )
 
   tokenizer: str = _field(
-    'words', f'{", ".join(TOKENIZERS)}, or a tokenizer.json.', group='Text'
+    'words',
+    f'{", ".join(TOKENIZERS)}, or a tokenizer.json.',
+    group='Text',
+    path=True,
   )
   max_length: int = _field(
     512, 'Tokens kept of a text; the rest is truncated.', lower=1
@@ -184,6 +196,8 @@ class Config:
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
       value = _checked(field, getattr(self, field.name))
+      if field.metadata.get('path'):
+        value = os.path.expanduser(value)
       object.__setattr__(self, field.name, value)
 
   def differing_fields(self, other: Config | None = None) -> list[str]:

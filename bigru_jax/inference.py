@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
+import itertools
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import numpy as np
 from bigru_jax import checkpoints, runs
 from bigru_jax.data import batching, text
 from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.embeddings import UnseenWords, check_sha256
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.tasks import SingleLabel, make_loss_fn
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
   from bigru_jax.config import Config
 
 BATCH_SIZE = 64
+_SMALL_BATCHES = 1, 8  # So that one text is not padded to a whole batch.
+_CHUNK = 4096  # Texts that are predicted at a time.
 
 
 class Run:
@@ -48,11 +52,12 @@ class Run:
     model: nn.Module,
     params: Any,
     mesh: Mesh,
+    unseen: UnseenWords | None = None,
   ) -> None:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.model = tokenizer, model
     self.params = jax.device_put(params, meshes.replicated(mesh))
-    self._mesh = mesh
+    self._mesh, self._unseen = mesh, unseen
     self._task = make_task(config, len(labels))
     self._predict_step = make_predict_step(model, self._task, mesh)
     self._eval_step = make_eval_step(model, self._task, mesh)
@@ -64,46 +69,36 @@ class Run:
 
     Args:
       texts: strings; an empty one is the unknown token.
-      batch_size: texts per batch, rounded up to a multiple of the devices.
+      batch_size: the most texts per batch, rounded up to a multiple of the
+        devices.
 
     Returns:
       A dict per text, which `json.dumps` takes: `label`; `probabilities` by
-      label; `tokens`, those of the text up to `max_length`; `attention`, by
-      name (`words`) a list per head of one weight per token, and empty where
-      the pooling has no weights.
+      label; `tokens`, those of the text up to `max_length`; `truncated`,
+      whether it has more; `attention`, by name (`words`) a list per head of
+      one weight per token, and empty where the pooling has no weights.
 
     Raises:
       ValueError: `texts` is a single string.
     """
+    return list(self.stream(texts, batch_size))
+
+  def stream(
+    self, texts: Iterable[str], batch_size: int = BATCH_SIZE
+  ) -> Iterator[dict[str, Any]]:
+    """Like `predict`, a few thousand texts at a time, in constant memory."""
     if isinstance(texts, str):
       raise ValueError(f'texts={texts!r:.60} is one string; give a list')
-    if not texts:
-      return []
-    tokens, encoded = self._encode(texts)
-    # Rounded, so that later calls and processes find their programs compiled.
-    buckets = batching.choose_buckets(batching.round_up(encoded.lengths))
-    no_labels = np.zeros(len(texts), np.int32)
-    split = self._split(encoded, no_labels, buckets)
-    plan = split.plan(self._rounded(batch_size))
-    with contextlib.closing(self._batches(split, plan, batch_size)) as batches:
-      # All are dispatched before the host waits for the first.
-      outputs = [self._predict_step(self.params, batch) for batch in batches]
-    answers: list[dict[str, Any]] = [{}] * len(texts)
-    for (_, rows), batch_outputs in zip(plan, jax.device_get(outputs)):
-      probabilities_BxC, attention = batch_outputs
-      for i, row in enumerate(rows):
-        answers[row] = {
-          'label': self.labels[int(probabilities_BxC[i].argmax())],
-          'probabilities': dict(
-            zip(self.labels, probabilities_BxC[i].tolist())
-          ),
-          'tokens': tokens[row],
-          'attention': {
-            name: weights_BxKxT[i, :, : len(tokens[row])].tolist()
-            for name, weights_BxKxT in attention.items()
-          },
-        }
-    return answers
+    texts = iter(texts)
+    before = None
+    # The devices compute a chunk while the host works on its neighbours.
+    while chunk := list(itertools.islice(texts, _CHUNK)):
+      dispatched = self._dispatch(chunk, batch_size)
+      if before:
+        yield from self._answers(*before)
+      before = dispatched
+    if before:
+      yield from self._answers(*before)
 
   def evaluate(
     self,
@@ -127,48 +122,111 @@ class Run:
         f'{", ".join(map(repr, self.labels))}'
       )
     label_ids = np.array([indices[str(label)] for label in labels], np.int32)
-    _, encoded = self._encode(texts)
-    buckets = batching.choose_buckets(batching.round_up(encoded.lengths))
-    split = self._split(encoded, label_ids, buckets)
+    params, _, split = self._encode(texts, label_ids)
     return evaluate(
       self._eval_step,
-      self.params,
+      params,
       self._task,
       split,
       self._rounded(batch_size),
       self._mesh,
     )
 
+  def _dispatch(
+    self, texts: list[str], batch_size: int
+  ) -> tuple[list[list[str]], batching.Plan, list[Any]]:
+    """Starts the predictions of a chunk: its tokens, its plan, its outputs."""
+    no_labels = np.zeros(len(texts), np.int32)
+    params, tokens, split = self._encode(texts, no_labels)
+    plan = split.plan(self._rounded(batch_size))
+    sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
+
+    def batch(length, rows):
+      size = next(size for size in sizes if size >= len(rows))
+      return split.batch(rows, length, size)
+
+    batches = meshes.prefetch_to_mesh(
+      (batch(length, rows) for length, rows in plan), self._mesh
+    )
+    with contextlib.closing(batches):
+      outputs = [self._predict_step(params, batch) for batch in batches]
+    return tokens, plan, outputs
+
+  def _answers(
+    self, tokens: list[list[str]], plan: batching.Plan, outputs: list[Any]
+  ) -> list[dict[str, Any]]:
+    """The answers of a chunk, in the order of its texts."""
+    limit = self.config.max_length
+    answers: list[dict[str, Any]] = [{}] * len(tokens)
+    for (_, rows), batch_outputs in zip(plan, jax.device_get(outputs)):
+      probabilities_BxC, attention = batch_outputs
+      best_B = probabilities_BxC.argmax(-1).tolist()
+      probabilities = probabilities_BxC.tolist()
+      for i, row in enumerate(rows.tolist()):
+        kept = tokens[row][:limit]
+        answers[row] = {
+          'label': self.labels[best_B[i]],
+          'probabilities': dict(zip(self.labels, probabilities[i])),
+          'tokens': kept,
+          'truncated': len(tokens[row]) > limit,
+          'attention': {
+            name: weights_BxKxT[i, :, : len(kept)].tolist()
+            for name, weights_BxKxT in attention.items()
+          },
+        }
+    return answers
+
   def _rounded(self, batch_size: int) -> int:
     return -(-batch_size // self._mesh.size) * self._mesh.size
 
   def _encode(
-    self, texts: Sequence[str]
-  ) -> tuple[list[list[str]], text.Encoded]:
-    """Each text's tokens up to `max_length`, and all as ids."""
-    limit = self.config.max_length
+    self, texts: Sequence[str], label_ids: np.ndarray
+  ) -> tuple[Any, list[list[str]], EncodedSplit]:
+    """The parameters to use, the tokens of each text, and all as ids.
+
+    The embedding table of the parameters has rows for words that training has
+    not seen, where the run's file of vectors has them.
+    """
     # Lone surrogates are no characters; they become the replacement one.
     texts = [t.encode('utf-8', 'replace').decode('utf-8') for t in texts]
     tokens, ids = zip(*map(self.tokenizer.encode, texts))
-    return [t[:limit] for t in tokens], text.pack(ids, limit)
-
-  @staticmethod
-  def _split(
-    encoded: text.Encoded, label_ids: np.ndarray, buckets: list[int]
-  ) -> EncodedSplit:
-    weights = np.ones(len(label_ids), np.float32)
-    return EncodedSplit(encoded, label_ids, weights, buckets)
-
-  def _batches(
-    self, split: EncodedSplit, plan: batching.Plan, batch_size: int
-  ) -> Generator[meshes.Batch]:
-    size = self._rounded(batch_size)
-    return meshes.prefetch_to_mesh(
-      (split.batch(rows, length, size) for length, rows in plan), self._mesh
+    params = self.params
+    if self._unseen:
+      pairs = zip(itertools.chain(*tokens), itertools.chain(*ids))
+      words = {token for token, i in pairs if i == text.UNK_ID} - {text.UNK}
+      params, rows = self._with_rows(self._unseen.lookup(sorted(words)))
+      if rows:
+        ids = tuple(
+          [rows.get(t, i) for t, i in zip(*pair)] for pair in zip(tokens, ids)
+        )
+    limit = self.config.max_length
+    encoded = text.pack([i[:limit] for i in ids])
+    # Rounded, so that later calls and processes find their programs compiled.
+    buckets = batching.choose_buckets(batching.round_up(encoded.lengths))
+    weights = np.ones(len(texts), np.float32)
+    return (
+      params,
+      list(tokens),
+      EncodedSplit(encoded, label_ids, weights, buckets),
     )
 
+  def _with_rows(
+    self, vectors: dict[str, np.ndarray]
+  ) -> tuple[Any, dict[str, int]]:
+    """The parameters with rows for more words, and the words' ids."""
+    if not vectors:
+      return self.params, {}
+    table_VxE = self.params['embedding']
+    # Few sizes of the table, for each compiles its own programs.
+    count = max(256, 2 ** (len(vectors) - 1).bit_length())
+    rows_NxE = np.zeros((count, table_VxE.shape[1]), np.float32)
+    rows_NxE[: len(vectors)] = list(vectors.values())
+    table_VxE = jnp.concatenate([table_VxE, rows_NxE])
+    ids = {word: self.tokenizer.size + i for i, word in enumerate(vectors)}
+    return {**self.params, 'embedding': table_VxE}, ids
 
-def load(workdir: str | os.PathLike) -> Run:
+
+def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   """Opens a run directory with its best model.
 
   Example:
@@ -176,10 +234,16 @@ def load(workdir: str | os.PathLike) -> Run:
     >>> run.predict(['A gentle, funny film.'])[0]['label']  # doctest: +SKIP
     'fresh'
 
+  Args:
+    workdir: the run directory.
+    embeddings: where the file of vectors that the run started from is now; by
+      default where it was. It gives vectors to words unseen in training.
+
   Raises:
-    FileNotFoundError, ValueError: the directory is no run, or a corrupt one.
+    FileNotFoundError, ValueError: the directory is no run, or a corrupt one,
+      or `embeddings` is not the run's file.
   """
-  workdir = pathlib.Path(workdir)
+  workdir = pathlib.Path(workdir).expanduser()
   config = runs.read_config(workdir)
   labels = runs.read_labels(workdir)
   tokenizer = text.load_tokenizer(workdir, config.tokenizer)
@@ -193,7 +257,15 @@ def load(workdir: str | os.PathLike) -> Run:
     jax.eval_shape(lambda: init_params(model, config.seed)),
   )
   params = checkpoints.restore_best_params(workdir, abstract)
-  return Run(workdir, config, labels, tokenizer, model, params, mesh)
+  sha256 = runs.read_identity(workdir).get('embeddings', '')
+  unseen = None
+  if embeddings:
+    check_sha256(embeddings, sha256)
+  if config.embeddings:
+    unseen = UnseenWords(
+      embeddings or config.embeddings, config.embedding_size, sha256
+    )
+  return Run(workdir, config, labels, tokenizer, model, params, mesh, unseen)
 
 
 def make_task(config: Config, num_classes: int) -> SingleLabel:

@@ -24,6 +24,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import os
 import pathlib
 import socket
@@ -143,9 +144,7 @@ def create_or_check(
     # The last, so that a directory with a configuration has the others.
     write_json(workdir / 'config.json', dataclasses.asdict(config))
     return
-  before = _read_json(workdir / 'data.json')
-  if not isinstance(before, dict):
-    raise ValueError(f'workdir={workdir}: data.json is not a JSON object')
+  before = read_identity(workdir)
   names = sorted(before.keys() | data.identity.keys())
   differing = [n for n in names if before.get(n) != data.identity.get(n)]
   if differing:
@@ -177,6 +176,18 @@ def read_config(workdir: pathlib.Path) -> Config:
     raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
 
 
+def read_identity(workdir: pathlib.Path) -> dict[str, str]:
+  """The digests of the data that a run was started on.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing or corrupt.
+  """
+  identity = _read_json(workdir / 'data.json')
+  if not isinstance(identity, dict):
+    raise ValueError(f'workdir={workdir}: data.json is not a JSON object')
+  return identity
+
+
 def read_labels(workdir: pathlib.Path) -> list[str]:
   """The classes' names, by index.
 
@@ -194,8 +205,19 @@ def read_labels(workdir: pathlib.Path) -> list[str]:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes a value as indented JSON, completely or not at all."""
-  _write(path, json.dumps(value, indent=2) + '\n')
+  """Writes a value as indented JSON, completely or not at all.
+
+  A number that is not finite, which JSON has no word for, becomes null.
+  """
+  _write(path, json.dumps(_finite(value), indent=2) + '\n')
+
+
+def _finite(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _finite(x) for key, x in value.items()}
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
 
 
 class MetricsLog:
@@ -217,14 +239,16 @@ class MetricsLog:
     """
     self._path = workdir / 'metrics.jsonl'
     self.lines = list(lines)
-    _write(self._path, ''.join(json.dumps(x) + '\n' for x in self.lines))
+    _write(
+      self._path, ''.join(json.dumps(_finite(x)) + '\n' for x in self.lines)
+    )
     self._purge_step = self.lines[-1]['step'] + 1 if self.lines else 0
 
   def add(self, line: dict[str, Any]) -> None:
     """Appends one evaluation."""
     self.lines.append(line)
     with self._path.open('a', encoding='utf-8') as file:
-      file.write(json.dumps(line) + '\n')
+      file.write(json.dumps(_finite(line)) + '\n')
     for name in ('loss', 'accuracy', 'macro_f1'):
       if name in line:
         tag = f'{line["split"]}/{name}'

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 import logging
 import os
+import signal
 import sys
 
 from absl import app, flags, logging as absl_logging
+import jax
 
 from bigru_jax.runtime import preemption
 
@@ -57,7 +59,16 @@ def run(
     except preemption.Preempted as reason:
       print(f'{script}: {reason}; the same command resumes', file=sys.stderr)
       sys.exit(preemption.EXIT_STATUS)
+    except KeyboardInterrupt:
+      sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # As `| head` leaves it.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError) as error:
       fail(error)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+      if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+        fail('out of memory: try a lower batch_size, hidden_size or max_length')
+      raise
 
   app.run(guarded, flags_parser=parse)

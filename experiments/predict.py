@@ -4,44 +4,105 @@
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
 
 An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
-a .txt file, or - for standard input. The output is JSON lines, one per text, in
-the same order.
+a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
+text, in the same order. Where it is a .csv file and the input too, it holds the
+input's columns, the label as `prediction`, and its `probability`.
 """
 
+from collections.abc import Iterable, Iterator
+import csv
+import io
+import itertools
 import json
+import logging
+import os
 import sys
+from typing import Any
 
 from absl import flags
 import command
+from tqdm import tqdm
 
 import bigru_jax
 from bigru_jax.data import files
 from bigru_jax.runtime import host
 
+_log = logging.getLogger('bigru_jax.predict')
+
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
 _TEXT = flags.DEFINE_string('text', None, 'One text.')
 _INPUT = flags.DEFINE_string('input', None, 'A file of texts, or -.')
-_OUTPUT = flags.DEFINE_string('output', '-', 'A .jsonl file, or -.')
+_OUTPUT = flags.DEFINE_string(
+  'output', '-', 'A .jsonl file, - for standard output, or a .csv file.'
+)
 _TEXT_COLUMN = flags.DEFINE_string(
   'text_column', None, "The input's column; by default that of the run."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-  'batch_size', 64, 'Texts per batch.', lower_bound=1
+  'batch_size', 64, 'The most texts per batch.', lower_bound=1
+)
+_EMBEDDINGS = flags.DEFINE_string(
+  'embeddings',
+  '',
+  "The run's file of vectors, for words unseen in training; by default where "
+  'it was.',
 )
 
 
-def read_texts(path: str, config: bigru_jax.Config) -> list[str]:
-  """The texts of a file, or of standard input where the path is -."""
+def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
+  """The texts of a file, a pipe, or standard input where the path is -."""
   if path == '-':
-    text = sys.stdin.buffer.read().decode('utf-8', 'replace')
-  elif path.lower().removesuffix('.gz').endswith('.txt'):
-    text = files.read_text(path, 'input', config.encoding, may_be_blank=True)
+    stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
+    yield from (line.removesuffix('\n') for line in stdin)
+  elif path.lower().removesuffix('.gz').endswith('.txt') or _is_pipe(path):
+    with files.open_lines(path, 'input', config.encoding) as lines:
+      yield from (line.removesuffix('\n') for line in lines)
   else:
     column = _TEXT_COLUMN.value or config.text_column
-    return files.read_file(
+    examples = files.read_file(
       path, 'input', column, None, config.encoding, config.delimiter
-    ).texts
-  return text.removesuffix('\n').split('\n') if text else []
+    )
+    yield from (example.text for example in examples)
+
+
+def _is_pipe(path: str) -> bool:
+  return os.path.exists(path) and not os.path.isfile(path)
+
+
+def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
+  """Predicts a CSV file into another one that keeps its columns."""
+  column = _TEXT_COLUMN.value or run.config.text_column
+  table = files.read_table(
+    path, 'input', run.config.encoding, run.config.delimiter, column
+  )
+  names = next(table)
+  for added in ('prediction', 'probability'):
+    if added in names:
+      raise ValueError(f'input={path} has a column {added!r} already')
+  place = names.index(column)
+  rows, texts = itertools.tee(table)
+  answers = _predict(run, (row[place] for row in texts))
+  with open(output, 'w', encoding='utf-8', newline='') as file:
+    writer = csv.writer(file)
+    writer.writerow([*names, 'prediction', 'probability'])
+    for answer, row in zip(answers, rows):
+      label = answer['label']
+      writer.writerow([*row, label, answer['probabilities'][label]])
+
+
+def _predict(
+  run: bigru_jax.Run, texts: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+  """The answers, behind a progress bar; truncated texts are said once."""
+  truncated = 0
+  answers = run.stream(texts, _BATCH_SIZE.value)
+  shown = tqdm(answers, unit=' texts', delay=2, leave=False, disable=None)
+  for answer in shown:
+    truncated += answer['truncated']
+    yield answer
+  if truncated:
+    limit = run.config.max_length
+    _log.warning('%d texts are truncated at max_length=%d', truncated, limit)
 
 
 def main() -> None:
@@ -49,19 +110,26 @@ def main() -> None:
     raise ValueError('workdir: name the run to predict with')
   if (_TEXT.value is None) == (_INPUT.value is None):
     raise ValueError('give either text or input')
+  output = os.path.expanduser(_OUTPUT.value)
+  source = os.path.expanduser(_INPUT.value or '')
   host.configure_cpu(batch_size=_BATCH_SIZE.value)
   host.cache_compilations()
-  run = bigru_jax.load(_WORKDIR.value)
+  run = bigru_jax.load(_WORKDIR.value, os.path.expanduser(_EMBEDDINGS.value))
+  if output.endswith('.csv'):
+    if not source.lower().removesuffix('.gz').endswith('.csv'):
+      raise ValueError(f'output={output} needs a .csv file as input')
+    write_csv(run, source, output)
+    return
   if _TEXT.value is not None:
-    texts = [_TEXT.value]
+    texts: Iterable[str] = [_TEXT.value]
   else:
-    texts = read_texts(str(_INPUT.value), run.config)
-  answers = run.predict(texts, _BATCH_SIZE.value)
-  lines = (json.dumps(answer) + '\n' for answer in answers)
-  if _OUTPUT.value == '-':
+    texts = read_texts(source, run.config)
+  lines = (json.dumps(answer) + '\n' for answer in _predict(run, texts))
+  if output == '-':
     sys.stdout.writelines(lines)
+    sys.stdout.flush()
   else:
-    with open(_OUTPUT.value, 'w', encoding='utf-8') as file:
+    with open(output, 'w', encoding='utf-8') as file:
       file.writelines(lines)
 
 

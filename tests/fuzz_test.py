@@ -45,14 +45,15 @@ def test_readers(tmp_path, name, content, header, zipped):
   content = header + content
   path.write_bytes(gzip.compress(content) if zipped else content)
   try:
-    split = files.read_file(path, 'train')
+    examples = list(files.read_file(path, 'train'))
   except (ValueError, FileNotFoundError) as error:
     assert str(error).startswith(f'train={path}')
     return
-  assert len(split.texts) == len(split.labels) == len(split.rows) > 0
-  assert all(isinstance(text, str) for text in split.texts)
+  assert examples and all(isinstance(x.text, str) for x in examples)
+  rows = [x.row for x in examples]
+  assert rows == sorted(set(rows))
   if name == 'a.jsonl' and not content.lstrip().startswith(b'['):
-    assert len(split) == sum(
+    assert len(examples) == sum(
       bool(line.strip()) for line in content.decode().split('\n')
     )
 

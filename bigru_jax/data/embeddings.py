@@ -1,26 +1,42 @@
-"""Pretrained word vectors: GloVe, word2vec (text and binary), fastText text.
+"""Pretrained word vectors: GloVe, word2vec (text and binary), fastText text."""
 
-A file is read once, front to back, and only the vectors asked for are kept.
-"""
+from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+import hashlib
 import itertools
 import logging
 import os
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from bigru_jax.data.files import COMPRESSION_ERRORS, open_binary
+from bigru_jax.data.files import open_binary
 
 _FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of its own binary format.
 _log = logging.getLogger(__name__)
 
 
+class _Row(NamedTuple):
+  """A row of a file of vectors.
+
+  Attributes:
+    row: from 1, or 0 where it is not known.
+    position: of the row, in bytes; for a compressed file, decompressed.
+    word: as in the file.
+    numbers: the vector's bytes, text or binary.
+  """
+
+  row: int
+  position: int
+  word: bytes
+  numbers: bytes
+
+
 def load_vectors(
   path: str | os.PathLike, wanted: Collection[str], size: int
 ) -> dict[str, np.ndarray]:
-  """Reads the vectors of the wanted words.
+  """Reads the vectors of the wanted words, front to back.
 
   GloVe is text without a header; word2vec and fastText begin with a line
   `<words> <size>`; a `.bin` name (`.bin.gz` too) is word2vec's binary form.
@@ -31,133 +47,115 @@ def load_vectors(
     size: the size the model expects, `embedding_size`.
 
   Returns:
-    word -> float32 vector, for the words of the file that are wanted.
+    word -> float32 vector, for the words of the file that are wanted. Of a
+    word with several vectors, the first is kept.
 
   Raises:
     FileNotFoundError: there is no such file.
     ValueError: a row is malformed or of another width; the message names it.
   """
   path = os.fspath(path)
-  binary = path.removesuffix('.gz').endswith('.bin')
-  try:
-    with open_binary(path, 'embeddings') as file:
-      read = _read_binary if binary else _read_text
-      vectors = read(file, path, wanted, size)
-    if not vectors:
-      _warn_of_no_overlap(path, wanted, binary)
-  except COMPRESSION_ERRORS as error:
-    raise ValueError(f'embeddings={path} is corrupt: {error}') from error
+  vectors: dict[str, np.ndarray] = {}
+  with open_binary(path, 'embeddings') as file:
+    for row in _rows(file, path, size):
+      word = row.word.decode('utf-8', 'replace')
+      if word in wanted and word not in vectors:
+        vectors[word] = _parse(row, path)
+  if not vectors:
+    _warn_of_no_overlap(path, wanted)
   return vectors
 
 
-def _warn_of_no_overlap(
-  path: str, wanted: Collection[str], binary: bool
-) -> None:
-  """Logs that no word has a vector, and whether lower-casing would help."""
-  hint = ''
-  if not binary:
-    with open_binary(path, 'embeddings') as file:
-      lines = itertools.islice(file, 10_000)
-      words = {line.split(maxsplit=1)[0] for line in lines if line.strip()}
-    lowered = {word.decode('utf-8', 'replace').lower() for word in words}
-    if not lowered.isdisjoint(wanted):
-      hint = '; its words would match in lower case'
-  _log.warning(
-    'embeddings=%s: 0.0 %% of the vocabulary have a vector%s', path, hint
-  )
+class VectorIndex:
+  """The places of all words in a file of vectors: 16 bytes of memory each."""
+
+  def __init__(self, path: str | os.PathLike, size: int) -> None:
+    """Reads the file once.
+
+    Args:
+      path: the file.
+      size: the size the model expects.
+
+    Raises:
+      FileNotFoundError, ValueError: see `load_vectors`.
+    """
+    self._path, self._size = os.fspath(path), size
+    with open_binary(self._path, 'embeddings') as file:
+      rows = ((hash(r.word), r.position) for r in _rows(file, self._path, size))
+      table = np.fromiter(rows, np.dtype('i8,i8'))
+    table = table[np.argsort(table['f0'], kind='stable')]
+    # Contiguous, and of a word with several vectors the first.
+    self._hashes, first = np.unique(table['f0'], return_index=True)
+    self._positions = table['f1'][first]
+
+  def lookup(self, words: Iterable[str]) -> dict[str, np.ndarray]:
+    """The float32 vectors of those of the words that the file has."""
+    names = [word.encode('utf-8', 'replace') for word in words]
+    hashes = np.array([hash(name) for name in names], np.int64)
+    places = np.searchsorted(self._hashes, hashes)
+    places[places == len(self._hashes)] = 0
+    found = np.flatnonzero(self._hashes[places] == hashes)
+    vectors = {}
+    with open_binary(self._path, 'embeddings') as file:
+      # In the order of the file, for a compressed one is read through.
+      for i in found[np.argsort(self._positions[places[found]])]:
+        file.seek(self._positions[places[i]])
+        row = next(_rows(file, self._path, self._size, at_row=True))
+        if row.word == names[i]:
+          vectors[names[i].decode()] = _parse(row, self._path)
+    return vectors
 
 
-def _wrong_size(path: str, width: int, size: int) -> ValueError:
-  return ValueError(
-    f'embeddings={path} has vectors of {width} numbers, '
-    f'but embedding_size={size}'
-  )
+class UnseenWords:
+  """The vectors of words that a run's training has not seen.
 
+  The file of vectors is opened at the first unseen word, and its digest
+  compared with that of the run. Where it is gone or has changed, a warning is
+  logged once, and every word is without a vector.
+  """
 
-def _read_text(
-  file: BinaryIO, path: str, wanted: Collection[str], size: int
-) -> dict[str, np.ndarray]:
-  vectors, width, promised, row = {}, None, None, 0
-  for row, line in enumerate(file, 1):
-    # From the right: a few GloVe 840B words contain spaces themselves.
-    fields = line.rstrip().replace(b'\t', b' ').split(b' ')
-    if row == 1 and len(fields) == 2 and all(f.isdigit() for f in fields):
-      promised = int(fields[0])
-      continue
-    if width is None:
-      width = len(fields) - 1
-      if width != size:
-        raise _wrong_size(path, width, size)
-    if len(fields) < width + 1:
-      raise ValueError(
-        f'embeddings={path}, row {row}: {len(fields) - 1} numbers, '
-        f'where the rows before have {width}'
-      )
-    word = b' '.join(fields[:-width]).decode('utf-8', 'replace')
-    if len(fields) > width + 1 and _is_number(fields[-width - 1]):
-      raise ValueError(
-        f'embeddings={path}, row {row}: {len(fields) - 1} numbers, '
-        f'where the rows before have {width}'
-      )
-    if word in wanted and word not in vectors:
+  def __init__(self, path: str, size: int, sha256: str) -> None:
+    self._path, self._size, self._sha256 = path, size, sha256
+    self._index: VectorIndex | None = None
+    self._opened = False
+
+  def lookup(self, words: Collection[str]) -> dict[str, np.ndarray]:
+    """The float32 vectors of those of the words that the file has."""
+    if words and not self._opened:
+      self._opened = True
       try:
-        vector = np.array(fields[-width:], dtype=np.float32)
-      except ValueError as error:
-        raise ValueError(f'embeddings={path}, row {row}: {error}') from error
-      if not np.isfinite(vector).all():
-        raise ValueError(f'embeddings={path}, row {row}: not finite')
-      vectors[word] = vector
-  if width is None:
-    raise ValueError(f'embeddings={path} is empty')
-  if promised is not None and row - 1 < promised:
-    _log.warning(
-      'embeddings=%s has %d vectors, its header says %d',
-      path,
-      row - 1,
-      promised,
-    )
-  return vectors
+        check_sha256(self._path, self._sha256)
+        self._index = VectorIndex(self._path, self._size)
+      except (ValueError, OSError) as error:
+        _log.warning('%s: words unseen in training are <unk>', error)
+    return self._index.lookup(words) if words and self._index else {}
 
 
-def _is_number(field: bytes) -> bool:
-  try:
-    float(field)
-  except ValueError:
-    return False
-  return b'.' in field
+def check_sha256(path: str, expected: str) -> None:
+  """Checks that a file is the one that a run was trained with.
 
-
-def _read_binary(
-  file: BinaryIO, path: str, wanted: Collection[str], size: int
-) -> dict[str, np.ndarray]:
-  line = file.readline(64)
-  if line.startswith(_FASTTEXT):
+  Raises:
+    FileNotFoundError, ValueError: it is gone, or has changed.
+  """
+  if file_sha256(path, 'embeddings') != expected:
     raise ValueError(
-      f"embeddings={path} is of fastText's own format; give its .vec file"
+      f'embeddings={path} is not the file that the run was trained with'
     )
-  header = line.split()
-  if len(header) != 2 or not all(field.isdigit() for field in header):
-    raise ValueError(f'embeddings={path}: no word2vec header in row 1')
-  count, width = map(int, header)
-  if width != size:
-    raise _wrong_size(path, width, size)
-  vectors = {}
-  for row in range(1, count + 1):
-    name = bytearray()
-    while (char := file.read(1)) not in (b' ', b''):
-      if char != b'\n':
-        name += char
-    data = file.read(4 * width)
-    if len(data) < 4 * width:
-      raise ValueError(f'embeddings={path} ends in vector {row} of {count}')
-    word = name.decode('utf-8', 'replace')
-    if word in wanted:
-      vectors[word] = np.frombuffer(data, '<f4').copy()
-      if not np.isfinite(vectors[word]).all():
-        raise ValueError(
-          f'embeddings={path}: the vector of {word!r} is not finite'
-        )
-  return vectors
+
+
+def file_sha256(path: str | os.PathLike, field: str) -> str:
+  """The SHA-256 digest of a file that a field of the configuration names.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is a pipe, which cannot be read once more.
+  """
+  if not os.path.exists(path) or os.path.isdir(path):
+    raise FileNotFoundError(f'{field}={path}: no such file')
+  if not os.path.isfile(path):
+    raise ValueError(f'{field}={path} is a pipe; give a file')
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def embedding_table(
@@ -175,3 +173,130 @@ def embedding_table(
       table_VxE[i] = vectors[word]
       known += 1
   return table_VxE, known / max(len(vocabulary) - 2, 1)
+
+
+def _is_binary(path: str) -> bool:
+  return path.removesuffix('.gz').endswith('.bin')
+
+
+def _rows(
+  file: BinaryIO, path: str, size: int, at_row: bool = False
+) -> Iterator[_Row]:
+  """The rows of a file, from its start or, `at_row`, from a row's position."""
+  read = _binary_rows if _is_binary(path) else _text_rows
+  return read(file, path, size, at_row)
+
+
+def _parse(row: _Row, path: str) -> np.ndarray:
+  """The vector of a row.
+
+  Raises:
+    ValueError: it holds anything but finite numbers.
+  """
+  where = f'embeddings={path}' + (f', row {row.row}' if row.row else '')
+  try:
+    if _is_binary(path):
+      vector = np.frombuffer(row.numbers, '<f4').astype(np.float32)
+    else:
+      vector = np.array(row.numbers.split(b' '), np.float32)
+  except ValueError as error:
+    raise ValueError(f'{where}: {error}') from error
+  if not np.isfinite(vector).all():
+    word = row.word.decode('utf-8', 'replace')
+    raise ValueError(f'{where}: the vector of {word!r} is not finite')
+  return vector
+
+
+def _wrong_size(path: str, width: int, size: int) -> ValueError:
+  return ValueError(
+    f'embeddings={path} has vectors of {width} numbers, '
+    f'but embedding_size={size}'
+  )
+
+
+def _text_rows(
+  file: BinaryIO, path: str, size: int, at_row: bool
+) -> Iterator[_Row]:
+  promised, row, position = None, 0, 0
+  for row, line in enumerate(file, 0 if at_row else 1):
+    text = line.rstrip().replace(b'\t', b' ')
+    spaces = text.count(b' ')
+    if row == 1 and spaces == 1 and text.replace(b' ', b'').isdigit():
+      promised = int(text.split(b' ')[0])
+      position += len(line)
+      continue
+    if row == 1 + (promised is not None) and spaces != size:
+      # Words of the first row with spaces inside are not expected.
+      raise _wrong_size(path, spaces, size)
+    # From the right: a few GloVe 840B words contain spaces themselves.
+    word, *numbers = (
+      text.rsplit(b' ', size) if spaces != size else (text.split(b' ', 1))
+    )
+    if spaces < size or spaces > size and _is_number(word.split(b' ')[-1]):
+      raise ValueError(
+        f'embeddings={path}, row {row}: {spaces} numbers, '
+        f'where the rows before have {size}'
+      )
+    yield _Row(row, position, word, b' '.join(numbers))
+    position += len(line)
+  rows = row - (promised is not None)
+  if not rows and not at_row:
+    raise ValueError(f'embeddings={path} is empty')
+  if promised is not None and rows < promised:
+    _log.warning(
+      'embeddings=%s has %d vectors, its header says %d', path, rows, promised
+    )
+
+
+def _is_number(field: bytes) -> bool:
+  try:
+    float(field)
+  except ValueError:
+    return False
+  return b'.' in field
+
+
+def _binary_rows(
+  file: BinaryIO, path: str, size: int, at_row: bool
+) -> Iterator[_Row]:
+  count, position = 1, 0
+  if not at_row:
+    line = file.readline(64)
+    if line.startswith(_FASTTEXT):
+      raise ValueError(
+        f"embeddings={path} is of fastText's own format; give its .vec file"
+      )
+    header = line.split()
+    if len(header) != 2 or not all(field.isdigit() for field in header):
+      raise ValueError(f'embeddings={path}: no word2vec header in row 1')
+    count, width = map(int, header)
+    if width != size:
+      raise _wrong_size(path, width, size)
+    position = len(line)
+  for row in range(1, count + 1):
+    name = bytearray()
+    while (char := file.read(1)) not in (b' ', b''):
+      name += char
+    numbers = file.read(4 * size)
+    if len(numbers) < 4 * size:
+      raise ValueError(f'embeddings={path} ends in vector {row} of {count}')
+    # Some writers end each vector with a newline.
+    yield _Row(
+      0 if at_row else row, position, bytes(name.lstrip(b'\n')), numbers
+    )
+    position += len(name) + 1 + len(numbers)
+
+
+def _warn_of_no_overlap(path: str, wanted: Collection[str]) -> None:
+  """Logs that no word has a vector, and whether lower-casing would help."""
+  hint = ''
+  if not _is_binary(path):
+    with open_binary(path, 'embeddings') as file:
+      lines = itertools.islice(file, 10_000)
+      words = {line.split(maxsplit=1)[0] for line in lines if line.strip()}
+    lowered = {word.decode('utf-8', 'replace').lower() for word in words}
+    if not lowered.isdisjoint(wanted):
+      hint = '; its words would match in lower case'
+  _log.warning(
+    'embeddings=%s: 0.0 %% of the vocabulary have a vector%s', path, hint
+  )

@@ -1,14 +1,16 @@
-"""A user's own files: CSV, TSV, JSON and Parquet, gzipped or not."""
+"""A user's own files, read in one pass: CSV, TSV, JSON and Parquet."""
 
 from __future__ import annotations
 
 import bz2
 import codecs
 from collections.abc import Callable, Iterable, Iterator
+import contextlib
 import csv
-import functools
+import glob
 import gzip
 import io
+import itertools
 import json
 import lzma
 import os
@@ -17,9 +19,11 @@ from typing import Any, BinaryIO
 import zipfile
 import zlib
 
-from bigru_jax.data.splits import Split
+from tqdm import tqdm
 
-COMPRESSION_ERRORS = (
+from bigru_jax.data.splits import Example
+
+_COMPRESSION_ERRORS = (
   EOFError,
   gzip.BadGzipFile,
   lzma.LZMAError,
@@ -31,161 +35,314 @@ _CONTAINERS: dict[bytes, Callable[[Any], Any]] = {
   b'\x1f\x8b': gzip.open,
   b'\xfd7zXZ\x00': lzma.open,
   b'BZh': bz2.open,
-  b'PK\x03\x04': lambda path: _open_zip(path),
+  b'PK\x03\x04': lambda file: _open_zip(file),
 }
+_COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
+_LARGEST_FIELD = 2**24  # Characters of a CSV field.
 
 
-def open_binary(path: str | os.PathLike, field: str) -> BinaryIO:
-  """Opens a file, plain or compressed (known by its first bytes).
+@contextlib.contextmanager
+def open_binary(path: str | os.PathLike, field: str) -> Iterator[BinaryIO]:
+  """Opens a file or a pipe, plain or compressed (known by its first bytes).
+
+  On a terminal a bar shows the progress through a file that takes long.
 
   Args:
-    path: the file; plain, gzip, xz, bzip2, or a zip archive of one file.
+    path: plain, gzip, xz, bzip2, or a zip archive of one file.
     field: of the configuration, for the message.
 
   Raises:
     FileNotFoundError: there is none.
-    ValueError: the archive holds several files.
+    ValueError: it is corrupt, or an archive of several files.
   """
-  if not os.path.isfile(path):
+  if not os.path.exists(path) or os.path.isdir(path):
     raise FileNotFoundError(f'{field}={path}: no such file')
-  with open(path, 'rb') as file:
-    start = file.read(6)
-  for magic, opener in _CONTAINERS.items():
-    if start.startswith(magic):
-      try:
-        return opener(path)
-      except ValueError as error:
-        raise ValueError(f'{field}={path}: {error}') from error
-  return open(path, 'rb')
+  with io.BufferedReader(_WatchedFile(path), 2**18) as raw:
+    start = raw.peek(6)
+    opener = next(
+      (o for m, o in _CONTAINERS.items() if start.startswith(m)), None
+    )
+    try:
+      if opener:
+        with opener(raw) as file:
+          yield file
+      else:
+        yield raw
+    except _COMPRESSION_ERRORS as error:
+      raise ValueError(f'{field}={path} is corrupt: {error}') from error
+    except _SeveralFiles as error:
+      raise ValueError(f'{field}={path}: {error}') from error
 
 
-def _open_zip(path: str | os.PathLike) -> Any:
-  archive = zipfile.ZipFile(path)
+class _WatchedFile(io.FileIO):
+  """A file that moves a progress bar as it is read."""
+
+  def __init__(self, path: str | os.PathLike) -> None:
+    super().__init__(path)
+    self._bar = tqdm(
+      desc=os.path.basename(path),
+      total=os.path.getsize(path) or None,
+      unit='B',
+      unit_scale=True,
+      delay=2,  # Seconds.
+      leave=False,
+      disable=None,  # Only on a terminal.
+    )
+
+  def readinto(self, buffer: Any) -> Any:
+    count = super().readinto(buffer)
+    self._bar.update(count)
+    return count
+
+  def close(self) -> None:
+    self._bar.close()
+    super().close()
+
+
+class _SeveralFiles(Exception):
+  """An archive holds several files."""
+
+
+def _open_zip(file: Any) -> Any:
+  archive = zipfile.ZipFile(
+    file if file.seekable() else io.BytesIO(file.read())
+  )
   names = [name for name in archive.namelist() if not name.endswith('/')]
   if len(names) != 1:
-    raise ValueError(f'it holds {", ".join(names)}; unpack the one you want')
+    raise _SeveralFiles(f'it holds {", ".join(names)}; unpack the one you want')
   return archive.open(names[0])
 
 
-def read_text(
-  path: str | os.PathLike,
-  field: str,
-  encoding: str = '',
-  may_be_blank: bool = False,
-) -> str:
-  """The text of a file, plain or gzipped.
+@contextlib.contextmanager
+def open_lines(
+  path: str | os.PathLike, field: str, encoding: str = '', newline: str = '\n'
+) -> Iterator[Iterator[str]]:
+  """Opens a text file, plain or compressed, as an iterator over its lines.
 
   Args:
     path: the file.
     field: of the configuration that names the file, for messages.
     encoding: of the text; by default UTF-8, or UTF-16 where the file begins
       with its byte-order mark.
-    may_be_blank: whether a blank file is right.
+    newline: what ends a line; '' for any of \\n, \\r and \\r\\n. It stays.
 
   Raises:
     FileNotFoundError: there is none.
-    ValueError: it is corrupt, blank or not in this encoding; the row is named.
+    ValueError: it is corrupt or not in this encoding; the row is named.
   """
-  try:
-    with open_binary(path, field) as file:
-      data = file.read()
-  except COMPRESSION_ERRORS as error:
-    raise ValueError(f'{field}={path} is corrupt: {error}') from error
+  with open_binary(path, field) as binary:
+    yield _decoded(binary, f'{field}={path}', encoding, newline)
+
+
+def _decoded(
+  binary: BinaryIO, where: str, encoding: str, newline: str
+) -> Iterator[str]:
+  file = io.BufferedReader(binary)  # type: ignore[type-var]
   if not encoding:
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    utf16 = file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     encoding = 'utf-16' if utf16 else 'utf-8'
   try:
-    text = data.decode(encoding)
+    text = io.TextIOWrapper(file, encoding, newline=newline)
   except LookupError as error:
     raise ValueError(f'encoding={encoding!r} is unknown') from error
+  row = 0
+  try:
+    for row, line in enumerate(text, 1):
+      yield line.removeprefix('\ufeff') if row == 1 else line
   except UnicodeDecodeError as error:
-    row = data[: error.start].count(b'\n') + 1
+    # Of the decoder's last block, no line has been given out.
+    row += 1 + error.object[: error.start].count(b'\n')
     raise ValueError(
-      f'{field}={path}, row {row}: not {encoding}: '
-      f'byte 0x{data[error.start]:02x}; see encoding'
+      f'{where}, row {row}: not {encoding}: '
+      f'byte 0x{error.object[error.start]:02x}; see encoding'
     ) from error
-  if not (may_be_blank or text.strip()):
-    raise ValueError(f'{field}={path} is empty')
-  return text.removeprefix('\ufeff')
+  except UnicodeError as error:
+    raise ValueError(
+      f'{where}: not {encoding}: {error}; see encoding'
+    ) from error
 
 
 def read_lines(
   path: str | os.PathLike, field: str, encoding: str = ''
 ) -> Iterator[tuple[int, str]]:
-  """The lines of a text file that are not blank, with their rows from 1."""
-  for row, line in enumerate(read_text(path, field, encoding).split('\n'), 1):
-    if line.strip():
-      yield row, line
+  """The lines of a text file that are not blank, with their rows from 1.
+
+  Raises:
+    FileNotFoundError, ValueError: see `open_lines`; or the file is blank.
+  """
+  blank = True
+  with open_lines(path, field, encoding) as lines:
+    for row, line in enumerate(lines, 1):
+      if line.strip():
+        blank = False
+        yield row, line
+  if blank:
+    raise ValueError(f'{field}={path} is empty')
+
+
+def find(paths: str, field: str) -> list[str]:
+  """The files that a field names: one, several with commas between, or a glob.
+
+  Raises:
+    FileNotFoundError: a pattern matches no file.
+  """
+  if os.path.exists(paths):
+    return [paths]
+  found = []
+  for path in paths.split(','):
+    matches = sorted(glob.glob(path.strip(), recursive=True))
+    if not matches:
+      raise FileNotFoundError(f'{field}={path}: no such file')
+    found += matches
+  return found
 
 
 def read_file(
-  path: str | os.PathLike,
+  paths: str | os.PathLike,
   field: str = 'path',
   text_column: str = 'text',
   label_column: str | None = 'label',
   encoding: str = '',
   delimiter: str = '',
-) -> Split:
-  """Reads a file of examples; its format is inferred from the extension.
+) -> Iterator[Example]:
+  """Reads examples in one pass; a file's format is inferred from its extension.
 
-  A missing text (an empty field, null or NaN) is an empty one.
+  A missing text (an empty field, null or NaN) is an empty one. A pipe, which
+  has no extension, is JSON if it begins with `[` or `{`, and CSV if not.
 
   Args:
-    path: `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet`, and `.gz` after all
-      but the last. JSON is an array of objects or one object per line.
+    paths: a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, compressed
+      or not (`.csv.gz`); or several, see `find`. JSON is an array of objects,
+      which is held in memory, or one object per line.
     field: of the configuration that names the file, for messages.
     text_column: the column that holds the text.
     label_column: the column of the labels; None reads texts alone.
-    encoding: see `read_text`.
+    encoding: see `open_lines`.
     delimiter: between the fields of a `.csv` file; by default that of `, ; tab`
       with which its header has the columns.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  where = f'{field}={path}'
   columns = [text_column] + ([label_column] if label_column else [])
-  text = functools.partial(read_text, path, field, encoding)
-  readers = {
-    '.csv': lambda: _csv(text(), where, columns, delimiter),
-    '.tsv': lambda: _select(_tsv(text(), where), where, columns),
-    '.jsonl': lambda: _json(text(), where, columns),
-    '.json': lambda: _json(text(), where, columns),
-    '.parquet': lambda: _parquet(path, field, columns),
-  }
-  extension = os.path.splitext(os.fspath(path).lower().removesuffix('.gz'))[1]
-  if extension not in readers:
-    raise ValueError(f'{where}: a file must end in {", ".join(readers)} or .gz')
-  split = Split([], [], [], os.fspath(path))
-  for row, values in readers[extension]():
-    split.texts.append(_as_text(values[0], where, row, text_column))
-    if label_column:
-      split.labels.append(_as_label(values[1], where, row, label_column))
-    split.rows.append(row)
-  if not split.texts:
-    raise ValueError(f'{where} has no rows')
-  return split
+  for path in find(os.fspath(paths), field):
+    where, row = f'{field}={path}', 0
+    for row, values in _values(path, field, columns, encoding, delimiter):
+      label = ''
+      if label_column:
+        label = as_label(values[1], where, row, label_column)
+      yield Example(
+        _as_text(values[0], where, row, text_column), label, where, row
+      )
+    if not row:
+      raise ValueError(f'{where} has no rows')
 
 
-# The first row of a record, and its fields.
-_Record = tuple[int, list[str]]
+def as_label(value: Any, where: str, row: int, column: str) -> str:
+  """One name per label, whatever the format: whole numbers without `.0`.
+
+  Raises:
+    ValueError: it is missing, empty, or neither a text nor a number.
+  """
+  if not isinstance(value, str | int | float) or value != value:
+    raise ValueError(
+      f'{where}, row {row}: {column!r} is no label: {value!r:.60}'
+    )
+  label = str(value).strip()
+  if not label:
+    raise ValueError(f'{where}, row {row}: {column!r} is no label: it is empty')
+  return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
+
+
+def read_table(
+  path: str, field: str, encoding: str, delimiter: str, column: str
+) -> Iterator[list[str]]:
+  """The header of a CSV file that has a column, then all fields of each row.
+
+  Raises:
+    FileNotFoundError, ValueError: with the field, the file and the row.
+  """
+  where = f'{field}={path}'
+  with open_lines(path, field, encoding, newline='') as lines:
+    records = _csv(lines, where, [column], delimiter)
+    _, names = next(records, (0, []))
+    _indices(names, where, [column])
+    yield names
+    for row, fields in records:
+      _check_width(fields, names, where, row, [names.index(column)])
+      missing = [''] * (len(names) - len(fields))
+      yield fields[: len(names)] + missing
+
+
+# The first row of a record, and its fields or the values of its columns.
+_Records = Iterator[tuple[int, list[str]]]
 _Values = Iterator[tuple[int, list[Any]]]
 
 
-def _csv(text: str, where: str, columns: list[str], delimiter: str) -> _Values:
-  """The values of the columns of delimited text whose fields may be quoted."""
-  if delimiter:
-    return _select(_quoted(text, delimiter, where), where, columns)
-  header = text.lstrip().partition('\n')[0]
-  for candidate in ',;\t':
-    names = next(csv.reader([header], delimiter=candidate), [])
-    if set(columns) <= set(names):
-      return _select(_quoted(text, candidate, where), where, columns)
-  return _select(_quoted(text, ',', where), where, columns)
+def _values(
+  path: str, field: str, columns: list[str], encoding: str, delimiter: str
+) -> _Values:
+  """The values of the columns, in the format of the file."""
+  where = f'{field}={path}'
+  extension = os.path.splitext(_COMPRESSED.sub('', path.lower()))[1]
+  if not extension and os.path.exists(path) and not os.path.isfile(path):
+    extension = '.pipe'
+  if extension == '.parquet':
+    yield from _parquet(path, field, columns)
+    return
+  if extension not in ('.csv', '.tsv', '.jsonl', '.json', '.pipe'):
+    raise ValueError(
+      f'{where}: a file must end in .csv, .tsv, .jsonl, .json, .parquet or .gz'
+    )
+  if extension == '.tsv':
+    yield from _tsv(path, field, columns, encoding)
+    return
+  with open_lines(path, field, encoding, newline='') as lines:
+    first = next((x for x in enumerate(lines, 1) if x[1].strip()), None)
+    if first is None:
+      raise ValueError(f'{where} is empty')
+    before, lines = first[0] - 1, itertools.chain([first[1]], lines)
+    json_lines = extension in ('.jsonl', '.json')
+    if json_lines or extension == '.pipe' and first[1].lstrip()[0] in '[{':
+      values = _json(lines, where, columns, before)
+    else:
+      values = _select(
+        _csv(lines, where, columns, delimiter, before), where, columns
+      )
+    yield from values
 
 
-def _quoted(text: str, delimiter: str, where: str) -> list[_Record]:
-  """Records in the quoting of RFC 4180.
+def _csv(
+  lines: Iterator[str],
+  where: str,
+  columns: list[str],
+  delimiter: str,
+  before: int = 0,
+) -> _Records:
+  """Records of delimited text whose fields may be quoted, the header first.
+
+  Args:
+    lines: of the file.
+    where: the field and the file.
+    columns: that the header must have.
+    delimiter: between fields; found if empty.
+    before: lines that were read before these.
+  """
+  first = next((line for line in lines if line.strip()), '')
+  if not delimiter:
+    header = {
+      d: next(csv.reader([first], delimiter=d), []) for d in (',', ';', '\t')
+    }
+    fitting = (d for d, names in header.items() if set(columns) <= set(names))
+    delimiter = next(fitting, ',')
+  records = _quoted(itertools.chain([first], lines), delimiter, where, before)
+  return (record for record in records if record[1])
+
+
+def _quoted(
+  lines: Iterable[str], delimiter: str, where: str, before: int = 0
+) -> _Records:
+  """Records in the quoting of RFC 4180; a blank line is one without fields.
 
   Raises:
     ValueError: a quote is never closed, or text follows a closing one.
@@ -194,45 +351,61 @@ def _quoted(text: str, delimiter: str, where: str) -> list[_Record]:
     delimiter = '\t'
   if len(delimiter) != 1:
     raise ValueError(f'delimiter={delimiter!r} is not one character')
-  lines = io.StringIO(text, newline='')
   reader = csv.reader(lines, delimiter=delimiter, strict=True)
-  records: list[_Record] = []
-  row = 1
-  # The limit of a field's size is the process's, so it is put back.
-  limit = csv.field_size_limit(max(len(text), 1))
-  try:
-    for fields in reader:
-      records.append((row, fields))
-      row = reader.line_num + 1
-  except csv.Error as error:
-    reason = str(error)
-    if reason == 'unexpected end of data':
-      reason = 'a quote that opens here is never closed'
-    raise ValueError(f'{where}, row {row}: {reason}') from error
-  finally:
-    csv.field_size_limit(limit)
-  return records
+  row, fault = 1, ''
+  while not fault:
+    records = []
+    # The limit of a field's size is the process's, so it is put back.
+    limit = csv.field_size_limit(_LARGEST_FIELD)
+    try:
+      for fields in itertools.islice(reader, 1000):
+        records.append((before + row, fields))
+        row = reader.line_num + 1
+    except csv.Error as error:
+      fault = str(error)
+    finally:
+      csv.field_size_limit(limit)
+    yield from records
+    if not records:
+      break
+  if fault == 'unexpected end of data' or fault.startswith('field larger'):
+    fault = 'a quote that opens here is never closed'
+  if fault:
+    raise ValueError(f'{where}, row {before + row}: {fault}')
 
 
-def _tsv(text: str, where: str) -> list[_Record]:
-  """Records of a TSV file, as pandas and Excel quote them, or unquoted.
+def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
+  """Values of a TSV file, as pandas and Excel quote it, or unquoted.
 
   pandas and Excel quote a field that holds a tab, a quote or a newline; GLUE
   quotes nothing, and its texts may begin with a quote. Where each line has as
   many fields as the header, only fields that are quoted for a quote inside are
-  unquoted; where not, the file is read as quoted if that fits.
+  unquoted; where not, the file is read as quoted if that fits. So a first pass
+  counts the fields.
   """
-  lines = enumerate(text.replace('\r\n', '\n').split('\n'), 1)
-  plain = [(row, line.split('\t')) for row, line in lines if line.strip()]
-  width = len(plain[0][1])
-  if all(len(fields) == width for _, fields in plain):
-    return [(row, [_unquoted(x) for x in fields]) for row, fields in plain]
-  try:
-    quoted = _quoted(text, '\t', where)
-  except ValueError:
-    return plain
-  fits = all(len(fields) == width for _, fields in quoted if fields)
-  return quoted if fits else plain
+  where = f'{field}={path}'
+
+  def plain(lines: Iterable[str]) -> _Records:
+    for row, line in enumerate(lines, 1):
+      if line.strip():
+        yield row, line.removesuffix('\n').removesuffix('\r').split('\t')
+
+  def one_width(records: _Records) -> bool:
+    return len({len(fields) for _, fields in records if fields}) < 2
+
+  with open_lines(path, field, encoding) as lines:
+    is_plain = one_width(plain(lines))
+  is_quoted = False
+  if not is_plain:
+    quoted_lines = open_lines(path, field, encoding, newline='')
+    with contextlib.suppress(ValueError), quoted_lines as lines:
+      is_quoted = one_width(_quoted(lines, '\t', where))
+  newline = '' if is_quoted else '\n'
+  with open_lines(path, field, encoding, newline) as lines:
+    records = _quoted(lines, '\t', where) if is_quoted else plain(lines)
+    if is_plain:
+      records = ((row, list(map(_unquoted, x))) for row, x in records)
+    yield from _select((r for r in records if r[1]), where, columns)
 
 
 def _unquoted(field: str) -> str:
@@ -241,20 +414,25 @@ def _unquoted(field: str) -> str:
   return field
 
 
-def _select(
-  records: Iterable[_Record], where: str, columns: list[str]
-) -> _Values:
+def _select(records: _Records, where: str, columns: list[str]) -> _Values:
   """The values of the columns, which the first record names."""
-  (_, names), *rows = records
+  _, names = next(records, (0, None))
+  if names is None:
+    raise ValueError(f'{where} is empty')
   indices = _indices(names, where, columns)
-  for row, fields in rows:
-    if not fields:
-      continue
-    if len(fields) <= max(indices) or any(fields[len(names) :]):
-      raise ValueError(
-        f'{where}, row {row}: {len(fields)} fields, the header has {len(names)}'
-      )
+  for row, fields in records:
+    _check_width(fields, names, where, row, indices)
     yield row, [fields[i] for i in indices]
+
+
+def _check_width(
+  fields: list[str], names: list[str], where: str, row: int, indices: list[int]
+) -> None:
+  """Refuses a record without these fields, or with surplus ones not empty."""
+  if len(fields) <= max(indices) or any(fields[len(names) :]):
+    raise ValueError(
+      f'{where}, row {row}: {len(fields)} fields, the header has {len(names)}'
+    )
 
 
 def _indices(names: list[str], where: str, columns: list[str]) -> list[int]:
@@ -269,14 +447,20 @@ def _indices(names: list[str], where: str, columns: list[str]) -> list[int]:
   return [names.index(column) for column in columns]
 
 
-def _json(text: str, where: str, columns: list[str]) -> _Values:
+def _json(
+  lines: Iterator[str], where: str, columns: list[str], before: int
+) -> _Values:
   """The values of an array of objects, or of one object per line."""
-  records: list[tuple[int, Any]]
-  if text.lstrip().startswith('['):
-    records = list(enumerate(_loads(text, where, 1), 1))
+  first = next(lines)
+  lines = itertools.chain([first], lines)
+  records: Iterator[tuple[int, Any]]
+  if first.lstrip().startswith('['):
+    records = enumerate(_loads(''.join(lines), where, before + 1), 1)
   else:
-    lines = enumerate(text.split('\n'), 1)
-    records = [(n, _loads(x, where, n)) for n, x in lines if x.strip()]
+    numbered = enumerate(lines, before + 1)
+    records = (
+      (n, _loads(x.strip(), where, n)) for n, x in numbered if x.strip()
+    )
   for row, record in records:
     if not isinstance(record, dict):
       raise ValueError(f'{where}, row {row}: not a JSON object')
@@ -296,9 +480,7 @@ def _loads(text: str, where: str, row: int) -> Any:
     raise ValueError(f'{where}, row {row}: {error}') from error
 
 
-def _parquet(
-  path: str | os.PathLike, field: str, columns: list[str]
-) -> _Values:
+def _parquet(path: str, field: str, columns: list[str]) -> _Values:
   import pyarrow
   from pyarrow import parquet
 
@@ -306,14 +488,15 @@ def _parquet(
   if not os.path.isfile(path):
     raise FileNotFoundError(f'{where}: no such file')
   try:
-    file = parquet.ParquetFile(path)
-    _indices(file.schema_arrow.names, where, columns)
-    row = 0
-    for batch in file.iter_batches(columns=columns):
-      lists = [batch.column(column).to_pylist() for column in columns]
-      for values in zip(*lists):
-        row += 1
-        yield row, list(values)
+    with io.BufferedReader(_WatchedFile(path)) as binary:
+      file = parquet.ParquetFile(binary)
+      _indices(file.schema_arrow.names, where, columns)
+      row = 0
+      for batch in file.iter_batches(1024, columns=columns):
+        lists = [batch.column(column).to_pylist() for column in columns]
+        for values in zip(*lists):
+          row += 1
+          yield row, list(values)
   except (pyarrow.ArrowException, OSError) as error:
     raise ValueError(f'{where}: not a Parquet file: {error}') from error
 
@@ -324,15 +507,3 @@ def _as_text(value: Any, where: str, row: int, column: str) -> str:
   if not isinstance(value, str):
     raise ValueError(f'{where}, row {row}: {column!r} is not a text')
   return value
-
-
-def _as_label(value: Any, where: str, row: int, column: str) -> str:
-  """One name per label, whatever the format: whole numbers without `.0`."""
-  if not isinstance(value, str | int | float) or value != value:
-    raise ValueError(
-      f'{where}, row {row}: {column!r} is no label: {value!r:.60}'
-    )
-  label = str(value).strip()
-  if not label:
-    raise ValueError(f'{where}, row {row}: {column!r} is no label: it is empty')
-  return re.sub(r'^(-?\d+)\.0+$', r'\1', label)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigru_jax.data import embeddings, sources, text
 from bigru_jax.data.batching import EncodedSplit, choose_buckets
-from bigru_jax.data.splits import Split, check, hold_out
+from bigru_jax.data.lexicon import Lexicon
+from bigru_jax.data.read import read_splits
+from bigru_jax.data.splits import Table, hold_out, sort_labels
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
+
+_BLOCK = 2**20  # Tokens that are translated at once.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +27,19 @@ class Dataset:
     splits: `train`, `validation` and `test`, encoded.
     labels: the classes' names; a label's index is its place here.
     tokenizer: text to tokens and ids.
+    seen: how many of the tokenizer's ids are of training's own words; the
+      others are of words of validation and test that have a vector.
     vectors: pretrained vectors by word; empty where there are none.
     notes: sentences for the log.
-    identity: SHA-256 digests of what the run is trained and tested on: each
-      split's texts and labels, the `tokenizer` file and the `embeddings` file
-      where there is one.
+    identity: SHA-256 digests of what the run is trained and tested on: the
+      texts and labels of each split that is read, and the files `tokenizer` and
+      `embeddings` where there is one.
   """
 
   splits: dict[str, EncodedSplit]
   labels: list[str]
   tokenizer: text.Tokenizer
+  seen: int
   vectors: dict[str, np.ndarray]
   notes: list[str]
   identity: dict[str, str]
@@ -50,40 +55,51 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  read = sources.read(config, corpus)
-  splits, notes = hold_out(read, config.split_seed)
-  labels = check(splits)
-  tokenizer, vectors = _tokenizer_and_vectors(config, splits)
-  identity = {name: split.sha256() for name, split in splits.items()}
-  if tokenizer.vocabulary is None:
-    identity['tokenizer'] = _file_sha256(config.tokenizer)
+  identity = {}
+  json_tokenizer = _json_tokenizer(config)
+  if json_tokenizer:
+    identity['tokenizer'] = embeddings.file_sha256(
+      config.tokenizer, 'tokenizer'
+    )
   if config.embeddings:
-    identity['embeddings'] = _file_sha256(config.embeddings)
-  indices = {label: i for i, label in enumerate(labels)}
-  label_ids = {
-    name: np.array([indices[label] for label in split.labels], np.int32)
-    for name, split in splits.items()
-  }
+    identity['embeddings'] = embeddings.file_sha256(
+      config.embeddings, 'embeddings'
+    )
+  tables, names, lexicon, digests = read_splits(
+    sources.read(config, corpus),
+    json_tokenizer or config.tokenizer,
+    config.max_length,
+  )
+  identity |= digests
+  splits, notes = hold_out(tables, config.split_seed)
+  tokenizer: text.Tokenizer
+  if lexicon:
+    vocabulary, vectors, seen = _vocabulary(config, splits, lexicon)
+    tokenizer = text.VocabularyTokenizer(config.tokenizer, vocabulary)
+    translation = _translation(lexicon, vocabulary)
+    for table in tables.values():
+      _translate(table.encoded.tokens, translation)
+  else:
+    assert json_tokenizer
+    tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
+  labels = sort_labels(names)
+  places = np.array([labels.index(name) for name in names], np.int32)
   weights_C = class_weights(
-    config.class_weights, label_ids['train'], len(labels)
+    config.class_weights, places[splits['train'].labels], len(labels)
   )
   encoded_splits = {}
-  for name, split in splits.items():
-    if missing := sum(not example.strip() for example in split.texts):
-      notes.append(f'{missing} texts of {name} are missing or blank: <unk>')
-    encoded = text.encode(split.texts, tokenizer, config.max_length)
-    if encoded.truncated:
-      notes.append(
-        f'{encoded.truncated} texts of {name} are truncated at '
-        f'max_length={config.max_length}'
-      )
+  for name, table in splits.items():
+    notes.append(_describe(name, splits, tokenizer.size, config.max_length))
+    label_ids = places[table.labels]
     encoded_splits[name] = EncodedSplit(
-      encoded,
-      label_ids[name],
-      weights_C[label_ids[name]],
-      choose_buckets(encoded.lengths),
+      table.encoded,
+      label_ids,
+      weights_C[label_ids],
+      choose_buckets(table.encoded.lengths),
     )
-  return Dataset(encoded_splits, labels, tokenizer, vectors, notes, identity)
+  return Dataset(
+    encoded_splits, labels, tokenizer, seen, vectors, notes, identity
+  )
 
 
 def class_weights(
@@ -118,47 +134,96 @@ def class_weights(
   return weights
 
 
-def _tokenizer_and_vectors(
-  config: Config, splits: dict[str, Split]
-) -> tuple[text.Tokenizer, dict[str, np.ndarray]]:
-  """The tokenizer of a new run, and the pretrained vectors of its words.
+def _json_tokenizer(config: Config) -> text.JsonTokenizer | None:
+  """The tokenizer of a file, None where `tokenizer` is the name of one."""
+  name = config.tokenizer
+  if name in text.TOKENIZERS:
+    return None
+  if not name.endswith('.json'):
+    raise ValueError(
+      f'tokenizer={name!r}: choose {", ".join(text.TOKENIZERS)} or a '
+      'tokenizer.json'
+    )
+  if config.embeddings:
+    raise ValueError(
+      f'embeddings={config.embeddings} needs a tokenizer with words'
+    )
+  return text.JsonTokenizer(name)
+
+
+def _vocabulary(
+  config: Config, splits: dict[str, Table], lexicon: Lexicon
+) -> tuple[list[str], dict[str, np.ndarray], int]:
+  """The vocabulary, the vectors of its words, and how many training has seen.
 
   The vocabulary is train's. With pretrained vectors, words of validation and
-  test that the vectors' file knows join it, as is common in this literature;
-  words of other texts that training never saw are <unk>.
+  test that the vectors' file knows join it; a prediction looks the words of its
+  texts up in the same file.
   """
-  name = config.tokenizer
-  if name not in text.TOKENIZERS:
-    if not name.endswith('.json'):
-      raise ValueError(
-        f'tokenizer={name!r}: choose {", ".join(text.TOKENIZERS)} or a '
-        'tokenizer.json'
-      )
-    if config.embeddings:
-      raise ValueError(
-        f'embeddings={config.embeddings} needs a tokenizer with words'
-      )
-    return text.JsonTokenizer(name), {}
-  tokenize = text.TOKENIZERS[name]
+  words = list(lexicon.ids)
+  counts = {name: _counts(table, len(words)) for name, table in splits.items()}
   vocabulary = text.build_vocabulary(
-    map(tokenize, splits['train'].texts),
+    zip(words, counts['train'].tolist()),
     config.max_vocabulary,
     config.min_count,
   )
+  seen = len(vocabulary)
   if not config.embeddings:
-    return text.VocabularyTokenizer(name, vocabulary), {}
+    return vocabulary, {}, seen
   known = set(vocabulary)
-  others: dict[str, None] = {}  # In order, as a set would not be.
-  for part in ('validation', 'test'):
-    for example in splits[part].texts:
-      others.update((t, None) for t in tokenize(example) if t not in known)
+  other_counts = counts['validation'] + counts['test']
+  others = [words[i] for i in np.flatnonzero(other_counts) if i]
+  wanted = known.union(others)
   vectors = embeddings.load_vectors(
-    config.embeddings, known | others.keys(), config.embedding_size
+    config.embeddings, wanted, config.embedding_size
   )
-  vocabulary += [word for word in others if word in vectors]
-  return text.VocabularyTokenizer(name, vocabulary), vectors
+  vocabulary += sorted(
+    word for word in others if word in vectors and word not in known
+  )
+  return vocabulary, vectors, seen
 
 
-def _file_sha256(path: str | os.PathLike) -> str:
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
+def _counts(table: Table, size: int) -> np.ndarray:
+  """How often each id occurs in the texts of a split."""
+  counts = np.zeros(size, np.int64)
+  for start in range(0, len(table), 10_000):
+    part = table.encoded.take(slice(start, start + 10_000))
+    counts += np.bincount(part.tokens[part.positions()], minlength=size)
+  return counts
+
+
+def _translation(lexicon: Lexicon, vocabulary: list[str]) -> np.ndarray:
+  """The vocabulary's id of each id of the lexicon."""
+  ids = np.full(len(lexicon.ids), text.UNK_ID, np.int32)
+  for i, word in enumerate(vocabulary[2:], 2):
+    ids[lexicon.ids[word]] = i
+  return ids
+
+
+def _translate(tokens: np.ndarray, translation: np.ndarray) -> None:
+  """Replaces each id, a block at a time so that no second array is needed."""
+  for start in range(0, len(tokens), _BLOCK):
+    block = tokens[start : start + _BLOCK]
+    block[:] = translation[block]
+
+
+def _describe(
+  name: str, splits: dict[str, Table], size: int, max_length: int
+) -> str:
+  """A sentence on a split: what one should know before believing a score."""
+  table, train = splits[name], splits['train']
+  rows = len(table)
+  trained, counts = _counts(train, size), _counts(table, size)
+  trained[text.UNK_ID] = 0
+  unknown = counts[trained == 0].sum() / counts.sum()
+  facts = [
+    f'{rows} rows',
+    f'{len(np.unique(table.labels))} classes',
+    f'{table.blank.sum()} missing or blank texts',
+    f'{table.truncated.sum()} truncated at max_length={max_length}',
+    f'{rows - len(np.unique(table.digests))} duplicates',
+  ]
+  if name != 'train':
+    leaked = np.isin(table.digests, train.digests).sum()
+    facts.append(f'{leaked} that are also in train ({leaked / rows:.1%})')
+  return f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words'

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bigru_jax.data import files
 from bigru_jax.data.corpora import CORPORA, tfds
-from bigru_jax.data.files import read_file
-from bigru_jax.data.splits import NAMES, Split, empty_split
+from bigru_jax.data.splits import NAMES, Example
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 Corpus = Mapping[str, tuple[Sequence[str], Sequence[str]]]
 
 
-def read(config: Config, corpus: Corpus | None = None) -> dict[str, Split]:
+def read(
+  config: Config, corpus: Corpus | None = None
+) -> Mapping[str, Iterable[Example]]:
   """The splits that a corpus in memory, own files or a data set define.
+
+  Own files are read while their split is iterated over.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -25,8 +31,12 @@ def read(config: Config, corpus: Corpus | None = None) -> dict[str, Split]:
   if corpus is not None:
     return _from_memory(corpus)
   if config.train:
+    paths = {name: getattr(config, name) for name in NAMES}
+    for name, path in paths.items():
+      if path:
+        files.find(path, name)  # All are there before the first is read.
     return {
-      name: read_file(
+      name: files.read_file(
         path,
         name,
         config.text_column,
@@ -34,8 +44,8 @@ def read(config: Config, corpus: Corpus | None = None) -> dict[str, Split]:
         config.encoding,
         config.delimiter,
       )
-      for name in NAMES
-      if (path := getattr(config, name))
+      for name, path in paths.items()
+      if path
     }
   for name in ('validation', 'test'):
     if getattr(config, name):
@@ -54,7 +64,7 @@ def read(config: Config, corpus: Corpus | None = None) -> dict[str, Split]:
   return CORPORA[config.dataset](config)
 
 
-def _from_memory(corpus: Corpus) -> dict[str, Split]:
+def _from_memory(corpus: Corpus) -> dict[str, Iterator[Example]]:
   """The splits of a data set in memory."""
   unknown = sorted(set(corpus) - set(NAMES))
   if unknown or 'train' not in corpus:
@@ -62,17 +72,23 @@ def _from_memory(corpus: Corpus) -> dict[str, Split]:
       f'corpus has the splits {", ".join(map(repr, corpus))}; it needs '
       "'train', and may have 'validation' and 'test'"
     )
-  splits = {}
   for name, (texts, labels) in corpus.items():
     if len(texts) != len(labels):
       raise ValueError(
         f'corpus[{name!r}]: {len(texts)} texts but {len(labels)} labels'
       )
-    splits[name] = split = empty_split(f'corpus[{name!r}]')
-    for row, (example, label) in enumerate(zip(texts, labels), 1):
-      if not isinstance(example, str):
-        raise ValueError(
-          f'corpus[{name!r}], row {row}: {example!r:.60} is not a text'
-        )
-      split.add(example, str(label), row)
-  return splits
+  return {name: _examples(name, *pair) for name, pair in corpus.items()}
+
+
+def _examples(
+  name: str, texts: Sequence[str], labels: Sequence[str]
+) -> Iterator[Example]:
+  source = f'corpus[{name!r}]'
+  for row, (text, label) in enumerate(zip(texts, labels), 1):
+    if not isinstance(text, str):
+      raise ValueError(f'{source}, row {row}: {text!r:.60} is not a text')
+    if isinstance(label, np.generic):
+      label = label.item()
+    yield Example(
+      text, files.as_label(label, source, row, 'label'), source, row
+    )

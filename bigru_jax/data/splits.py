@@ -1,18 +1,40 @@
-"""Splits of (text, label): holding out what is missing, and checking them."""
+"""Splits: examples, holding out what is missing, and checking them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 import dataclasses
 import hashlib
 import math
+from typing import NamedTuple
+
+import numpy as np
+
+from bigru_jax.data.text import Encoded
 
 NAMES = ('train', 'validation', 'test')
+HELD_OUT = 10  # One example in so many.
+
+
+class Example(NamedTuple):
+  """A text with its label and its place, for messages.
+
+  Attributes:
+    text: the text.
+    label: the label's name.
+    source: the file or data set it comes from.
+    row: its place there, from 1.
+  """
+
+  text: str
+  label: str
+  source: str
+  row: int
 
 
 @dataclasses.dataclass
 class Split:
-  """The examples of one split.
+  """The examples of one split of a small corpus, in memory.
 
   Attributes:
     texts: strings.
@@ -29,30 +51,15 @@ class Split:
   def __len__(self) -> int:
     return len(self.texts)
 
+  def __iter__(self) -> Iterator[Example]:
+    for text, label, row in zip(self.texts, self.labels, self.rows):
+      yield Example(text, label, self.name, row)
+
   def add(self, text: str, label: str, row: int) -> None:
     """Appends one example."""
     self.texts.append(text)
     self.labels.append(label)
     self.rows.append(row)
-
-  def take(self, indices: Sequence[int]) -> Split:
-    """Some of the examples."""
-    return Split(
-      [self.texts[i] for i in indices],
-      [self.labels[i] for i in indices],
-      [self.rows[i] for i in indices],
-      self.name,
-    )
-
-  def sha256(self) -> str:
-    """A digest of the texts and labels in their order."""
-    digest = hashlib.sha256()
-    for pair in zip(self.texts, self.labels):
-      for value in pair:
-        data = value.encode('utf-8', 'surrogatepass')
-        digest.update(len(data).to_bytes(8, 'big'))
-        digest.update(data)
-    return digest.hexdigest()
 
 
 def empty_split(name: object) -> Split:
@@ -60,69 +67,128 @@ def empty_split(name: object) -> Split:
   return Split([], [], [], str(name))
 
 
-def hold_out(
-  splits: dict[str, Split], split_seed: int
-) -> tuple[dict[str, Split], list[str]]:
-  """Holds a tenth of train out for a missing test, then validation, split.
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """The examples of one split as arrays; see `read.read_splits`.
 
-  The draw is by a hash of the text, so equal texts go the same way. A class
-  that would lose its last training example is kept in train.
+  Attributes:
+    encoded: the texts as ids.
+    labels: int32, the index of each label's name in the order of occurrence.
+    digests: uint64, of each text: equal where the texts are.
+    truncated: bool, whether a text was longer than the limit.
+    blank: bool, whether a text is missing or blank.
+  """
+
+  encoded: Encoded
+  labels: np.ndarray
+  digests: np.ndarray
+  truncated: np.ndarray
+  blank: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  def take(self, rows: np.ndarray) -> Table:
+    """Some of the examples; no token is copied."""
+    return Table(
+      self.encoded.take(rows),
+      self.labels[rows],
+      self.digests[rows],
+      self.truncated[rows],
+      self.blank[rows],
+    )
+
+
+def hold_out(
+  splits: Mapping[str, Table], split_seed: int
+) -> tuple[dict[str, Table], list[str]]:
+  """Holds a tenth of train out for a missing test, and for validation.
+
+  The tenth is exact and stratified: each class gives a tenth of its examples,
+  to the nearest, and at least one where there are enough. Equal texts stay on
+  one side. Which ones are drawn is a function of the texts and the seed.
 
   Returns:
     The splits in the order of `NAMES`, and a sentence for each that was held
     out.
   """
   splits, notes = dict(splits), []
+  read = len(splits['train'])
   for name in ('test', 'validation'):
     if name in splits:
       continue
     train = splits['train']
-    drawn = [_draw(text, f'{split_seed}/{name}/') for text in train.texts]
-    kept = {label for label, out in zip(train.labels, drawn) if not out}
-    drawn = [out and label in kept for label, out in zip(train.labels, drawn)]
-    splits[name] = train.take([i for i, out in enumerate(drawn) if out])
-    splits['train'] = train.take([i for i, out in enumerate(drawn) if not out])
+    out = _draw(train, max(1, round(read / HELD_OUT)), f'{split_seed}/{name}/')
+    splits[name] = train.take(np.flatnonzero(out))
+    splits['train'] = train.take(np.flatnonzero(~out))
     notes.append(
-      f'there is no {name} split: {len(splits[name])} of {len(train)} training '
+      f'there is no {name} split: {len(splits[name])} of {read} training '
       'examples are held out for it'
     )
   return {name: splits[name] for name in NAMES}, notes
 
 
-def _draw(text: str, salt: str) -> bool:
-  """True for one text in ten."""
-  data = (salt + text).encode('utf-8', 'surrogatepass')
-  digest = hashlib.sha256(data).digest()
-  return int.from_bytes(digest[:8], 'big') % 10 == 0
+def _draw(train: Table, count: int, salt: str) -> np.ndarray:
+  """Whether each example is drawn: `count` in all, by class, texts together."""
+  # A group is the examples of one text; its class is that of its first one.
+  _, first, groups, sizes = np.unique(
+    train.digests, return_index=True, return_inverse=True, return_counts=True
+  )
+  classes = train.labels[first]
+  num_classes = int(train.labels.max()) + 1
+  # Distinct (group, label) pairs, for a text can occur with several labels.
+  pairs = np.unique(groups.astype(np.int64) * num_classes + train.labels)
+  labels_of = np.split(
+    pairs % num_classes, np.cumsum(np.bincount(pairs // num_classes))[:-1]
+  )
+  remaining = np.bincount(pairs % num_classes, minlength=num_classes)
+  quotas = _quotas(np.bincount(train.labels), remaining, count)
+  order = np.argsort([_hash(salt, digest) for digest in train.digests[first]])
+  drawn = np.zeros(len(first), bool)
+
+  def draw(by_class: bool) -> None:
+    nonlocal count
+    for group in order:
+      label, size = classes[group], sizes[group]
+      fits = size <= (min(count, quotas[label]) if by_class else count)
+      # The last text of a class is kept in train.
+      if fits and not drawn[group] and (remaining[labels_of[group]] > 1).all():
+        drawn[group] = True
+        remaining[labels_of[group]] -= 1
+        quotas[label] -= size
+        count -= size
+      if not count:
+        return
+
+  draw(by_class=True)
+  draw(by_class=False)  # Where groups did not fit a quota.
+  return drawn[groups]
 
 
-def check(splits: dict[str, Split]) -> list[str]:
-  """Checks that the splits can be trained and tested on.
+def _quotas(sizes: np.ndarray, texts: np.ndarray, count: int) -> np.ndarray:
+  """How many examples each class gives, `count` in all where possible.
 
-  Returns:
-    The classes' names in their order.
-
-  Raises:
-    ValueError: a split is empty, training has a single class, or validation or
-      test has a label that training has not; the row is named.
+  Args:
+    sizes: examples of each class.
+    texts: distinct texts of each class; one is kept.
+    count: examples to draw.
   """
-  train = splits['train']
-  for name, split in splits.items():
-    if not len(split):
-      raise ValueError(f'{split.name}: no example is left for {name}')
-  known = set(train.labels)
-  if len(known) < 2:
-    raise ValueError(
-      f'{train.name}: training has a single class, {train.labels[0]!r}'
-    )
-  for name in ('validation', 'test'):
-    split = splits[name]
-    for label, row in zip(split.labels, split.rows):
-      if label not in known:
-        raise ValueError(
-          f'{split.name}, row {row}: training has no label {label!r}'
-        )
-  return sort_labels(known)
+  share = sizes * count / sizes.sum()
+  most = np.where(texts > 1, sizes - 1, 0)
+  quotas = np.minimum(np.maximum(np.floor(share), 1), most)
+  while quotas.sum() != count:
+    missing = np.sign(count - quotas.sum())
+    possible = quotas < most if missing > 0 else quotas > 0
+    if not possible.any():
+      break
+    # One more of the class furthest below its share, or less of the one above.
+    distance = np.where(possible, missing * (share - quotas), -np.inf)
+    quotas[np.argmax(distance)] += missing
+  return quotas.astype(int)
+
+
+def _hash(salt: str, digest: np.uint64) -> bytes:
+  return hashlib.sha256(salt.encode() + digest.tobytes()).digest()
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Callable, Iterable, Sequence
 import dataclasses
+import itertools
 import os
 import pathlib
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import regex
 
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
+_MEMO_SIZE = 2**18  # Pieces whose tokens are kept.
+
+
+class WordTokenizer(NamedTuple):
+  """Text to tokens in two steps: pieces between white space, then tokens.
+
+  A piece has the same tokens wherever it occurs, so they are looked up when it
+  is met again, which takes a third of the time (measured on IMDB).
+
+  Attributes:
+    pieces: a text to its pieces.
+    tokens: a piece to its tokens.
+  """
+
+  pieces: Callable[[str], list[str]]
+  tokens: Callable[[str], Sequence[str]]
+
+  def __call__(self, text: str) -> list[str]:
+    """The tokens of a text."""
+    return [t for piece in self.pieces(text) for t in self.tokens(piece)]
 
 
 def _words_pattern(letter: str) -> Any:
@@ -39,52 +59,64 @@ _WORDS = _words_pattern(r'[\w--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]')
 _ASCII_WORDS = _words_pattern(r'\w')
 
 
-def words(text: str) -> list[str]:
-  """Lower-cased words and punctuation; `n't` and `'s` are tokens, as in PTB.
-
-  Han, Hiragana, Katakana and Thai, which write no spaces, give one token per
-  character; Latin words among them stay whole.
-  """
-  text = text.lower().replace('\u2019', "'")
-  return (_ASCII_WORDS if text.isascii() else _WORDS).findall(text)
+def _words_of_piece(piece: str) -> list[str]:
+  return (_ASCII_WORDS if piece.isascii() else _WORDS).findall(piece)
 
 
-def characters(text: str) -> list[str]:
-  """Every character but white space, for scripts without spaces."""
-  return [c for c in text if not c.isspace()]
+# Lower-cased words and punctuation; `n't` and `'s` are tokens, as in PTB. Han,
+# Hiragana, Katakana and Thai, which write no spaces, give one token per
+# character; Latin words among them stay whole.
+words = WordTokenizer(
+  lambda text: text.lower().replace('\u2019', "'").split(), _words_of_piece
+)
+# Every character but white space.
+characters = WordTokenizer(str.split, tuple)
 
-
-TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
+TOKENIZERS: dict[str, WordTokenizer] = {
   'words': words,
-  'whitespace': str.split,
+  'whitespace': WordTokenizer(str.split, lambda piece: (piece,)),
   'characters': characters,
 }
 
 
+class Memo(dict[str, Any]):
+  """What a function gives for a piece, kept for the pieces met first."""
+
+  def __init__(self, function: Callable[[str], Any]) -> None:
+    self._function = function
+
+  def __missing__(self, piece: str) -> Any:
+    value = self._function(piece)
+    if len(self) < _MEMO_SIZE:
+      self[piece] = value
+    return value
+
+
 def build_vocabulary(
-  tokenized: Iterable[list[str]], max_size: int = 50_000, min_count: int = 1
+  counts: Iterable[tuple[str, int]],
+  max_size: int = 50_000,
+  min_count: int = 1,
 ) -> list[str]:
   """<pad>, <unk>, then tokens by decreasing frequency, ties alphabetically.
 
   Args:
-    tokenized: an iterable of token lists.
+    counts: tokens, and how often each occurs in training.
     max_size: its maximum size, with the two special tokens.
     min_count: a token that occurs less often is left out.
   """
-  counts: collections.Counter[str] = collections.Counter()
-  for tokens in tokenized:
-    counts.update(tokens)
-  for special in (PAD, UNK):
-    del counts[special]
   kept = sorted(
-    (token for token, n in counts.items() if n >= min_count),
-    key=lambda token: (-counts[token], token),
+    (
+      (token, n)
+      for token, n in counts
+      if n >= max(min_count, 1) and token not in (PAD, UNK)
+    ),
+    key=lambda pair: (-pair[1], pair[0]),
   )
-  return [PAD, UNK, *kept[: max(max_size - 2, 0)]]
+  return [PAD, UNK, *(token for token, _ in kept[: max(max_size - 2, 0)])]
 
 
 class VocabularyTokenizer:
-  """A function of `TOKENIZERS` with a vocabulary.
+  """A tokenizer of `TOKENIZERS` with a vocabulary.
 
   Attributes:
     vocabulary: the tokens, by id.
@@ -94,14 +126,16 @@ class VocabularyTokenizer:
   def __init__(self, name: str, vocabulary: list[str]) -> None:
     self.vocabulary = vocabulary
     self.size = len(vocabulary)
-    self._tokenize = TOKENIZERS[name]
+    self._pieces = TOKENIZERS[name].pieces
+    self._tokens = Memo(TOKENIZERS[name].tokens)
     self._ids = {token: i for i, token in enumerate(vocabulary)}
+    self._ids[PAD] = UNK_ID  # Where a text spells it out.
 
   def encode(self, text: str) -> tuple[list[str], list[int]]:
     """The tokens of a text and their ids; an empty text is one <unk>."""
-    tokens = self._tokenize(text) or [UNK]
-    ids = self._ids
-    return tokens, [ids.get(token, UNK_ID) for token in tokens]
+    pieces = map(self._tokens.__getitem__, self._pieces(text))
+    tokens = list(itertools.chain.from_iterable(pieces)) or [UNK]
+    return tokens, [self._ids.get(token, UNK_ID) for token in tokens]
 
   def save(self, workdir: pathlib.Path) -> None:
     """Writes vocabulary.txt, one token per line, completely or not at all."""
@@ -153,6 +187,11 @@ class JsonTokenizer:
       return [UNK], [UNK_ID]
     return encoding.tokens, [i + 2 for i in encoding.ids]
 
+  def encode_ids(self, texts: list[str]) -> list[list[int]]:
+    """The ids of texts, on all cores."""
+    encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+    return [[i + 2 for i in e.ids] or [UNK_ID] for e in encodings]
+
   def save(self, workdir: pathlib.Path) -> None:
     """Copies the file to tokenizer.json, completely or not at all."""
     partial = workdir / 'tokenizer.json.partial'
@@ -198,36 +237,29 @@ class Encoded:
   """Texts as ids in one flat array.
 
   Attributes:
-    tokens: int32, the ids of all texts, one after another.
-    offsets: int64, text i is tokens[offsets[i]:offsets[i + 1]].
-    truncated: how many texts were longer than the limit and lost their end.
+    tokens: int32, the ids of the texts, and maybe of others.
+    starts: int64, where each text begins in `tokens`.
+    lengths: int32, tokens of each text.
   """
 
   tokens: np.ndarray
-  offsets: np.ndarray
-  truncated: int
+  starts: np.ndarray
+  lengths: np.ndarray
 
-  @property
-  def lengths(self) -> np.ndarray:
-    """Tokens of each text."""
-    return np.diff(self.offsets)
+  def take(self, rows: np.ndarray | slice) -> Encoded:
+    """Some of the texts; their tokens are not copied."""
+    return Encoded(self.tokens, self.starts[rows], self.lengths[rows])
 
-
-def pack(
-  ids: Iterable[Sequence[int] | np.ndarray], max_length: int = 512
-) -> Encoded:
-  """Packs the ids of texts, truncated to `max_length`, into one array."""
-  flat, offsets, truncated = [], [0], 0
-  for text_ids in ids:
-    truncated += len(text_ids) > max_length
-    flat.append(np.asarray(text_ids[:max_length], np.int32))
-    offsets.append(offsets[-1] + len(flat[-1]))
-  tokens = np.concatenate(flat) if flat else np.zeros(0, np.int32)
-  return Encoded(tokens, np.asarray(offsets, np.int64), truncated)
+  def positions(self) -> np.ndarray:
+    """The positions in `tokens` of all tokens of these texts, in order."""
+    ends = np.cumsum(self.lengths, dtype=np.int64)
+    shifts = self.starts - (ends - self.lengths)
+    return np.repeat(shifts, self.lengths) + np.arange(self.lengths.sum())
 
 
-def encode(
-  texts: Iterable[str], tokenizer: Tokenizer, max_length: int = 512
-) -> Encoded:
-  """The ids of texts; see `pack`."""
-  return pack((tokenizer.encode(text)[1] for text in texts), max_length)
+def pack(ids: Sequence[Sequence[int] | np.ndarray]) -> Encoded:
+  """Packs the ids of texts into one array."""
+  lengths = np.array([len(text_ids) for text_ids in ids], np.int32)
+  tokens = np.fromiter(itertools.chain.from_iterable(ids), np.int32)
+  starts = np.cumsum(lengths, dtype=np.int64) - lengths
+  return Encoded(tokens, starts, lengths)

@@ -14,15 +14,9 @@ import sys
 import jax
 
 from bigru_jax.runtime.cache import cache_dir
+from bigru_jax.runtime.cores import cores
 
 _log = logging.getLogger(__name__)
-
-
-def cores() -> int:
-  """The CPU cores this process may use."""
-  if hasattr(os, 'sched_getaffinity'):  # Linux.
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def cache_compilations() -> None:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import optax
 
-from bigru_jax.runtime.host import cores
+from bigru_jax.runtime.cores import cores
 from bigru_jax.runtime.prefetch import prefetch
 
 DATA_AXIS = 'data'

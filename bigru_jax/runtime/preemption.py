@@ -8,8 +8,12 @@ import signal
 EXIT_STATUS = 75  # EX_TEMPFAIL: a scheduler may start the run again.
 
 
-class Preempted(Exception):
-  """The run was asked to stop, and has saved what it did."""
+class Preempted(BaseException):
+  """The run was asked to stop, and has saved what it did.
+
+  No `Exception`, as it can be raised anywhere before training starts, and is
+  no fault that a reader of data may take for its own.
+  """
 
 
 @contextlib.contextmanager
@@ -19,20 +23,30 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
   A second SIGINT exits at once. The previous handlers are restored at the end.
 
   Yields:
-    A function that tells whether the run is asked to stop.
+    A function that tells whether the run is asked to stop. Until it is called
+    for the first time, which is when training starts, there is nothing to save,
+    and a signal raises `Preempted` at once.
   """
   received: list[int] = []
+  asked = False
 
   def handle(number, frame):
     del frame
     if number == signal.SIGINT and number in received:
       os._exit(128 + number)
     received.append(number)
+    if not asked:
+      raise Preempted('stopped before training started')
+
+  def stop():
+    nonlocal asked
+    asked = True
+    return bool(received)
 
   numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
   before = {number: signal.signal(number, handle) for number in numbers}
   try:
-    yield lambda: bool(received)
+    yield stop
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)

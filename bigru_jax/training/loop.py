@@ -38,6 +38,7 @@ class Trainer:
   """The steps of one run, and what they have cost so far.
 
   Attributes:
+    splits: `train`, `validation` and `test`.
     state: the `TrainState` on the mesh.
     steps_per_epoch: batches of an epoch.
     compile_seconds: spent on compiling, one program per batch shape.
@@ -54,7 +55,7 @@ class Trainer:
     task: SingleLabel,
     splits: dict[str, EncodedSplit],
   ) -> None:
-    self.config, self._mesh, self._splits = config, mesh, splits
+    self.config, self._mesh, self.splits = config, mesh, splits
     self._task = task
     self.steps_per_epoch = len(
       splits['train'].plan(config.batch_size, config.seed)
@@ -81,13 +82,13 @@ class Trainer:
     self.compile_seconds = self.train_seconds = 0.0
     self.examples = self.tokens = 0
 
-  def evaluate(self, name: str) -> dict[str, Any]:
+  def evaluate(self, split: EncodedSplit) -> dict[str, Any]:
     """The metrics of a split."""
     return evaluate(
       self._eval_step,
       self.state.params,
       self._task,
-      self._splits[name],
+      split,
       self.config.batch_size,
       self._mesh,
     )
@@ -113,7 +114,7 @@ class Trainer:
       ValueError: max_nonfinite_steps in a row had a loss or gradient that is
         not finite.
     """
-    split, batch_size = self._splits['train'], self.config.batch_size
+    split, batch_size = self.splits['train'], self.config.batch_size
     plan = split.plan(batch_size, self.config.seed, epoch)
     if not first:
       self.state = self._place(
@@ -266,7 +267,7 @@ def fit(
     if stop():
       leave()
     trained = trainer.train_epoch(progress.epoch, progress.batch, after_step)
-    validated = trainer.evaluate('validation')
+    validated = trainer.evaluate(trainer.splits['validation'])
     at = {'step': int(trainer.state.step), 'epoch': progress.epoch}
     log.add({**at, 'split': 'train', **trained})
     log.add({**at, 'split': 'validation', **validated})

@@ -67,7 +67,7 @@ def train(
     OSError: a checkpoint cannot be written.
     Preempted: `stop` said so; what was done is saved.
   """
-  workdir = pathlib.Path(workdir)
+  workdir = pathlib.Path(workdir).expanduser()
   mesh = meshes.make_mesh(config.batch_size)
   with runs.locked(workdir):
     runs.check_config(workdir, config)
@@ -96,7 +96,8 @@ def train(
       best, log = fit(
         trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop
       )
-    tested = trainer.evaluate('test')
+    tested = trainer.evaluate(data.splits['test'])
+    unseen = _without_unseen(trainer, data)
     at = {'step': best['step'], 'epoch': best['epoch']}
     log.add({**at, 'split': 'test', **tested})
     log.close()
@@ -105,6 +106,7 @@ def train(
       'best_epoch': best['epoch'],
       'validation': {k: best[k] for k in ('loss', 'accuracy', 'macro_f1')},
       'test': tested,
+      **unseen,
       **_costs(trainer),
       'save_seconds': round(saved.seconds, 3),
       'nonfinite_steps': sum(
@@ -125,6 +127,11 @@ def train(
     best['epoch'],
     workdir,
   )
+  unseen_words = None
+  if config.embeddings:
+    unseen_words = embeddings.UnseenWords(
+      config.embeddings, config.embedding_size, data.identity['embeddings']
+    )
   return Run(
     workdir,
     config,
@@ -133,6 +140,7 @@ def train(
     model,
     trainer.state.params,
     mesh,
+    unseen_words,
   )
 
 
@@ -149,6 +157,21 @@ def _initial_params(config: Config, model: Any, data: Dataset) -> Any:
     '%.1f %% of the vocabulary have a pretrained vector', 100 * coverage
   )
   return {**params, 'embedding': table}
+
+
+def _without_unseen(trainer: Trainer, data: Dataset) -> dict[str, Any]:
+  """The test metrics with words unseen in training as <unk>, if they differ.
+
+  In `test` these words have the pretrained vectors, as they have in a
+  prediction as long as the file of vectors is there.
+  """
+  if not data.vectors:
+    return {}
+  return {
+    'test_without_vectors_of_unseen_words': trainer.evaluate(
+      data.splits['test'].without(data.seen)
+    )
+  }
 
 
 def _costs(trainer: Trainer) -> dict[str, float]:

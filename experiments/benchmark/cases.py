@@ -108,16 +108,14 @@ def make_texts(case: Case) -> Texts:
 
   if case.work == 'step':
     rng = np.random.default_rng(0)
-    offsets = np.arange(case.batch + 1) * case.length
-    tokens = rng.integers(1, case.vocabulary, offsets[-1], np.int32)
+    shape = case.batch, case.length
+    tokens_BxT = rng.integers(1, case.vocabulary, shape, np.int32)
     labels = rng.integers(0, 2, case.batch, np.int32)
-    encoded = text.Encoded(tokens, offsets, 0)
+    encoded = text.pack(list(tokens_BxT))
     return Texts(split_of(encoded, labels), case.vocabulary, 2)
   data = prepare(Config(dataset=case.dataset, data_dir=case.data_dir))
   split = data.splits['train']
   if case.work == 'inference':
-    tokens, starts = split.encoded.tokens, split.encoded.offsets
     rows = np.resize(np.arange(len(split)), case.sentences)
-    encoded = text.pack([tokens[starts[i] : starts[i + 1]] for i in rows])
-    split = split_of(encoded, split.labels[rows])
+    split = split_of(split.encoded.take(rows), split.labels[rows])
   return Texts(split, data.tokenizer.size, len(data.labels))

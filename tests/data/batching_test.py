@@ -11,12 +11,15 @@ _LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
 
 
 @settings(max_examples=50, deadline=None)
-@given(lengths=_LENGTHS, shapes=st.integers(1, 3))
-def test_buckets_cost_the_least(lengths, shapes):
+@given(
+  lengths=_LENGTHS, shapes=st.integers(1, 3), shape_cost=st.integers(0, 30)
+)
+def test_buckets_cost_the_least(lengths, shapes, shape_cost):
   def cost(buckets):
-    return sum(min(b for b in buckets if b >= n) for n in lengths)
+    padded = sum(min(b for b in buckets if b >= n) for n in lengths)
+    return padded + len(set(buckets)) * shape_cost
 
-  buckets = batching.choose_buckets(lengths, shapes)
+  buckets = batching.choose_buckets(lengths, shapes, shape_cost)
   assert len(buckets) <= shapes and buckets[-1] == max(lengths)
   others = sorted(set(lengths) - {max(lengths)})
   best = min(
@@ -27,6 +30,12 @@ def test_buckets_cost_the_least(lengths, shapes):
   assert cost(buckets) == best
 
 
+def test_small_data_compile_one_shape_and_large_data_several():
+  lengths = np.random.default_rng(0).integers(3, 60, 120)
+  assert batching.choose_buckets(lengths) == [max(lengths)]
+  assert len(batching.choose_buckets(np.tile(lengths, 500))) == 6
+
+
 @settings(max_examples=50, deadline=None)
 @given(
   lengths=_LENGTHS,
@@ -34,7 +43,7 @@ def test_buckets_cost_the_least(lengths, shapes):
   seed=st.none() | st.integers(0, 9),
 )
 def test_every_example_is_in_one_batch(lengths, batch_size, seed):
-  buckets = batching.choose_buckets(lengths)
+  buckets = batching.choose_buckets(lengths, shape_cost=0)
   plan = batching.epoch_plan(lengths, buckets, batch_size, seed, epoch=1)
   rows = np.concatenate([rows for _, rows in plan])
   assert sorted(rows) == list(range(len(lengths)))
@@ -57,9 +66,7 @@ def test_a_plan_is_a_function_of_seed_and_epoch():
 
 
 def test_a_batch_is_completed_by_padding_examples():
-  encoded = text.Encoded(
-    np.arange(2, 8, dtype=np.int32), np.array([0, 1, 4, 6]), 0
-  )
+  encoded = text.pack([[2], [3, 4, 5], [6, 7]])
   split = batching.EncodedSplit(
     encoded, np.array([0, 1, 2]), np.array([1.0, 0.5, 2.0]), [4]
   )

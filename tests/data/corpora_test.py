@@ -236,10 +236,17 @@ def test_own_files_are_read_by_the_columns_that_are_named(tmp_path):
       label_column='stars',
     )
   )
-  assert {name: split.texts for name, split in splits.items()} == {
-    'train': ['the train film'], 'test': ['the test film'],
+  pairs = {n: [(x.text, x.label) for x in split] for n, split in splits.items()}
+  assert pairs == {
+    'train': [('the train film', '5')], 'test': [('the test film', '5')],
   }  # fmt: skip
-  assert splits['test'].labels == ['5']
+
+
+def test_all_own_files_must_be_there_before_the_first_is_read(tmp_path):
+  (tmp_path / 'train.csv').write_text('text,label\na,b\n')
+  config = Config(train=str(tmp_path / 'train.csv'), test='nowhere.csv')
+  with pytest.raises(FileNotFoundError, match='test=nowhere.csv: no such file'):
+    sources.read(config)
 
 
 def test_tfds_with_the_features_of_sst2(tmp_path):

@@ -53,7 +53,7 @@ def test_word2vec_binary(tmp_path):
     (b'the 1 2\nfilm 3\n', 'row 2: 1 numbers'),
     (b'the 1.0 2.0\nfilm 3.0 4.0 5.0\n', 'row 2: 3 numbers'),
     (b'the 1 2\nfilm 3 x\n', 'row 2'),
-    (b'the 1 2\nfilm 3 nan\n', 'row 2: not finite'),
+    (b'the 1 2\nfilm 3 nan\n', 'row 2: the vector of .film. is not finite'),
     (b'the 1 2 3\n', 'vectors of 3 numbers, but embedding_size=2'),
     (b'', 'is empty'),
   ],

@@ -1,52 +1,98 @@
-"""Holding out, the checks of the splits, the labels' order, the digest."""
+"""Holding out, and the labels' order."""
 
+import collections
 import itertools
 
+from hypothesis import given, strategies as st
+import numpy as np
 import pytest
 
-from bigru_jax.data.splits import Split, check, hold_out, sort_labels
+from bigru_jax.data import text
+from bigru_jax.data.splits import Table, hold_out, sort_labels
 
 
-def _split(pairs, name='train.csv'):
-  texts, labels = map(list, zip(*pairs))
-  return Split(texts, labels, list(range(2, len(texts) + 2)), name)
+def _table(texts, labels):
+  """A split of which each text is a number."""
+  texts = np.asarray(texts)
+  zeros = np.zeros(len(texts), bool)
+  return Table(
+    text.pack([[number] for number in texts]),
+    np.asarray(labels, np.int32),
+    texts.astype(np.uint64),
+    zeros,
+    zeros,
+  )
 
 
-def test_missing_splits_are_held_out_of_train():
-  train = _split([(f'text {i}', str(i % 2)) for i in range(300)])
+def _texts(table):
+  return table.encoded.tokens[table.encoded.starts].tolist()
+
+
+@pytest.mark.parametrize('count, tenth', [(52, 5), (105, 10), (300, 30)])
+def test_exactly_a_tenth_is_held_out(count, tenth):
+  train = _table(range(count), np.arange(count) % 2)
   splits, notes = hold_out({'train': train}, split_seed=0)
-  sides = [set(split.texts) for split in splits.values()]
   assert list(splits) == ['train', 'validation', 'test']
-  assert sum(map(len, sides)) == len(set.union(*sides)) == 300
-  assert all(len(side) > 10 for side in sides)
-  assert [note.split()[3] for note in notes] == ['test', 'validation']
-  again, _ = hold_out({'train': train}, split_seed=0)
-  other, _ = hold_out({'train': train}, split_seed=1)
-  assert again['test'].texts == splits['test'].texts != other['test'].texts
+  assert [len(split) for split in splits.values()] == [
+    count - 2 * tenth, tenth, tenth,
+  ]  # fmt: skip
+  assert sorted(itertools.chain(*map(_texts, splits.values()))) == list(
+    range(count)
+  )
+  assert notes[0].startswith(f'there is no test split: {tenth} of {count} ')
+
+
+def test_the_draw_is_a_function_of_the_seed_and_the_texts():
+  def test_texts(seed, texts):
+    train = _table(texts, np.asarray(texts) % 2)
+    return sorted(_texts(hold_out({'train': train}, seed)[0]['test']))
+
+  texts = list(range(300))
+  assert test_texts(0, texts) == test_texts(0, texts[::-1])
+  assert test_texts(0, texts) != test_texts(1, texts)
+
+
+def test_the_tenth_is_stratified():
+  labels = [0] * 700 + [1] * 280 + [2] * 16 + [3] * 3 + [4]
+  splits, _ = hold_out({'train': _table(range(1000), labels)}, 0)
+  for name in ('validation', 'test'):
+    assert np.bincount(splits[name].labels).tolist() == [70, 28, 1, 1]
+  assert set(splits['train'].labels) == {0, 1, 2, 3, 4}
 
 
 def test_equal_texts_are_held_out_together():
-  train = _split([(f'text {i % 100}', str(i % 2)) for i in range(400)])
-  splits, _ = hold_out({'train': train}, split_seed=0)
+  texts, labels = np.arange(400) % 100, np.arange(400) % 2
+  splits, _ = hold_out({'train': _table(texts, labels)}, 0)
   for one, other in itertools.combinations(splits.values(), 2):
-    assert not set(one.texts) & set(other.texts)
+    assert not set(_texts(one)) & set(_texts(other))
+  assert [len(split) for split in splits.values()] == [320, 40, 40]
 
 
 def test_splits_that_are_there_stay_as_they_are():
-  splits = {
-    name: _split([(f'{name} {i}', str(i % 2)) for i in range(4)])
-    for name in ('test', 'train', 'validation')
-  }
-  held_out, notes = hold_out(splits, split_seed=0)
-  assert held_out == splits and not notes
-  assert list(held_out) == ['train', 'validation', 'test']
+  train, test = _table(range(20), [0, 1] * 10), _table([1, 2], [0, 1])
+  splits, notes = hold_out({'train': train, 'test': test}, 0)
+  assert splits['test'] is test
+  assert [len(split) for split in splits.values()] == [18, 2, 2]
+  assert len(notes) == 1
 
 
-def test_holding_out_never_takes_the_last_of_a_class():
-  pairs = [(f'text {i}', str(i % 2)) for i in range(100)]
-  pairs += [(f'the only one of {i}', f'class {i}') for i in range(100)]
-  splits, _ = hold_out({'train': _split(pairs)}, split_seed=0)
-  assert len(set(splits['train'].labels)) == 102
+@given(
+  st.lists(
+    st.tuples(st.integers(0, 30), st.integers(0, 5)), min_size=3, max_size=80
+  )
+)
+def test_no_example_is_lost_and_no_class_leaves_train(pairs):
+  texts, labels = zip(*pairs)
+  splits, _ = hold_out({'train': _table(texts, labels)}, 0)
+  found = [
+    pair
+    for split in splits.values()
+    for pair in zip(_texts(split), split.labels.tolist())
+  ]
+  assert collections.Counter(found) == collections.Counter(pairs)
+  assert set(splits['train'].labels.tolist()) == set(labels)
+  tenth = max(1, round(len(pairs) / 10))
+  assert len(splits['test']) <= tenth and len(splits['validation']) <= tenth
 
 
 @pytest.mark.parametrize(
@@ -61,39 +107,3 @@ def test_numbers_are_sorted_by_value_and_others_alphabetically():
   assert sort_labels({'10', '9', 'b'}) == ['10', '9', 'b']
   assert sort_labels({'0.5', '10', '1', '-2'}) == ['-2', '0.5', '1', '10']
   assert sort_labels({'nan', '10', '9'}) == ['10', '9', 'nan']
-
-
-@pytest.mark.parametrize(
-  'change, message',
-  [
-    ({'train': [('a', 'x'), ('b', 'x')]}, "single class, 'x'"),
-    ({'test': [('a', 'x'), ('b', 'odd')]}, "test.csv, row 3: .* label 'odd'"),
-    ({'validation': []}, 'no example is left for validation'),
-  ],
-)
-def test_splits_that_cannot_be_trained_on(change, message):
-  pairs = {name: [('a', 'x'), ('b', 'y')]
-           for name in ('train', 'validation', 'test')}  # fmt: skip
-  splits = {
-    name: _split(rows, f'{name}.csv') if rows else Split([], [], [], name)
-    for name, rows in {**pairs, **change}.items()
-  }
-  with pytest.raises(ValueError, match=message):
-    check(splits)
-
-
-def test_the_digest_is_of_texts_and_labels_in_order():
-  pairs = [('a', 'x'), ('b', 'y'), ('\ud800', 'x')]
-  digests = {
-    _split(variant).sha256()
-    for variant in (
-      pairs,
-      pairs[::-1],
-      [('a', 'y'), *pairs[1:]],
-      [('ax', ''), *pairs[1:]],
-      [('a ', 'x'), *pairs[1:]],
-      pairs[:2],
-    )
-  }
-  assert len(digests) == 6
-  assert _split(pairs).sha256() == _split(pairs, 'elsewhere.csv').sha256()

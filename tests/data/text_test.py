@@ -43,20 +43,23 @@ def test_words_of_ascii_stay_the_same_beside_another_script(sentence):
 
 
 def test_vocabulary_is_by_frequency():
-  texts = [['b', 'a', 'b'], ['c', 'a', 'b'], ['<pad>']]
-  assert text.build_vocabulary(texts) == ['<pad>', '<unk>', 'b', 'a', 'c']
-  assert text.build_vocabulary(texts, max_size=3) == ['<pad>', '<unk>', 'b']
-  assert text.build_vocabulary(texts, min_count=2)[2:] == ['b', 'a']
+  counts = {'b': 3, 'c': 1, 'a': 2, '<pad>': 1, 'd': 0}.items()
+  assert text.build_vocabulary(counts) == ['<pad>', '<unk>', 'b', 'a', 'c']
+  assert text.build_vocabulary(counts, max_size=3) == ['<pad>', '<unk>', 'b']
+  assert text.build_vocabulary(counts, min_count=2)[2:] == ['b', 'a']
 
 
-def test_encoding_is_flat_and_truncated_and_never_empty():
-  tokenizer = text.VocabularyTokenizer(
-    'whitespace', ['<pad>', '<unk>', 'a', 'b']
-  )
-  encoded = text.encode(['a b', '', 'z a', 'a b a b'], tokenizer, 3)
-  np.testing.assert_array_equal(encoded.tokens, [2, 3, 1, 1, 2, 2, 3, 2])
-  np.testing.assert_array_equal(encoded.lengths, [2, 1, 2, 3])
-  assert encoded.truncated == 1
+def test_packed_texts_share_one_array():
+  packed = text.pack([[2, 3], [1], [4, 5, 6]])
+  np.testing.assert_array_equal(packed.tokens, [2, 3, 1, 4, 5, 6])
+  some = packed.take(np.array([2, 0]))
+  np.testing.assert_array_equal(some.lengths, [3, 2])
+  np.testing.assert_array_equal(some.tokens[some.positions()], [4, 5, 6, 2, 3])
+
+
+def test_a_spelt_out_padding_token_is_unknown():
+  tokenizer = text.VocabularyTokenizer('whitespace', ['<pad>', '<unk>', 'a'])
+  assert tokenizer.encode('a <pad> <unk>')[1] == [2, 1, 1]
 
 
 def test_a_tokenizer_gives_tokens_with_their_ids():

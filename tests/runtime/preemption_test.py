@@ -13,7 +13,13 @@ with preemption.stop_on_signals() as stop:
   os.kill(os.getpid(), signal.SIGTERM)
   print(stop(), flush=True)
 print(signal.getsignal(signal.SIGINT) is before, flush=True)
+try:
+  with preemption.stop_on_signals() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+except preemption.Preempted as reason:
+  print(reason, flush=True)
 with preemption.stop_on_signals() as stop:
+  stop()
   os.kill(os.getpid(), signal.SIGINT)
   print(stop(), flush=True)
   os.kill(os.getpid(), signal.SIGINT)
@@ -25,5 +31,7 @@ def test_signals_are_caught_and_handlers_restored_and_a_second_sigint_exits():
   done = subprocess.run(
     [sys.executable, '-c', SCRIPT], capture_output=True, text=True
   )
-  assert done.stdout.split() == ['False', 'True', 'True', 'True']
+  assert done.stdout.splitlines() == [
+    'False', 'True', 'True', 'stopped before training started', 'True',
+  ]  # fmt: skip
   assert done.returncode == 128 + signal.SIGINT

@@ -19,14 +19,10 @@ CONFIG = Config(
 def _split(count=20, seed=0):
   rng = np.random.default_rng(seed)
   lengths = rng.choice([2, 6], count)
-  tokens = rng.integers(1, 20, lengths.sum()).astype(np.int32)
-  offsets = np.concatenate([[0], np.cumsum(lengths)])
+  encoded = text.pack([rng.integers(1, 20, length) for length in lengths])
   labels = rng.integers(0, 3, count).astype(np.int32)
   weights = np.array([1.0, 2.0, 0.5], np.float32)[labels]
-  encoded = text.Encoded(tokens, offsets, 0)
-  return batching.EncodedSplit(
-    encoded, labels, weights, batching.choose_buckets(lengths)
-  )
+  return batching.EncodedSplit(encoded, labels, weights, [2, 6])
 
 
 def _trainer(mesh, config=CONFIG):
@@ -44,8 +40,9 @@ def test_the_number_of_devices_does_not_matter():
     devices = np.array(jax.devices()[:count])
     trainer = _trainer(jax.sharding.Mesh(devices, (meshes.DATA_AXIS,)))
     trained = trainer.train_epoch(1)
-    results.append((trained['loss'], trainer.evaluate('validation'),
-                    jax.device_get(trainer.state.params)))  # fmt: skip
+    validated = trainer.evaluate(trainer.splits['validation'])
+    params = jax.device_get(trainer.state.params)
+    results.append((trained['loss'], validated, params))
   (loss, found, params), (loss_n, found_n, params_n) = results
   assert np.isclose(loss, loss_n, rtol=1e-5)
   assert np.isclose(found['loss'], found_n['loss'], rtol=1e-5)
@@ -74,7 +71,9 @@ def test_the_evaluated_loss_is_weighted_by_class():
   log_sum = np.log(np.exp(logits).sum(1))
   losses = log_sum - logits[np.arange(20), split.labels]
   expected = np.average(losses, weights=split.weights)
-  assert np.isclose(trainer.evaluate('validation')['loss'], expected, rtol=1e-5)
+  assert np.isclose(
+    trainer.evaluate(trainer.splits['validation'])['loss'], expected, rtol=1e-5
+  )
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():

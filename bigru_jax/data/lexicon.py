@@ -1,0 +1,215 @@
+"""Texts to ids as they are read, before the vocabulary is known.
+
+Ids are given in the order of first occurrence; the vocabulary, which is by
+frequency, comes after all is read. Much text is tokenized on all cores, by
+processes of `python -m bigru_jax.data.lexicon`: they import neither JAX nor the
+caller's main module, as those of `multiprocessing` would.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Iterator
+import concurrent.futures
+import dataclasses
+import itertools
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from typing import IO
+
+import numpy as np
+
+from bigru_jax.data.text import TOKENIZERS, UNK, Memo
+
+# Characters tokenized here before processes are started: their start costs
+# half a second, and this many take about two.
+_PAYS = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Ids:
+  """The ids of texts, one after another, each truncated.
+
+  Attributes:
+    tokens: int32, the ids of all texts.
+    lengths: int32, ids of each text.
+    truncated: bool, whether a text lost its end.
+  """
+
+  tokens: np.ndarray
+  lengths: np.ndarray
+  truncated: np.ndarray
+
+
+class Lexicon:
+  """Every token met so far, in the order of first occurrence.
+
+  Attributes:
+    ids: by token; <unk>, which an empty text is, comes first.
+  """
+
+  def __init__(self, name: str, max_length: int) -> None:
+    """Args: a name of `TOKENIZERS`, and how many tokens of a text are kept."""
+    self.ids: dict[str, int] = {UNK: 0}
+    self._max_length = max_length
+    self._pieces, self._tokens = TOKENIZERS[name]
+    self._memo = Memo(self._ids_of_piece)
+
+  def encode(self, texts: list[str]) -> Ids:
+    """The ids of texts; new tokens are added."""
+    limit = self._max_length
+    ids, lengths, truncated = [], [], []
+    for text in texts:
+      pieces = map(self._memo.__getitem__, self._pieces(text))
+      of_text = list(
+        itertools.islice(itertools.chain.from_iterable(pieces), limit + 1)
+      ) or [0]
+      truncated.append(len(of_text) > limit)
+      lengths.append(min(len(of_text), limit))
+      ids += of_text[:limit]
+    return Ids(
+      np.array(ids, np.int32),
+      np.array(lengths, np.int32),
+      np.array(truncated, bool),
+    )
+
+  def add(self, tokens: Iterable[str]) -> np.ndarray:
+    """The ids of tokens, int32; those not met before are added."""
+    ids = self.ids
+    return np.array([ids.setdefault(t, len(ids)) for t in tokens], np.int32)
+
+  def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
+    ids = self.ids
+    return tuple(ids.setdefault(t, len(ids)) for t in self._tokens(piece))
+
+
+class Pool:
+  """A lexicon that grows by several processes once there is much text."""
+
+  def __init__(self, name: str, max_length: int, processes: int) -> None:
+    self.lexicon = Lexicon(name, max_length)
+    self._arguments = [name, str(max_length)]
+    self._processes = processes
+    self._workers: list[_Worker] = []
+    self._characters = 0
+
+  def close(self) -> None:
+    """Ends the processes."""
+    for worker in self._workers:
+      worker.close()
+
+  def encode(self, chunks: Iterable[list[str]]) -> Iterator[Ids]:
+    """The ids of each chunk of texts, in order."""
+    chunks = iter(chunks)
+    while self._processes == 1 or self._characters < _PAYS:
+      chunk = next(chunks, None)
+      if chunk is None:
+        return
+      self._characters += sum(map(len, chunk))
+      yield self.lexicon.encode(chunk)
+    if not self._workers:
+      self._workers = [_Worker(self._arguments) for _ in range(self._processes)]
+    free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    for worker in self._workers:
+      free.put(worker)
+
+    def encode_by_one(chunk: list[str]) -> Ids:
+      worker = free.get()
+      try:
+        return worker.encode(chunk, self.lexicon)
+      finally:
+        free.put(worker)
+
+    with concurrent.futures.ThreadPoolExecutor(self._processes) as threads:
+      pending: collections.deque = collections.deque()
+      for chunk in chunks:
+        pending.append(threads.submit(encode_by_one, chunk))
+        if len(pending) > 2 * self._processes:
+          yield pending.popleft().result()
+      while pending:
+        yield pending.popleft().result()
+
+
+class _Worker:
+  """A process with a lexicon of its own, whose ids are translated."""
+
+  _adding = threading.Lock()
+
+  def __init__(self, arguments: list[str]) -> None:
+    path = os.pathsep.join(filter(None, sys.path))
+    self._process = subprocess.Popen(
+      [sys.executable, '-m', 'bigru_jax.data.lexicon', *arguments],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      env={**os.environ, 'PYTHONPATH': path},
+    )
+    self._translation = np.zeros(1, np.int32)
+
+  def encode(self, texts: list[str], lexicon: Lexicon) -> Ids:
+    """The ids of texts in the lexicon, to which new tokens are added."""
+    assert self._process.stdin and self._process.stdout
+    try:
+      _send(self._process.stdin, json.dumps(texts).encode())
+      new, tokens, lengths, truncated = (
+        _receive(self._process.stdout) for _ in range(4)
+      )
+    except (EOFError, OSError):
+      status = self._process.wait()
+      raise OSError(
+        f'a tokenizing process ended with status {status}; is memory short?'
+      ) from None
+    with self._adding:
+      added = lexicon.add(json.loads(new))
+    self._translation = np.concatenate([self._translation, added])
+    return Ids(
+      self._translation[np.frombuffer(tokens, np.int32)],
+      np.frombuffer(lengths, np.int32),
+      np.frombuffer(truncated, bool),
+    )
+
+  def close(self) -> None:
+    """Ends the process."""
+    self._process.kill()
+    self._process.communicate()
+
+
+def _send(file: IO[bytes], data: bytes) -> None:
+  file.write(len(data).to_bytes(8, 'little'))
+  file.write(data)
+  file.flush()
+
+
+def _receive(file: IO[bytes]) -> bytes:
+  size = file.read(8)
+  if len(size) < 8:
+    raise EOFError
+  data = file.read(count := int.from_bytes(size, 'little'))
+  if len(data) < count:
+    raise EOFError
+  return data
+
+
+def _serve(name: str, max_length: int) -> None:
+  """Answers chunks of texts on standard input until it ends."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
+  lexicon, known = Lexicon(name, max_length), 1
+  while True:
+    try:
+      texts = json.loads(_receive(sys.stdin.buffer))
+    except EOFError:
+      return
+    ids = lexicon.encode(texts)
+    new = list(itertools.islice(lexicon.ids, known, None))
+    known = len(lexicon.ids)
+    _send(sys.stdout.buffer, json.dumps(new).encode())
+    for array in (ids.tokens, ids.lengths, ids.truncated):
+      _send(sys.stdout.buffer, array.tobytes())
+
+
+if __name__ == '__main__':
+  _serve(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,177 @@
+"""Examples to arrays in one pass: texts are encoded as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+import functools
+import hashlib
+import mmap
+
+import numpy as np
+
+from bigru_jax.data import text
+from bigru_jax.data.lexicon import Ids, Lexicon, Pool
+from bigru_jax.data.splits import NAMES, Example, Table
+from bigru_jax.runtime.cores import cores
+
+_CHUNK = 2**20  # Characters that are encoded at once.
+
+
+def read_splits(
+  splits: Mapping[str, Iterable[Example]],
+  tokenizer: str | text.JsonTokenizer,
+  max_length: int,
+) -> tuple[dict[str, Table], list[str], Lexicon | None, dict[str, str]]:
+  """Reads every split once; no text is kept.
+
+  Args:
+    splits: by name; `train` is read first.
+    tokenizer: a name of `text.TOKENIZERS`, or a tokenizer with ids of its own.
+    max_length: tokens kept of a text.
+
+  Returns:
+    The splits as arrays; the labels' names in the order of occurrence; the
+    tokens' ids, None where the tokenizer has its own; and a SHA-256 digest of
+    each split's texts and labels in their order.
+
+  Raises:
+    ValueError: a split is empty, training has a single class, or another split
+      has a label that training has not; the file and the row are named.
+  """
+  labels: dict[str, int] = {}
+  tables, digests = {}, {}
+  lexicon, encode = None, None
+  with contextlib.ExitStack() as stack:
+    if isinstance(tokenizer, str):
+      pool = stack.enter_context(
+        contextlib.closing(Pool(tokenizer, max_length, cores()))
+      )
+      lexicon, encode = pool.lexicon, pool.encode
+    else:
+      encode = functools.partial(_encode, tokenizer, max_length)
+    for name in NAMES:
+      if name not in splits:
+        continue
+      reader = _Reader(labels, grow=name == 'train')
+      chunks = reader.chunks(name, splits[name])
+      tables[name], digests[name] = reader.table(encode(chunks))
+      if len(labels) < 2:
+        (label,) = labels
+        raise ValueError(
+          f'{reader.source}: training has a single class, {label!r}'
+        )
+  return tables, list(labels), lexicon, digests
+
+
+class _Reader:
+  """Collects the arrays of one split while its texts pass by."""
+
+  def __init__(self, labels: dict[str, int], grow: bool) -> None:
+    self._label_ids = labels
+    self._grow = grow
+    self._labels: list[int] = []
+    self._digests = bytearray()
+    self._blank: list[bool] = []
+    self._sha256 = hashlib.sha256()
+    self.source = ''
+
+  def chunks(
+    self, name: str, examples: Iterable[Example]
+  ) -> Iterator[list[str]]:
+    """The texts in chunks of about a million characters."""
+    texts: list[str] = []
+    characters = 0
+    for example in examples:
+      self._add(example)
+      texts.append(example.text)
+      characters += len(example.text)
+      if characters > _CHUNK:
+        yield texts
+        texts, characters = [], 0
+    if texts:
+      yield texts
+    if not self._labels:
+      raise ValueError(f'{name} has no examples')
+
+  def table(self, encoded: Iterable[Ids]) -> tuple[Table, str]:
+    """The arrays of all chunks, and the digest."""
+    tokens = _Buffer()
+    lengths, truncated = [], []
+    for ids in encoded:
+      tokens.append(ids.tokens)
+      lengths.append(ids.lengths)
+      truncated.append(ids.truncated)
+    all_lengths = np.concatenate(lengths)
+    starts = np.cumsum(all_lengths, dtype=np.int64) - all_lengths
+    table = Table(
+      text.Encoded(tokens.array(), starts, all_lengths),
+      np.array(self._labels, np.int32),
+      np.frombuffer(self._digests, np.uint64),
+      np.concatenate(truncated),
+      np.array(self._blank, bool),
+    )
+    return table, self._sha256.hexdigest()
+
+  def _add(self, example: Example) -> None:
+    label_id = self._label_ids.get(example.label)
+    if label_id is None:
+      if not self._grow:
+        raise ValueError(
+          f'{example.source}, row {example.row}: training has no label '
+          f'{example.label!r}'
+        )
+      label_id = self._label_ids[example.label] = len(self._label_ids)
+    data = example.text.encode('utf-8', 'surrogatepass')
+    digest = hashlib.sha256(data).digest()
+    self._sha256.update(digest)
+    label = example.label.encode('utf-8', 'surrogatepass')
+    self._sha256.update(hashlib.sha256(label).digest())
+    self._labels.append(label_id)
+    self._digests += digest[:8]
+    self._blank.append(not example.text.strip())
+    self.source = example.source
+
+
+class _Buffer:
+  """A growing int32 array, in memory of its own so that growing is no copy."""
+
+  def __init__(self) -> None:
+    self._memory = _allocate(2**20)
+    self._size = 0
+
+  def append(self, values: np.ndarray) -> None:
+    """Copies values to the end."""
+    end = self._size + values.nbytes
+    if end > len(self._memory):
+      self._grow(max(end, 2 * len(self._memory)))
+    self._memory[self._size : end] = values.tobytes()
+    self._size = end
+
+  def array(self) -> np.ndarray:
+    """All values; nothing can be appended any more."""
+    return np.frombuffer(self._memory, np.int32, self._size // 4)
+
+  def _grow(self, size: int) -> None:
+    # Pages that were never written take no memory.
+    try:
+      self._memory.resize(size)
+    except SystemError:  # macOS cannot.
+      memory = _allocate(size)
+      memory[: self._size] = self._memory[: self._size]
+      self._memory = memory
+
+
+def _allocate(size: int) -> mmap.mmap:
+  return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _encode(
+  tokenizer: text.JsonTokenizer, max_length: int, chunks: Iterable[list[str]]
+) -> Iterator[Ids]:
+  """The ids of each chunk of texts, from a tokenizer that has its own."""
+  for texts in chunks:
+    ids = tokenizer.encode_ids(texts)
+    packed = text.pack([x[:max_length] for x in ids])
+    truncated = np.array([len(x) > max_length for x in ids])
+    yield Ids(packed.tokens, packed.lengths, truncated)

@@ -1,0 +1,125 @@
+"""Reading in one pass: the same arrays with one process and with several."""
+
+import random
+
+import numpy as np
+import pytest
+
+from bigru_jax.data import lexicon, read
+from bigru_jax.data.splits import Example, Split
+
+
+def _split(pairs, name='train.csv'):
+  texts, labels = map(list, zip(*pairs)) if pairs else ([], [])
+  return Split(texts, labels, list(range(2, len(texts) + 2)), name)
+
+
+def _read(**splits):
+  return read.read_splits(splits, 'words', 5)
+
+
+def _texts(table, found):
+  words = np.array(list(found.ids), object)
+  encoded = table.encoded
+  return [
+    ' '.join(words[encoded.tokens[start : start + length]])
+    for start, length in zip(encoded.starts, encoded.lengths)
+  ]
+
+
+def test_texts_become_ids_by_the_order_of_occurrence():
+  pairs = [('A good film', 'x'), ('', 'y'), ('a bad film, a bad one', 'x')]
+  tables, labels, found, _ = _read(train=_split(pairs))
+  train = tables['train']
+  assert list(found.ids)[:4] == ['<unk>', 'a', 'good', 'film']
+  assert _texts(train, found) == ['a good film', '<unk>', 'a bad film , a']
+  assert train.truncated.tolist() == [False, False, True]
+  assert train.blank.tolist() == [False, True, False]
+  assert labels == ['x', 'y'] and train.labels.tolist() == [0, 1, 0]
+  assert len(set(train.digests.tolist())) == 3
+
+
+@pytest.mark.parametrize('processes', [2, 3])
+def test_several_processes_give_the_same_texts(monkeypatch, processes):
+  rng = random.Random(0)
+  words = [f'w{i}' for i in range(500)] + ["don't", '\u597d\u7535', '\ud800']
+  texts = [' '.join(rng.choices(words, k=9)) for _ in range(400)]
+  pairs = [(text, str(i % 2)) for i, text in enumerate(texts)]
+  alone, _, found_alone, digests_alone = _read(train=_split(pairs))
+  # So that each process gets many small chunks, the first one too.
+  monkeypatch.setattr(lexicon, '_PAYS', 1000)
+  monkeypatch.setattr(read, '_CHUNK', 200)
+  monkeypatch.setattr(read, 'cores', lambda: processes)
+  several, _, found, digests = _read(train=_split(pairs))
+  assert set(found.ids) == set(found_alone.ids)
+  assert _texts(several['train'], found) == _texts(alone['train'], found_alone)
+  assert digests == digests_alone
+  for name in ('labels', 'digests', 'truncated', 'blank'):
+    np.testing.assert_array_equal(
+      getattr(several['train'], name), getattr(alone['train'], name)
+    )
+
+
+def test_a_process_that_dies_is_one_clear_error(monkeypatch):
+  monkeypatch.setattr(lexicon, '_PAYS', 0)
+  pool = lexicon.Pool('words', 5, 2)
+
+  def chunks():
+    yield ['a']
+    for worker in pool._workers:
+      worker._process.kill()
+    for _ in range(9):
+      yield ['b']
+
+  with pytest.raises(OSError, match='tokenizing process ended with status -9'):
+    list(pool.encode(chunks()))
+  pool.close()
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    ({'train': [('a', 'x'), ('b', 'x')]}, "single class, 'x'"),
+    ({'test': [('a', 'x'), ('b', 'odd')]}, "test.csv, row 3: .* label 'odd'"),
+    ({'validation': []}, 'validation has no examples'),
+  ],
+)
+def test_splits_that_cannot_be_trained_on(change, message):
+  pairs = {
+    name: [('a', 'x'), ('b', 'y')] for name in ('train', 'validation', 'test')
+  }
+  splits = {
+    name: _split(rows, f'{name}.csv')
+    for name, rows in {**pairs, **change}.items()
+  }
+  with pytest.raises(ValueError, match=message):
+    _read(**splits)
+
+
+def test_the_digest_is_of_texts_and_labels_in_order():
+  pairs = [('a', 'x'), ('b', 'y'), ('\ud800', 'x')]
+
+  def digest(pairs, name='train.csv'):
+    return _read(train=_split(pairs, name))[3]['train']
+
+  digests = {
+    digest(variant)
+    for variant in (
+      pairs,
+      pairs[::-1],
+      [('a', 'y'), *pairs[1:]],
+      [('ax', 'z'), *pairs[1:]],
+      [('a ', 'x'), *pairs[1:]],
+      pairs[:2],
+    )
+  }
+  assert len(digests) == 6
+  assert digest(pairs) == digest(pairs, 'elsewhere.csv')
+
+
+def test_many_tokens_are_collected_without_a_limit():
+  text = ' '.join(map(str, range(5)))
+  examples = (Example(text, str(i % 2), 'generated', i) for i in range(120_000))
+  tables, *_ = _read(train=examples)
+  tokens = tables['train'].encoded.tokens
+  np.testing.assert_array_equal(tokens, np.tile(np.arange(1, 6), 120_000))
