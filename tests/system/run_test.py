@@ -12,6 +12,8 @@ import sys
 import time
 
 import chaos
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import image
 import numpy as np
 import pytest
@@ -173,6 +175,82 @@ def test_a_plot_is_an_image_of_the_run(run_directory, tmp_path):
   # Three panels side by side, each with something drawn in it.
   for panel in np.array_split(pixels[..., :3], 3, axis=1):
     assert (panel < 0.9).any()
+
+
+def test_a_dollar_sign_is_drawn_as_it_is(run_directory, tmp_path):
+  workdir = tmp_path / 'run'
+  workdir.mkdir()
+  for path in run_directory.iterdir():
+    if path.name != 'labels.json':
+      os.symlink(path, workdir / path.name)
+  (workdir / 'labels.json').write_text('["$\\\\no$", "$5^$"]')
+  done = _call(
+    'plot.py', f'--workdir={workdir}', '--text=$a_$ good', '--text=not good',
+    f'--output={tmp_path / "run.png"}',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+
+
+def _install_font(folder, character):
+  """Puts a font with one character, a black square, among a user's own."""
+  pen = TTGlyphPen(None)
+  pen.moveTo((0, 0))
+  for corner in ((0, 900), (900, 900), (900, 0)):
+    pen.lineTo(corner)
+  pen.closePath()
+  square = pen.glyph()
+  font = FontBuilder(1000)
+  font.setupGlyphOrder(['.notdef', 'square'])
+  font.setupCharacterMap({ord(character): 'square'})
+  font.setupGlyf({'.notdef': square, 'square': square})
+  font.setupHorizontalMetrics({'.notdef': (1000, 0), 'square': (1000, 0)})
+  font.setupHorizontalHeader(ascent=900, descent=-100)
+  font.setupOS2()
+  font.setupNameTable({'familyName': '0 Square', 'styleName': 'Regular'})
+  font.setupPost()
+  (folder / 'fonts').mkdir()
+  font.save(folder / 'fonts' / 'square.ttf')
+
+
+def test_a_plot_draws_han_with_an_installed_font(run_directory, tmp_path):
+  def plot(**environment):
+    output = tmp_path / 'run.png'
+    done = _call(
+      'plot.py', f'--workdir={run_directory}', '--text=好好好好 film',
+      '--text=好', f'--output={output}', env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    black = (image.imread(output)[..., :3] < 0.1).all(axis=-1).sum()
+    return black, done.stderr.splitlines()
+
+  boxes, log = plot(MPL_IGNORE_SYSTEM_FONTS='1')
+  assert len(log) == 1
+  assert 'no installed font has 好; install one' in log[0]
+  assert 'fonts-noto-cjk' in log[0]
+  _install_font(tmp_path, '好')
+  squares, log = plot(XDG_DATA_HOME=str(tmp_path))
+  assert not log
+  assert squares > boxes + 5 * 50  # Squares of some 13 x 13 pixels.
+
+
+@pytest.mark.parametrize(
+  'content, message',
+  [
+    (None, 'it has no metrics.jsonl'),
+    ('', 'no epoch is finished yet'),
+    ('{"epoch": 1, "split": "train", "loss": 1}\n', 'no epoch is finished yet'),
+    ('{"epoch"', 'metrics.jsonl: '),
+  ],
+)
+def test_a_run_that_cannot_be_drawn_is_one_line_and_status_2(
+  tmp_path, content, message
+):
+  if content is not None:
+    (tmp_path / 'metrics.jsonl').write_text(content)
+  done = _call('plot.py', f'--workdir={tmp_path}')
+  assert done.returncode == 2
+  (line,) = done.stderr.splitlines()
+  assert line.startswith(f'plot.py: workdir={tmp_path}: {message}')
 
 
 @pytest.mark.parametrize(
