@@ -1,7 +1,11 @@
 """Any TensorFlow Datasets (TFDS) set with one text and one label."""
 
+from collections.abc import Sequence
 import os
+import shlex
 from typing import Any
+
+import numpy as np
 
 from bigru_jax.data.splits import NAMES, Split, empty_split
 
@@ -11,13 +15,18 @@ def read(
 ) -> dict[str, Split]:
   """A prepared TFDS set with one text and one label, without TensorFlow.
 
+  A label is a class, a whole number or a text. Negative classes, the hidden
+  labels of a benchmark's test set, are left out.
+
   Args:
     name: such as `glue/sst2`.
     data_dir: the TFDS folder; its default where it is empty.
-    text_column, label_column: the features, where there are several.
+    text_column, label_column: the features; `text` and `label` stand for the
+      only text and the only class where there is no feature of that name.
 
   Raises:
-    ValueError: it cannot be read, or has not one text and one label.
+    ValueError: it cannot be read, is prepared in a format that only TensorFlow
+      reads, or has not one text and one label; an empty label has its row.
   """
   import tensorflow_datasets as tfds
   import tensorflow_datasets.text  # noqa: F401 (makes the older sets known)
@@ -26,13 +35,20 @@ def read(
   try:
     builder = tfds.builder(name, data_dir=data_dir or None)
     features = builder.info.features
-    text = _feature(features, tfds.features.Text, 'text', text_column, field)
-    label = _feature(
-      features, tfds.features.ClassLabel, 'label', label_column, field
-    )
+    text, label = _columns(features, text_column, label_column, field)
     if not os.path.isdir(builder.data_dir):
       # array_record files allow random access, and reading without TensorFlow.
       builder.download_and_prepare(file_format='array_record')
+    formats = builder.info.available_file_formats()
+    if not formats & tfds.core.FileFormat.with_random_access():
+      raise ValueError(
+        f'{field} is prepared as {builder.info.file_format.value} in '
+        f'{builder.data_dir}, and only array_record is read without '
+        'TensorFlow; name another data_dir to download and prepare it there, '
+        'or "pip install tensorflow apache-beam mlcroissant" elsewhere and '
+        'add array_record files by "tfds convert_format --dataset_version_dir='
+        f'{shlex.quote(str(builder.data_dir))} --out_file_format=array_record"'
+      )
     names = [s for s in builder.info.splits if s in NAMES]
     sources = builder.as_data_source(split=names)
   except (ImportError, OSError, RuntimeError, NotImplementedError,
@@ -42,15 +58,17 @@ def read(
       f'{field} cannot be read: {reason}; without a network, point data_dir '
       'at a TFDS folder that another machine has prepared'
     ) from error
-  classes = features[label]
   splits = {}
   for split, source in zip(names, sources):
     read_split = empty_split(f'tfds:{name}/{split}')
     for row, example in enumerate(source, 1):
-      if example[label] < 0:  # The hidden labels of a benchmark's test set.
-        continue
-      label_name = classes.int2str(int(example[label]))
-      read_split.add(example[text].decode('utf-8'), label_name, row)
+      label_name = _label_name(features[label], example[label])
+      if label_name == '':
+        raise ValueError(
+          f'{field}/{split}, row {row}: {label!r} is no label: it is empty'
+        )
+      if label_name is not None:
+        read_split.add(example[text].decode('utf-8'), label_name, row)
     if len(read_split):
       splits[split] = read_split
   if 'train' not in splits:
@@ -58,16 +76,51 @@ def read(
   return splits
 
 
-def _feature(
-  features: Any, kind: type, role: str, chosen: str, field: str
-) -> str:
-  """The name of the one feature of a kind, or of the configured column."""
-  found = [name for name, f in features.items() if isinstance(f, kind)]
-  if chosen in found:
-    return chosen
-  if len(found) == 1 and chosen == role:
-    return found[0]
-  raise ValueError(
-    f'{role}_column={chosen}: {field} has '
-    f'{", ".join(map(repr, found)) or "none"} to choose from'
+def _columns(
+  features: Any, text_column: str, label_column: str, field: str
+) -> tuple[str, str]:
+  """The names of the text and of the label among the features.
+
+  A class is found without its name. A whole number is not, for it may as well
+  be an index, and neither is a text.
+  """
+  from tensorflow_datasets import features as kinds
+
+  texts = [n for n, f in features.items() if isinstance(f, kinds.Text)]
+  classes = [n for n, f in features.items() if isinstance(f, kinds.ClassLabel)]
+  numbers = [
+    n
+    for n, f in features.items()
+    if isinstance(f, kinds.Tensor)
+    and f.shape == ()
+    and np.issubdtype(f.np_dtype, np.integer)
+    and n not in classes
+  ]
+  label = _choose(
+    'label', label_column, classes, classes + numbers + texts, field
   )
+  texts = [text for text in texts if text != label]
+  return _choose('text', text_column, texts, texts, field), label
+
+
+def _choose(
+  role: str, name: str, usual: Sequence[str], known: Sequence[str], field: str
+) -> str:
+  """The feature of this name, or the only usual one where none was named."""
+  if name in known:
+    return name
+  if len(usual) == 1 and name == role:
+    return usual[0]
+  raise ValueError(
+    f'{role}_column={name}: {field} has '
+    f'{", ".join(map(repr, known)) or "none"} to choose from'
+  )
+
+
+def _label_name(feature: Any, value: Any) -> str | None:
+  """The name of a label; None where it is hidden."""
+  if isinstance(value, bytes):
+    return value.decode('utf-8').strip()
+  if not hasattr(feature, 'int2str'):
+    return str(int(value))
+  return feature.int2str(int(value)) if value >= 0 else None
