@@ -11,8 +11,10 @@ VERSION = re.search(
 )
 TEST = [
   'hypothesis>=6.100',
+  'ipykernel>=6.29',
   'matplotlib>=3.9',
   'mypy>=1.18',
+  'nbclient>=0.10',
   'pytest>=8',
   'ruff>=0.14',
   'scikit-learn>=1.5',
