@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from bigru_jax.data.corpora import CORPORA
+from bigru_jax.data.named_vectors import NAMED_VECTORS
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.losses import LOSSES
 from bigru_jax.models.pooling import POOLINGS
@@ -100,11 +101,19 @@ class Config:
   min_count: int = _field(
     1, 'A token that occurs less often in train is <unk>.', lower=1
   )
-  embeddings: str = _field('', 'A GloVe, word2vec or fastText file.')
+  embeddings: str = _field(
+    '',
+    f'A GloVe, word2vec or fastText file, or {", ".join(NAMED_VECTORS)}, which '
+    'is fetched.',
+    path=True,
+  )
   freeze_embeddings: bool = _field(False, 'Do not train the embeddings.')
 
   embedding_size: int = _field(
-    100, "A token vector's size.", lower=1, group='Model'
+    0,
+    "A token vector's size; 0 for 100, or for that of fetched vectors.",
+    lower=0,
+    group='Model',
   )
   hidden_size: int = _field(128, 'Units of each direction.', lower=1)
   num_layers: int = _field(1, 'BiGRU layers.', lower=1)
@@ -199,15 +208,26 @@ class Config:
       if field.metadata.get('path'):
         value = os.path.expanduser(value)
       object.__setattr__(self, field.name, value)
+    size = NAMED_VECTORS.get(self.embeddings)
+    if size and self.embedding_size not in (0, size):
+      raise ValueError(
+        f'embedding_size={self.embedding_size}: {self.embeddings} has vectors '
+        f'of {size} numbers'
+      )
+    if not self.embedding_size:
+      object.__setattr__(self, 'embedding_size', size or 100)
 
   def differing_fields(self, other: Config | None = None) -> list[str]:
     """The names of the fields that differ from another's, or the defaults'."""
-    return [
+    defaults = Config() if other is None else other
+    differing = [
       field.name
       for field in dataclasses.fields(self)
-      if getattr(self, field.name)
-      != (field.default if other is None else getattr(other, field.name))
+      if getattr(self, field.name) != getattr(defaults, field.name)
     ]
+    if other is None and self.embeddings in NAMED_VECTORS:
+      differing.remove('embedding_size')  # It follows from the name.
+    return differing
 
 
 def is_mutable(name: str) -> bool:

@@ -19,6 +19,7 @@ from bigru_jax import checkpoints, runs
 from bigru_jax.data import batching, text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
+from bigru_jax.data.named_vectors import fetch
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.tasks import SingleLabel, make_loss_fn
@@ -260,7 +261,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   sha256 = runs.read_identity(workdir).get('embeddings', '')
   unseen = None
   if embeddings:
-    check_sha256(embeddings, sha256)
+    check_sha256(fetch(embeddings), sha256)
   if config.embeddings:
     unseen = UnseenWords(
       embeddings or config.embeddings, config.embedding_size, sha256

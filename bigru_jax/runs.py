@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_EXTENSIONS = ('.gz', '.txt', '.vec', '.bin', '.csv', '.tsv', '.jsonl',
-               '.parquet', '.json')  # fmt: skip
+_EXTENSIONS = ('.gz', '.zip', '.xz', '.bz2', '.txt', '.vec', '.bin', '.csv',
+               '.tsv', '.jsonl', '.parquet', '.json')  # fmt: skip
 
 
 def default_workdir(config: Config) -> pathlib.Path:

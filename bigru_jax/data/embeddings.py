@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-import hashlib
 import itertools
 import logging
 import os
@@ -12,6 +11,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from bigru_jax.data.files import open_binary
+from bigru_jax.data.named_vectors import fetch
+from bigru_jax.data.wheels import file_sha256
 
 _FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of its own binary format.
 _log = logging.getLogger(__name__)
@@ -124,8 +125,9 @@ class UnseenWords:
     if words and not self._opened:
       self._opened = True
       try:
-        check_sha256(self._path, self._sha256)
-        self._index = VectorIndex(self._path, self._size)
+        path = fetch(self._path)
+        check_sha256(path, self._sha256)
+        self._index = VectorIndex(path, self._size)
       except (ValueError, OSError) as error:
         _log.warning('%s: words unseen in training are <unk>', error)
     return self._index.lookup(words) if words and self._index else {}
@@ -141,21 +143,6 @@ def check_sha256(path: str, expected: str) -> None:
     raise ValueError(
       f'embeddings={path} is not the file that the run was trained with'
     )
-
-
-def file_sha256(path: str | os.PathLike, field: str) -> str:
-  """The SHA-256 digest of a file that a field of the configuration names.
-
-  Raises:
-    FileNotFoundError: there is no such file.
-    ValueError: it is a pipe, which cannot be read once more.
-  """
-  if not os.path.exists(path) or os.path.isdir(path):
-    raise FileNotFoundError(f'{field}={path}: no such file')
-  if not os.path.isfile(path):
-    raise ValueError(f'{field}={path} is a pipe; give a file')
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def embedding_table(

@@ -10,8 +10,10 @@ import numpy as np
 from bigru_jax.data import embeddings, sources, text
 from bigru_jax.data.batching import EncodedSplit, choose_buckets
 from bigru_jax.data.lexicon import Lexicon
+from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.read import read_splits
 from bigru_jax.data.splits import Table, hold_out, sort_labels
+from bigru_jax.data.wheels import file_sha256
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -58,13 +60,10 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   identity = {}
   json_tokenizer = _json_tokenizer(config)
   if json_tokenizer:
-    identity['tokenizer'] = embeddings.file_sha256(
-      config.tokenizer, 'tokenizer'
-    )
-  if config.embeddings:
-    identity['embeddings'] = embeddings.file_sha256(
-      config.embeddings, 'embeddings'
-    )
+    identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
+  vectors_path = fetch(config.embeddings)
+  if vectors_path:
+    identity['embeddings'] = file_sha256(vectors_path, 'embeddings')
   tables, names, lexicon, digests = read_splits(
     sources.read(config, corpus),
     json_tokenizer or config.tokenizer,
@@ -74,7 +73,9 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   splits, notes = hold_out(tables, config.split_seed)
   tokenizer: text.Tokenizer
   if lexicon:
-    vocabulary, vectors, seen = _vocabulary(config, splits, lexicon)
+    vocabulary, vectors, seen = _vocabulary(
+      config, splits, lexicon, vectors_path
+    )
     tokenizer = text.VocabularyTokenizer(config.tokenizer, vocabulary)
     translation = _translation(lexicon, vocabulary)
     for table in tables.values():
@@ -152,7 +153,10 @@ def _json_tokenizer(config: Config) -> text.JsonTokenizer | None:
 
 
 def _vocabulary(
-  config: Config, splits: dict[str, Table], lexicon: Lexicon
+  config: Config,
+  splits: dict[str, Table],
+  lexicon: Lexicon,
+  vectors_path: str,
 ) -> tuple[list[str], dict[str, np.ndarray], int]:
   """The vocabulary, the vectors of its words, and how many training has seen.
 
@@ -168,15 +172,13 @@ def _vocabulary(
     config.min_count,
   )
   seen = len(vocabulary)
-  if not config.embeddings:
+  if not vectors_path:
     return vocabulary, {}, seen
   known = set(vocabulary)
   other_counts = counts['validation'] + counts['test']
   others = [words[i] for i in np.flatnonzero(other_counts) if i]
   wanted = known.union(others)
-  vectors = embeddings.load_vectors(
-    config.embeddings, wanted, config.embedding_size
-  )
+  vectors = embeddings.load_vectors(vectors_path, wanted, config.embedding_size)
   vocabulary += sorted(
     word for word in others if word in vectors and word not in known
   )

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from bigru_jax.config import Config
-from bigru_jax.data import sources
-from bigru_jax.data.corpora import sst, synthetic, wheels
+from bigru_jax.data import sources, wheels
+from bigru_jax.data.corpora import sst, synthetic
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / 'fixtures'
 

