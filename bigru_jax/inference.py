@@ -27,8 +27,8 @@ from bigru_jax.tasks import SingleLabel, make_loss_fn
 if TYPE_CHECKING:
   from bigru_jax.config import Config
 
-BATCH_SIZE = 64
-_SMALL_BATCHES = 1, 8  # So that one text is not padded to a whole batch.
+BATCH_SIZE = 256
+_SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
 _CHUNK = 4096  # Texts that are predicted at a time.
 
 
@@ -163,6 +163,7 @@ class Run:
       probabilities_BxC, attention = batch_outputs
       best_B = probabilities_BxC.argmax(-1).tolist()
       probabilities = probabilities_BxC.tolist()
+      weights = {name: array.tolist() for name, array in attention.items()}
       for i, row in enumerate(rows.tolist()):
         kept = tokens[row][:limit]
         answers[row] = {
@@ -171,8 +172,8 @@ class Run:
           'tokens': kept,
           'truncated': len(tokens[row]) > limit,
           'attention': {
-            name: weights_BxKxT[i, :, : len(kept)].tolist()
-            for name, weights_BxKxT in attention.items()
+            name: [head[: len(kept)] for head in heads[i]]
+            for name, heads in weights.items()
           },
         }
     return answers
@@ -203,7 +204,9 @@ class Run:
     limit = self.config.max_length
     encoded = text.pack([i[:limit] for i in ids])
     # Rounded, so that later calls and processes find their programs compiled.
-    buckets = batching.choose_buckets(batching.round_up(encoded.lengths))
+    buckets = batching.choose_buckets(
+      batching.round_up(encoded.lengths), 8, shape_cost=1000
+    )
     weights = np.ones(len(texts), np.float32)
     return (
       params,

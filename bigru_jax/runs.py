@@ -27,6 +27,7 @@ import logging
 import math
 import os
 import pathlib
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,8 @@ def default_workdir(config: Config) -> pathlib.Path:
   }
   parts = [config.train or config.dataset]
   parts += [f'{name}={_stem(value)}' for name, value in differing.items()]
-  name = ','.join([_stem(parts[0]), *parts[1:]]).replace(':', '_')
+  name = ','.join([_stem(parts[0]), *parts[1:]])
+  name = re.sub(r'[:*?\[\]]', '_', name)
   digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]
   if len(name.encode()) > 200:  # File systems allow 255 bytes.
     name = f'{name.encode()[:180].decode("utf-8", "ignore")},{digest}'

@@ -48,6 +48,8 @@ def run(
 
   def guarded(argv):
     del argv
+    # Ctrl-C ends a script without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not flags.FLAGS['verbosity'].present:
       absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX and Orbax.
     if not quiet:
@@ -59,8 +61,6 @@ def run(
     except preemption.Preempted as reason:
       print(f'{script}: {reason}; the same command resumes', file=sys.stderr)
       sys.exit(preemption.EXIT_STATUS)
-    except KeyboardInterrupt:
-      sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # As `| head` leaves it.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
       sys.exit(128 + signal.SIGPIPE)

@@ -39,7 +39,7 @@ _TEXT_COLUMN = flags.DEFINE_string(
   'text_column', None, "The input's column; by default that of the run."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-  'batch_size', 64, 'The most texts per batch.', lower_bound=1
+  'batch_size', 256, 'The most texts per batch.', lower_bound=1
 )
 _EMBEDDINGS = flags.DEFINE_string(
   'embeddings',

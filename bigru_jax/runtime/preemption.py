@@ -8,12 +8,8 @@ import signal
 EXIT_STATUS = 75  # EX_TEMPFAIL: a scheduler may start the run again.
 
 
-class Preempted(BaseException):
-  """The run was asked to stop, and has saved what it did.
-
-  No `Exception`, as it can be raised anywhere before training starts, and is
-  no fault that a reader of data may take for its own.
-  """
+class Preempted(Exception):
+  """The run was asked to stop, and has saved what it did."""
 
 
 @contextlib.contextmanager
@@ -25,7 +21,7 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
   Yields:
     A function that tells whether the run is asked to stop. Until it is called
     for the first time, which is when training starts, there is nothing to save,
-    and a signal raises `Preempted` at once.
+    and a signal ends the process at once with `EXIT_STATUS`.
   """
   received: list[int] = []
   asked = False
@@ -35,8 +31,9 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     if number == signal.SIGINT and number in received:
       os._exit(128 + number)
     received.append(number)
-    if not asked:
-      raise Preempted('stopped before training started')
+    if not asked:  # No exception: it could be raised anywhere, and swallowed.
+      os.write(2, b'stopped before training started; nothing is lost\n')
+      os._exit(EXIT_STATUS)
 
   def stop():
     nonlocal asked
