@@ -74,7 +74,8 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   for name, table in splits.items():
     if not len(table):
       source = f'train={config.train}' if config.train else config.dataset
-      raise ValueError(f'{"corpus" if corpus else source}: no example is left for {name}')
+      source = 'corpus' if corpus else source
+      raise ValueError(f'{source}: no example is left for {name}')
   tokenizer: text.Tokenizer
   if lexicon:
     vocabulary, vectors, seen = _vocabulary(

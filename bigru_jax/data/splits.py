@@ -162,6 +162,9 @@ def _draw(train: Table, count: int, salt: str) -> np.ndarray:
 
   draw(by_class=True)
   draw(by_class=False)  # Where groups did not fit a quota.
+  if not drawn.any():  # Every text occurs more often than that.
+    count = sizes.min()
+    draw(by_class=False)
   return drawn[groups]
 
 

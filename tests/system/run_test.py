@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import os
-import pathlib
 import random
+import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import chaos
@@ -17,22 +16,12 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import image
 import numpy as np
 import pytest
+from scripts import call, command
 
 from bigru_jax import runs
 from bigru_jax.config import Config
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = chaos.FLAGS
-
-
-def _call(script, *arguments, **options):
-  return subprocess.run(
-    [sys.executable, str(ROOT / 'experiments' / script), *map(str, arguments)],
-    capture_output=True,
-    text=True,
-    timeout=300,
-    **options,
-  )
 
 
 def test_a_run_leaves_what_the_readme_says(run_directory):
@@ -83,14 +72,14 @@ def test_a_signal_saves_and_exits_with_status_75(tmp_path, number):
 
 def test_two_runs_do_not_share_a_workdir(tmp_path):
   with runs.locked(tmp_path):
-    done = _call('run.py', f'--workdir={tmp_path}', *SMALL)
+    done = call('run.py', f'--workdir={tmp_path}', *SMALL)
   assert done.returncode == 2
   assert f'in use by process {os.getpid()} on' in done.stderr
 
 
 def test_another_patience_is_accepted_and_recorded(run_directory, tmp_path):
   workdir = shutil.copytree(run_directory, tmp_path / 'run')
-  done = _call('run.py', f'--workdir={workdir}', *SMALL, '--patience=5')
+  done = call('run.py', f'--workdir={workdir}', *SMALL, '--patience=5')
   assert done.returncode == 0, done.stderr
   assert 'resumes with another patience' in done.stderr
   assert json.loads((workdir / 'config.json').read_text())['patience'] == 5
@@ -98,7 +87,7 @@ def test_another_patience_is_accepted_and_recorded(run_directory, tmp_path):
 
 
 def test_another_configuration_on_the_same_workdir_is_refused(run_directory):
-  done = _call('run.py', f'--workdir={run_directory}', *SMALL, '--seed=1')
+  done = call('run.py', f'--workdir={run_directory}', *SMALL, '--seed=1')
   assert done.returncode == 2
   assert 'seed (0 there)' in done.stderr.splitlines()[-1]
 
@@ -111,62 +100,28 @@ def test_the_flags_name_the_directory_and_corrected_labels_are_refused(
   flags = ['--train=x.csv', '--epochs=1', '--hidden_size=4',
            '--embedding_size=4', '--batch_size=4']  # fmt: skip
   for _ in range(2):
-    done = _call('run.py', *flags, cwd=tmp_path)
+    done = call('run.py', *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
   name = 'x,embedding_size=4,hidden_size=4,batch_size=4,epochs=1'
   assert [p.name for p in (tmp_path / 'runs').iterdir()] == [name]
   corrected = [*rows[:-1], rows[-1][:-1] + '0']
   (tmp_path / 'x.csv').write_text('\n'.join(['text,label', *corrected]))
-  done = _call('run.py', *flags, cwd=tmp_path)
+  done = call('run.py', *flags, cwd=tmp_path)
   assert done.returncode == 2
   assert 'was started on other data' in done.stderr.splitlines()[-1]
 
 
 def test_help_lists_every_flag_in_groups():
-  done = _call('run.py', '--help')
+  done = call('run.py', '--help')
   assert done.returncode == 0
   for field in dataclasses.fields(Config):
     assert f'--{field.name}=' in done.stdout
     assert field.metadata.get('group', '') in done.stdout
 
 
-def test_predictions_keep_their_order(run_directory):
-  texts = ['the film was good', '', 'a not good plot with the actor', 'x' * 9]
-  done = _call(
-    'predict.py', f'--workdir={run_directory}', '--input=-', '--output=-',
-    '--batch_size=2', input='\n'.join(texts) + '\n',
-  )  # fmt: skip
-  assert done.returncode == 0, done.stderr
-  answers = [json.loads(line) for line in done.stdout.splitlines()]
-  labels = [answer['label'] for answer in answers]
-  assert labels[::2] == ['positive', 'negative']
-  assert answers[0]['tokens'] == texts[0].split()
-  assert answers[1]['tokens'] == ['<unk>']
-  assert answers[1]['attention'] == {'words': [[1.0]]}
-  for answer in answers:
-    assert abs(sum(answer['probabilities'].values()) - 1) < 1e-5
-    assert abs(sum(answer['attention']['words'][0]) - 1) < 1e-5
-  alone = _call(
-    'predict.py', f'--workdir={run_directory}', f'--text={texts[2]}'
-  )
-  assert json.loads(alone.stdout)['label'] == 'negative'
-
-
-def test_predictions_to_a_file(run_directory, tmp_path):
-  source, output = tmp_path / 'in.csv', tmp_path / 'out.jsonl'
-  source.write_text('review\nbad film\n"good, film"\n')
-  done = _call(
-    'predict.py', f'--workdir={run_directory}', f'--input={source}',
-    f'--output={output}', '--text_column=review',
-  )  # fmt: skip
-  assert done.returncode == 0, done.stderr
-  labels = [json.loads(x)['label'] for x in output.read_text().splitlines()]
-  assert labels == ['negative', 'positive']
-
-
 def test_a_plot_is_an_image_of_the_run(run_directory, tmp_path):
   output = tmp_path / 'run.png'
-  done = _call(
+  done = call(
     'plot.py', f'--workdir={run_directory}', '--text=a good film',
     '--text=not a good film', f'--output={output}',
   )  # fmt: skip
@@ -184,7 +139,7 @@ def test_a_dollar_sign_is_drawn_as_it_is(run_directory, tmp_path):
     if path.name != 'labels.json':
       os.symlink(path, workdir / path.name)
   (workdir / 'labels.json').write_text('["$\\\\no$", "$5^$"]')
-  done = _call(
+  done = call(
     'plot.py', f'--workdir={workdir}', '--text=$a_$ good', '--text=not good',
     f'--output={tmp_path / "run.png"}',
   )  # fmt: skip
@@ -215,7 +170,7 @@ def _install_font(folder, character):
 def test_a_plot_draws_han_with_an_installed_font(run_directory, tmp_path):
   def plot(**environment):
     output = tmp_path / 'run.png'
-    done = _call(
+    done = call(
       'plot.py', f'--workdir={run_directory}', '--text=好好好好 film',
       '--text=好', f'--output={output}', env={**os.environ, **environment},
     )  # fmt: skip
@@ -247,7 +202,7 @@ def test_a_run_that_cannot_be_drawn_is_one_line_and_status_2(
 ):
   if content is not None:
     (tmp_path / 'metrics.jsonl').write_text(content)
-  done = _call('plot.py', f'--workdir={tmp_path}')
+  done = call('plot.py', f'--workdir={tmp_path}')
   assert done.returncode == 2
   (line,) = done.stderr.splitlines()
   assert line.startswith(f'plot.py: workdir={tmp_path}: {message}')
@@ -273,7 +228,7 @@ def test_a_run_that_cannot_be_drawn_is_one_line_and_status_2(
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
   workdir = tmp_path / 'run'
-  done = _call('run.py', f'--workdir={workdir}', *arguments)
+  done = call('run.py', f'--workdir={workdir}', *arguments)
   assert done.returncode == 2
   assert message in done.stderr.splitlines()[-1]
   assert 'Traceback' not in done.stderr
@@ -297,7 +252,52 @@ def test_a_corrupt_run_is_one_line_and_status_2(
     if path.name != name:
       os.symlink(path, tmp_path / path.name)
   (tmp_path / name).write_text(content)
-  done = _call('predict.py', f'--workdir={tmp_path}', '--text=good')
+  done = call('predict.py', f'--workdir={tmp_path}', '--text=good')
   assert done.returncode == 2
   assert name in done.stderr.splitlines()[-1]
   assert 'Traceback' not in done.stderr
+
+
+def test_a_signal_while_data_are_read_ends_the_run_at_once(tmp_path):
+  fifo = tmp_path / 'train'  # A pipe that nobody writes to.
+  os.mkfifo(fifo)
+  process = subprocess.Popen(
+    command('run.py', f'--train={fifo}', f'--workdir={tmp_path / "run"}'),
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  while not (tmp_path / 'run' / 'lock').exists():
+    time.sleep(0.05)
+  time.sleep(0.5)
+  process.terminate()
+  log = process.communicate(timeout=20)[1]
+  assert process.returncode == 75
+  assert 'stopped before training started' in log.splitlines()[-1]
+
+
+def test_a_pipe_a_pattern_and_a_home_folder(tmp_path):
+  home = tmp_path / 'home'
+  home.mkdir()
+  for part in (1, 2):
+    lines = [f'film {i},{i % 2}' for i in range(40 * part, 40 * part + 40)]
+    (home / f'part-{part}.csv').write_text('\n'.join(['text,label', *lines]))
+  script = shlex.join(command('run.py', *SMALL[1:], '--epochs=1'))
+  done = subprocess.run(
+    ['bash', '-c', f"{script} --train='~/part-*.csv' --workdir=~/run "
+     f'--test=<(cat ~/part-1.csv)'],
+    env={**os.environ, 'HOME': str(home)},
+    capture_output=True,
+    text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert '72 rows' in done.stderr and 'test: 40 rows' in done.stderr
+  assert (home / 'run' / 'result.json').exists()
+
+
+def test_too_little_memory_is_one_line(tmp_path):
+  done = call('run.py', '--dataset=synthetic', '--hidden_size=1000000',
+              f'--workdir={tmp_path}')  # fmt: skip
+  assert done.returncode == 2
+  assert done.stderr.splitlines()[-1] == (
+    'run.py: out of memory: try a lower batch_size, hidden_size or max_length'
+  )
