@@ -14,6 +14,7 @@ TEST = [
   'ipykernel>=6.29',
   'matplotlib>=3.9',
   'mypy>=1.18',
+  'pandas>=2.2',
   'nbclient>=0.10',
   'pytest>=8',
   'ruff>=0.14',

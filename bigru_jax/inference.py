@@ -60,8 +60,7 @@ class Run:
     self.params = jax.device_put(params, meshes.replicated(mesh))
     self._mesh, self._unseen = mesh, unseen
     self._task = make_task(config, len(labels))
-    self._predict_step = make_predict_step(model, self._task, mesh)
-    self._eval_step = make_eval_step(model, self._task, mesh)
+    self._steps: dict[int, tuple[Callable, Callable]] = {}
 
   def predict(
     self, texts: Sequence[str], batch_size: int = BATCH_SIZE
@@ -124,8 +123,9 @@ class Run:
       )
     label_ids = np.array([indices[str(label)] for label in labels], np.int32)
     params, _, split = self._encode(texts, label_ids)
+    _, eval_step = self._steps_for(params)
     return evaluate(
-      self._eval_step,
+      eval_step,
       params,
       self._task,
       split,
@@ -149,8 +149,9 @@ class Run:
     batches = meshes.prefetch_to_mesh(
       (batch(length, rows) for length, rows in plan), self._mesh
     )
+    predict_step, _ = self._steps_for(params)
     with contextlib.closing(batches):
-      outputs = [self._predict_step(params, batch) for batch in batches]
+      outputs = [predict_step(params, batch) for batch in batches]
     return tokens, plan, outputs
 
   def _answers(
@@ -177,6 +178,17 @@ class Run:
           },
         }
     return answers
+
+  def _steps_for(self, params: Any) -> tuple[Callable, Callable]:
+    """The jitted predict and eval steps for the rows of the embedding table."""
+    rows = len(params['embedding'])
+    if rows not in self._steps:
+      model = self.model.clone(vocabulary_size=rows)
+      self._steps[rows] = (
+        make_predict_step(model, self._task, self._mesh),
+        make_eval_step(model, self._task, self._mesh),
+      )
+    return self._steps[rows]
 
   def _rounded(self, batch_size: int) -> int:
     return -(-batch_size // self._mesh.size) * self._mesh.size

@@ -378,10 +378,10 @@ def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
   """Values of a TSV file, as pandas and Excel quote it, or unquoted.
 
   pandas and Excel quote a field that holds a tab, a quote or a newline; GLUE
-  quotes nothing, and its texts may begin with a quote. Where each line has as
-  many fields as the header, only fields that are quoted for a quote inside are
-  unquoted; where not, the file is read as quoted if that fits. So a first pass
-  counts the fields.
+  quotes nothing, and its texts may begin with a quote. So a first pass looks
+  for signs of quoting: a quoted header, lines of different widths, fields that
+  only open a quote. With such a sign the file is read as quoted if that fits it
+  whole. Without one, fields are unquoted that are quoted for a quote inside.
   """
   where = f'{field}={path}'
 
@@ -390,20 +390,25 @@ def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
       if line.strip():
         yield row, line.removesuffix('\n').removesuffix('\r').split('\t')
 
-  def one_width(records: _Records) -> bool:
-    return len({len(fields) for _, fields in records if fields}) < 2
-
+  widths, signs = set(), False
   with open_lines(path, field, encoding) as lines:
-    is_plain = one_width(plain(lines))
+    for _, fields in plain(lines):
+      header = not widths
+      widths.add(len(fields))
+      signs |= any(
+        x[:1] == '"' and (header or x.count('"') % 2 or '\r' in x)
+        for x in fields
+      )
   is_quoted = False
-  if not is_plain:
+  if signs or len(widths) > 1:
     quoted_lines = open_lines(path, field, encoding, newline='')
     with contextlib.suppress(ValueError), quoted_lines as lines:
-      is_quoted = one_width(_quoted(lines, '\t', where))
+      records = _quoted(lines, '\t', where)
+      is_quoted = len({len(fields) for _, fields in records if fields}) == 1
   newline = '' if is_quoted else '\n'
   with open_lines(path, field, encoding, newline) as lines:
     records = _quoted(lines, '\t', where) if is_quoted else plain(lines)
-    if is_plain:
+    if not is_quoted and len(widths) == 1:
       records = ((row, list(map(_unquoted, x))) for row, x in records)
     yield from _select((r for r in records if r[1]), where, columns)
 

@@ -221,19 +221,15 @@ def test_a_text_has_as_many_answers_as_rows(run_directory, tmp_path):
   assert len(done.stdout.splitlines()) == 3
 
 
-def test_an_answer_does_not_wait_for_a_whole_batch(trained):
-  """One text is padded to one row per device, not to a batch."""
+def test_one_text_is_not_padded_to_a_whole_batch(trained, monkeypatch):
   shapes = []
-  step = trained._predict_step
+  predict_step, eval_step = trained._steps_for(trained.params)
 
   def spy(params, batch):
     shapes.append(batch['tokens'].shape)
-    return step(params, batch)
+    return predict_step(params, batch)
 
-  trained._predict_step = spy
-  try:
-    trained.predict(['a good film'])
-    trained.predict(['a good film'] * 9)
-  finally:
-    trained._predict_step = step
+  monkeypatch.setattr(trained, '_steps_for', lambda _: (spy, eval_step))
+  trained.predict(['a good film'])
+  trained.predict(['a good film'] * 9)
   assert [rows for rows, _ in shapes] == [4, 64]  # The tests have 4 devices.
