@@ -48,12 +48,14 @@ setuptools.setup(
   ],
   extras_require={
     'bench': [
+      'datasets>=4',
       'dm-haiku>=0.0.17',
       'keras>=3.15',
       'matplotlib>=3.9',
       'onnx>=1.23',
       'onnxruntime>=1.32',
       'onnxscript>=0.7',
+      'pandas>=2.2',
       'torch>=2.13',
     ],
     'cuda': ['jax[cuda13]>=0.10.2'],

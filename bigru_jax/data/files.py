@@ -390,7 +390,8 @@ def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
       if line.strip():
         yield row, line.removesuffix('\n').removesuffix('\r').split('\t')
 
-  widths, signs = set(), False
+  widths: set[int] = set()
+  signs = False
   with open_lines(path, field, encoding) as lines:
     for _, fields in plain(lines):
       header = not widths
