@@ -30,7 +30,7 @@ _log = logging.getLogger('bigru_jax.plot')
 
 
 def read_metrics(workdir: str) -> list[dict[str, Any]]:
-  """The lines of a run's metrics.jsonl.
+  """The lines of a run's metrics.jsonl whose loss is finite.
 
   Raises:
     FileNotFoundError, ValueError: there is none, it is corrupt, or no epoch is
@@ -39,6 +39,8 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
   path = pathlib.Path(workdir) / 'metrics.jsonl'
   try:
     lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+    # A loss that was not finite is null.
+    lines = [line for line in lines if line['loss'] is not None]
     splits = {line['split'] for line in lines}
   except FileNotFoundError:
     raise FileNotFoundError(
@@ -47,7 +49,9 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
   if 'validation' not in splits:
-    raise ValueError(f'workdir={workdir}: no epoch is finished yet')
+    raise ValueError(
+      f'workdir={workdir}: no epoch is finished with a finite loss'
+    )
   return lines
 
 

@@ -1,6 +1,8 @@
 """Reading in one pass: the same arrays with one process and with several."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -123,3 +125,33 @@ def test_many_tokens_are_collected_without_a_limit():
   tables, *_ = _read(train=examples)
   tokens = tables['train'].encoded.tokens
   np.testing.assert_array_equal(tokens, np.tile(np.arange(1, 6), 120_000))
+
+
+@pytest.mark.slow
+def test_a_large_file_takes_no_more_than_twice_its_size_of_memory(tmp_path):
+  path = tmp_path / 'large.csv'
+  rng = np.random.default_rng(0)
+  words = [f'word{i}' for i in range(20_000)]
+  with path.open('w') as file:
+    file.write('text,label\n')
+    for row in range(60_000):
+      chosen = ' '.join(words[i] for i in rng.integers(0, 20_000, 200))
+      file.write(f'"{chosen}, {row}",{row % 2}\n')
+  code = f"""
+import pathlib, re
+def peak():
+  status = pathlib.Path('/proc/self/status').read_text()
+  return int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) * 1024
+from bigru_jax.config import Config
+from bigru_jax.data.prepare import prepare
+before = peak()
+data = prepare(Config(train={str(path)!r}))
+print(sum(map(len, data.splits.values())), peak() - before)
+"""
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  rows, grown = map(int, done.stdout.split())
+  size = path.stat().st_size
+  assert rows == 60_000 and size > 100e6
+  assert grown < 2 * size

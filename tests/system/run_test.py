@@ -192,8 +192,8 @@ def test_a_plot_draws_han_with_an_installed_font(run_directory, tmp_path):
   'content, message',
   [
     (None, 'it has no metrics.jsonl'),
-    ('', 'no epoch is finished yet'),
-    ('{"epoch": 1, "split": "train", "loss": 1}\n', 'no epoch is finished yet'),
+    ('', 'no epoch is finished'),
+    ('{"epoch": 1, "split": "train", "loss": 1}\n', 'no epoch is finished'),
     ('{"epoch"', 'metrics.jsonl: '),
   ],
 )
