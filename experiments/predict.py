@@ -38,6 +38,12 @@ _OUTPUT = flags.DEFINE_string(
 _TEXT_COLUMN = flags.DEFINE_string(
   'text_column', None, "The input's column; by default that of the run."
 )
+_ENCODING = flags.DEFINE_string(
+  'encoding', None, "The input's; by default that of the run."
+)
+_DELIMITER = flags.DEFINE_string(
+  'delimiter', None, "Of a .csv input; by default the run's."
+)
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 256, 'The most texts per batch.', lower_bound=1
 )
@@ -49,19 +55,26 @@ _EMBEDDINGS = flags.DEFINE_string(
 )
 
 
+def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
+  """The text column, encoding and delimiter of the input."""
+  return (
+    _TEXT_COLUMN.value or config.text_column,
+    config.encoding if _ENCODING.value is None else _ENCODING.value,
+    config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
+  )
+
+
 def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
   """The texts of a file, a pipe, or standard input where the path is -."""
+  column, encoding, delimiter = input_format(config)
   if path == '-':
     stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
     yield from (line.removesuffix('\n') for line in stdin)
   elif path.lower().removesuffix('.gz').endswith('.txt') or _is_pipe(path):
-    with files.open_lines(path, 'input', config.encoding) as lines:
+    with files.open_lines(path, 'input', encoding) as lines:
       yield from (line.removesuffix('\n') for line in lines)
   else:
-    column = _TEXT_COLUMN.value or config.text_column
-    examples = files.read_file(
-      path, 'input', column, None, config.encoding, config.delimiter
-    )
+    examples = files.read_file(path, 'input', column, None, encoding, delimiter)
     yield from (example.text for example in examples)
 
 
@@ -71,10 +84,8 @@ def _is_pipe(path: str) -> bool:
 
 def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
   """Predicts a CSV file into another one that keeps its columns."""
-  column = _TEXT_COLUMN.value or run.config.text_column
-  table = files.read_table(
-    path, 'input', run.config.encoding, run.config.delimiter, column
-  )
+  column, encoding, delimiter = input_format(run.config)
+  table = files.read_table(path, 'input', encoding, delimiter, column)
   names = next(table)
   for added in ('prediction', 'probability'):
     if added in names:

@@ -92,11 +92,15 @@ def test_csv_in_csv_out_keeps_columns_and_rows(run_directory, tmp_path):
 
 def test_a_file_of_any_format_to_json_lines(run_directory, tmp_path):
   source, output = tmp_path / 'in.csv', tmp_path / 'out.jsonl'
-  source.write_text('review\nbad film\n"good, film"\n')
-  done = call(
-    'predict.py', f'--workdir={run_directory}', f'--input={source}',
-    f'--output={output}', '--text_column=review',
-  )  # fmt: skip
+  source.write_bytes(
+    'n;review\n\xe9;bad film\n1;"good, film"\n'.encode('latin-1')
+  )
+  flags = [f'--workdir={run_directory}', f'--input={source}',
+           f'--output={output}', '--text_column=review']  # fmt: skip
+  done = call('predict.py', *flags)
+  assert done.returncode == 2
+  assert 'row 2: not utf-8: byte 0xe9; see encoding' in done.stderr
+  done = call('predict.py', *flags, '--encoding=latin-1', '--delimiter=;')
   assert done.returncode == 0, done.stderr
   labels = [json.loads(x)['label'] for x in output.read_text().splitlines()]
   assert labels == ['negative', 'positive']
