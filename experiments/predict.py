@@ -10,6 +10,7 @@ input's columns, the label as `prediction`, and its `probability`.
 """
 
 from collections.abc import Iterable, Iterator
+import contextlib
 import csv
 import io
 import itertools
@@ -17,7 +18,7 @@ import json
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from absl import flags
 import command
@@ -82,6 +83,23 @@ def _is_pipe(path: str) -> bool:
   return os.path.exists(path) and not os.path.isfile(path)
 
 
+@contextlib.contextmanager
+def opened(output: str) -> Iterator[TextIO]:
+  """Opens the output, which is written completely or not at all."""
+  if os.path.exists(output) and not os.path.isfile(output):  # /dev/null, say.
+    with open(output, 'w', encoding='utf-8', newline='') as file:
+      yield file
+    return
+  partial = f'{output}.partial'
+  try:
+    with open(partial, 'w', encoding='utf-8', newline='') as file:
+      yield file
+    os.replace(partial, output)
+  finally:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(partial)
+
+
 def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
   """Predicts a CSV file into another one that keeps its columns."""
   column, encoding, delimiter = input_format(run.config)
@@ -93,7 +111,7 @@ def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
   place = names.index(column)
   rows, texts = itertools.tee(table)
   answers = _predict(run, (row[place] for row in texts))
-  with open(output, 'w', encoding='utf-8', newline='') as file:
+  with opened(output) as file:
     writer = csv.writer(file)
     writer.writerow([*names, 'prediction', 'probability'])
     for answer, row in zip(answers, rows):
@@ -123,6 +141,9 @@ def main() -> None:
     raise ValueError('give either text or input')
   output = os.path.expanduser(_OUTPUT.value)
   source = os.path.expanduser(_INPUT.value or '')
+  both = os.path.isfile(source) and os.path.isfile(output)
+  if both and os.path.samefile(source, output):
+    raise ValueError(f'output={output} is the input')
   host.configure_cpu(batch_size=_BATCH_SIZE.value)
   host.cache_compilations()
   run = bigru_jax.load(_WORKDIR.value, os.path.expanduser(_EMBEDDINGS.value))
@@ -140,7 +161,7 @@ def main() -> None:
     sys.stdout.writelines(lines)
     sys.stdout.flush()
   else:
-    with open(output, 'w', encoding='utf-8') as file:
+    with opened(output) as file:
       file.writelines(lines)
 
 

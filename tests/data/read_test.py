@@ -1,5 +1,6 @@
 """Reading in one pass: the same arrays with one process and with several."""
 
+import mmap
 import random
 import subprocess
 import sys
@@ -119,7 +120,16 @@ def test_the_digest_is_of_texts_and_labels_in_order():
   assert digest(pairs) == digest(pairs, 'elsewhere.csv')
 
 
-def test_many_tokens_are_collected_without_a_limit():
+class _FixedMemory(mmap.mmap):
+  """Memory that cannot grow, as on macOS."""
+
+  def resize(self, size):
+    raise SystemError('mmap: resizing not available--no mremap()')
+
+
+@pytest.mark.parametrize('kind', [mmap.mmap, _FixedMemory])
+def test_many_tokens_are_collected_without_a_limit(monkeypatch, kind):
+  monkeypatch.setattr(mmap, 'mmap', kind)
   text = ' '.join(map(str, range(5)))
   examples = (Example(text, str(i % 2), 'generated', i) for i in range(120_000))
   tables, *_ = _read(train=examples)

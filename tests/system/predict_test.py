@@ -106,6 +106,21 @@ def test_a_file_of_any_format_to_json_lines(run_directory, tmp_path):
   assert labels == ['negative', 'positive']
 
 
+def test_an_output_is_complete_or_not_there(run_directory, tmp_path):
+  source, output = tmp_path / 'in.csv', tmp_path / 'out.csv'
+  source.write_text('text,n\na good film,1\nso, bad,2\n')
+  done = call('predict.py', f'--workdir={run_directory}', f'--input={source}',
+              f'--output={output}')  # fmt: skip
+  assert done.returncode == 2
+  assert 'row 3: 3 fields, the header has 2' in done.stderr
+  assert [path.name for path in tmp_path.iterdir()] == ['in.csv']
+  before = source.read_text()
+  done = call('predict.py', f'--workdir={run_directory}', f'--input={source}',
+              f'--output={source}')  # fmt: skip
+  assert done.returncode == 2 and 'is the input' in done.stderr
+  assert source.read_text() == before
+
+
 def test_truncated_texts_are_counted_once(run_directory):
   long = 'good ' * 600
   done = call('predict.py', f'--workdir={run_directory}', '--input=-',
