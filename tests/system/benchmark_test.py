@@ -41,6 +41,7 @@ def _check(folder, levels, baselines):
   assert pixels.min() < 0.5 < pixels.mean()  # Something is drawn on white.
 
 
+@pytest.mark.slow
 def test_ours_alone(tmp_path):
   _check(tmp_path, 'encoder,step', [])
 

@@ -233,13 +233,6 @@ def test_words_unseen_in_training_have_their_vectors(with_vectors, caplog):
     moved.rename(path)
 
 
-def test_a_text_has_as_many_answers_as_rows(run_directory, tmp_path):
-  source = tmp_path / 'in.txt'
-  source.write_text('good\n\nbad\n')
-  done = call('predict.py', f'--workdir={run_directory}', f'--input={source}')
-  assert len(done.stdout.splitlines()) == 3
-
-
 def test_one_text_is_not_padded_to_a_whole_batch(trained, monkeypatch):
   shapes = []
   predict_step, eval_step = trained._steps_for(trained.params)

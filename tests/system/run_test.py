@@ -167,6 +167,7 @@ def _install_font(folder, character):
   font.save(folder / 'fonts' / 'square.ttf')
 
 
+@pytest.mark.slow
 def test_a_plot_draws_han_with_an_installed_font(run_directory, tmp_path):
   def plot(**environment):
     output = tmp_path / 'run.png'
@@ -275,6 +276,7 @@ def test_a_signal_while_data_are_read_ends_the_run_at_once(tmp_path):
   assert 'stopped before training started' in log.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_pipe_a_pattern_and_a_home_folder(tmp_path):
   home = tmp_path / 'home'
   home.mkdir()
