@@ -219,15 +219,14 @@ class Config:
 
   def differing_fields(self, other: Config | None = None) -> list[str]:
     """The names of the fields that differ from another's, or the defaults'."""
-    defaults = Config() if other is None else other
-    differing = [
+    if other is None:
+      size = NAMED_VECTORS.get(self.embeddings, 0)  # It follows from the name.
+      other = Config(embedding_size=size)
+    return [
       field.name
       for field in dataclasses.fields(self)
-      if getattr(self, field.name) != getattr(defaults, field.name)
+      if getattr(self, field.name) != getattr(other, field.name)
     ]
-    if other is None and self.embeddings in NAMED_VECTORS:
-      differing.remove('embedding_size')  # It follows from the name.
-    return differing
 
 
 def is_mutable(name: str) -> bool:

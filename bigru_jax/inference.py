@@ -216,6 +216,7 @@ class Run:
     limit = self.config.max_length
     encoded = text.pack([i[:limit] for i in ids])
     # Rounded, so that later calls and processes find their programs compiled.
+    # More of them than in training: their programs are cached on disk.
     buckets = batching.choose_buckets(
       batching.round_up(encoded.lengths), 8, shape_cost=1000
     )
@@ -273,15 +274,27 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     jax.eval_shape(lambda: init_params(model, config.seed)),
   )
   params = checkpoints.restore_best_params(workdir, abstract)
-  sha256 = runs.read_identity(workdir).get('embeddings', '')
-  unseen = None
+  identity = runs.read_identity(workdir)
   if embeddings:
-    check_sha256(fetch(embeddings), sha256)
-  if config.embeddings:
-    unseen = UnseenWords(
-      embeddings or config.embeddings, config.embedding_size, sha256
-    )
+    check_sha256(fetch(embeddings), identity.get('embeddings', ''))
+  unseen = unseen_words(config, identity, embeddings)
   return Run(workdir, config, labels, tokenizer, model, params, mesh, unseen)
+
+
+def unseen_words(
+  config: Config, identity: dict[str, str], embeddings: str = ''
+) -> UnseenWords | None:
+  """The vectors for words unseen in training; None for a run without vectors.
+
+  Args:
+    config: the run's.
+    identity: the digests of its data.
+    embeddings: where the file of vectors is; by default where it was.
+  """
+  if not config.embeddings:
+    return None
+  path = embeddings or config.embeddings
+  return UnseenWords(path, config.embedding_size, identity['embeddings'])
 
 
 def make_task(config: Config, num_classes: int) -> SingleLabel:

@@ -36,7 +36,7 @@ def read_metrics(workdir: str) -> list[dict[str, Any]]:
     FileNotFoundError, ValueError: there is none, it is corrupt, or no epoch is
       finished.
   """
-  path = pathlib.Path(workdir) / 'metrics.jsonl'
+  path = pathlib.Path(workdir).expanduser() / 'metrics.jsonl'
   try:
     lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
     # A loss that was not finite is null.

@@ -25,7 +25,7 @@ import command
 from tqdm import tqdm
 
 import bigru_jax
-from bigru_jax.data import files
+from bigru_jax.data import files, streams
 from bigru_jax.runtime import host
 
 _log = logging.getLogger('bigru_jax.predict')
@@ -72,7 +72,7 @@ def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
     stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
     yield from (line.removesuffix('\n') for line in stdin)
   elif path.lower().removesuffix('.gz').endswith('.txt') or _is_pipe(path):
-    with files.open_lines(path, 'input', encoding) as lines:
+    with streams.open_lines(path, 'input', encoding) as lines:
       yield from (line.removesuffix('\n') for line in lines)
   else:
     examples = files.read_file(path, 'input', column, None, encoding, delimiter)

@@ -15,8 +15,8 @@ from bigru_jax.data.text import UNK_ID, Encoded
 
 MAX_SHAPES = 6
 # Padded positions per epoch that compiling one more batch shape is worth.
-# Compiling a training step takes about 3 s, and a position about 15 us an epoch
-# (two cores, E100 H128), of which a run has about 10: 3 / 15e-6 / 10.
+# Compiling a training step takes about 3 s, and a position 16 us an epoch (on
+# Rotten Tomatoes, two cores), of which a run has at most 10: 3 / 16e-6 / 10.
 SHAPE_COST = 20_000
 # (padded length, indices of the examples) of each batch.
 Plan = list[tuple[int, np.ndarray]]

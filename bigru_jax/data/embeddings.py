@@ -10,9 +10,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from bigru_jax.data.files import open_binary
 from bigru_jax.data.named_vectors import fetch
-from bigru_jax.data.wheels import file_sha256
+from bigru_jax.data.streams import file_sha256, open_binary
 
 _FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of its own binary format.
 _log = logging.getLogger(__name__)

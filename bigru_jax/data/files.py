@@ -2,182 +2,22 @@
 
 from __future__ import annotations
 
-import bz2
-import codecs
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 import csv
 import glob
-import gzip
 import io
 import itertools
 import json
-import lzma
 import os
 import re
-from typing import Any, BinaryIO
-import zipfile
-import zlib
-
-from tqdm import tqdm
+from typing import Any
 
 from bigru_jax.data.splits import Example
+from bigru_jax.data.streams import WatchedFile, open_lines
 
-_COMPRESSION_ERRORS = (
-  EOFError,
-  gzip.BadGzipFile,
-  lzma.LZMAError,
-  zipfile.BadZipFile,
-  zlib.error,
-)
-# How a file of each form is opened, by its first bytes.
-_CONTAINERS: dict[bytes, Callable[[Any], Any]] = {
-  b'\x1f\x8b': gzip.open,
-  b'\xfd7zXZ\x00': lzma.open,
-  b'BZh': bz2.open,
-  b'PK\x03\x04': lambda file: _open_zip(file),
-}
 _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 _LARGEST_FIELD = 2**24  # Characters of a CSV field.
-
-
-@contextlib.contextmanager
-def open_binary(path: str | os.PathLike, field: str) -> Iterator[BinaryIO]:
-  """Opens a file or a pipe, plain or compressed (known by its first bytes).
-
-  On a terminal a bar shows the progress through a file that takes long.
-
-  Args:
-    path: plain, gzip, xz, bzip2, or a zip archive of one file.
-    field: of the configuration, for the message.
-
-  Raises:
-    FileNotFoundError: there is none.
-    ValueError: it is corrupt, or an archive of several files.
-  """
-  if not os.path.exists(path) or os.path.isdir(path):
-    raise FileNotFoundError(f'{field}={path}: no such file')
-  with io.BufferedReader(_WatchedFile(path), 2**18) as raw:
-    start = raw.peek(6)
-    opener = next(
-      (o for m, o in _CONTAINERS.items() if start.startswith(m)), None
-    )
-    try:
-      if opener:
-        with opener(raw) as file:
-          yield file
-      else:
-        yield raw
-    except _COMPRESSION_ERRORS as error:
-      raise ValueError(f'{field}={path} is corrupt: {error}') from error
-    except _SeveralFiles as error:
-      raise ValueError(f'{field}={path}: {error}') from error
-
-
-class _WatchedFile(io.FileIO):
-  """A file that moves a progress bar as it is read."""
-
-  def __init__(self, path: str | os.PathLike) -> None:
-    super().__init__(path)
-    self._bar = tqdm(
-      desc=os.path.basename(path),
-      total=os.path.getsize(path) or None,
-      unit='B',
-      unit_scale=True,
-      delay=2,  # Seconds.
-      leave=False,
-      disable=None,  # Only on a terminal.
-    )
-
-  def readinto(self, buffer: Any) -> Any:
-    count = super().readinto(buffer)
-    self._bar.update(count)
-    return count
-
-  def close(self) -> None:
-    self._bar.close()
-    super().close()
-
-
-class _SeveralFiles(Exception):
-  """An archive holds several files."""
-
-
-def _open_zip(file: Any) -> Any:
-  archive = zipfile.ZipFile(
-    file if file.seekable() else io.BytesIO(file.read())
-  )
-  names = [name for name in archive.namelist() if not name.endswith('/')]
-  if len(names) != 1:
-    raise _SeveralFiles(f'it holds {", ".join(names)}; unpack the one you want')
-  return archive.open(names[0])
-
-
-@contextlib.contextmanager
-def open_lines(
-  path: str | os.PathLike, field: str, encoding: str = '', newline: str = '\n'
-) -> Iterator[Iterator[str]]:
-  """Opens a text file, plain or compressed, as an iterator over its lines.
-
-  Args:
-    path: the file.
-    field: of the configuration that names the file, for messages.
-    encoding: of the text; by default UTF-8, or UTF-16 where the file begins
-      with its byte-order mark.
-    newline: what ends a line; '' for any of \\n, \\r and \\r\\n. It stays.
-
-  Raises:
-    FileNotFoundError: there is none.
-    ValueError: it is corrupt or not in this encoding; the row is named.
-  """
-  with open_binary(path, field) as binary:
-    yield _decoded(binary, f'{field}={path}', encoding, newline)
-
-
-def _decoded(
-  binary: BinaryIO, where: str, encoding: str, newline: str
-) -> Iterator[str]:
-  file = io.BufferedReader(binary)  # type: ignore[type-var]
-  if not encoding:
-    utf16 = file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    encoding = 'utf-16' if utf16 else 'utf-8'
-  try:
-    text = io.TextIOWrapper(file, encoding, newline=newline)
-  except LookupError as error:
-    raise ValueError(f'encoding={encoding!r} is unknown') from error
-  row = 0
-  try:
-    for row, line in enumerate(text, 1):
-      yield line.removeprefix('\ufeff') if row == 1 else line
-  except UnicodeDecodeError as error:
-    # Of the decoder's last block, no line has been given out.
-    row += 1 + error.object[: error.start].count(b'\n')
-    raise ValueError(
-      f'{where}, row {row}: not {encoding}: '
-      f'byte 0x{error.object[error.start]:02x}; see encoding'
-    ) from error
-  except UnicodeError as error:
-    raise ValueError(
-      f'{where}: not {encoding}: {error}; see encoding'
-    ) from error
-
-
-def read_lines(
-  path: str | os.PathLike, field: str, encoding: str = ''
-) -> Iterator[tuple[int, str]]:
-  """The lines of a text file that are not blank, with their rows from 1.
-
-  Raises:
-    FileNotFoundError, ValueError: see `open_lines`; or the file is blank.
-  """
-  blank = True
-  with open_lines(path, field, encoding) as lines:
-    for row, line in enumerate(lines, 1):
-      if line.strip():
-        blank = False
-        yield row, line
-  if blank:
-    raise ValueError(f'{field}={path} is empty')
 
 
 def find(paths: str, field: str) -> list[str]:
@@ -264,8 +104,9 @@ def read_table(
   """
   where = f'{field}={path}'
   with open_lines(path, field, encoding, newline='') as lines:
-    records = _csv(lines, where, [column], delimiter)
-    _, names = next(records, (0, []))
+    first, lines = _first_line(lines, where)
+    records = _csv(lines, where, [column], delimiter, first)
+    _, names = next(records)
     _indices(names, where, [column])
     yield names
     for row, fields in records:
@@ -298,18 +139,24 @@ def _values(
     yield from _tsv(path, field, columns, encoding)
     return
   with open_lines(path, field, encoding, newline='') as lines:
-    first = next((x for x in enumerate(lines, 1) if x[1].strip()), None)
-    if first is None:
-      raise ValueError(f'{where} is empty')
-    before, lines = first[0] - 1, itertools.chain([first[1]], lines)
-    json_lines = extension in ('.jsonl', '.json')
-    if json_lines or extension == '.pipe' and first[1].lstrip()[0] in '[{':
-      values = _json(lines, where, columns, before)
+    first, lines = _first_line(lines, where)
+    if extension == '.pipe':
+      line = next(lines)
+      lines = itertools.chain([line], lines)
+      extension = '.json' if line.lstrip()[0] in '[{' else '.csv'
+    if extension == '.csv':
+      records = _csv(lines, where, columns, delimiter, first)
+      yield from _select(records, where, columns)
     else:
-      values = _select(
-        _csv(lines, where, columns, delimiter, before), where, columns
-      )
-    yield from values
+      yield from _json(lines, where, columns, first)
+
+
+def _first_line(lines: Iterator[str], where: str) -> tuple[int, Iterator[str]]:
+  """The row of the first line that is not blank, and the lines from it on."""
+  for row, line in enumerate(lines, 1):
+    if line.strip():
+      return row, itertools.chain([line], lines)
+  raise ValueError(f'{where} is empty')
 
 
 def _csv(
@@ -317,30 +164,31 @@ def _csv(
   where: str,
   columns: list[str],
   delimiter: str,
-  before: int = 0,
+  first: int,
 ) -> _Records:
   """Records of delimited text whose fields may be quoted, the header first.
 
   Args:
-    lines: of the file.
+    lines: of the file, from the header on.
     where: the field and the file.
     columns: that the header must have.
     delimiter: between fields; found if empty.
-    before: lines that were read before these.
+    first: the header's row.
   """
-  first = next((line for line in lines if line.strip()), '')
+  header = next(lines)
   if not delimiter:
-    header = {
-      d: next(csv.reader([first], delimiter=d), []) for d in (',', ';', '\t')
+    names = {
+      d: next(csv.reader([header], delimiter=d), []) for d in (',', ';', '\t')
     }
-    fitting = (d for d, names in header.items() if set(columns) <= set(names))
+    fitting = (d for d in names if set(columns) <= set(names[d]))
     delimiter = next(fitting, ',')
-  records = _quoted(itertools.chain([first], lines), delimiter, where, before)
+  lines = itertools.chain([header], lines)
+  records = _quoted(lines, delimiter, where, first)
   return (record for record in records if record[1])
 
 
 def _quoted(
-  lines: Iterable[str], delimiter: str, where: str, before: int = 0
+  lines: Iterable[str], delimiter: str, where: str, first: int = 1
 ) -> _Records:
   """Records in the quoting of RFC 4180; a blank line is one without fields.
 
@@ -352,15 +200,15 @@ def _quoted(
   if len(delimiter) != 1:
     raise ValueError(f'delimiter={delimiter!r} is not one character')
   reader = csv.reader(lines, delimiter=delimiter, strict=True)
-  row, fault = 1, ''
+  row, fault = first, ''
   while not fault:
     records = []
     # The limit of a field's size is the process's, so it is put back.
     limit = csv.field_size_limit(_LARGEST_FIELD)
     try:
       for fields in itertools.islice(reader, 1000):
-        records.append((before + row, fields))
-        row = reader.line_num + 1
+        records.append((row, fields))
+        row = first + reader.line_num
     except csv.Error as error:
       fault = str(error)
     finally:
@@ -368,10 +216,12 @@ def _quoted(
     yield from records
     if not records:
       break
-  if fault == 'unexpected end of data' or fault.startswith('field larger'):
+  if fault == 'unexpected end of data':
     fault = 'a quote that opens here is never closed'
+  if fault.startswith('field larger'):
+    fault = f'a field has over {_LARGEST_FIELD} characters: an open quote?'
   if fault:
-    raise ValueError(f'{where}, row {before + row}: {fault}')
+    raise ValueError(f'{where}, row {row}: {fault}')
 
 
 def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
@@ -454,16 +304,16 @@ def _indices(names: list[str], where: str, columns: list[str]) -> list[int]:
 
 
 def _json(
-  lines: Iterator[str], where: str, columns: list[str], before: int
+  lines: Iterator[str], where: str, columns: list[str], first: int
 ) -> _Values:
   """The values of an array of objects, or of one object per line."""
-  first = next(lines)
-  lines = itertools.chain([first], lines)
+  line = next(lines)
+  lines = itertools.chain([line], lines)
   records: Iterator[tuple[int, Any]]
-  if first.lstrip().startswith('['):
-    records = enumerate(_loads(''.join(lines), where, before + 1), 1)
+  if line.lstrip().startswith('['):
+    records = enumerate(_loads(''.join(lines), where, first), 1)
   else:
-    numbered = enumerate(lines, before + 1)
+    numbered = enumerate(lines, first)
     records = (
       (n, _loads(x.strip(), where, n)) for n, x in numbered if x.strip()
     )
@@ -494,7 +344,7 @@ def _parquet(path: str, field: str, columns: list[str]) -> _Values:
   if not os.path.isfile(path):
     raise FileNotFoundError(f'{where}: no such file')
   try:
-    with io.BufferedReader(_WatchedFile(path)) as binary:
+    with io.BufferedReader(WatchedFile(path)) as binary:
       file = parquet.ParquetFile(binary)
       _indices(file.schema_arrow.names, where, columns)
       row = 0

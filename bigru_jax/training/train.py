@@ -18,7 +18,13 @@ from bigru_jax.data import embeddings
 from bigru_jax.data.batching import padding_fraction
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.sources import Corpus
-from bigru_jax.inference import Run, init_params, make_classifier, make_task
+from bigru_jax.inference import (
+  Run,
+  init_params,
+  make_classifier,
+  make_task,
+  unseen_words,
+)
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.training.loop import Trainer, fit
 
@@ -127,11 +133,6 @@ def train(
     best['epoch'],
     workdir,
   )
-  unseen_words = None
-  if config.embeddings:
-    unseen_words = embeddings.UnseenWords(
-      config.embeddings, config.embedding_size, data.identity['embeddings']
-    )
   return Run(
     workdir,
     config,
@@ -140,7 +141,7 @@ def train(
     model,
     trainer.state.params,
     mesh,
-    unseen_words,
+    unseen_words(config, data.identity),
   )
 
 

@@ -99,6 +99,8 @@ def test_a_long_field_is_read_and_csvs_limit_stays_as_it_was(tmp_path):
     ),
     ('a.csv', b'text,label\n"a\nb",x\n"c,y\nd,x\n', 'row 4: a quote that ope'),
     ('a.csv', b'text,label\n"a" b,x\n', "row 2: ',' expected after"),
+    ('a.csv', b'\n\ntext,label\na,x\n\nb, c,y\n', 'row 6: 3 fields'),
+    ('a.jsonl', b'\n\n{"text": "a", "label": 1}\n\n[1]\n', 'row 5: not a JSON'),
     ('a.csv', b'text,label,label\na,x,y\n', "has two columns 'label'"),
     ('a.tsv', b'text\tlabel\n"a\tb\tx\n', 'row 2: 3 fields, the header has 2'),
     ('a.json', b'[{"text": "a", "label": 1},\n{"text"}]', 'row 2: '),
@@ -234,3 +236,13 @@ def test_labels_have_one_name_in_every_format(tmp_path):
   assert split.labels == expected
   assert [label for _, label in from_csv] == expected
   assert [label for _, label in from_json] == expected
+
+
+def test_a_table_keeps_all_columns_and_names_its_rows(tmp_path):
+  path = tmp_path / 'a.csv'
+  path.write_text('\nn,text\n1,a\n2,"b, c"\n')
+  rows = list(files.read_table(str(path), 'input', '', '', 'text'))
+  assert rows == [['n', 'text'], ['1', 'a'], ['2', 'b, c']]
+  path.write_text('\nn,text\n1,a\n2,b,c\n')
+  with pytest.raises(ValueError, match='row 4: 3 fields, the header has 2'):
+    list(files.read_table(str(path), 'input', '', '', 'text'))

@@ -1,0 +1,187 @@
+"""Opening files: compression, encodings, lines, progress, digests."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+from collections.abc import Callable, Iterator
+import contextlib
+import gzip
+import hashlib
+import io
+import lzma
+import os
+from typing import Any, BinaryIO
+import zipfile
+import zlib
+
+from tqdm import tqdm
+
+_COMPRESSION_ERRORS = (
+  EOFError,
+  gzip.BadGzipFile,
+  lzma.LZMAError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
+# How a file of each form is opened, by its first bytes.
+_CONTAINERS: dict[bytes, Callable[[Any], Any]] = {
+  b'\x1f\x8b': gzip.open,
+  b'\xfd7zXZ\x00': lzma.open,
+  b'BZh': bz2.open,
+  b'PK\x03\x04': lambda file: _open_zip(file),
+}
+
+
+@contextlib.contextmanager
+def open_binary(path: str | os.PathLike, field: str) -> Iterator[BinaryIO]:
+  """Opens a file or a pipe, plain or compressed (known by its first bytes).
+
+  On a terminal a bar shows the progress through a file that takes long.
+
+  Args:
+    path: plain, gzip, xz, bzip2, or a zip archive of one file.
+    field: of the configuration, for the message.
+
+  Raises:
+    FileNotFoundError: there is none.
+    ValueError: it is corrupt, or an archive of several files.
+  """
+  if not os.path.exists(path) or os.path.isdir(path):
+    raise FileNotFoundError(f'{field}={path}: no such file')
+  with io.BufferedReader(WatchedFile(path), 2**18) as raw:
+    start = raw.peek(6)
+    opener = next(
+      (o for m, o in _CONTAINERS.items() if start.startswith(m)), None
+    )
+    try:
+      if opener:
+        with opener(raw) as file:
+          yield file
+      else:
+        yield raw
+    except _COMPRESSION_ERRORS as error:
+      raise ValueError(f'{field}={path} is corrupt: {error}') from error
+    except _SeveralFiles as error:
+      raise ValueError(f'{field}={path}: {error}') from error
+
+
+class WatchedFile(io.FileIO):
+  """A file that moves a progress bar as it is read."""
+
+  def __init__(self, path: str | os.PathLike) -> None:
+    super().__init__(path)
+    self._bar = tqdm(
+      desc=os.path.basename(path),
+      total=os.path.getsize(path) or None,
+      unit='B',
+      unit_scale=True,
+      delay=2,  # Seconds.
+      leave=False,
+      disable=None,  # Only on a terminal.
+    )
+
+  def readinto(self, buffer: Any) -> Any:
+    count = super().readinto(buffer)
+    self._bar.update(count)
+    return count
+
+  def close(self) -> None:
+    self._bar.close()
+    super().close()
+
+
+class _SeveralFiles(Exception):
+  """An archive holds several files."""
+
+
+def _open_zip(file: Any) -> Any:
+  archive = zipfile.ZipFile(
+    file if file.seekable() else io.BytesIO(file.read())
+  )
+  names = [name for name in archive.namelist() if not name.endswith('/')]
+  if len(names) != 1:
+    raise _SeveralFiles(f'it holds {", ".join(names)}; unpack the one you want')
+  return archive.open(names[0])
+
+
+@contextlib.contextmanager
+def open_lines(
+  path: str | os.PathLike, field: str, encoding: str = '', newline: str = '\n'
+) -> Iterator[Iterator[str]]:
+  """Opens a text file, plain or compressed, as an iterator over its lines.
+
+  Args:
+    path: the file.
+    field: of the configuration that names the file, for messages.
+    encoding: of the text; by default UTF-8, or UTF-16 where the file begins
+      with its byte-order mark.
+    newline: what ends a line; '' for any of \\n, \\r and \\r\\n. It stays.
+
+  Raises:
+    FileNotFoundError: there is none.
+    ValueError: it is corrupt or not in this encoding; the row is named.
+  """
+  with open_binary(path, field) as binary:
+    yield _decoded(binary, f'{field}={path}', encoding, newline)
+
+
+def _decoded(
+  binary: BinaryIO, where: str, encoding: str, newline: str
+) -> Iterator[str]:
+  file = io.BufferedReader(binary)  # type: ignore[type-var]
+  if not encoding:
+    utf16 = file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = 'utf-16' if utf16 else 'utf-8'
+  try:
+    text = io.TextIOWrapper(file, encoding, newline=newline)
+  except LookupError as error:
+    raise ValueError(f'encoding={encoding!r} is unknown') from error
+  row = 0
+  try:
+    for row, line in enumerate(text, 1):
+      yield line.removeprefix('\ufeff') if row == 1 else line
+  except UnicodeDecodeError as error:
+    # Of the decoder's last block, no line has been given out.
+    row += 1 + error.object[: error.start].count(b'\n')
+    raise ValueError(
+      f'{where}, row {row}: not {encoding}: '
+      f'byte 0x{error.object[error.start]:02x}; see encoding'
+    ) from error
+  except UnicodeError as error:
+    raise ValueError(
+      f'{where}: not {encoding}: {error}; see encoding'
+    ) from error
+
+
+def read_lines(
+  path: str | os.PathLike, field: str, encoding: str = ''
+) -> Iterator[tuple[int, str]]:
+  """The lines of a text file that are not blank, with their rows from 1.
+
+  Raises:
+    FileNotFoundError, ValueError: see `open_lines`; or the file is blank.
+  """
+  blank = True
+  with open_lines(path, field, encoding) as lines:
+    for row, line in enumerate(lines, 1):
+      if line.strip():
+        blank = False
+        yield row, line
+  if blank:
+    raise ValueError(f'{field}={path} is empty')
+
+
+def file_sha256(path: str | os.PathLike, field: str) -> str:
+  """The SHA-256 digest of a file that a field of the configuration names.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is a pipe, which cannot be read once more.
+  """
+  if not os.path.exists(path) or os.path.isdir(path):
+    raise FileNotFoundError(f'{field}={path}: no such file')
+  if not os.path.isfile(path):
+    raise ValueError(f'{field}={path} is a pipe; give a file')
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
