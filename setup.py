@@ -1,9 +1,14 @@
 """Installs bigru_jax; the lower bounds are the versions it was tested with."""
 
+import importlib.util
+import os
 import pathlib
+import platform
 import re
 
 import setuptools
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(
@@ -23,12 +28,67 @@ TEST = [
   'tokenizers>=0.20',
 ]
 
+# The options for each instruction set of the GRU's kernel, by processor.
+INSTRUCTION_SETS = {
+  'x86_64': {
+    'avx512': '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split(),
+    'avx2': '-mavx2 -mfma'.split(),
+  },
+  'aarch64': {'neon': []},
+}.get(platform.machine().lower().replace('arm64', 'aarch64'), {})
+
+
+class BuildKernel(build_ext):
+  """Compiles the kernel once per instruction set into one shared library.
+
+  It is loaded through `ctypes`, so one file serves all versions of Python.
+  """
+
+  def get_ext_filename(self, fullname):
+    return os.path.join(*fullname.split('.')) + '.so'
+
+  def build_extension(self, ext):
+    jaxlib = importlib.util.find_spec('jaxlib')
+    if jaxlib is None:
+      raise CompileError("jaxlib's headers are not installed")
+    include = os.path.join(os.path.dirname(jaxlib.origin), 'include')
+    calls, kernel = ext.sources
+    options = [
+      '-O3', '-std=c++17', '-fPIC', '-fno-math-errno', '-fno-trapping-math',
+      '-ffp-contract=fast', '-g0',
+    ]  # fmt: skip
+    objects = self.compiler.compile(
+      [calls], self.build_temp, include_dirs=[include], extra_postargs=options
+    )
+    for name, flags in INSTRUCTION_SETS.items():
+      objects += self.compiler.compile(
+        [kernel],
+        os.path.join(self.build_temp, name),
+        macros=[('INSTRUCTION_SET', name)],
+        extra_postargs=options + flags,
+      )
+    self.compiler.link_shared_object(
+      objects, self.get_ext_fullpath(ext.name), target_lang='c++'
+    )
+
+
 setuptools.setup(
   name='bigru_jax',
   version=VERSION[1],
   description='Bidirectional GRUs with attention, in JAX and Flax',
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['bigru_jax', 'bigru_jax.*']),
+  cmdclass={'build_ext': BuildKernel},
+  ext_modules=[
+    setuptools.Extension(
+      'bigru_jax.ops._gru_cpu',
+      ['bigru_jax/ops/gru_cpu.cc', 'bigru_jax/ops/gru_cpu_kernel.cc'],
+      depends=['bigru_jax/ops/gru_cpu.h'],
+      optional=True,  # Without a compiler, XLA's loop takes its place.
+    )
+  ]
+  if INSTRUCTION_SETS
+  else [],
   package_data={'bigru_jax': ['py.typed']},
   python_requires='>=3.11',
   install_requires=[

@@ -8,12 +8,13 @@ implementation is a module beside this one with a function of the arguments of
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.ops import gru_reference, gru_xla
+from bigru_jax.ops import gru_cpu, gru_reference, gru_xla
 from bigru_jax.ops.gru_reference import GRUParams
 
 __all__ = ['IMPLEMENTATIONS', 'GRUParams', 'bidirectional_gru']
 
 IMPLEMENTATIONS = {
+  'cpu': gru_cpu.bidirectional_gru,
   'reference': gru_reference.bidirectional_gru,
   'xla': gru_xla.bidirectional_gru,
 }
@@ -48,10 +49,12 @@ def bidirectional_gru(
     scale: [2, B, H], multiplies the state before the recurrent product, the
       same at every position: variational dropout (Gal & Ghahramani, 2016,
       https://arxiv.org/abs/1512.05287).
-    implementation: 'xla', a fused loop with its own reverse-mode derivative
-      (of higher orders too; `jax.jvp` raises TypeError), or 'reference', a
-      plain `lax.scan` for any transformation. None picks the best one for the
-      platform, today 'xla' on all of them.
+    implementation: 'cpu', a C++ kernel for float32 on x86-64; 'xla', a fused
+      loop; or 'reference', a plain `lax.scan`. The first two have their own
+      reverse-mode derivative, of higher orders, too; under `jax.jvp` they raise
+      TypeError, and 'reference' takes any transformation. None picks the best
+      one for the platform: the kernel on a CPU where it is there, and 'xla'
+      otherwise.
 
   Returns:
     The states h_BxTx2H, forward and backward ones concatenated, and the final
@@ -59,8 +62,8 @@ def bidirectional_gru(
     direction's at the first.
 
   Raises:
-    ValueError: a shape or the type of the mask does not fit, or no
-      implementation has this name.
+    ValueError: a shape or the type of the mask does not fit, no implementation
+      has this name, or 'cpu' is asked for and not there.
   """
   if x_BxTxE.ndim != 3 or not x_BxTxE.shape[1]:
     raise ValueError(
@@ -85,9 +88,7 @@ def bidirectional_gru(
         f'{name} has shape {array.shape}; expected {shape}, for x_BxTxE has '
         f'shape {x_BxTxE.shape} and H is {hidden}'
       )
-  if implementation is None:
-    implementation = 'xla'
-  if implementation not in IMPLEMENTATIONS:
+  if implementation not in (None, *IMPLEMENTATIONS):
     raise ValueError(
       f'implementation={implementation!r}: choose '
       f'{", ".join(IMPLEMENTATIONS)} or None'
@@ -97,5 +98,17 @@ def bidirectional_gru(
     initial_state = jnp.broadcast_to(
       jnp.zeros_like(x_BxTxE[:, 0, :1]), (2, batch, hidden)
     )
-  run = IMPLEMENTATIONS[implementation]
+  run = IMPLEMENTATIONS[implementation] if implementation else _best
   return run(x_BxTxE, jnp.asarray(mask_BxT), params, initial_state, scale)
+
+
+def _best(x_BxTxE, *others):
+  """The best implementation for the platform that the program runs on."""
+  if not gru_cpu.supports(x_BxTxE):
+    return gru_xla.bidirectional_gru(x_BxTxE, *others)
+  return jax.lax.platform_dependent(
+    x_BxTxE,
+    *others,
+    cpu=gru_cpu.bidirectional_gru,
+    default=gru_xla.bidirectional_gru,
+  )

@@ -1,0 +1,341 @@
+// XLA's custom calls for the bidirectional GRU on a CPU: checks of the shapes,
+// the choice of the instruction set, and threads. The mathematics stands in
+// gru_cpu_kernel.cc; gru_cpu.py calls these functions.
+
+#include "gru_cpu.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace bigru {
+
+#if defined(__x86_64__)
+namespace avx512 {
+extern const Kernel kKernel;
+}
+namespace avx2 {
+extern const Kernel kKernel;
+}
+static const Kernel* const kKernels[] = {&avx512::kKernel, &avx2::kKernel};
+#else
+namespace neon {
+extern const Kernel kKernel;
+}
+static const Kernel* const kKernels[] = {&neon::kKernel};
+#endif
+
+namespace {
+
+namespace ffi = xla::ffi;
+using Floats = ffi::Buffer<ffi::F32>;
+using Result = ffi::Result<Floats>;
+using Dimensions = std::vector<int64_t>;
+
+// A thread's share of the batch has at least as many examples.
+constexpr int64_t kExamplesPerTask = 8;
+
+const Kernel* FindKernel(std::string_view name) {
+  for (const Kernel* kernel : kKernels) {
+    if (kernel->supported() && (name.empty() || name == kernel->name)) {
+      return kernel;
+    }
+  }
+  return nullptr;
+}
+
+// Floats aligned to a cache line, not initialized.
+struct Free {
+  void operator()(float* p) const { std::free(p); }
+};
+using Scratch = std::unique_ptr<float[], Free>;
+Scratch Allocate(int64_t count) {
+  const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 63) & ~63;
+  void* p = std::aligned_alloc(64, std::max<size_t>(bytes, 64));
+  if (!p) throw std::bad_alloc();
+  return Scratch(static_cast<float*>(p));
+}
+
+// Runs run(0) to run(count - 1) on XLA's threads and on this one. This thread
+// takes every call that no other has begun, so a pool whose threads are all
+// busy, or all wait for this call, delays nothing.
+void ParallelFor(ffi::ThreadPool& pool, int64_t count,
+                 const std::function<void(int64_t)>& run) {
+  struct State {
+    std::atomic<int64_t> next{0};
+    int64_t done = 0;
+    std::mutex mutex;
+    std::condition_variable all_done;
+  };
+  auto state = std::make_shared<State>();
+  // A thread that comes late finds nothing to do, and never looks at `run`.
+  auto work = [state, count, &run] {
+    for (int64_t i; (i = state->next++) < count;) {
+      run(i);
+      std::lock_guard<std::mutex> lock(state->mutex);
+      if (++state->done == count) state->all_done.notify_one();
+    }
+  };
+  for (int64_t i = 1; i < count; ++i) pool.Schedule(std::function(work));
+  work();
+  std::unique_lock<std::mutex> lock(state->mutex);
+  state->all_done.wait(lock, [&] { return state->done == count; });
+}
+
+// Each direction over each share of the batch.
+std::vector<Task> Tasks(ffi::ThreadPool& pool, int64_t batch) {
+  const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
+  const int64_t shares =
+      std::clamp<int64_t>((threads + 1) / 2, 1,
+                          std::max<int64_t>(batch / kExamplesPerTask, 1));
+  std::vector<Task> tasks;
+  for (int64_t share = 0; share < shares; ++share) {
+    for (int64_t direction = 0; direction < 2; ++direction) {
+      tasks.push_back({direction, share * batch / shares,
+                       (share + 1) * batch / shares});
+    }
+  }
+  return tasks;
+}
+
+struct Argument {
+  const char* name;
+  ffi::Span<const int64_t> found;
+  Dimensions expected;
+};
+
+ffi::Error Check(const std::vector<Argument>& arguments) {
+  for (const Argument& argument : arguments) {
+    if (!std::equal(argument.found.begin(), argument.found.end(),
+                    argument.expected.begin(), argument.expected.end())) {
+      return ffi::Error::InvalidArgument(
+          std::string("the shape of ") + argument.name +
+          " does not fit the other arguments of the GRU");
+    }
+  }
+  return ffi::Error::Success();
+}
+
+// The arguments that both calls have, and what they must be.
+struct Call {
+  Sizes sizes;
+  Inputs inputs;
+  std::vector<Argument> arguments;
+
+  Call(const Floats& x, const ffi::Buffer<ffi::PRED>& mask,
+       const Floats& w_input, const Floats& w_recurrent, const Floats& h0,
+       const Floats& scale) {
+    const auto x_shape = x.dimensions(), w_shape = w_recurrent.dimensions();
+    const bool ranks_fit = x_shape.size() == 3 && w_shape.size() == 3;
+    sizes = ranks_fit ? Sizes{x_shape[0], x_shape[1], x_shape[2], w_shape[2]}
+                      : Sizes{-1, -1, -1, -1};
+    const auto [T, B, E, H] = sizes;
+    const bool scaled = scale.element_count() > 0;
+    arguments = {
+        {"x", x_shape, {T, B, E}},
+        {"mask", mask.dimensions(), {T, B}},
+        {"w_input", w_input.dimensions(), {2, 3 * H, E}},
+        {"w_recurrent", w_shape, {2, 3 * H, H}},
+        {"h0", h0.dimensions(), {2, B, H}},
+        {"scale", scale.dimensions(),
+         scaled ? Dimensions{2, B, H} : Dimensions{0}},
+    };
+    inputs = {x.typed_data(),
+              mask.typed_data(),
+              w_input.typed_data(),
+              w_recurrent.typed_data(),
+              nullptr,
+              nullptr,
+              h0.typed_data(),
+              scaled ? scale.typed_data() : nullptr};
+  }
+};
+
+ffi::Error UnknownInstructionSet(std::string_view name) {
+  return ffi::Error::InvalidArgument("this processor has no instruction set '" +
+                                     std::string(name) + "' of the GRU's");
+}
+
+ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
+                   Floats x, ffi::Buffer<ffi::PRED> mask, Floats w_input,
+                   Floats w_recurrent, Floats b, Floats b_n, Floats h0,
+                   Floats scale, Result h, Result gates) {
+  Call call(x, mask, w_input, w_recurrent, h0, scale);
+  const auto [T, B, E, H] = call.sizes;
+  const bool saved = gates->element_count() > 0;
+  call.arguments.insert(
+      call.arguments.end(),
+      {{"b", b.dimensions(), {2, 3 * H}},
+       {"b_n", b_n.dimensions(), {2, H}},
+       {"h", h->dimensions(), {T, B, 2 * H}},
+       {"gates", gates->dimensions(),
+        saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
+  if (ffi::Error error = Check(call.arguments); error.failure()) return error;
+  const Kernel* kernel = FindKernel(instruction_set);
+  if (!kernel) return UnknownInstructionSet(instruction_set);
+  call.inputs.b = b.typed_data();
+  call.inputs.b_n = b_n.typed_data();
+  const Outputs outputs = {h->typed_data(),
+                           saved ? gates->typed_data() : nullptr};
+  try {
+    const std::vector<Task> tasks = Tasks(pool, B);
+    std::vector<Scratch> scratch;
+    for (const Task& task : tasks) {
+      scratch.push_back(
+          Allocate(kernel->scratch(call.sizes, task.last - task.first)));
+    }
+    ParallelFor(pool, tasks.size(), [&](int64_t i) {
+      kernel->forward(call.sizes, call.inputs, outputs, tasks[i],
+                      scratch[i].get());
+    });
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
+                      "out of memory in the GRU");
+  }
+  return ffi::Error::Success();
+}
+
+// Adds the tasks' weight gradients up into a direction's part of the results.
+void Finish(const Sizes& s, int64_t direction, int64_t stride,
+            const std::vector<Task>& tasks,
+            const std::vector<WeightGradients>& found, float* dw_input,
+            float* dw_recurrent, float* db, float* db_n) {
+  const int64_t G = 3 * s.H;
+  dw_input += direction * G * s.E;
+  dw_recurrent += direction * G * s.H;
+  db += direction * G;
+  db_n += direction * s.H;
+  bool first = true;
+  auto put = [&](float& to, float value) { to = first ? value : to + value; };
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].direction != direction) continue;
+    const WeightGradients& weights = found[i];
+    for (int64_t g = 0; g < G; ++g) {
+      // Columns n, r, z, but rows r, z, n.
+      const int64_t column = (g + s.H) % G;
+      for (int64_t e = 0; e < s.E; ++e) {
+        put(dw_input[g * s.E + e], weights.d_input[e * stride + column]);
+      }
+      for (int64_t j = 0; j < s.H; ++j) {
+        put(dw_recurrent[g * s.H + j], weights.d_recurrent[j * stride + g]);
+      }
+      put(db[g], weights.d_bias[column]);
+    }
+    for (int64_t j = 0; j < s.H; ++j) put(db_n[j], weights.d_bias[G + j]);
+    first = false;
+  }
+}
+
+ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
+                    Floats x, ffi::Buffer<ffi::PRED> mask, Floats w_input,
+                    Floats w_recurrent, Floats h0, Floats scale, Floats h,
+                    Floats gates, Floats dh, Result dx, Result dw_input,
+                    Result dw_recurrent, Result db, Result db_n, Result dh0,
+                    Result dscale) {
+  Call call(x, mask, w_input, w_recurrent, h0, scale);
+  const auto [T, B, E, H] = call.sizes;
+  call.arguments.insert(
+      call.arguments.end(),
+      {{"h", h.dimensions(), {T, B, 2 * H}},
+       {"gates", gates.dimensions(), {2, T, B, 4 * H}},
+       {"dh", dh.dimensions(), {T, B, 2 * H}},
+       {"dx", dx->dimensions(), {2, T, B, E}},
+       {"dw_input", dw_input->dimensions(), {2, 3 * H, E}},
+       {"dw_recurrent", dw_recurrent->dimensions(), {2, 3 * H, H}},
+       {"db", db->dimensions(), {2, 3 * H}},
+       {"db_n", db_n->dimensions(), {2, H}},
+       {"dh0", dh0->dimensions(), {2, B, H}},
+       {"dscale", dscale->dimensions(),
+        call.inputs.scale ? Dimensions{2, B, H} : Dimensions{0}}});
+  if (ffi::Error error = Check(call.arguments); error.failure()) return error;
+  const Kernel* kernel = FindKernel(instruction_set);
+  if (!kernel) return UnknownInstructionSet(instruction_set);
+  const Residuals residuals = {h.typed_data(), gates.typed_data(),
+                               dh.typed_data()};
+  const Gradients gradients = {dx->typed_data(), dh0->typed_data(),
+                               dscale->typed_data()};
+  try {
+    const std::vector<Task> tasks = Tasks(pool, B);
+    const int64_t stride = kernel->stride(call.sizes);
+    std::vector<Scratch> scratch, weights;
+    std::vector<WeightGradients> found;
+    for (const Task& task : tasks) {
+      scratch.push_back(
+          Allocate(kernel->scratch(call.sizes, task.last - task.first)));
+      weights.push_back(Allocate((E + H + 1) * stride));
+      float* rows = weights.back().get();
+      found.push_back({rows, rows + E * stride, rows + (E + H) * stride});
+    }
+    ParallelFor(pool, tasks.size(), [&](int64_t i) {
+      kernel->backward(call.sizes, call.inputs, residuals, gradients, found[i],
+                       tasks[i], scratch[i].get());
+    });
+    ParallelFor(pool, 2, [&](int64_t direction) {
+      Finish(call.sizes, direction, stride, tasks, found,
+             dw_input->typed_data(), dw_recurrent->typed_data(),
+             db->typed_data(), db_n->typed_data());
+    });
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
+                      "out of memory in the GRU");
+  }
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace bigru
+
+// The i-th instruction set of this processor, the best one first, or null.
+extern "C" const char* BigruInstructionSet(int i) {
+  for (const bigru::Kernel* kernel : bigru::kKernels) {
+    if (kernel->supported() && i-- == 0) return kernel->name;
+  }
+  return nullptr;
+}
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    BigruForward, bigru::Forward,
+    xla::ffi::Ffi::Bind()
+        .Ctx<xla::ffi::ThreadPool>()
+        .Attr<std::string_view>("instruction_set")
+        .Arg<bigru::Floats>()                             // x
+        .Arg<xla::ffi::Buffer<xla::ffi::PRED>>()          // mask
+        .Arg<bigru::Floats>()                             // w_input
+        .Arg<bigru::Floats>()                             // w_recurrent
+        .Arg<bigru::Floats>()                             // b
+        .Arg<bigru::Floats>()                             // b_n
+        .Arg<bigru::Floats>()                             // h0
+        .Arg<bigru::Floats>()                             // scale
+        .Ret<bigru::Floats>()                             // h
+        .Ret<bigru::Floats>());                           // gates
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    BigruBackward, bigru::Backward,
+    xla::ffi::Ffi::Bind()
+        .Ctx<xla::ffi::ThreadPool>()
+        .Attr<std::string_view>("instruction_set")
+        .Arg<bigru::Floats>()                             // x
+        .Arg<xla::ffi::Buffer<xla::ffi::PRED>>()          // mask
+        .Arg<bigru::Floats>()                             // w_input
+        .Arg<bigru::Floats>()                             // w_recurrent
+        .Arg<bigru::Floats>()                             // h0
+        .Arg<bigru::Floats>()                             // scale
+        .Arg<bigru::Floats>()                             // h
+        .Arg<bigru::Floats>()                             // gates
+        .Arg<bigru::Floats>()                             // dh
+        .Ret<bigru::Floats>()                             // dx
+        .Ret<bigru::Floats>()                             // dw_input
+        .Ret<bigru::Floats>()                             // dw_recurrent
+        .Ret<bigru::Floats>()                             // db
+        .Ret<bigru::Floats>()                             // db_n
+        .Ret<bigru::Floats>()                             // dh0
+        .Ret<bigru::Floats>());                           // dscale
