@@ -136,13 +136,13 @@ struct Call {
        const Floats& scale) {
     const auto x_shape = x.dimensions(), w_shape = w_recurrent.dimensions();
     const bool ranks_fit = x_shape.size() == 3 && w_shape.size() == 3;
-    sizes = ranks_fit ? Sizes{x_shape[0], x_shape[1], x_shape[2], w_shape[2]}
+    sizes = ranks_fit ? Sizes{x_shape[1], x_shape[0], x_shape[2], w_shape[2]}
                       : Sizes{-1, -1, -1, -1};
     const auto [T, B, E, H] = sizes;
     const bool scaled = scale.element_count() > 0;
     arguments = {
-        {"x", x_shape, {T, B, E}},
-        {"mask", mask.dimensions(), {T, B}},
+        {"x", x_shape, {B, T, E}},
+        {"mask", mask.dimensions(), {B, T}},
         {"w_input", w_input.dimensions(), {2, 3 * H, E}},
         {"w_recurrent", w_shape, {2, 3 * H, H}},
         {"h0", h0.dimensions(), {2, B, H}},
@@ -176,7 +176,7 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
       call.arguments.end(),
       {{"b", b.dimensions(), {2, 3 * H}},
        {"b_n", b_n.dimensions(), {2, H}},
-       {"h", h->dimensions(), {T, B, 2 * H}},
+       {"h", h->dimensions(), {B, T, 2 * H}},
        {"gates", gates->dimensions(),
         saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
   if (ffi::Error error = Check(call.arguments); error.failure()) return error;
@@ -245,10 +245,10 @@ ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
   const auto [T, B, E, H] = call.sizes;
   call.arguments.insert(
       call.arguments.end(),
-      {{"h", h.dimensions(), {T, B, 2 * H}},
+      {{"h", h.dimensions(), {B, T, 2 * H}},
        {"gates", gates.dimensions(), {2, T, B, 4 * H}},
-       {"dh", dh.dimensions(), {T, B, 2 * H}},
-       {"dx", dx->dimensions(), {2, T, B, E}},
+       {"dh", dh.dimensions(), {B, T, 2 * H}},
+       {"dx", dx->dimensions(), {2, B, T, E}},
        {"dw_input", dw_input->dimensions(), {2, 3 * H, E}},
        {"dw_recurrent", dw_recurrent->dimensions(), {2, 3 * H, H}},
        {"db", db->dimensions(), {2, 3 * H}},

@@ -15,8 +15,8 @@ struct Sizes {
 // A call's arrays, row-major; the leading axis of 2 is the direction. `scale`
 // is null where the state is not scaled, `gates` where no gradient is wanted.
 struct Inputs {
-  const float* x;            // [T, B, E]
-  const bool* mask;          // [T, B]
+  const float* x;            // [B, T, E]
+  const bool* mask;          // [B, T]
   const float* w_input;      // [2, 3H, E], the gates in the order r, z, n
   const float* w_recurrent;  // [2, 3H, H]
   const float* b;            // [2, 3H]
@@ -26,18 +26,18 @@ struct Inputs {
 };
 
 struct Outputs {
-  float* h;      // [T, B, 2H]
+  float* h;      // [B, T, 2H]
   float* gates;  // [2, T, B, 4H]: n, r, z and q at real positions
 };
 
 struct Residuals {
   const float* h;
   const float* gates;
-  const float* dh;  // [T, B, 2H], the incoming gradient
+  const float* dh;  // [B, T, 2H], the incoming gradient
 };
 
 struct Gradients {
-  float* dx;      // [2, T, B, E], each direction's share
+  float* dx;      // [2, B, T, E], each direction's share
   float* dh0;     // [2, B, H]
   float* dscale;  // [2, B, H]
 };

@@ -75,13 +75,13 @@ def bidirectional_gru(
       'processor; install bigru_jax where there is a C++ compiler'
     )
   hidden = params.w_recurrent_DxGxH.shape[-1]
-  arrays = x_BxTxE.swapaxes(0, 1), params, initial_state_DxBxH, scale_DxBxH
+  arrays = x_BxTxE, params, initial_state_DxBxH, scale_DxBxH
   arrays = jax.tree.map(functools.partial(vary_like, like=x_BxTxE), arrays)
-  h_TxBx2H = _layer(
-    instruction_set, vary_like(mask_BxT.T, x_BxTxE), arrays
+  h_BxTx2H = _layer(
+    instruction_set, vary_like(mask_BxT, x_BxTxE), arrays
   )
-  final_DxBxH = jnp.stack([h_TxBx2H[-1, :, :hidden], h_TxBx2H[0, :, hidden:]])
-  return h_TxBx2H.swapaxes(0, 1), final_DxBxH
+  final_DxBxH = jnp.stack([h_BxTx2H[:, -1, :hidden], h_BxTx2H[:, 0, hidden:]])
+  return h_BxTx2H, final_DxBxH
 
 
 def vary_like(x: jax.Array, like: jax.Array) -> jax.Array:
@@ -99,18 +99,18 @@ def vary_like(x: jax.Array, like: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _layer(instruction_set: str, mask_TxB: jax.Array, arrays: _Arrays):
-  """The states h_TxBx2H, without residuals."""
-  return _forward(instruction_set, mask_TxB, arrays, save=False)[0]
+def _layer(instruction_set: str, mask_BxT: jax.Array, arrays: _Arrays):
+  """The states h_BxTx2H, without residuals."""
+  return _forward(instruction_set, mask_BxT, arrays, save=False)[0]
 
 
-def _layer_forward(instruction_set, mask_TxB, arrays):
-  h_TxBx2H, gates = _layer_with_gates(instruction_set, mask_TxB, arrays)
-  return h_TxBx2H, (mask_TxB, arrays, h_TxBx2H, gates)
+def _layer_forward(instruction_set, mask_BxT, arrays):
+  h_BxTx2H, gates = _layer_with_gates(instruction_set, mask_BxT, arrays)
+  return h_BxTx2H, (mask_BxT, arrays, h_BxTx2H, gates)
 
 
-def _layer_backward(instruction_set, residuals, dh_TxBx2H):
-  return None, _gradients(instruction_set, *residuals, dh_TxBx2H)
+def _layer_backward(instruction_set, residuals, dh_BxTx2H):
+  return None, _gradients(instruction_set, *residuals, dh_BxTx2H)
 
 
 _layer.defvjp(_layer_forward, _layer_backward)
@@ -121,14 +121,14 @@ _layer.defvjp(_layer_forward, _layer_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _layer_with_gates(instruction_set, mask_TxB, arrays):
-  """The states h_TxBx2H and the gates [2, T, B, 4H], for `_gradients` alone."""
-  return _forward(instruction_set, mask_TxB, arrays, save=True)
+def _layer_with_gates(instruction_set, mask_BxT, arrays):
+  """The states h_BxTx2H and the gates [2, T, B, 4H], for `_gradients` alone."""
+  return _forward(instruction_set, mask_BxT, arrays, save=True)
 
 
-def _layer_with_gates_forward(instruction_set, mask_TxB, arrays):
-  results = _layer_with_gates(instruction_set, mask_TxB, arrays)
-  return results, (mask_TxB, arrays, *results)
+def _layer_with_gates_forward(instruction_set, mask_BxT, arrays):
+  results = _layer_with_gates(instruction_set, mask_BxT, arrays)
+  return results, (mask_BxT, arrays, *results)
 
 
 def _layer_with_gates_backward(instruction_set, residuals, cotangents):
@@ -142,29 +142,29 @@ _layer_with_gates.defvjp(_layer_with_gates_forward, _layer_with_gates_backward)
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _gradients(
   instruction_set: str,
-  mask_TxB: jax.Array,
+  mask_BxT: jax.Array,
   arrays: _Arrays,
-  h_TxBx2H: jax.Array,
+  h_BxTx2H: jax.Array,
   gates: jax.Array,
-  dh_TxBx2H: jax.Array,
+  dh_BxTx2H: jax.Array,
 ) -> _Arrays:
   """The gradients by the arrays, given the one by the states."""
-  x_TxBxE, params, h0_DxBxH, scale_DxBxH = arrays
-  results = [(2, *x_TxBxE.shape), *(p.shape for p in params), h0_DxBxH.shape]
+  x_BxTxE, params, h0_DxBxH, scale_DxBxH = arrays
+  results = [(2, *x_BxTxE.shape), *(p.shape for p in params), h0_DxBxH.shape]
   results.append((0,) if scale_DxBxH is None else scale_DxBxH.shape)
   dx, dw_input, dw_recurrent, db, db_n, dh0, dscale = _call(
     'Backward',
     instruction_set,
     results,
-    x_TxBxE,
-    mask_TxB,
+    x_BxTxE,
+    mask_BxT,
     params.w_input_DxGxE,
     params.w_recurrent_DxGxH,
     h0_DxBxH,
-    _or_empty(scale_DxBxH, x_TxBxE),
-    h_TxBx2H,
+    _or_empty(scale_DxBxH, x_BxTxE),
+    h_BxTx2H,
     gates,
-    dh_TxBx2H,
+    dh_BxTx2H,
   )
   return (
     dx[0] + dx[1],
@@ -174,26 +174,23 @@ def _gradients(
   )
 
 
-def _gradients_forward(instruction_set, mask_TxB, arrays, h, gates, dh):
-  results = _gradients(instruction_set, mask_TxB, arrays, h, gates, dh)
-  return results, (mask_TxB, arrays, h, gates, dh)
+def _gradients_forward(instruction_set, mask_BxT, arrays, h, gates, dh):
+  results = _gradients(instruction_set, mask_BxT, arrays, h, gates, dh)
+  return results, (mask_BxT, arrays, h, gates, dh)
 
 
 def _gradients_backward(instruction_set, residuals, cotangents):
   """The derivative of the gradients: that of the reference's gradients."""
-  mask_TxB, arrays, h, gates, dh_TxBx2H = residuals
+  mask_BxT, arrays, h, gates, dh_BxTx2H = residuals
 
   def states(arrays):
-    x_TxBxE, *others = arrays
-    h_BxTx2H, _ = gru_reference.bidirectional_gru(
-      x_TxBxE.swapaxes(0, 1), mask_TxB.T, *others
-    )
-    return h_BxTx2H.swapaxes(0, 1)
+    x_BxTxE, *others = arrays
+    return gru_reference.bidirectional_gru(x_BxTxE, mask_BxT, *others)[0]
 
-  def gradients(arrays, dh_TxBx2H):
-    return jax.vjp(states, arrays)[1](dh_TxBx2H)[0]
+  def gradients(arrays, dh_BxTx2H):
+    return jax.vjp(states, arrays)[1](dh_BxTx2H)[0]
 
-  _, pull_back = jax.vjp(gradients, arrays, dh_TxBx2H)
+  _, pull_back = jax.vjp(gradients, arrays, dh_BxTx2H)
   d_arrays, d_dh = pull_back(cotangents)
   return None, d_arrays, jnp.zeros_like(h), jnp.zeros_like(gates), d_dh
 
@@ -201,23 +198,23 @@ def _gradients_backward(instruction_set, residuals, cotangents):
 _gradients.defvjp(_gradients_forward, _gradients_backward)
 
 
-def _forward(instruction_set, mask_TxB, arrays, save):
+def _forward(instruction_set, mask_BxT, arrays, save):
   """The states, and the gates where they are to be saved."""
-  x_TxBxE, params, h0_DxBxH, scale_DxBxH = arrays
-  time, batch, _ = x_TxBxE.shape
+  x_BxTxE, params, h0_DxBxH, scale_DxBxH = arrays
+  batch, time, _ = x_BxTxE.shape
   hidden = h0_DxBxH.shape[-1]
   return _call(
     'Forward',
     instruction_set,
     [
-      (time, batch, 2 * hidden),
+      (batch, time, 2 * hidden),
       (2, time, batch, 4 * hidden) if save else (0,),
     ],
-    x_TxBxE,
-    mask_TxB,
+    x_BxTxE,
+    mask_BxT,
     *params,
     h0_DxBxH,
-    _or_empty(scale_DxBxH, x_TxBxE),
+    _or_empty(scale_DxBxH, x_BxTxE),
   )
 
 

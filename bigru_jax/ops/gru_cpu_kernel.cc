@@ -322,7 +322,7 @@ class Layer {
     return task_.direction ? s_.T - 1 - step : step;
   }
   int64_t Position(int64_t step, int64_t b) const {
-    return Time(step) * s_.B + b;
+    return b * s_.T + Time(step);
   }
   bool Real(int64_t step, int64_t b) const {
     return in_.mask[Position(step, b)];
@@ -343,9 +343,12 @@ class Layer {
   int64_t First(int64_t b) const {
     return (task_.direction * s_.B + b) * s_.H;
   }
-  // An offset into dx, in units of E, and into the saved gates, of 4H.
-  int64_t Place(int64_t step, int64_t b) const {
-    return task_.direction * s_.T * s_.B + Position(step, b);
+  float* Dx(float* dx, int64_t step, int64_t b) const {
+    return dx + (task_.direction * s_.T * s_.B + Position(step, b)) * s_.E;
+  }
+  // An offset into the saved gates.
+  int64_t Gates(int64_t step, int64_t b) const {
+    return ((task_.direction * s_.T + step) * s_.B + b) * 4 * s_.H;
   }
   // h_{t-1} of a step.
   const float* Before(const float* h, int64_t step, int64_t b) const {
@@ -441,7 +444,7 @@ void Layer::Forward(const Outputs& out) {
         float* h = out.h + State(step, example);
         if (Real(step, example)) {
           Cell(H, gates + row++ * stride, before, h,
-               out.gates ? out.gates + Place(step, example) * 4 * H : nullptr);
+               out.gates ? out.gates + Gates(step, example) : nullptr);
         } else {
           Copy(H, before, h);
         }
@@ -498,7 +501,7 @@ void Layer::Backward(const Residuals& residuals, const Gradients& gradients,
         float* dh = carry + (example - task_.first) * H;
         const float* dy = residuals.dh + State(step, example);
         if (Real(step, example)) {
-          CellGradient(H, residuals.gates + Place(step, example) * 4 * H,
+          CellGradient(H, residuals.gates + Gates(step, example),
                        Before(residuals.h, step, example), dh, dy,
                        d_gates + row * stride, kept + row * H);
           ++row;
@@ -530,7 +533,7 @@ void Layer::Backward(const Residuals& residuals, const Gradients& gradients,
     int64_t row = 0;
     for (int64_t step = chunk.first; step < chunk.last; ++step) {
       for (int64_t example = task_.first; example < task_.last; ++example) {
-        float* out = gradients.dx + Place(step, example) * E;
+        float* out = Dx(gradients.dx, step, example);
         if (Real(step, example)) {
           Copy(E, dx + row++ * E, out);
         } else {
