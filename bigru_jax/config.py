@@ -189,7 +189,10 @@ class Config:
     0, 'Seed of initialization, dropout and shuffling.', lower=0
   )
   cpu_devices: int = _field(
-    0, 'XLA host devices on a CPU; 0 for one per core.', lower=0
+    0,
+    'XLA host devices that a CPU is divided into, to try sharding on one '
+    "machine; 0 for JAX's own number, one.",
+    lower=0,
   )
   checkpoint_every: int = _field(
     500, 'Steps between checkpoints inside an epoch.', lower=1, mutable=True

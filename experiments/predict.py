@@ -144,7 +144,7 @@ def main() -> None:
   both = os.path.isfile(source) and os.path.isfile(output)
   if both and os.path.samefile(source, output):
     raise ValueError(f'output={output} is the input')
-  host.configure_cpu(batch_size=_BATCH_SIZE.value)
+  host.configure_cpu()
   host.cache_compilations()
   run = bigru_jax.load(_WORKDIR.value, os.path.expanduser(_EMBEDDINGS.value))
   if output.endswith('.csv'):

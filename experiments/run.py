@@ -38,7 +38,7 @@ def help_text() -> str:
 def main() -> None:
   started = time.perf_counter()
   config = configuration.from_flags()
-  host.configure_cpu(config.cpu_devices, config.batch_size)
+  host.configure_cpu(config.cpu_devices)
   host.cache_compilations()
   workdir = pathlib.Path(_WORKDIR.value or runs.default_workdir(config))
   with preemption.stop_on_signals() as stop:

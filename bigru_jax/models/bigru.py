@@ -76,10 +76,9 @@ class BiGRU(nn.Module):
     for layer in range(self.num_layers):
       scale = None
       if self.recurrent_dropout and keys_B is not None:
-        ones = jnp.ones((2, self.hidden_size, batch), self.dtype)
+        ones = jnp.ones((batch, 2, self.hidden_size), self.dtype)
         keys = fold_keys(keys_B, 2 * layer)
-        scale = dropout(ones, self.recurrent_dropout, keys, batch_axis=2)
-        scale = scale.swapaxes(1, 2)
+        scale = dropout(ones, self.recurrent_dropout, keys).swapaxes(0, 1)
       start = None if initial_carry is None else initial_carry[layer]
       h_BxTxF, final = bidirectional_gru(
         h_BxTxF,
@@ -92,10 +91,7 @@ class BiGRU(nn.Module):
       carry.append(final)
       if layer + 1 < self.num_layers and keys_B is not None:
         keys = fold_keys(keys_B, 2 * layer + 1)
-        # Features first, as the loop leaves them: the mask is not transposed.
-        h_FxTxB = h_BxTxF.transpose(2, 1, 0)
-        h_FxTxB = dropout(h_FxTxB, self.dropout, keys, batch_axis=2)
-        h_BxTxF = h_FxTxB.transpose(2, 1, 0)
+        h_BxTxF = dropout(h_BxTxF, self.dropout, keys)
     return (jnp.stack(carry), h_BxTxF) if return_carry else h_BxTxF
 
   def _layer_params(self, layer: int, features: int) -> GRUParams:

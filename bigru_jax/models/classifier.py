@@ -87,21 +87,18 @@ class Classifier(nn.Module):
         `Outputs.attention`.
     """
     tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
-    mask_TxB = jnp.arange(tokens_BxT.shape[1])[:, None] < lengths_B
+    mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
     keys_B = dropout_keys_B
     if keys_B is None and self.has_rng('dropout'):
       keys_B = jax.random.split(self.make_rng('dropout'), len(lengths_B))
 
-    def drop(x, rate, site, batch_axis):
+    def drop(x, rate, site):
       if keys_B is None:
         return x
-      return dropout(x, rate, fold_keys(keys_B, site), batch_axis)
+      return dropout(x, rate, fold_keys(keys_B, site))
 
-    # Time first up to the encoder, whose loop reads it in that order.
-    x_TxBxE = lookup(self._embedding_table(), tokens_BxT, self.embedding_axis)
-    # Nothing at padding reaches the loss, so the padding's vector stays zero.
-    x_TxBxE = x_TxBxE.astype(self.dtype) * mask_TxB[:, :, None]
-    x_TxBxE = drop(x_TxBxE, self.embedding_dropout, 0, batch_axis=1)
+    x_BxTxE = lookup(self._embedding_table(), tokens_BxT, self.embedding_axis)
+    x_BxTxE = drop(x_BxTxE.astype(self.dtype), self.embedding_dropout, 0)
     h_BxTx2H = BiGRU(
       self.hidden_size,
       self.num_layers,
@@ -110,15 +107,15 @@ class Classifier(nn.Module):
       self.dtype,
       name='encoder',
     )(
-      x_TxBxE.swapaxes(0, 1),
-      mask_TxB.T,
+      x_BxTxE,
+      mask_BxT,
       dropout_keys_B=None if keys_B is None else fold_keys(keys_B, 1),
     )
     pool = POOLINGS[self.attention](name='attention')
     c_BxF, weights_BxKxT = pool(
-      h_BxTx2H, mask_TxB.T, attention and attention.get('words')
+      h_BxTx2H, mask_BxT, attention and attention.get('words')
     )
-    c_BxF = drop(c_BxF, self.dropout, 2, batch_axis=0)
+    c_BxF = drop(c_BxF, self.dropout, 2)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return Outputs(
       dense(c_BxF.astype(jnp.float32)),

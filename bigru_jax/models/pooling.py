@@ -139,12 +139,7 @@ def _refuse(weights: jax.Array | None, name: str) -> None:
 
 def _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT):
   """The mean weighted by the softmax of the scores, or by the given weights."""
-  # Features first, as `gru_xla` leaves its states, so that XLA transposes
-  # nothing.
-  h_FxTxB = h_BxTxF.transpose(2, 1, 0)
   if weights_BxKxT is None:
-    alpha_TxB = masked_softmax(scores_BxT.T, mask_BxT.T, axis=0)
-  else:
-    alpha_TxB = weights_BxKxT[:, 0].T
-  c_FxB = jnp.sum(alpha_TxB.astype(h_FxTxB.dtype) * h_FxTxB, axis=1)
-  return c_FxB.T, alpha_TxB.T[:, None]
+    weights_BxKxT = masked_softmax(scores_BxT, mask_BxT)[:, None]
+  alpha_BxTx1 = weights_BxKxT[:, 0, :, None].astype(h_BxTxF.dtype)
+  return jnp.sum(alpha_BxTx1 * h_BxTxF, axis=1), weights_BxKxT

@@ -41,9 +41,4 @@ def additive_scores(
   Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473; in this form Yang et
   al., 2016, https://aclanthology.org/N16-1174, equations 5 and 6.
   """
-  batch, time, features = h_BxTxF.shape
-  # Features first, as `gru_xla` leaves its states, so that XLA transposes
-  # nothing; plain matmuls, for an einsum's gradient would transpose as well.
-  h_FxN = h_BxTxF.transpose(2, 1, 0).reshape(features, time * batch)
-  keys_AxN = jnp.tanh(kernel_FxA.T @ h_FxN + bias_A[:, None])
-  return (query_A @ keys_AxN).reshape(time, batch).T
+  return jnp.tanh(h_BxTxF @ kernel_FxA + bias_A) @ query_A

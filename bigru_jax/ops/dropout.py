@@ -2,35 +2,55 @@
 
 The mask of an example depends on its own key alone, so it is the same whatever
 its neighbours in the batch are and however the batch is sharded.
+
+The bits are a hash of the key and the position, the finalizer of MurmurHash3
+(Appleby, 2011, https://github.com/aappleby/smhasher) twice. XLA fuses it with
+the multiplication, where on a CPU `jax.random`'s Threefry takes a loop over
+memory of its own and a quarter of the time that a training step takes to
+compile.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
 
 
 def fold_keys(keys_B: jax.Array, number: int) -> jax.Array:
-  """New keys, one per example: `jax.random.fold_in` of each with a number."""
-  return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys_B, number)
+  """New keys, one per example, from each and a number."""
+  first_B, second_B = jax.random.key_data(keys_B).T
+  data_2xB = [
+    _hash(first_B, second_B, jnp.uint32(2 * number + i)) for i in (0, 1)
+  ]
+  return jax.random.wrap_key_data(jnp.stack(data_2xB, axis=-1))
 
 
-def dropout(
-  x: jax.Array, rate: float, keys_B: jax.Array, batch_axis: int = 0
-) -> jax.Array:
+def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
   """Sets each value to zero with probability `rate` and scales up the others.
 
   Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html.
 
   Args:
-    x: any array.
+    x: [B, ...], any array.
     rate: at least 0, below 1. The values that are kept are divided by 1 - rate.
     keys_B: one key per example.
-    batch_axis: the axis of x that counts examples.
   """
   if not rate:
     return x
-  shape = x.shape[:batch_axis] + x.shape[batch_axis + 1 :]
-  keep = jax.vmap(
-    lambda key: jax.random.bernoulli(key, 1 - rate, shape),
-    out_axes=batch_axis,
-  )(keys_B)
+  size = math.prod(x.shape[1:])
+  first_Bx1, second_Bx1 = jnp.split(jax.random.key_data(keys_B), 2, axis=-1)
+  bits = _hash(first_Bx1, second_Bx1, jnp.arange(size, dtype=jnp.uint32))
+  keep = bits.reshape(x.shape) < jnp.uint32((1 - rate) * 2**32)
   return jnp.where(keep, x / (1 - rate), 0)
+
+
+def _hash(first: jax.Array, second: jax.Array, number: jax.Array) -> jax.Array:
+  """32 bits from a key's two words and a number, all uint32."""
+  return _mix(_mix(number + first) ^ second)
+
+
+def _mix(x: jax.Array) -> jax.Array:
+  """MurmurHash3's finalizer: each bit of x changes about half of the result."""
+  x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+  x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+  return x ^ (x >> 16)

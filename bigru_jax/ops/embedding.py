@@ -6,7 +6,7 @@ import jax
 def lookup(
   table_VxE: jax.Array, tokens_BxT: jax.Array, axis: str | None = None
 ) -> jax.Array:
-  """The vectors of a batch's tokens, x_TxBxE, time first.
+  """The vectors of a batch's tokens, x_BxTxE.
 
   Args:
     table_VxE: the table; inside `shard_map` with `axis`, this device's columns
@@ -18,9 +18,9 @@ def lookup(
       gradient of the table needs no collective of its size.
   """
   if axis is None:
-    return table_VxE[tokens_BxT.T]
+    return table_VxE[tokens_BxT]
   tokens_BxT = jax.lax.all_gather(tokens_BxT, axis, tiled=True)
-  x_TxBxE = table_VxE[tokens_BxT.T]
+  x_BxTxE = table_VxE[tokens_BxT]
   return jax.lax.all_to_all(
-    x_TxBxE, axis, split_axis=1, concat_axis=2, tiled=True
+    x_BxTxE, axis, split_axis=0, concat_axis=2, tiled=True
   )

@@ -102,9 +102,16 @@ def bidirectional_gru(
   return run(x_BxTxE, jnp.asarray(mask_BxT), params, initial_state, scale)
 
 
+def best_implementation(platform: str, dtype: jax.typing.DTypeLike) -> str:
+  """What `implementation=None` picks on a platform such as 'cpu', in words."""
+  if platform == 'cpu' and gru_cpu.supports(dtype):
+    return f"'cpu', the C++ kernel for {gru_cpu.instruction_sets()[0]}"
+  return "'xla', the loop"
+
+
 def _best(x_BxTxE, *others):
   """The best implementation for the platform that the program runs on."""
-  if not gru_cpu.supports(x_BxTxE):
+  if not gru_cpu.supports(x_BxTxE.dtype):
     return gru_xla.bidirectional_gru(x_BxTxE, *others)
   return jax.lax.platform_dependent(
     x_BxTxE,

@@ -15,9 +15,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec as P
 
 from bigru_jax.ops import gru_reference
 from bigru_jax.ops.gru_reference import GRUParams
+from bigru_jax.ops.varying import vary_like
 
 LIBRARY = pathlib.Path(__file__).with_name('_gru_cpu.so')
 _Arrays = tuple[jax.Array, GRUParams, jax.Array, jax.Array | None]
@@ -45,9 +47,9 @@ def instruction_sets() -> tuple[str, ...]:
   return tuple(found)
 
 
-def supports(x_BxTxE: jax.Array) -> bool:
-  """Whether the kernel can run on a CPU over these inputs."""
-  return x_BxTxE.dtype == jnp.float32 and bool(instruction_sets())
+def supports(dtype: jax.typing.DTypeLike) -> bool:
+  """Whether the kernel can run on this CPU over inputs of this type."""
+  return jnp.dtype(dtype) == jnp.float32 and bool(instruction_sets())
 
 
 def bidirectional_gru(
@@ -67,7 +69,7 @@ def bidirectional_gru(
   Raises:
     ValueError: the kernel is not there, or the inputs are not float32.
   """
-  if not supports(x_BxTxE):
+  if not supports(x_BxTxE.dtype):
     raise ValueError(
       f"implementation='cpu': {x_BxTxE.dtype} inputs; it is for float32"
       if instruction_sets()
@@ -76,30 +78,16 @@ def bidirectional_gru(
     )
   hidden = params.w_recurrent_DxGxH.shape[-1]
   arrays = x_BxTxE, params, initial_state_DxBxH, scale_DxBxH
-  arrays = jax.tree.map(functools.partial(vary_like, like=x_BxTxE), arrays)
-  h_BxTx2H = _layer(
-    instruction_set, vary_like(mask_BxT, x_BxTxE), arrays
-  )
+  arrays = vary_like(arrays, x_BxTxE)
+  h_BxTx2H = _layer(instruction_set, vary_like(mask_BxT, x_BxTxE), arrays)
   final_DxBxH = jnp.stack([h_BxTx2H[:, -1, :hidden], h_BxTx2H[:, 0, hidden:]])
   return h_BxTx2H, final_DxBxH
 
 
-def vary_like(x: jax.Array, like: jax.Array) -> jax.Array:
-  """Marks x as varying over the same shard_map axes as `like`.
-
-  The transpose of that mark is the sum of the gradients over the devices. Plain
-  autodiff inserts it by itself, a custom VJP does not. Outside shard_map there
-  is nothing to mark.
-  """
-  axes = (
-    jax.typeof(like).manual_axis_type.varying
-    - jax.typeof(x).manual_axis_type.varying
-  )
-  return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _layer(instruction_set: str, mask_BxT: jax.Array, arrays: _Arrays):
+def _layer(
+  instruction_set: str, mask_BxT: jax.Array, arrays: _Arrays
+) -> jax.Array:
   """The states h_BxTx2H, without residuals."""
   return _forward(instruction_set, mask_BxT, arrays, save=False)[0]
 
@@ -229,16 +217,18 @@ def _call(
 ) -> tuple[jax.Array, ...]:
   """One of the library's functions, whose results vary as its arguments do."""
   like = jax.typeof(arguments[0])
+  varying = like.manual_axis_type.varying  # Inside shard_map.
+  sharding = NamedSharding(like.sharding.mesh, P()) if varying else None
   results = tuple(
     jax.ShapeDtypeStruct(
-      shape, jnp.float32, manual_axis_type=like.manual_axis_type,
-      sharding=jax.sharding.NamedSharding(
-        like.sharding.mesh, jax.sharding.PartitionSpec()
-      ) if like.manual_axis_type.varying else None
+      shape,
+      jnp.float32,
+      sharding=sharding,
+      manual_axis_type=like.manual_axis_type,
     )
     for shape in shapes
   )
   call = jax.ffi.ffi_call(
     f'bigru_jax_{name}', results, vmap_method='sequential'
   )
-  return call(*arguments, instruction_set=instruction_set)
+  return tuple(call(*arguments, instruction_set=instruction_set))

@@ -13,7 +13,7 @@ With gradients, each gate of each direction has an array of its own, and the
 loop overwrites it in place with the values that the backward pass needs: no
 array is allocated or initialised for them. (One array for all gates was
 measured slower.) On a CPU, XLA proves that overwriting is safe only with the
-compiler option in `runtime.host.compiler_options`; without it, the loop copies
+compiler option in `runtime.mesh.compiler_options`; without it, the loop copies
 these arrays at every step.
 
 The axes are those of `gru_reference`; N is T * B positions.
@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from bigru_jax.ops.gru_reference import GRUParams
+from bigru_jax.ops.varying import vary_like
 
 
 def bidirectional_gru(
@@ -46,27 +47,9 @@ def bidirectional_gru(
     initial_state_DxBxH.swapaxes(1, 2),
     None if scale_DxBxH is None else scale_DxBxH.swapaxes(1, 2),
   )
-  h_2HxTxB = recurrence(
-    p_6HxTxB, mask_BxT.T, *(_vary_like(x, p_6HxTxB) for x in others)
-  )
+  h_2HxTxB = recurrence(p_6HxTxB, mask_BxT.T, *vary_like(others, p_6HxTxB))
   final_DxHxB = jnp.stack([h_2HxTxB[:hidden, -1], h_2HxTxB[hidden:, 0]])
   return h_2HxTxB.transpose(2, 1, 0), final_DxHxB.swapaxes(1, 2)
-
-
-def _vary_like(x, like):
-  """Marks x as varying over the same shard_map axes as `like`.
-
-  The transpose of that mark is the sum of the gradients over the devices. Plain
-  autodiff inserts it by itself, a custom VJP does not. Outside shard_map there
-  is nothing to mark.
-  """
-  if x is None:
-    return None
-  axes = (
-    jax.typeof(like).manual_axis_type.varying
-    - jax.typeof(x).manual_axis_type.varying
-  )
-  return jax.lax.pcast(x, tuple(axes), to='varying') if axes else x
 
 
 @jax.custom_vjp

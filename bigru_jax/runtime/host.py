@@ -25,16 +25,15 @@ def cache_compilations() -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
 
 
-def configure_cpu(devices: int = 0, batch_size: int = 1) -> None:
+def configure_cpu(devices: int = 0) -> None:
   """Sets a Linux CPU up for training, before JAX starts.
 
-  Elsewhere (on a GPU or TPU, on macOS, or where JAX has already started) it
-  changes nothing; one log line says what was set, or why nothing was.
+  Elsewhere (on a GPU or TPU, or on macOS) it changes nothing; one log line says
+  what was set, or why nothing was.
 
   Args:
-    devices: how many host devices XLA makes of the CPU; 0 for one per core, or
-      fewer where that does not divide the batch.
-    batch_size: examples per batch.
+    devices: how many host devices XLA makes of the CPU, to try sharding on one
+      machine; 0 for JAX's own number, one, whose threads share the work.
   """
   if sys.platform != 'linux':
     _log.info('host set-up is skipped: it is for Linux')
@@ -42,24 +41,21 @@ def configure_cpu(devices: int = 0, batch_size: int = 1) -> None:
   if _has_accelerator():
     _log.info('host set-up is skipped: JAX has an accelerator plugin')
     return
-  count = cores()
-  devices = devices or max(
-    n for n in range(1, count + 1) if batch_size % n == 0
-  )
-  try:
-    jax.config.update('jax_num_cpu_devices', devices)
-  except RuntimeError:
-    _log.warning('host set-up is skipped: JAX has already started')
-    return
-  # On each device a collective can block one thread of XLA's pool until the
-  # other devices arrive, and the launch of the next step another one. With
-  # fewer than two threads per device, training deadlocks now and then.
-  os.environ.setdefault('PJRT_NPROC', str(max(2 * devices, count)))
+  if devices:
+    try:
+      jax.config.update('jax_num_cpu_devices', devices)
+    except RuntimeError:
+      _log.warning('host set-up is skipped: JAX has already started')
+      return
+    # On each device a collective can block one thread of XLA's pool until the
+    # other devices arrive, and the launch of the next step another one. With
+    # fewer than two threads per device, training deadlocks now and then.
+    os.environ.setdefault('PJRT_NPROC', str(max(2 * devices, cores())))
   kept = _keep_freed_memory()
   _log.info(
-    'host: %d CPU devices, %s threads%s',
-    devices,
-    os.environ['PJRT_NPROC'],
+    'host: %s%d cores%s',
+    f'{devices} CPU devices, ' if devices else '',
+    cores(),
     ', freed memory is kept' if kept else '',
   )
 

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import optax
 
-from bigru_jax.runtime.cores import cores
 from bigru_jax.runtime.prefetch import prefetch
 
 DATA_AXIS = 'data'
@@ -50,15 +49,9 @@ def compiler_options(mesh: Mesh) -> dict[str, bool]:
   """XLA's options for the programs of a mesh; they matter on a CPU alone."""
   if mesh.devices.flat[0].platform != 'cpu':
     return {}
-  options = {
-    # Without it XLA copies what a step overwrites: the optimizer's moments, and
-    # the recurrence's arrays at every position.
-    'xla_cpu_copy_insertion_use_region_analysis': True
-  }
-  if mesh.size == cores() > 1:
-    # Each core has a device of its own: no matmul gains by a second thread.
-    options['xla_cpu_multi_thread_eigen'] = False
-  return options
+  # Without it XLA copies what a step overwrites: the optimizer's moments, and
+  # the arrays of `ops.gru_xla` at every position.
+  return {'xla_cpu_copy_insertion_use_region_analysis': True}
 
 
 def partition_specs(tree: Any, mesh: Mesh) -> Any:
@@ -114,6 +107,8 @@ def map_batch(
     mesh: the devices.
     param_specs: how the parameters are sharded; `P()` for replicated ones.
   """
+  if mesh.size == 1:
+    return function
   return jax.shard_map(
     function,
     mesh=mesh,
@@ -145,25 +140,28 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
       losses_B, aux = loss_fn(params, batch, keys_B)
       return jnp.sum(losses_B * batch['weights']), aux
 
-    # Replicated parameters are cast to device-varying, so that autodiff does
-    # not insert a collective for each of them; one below sums all gradients.
-    params = jax.tree.map(
-      lambda p, spec: (
-        jax.lax.pcast(p, DATA_AXIS, to='varying') if spec == P() else p
-      ),
-      params,
-      specs,
-    )
+    if mesh.size > 1:
+      # Replicated parameters are cast to device-varying, so that autodiff does
+      # not insert a collective for each of them; one below sums all gradients.
+      params = jax.tree.map(
+        lambda p, spec: (
+          jax.lax.pcast(p, DATA_AXIS, to='varying') if spec == P() else p
+        ),
+        params,
+        specs,
+      )
     (loss, aux), grads = jax.value_and_grad(loss_sum, has_aux=True)(params)
     # The L1 norm is finite only where every gradient is.
     sums = loss, jnp.sum(batch['weights']), optax.tree.norm(grads, ord=1)
     leaves, structure = jax.tree.flatten(grads)
-    local = [spec == P() for spec in jax.tree.leaves(specs)]
-    (loss, weight, norm), summed = sum_over_devices(
-      (sums, [g for g, is_local in zip(leaves, local) if is_local])
-    )
-    remaining = iter(summed)
-    leaves = [next(remaining) if x else g for g, x in zip(leaves, local)]
+    if mesh.size > 1:
+      local = [spec == P() for spec in jax.tree.leaves(specs)]
+      sums, summed = sum_over_devices(
+        (sums, [g for g, is_local in zip(leaves, local) if is_local])
+      )
+      remaining = iter(summed)
+      leaves = [next(remaining) if x else g for g, x in zip(leaves, local)]
+    loss, weight, norm = sums
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.unflatten(structure, [g * scale for g in leaves])
     finite = jnp.isfinite(loss * scale) & jnp.isfinite(norm * scale)
@@ -171,6 +169,8 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
 
   def of_batch(params, batch, keys_B):
     specs = partition_specs(params, mesh)
+    if mesh.size == 1:
+      return of_shard(specs, params, batch, keys_B)
     by_example = P(DATA_AXIS)
     return jax.shard_map(
       lambda *args: of_shard(specs, *args),

@@ -25,6 +25,7 @@ from bigru_jax.inference import (
   make_task,
   unseen_words,
 )
+from bigru_jax.ops.gru import best_implementation
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.training.loop import Trainer, fit
 
@@ -97,6 +98,10 @@ def train(
       parameters,
       mesh.size,
       ', '.join(map(str, data.splits['train'].buckets)),
+    )
+    _log.info(
+      'recurrence: implementation=%s',
+      best_implementation(mesh.devices.flat[0].platform, config.dtype),
     )
     with contextlib.closing(Checkpoints(workdir)) as saved:
       best, log = fit(

@@ -1,11 +1,11 @@
-"""bigru_jax as run.py runs it: one device per core, the batch sharded."""
+"""bigru_jax as run.py runs it."""
 
 from typing import Any
 
 from cases import DROPOUT, LEARNING_RATE, Call, Case, encoder_arrays, make_texts
 import jax
-from jax.sharding import Mesh, PartitionSpec as P
-import numpy as np
+import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from bigru_jax import inference
 from bigru_jax.config import Config
@@ -17,7 +17,7 @@ from bigru_jax.training.loop import Trainer
 def build(name: str, case: Case) -> Call:
   """The function that does the work of a case once."""
   del name
-  host.configure_cpu(case.devices, case.batch)
+  host.configure_cpu(case.devices)
   mesh = meshes.make_mesh(case.batch)
   if case.work in ('forward', 'backward'):
     return _encoder(case, mesh)
@@ -26,37 +26,27 @@ def build(name: str, case: Case) -> Call:
 
 def _encoder(case: Case, mesh: Mesh) -> Call:
   module = BiGRU(case.hidden)
-  x_BxTxE, dy_BxTx2H = encoder_arrays(case)
-  mask_BxT = np.ones(x_BxTxE.shape[:2], bool)
+  x_BxTxE, dy_BxTx2H = map(jnp.asarray, encoder_arrays(case))
+  mask_BxT = jnp.ones(x_BxTxE.shape[:2], bool)
   params = jax.jit(module.init)(jax.random.key(0), x_BxTxE)
-  params = jax.device_put(params, meshes.replicated(mesh))
-  batch = meshes.place_batch((x_BxTxE, mask_BxT, dy_BxTx2H), mesh)
-  backward = case.work == 'backward'
 
-  def run(params: Any, batch: Any) -> Any:
-    x_BxTxE, mask_BxT, dy_BxTx2H = batch
-    if not backward:
-      return module.apply(params, x_BxTxE, mask_BxT)
-    params = jax.lax.pcast(params, meshes.DATA_AXIS, to='varying')
+  def forward(params: Any, x_BxTxE: jax.Array, mask_BxT: jax.Array) -> Any:
+    return module.apply(params, x_BxTxE, mask_BxT)
+
+  def gradients(params: Any, x_BxTxE: jax.Array, mask_BxT: jax.Array) -> Any:
     _, pull_back = jax.vjp(
       lambda p, x: module.apply(p, x, mask_BxT), params, x_BxTxE
     )
-    grads, dx_BxTxE = pull_back(dy_BxTx2H)
-    return dx_BxTxE, meshes.sum_over_devices(grads)
+    return pull_back(dy_BxTx2H)[::-1]
 
-  by_example = P(meshes.DATA_AXIS)
-  sharded = jax.shard_map(
-    run,
-    mesh=mesh,
-    in_specs=(P(), by_example),
-    out_specs=(by_example, P()) if backward else by_example,
+  backward = case.work == 'backward'
+  program = jax.jit(
+    gradients if backward else forward,
+    compiler_options=meshes.compiler_options(mesh),
   )
-  options = meshes.compiler_options(mesh)
-  program = jax.jit(sharded, compiler_options=options).lower(params, batch)
-  compiled = program.compile()
 
   def call() -> Any:
-    result = jax.block_until_ready(compiled(params, batch))
+    result = jax.block_until_ready(program(params, x_BxTxE, mask_BxT))
     return result[0] if backward else result
 
   return call

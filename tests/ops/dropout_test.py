@@ -38,14 +38,6 @@ def test_an_example_keeps_its_mask_among_other_neighbors():
   np.testing.assert_array_equal(together[3:4], alone)
 
 
-def test_the_batch_axis_may_be_any():
-  keys = _keys(3)
-  x = jnp.ones((3, 4, 5))
-  first = dropout(x, 0.5, keys)
-  last = dropout(x.transpose(1, 2, 0), 0.5, keys, batch_axis=2)
-  np.testing.assert_array_equal(first, last.transpose(2, 0, 1))
-
-
 def test_folded_keys_differ_by_number_and_example():
   keys = _keys(2)
   folded = [np.asarray(jax.random.key_data(fold_keys(keys, n))) for n in (0, 1)]

@@ -13,7 +13,7 @@ def test_a_sharded_table_gives_the_same_vectors_and_gradient():
   rng = np.random.default_rng(0)
   table = jnp.asarray(rng.normal(size=(10, 8)), jnp.float32)
   tokens = jnp.asarray(rng.integers(0, 10, (4, 3)))
-  weights = jnp.asarray(rng.normal(size=(3, 4, 8)), jnp.float32)
+  weights = jnp.asarray(rng.normal(size=(4, 3, 8)), jnp.float32)
   axis = meshes.DATA_AXIS
 
   def loss(table):
@@ -26,11 +26,11 @@ def test_a_sharded_table_gives_the_same_vectors_and_gradient():
   sharded = jax.shard_map(
     of_shard,
     mesh=meshes.make_mesh(4),
-    in_specs=(P(None, axis), P(axis), P(None, axis)),
-    out_specs=(P(), P(None, axis)),
+    in_specs=(P(None, axis), P(axis), P(axis)),
+    out_specs=(P(), P(axis)),
   )
   grad, x = jax.jit(
     jax.grad(lambda t: sharded(t, tokens, weights), has_aux=True)
   )(table)
-  np.testing.assert_array_equal(x, np.asarray(table)[np.asarray(tokens).T])
+  np.testing.assert_array_equal(x, np.asarray(table)[np.asarray(tokens)])
   np.testing.assert_allclose(grad, jax.grad(loss)(table), atol=1e-6)

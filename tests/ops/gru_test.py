@@ -239,7 +239,10 @@ def test_padding_passes_the_state_through(implementation):
     ({'x_BxTxE': jnp.ones((4, 5, 2))}, 'w_input_DxGxE has shape'),
     ({'scale': jnp.ones((2, 4, 5))}, 'scale has shape'),
     ({'initial_state': jnp.ones((2, 5, 4))}, 'initial_state has shape'),
-    ({'implementation': 'cuda'}, "implementation='cuda': choose cpu, reference"),
+    (
+      {'implementation': 'cuda'},
+      "implementation='cuda': choose cpu, reference",
+    ),
   ],
 )
 def test_wrong_arguments_are_named(change, message):
