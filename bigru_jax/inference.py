@@ -366,6 +366,11 @@ def make_eval_step(
   )
 
 
+def empty_metrics(task: SingleLabel, mesh: Mesh) -> Any:
+  """The metrics of no example, on every device."""
+  return jax.device_put(task.empty_metrics(), meshes.replicated(mesh))
+
+
 def evaluate(
   eval_step: Callable[..., Any],
   params: Any,
@@ -375,7 +380,7 @@ def evaluate(
   mesh: Mesh,
 ) -> dict[str, Any]:
   """The metrics over every example of a split, once each."""
-  metrics = jax.device_put(task.empty_metrics(), meshes.replicated(mesh))
+  metrics = empty_metrics(task, mesh)
   batches = meshes.prefetch_to_mesh(
     (
       split.batch(rows, length, batch_size)

@@ -15,9 +15,10 @@ from bigru_jax.data.text import UNK_ID, Encoded
 
 MAX_SHAPES = 6
 # Padded positions per epoch that compiling one more batch shape is worth.
-# Compiling a training step takes about 3 s, and a position 16 us an epoch (on
-# Rotten Tomatoes, two cores), of which a run has at most 10: 3 / 16e-6 / 10.
-SHAPE_COST = 20_000
+# Compiling a training step takes about 2 s, and a padded position, which the
+# encoder skips, 4 us an epoch (on Rotten Tomatoes, two cores), of which a run
+# has at most 10: 2 / 4e-6 / 10.
+SHAPE_COST = 50_000
 # (padded length, indices of the examples) of each batch.
 Plan = list[tuple[int, np.ndarray]]
 

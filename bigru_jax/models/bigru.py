@@ -1,5 +1,6 @@
 """The bidirectional GRU as a Flax layer."""
 
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -122,7 +123,7 @@ def _gate_by_gate(init):
   def initializer(key, shape, dtype=jnp.float32):
     directions, gates, features = shape
     keys = jax.random.split(key, directions * 3)
-    blocks = [init(k, (features, gates // 3), dtype).T for k in keys]
-    return jnp.stack(blocks).reshape(shape)
+    block = functools.partial(init, shape=(features, gates // 3), dtype=dtype)
+    return jax.vmap(block)(keys).swapaxes(1, 2).reshape(shape)
 
   return initializer

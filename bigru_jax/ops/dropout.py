@@ -16,13 +16,17 @@ import jax
 import jax.numpy as jnp
 
 
+def example_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
+  """One key per example, a function of the seed, the step and its place."""
+  words = _mix(jnp.uint32(seed)), jnp.asarray(step, jnp.uint32)
+  number_Bx2 = jnp.arange(2 * batch_size, dtype=jnp.uint32).reshape(-1, 2)
+  return jax.random.wrap_key_data(_hash(*words, number_Bx2))
+
+
 def fold_keys(keys_B: jax.Array, number: int) -> jax.Array:
   """New keys, one per example, from each and a number."""
-  first_B, second_B = jax.random.key_data(keys_B).T
-  data_2xB = [
-    _hash(first_B, second_B, jnp.uint32(2 * number + i)) for i in (0, 1)
-  ]
-  return jax.random.wrap_key_data(jnp.stack(data_2xB, axis=-1))
+  number_2 = jnp.arange(2 * number, 2 * number + 2, dtype=jnp.uint32)
+  return jax.random.wrap_key_data(_hash(*_words(keys_B), number_2))
 
 
 def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
@@ -37,11 +41,15 @@ def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
   """
   if not rate:
     return x
-  size = math.prod(x.shape[1:])
-  first_Bx1, second_Bx1 = jnp.split(jax.random.key_data(keys_B), 2, axis=-1)
-  bits = _hash(first_Bx1, second_Bx1, jnp.arange(size, dtype=jnp.uint32))
+  position = jnp.arange(math.prod(x.shape[1:]), dtype=jnp.uint32)
+  bits = _hash(*_words(keys_B), position)
   keep = bits.reshape(x.shape) < jnp.uint32((1 - rate) * 2**32)
   return jnp.where(keep, x / (1 - rate), 0)
+
+
+def _words(keys_B: jax.Array) -> list[jax.Array]:
+  """The two words of each key, as [B, 1]."""
+  return jnp.split(jax.random.key_data(keys_B), 2, axis=-1)
 
 
 def _hash(first: jax.Array, second: jax.Array, number: jax.Array) -> jax.Array:

@@ -16,7 +16,6 @@ import jax
 from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
-import optax
 
 from bigru_jax.runtime.prefetch import prefetch
 
@@ -131,8 +130,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
     mesh: the devices.
 
   Returns:
-    A function (params, batch, keys_B) -> ((loss, aux), grads, finite), where
-    `finite` tells whether the loss and all gradients are.
+    A function (params, batch, keys_B) -> ((loss, aux), grads).
   """
 
   def of_shard(specs, params, batch, keys_B):
@@ -151,8 +149,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
         specs,
       )
     (loss, aux), grads = jax.value_and_grad(loss_sum, has_aux=True)(params)
-    # The L1 norm is finite only where every gradient is.
-    sums = loss, jnp.sum(batch['weights']), optax.tree.norm(grads, ord=1)
+    sums = loss, jnp.sum(batch['weights'])
     leaves, structure = jax.tree.flatten(grads)
     if mesh.size > 1:
       local = [spec == P() for spec in jax.tree.leaves(specs)]
@@ -161,11 +158,10 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
       )
       remaining = iter(summed)
       leaves = [next(remaining) if x else g for g, x in zip(leaves, local)]
-    loss, weight, norm = sums
+    loss, weight = sums
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.unflatten(structure, [g * scale for g in leaves])
-    finite = jnp.isfinite(loss * scale) & jnp.isfinite(norm * scale)
-    return (loss * scale, aux), grads, finite
+    return (loss * scale, aux), grads
 
   def of_batch(params, batch, keys_B):
     specs = partition_specs(params, mesh)
@@ -176,7 +172,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
       lambda *args: of_shard(specs, *args),
       mesh=mesh,
       in_specs=(specs, by_example, by_example),
-      out_specs=((P(), by_example), specs, P()),
+      out_specs=((P(), by_example), specs),
     )(params, batch, keys_B)
 
   return of_batch

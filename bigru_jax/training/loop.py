@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 import contextlib
 import dataclasses
 import logging
@@ -20,10 +21,12 @@ from tqdm import tqdm
 from bigru_jax import optimizers, runs
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data.batching import EncodedSplit, Plan
-from bigru_jax.inference import evaluate, make_eval_step
+from bigru_jax.inference import empty_metrics, evaluate, make_eval_step
 from bigru_jax.runtime import mesh as meshes
+from bigru_jax.runtime.cores import cores
 from bigru_jax.runtime.preemption import Preempted
 from bigru_jax.tasks import SingleLabel, make_loss_fn
+from bigru_jax.training.programs import Programs
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
 
@@ -41,8 +44,7 @@ class Trainer:
     splits: `train`, `validation` and `test`.
     state: the `TrainState` on the mesh.
     steps_per_epoch: batches of an epoch.
-    compile_seconds: spent on compiling, one program per batch shape.
-    train_seconds: spent in the training loop, compilation left out.
+    train_seconds: spent in the training loop, without waiting for compilation.
     examples, tokens: trained on, padding left out.
   """
 
@@ -74,13 +76,42 @@ class Trainer:
     )
     self.state = self._place(TrainState.create(params, optimizer))
     model = model.clone(embedding_axis=meshes.embedding_axis(params, mesh))
-    self._train_step = make_train_step(
-      make_loss_fn(model, task), optimizer, mesh, config.seed
+    self._compiler = ThreadPoolExecutor(cores())
+    self._train_step = Programs(
+      make_train_step(make_loss_fn(model, task), optimizer, mesh, config.seed),
+      self._compiler,
     )
-    self._eval_step = make_eval_step(model, task, mesh)
-    self._compiled: dict[Any, Any] = {}
-    self.compile_seconds = self.train_seconds = 0.0
+    self._eval_step = Programs(
+      make_eval_step(model, task, mesh), self._compiler
+    )
+    self.train_seconds = 0.0
     self.examples = self.tokens = 0
+
+  @property
+  def compile_seconds(self) -> float:
+    """Spent on waiting for compilation, one program per batch shape."""
+    return self._train_step.seconds + self._eval_step.seconds
+
+  def compile_ahead(self) -> None:
+    """Starts to compile all programs, in the order in which they are used."""
+    batch_size, seed = self.config.batch_size, self.config.seed
+    metrics = empty_metrics(self._task, self._mesh)
+    used = [('train', seed), ('validation', None), ('test', None)]
+    for name, shuffled in used:
+      split = self.splits[name]
+      plan = split.plan(batch_size, shuffled, 1)
+      for length, rows in dict(plan[::-1]).items():
+        batch = meshes.place_batch(
+          split.batch(rows, length, batch_size), self._mesh
+        )
+        if name == 'train':
+          self._train_step.compile_ahead(self.state, batch)
+        else:
+          self._eval_step.compile_ahead(self.state.params, metrics, batch)
+
+  def close(self) -> None:
+    """Ends the compiling threads; one still in XLA would abort the exit."""
+    self._compiler.shutdown(cancel_futures=True)
 
   def evaluate(self, split: EncodedSplit) -> dict[str, Any]:
     """The metrics of a split."""
@@ -137,7 +168,7 @@ class Trainer:
         disable=None,  # Only on a terminal.
       )
       for done, batch in enumerate(progress_bar, first + 1):
-        self.state, nonfinite = self._program(batch)(self.state, batch)
+        self.state, nonfinite = self._train_step(self.state, batch)
         in_flight.append((done, nonfinite))
         if len(in_flight) > _IN_FLIGHT:
           self._check_finite(epoch, plan, *in_flight.popleft())
@@ -159,16 +190,6 @@ class Trainer:
       'examples_per_second': round(len(rows) / seconds, 1),
       'tokens_per_second': round(tokens / seconds, 1),
     }
-
-  def _program(self, batch: meshes.Batch) -> Callable[..., Any]:
-    """The training step for a batch's shapes, compiled at its first use."""
-    shapes = tuple((name, x.shape) for name, x in sorted(batch.items()))
-    if shapes not in self._compiled:
-      start = time.perf_counter()
-      lowered = self._train_step.lower(self.state, batch)
-      self._compiled[shapes] = lowered.compile()
-      self.compile_seconds += time.perf_counter() - start
-    return self._compiled[shapes]
 
   def _place(self, state: TrainState) -> TrainState:
     return jax.device_put(state, meshes.shardings(state, self._mesh))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import optax
 
+from bigru_jax.ops.dropout import example_keys
 from bigru_jax.runtime import mesh as meshes
 
 
@@ -30,8 +31,10 @@ def make_train_step(
   value_and_grad = meshes.value_and_grad(loss_fn, mesh)
 
   def train_step(state, batch):
-    keys_B = dropout_keys(seed, state.step, len(batch['weights']))
-    (loss, _), grads, finite = value_and_grad(state.params, batch, keys_B)
+    keys_B = example_keys(seed, state.step, len(batch['weights']))
+    (loss, _), grads = value_and_grad(state.params, batch, keys_B)
+    # The norm is the one that `clip_norm` takes, so it costs nothing more.
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # In place of optax.apply_if_finite, which was measured slower (1.04 to 1.1
@@ -59,12 +62,6 @@ def make_train_step(
     donate_argnums=0,
     compiler_options=meshes.compiler_options(mesh),
   )
-
-
-def dropout_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
-  """One key per example, a function of the seed, the step and its place."""
-  key = jax.random.fold_in(jax.random.key(seed), step)
-  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch_size))
 
 
 def _select(condition: jax.Array, new: Any, old: Any) -> Any:

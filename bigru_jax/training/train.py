@@ -76,7 +76,8 @@ def train(
   """
   workdir = pathlib.Path(workdir).expanduser()
   mesh = meshes.make_mesh(config.batch_size)
-  with runs.locked(workdir):
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(runs.locked(workdir))
     runs.check_config(workdir, config)
     data = prepare(config, corpus)
     for note in data.notes:
@@ -85,12 +86,14 @@ def train(
     model = make_classifier(config, data.tokenizer.size, task.num_outputs)
     params = _initial_params(config, model, data)
     trainer = Trainer(config, mesh, model, params, task, data.splits)
+    stack.callback(trainer.close)
+    trainer.compile_ahead()
     runs.create_or_check(workdir, config, data)
     name = 'corpus' if corpus else config.train or config.dataset
     parameters = sum(np.size(p) for p in jax.tree.leaves(params))
     _log.info(
       '%s: %s examples, %d classes, %d words, %d parameters, %d devices; '
-      'batches of %s tokens per text, each compiled at its first use',
+      'compiling for batches of %s tokens per text',
       name,
       '/'.join(str(len(split)) for split in data.splits.values()),
       len(data.labels),

@@ -53,10 +53,7 @@ def test_value_and_grad_is_that_of_the_weighted_mean(count):
   keys = jax.random.split(jax.random.key(0), 8)
   (loss, y), grads = jax.value_and_grad(mean, has_aux=True)(params)
   found = jax.jit(meshes.value_and_grad(loss_fn, _mesh(count)))
-  (loss_n, y_n), grads_n, finite = found(params, batch, keys)
-  assert finite
+  (loss_n, y_n), grads_n = found(params, batch, keys)
   np.testing.assert_allclose(loss_n, loss, rtol=1e-6)
   np.testing.assert_allclose(y_n, y, rtol=1e-6)
   np.testing.assert_allclose(grads_n['w'], grads['w'], rtol=1e-5)
-  batch['x'] = batch['x'].at[3, 1].set(np.inf)
-  assert not found(params, batch, keys)[2]

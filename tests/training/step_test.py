@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from bigru_jax.ops.dropout import example_keys
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.training.state import TrainState
-from bigru_jax.training.step import dropout_keys, make_train_step
+from bigru_jax.training.step import make_train_step
 
 
 def test_three_steps_are_adams_on_any_loss_function():
@@ -45,7 +46,7 @@ def test_three_steps_are_adams_on_any_loss_function():
 
 def test_dropout_keys_are_a_function_of_seed_step_and_place():
   def data(*arguments):
-    return jax.random.key_data(dropout_keys(*arguments)).tolist()
+    return jax.random.key_data(example_keys(*arguments)).tolist()
 
   assert data(0, 5, 4) == data(0, 5, 4)
   assert data(0, 5, 4) == data(0, 5, 8)[:4]

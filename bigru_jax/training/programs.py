@@ -1,0 +1,54 @@
+"""Compiling for several batch shapes at once, ahead of their first use."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from typing import Any
+
+import jax
+
+
+class Programs:
+  """A jitted function, compiled once for each shape of its last argument.
+
+  It is called like the function. `compile_ahead` compiles on other threads, so
+  that all shapes of an epoch are compiled at the same time, and those of the
+  evaluation while the first epoch trains.
+
+  Attributes:
+    seconds: for how long calls have waited for a compilation.
+  """
+
+  def __init__(
+    self, function: jax.stages.Wrapped, executor: ThreadPoolExecutor
+  ) -> None:
+    self.seconds = 0.0
+    self._function, self._executor = function, executor
+    self._programs: dict[Any, Future[jax.stages.Compiled]] = {}
+
+  def compile_ahead(self, *arguments: Any) -> None:
+    """Starts to compile for arguments, which may be `ShapeDtypeStruct`s."""
+    abstract = jax.tree.map(_abstract, arguments)
+    self._programs[_shapes(arguments[-1])] = self._executor.submit(
+      lambda: self._function.lower(*abstract).compile()
+    )
+
+  def __call__(self, *arguments: Any) -> Any:
+    shapes = _shapes(arguments[-1])
+    if shapes not in self._programs:
+      self.compile_ahead(*arguments)
+    program = self._programs[shapes]
+    if not program.done():
+      start = time.perf_counter()
+      program.result()
+      self.seconds += time.perf_counter() - start
+    return program.result()(*arguments)
+
+
+def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+
+def _shapes(batch: Any) -> tuple[Any, ...]:
+  return tuple((name, x.shape) for name, x in sorted(batch.items()))
