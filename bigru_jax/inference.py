@@ -347,7 +347,7 @@ def make_predict_step(
 
 def make_eval_step(
   model: nn.Module, task: SingleLabel, mesh: Mesh
-) -> Callable[..., Any]:
+) -> jax.stages.Wrapped:
   """The jitted (params, metrics, batch) -> metrics with the batch added."""
   loss_fn = make_loss_fn(model, task)
 

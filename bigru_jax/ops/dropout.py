@@ -47,9 +47,10 @@ def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
   return jnp.where(keep, x / (1 - rate), 0)
 
 
-def _words(keys_B: jax.Array) -> list[jax.Array]:
+def _words(keys_B: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The two words of each key, as [B, 1]."""
-  return jnp.split(jax.random.key_data(keys_B), 2, axis=-1)
+  data_Bx2 = jax.random.key_data(keys_B)
+  return data_Bx2[:, :1], data_Bx2[:, 1:]
 
 
 def _hash(first: jax.Array, second: jax.Array, number: jax.Array) -> jax.Array:

@@ -92,7 +92,7 @@ struct Simd {
 };
 
 // ---------------------------------------------------------------------------
-// The matrix product C = start + A B.
+// The matrix product C = added + A B.
 
 // A [M, K] has strides for its rows and columns, so that it may be transposed.
 struct Left {
@@ -108,30 +108,18 @@ struct Right {
   int64_t row, panel;
 };
 
-// What C begins with: rows at a stride, or one for all rows at a stride of 0.
-struct Start {
+// What is added to A B: rows at a stride, or one for all rows at a stride of 0.
+struct Added {
   const float* data;
   int64_t row;
 };
 
 // The tile of R rows and V vectors, the last of which has `tail` columns.
 template <int R, int V>
-void Tile(int64_t K, Left a, Right b, Start start, float* c, int64_t c_row,
+void Tile(int64_t K, Left a, Right b, Added added, float* c, int64_t c_row,
           int tail) {
   using simd = Simd<kLanes>;
-  simd::Float sum[R][V];
-  for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < V; ++v) {
-      const float* p = start.data + r * start.row + v * kLanes;
-      if (v < V - 1 || tail == kLanes) {
-        sum[r][v] = simd::Load(p);
-      } else {
-        simd::Float partial = {};
-        __builtin_memcpy(&partial, p, sizeof(float) * tail);
-        sum[r][v] = partial;
-      }
-    }
-  }
+  simd::Float sum[R][V] = {};
   for (int64_t k = 0; k < K; ++k) {
     simd::Float row[V];
     for (int v = 0; v < V; ++v) row[v] = simd::Load(b.data + v * kLanes);
@@ -144,11 +132,15 @@ void Tile(int64_t K, Left a, Right b, Start start, float* c, int64_t c_row,
   }
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) {
-      float* p = c + r * c_row + v * kLanes;
+      const float* from = added.data + r * added.row + v * kLanes;
+      float* to = c + r * c_row + v * kLanes;
       if (v < V - 1 || tail == kLanes) {
-        simd::Store(p, sum[r][v]);
+        simd::Store(to, simd::Load(from) + sum[r][v]);
       } else {
-        __builtin_memcpy(p, &sum[r][v], sizeof(float) * tail);
+        simd::Float partial = {};
+        __builtin_memcpy(&partial, from, sizeof(float) * tail);
+        partial += sum[r][v];
+        __builtin_memcpy(to, &partial, sizeof(float) * tail);
       }
     }
   }
@@ -156,39 +148,39 @@ void Tile(int64_t K, Left a, Right b, Start start, float* c, int64_t c_row,
 
 // All rows of V vectors of columns; what remains of kRows is a smaller tile.
 template <int V, int R = kRows>
-void Rows(int64_t M, int64_t K, Left a, Right b, Start start, float* c,
+void Rows(int64_t M, int64_t K, Left a, Right b, Added added, float* c,
           int64_t c_row, int tail) {
   for (; M >= R; M -= R) {
-    Tile<R, V>(K, a, b, start, c, c_row, tail);
+    Tile<R, V>(K, a, b, added, c, c_row, tail);
     a.data += R * a.row;
-    start.data += R * start.row;
+    added.data += R * added.row;
     c += R * c_row;
   }
   if constexpr (R > 1) {
-    if (M) Rows<V, R - 1>(M, K, a, b, start, c, c_row, tail);
+    if (M) Rows<V, R - 1>(M, K, a, b, added, c, c_row, tail);
   }
 }
 
 // All rows of one panel, in as few vectors as its columns need.
 template <int V = kVectors>
-void Panel(int64_t M, int64_t K, int64_t columns, Left a, Right b, Start start,
+void Panel(int64_t M, int64_t K, int64_t columns, Left a, Right b, Added added,
            float* c, int64_t c_row) {
   if constexpr (V > 1) {
     if (columns <= (V - 1) * kLanes) {
-      return Panel<V - 1>(M, K, columns, a, b, start, c, c_row);
+      return Panel<V - 1>(M, K, columns, a, b, added, c, c_row);
     }
   }
-  Rows<V>(M, K, a, b, start, c, c_row,
+  Rows<V>(M, K, a, b, added, c, c_row,
           static_cast<int>(columns - (V - 1) * kLanes));
 }
 
-// C [M, N] = start + A [M, K] B [K, N].
-void Product(int64_t M, int64_t K, int64_t N, Left a, Right b, Start start,
+// C [M, N] = added + A [M, K] B [K, N].
+void Product(int64_t M, int64_t K, int64_t N, Left a, Right b, Added added,
              float* c, int64_t c_row) {
   for (int64_t n = 0; n < N; n += kPanel) {
     const int64_t columns = N - n < kPanel ? N - n : kPanel;
     Panel(M, K, columns, a, {b.data + n * b.panel, b.row, b.panel},
-          {start.data + n, start.row}, c + n, c_row);
+          {added.data + n, added.row}, c + n, c_row);
   }
 }
 
@@ -546,9 +538,13 @@ void Layer::Backward(const Residuals& residuals, const Gradients& gradients,
     Product(H, chunk.rows, G, {inputs_ + E, 1, InputStride()},
             {gates_ + H, stride, 1}, {weights.d_recurrent, stride},
             weights.d_recurrent, stride);
-    for (int64_t r = 0; r < chunk.rows; ++r) {
-      const float* d = gates_ + r * stride;
-      for (int64_t j = 0; j < 4 * H; ++j) weights.d_bias[j] += d[j];
+    for (int64_t j = 0; j < stride; j += kLanes) {
+      using simd = Simd<kLanes>;
+      simd::Float sum = {};
+      for (int64_t r = 0; r < chunk.rows; ++r) {
+        sum += simd::Load(gates_ + r * stride + j);
+      }
+      simd::Store(weights.d_bias + j, simd::Load(weights.d_bias + j) + sum);
     }
     if (chunk.first == 0) break;
   }

@@ -1,0 +1,245 @@
+// The kernel of one instruction set against the equations in plain double
+// precision loops, over shapes and masks drawn at random. It is compiled with
+// gru_cpu_kernel.cc, under sanitizers: every array is an allocation of its own
+// size, so that an access beyond it is seen. Usage: gru_cpu_kernel_test [SEEDS]
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "bigru_jax/ops/gru_cpu.h"
+
+namespace bigru::INSTRUCTION_SET {
+extern const Kernel kKernel;
+}
+
+using Array = std::vector<float>;
+using Doubles = std::vector<double>;
+
+struct Case {
+  bigru::Sizes s;
+  bool scaled;
+  Array x, w_input, w_recurrent, b, b_n, h0, scale, dh;
+  std::unique_ptr<bool[]> mask;
+
+  explicit Case(unsigned seed) {
+    std::mt19937 random(seed);
+    auto pick = [&](int64_t most) {
+      // Small sizes are the likeliest; large ones fill tiles and chunks.
+      const int64_t limit = random() % 3 ? 1 + most / 8 : most;
+      return static_cast<int64_t>(1 + random() % limit);
+    };
+    s = {pick(40), pick(150), pick(140), pick(140)};
+    scaled = random() % 2;
+    std::normal_distribution<float> normal(0, 0.5f);
+    auto draw = [&](int64_t n, int64_t fan) {
+      Array a(n);
+      for (float& v : a) v = normal(random) / std::sqrt(fan);
+      return a;
+    };
+    const auto [T, B, E, H] = s;
+    x = draw(B * T * E, 1);
+    w_input = draw(2 * 3 * H * E, E);
+    w_recurrent = draw(2 * 3 * H * H, H);
+    b = draw(2 * 3 * H, 1);
+    b_n = draw(2 * H, 1);
+    h0 = draw(2 * B * H, 1);
+    scale = draw(scaled ? 2 * B * H : 0, 1);
+    dh = draw(B * T * 2 * H, 1);
+    mask = std::make_unique<bool[]>(B * T);
+    const unsigned real = random() % 5;  // None to all of the positions.
+    for (int64_t i = 0; i < B * T; ++i) mask[i] = random() % 4 < real;
+  }
+};
+
+struct Results {
+  Doubles h, dx, dw_input, dw_recurrent, db, db_n, dh0, dscale;
+  explicit Results(const bigru::Sizes& s)
+      : h(s.B * s.T * 2 * s.H), dx(s.B * s.T * s.E), dw_input(6 * s.H * s.E),
+        dw_recurrent(6 * s.H * s.H), db(6 * s.H), db_n(2 * s.H),
+        dh0(2 * s.B * s.H), dscale(2 * s.B * s.H) {}
+};
+
+double Sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
+
+// One example in one direction, forwards and backwards.
+void Reference(const Case& c, int d, int64_t example, Results& out) {
+  const int64_t T = c.s.T, B = c.s.B, E = c.s.E, H = c.s.H;
+  const float* wi = c.w_input.data() + d * 3 * H * E;
+  const float* wh = c.w_recurrent.data() + d * 3 * H * H;
+  const float* b = c.b.data() + d * 3 * H;
+  std::vector<Doubles> states{Doubles(H)}, gates;
+  for (int64_t j = 0; j < H; ++j) {
+    states[0][j] = c.h0[(d * B + example) * H + j];
+  }
+  auto scale = [&](int64_t j) {
+    return c.scaled ? c.scale[(d * B + example) * H + j] : 1.0;
+  };
+  for (int64_t step = 0; step < T; ++step) {
+    const int64_t t = d ? T - 1 - step : step, at = example * T + t;
+    Doubles next = states.back(), gate(4 * H);
+    if (c.mask[at]) {
+      for (int64_t j = 0; j < H; ++j) {
+        double sums[3], recurrent[3];
+        for (int g = 0; g < 3; ++g) {
+          const int64_t row = g * H + j;
+          sums[g] = b[row];
+          recurrent[g] = g == 2 ? c.b_n[d * H + j] : 0.0;
+          for (int64_t e = 0; e < E; ++e) {
+            sums[g] += wi[row * E + e] * c.x[at * E + e];
+          }
+          for (int64_t k = 0; k < H; ++k) {
+            recurrent[g] += wh[row * H + k] * states.back()[k] * scale(k);
+          }
+        }
+        const double r = Sigmoid(sums[0] + recurrent[0]);
+        const double z = Sigmoid(sums[1] + recurrent[1]);
+        const double q = recurrent[2];
+        const double n = std::tanh(sums[2] + r * q);
+        next[j] = (1 - z) * n + z * states.back()[j];
+        gate[j] = n, gate[H + j] = r, gate[2 * H + j] = z, gate[3 * H + j] = q;
+      }
+    }
+    for (int64_t j = 0; j < H; ++j) out.h[(at * 2 + d) * H + j] = next[j];
+    states.push_back(next);
+    gates.push_back(gate);
+  }
+  Doubles carry(H);
+  for (int64_t step = T - 1; step >= 0; --step) {
+    const int64_t t = d ? T - 1 - step : step, at = example * T + t;
+    const Doubles &before = states[step], &gate = gates[step];
+    for (int64_t j = 0; j < H; ++j) carry[j] += c.dh[(at * 2 + d) * H + j];
+    if (!c.mask[at]) continue;
+    Doubles previous(H);
+    for (int64_t j = 0; j < H; ++j) {
+      const double n = gate[j], r = gate[H + j], z = gate[2 * H + j];
+      const double q = gate[3 * H + j], dh = carry[j];
+      const double d_n = dh * (1 - z) * (1 - n * n);
+      const double by_gate[3] = {d_n * q * r * (1 - r),
+                                 dh * (before[j] - n) * z * (1 - z), d_n};
+      previous[j] += dh * z;
+      out.db_n[d * H + j] += d_n * r;
+      for (int g = 0; g < 3; ++g) {
+        const int64_t row = g * H + j;
+        const double by_recurrent = g == 2 ? d_n * r : by_gate[g];
+        out.db[d * 3 * H + row] += by_gate[g];
+        for (int64_t e = 0; e < E; ++e) {
+          out.dx[at * E + e] += by_gate[g] * wi[row * E + e];
+          out.dw_input[(d * 3 * H + row) * E + e] +=
+              by_gate[g] * c.x[at * E + e];
+        }
+        for (int64_t k = 0; k < H; ++k) {
+          const double back = by_recurrent * wh[row * H + k];
+          previous[k] += back * scale(k);
+          out.dscale[(d * B + example) * H + k] += back * before[k];
+          out.dw_recurrent[(d * 3 * H + row) * H + k] +=
+              by_recurrent * before[k] * scale(k);
+        }
+      }
+    }
+    carry = previous;
+  }
+  for (int64_t j = 0; j < H; ++j) out.dh0[(d * B + example) * H + j] = carry[j];
+}
+
+// Runs the kernel as gru_cpu.cc does, the batch in two shares.
+Results Run(const Case& c) {
+  const bigru::Kernel& kernel = bigru::INSTRUCTION_SET::kKernel;
+  const auto [T, B, E, H] = c.s;
+  Results out(c.s);
+  Array h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(2 * B * T * E);
+  Array dh0(2 * B * H), dscale(c.scaled ? 2 * B * H : 0);
+  const bigru::Inputs inputs = {
+      c.x.data(),   c.mask.get(), c.w_input.data(), c.w_recurrent.data(),
+      c.b.data(),   c.b_n.data(), c.h0.data(),      c.scaled ? c.scale.data()
+                                                             : nullptr};
+  const int64_t stride = kernel.stride(c.s);
+  for (int64_t direction = 0; direction < 2; ++direction) {
+    for (int64_t share = 0; share < 2; ++share) {
+      const bigru::Task task = {direction, share * B / 2, (share + 1) * B / 2};
+      auto allocate = [](int64_t count) {
+        void* p = std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
+        return std::unique_ptr<float, decltype(&std::free)>(
+            static_cast<float*>(p), std::free);
+      };
+      const auto scratch =
+          allocate(kernel.scratch(c.s, task.last - task.first));
+      const auto weights = allocate((E + H + 1) * stride);
+      const bigru::WeightGradients found = {weights.get(),
+                                            weights.get() + E * stride,
+                                            weights.get() + (E + H) * stride};
+      kernel.forward(c.s, inputs, {h.data(), gates.data()}, task,
+                     scratch.get());
+      kernel.backward(c.s, inputs, {h.data(), gates.data(), c.dh.data()},
+                      {dx.data(), dh0.data(), dscale.data()}, found, task,
+                      scratch.get());
+      for (int64_t j = 0; j < H; ++j) {
+        // The columns of the inputs' gradients are n, r, z.
+        const int64_t columns[3] = {H + j, 2 * H + j, j};
+        for (int g = 0; g < 3; ++g) {
+          const int64_t row = (direction * 3 + g) * H + j;
+          out.db[row] += found.d_bias[columns[g]];
+          for (int64_t e = 0; e < E; ++e) {
+            out.dw_input[row * E + e] += found.d_input[e * stride + columns[g]];
+          }
+          for (int64_t k = 0; k < H; ++k) {
+            out.dw_recurrent[row * H + k] +=
+                found.d_recurrent[k * stride + g * H + j];
+          }
+        }
+        out.db_n[direction * H + j] += found.d_bias[3 * H + j];
+      }
+    }
+  }
+  out.h.assign(h.begin(), h.end());
+  for (int64_t i = 0; i < B * T * E; ++i) out.dx[i] = dx[i] + dx[B * T * E + i];
+  out.dh0.assign(dh0.begin(), dh0.end());
+  out.dscale.assign(dscale.begin(), dscale.end());
+  return out;
+}
+
+bool Equal(const char* name, const Doubles& found, const Doubles& expected) {
+  double largest = 0;
+  for (double value : expected) largest = std::fmax(largest, std::fabs(value));
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double difference = std::fabs(found[i] - expected[i]);
+    if (!(difference <= 2e-6 * (1 + largest))) {
+      std::printf("%s is wrong by %g of %g\n", name, difference, largest);
+      return false;
+    }
+  }
+  return true;
+}
+
+int main(int count, char** arguments) {
+  const int seeds = count > 1 ? std::atoi(arguments[1]) : 40;
+  if (!bigru::INSTRUCTION_SET::kKernel.supported()) {
+    std::puts("not supported");
+    return 0;
+  }
+  for (int seed = 0; seed < seeds; ++seed) {
+    const Case c(seed);
+    Results expected(c.s);
+    for (int d = 0; d < 2; ++d) {
+      for (int64_t b = 0; b < c.s.B; ++b) Reference(c, d, b, expected);
+    }
+    const Results found = Run(c);
+    if (!Equal("h", found.h, expected.h) ||
+        !Equal("dx", found.dx, expected.dx) ||
+        !Equal("dw_input", found.dw_input, expected.dw_input) ||
+        !Equal("dw_recurrent", found.dw_recurrent, expected.dw_recurrent) ||
+        !Equal("db", found.db, expected.db) ||
+        !Equal("db_n", found.db_n, expected.db_n) ||
+        !Equal("dh0", found.dh0, expected.dh0) ||
+        !Equal("dscale", found.dscale, expected.dscale)) {
+      std::printf("seed %d: T%d B%d E%d H%d\n", seed, (int)c.s.T, (int)c.s.B,
+                  (int)c.s.E, (int)c.s.H);
+      return 1;
+    }
+  }
+  std::printf("%d cases are right\n", seeds);
+  return 0;
+}
