@@ -1,24 +1,27 @@
 """The recurrence against PyTorch, Flax's cells and plain autodiff."""
 
+import functools
+import itertools
 import pathlib
 
 from flax import linen as nn
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
-from bigru_jax.ops import gru
+from bigru_jax.ops import gru, gru_cpu, gru_reference, gru_xla
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 from bigru_jax.runtime import mesh as meshes
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'gru.npz'
 
 
-@pytest.fixture(params=list(gru.IMPLEMENTATIONS))
+@pytest.fixture(params=['reference', 'xla', None])
 def implementation(request):
+  """None is the C++ kernel where it is compiled."""
   return request.param
 
 
@@ -110,11 +113,41 @@ def test_equals_flax_cells_with_initial_and_final_states(implementation):
 def test_xla_equals_the_reference_and_its_autodiff(
   time, features, hidden, batch, scaled, bfloat16, seed
 ):
-  rng = np.random.default_rng(seed)
   dtype, tolerance = (jnp.bfloat16, 0.1) if bfloat16 else (jnp.float32, 1e-5)
+  shape = batch, time, features, hidden
+  runs = [gru_xla.bidirectional_gru]
+  _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed)
+
+
+@settings(deadline=None, max_examples=5)
+@given(
+  time=st.integers(1, 40),
+  features=st.integers(1, 40),
+  hidden=st.integers(1, 40),
+  batch=st.integers(1, 40),
+  scaled=st.booleans(),
+  seed=st.integers(0, 2**31 - 1),
+)
+@example(time=22, features=100, hidden=128, batch=64, scaled=True, seed=0)
+def test_the_kernel_equals_the_reference_and_its_autodiff(
+  time, features, hidden, batch, scaled, seed
+):
+  shape = batch, time, features, hidden
+  runs = [
+    functools.partial(gru_cpu.bidirectional_gru, instruction_set=name)
+    for name in gru_cpu.instruction_sets()
+  ]
+  _equal_the_reference(runs, shape, scaled, jnp.float32, 1e-5, seed)
+
+
+def _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed):
+  """Compares states, final states and gradients, on a ragged mask."""
+  batch, time, features, hidden = shape
+  rng = np.random.default_rng(seed)
 
   def draw(*shape):
-    return jnp.asarray(rng.normal(size=shape) * 0.5, dtype)
+    scale = shape[-1] ** -0.5 if len(shape) == 3 else 0.5
+    return jnp.asarray(rng.normal(size=shape) * scale, dtype)
 
   mask = np.arange(time) < rng.integers(0, time + 1, batch)[:, None]
   arguments = (
@@ -130,24 +163,23 @@ def test_xla_equals_the_reference_and_its_autodiff(
   )
   of_states, of_final = draw(batch, time, 2 * hidden), draw(2, batch, hidden)
 
-  def run(implementation, x, params, initial_state, scale):
-    return bidirectional_gru(
-      x, mask, params, initial_state=initial_state, scale=scale,
-      implementation=implementation,
-    )  # fmt: skip
+  def states(run):
+    x, *others = arguments
+    return run(x, jnp.asarray(mask), *others)
 
-  def grads(implementation):
-    def loss(*arguments):
-      h, final = run(implementation, *arguments)
+  def grads(run):
+    def loss(x, *others):
+      h, final = run(x, jnp.asarray(mask), *others)
       terms = (h * of_states).sum() + (final * of_final).sum()
       return terms.astype(jnp.float32)
 
     return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*arguments)
 
   # With and without gradients it is another loop.
-  for of in (grads, lambda name: run(name, *arguments)):
-    pairs = zip(jax.tree.leaves(of('xla')), jax.tree.leaves(of('reference')))
-    for ours, expected in pairs:
+  for of in (grads, states):
+    expected_leaves = jax.tree.leaves(of(gru_reference.bidirectional_gru))
+    found = [zip(jax.tree.leaves(of(run)), expected_leaves) for run in runs]
+    for ours, expected in itertools.chain(*found):
       np.testing.assert_allclose(
         np.asarray(ours, np.float32),
         np.asarray(expected, np.float32),
@@ -207,11 +239,12 @@ def test_composes(transform, implementation):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_second_order_equals_finite_differences():
+def test_second_order_equals_finite_differences(implementation):
   x, mask, params = _example()
 
   def along(a):
-    return _loss(jax.tree.map(lambda p: p * a, params), x, mask)
+    scaled = jax.tree.map(lambda p: p * a, params)
+    return _loss(scaled, x, mask, implementation)
 
   second = jax.jit(jax.grad(jax.grad(along)))(1.0)
   step = 1e-2

@@ -1,0 +1,181 @@
+"""The kernel as a part of an installation: built or not, checked, sanitized."""
+
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bigru_jax.ops import gru, gru_cpu
+from bigru_jax.ops.gru import GRUParams, bidirectional_gru
+
+ROOT = pathlib.Path(__file__).parents[2]
+HERE = pathlib.Path(__file__).parent
+COMPILER = shutil.which('c++')
+FLAGS = {
+  'avx512': '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split(),
+  'avx2': '-mavx2 -mfma'.split(),
+}
+needs_compiler = pytest.mark.skipif(
+  not COMPILER or platform.machine() != 'x86_64',
+  reason='there is no C++ compiler for x86-64',
+)
+
+
+def _arguments(batch=3, time=4, features=5, hidden=6):
+  ones = jnp.ones
+  params = GRUParams(
+    ones((2, 3 * hidden, features)),
+    ones((2, 3 * hidden, hidden)),
+    ones((2, 3 * hidden)),
+    ones((2, hidden)),
+  )
+  mask = np.ones((batch, time), bool)
+  return ones((batch, time, features)), mask, params
+
+
+@needs_compiler
+def test_it_is_there_where_there_is_a_compiler():
+  assert 'avx2' in gru_cpu.instruction_sets()
+  words = gru.best_implementation('cpu', 'float32')
+  assert words == f"'cpu', the C++ kernel for {gru_cpu.instruction_sets()[0]}"
+
+
+def test_without_it_the_loop_takes_its_place(monkeypatch):
+  x, mask, params = _arguments()
+  expected, _ = bidirectional_gru(x, mask, params, implementation='reference')
+  monkeypatch.setattr(gru_cpu, 'instruction_sets', tuple)
+  h, _ = bidirectional_gru(x, mask, params)
+  np.testing.assert_allclose(h, expected, atol=1e-6)
+  assert gru.best_implementation('cpu', 'float32') == "'xla', the loop"
+  with pytest.raises(ValueError, match='kernel has not been compiled'):
+    bidirectional_gru(x, mask, params, implementation='cpu')
+
+
+def test_bfloat16_is_the_loops(monkeypatch):
+  x, mask, params = jax.tree.map(
+    lambda a: a if a.dtype == bool else a.astype(jnp.bfloat16), _arguments()
+  )
+  h, _ = bidirectional_gru(x, mask, params)
+  assert h.dtype == jnp.bfloat16
+  monkeypatch.setattr(gru_cpu, 'instruction_sets', lambda: ('avx2',))
+  with pytest.raises(ValueError, match='bfloat16 inputs; it is for float32'):
+    bidirectional_gru(x, mask, params, implementation='cpu')
+
+
+@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.parametrize(
+  'name, position, shape',
+  [
+    ('x', 0, (3, 4)),
+    ('mask', 1, (3, 5)),
+    ('w_input', 2, (2, 18, 6)),
+    ('w_recurrent', 3, (2, 6, 6)),
+    ('b', 4, (2, 17)),
+    ('b_n', 5, (1, 6)),
+    ('h0', 6, (2, 2, 6)),
+    ('scale', 7, (2, 3, 5)),
+    ('h', 8, (3, 4, 11)),
+    ('gates', 9, (2, 4, 3, 23)),
+  ],
+)
+def test_the_library_checks_every_shape_itself(name, position, shape):
+  x, mask, params = _arguments()
+  shapes = [x.shape, mask.shape, *(p.shape for p in params), (2, 3, 6),
+            (2, 3, 6), (3, 4, 12), (2, 4, 3, 24)]  # fmt: skip
+  shapes[position] = shape
+  arguments = [jnp.zeros(s) for s in shapes[:8]]
+  arguments[1] = arguments[1].astype(bool)
+  results = [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes[8:]]
+  call = jax.ffi.ffi_call('bigru_jax_Forward', results)
+  with pytest.raises(jax.errors.JaxRuntimeError, match='shape of'):
+    jax.block_until_ready(call(*arguments, instruction_set=''))
+
+
+@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+def test_an_instruction_set_that_is_not_there():
+  x, mask, params = _arguments()
+  start = jnp.zeros((2, 3, 6))
+  with pytest.raises(jax.errors.JaxRuntimeError, match="instruction set 'mmx'"):
+    jax.block_until_ready(
+      gru_cpu.bidirectional_gru(
+        x, jnp.asarray(mask), params, start, instruction_set='mmx'
+      )
+    )
+
+
+@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+def test_infinite_and_nan_inputs():
+  x, mask, params = _arguments()
+  h, _ = gru_cpu.bidirectional_gru(
+    x * jnp.inf, jnp.asarray(mask), params, jnp.zeros((2, 3, 6))
+  )
+  np.testing.assert_allclose(h, 0, atol=1e-6)  # z is 1: nothing is let in.
+  h, _ = bidirectional_gru(x.at[1, 2, 3].set(jnp.nan), mask, params)
+  assert np.isnan(h[1]).any() and not np.isnan(h[::2]).any()
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize('compiler', ['there', 'hidden'])
+def test_setup_builds_it_or_does_without(tmp_path, compiler):
+  hidden = {'CC': 'hidden-cc', 'CXX': 'hidden-cc'}
+  done = subprocess.run(
+    [sys.executable, 'setup.py', 'build_ext', '--build-lib', tmp_path,
+     '--build-temp', tmp_path / 'temp'],
+    cwd=ROOT,
+    env={**os.environ, **(hidden if compiler == 'hidden' else {})},
+    capture_output=True,
+    text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  built = tmp_path / 'bigru_jax' / 'ops' / gru_cpu.LIBRARY.name
+  assert built.exists() == (compiler == 'there')
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize('instruction_set', FLAGS)
+def test_the_kernel_under_sanitizers(tmp_path, instruction_set):
+  sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-g']
+  flags = [*sanitize, *FLAGS[instruction_set]]
+  program = _compile(tmp_path, COMPILER, instruction_set, flags)
+  _run([program, '100'])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+  not shutil.which('aarch64-linux-gnu-g++') or not shutil.which('qemu-aarch64'),
+  reason='there is no compiler or emulator for aarch64',
+)
+def test_the_kernel_on_an_emulated_aarch64(tmp_path):
+  compiler = 'aarch64-linux-gnu-g++'
+  program = _compile(tmp_path, compiler, 'neon', ['-static'])
+  _run(['qemu-aarch64', program, '40'])
+
+
+def _compile(folder, compiler, instruction_set, flags):
+  program = folder / 'program'
+  subprocess.run(
+    [
+      compiler,
+      *('-std=c++17', '-O1', f'-DINSTRUCTION_SET={instruction_set}'),
+      *flags,
+      *('-I', ROOT, ROOT / 'bigru_jax/ops/gru_cpu_kernel.cc'),
+      *(HERE / 'gru_cpu_kernel_test.cc', '-o', program),
+    ],
+    check=True,
+  )
+  return program
+
+
+def _run(command):
+  done = subprocess.run(command, capture_output=True, text=True)
+  assert done.returncode == 0, done.stdout + done.stderr
+  assert 'are right' in done.stdout or 'not supported' in done.stdout
