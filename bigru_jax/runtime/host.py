@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def cache_compilations() -> None:
   """Keeps compiled programs on disk, for later processes."""
   jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'compiled'))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
 def configure_cpu(devices: int = 0) -> None:

@@ -98,12 +98,18 @@ def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
   return x_BxTxE, rng.standard_normal((*shape, 2 * case.hidden), np.float32)
 
 
-def make_texts(case: Case) -> Texts:
-  """One batch of random tokens for a step, else the texts of a data set."""
+def make_texts(case: Case, shape_cost: int = 0) -> Texts:
+  """One batch of random tokens for a step, else the texts of a data set.
+
+  Args:
+    case: says which.
+    shape_cost: see `choose_buckets`; 0 pads the least, in as many shapes as
+      there may be, which is best for a program whose compilation is not timed.
+  """
 
   def split_of(encoded, labels):
     weights = np.ones(len(labels), np.float32)
-    buckets = choose_buckets(encoded.lengths)
+    buckets = choose_buckets(encoded.lengths, shape_cost=shape_cost)
     return EncodedSplit(encoded, labels, weights, buckets)
 
   if case.work == 'step':
@@ -114,7 +120,8 @@ def make_texts(case: Case) -> Texts:
     encoded = text.pack(list(tokens_BxT))
     return Texts(split_of(encoded, labels), case.vocabulary, 2)
   data = prepare(Config(dataset=case.dataset, data_dir=case.data_dir))
-  split = data.splits['train']
+  train = data.splits['train']
+  split = split_of(train.encoded, train.labels)
   if case.work == 'inference':
     rows = np.resize(np.arange(len(split)), case.sentences)
     split = split_of(split.encoded.take(rows), split.labels[rows])

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from bigru_jax import inference
 from bigru_jax.config import Config
+from bigru_jax.data.batching import SHAPE_COST
 from bigru_jax.models.bigru import BiGRU
 from bigru_jax.runtime import host, mesh as meshes
 from bigru_jax.training.loop import Trainer
@@ -53,7 +54,7 @@ def _encoder(case: Case, mesh: Mesh) -> Call:
 
 
 def _classifier(case: Case, mesh: Mesh) -> Call:
-  texts = make_texts(case)
+  texts = make_texts(case, SHAPE_COST)
   # As the baselines: plain Adam at a constant rate.
   config = Config(
     embedding_size=case.embedding, hidden_size=case.hidden,

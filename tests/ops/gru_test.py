@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
-from bigru_jax.ops import gru, gru_cpu, gru_reference, gru_xla
+from bigru_jax.ops import gru_cpu, gru_reference, gru_xla
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 from bigru_jax.runtime import mesh as meshes
 
