@@ -12,8 +12,9 @@ struct Sizes {
   int64_t T, B, E, H;
 };
 
-// A call's arrays, row-major; the leading axis of 2 is the direction. `scale`
-// is null where the state is not scaled, `gates` where no gradient is wanted.
+// A call's arrays, row-major; an axis of 2 is the direction. `scale` is null
+// where the state is not scaled, `gates` where no gradient is wanted. `gates`
+// are those of real positions alone, by the direction's own steps.
 struct Inputs {
   const float* x;            // [B, T, E]
   const bool* mask;          // [B, T]
@@ -27,7 +28,7 @@ struct Inputs {
 
 struct Outputs {
   float* h;      // [B, T, 2H]
-  float* gates;  // [2, T, B, 4H]: n, r, z and q at real positions
+  float* gates;  // [2, T, B, 4H]: n, r, z and q
 };
 
 struct Residuals {
@@ -47,9 +48,9 @@ struct Task {
   int64_t direction, first, last;
 };
 
-// The gradients of the weights that one task adds up: a row for each input
-// feature, for each hidden unit, and one for the biases, with the columns of
-// the gates n, r, z and q; `kColumns` floats or more to a row.
+// The gradients of the weights that one task adds up, transposed: a row for each
+// input feature, for each hidden unit, and one for the biases. The kernel says
+// how many floats a row takes, its stride.
 struct WeightGradients {
   float* d_input;      // [E, stride], columns n, r, z
   float* d_recurrent;  // [H, stride], columns r, z, q

@@ -58,6 +58,14 @@ int64_t RoundUp(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
+void Copy(int64_t n, const float* __restrict from, float* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+}
+
+void Zero(int64_t n, float* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = 0;
+}
+
 // Vectors of floats, and the functions of the gates on them.
 template <int lanes>
 struct Simd {
@@ -184,17 +192,30 @@ void Product(int64_t M, int64_t K, int64_t N, Left a, Right b, Added added,
   }
 }
 
-// Copies B [K, N], given as a function of k and n, panel by panel.
-template <class Element>
-Right Pack(int64_t K, int64_t N, Element element, float* out) {
-  for (int64_t n0 = 0; n0 < N; n0 += kPanel) {
+// Copies B [K, N] panel by panel, with zeros beyond N; row(k) is where its row
+// k is.
+template <class F>
+Right PackRows(int64_t K, int64_t N, F row, float* out) {
+  Zero(K * RoundUp(N, kPanel), out);
+  for (int64_t n = 0; n < N; n += kPanel) {
+    const int64_t columns = N - n < kPanel ? N - n : kPanel;
     for (int64_t k = 0; k < K; ++k) {
-      for (int64_t n = n0; n < n0 + kPanel; ++n) {
-        *out++ = n < N ? element(k, n) : 0;
-      }
+      Copy(columns, row(k) + n, out + n * K + k * kPanel);
     }
   }
-  return {out - K * RoundUp(N, kPanel), kPanel, K};
+  return {out, kPanel, K};
+}
+
+// The same of its transpose; column(n) is where column n of B is.
+template <class F>
+Right PackColumns(int64_t K, int64_t N, F column, float* out) {
+  Zero(K * RoundUp(N, kPanel), out);
+  for (int64_t n = 0; n < N; ++n) {
+    const float* from = column(n);
+    float* to = out + n / kPanel * kPanel * K + n % kPanel;
+    for (int64_t k = 0; k < K; ++k) to[k * kPanel] = from[k];
+  }
+  return {out, kPanel, K};
 }
 
 // ---------------------------------------------------------------------------
@@ -253,14 +274,6 @@ void CellGradient(int64_t H, const float* gates, const float* before,
   });
 }
 
-void Copy(int64_t n, const float* __restrict from, float* __restrict to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
-}
-
-void Zero(int64_t n, float* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = 0;
-}
-
 // ---------------------------------------------------------------------------
 // A direction of the layer over some of the examples.
 
@@ -289,7 +302,8 @@ class Layer {
         (s.E + s.H) * gates +
         3 * s.H * (RoundUp(s.E, kPanel) + RoundUp(s.H, kPanel));
     return rows * (s.E + s.H + GateStride(s) + 2 * s.H + s.E) + weights +
-           examples * s.H + 4 * s.H + (s.E + s.H) + 16 * 16;  // Take() aligns each array.
+           examples * s.H + 4 * s.H + s.E + s.H +
+           16 * 16;  // Take() aligns each array.
   }
 
   void Forward(const Outputs& out);
@@ -309,6 +323,10 @@ class Layer {
   }
 
   int64_t InputStride() const { return s_.E + s_.H; }
+  // A row of W_i, where they are counted in the order n, r, z.
+  const float* InputWeights(int64_t row) const {
+    return w_input_ + (row + 2 * s_.H) % (3 * s_.H) * s_.E;
+  }
   // Where the direction is at its step `step`.
   int64_t Time(int64_t step) const {
     return task_.direction ? s_.T - 1 - step : step;
@@ -396,14 +414,11 @@ class Layer {
 void Layer::Forward(const Outputs& out) {
   const int64_t E = s_.E, H = s_.H, G = 3 * H, stride = GateStride(s_);
   // W_i^T with the columns n, r, z and W_h^T with the columns r, z, q.
-  const Right w_input = Pack(
-      E, G,
-      [&](int64_t k, int64_t n) {
-        return w_input_[(n < H ? n + 2 * H : n - H) * E + k];
-      },
+  const Right w_input = PackColumns(
+      E, G, [&](int64_t n) { return InputWeights(n); },
       Take(E * RoundUp(G, kPanel)));
-  const Right w_recurrent = Pack(
-      H, G, [&](int64_t k, int64_t n) { return w_recurrent_[n * H + k]; },
+  const Right w_recurrent = PackColumns(
+      H, G, [&](int64_t n) { return w_recurrent_ + n * H; },
       Take(H * RoundUp(G, kPanel)));
   const float* b = in_.b + task_.direction * G;
   float* const bias = Take(4 * H);  // Of n, r, z and q.
@@ -452,14 +467,11 @@ void Layer::Backward(const Residuals& residuals, const Gradients& gradients,
                      const WeightGradients& weights) {
   const int64_t E = s_.E, H = s_.H, G = 3 * H, stride = GateStride(s_);
   // W_i with the rows n, r, z and W_h with the rows r, z, q.
-  const Right w_input = Pack(
-      G, E,
-      [&](int64_t k, int64_t n) {
-        return w_input_[(k < H ? k + 2 * H : k - H) * E + n];
-      },
+  const Right w_input = PackRows(
+      G, E, [&](int64_t k) { return InputWeights(k); },
       Take(G * RoundUp(E, kPanel)));
-  const Right w_recurrent = Pack(
-      G, H, [&](int64_t k, int64_t n) { return w_recurrent_[k * H + n]; },
+  const Right w_recurrent = PackRows(
+      G, H, [&](int64_t k) { return w_recurrent_ + k * H; },
       Take(G * RoundUp(H, kPanel)));
   const int64_t examples = task_.last - task_.first;
   float* const carry = Take(examples * H);  // The gradient by h_{t-1}.

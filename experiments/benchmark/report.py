@@ -109,6 +109,28 @@ def draw_bars(axes: Axes, lines: list[Line]) -> None:
   axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # Room for the legend.
 
 
+def draw_shares(axes: Axes, lines: list[Line]) -> None:
+  """Each program's share of the peak against the FLOPs of the encoder."""
+  lines = sorted(lines, key=lambda line: line['flops'])
+  for name in dict.fromkeys(n for line in lines for n in line['programs']):
+    measured = [line for line in lines if name in line['programs']]
+    axes.semilogx(
+      [line['flops'] / 1e9 for line in measured],
+      [100 * amount(line, name) * 1e9 / line['peak'] for line in measured],
+      'o-' if name == 'ours' else '.-',
+      label=name,
+      alpha=1 if name == 'ours' else 0.6,
+    )
+  axes.axhline(100, color='k', linestyle=':')
+  axes.set(
+    title=f"{TITLES[kind(lines[0])]}: share of a matmul's peak",
+    xlabel='GFLOP of a call',
+    ylabel='%',
+  )
+  axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+  axes.legend(frameon=False, fontsize=7, ncols=3)
+
+
 def draw_sweep(axes: Axes, lines: list[Line], axis: str) -> None:
   """Time against an axis, beside a line in proportion to FLOPs if they grow."""
   values = [line[axis] for line in lines]
@@ -131,7 +153,9 @@ def draw_sweep(axes: Axes, lines: list[Line], axis: str) -> None:
 def write(
   path: pathlib.Path, measured: Iterable[Line], axis: str | None = None
 ) -> None:
-  """Prints the tables, and writes path.json, path.md and path.png.
+  """Prints the tables, and writes path.json, path.md, path.png.
+
+  Where encoders were measured, path_peak.png shows their shares of the peak.
 
   path.json is written after each line, so that a benchmark that is interrupted
   keeps its lines.
@@ -157,3 +181,9 @@ def write(
       else:
         draw_bars(panel, group)
     figure.savefig(path.with_suffix('.png'), dpi=110)
+  if encoders := [group for group in groups.values() if 'peak' in group[0]]:
+    figure = Figure(figsize=(7, 3.2 * len(encoders)), layout='constrained')
+    panels = figure.subplots(len(encoders), squeeze=False)[:, 0]
+    for panel, group in zip(panels, encoders):
+      draw_shares(panel, group)
+    figure.savefig(path.with_name(f'{path.name}_peak.png'), dpi=110)
