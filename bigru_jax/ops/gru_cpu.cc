@@ -204,6 +204,21 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
   return ffi::Error::Success();
 }
 
+// to [3H, N] += the transpose of from [N, stride], whose columns are rotated:
+// row g of `to` is column (g + shift) mod 3H.
+void AddTransposed(int64_t G, int64_t N, int64_t shift, const float* from,
+                   int64_t stride, float* to) {
+  constexpr int64_t kBlock = 16;  // Columns in one cache line.
+  for (int64_t g0 = 0; g0 < G; g0 += kBlock) {
+    const int64_t last = std::min(g0 + kBlock, G);
+    for (int64_t n = 0; n < N; ++n) {
+      for (int64_t g = g0; g < last; ++g) {
+        to[g * N + n] += from[n * stride + (g + shift) % G];
+      }
+    }
+  }
+}
+
 // Adds the tasks' weight gradients up into a direction's part of the results.
 void Finish(const Sizes& s, int64_t direction, int64_t stride,
             const std::vector<Task>& tasks,
@@ -214,24 +229,17 @@ void Finish(const Sizes& s, int64_t direction, int64_t stride,
   dw_recurrent += direction * G * s.H;
   db += direction * G;
   db_n += direction * s.H;
-  bool first = true;
-  auto put = [&](float& to, float value) { to = first ? value : to + value; };
+  std::fill_n(dw_input, G * s.E, 0.0f);
+  std::fill_n(dw_recurrent, G * s.H, 0.0f);
+  std::fill_n(db, G, 0.0f);
+  std::fill_n(db_n, s.H, 0.0f);
   for (size_t i = 0; i < tasks.size(); ++i) {
     if (tasks[i].direction != direction) continue;
-    const WeightGradients& weights = found[i];
-    for (int64_t g = 0; g < G; ++g) {
-      // Columns n, r, z, but rows r, z, n.
-      const int64_t column = (g + s.H) % G;
-      for (int64_t e = 0; e < s.E; ++e) {
-        put(dw_input[g * s.E + e], weights.d_input[e * stride + column]);
-      }
-      for (int64_t j = 0; j < s.H; ++j) {
-        put(dw_recurrent[g * s.H + j], weights.d_recurrent[j * stride + g]);
-      }
-      put(db[g], weights.d_bias[column]);
-    }
-    for (int64_t j = 0; j < s.H; ++j) put(db_n[j], weights.d_bias[G + j]);
-    first = false;
+    // The columns are n, r, z and q, the rows of the results r, z, n.
+    AddTransposed(G, s.E, s.H, found[i].d_input, stride, dw_input);
+    AddTransposed(G, s.H, 0, found[i].d_recurrent, stride, dw_recurrent);
+    AddTransposed(G, 1, s.H, found[i].d_bias, stride, db);
+    for (int64_t j = 0; j < s.H; ++j) db_n[j] += found[i].d_bias[G + j];
   }
 }
 
