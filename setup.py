@@ -41,11 +41,12 @@ INSTRUCTION_SETS = {
 class BuildKernel(build_ext):
   """Compiles the kernel once per instruction set into one shared library.
 
-  It is loaded through `ctypes`, so one file serves all versions of Python.
+  It is loaded through `ctypes`, so one file serves all versions of Python; its
+  name has a dot more than that of a module, which Python would try to import.
   """
 
   def get_ext_filename(self, fullname):
-    return os.path.join(*fullname.split('.')) + '.so'
+    return os.path.join(*fullname.split('.')) + '.lib.so'
 
   def build_extension(self, ext):
     jaxlib = importlib.util.find_spec('jaxlib')

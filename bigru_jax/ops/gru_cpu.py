@@ -21,7 +21,7 @@ from bigru_jax.ops import gru_reference
 from bigru_jax.ops.gru_reference import GRUParams
 from bigru_jax.ops.varying import vary_like
 
-LIBRARY = pathlib.Path(__file__).with_name('_gru_cpu.so')
+LIBRARY = pathlib.Path(__file__).with_name('_gru_cpu.lib.so')
 _Arrays = tuple[jax.Array, GRUParams, jax.Array, jax.Array | None]
 
 

@@ -259,7 +259,6 @@ def fit(
   if resumed:
     trainer.state, progress = resumed[0], Progress(**resumed[1])
     _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
-  log = open_log(progress.lines)
 
   def save(batches_done):
     progress.batch, progress.lines = batches_done, log.lines
@@ -281,12 +280,13 @@ def fit(
     if stopping:
       leave()
 
+  if stop():
+    leave()
+  log = open_log(progress.lines)  # From here on, a signal saves.
   while progress.epoch <= config.epochs:
     if progress.epochs_without_improvement >= config.patience:
       _log.info('no improvement in %d epochs: stopping', config.patience)
       break
-    if stop():
-      leave()
     trained = trainer.train_epoch(progress.epoch, progress.batch, after_step)
     validated = trainer.evaluate(trainer.splits['validation'])
     at = {'step': int(trainer.state.step), 'epoch': progress.epoch}
@@ -307,6 +307,8 @@ def fit(
       progress.epochs_without_improvement += 1
     progress.epoch += 1
     save(0)
+    if progress.epoch <= config.epochs and stop():
+      leave()
   best = progress.best
   if best is None:
     raise ValueError(

@@ -100,7 +100,7 @@ def test_equals_flax_cells_with_initial_and_final_states(implementation):
   np.testing.assert_allclose(final, np.stack(finals), atol=1e-6)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=2)
 @given(
   time=st.integers(1, 5),
   features=st.integers(1, 4),
@@ -119,7 +119,7 @@ def test_xla_equals_the_reference_and_its_autodiff(
   _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=2)
 @given(
   time=st.integers(1, 40),
   features=st.integers(1, 40),
@@ -204,6 +204,7 @@ def _loss(params, x, mask, implementation=None):
   return jnp.sum(h**2)
 
 
+@pytest.mark.parametrize('implementation', ['xla', None])
 @pytest.mark.parametrize('transform', ['jit', 'remat', 'vmap', 'shard_map'])
 def test_composes(transform, implementation):
   x, mask, params = _example()
@@ -239,6 +240,7 @@ def test_composes(transform, implementation):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('implementation', ['xla', None])
 def test_second_order_equals_finite_differences(implementation):
   x, mask, params = _example()
 
