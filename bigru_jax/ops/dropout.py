@@ -20,13 +20,13 @@ def example_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
   """One key per example, a function of the seed, the step and its place."""
   words = _mix(jnp.uint32(seed)), jnp.asarray(step, jnp.uint32)
   number_Bx2 = jnp.arange(2 * batch_size, dtype=jnp.uint32).reshape(-1, 2)
-  return jax.random.wrap_key_data(_hash(*words, number_Bx2))
+  return _as_keys(_hash(*words, number_Bx2))
 
 
 def fold_keys(keys_B: jax.Array, number: int) -> jax.Array:
   """New keys, one per example, from each and a number."""
   number_2 = jnp.arange(2 * number, 2 * number + 2, dtype=jnp.uint32)
-  return jax.random.wrap_key_data(_hash(*_words(keys_B), number_2))
+  return _as_keys(_hash(*_words(keys_B), number_2))
 
 
 def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
@@ -43,14 +43,19 @@ def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
     return x
   position = jnp.arange(math.prod(x.shape[1:]), dtype=jnp.uint32)
   bits = _hash(*_words(keys_B), position)
-  keep = bits.reshape(x.shape) < jnp.uint32((1 - rate) * 2**32)
+  kept = min(int((1 - rate) * 2**32), 2**32 - 1)  # Of all values of 32 bits.
+  keep = bits.reshape(x.shape) < jnp.uint32(kept)
   return jnp.where(keep, x / (1 - rate), 0)
 
 
 def _words(keys_B: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The two words of each key, as [B, 1]."""
-  data_Bx2 = jax.random.key_data(keys_B)
-  return data_Bx2[:, :1], data_Bx2[:, 1:]
+  """The first two words of each key, as [B, 1]."""
+  data = jax.random.key_data(keys_B)
+  return data[:, :1], data[:, 1:2]
+
+
+def _as_keys(words_Bx2: jax.Array) -> jax.Array:
+  return jax.random.wrap_key_data(words_Bx2, impl='threefry2x32')
 
 
 def _hash(first: jax.Array, second: jax.Array, number: jax.Array) -> jax.Array:

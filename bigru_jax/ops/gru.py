@@ -49,12 +49,12 @@ def bidirectional_gru(
     scale: [2, B, H], multiplies the state before the recurrent product, the
       same at every position: variational dropout (Gal & Ghahramani, 2016,
       https://arxiv.org/abs/1512.05287).
-    implementation: 'cpu', a C++ kernel for float32 on x86-64; 'xla', a fused
-      loop; or 'reference', a plain `lax.scan`. The first two have their own
-      reverse-mode derivative, of higher orders, too; under `jax.jvp` they raise
-      TypeError, and 'reference' takes any transformation. None picks the best
-      one for the platform: the kernel on a CPU where it is there, and 'xla'
-      otherwise.
+    implementation: 'cpu', a C++ kernel for float32 on x86-64 and aarch64;
+      'xla', a fused loop; or 'reference', a plain `lax.scan`. The first two
+      have their own reverse-mode derivative, of higher orders, too; under
+      `jax.jvp` they raise TypeError, and 'reference' takes any transformation.
+      None picks the best one for the platform: the kernel on a CPU where it is
+      there, and 'xla' otherwise.
 
   Returns:
     The states h_BxTx2H, forward and backward ones concatenated, and the final

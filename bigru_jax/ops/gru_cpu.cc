@@ -139,7 +139,7 @@ struct Call {
     sizes = ranks_fit ? Sizes{x_shape[1], x_shape[0], x_shape[2], w_shape[2]}
                       : Sizes{-1, -1, -1, -1};
     const auto [T, B, E, H] = sizes;
-    const bool scaled = scale.element_count() > 0;
+    const bool scaled = scale.dimensions().size() != 1;  // Absent: [0].
     arguments = {
         {"x", x_shape, {B, T, E}},
         {"mask", mask.dimensions(), {B, T}},
@@ -171,7 +171,7 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
                    Floats scale, Result h, Result gates) {
   Call call(x, mask, w_input, w_recurrent, h0, scale);
   const auto [T, B, E, H] = call.sizes;
-  const bool saved = gates->element_count() > 0;
+  const bool saved = gates->dimensions().size() != 1;  // Not saved: [0].
   call.arguments.insert(
       call.arguments.end(),
       {{"b", b.dimensions(), {2, 3 * H}},

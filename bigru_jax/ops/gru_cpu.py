@@ -1,4 +1,4 @@
-"""The GRU as a C++ function for x86-64 CPUs, called through XLA's FFI.
+"""The GRU as a C++ function for CPUs, called through XLA's FFI.
 
 `gru_cpu_kernel.cc` holds the equations and `gru_cpu.cc` the calls. One call
 takes the place of the loop and of all its matmuls, uses XLA's threads inside,

@@ -49,10 +49,9 @@ SHORT: list[Cell] = [
   (32, 200, 100, 100),
 ]
 GRID: list[Cell] = [
-  (batch, length, embedding, hidden)
+  (batch, length, 100, hidden)
   for batch in (16, 64, 256)
   for length in (20, 200)
-  for embedding in (100,)
   for hidden in (64, 256, 512)
 ]
 # Of each level its works and its cells.

@@ -30,6 +30,13 @@ def test_rate_zero_is_the_identity():
   assert dropout(x, 0.0, _keys(2)) is x
 
 
+def test_a_tiny_rate_keeps_all_and_any_kind_of_key_serves():
+  keys = jax.random.split(jax.random.key(0, impl='rbg'), 3)
+  x = jnp.ones((3, 500))
+  np.testing.assert_array_equal(dropout(x, 1e-17, fold_keys(keys, 1)), x)
+  assert 0.3 < (dropout(x, 0.5, keys) == 0).mean() < 0.7
+
+
 def test_an_example_keeps_its_mask_among_other_neighbors():
   keys = _keys(5)
   x = jnp.ones((5, 30))

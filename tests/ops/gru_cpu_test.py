@@ -121,6 +121,19 @@ def test_infinite_and_nan_inputs():
   assert np.isnan(h[1]).any() and not np.isnan(h[::2]).any()
 
 
+@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.parametrize('scaled', [False, True])
+def test_an_empty_batch(scaled):
+  x, mask, params = _arguments(batch=0)
+  scale = jnp.ones((2, 0, 6)) if scaled else None
+
+  def loss(params):
+    return bidirectional_gru(x, mask, params, scale=scale)[0].sum()
+
+  for grad in jax.jit(jax.grad(loss))(params):
+    np.testing.assert_array_equal(grad, 0)
+
+
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize('compiler', ['there', 'hidden'])

@@ -119,6 +119,7 @@ def test_xla_equals_the_reference_and_its_autodiff(
   _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed)
 
 
+@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
 @settings(deadline=None, max_examples=2)
 @given(
   time=st.integers(1, 40),

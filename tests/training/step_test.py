@@ -44,6 +44,21 @@ def test_three_steps_are_adams_on_any_loss_function():
   assert int(state.step) == 3 and int(nonfinite) == 0
 
 
+def test_a_gradient_that_is_not_finite_changes_nothing():
+  def loss_fn(params, batch, keys_B):
+    del keys_B
+    return jnp.sqrt(batch['x'] * params['kernel']), None  # 0, with slope inf.
+
+  optimizer, mesh = optax.adam(0.1), meshes.make_mesh(4)
+  state = TrainState.create({'kernel': jnp.zeros(())}, optimizer)
+  state = jax.device_put(state, meshes.shardings(state, mesh))
+  step = make_train_step(loss_fn, optimizer, mesh, seed=0)
+  batch = {'x': np.ones(4, np.float32), 'weights': np.ones(4, np.float32)}
+  state, nonfinite = step(state, meshes.place_batch(batch, mesh))
+  assert int(nonfinite) == 1 and float(state.params['kernel']) == 0
+  assert all((x == 0).all() for x in jax.tree.leaves(state.opt_state))
+
+
 def test_dropout_keys_are_a_function_of_seed_step_and_place():
   def data(*arguments):
     return jax.random.key_data(example_keys(*arguments)).tolist()
