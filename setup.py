@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(
   r"__version__ = '(.+)'", (ROOT / 'bigru_jax' / '__init__.py').read_text()
 )
+OPS = pathlib.Path('bigru_jax', 'ops')
 TEST = [
   'hypothesis>=6.100',
   'ipykernel>=6.29',
@@ -28,7 +29,7 @@ TEST = [
   'tokenizers>=0.20',
 ]
 
-# The options for each instruction set of the GRU's kernel, by processor.
+# The options for each instruction set of the kernels, by processor.
 INSTRUCTION_SETS = {
   'x86_64': {
     'avx512': '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split(),
@@ -38,8 +39,8 @@ INSTRUCTION_SETS = {
 }.get(platform.machine().lower().replace('arm64', 'aarch64'), {})
 
 
-class BuildKernel(build_ext):
-  """Compiles the kernel once per instruction set into one shared library.
+class BuildKernels(build_ext):
+  """Compiles the kernels once per instruction set into one shared library.
 
   It is loaded through `ctypes`, so one file serves all versions of Python; its
   name has a dot more than that of a module, which Python would try to import.
@@ -53,17 +54,18 @@ class BuildKernel(build_ext):
     if jaxlib is None:
       raise CompileError("jaxlib's headers are not installed")
     include = os.path.join(os.path.dirname(jaxlib.origin), 'include')
-    calls, kernel = ext.sources
+    kernels = [path for path in ext.sources if path.endswith('_kernel.cc')]
+    calls = [path for path in ext.sources if path not in kernels]
     options = [
       '-O3', '-std=c++17', '-fPIC', '-fno-math-errno', '-fno-trapping-math',
       '-ffp-contract=fast', '-g0',
     ]  # fmt: skip
     objects = self.compiler.compile(
-      [calls], self.build_temp, include_dirs=[include], extra_postargs=options
+      calls, self.build_temp, include_dirs=[include], extra_postargs=options
     )
     for name, flags in INSTRUCTION_SETS.items():
       objects += self.compiler.compile(
-        [kernel],
+        kernels,
         os.path.join(self.build_temp, name),
         macros=[('INSTRUCTION_SET', name)],
         extra_postargs=options + flags,
@@ -79,12 +81,12 @@ setuptools.setup(
   description='Bidirectional GRUs with attention, in JAX and Flax',
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['bigru_jax', 'bigru_jax.*']),
-  cmdclass={'build_ext': BuildKernel},
+  cmdclass={'build_ext': BuildKernels},
   ext_modules=[
     setuptools.Extension(
-      'bigru_jax.ops._gru_cpu',
-      ['bigru_jax/ops/gru_cpu.cc', 'bigru_jax/ops/gru_cpu_kernel.cc'],
-      depends=['bigru_jax/ops/gru_cpu.h'],
+      'bigru_jax.ops._cpu',
+      sorted(map(str, OPS.glob('*.cc'))),
+      depends=sorted(map(str, OPS.glob('*.h'))),
       optional=True,  # Without a compiler, XLA's loop takes its place.
     )
   ]

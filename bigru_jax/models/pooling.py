@@ -13,7 +13,11 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.ops.attention import additive_scores, masked_softmax
+from bigru_jax.ops.attention import (
+  additive_attention,
+  masked_softmax,
+  weighted_mean,
+)
 
 
 class Additive(nn.Module):
@@ -37,10 +41,11 @@ class Additive(nn.Module):
     )
     bias = self.param('bias', nn.initializers.zeros, (features,))
     query = self.param('query', _query_init(features), (features,))
-    scores_BxT = additive_scores(
-      h_BxTxF, *(p.astype(h_BxTxF.dtype) for p in (kernel, bias, query))
-    )
-    return _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
+    if weights_BxKxT is not None:
+      return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
+    params = (p.astype(h_BxTxF.dtype) for p in (kernel, bias, query))
+    context_BxF, weights_BxT = additive_attention(h_BxTxF, mask_BxT, *params)
+    return context_BxF, weights_BxT[:, None]
 
 
 class Dot(nn.Module):
@@ -60,7 +65,7 @@ class Dot(nn.Module):
     features = h_BxTxF.shape[-1]
     query = self.param('query', _query_init(features), (features,))
     scores_BxT = h_BxTxF @ query.astype(h_BxTxF.dtype) * features**-0.5
-    return _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
+    return _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
 
 
 class Mean(nn.Module):
@@ -75,7 +80,7 @@ class Mean(nn.Module):
   ) -> tuple[jax.Array, jax.Array | None]:
     """Returns the context c_BxF and the weights [B, 1, T]."""
     scores_BxT = jnp.zeros(mask_BxT.shape)
-    return _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
+    return _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
 
 
 class Max(nn.Module):
@@ -137,9 +142,8 @@ def _refuse(weights: jax.Array | None, name: str) -> None:
     raise ValueError(f'attention={name!r} has no weights to replace')
 
 
-def _weighted_mean(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT):
+def _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT):
   """The mean weighted by the softmax of the scores, or by the given weights."""
   if weights_BxKxT is None:
     weights_BxKxT = masked_softmax(scores_BxT, mask_BxT)[:, None]
-  alpha_BxTx1 = weights_BxKxT[:, 0, :, None].astype(h_BxTxF.dtype)
-  return jnp.sum(alpha_BxTx1 * h_BxTxF, axis=1), weights_BxKxT
+  return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT

@@ -8,7 +8,7 @@ implementation is a module beside this one with a function of the arguments of
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.ops import gru_cpu, gru_reference, gru_xla
+from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_xla
 from bigru_jax.ops.gru_reference import GRUParams
 
 __all__ = ['IMPLEMENTATIONS', 'GRUParams', 'bidirectional_gru']
@@ -104,14 +104,14 @@ def bidirectional_gru(
 
 def best_implementation(platform: str, dtype: jax.typing.DTypeLike) -> str:
   """What `implementation=None` picks on a platform such as 'cpu', in words."""
-  if platform == 'cpu' and gru_cpu.supports(dtype):
-    return f"'cpu', the C++ kernel for {gru_cpu.instruction_sets()[0]}"
+  if platform == 'cpu' and cpu.supports(dtype):
+    return f"'cpu', the C++ kernel for {cpu.instruction_sets()[0]}"
   return "'xla', the loop"
 
 
 def _best(x_BxTxE, *others):
   """The best implementation for the platform that the program runs on."""
-  if not gru_cpu.supports(x_BxTxE.dtype):
+  if not cpu.supports(x_BxTxE.dtype):
     return gru_xla.bidirectional_gru(x_BxTxE, *others)
   return jax.lax.platform_dependent(
     x_BxTxE,

@@ -4,18 +4,7 @@
 
 #include "gru_cpu.h"
 
-#include <algorithm>
-#include <atomic>
-#include <condition_variable>
-#include <cstdlib>
-#include <functional>
-#include <memory>
-#include <mutex>
-#include <new>
-#include <string>
-#include <vector>
-
-#include "xla/ffi/api/ffi.h"
+#include "cpu_calls.h"
 
 namespace bigru {
 
@@ -36,61 +25,6 @@ static const Kernel* const kKernels[] = {&neon::kKernel};
 
 namespace {
 
-namespace ffi = xla::ffi;
-using Floats = ffi::Buffer<ffi::F32>;
-using Result = ffi::Result<Floats>;
-using Dimensions = std::vector<int64_t>;
-
-// A thread's share of the batch has at least as many examples.
-constexpr int64_t kExamplesPerTask = 8;
-
-const Kernel* FindKernel(std::string_view name) {
-  for (const Kernel* kernel : kKernels) {
-    if (kernel->supported() && (name.empty() || name == kernel->name)) {
-      return kernel;
-    }
-  }
-  return nullptr;
-}
-
-// Floats aligned to a cache line, not initialized.
-struct Free {
-  void operator()(float* p) const { std::free(p); }
-};
-using Scratch = std::unique_ptr<float[], Free>;
-Scratch Allocate(int64_t count) {
-  const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 63) & ~63;
-  void* p = std::aligned_alloc(64, std::max<size_t>(bytes, 64));
-  if (!p) throw std::bad_alloc();
-  return Scratch(static_cast<float*>(p));
-}
-
-// Runs run(0) to run(count - 1) on XLA's threads and on this one. This thread
-// takes every call that no other has begun, so a pool whose threads are all
-// busy, or all wait for this call, delays nothing.
-void ParallelFor(ffi::ThreadPool& pool, int64_t count,
-                 const std::function<void(int64_t)>& run) {
-  struct State {
-    std::atomic<int64_t> next{0};
-    int64_t done = 0;
-    std::mutex mutex;
-    std::condition_variable all_done;
-  };
-  auto state = std::make_shared<State>();
-  // A thread that comes late finds nothing to do, and never looks at `run`.
-  auto work = [state, count, &run] {
-    for (int64_t i; (i = state->next++) < count;) {
-      run(i);
-      std::lock_guard<std::mutex> lock(state->mutex);
-      if (++state->done == count) state->all_done.notify_one();
-    }
-  };
-  for (int64_t i = 1; i < count; ++i) pool.Schedule(std::function(work));
-  work();
-  std::unique_lock<std::mutex> lock(state->mutex);
-  state->all_done.wait(lock, [&] { return state->done == count; });
-}
-
 // Each direction over each share of the batch.
 std::vector<Task> Tasks(ffi::ThreadPool& pool, int64_t batch) {
   const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
@@ -107,31 +41,13 @@ std::vector<Task> Tasks(ffi::ThreadPool& pool, int64_t batch) {
   return tasks;
 }
 
-struct Argument {
-  const char* name;
-  ffi::Span<const int64_t> found;
-  Dimensions expected;
-};
-
-ffi::Error Check(const std::vector<Argument>& arguments) {
-  for (const Argument& argument : arguments) {
-    if (!std::equal(argument.found.begin(), argument.found.end(),
-                    argument.expected.begin(), argument.expected.end())) {
-      return ffi::Error::InvalidArgument(
-          std::string("the shape of ") + argument.name +
-          " does not fit the other arguments of the GRU");
-    }
-  }
-  return ffi::Error::Success();
-}
-
 // The arguments that both calls have, and what they must be.
 struct Call {
   Sizes sizes;
   Inputs inputs;
   std::vector<Argument> arguments;
 
-  Call(const Floats& x, const ffi::Buffer<ffi::PRED>& mask,
+  Call(const Floats& x, const Booleans& mask,
        const Floats& w_input, const Floats& w_recurrent, const Floats& h0,
        const Floats& scale) {
     const auto x_shape = x.dimensions(), w_shape = w_recurrent.dimensions();
@@ -160,13 +76,8 @@ struct Call {
   }
 };
 
-ffi::Error UnknownInstructionSet(std::string_view name) {
-  return ffi::Error::InvalidArgument("this processor has no instruction set '" +
-                                     std::string(name) + "' of the GRU's");
-}
-
 ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
-                   Floats x, ffi::Buffer<ffi::PRED> mask, Floats w_input,
+                   Floats x, Booleans mask, Floats w_input,
                    Floats w_recurrent, Floats b, Floats b_n, Floats h0,
                    Floats scale, Result h, Result gates) {
   Call call(x, mask, w_input, w_recurrent, h0, scale);
@@ -180,13 +91,13 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
        {"gates", gates->dimensions(),
         saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
   if (ffi::Error error = Check(call.arguments); error.failure()) return error;
-  const Kernel* kernel = FindKernel(instruction_set);
+  const Kernel* kernel = FindKernel(kKernels, instruction_set);
   if (!kernel) return UnknownInstructionSet(instruction_set);
   call.inputs.b = b.typed_data();
   call.inputs.b_n = b_n.typed_data();
   const Outputs outputs = {h->typed_data(),
                            saved ? gates->typed_data() : nullptr};
-  try {
+  return Guarded([&] {
     const std::vector<Task> tasks = Tasks(pool, B);
     std::vector<Scratch> scratch;
     for (const Task& task : tasks) {
@@ -197,11 +108,7 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
       kernel->forward(call.sizes, call.inputs, outputs, tasks[i],
                       scratch[i].get());
     });
-  } catch (const std::bad_alloc&) {
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
-                      "out of memory in the GRU");
-  }
-  return ffi::Error::Success();
+  });
 }
 
 // to [3H, N] += the transpose of from [N, stride], whose columns are rotated:
@@ -244,7 +151,7 @@ void Finish(const Sizes& s, int64_t direction, int64_t stride,
 }
 
 ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
-                    Floats x, ffi::Buffer<ffi::PRED> mask, Floats w_input,
+                    Floats x, Booleans mask, Floats w_input,
                     Floats w_recurrent, Floats h0, Floats scale, Floats h,
                     Floats gates, Floats dh, Result dx, Result dw_input,
                     Result dw_recurrent, Result db, Result db_n, Result dh0,
@@ -256,7 +163,7 @@ ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
       {{"h", h.dimensions(), {B, T, 2 * H}},
        {"gates", gates.dimensions(), {2, T, B, 4 * H}},
        {"dh", dh.dimensions(), {B, T, 2 * H}},
-       {"dx", dx->dimensions(), {2, B, T, E}},
+       {"dx", dx->dimensions(), {B, T, E}},
        {"dw_input", dw_input->dimensions(), {2, 3 * H, E}},
        {"dw_recurrent", dw_recurrent->dimensions(), {2, 3 * H, H}},
        {"db", db->dimensions(), {2, 3 * H}},
@@ -265,13 +172,15 @@ ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
        {"dscale", dscale->dimensions(),
         call.inputs.scale ? Dimensions{2, B, H} : Dimensions{0}}});
   if (ffi::Error error = Check(call.arguments); error.failure()) return error;
-  const Kernel* kernel = FindKernel(instruction_set);
+  const Kernel* kernel = FindKernel(kKernels, instruction_set);
   if (!kernel) return UnknownInstructionSet(instruction_set);
   const Residuals residuals = {h.typed_data(), gates.typed_data(),
                                dh.typed_data()};
-  const Gradients gradients = {dx->typed_data(), dh0->typed_data(),
-                               dscale->typed_data()};
-  try {
+  return Guarded([&] {
+    const Scratch backward_dx = Allocate(B * T * E);
+    const Gradients gradients = {{dx->typed_data(), backward_dx.get()},
+                                 dh0->typed_data(),
+                                 dscale->typed_data()};
     const std::vector<Task> tasks = Tasks(pool, B);
     const int64_t stride = kernel->stride(call.sizes);
     std::vector<Scratch> scratch, weights;
@@ -292,11 +201,14 @@ ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
              dw_input->typed_data(), dw_recurrent->typed_data(),
              db->typed_data(), db_n->typed_data());
     });
-  } catch (const std::bad_alloc&) {
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
-                      "out of memory in the GRU");
-  }
-  return ffi::Error::Success();
+    ParallelFor(pool, tasks.size(), [&](int64_t i) {
+      const int64_t count = tasks.size(), all = B * T * E;
+      const int64_t first = i * all / count, last = (i + 1) * all / count;
+      std::transform(backward_dx.get() + first, backward_dx.get() + last,
+                     dx->typed_data() + first, dx->typed_data() + first,
+                     std::plus<float>());
+    });
+  });
 }
 
 }  // namespace
@@ -311,12 +223,12 @@ extern "C" const char* BigruInstructionSet(int i) {
 }
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    BigruForward, bigru::Forward,
+    BigruGruForward, bigru::Forward,
     xla::ffi::Ffi::Bind()
         .Ctx<xla::ffi::ThreadPool>()
         .Attr<std::string_view>("instruction_set")
         .Arg<bigru::Floats>()                             // x
-        .Arg<xla::ffi::Buffer<xla::ffi::PRED>>()          // mask
+        .Arg<bigru::Booleans>()                           // mask
         .Arg<bigru::Floats>()                             // w_input
         .Arg<bigru::Floats>()                             // w_recurrent
         .Arg<bigru::Floats>()                             // b
@@ -327,12 +239,12 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
         .Ret<bigru::Floats>());                           // gates
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    BigruBackward, bigru::Backward,
+    BigruGruBackward, bigru::Backward,
     xla::ffi::Ffi::Bind()
         .Ctx<xla::ffi::ThreadPool>()
         .Attr<std::string_view>("instruction_set")
         .Arg<bigru::Floats>()                             // x
-        .Arg<xla::ffi::Buffer<xla::ffi::PRED>>()          // mask
+        .Arg<bigru::Booleans>()                           // mask
         .Arg<bigru::Floats>()                             // w_input
         .Arg<bigru::Floats>()                             // w_recurrent
         .Arg<bigru::Floats>()                             // h0

@@ -38,7 +38,7 @@ struct Residuals {
 };
 
 struct Gradients {
-  float* dx;      // [2, B, T, E], each direction's share
+  float* dx[2];   // [B, T, E], each direction's share
   float* dh0;     // [2, B, H]
   float* dscale;  // [2, B, H]
 };

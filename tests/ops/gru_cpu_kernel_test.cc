@@ -174,7 +174,8 @@ Results Run(const Case& c) {
       kernel.forward(c.s, inputs, {h.data(), gates.data()}, task,
                      scratch.get());
       kernel.backward(c.s, inputs, {h.data(), gates.data(), c.dh.data()},
-                      {dx.data(), dh0.data(), dscale.data()}, found, task,
+                      {{dx.data(), dx.data() + B * T * E}, dh0.data(),
+                       dscale.data()}, found, task,
                       scratch.get());
       for (int64_t j = 0; j < H; ++j) {
         // The columns of the inputs' gradients are n, r, z.

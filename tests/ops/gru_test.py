@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
-from bigru_jax.ops import gru_cpu, gru_reference, gru_xla
+from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_xla
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 from bigru_jax.runtime import mesh as meshes
 
@@ -119,7 +119,7 @@ def test_xla_equals_the_reference_and_its_autodiff(
   _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed)
 
 
-@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
 @settings(deadline=None, max_examples=2)
 @given(
   time=st.integers(1, 40),
@@ -136,7 +136,7 @@ def test_the_kernel_equals_the_reference_and_its_autodiff(
   shape = batch, time, features, hidden
   runs = [
     functools.partial(gru_cpu.bidirectional_gru, instruction_set=name)
-    for name in gru_cpu.instruction_sets()
+    for name in cpu.instruction_sets()
   ]
   _equal_the_reference(runs, shape, scaled, jnp.float32, 1e-5, seed)
 

@@ -1,4 +1,4 @@
-"""The kernel as a part of an installation: built or not, checked, sanitized."""
+"""The kernels in an installation: built or not, checked, sanitized."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.ops import gru, gru_cpu
+from bigru_jax.ops import cpu, gru, gru_cpu
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -22,6 +22,7 @@ FLAGS = {
   'avx512': '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split(),
   'avx2': '-mavx2 -mfma'.split(),
 }
+KERNELS = ['gru_cpu_kernel', 'attention_cpu_kernel']
 needs_compiler = pytest.mark.skipif(
   not COMPILER or platform.machine() != 'x86_64',
   reason='there is no C++ compiler for x86-64',
@@ -42,15 +43,15 @@ def _arguments(batch=3, time=4, features=5, hidden=6):
 
 @needs_compiler
 def test_it_is_there_where_there_is_a_compiler():
-  assert 'avx2' in gru_cpu.instruction_sets()
+  assert 'avx2' in cpu.instruction_sets()
   words = gru.best_implementation('cpu', 'float32')
-  assert words == f"'cpu', the C++ kernel for {gru_cpu.instruction_sets()[0]}"
+  assert words == f"'cpu', the C++ kernel for {cpu.instruction_sets()[0]}"
 
 
 def test_without_it_the_loop_takes_its_place(monkeypatch):
   x, mask, params = _arguments()
   expected, _ = bidirectional_gru(x, mask, params, implementation='reference')
-  monkeypatch.setattr(gru_cpu, 'instruction_sets', tuple)
+  monkeypatch.setattr(cpu, 'instruction_sets', tuple)
   h, _ = bidirectional_gru(x, mask, params)
   np.testing.assert_allclose(h, expected, atol=1e-6)
   assert gru.best_implementation('cpu', 'float32') == "'xla', the loop"
@@ -64,12 +65,12 @@ def test_bfloat16_is_the_loops(monkeypatch):
   )
   h, _ = bidirectional_gru(x, mask, params)
   assert h.dtype == jnp.bfloat16
-  monkeypatch.setattr(gru_cpu, 'instruction_sets', lambda: ('avx2',))
+  monkeypatch.setattr(cpu, 'instruction_sets', lambda: ('avx2',))
   with pytest.raises(ValueError, match='bfloat16 inputs; it is for float32'):
     bidirectional_gru(x, mask, params, implementation='cpu')
 
 
-@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
 @pytest.mark.parametrize(
   'name, position, shape',
   [
@@ -93,12 +94,42 @@ def test_the_library_checks_every_shape_itself(name, position, shape):
   arguments = [jnp.zeros(s) for s in shapes[:8]]
   arguments[1] = arguments[1].astype(bool)
   results = [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes[8:]]
-  call = jax.ffi.ffi_call('bigru_jax_Forward', results)
+  call = jax.ffi.ffi_call('bigru_jax_GruForward', results)
   with pytest.raises(jax.errors.JaxRuntimeError, match='shape of'):
     jax.block_until_ready(call(*arguments, instruction_set=''))
 
 
-@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.parametrize(
+  'name, position, shape',
+  [
+    ('h', 0, (3, 4)),
+    ('mask', 1, (3, 5)),
+    ('kernel', 2, (6, 7)),
+    ('query', 3, (6,)),
+    ('weights', 4, (3, 5)),
+    ('u', 5, (3, 4, 6)),
+    ('d_context', 6, (3, 4)),
+    ('d_weights', 7, (2, 4)),
+    ('dh', 8, (3, 4, 4)),
+    ('d_kernel', 9, (6, 7)),
+    ('d_bias', 10, (6,)),
+    ('d_query', 11, (8,)),
+  ],
+)
+def test_so_it_does_for_the_gradient_of_attention(name, position, shape):
+  shapes = [(3, 4, 5), (3, 4), (5, 7), (7,), (3, 4), (3, 4, 7), (3, 5), (3, 4),
+            (3, 4, 5), (5, 7), (7,), (7,)]  # fmt: skip
+  shapes[position] = shape
+  arguments = [jnp.zeros(s) for s in shapes[:8]]
+  arguments[1] = arguments[1].astype(bool)
+  results = [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes[8:]]
+  call = jax.ffi.ffi_call('bigru_jax_AttentionBackward', results)
+  with pytest.raises(jax.errors.JaxRuntimeError, match=f'shape of {name} '):
+    jax.block_until_ready(call(*arguments, instruction_set=''))
+
+
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
 def test_an_instruction_set_that_is_not_there():
   x, mask, params = _arguments()
   start = jnp.zeros((2, 3, 6))
@@ -110,7 +141,7 @@ def test_an_instruction_set_that_is_not_there():
     )
 
 
-@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
 def test_infinite_and_nan_inputs():
   x, mask, params = _arguments()
   h, _ = gru_cpu.bidirectional_gru(
@@ -121,7 +152,7 @@ def test_infinite_and_nan_inputs():
   assert np.isnan(h[1]).any() and not np.isnan(h[::2]).any()
 
 
-@pytest.mark.skipif(not gru_cpu.instruction_sets(), reason='not compiled')
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
 @pytest.mark.parametrize('scaled', [False, True])
 def test_an_empty_batch(scaled):
   x, mask, params = _arguments(batch=0)
@@ -148,17 +179,18 @@ def test_setup_builds_it_or_does_without(tmp_path, compiler):
     text=True,
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
-  built = tmp_path / 'bigru_jax' / 'ops' / gru_cpu.LIBRARY.name
+  built = tmp_path / 'bigru_jax' / 'ops' / cpu.LIBRARY.name
   assert built.exists() == (compiler == 'there')
 
 
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize('instruction_set', FLAGS)
-def test_the_kernel_under_sanitizers(tmp_path, instruction_set):
+@pytest.mark.parametrize('kernel', KERNELS)
+def test_the_kernel_under_sanitizers(tmp_path, kernel, instruction_set):
   sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-g']
   flags = [*sanitize, *FLAGS[instruction_set]]
-  program = _compile(tmp_path, COMPILER, instruction_set, flags)
+  program = _compile(tmp_path, COMPILER, kernel, instruction_set, flags)
   _run([program, '100'])
 
 
@@ -167,21 +199,22 @@ def test_the_kernel_under_sanitizers(tmp_path, instruction_set):
   not shutil.which('aarch64-linux-gnu-g++') or not shutil.which('qemu-aarch64'),
   reason='there is no compiler or emulator for aarch64',
 )
-def test_the_kernel_on_an_emulated_aarch64(tmp_path):
+@pytest.mark.parametrize('kernel', KERNELS)
+def test_the_kernel_on_an_emulated_aarch64(tmp_path, kernel):
   compiler = 'aarch64-linux-gnu-g++'
-  program = _compile(tmp_path, compiler, 'neon', ['-static'])
+  program = _compile(tmp_path, compiler, kernel, 'neon', ['-static'])
   _run(['qemu-aarch64', program, '40'])
 
 
-def _compile(folder, compiler, instruction_set, flags):
+def _compile(folder, compiler, kernel, instruction_set, flags):
   program = folder / 'program'
   subprocess.run(
     [
       compiler,
       *('-std=c++17', '-O1', f'-DINSTRUCTION_SET={instruction_set}'),
       *flags,
-      *('-I', ROOT, ROOT / 'bigru_jax/ops/gru_cpu_kernel.cc'),
-      *(HERE / 'gru_cpu_kernel_test.cc', '-o', program),
+      *('-I', ROOT, ROOT / 'bigru_jax' / 'ops' / f'{kernel}.cc'),
+      *(HERE / f'{kernel}_test.cc', '-o', program),
     ],
     check=True,
   )

@@ -1,0 +1,168 @@
+"""The C++ functions for CPUs: the library, and how JAX calls and derives them.
+
+`gru_cpu` and `attention_cpu` hold one function each. `setup.py` compiles the
+library where there is a C++ compiler; where it is missing, `gru` and
+`attention` choose another implementation.
+"""
+
+from collections.abc import Callable, Sequence
+import ctypes
+import functools
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec as P
+
+from bigru_jax.ops.varying import vary_like
+
+LIBRARY = pathlib.Path(__file__).with_name('_cpu.lib.so')
+HANDLERS = (
+  'GruForward',
+  'GruBackward',
+  'AttentionForward',
+  'AttentionBackward',
+)
+
+
+@functools.cache
+def instruction_sets() -> tuple[str, ...]:
+  """The library's instruction sets on this processor, the best one first.
+
+  None where it has not been compiled, or for another kind of processor.
+  """
+  try:
+    library = ctypes.CDLL(str(LIBRARY))
+  except OSError:
+    return ()
+  for name in HANDLERS:
+    handler = jax.ffi.pycapsule(getattr(library, f'Bigru{name}'))
+    jax.ffi.register_ffi_target(f'bigru_jax_{name}', handler, platform='cpu')
+  name_of = library.BigruInstructionSet
+  name_of.restype = ctypes.c_char_p
+  names = iter(lambda: name_of(len(found)), None)
+  found: list[str] = []
+  for name in names:
+    found.append(name.decode())
+  return tuple(found)
+
+
+def supports(dtype: jax.typing.DTypeLike) -> bool:
+  """Whether the library can compute on this CPU in this type."""
+  return jnp.dtype(dtype) == jnp.float32 and bool(instruction_sets())
+
+
+def check(dtype: jax.typing.DTypeLike) -> None:
+  """Raises ValueError where it cannot, and says why."""
+  if not supports(dtype):
+    raise ValueError(
+      f"implementation='cpu': {dtype} inputs; it is for float32"
+      if instruction_sets()
+      else "implementation='cpu': the kernel has not been compiled for this "
+      'processor; install bigru_jax where there is a C++ compiler'
+    )
+
+
+def call(
+  name: str,
+  instruction_set: str,
+  shapes: Sequence[tuple[int, ...]],
+  *arguments: jax.Array,
+) -> tuple[jax.Array, ...]:
+  """Calls one of the `HANDLERS`.
+
+  Args:
+    name: which one.
+    instruction_set: one of `instruction_sets()`; '' is the best one.
+    shapes: those of the results, which are float32.
+    *arguments: the results vary over the mesh axes that the first one does.
+  """
+  like = jax.typeof(arguments[0])
+  varying = like.manual_axis_type.varying  # Inside shard_map.
+  sharding = NamedSharding(like.sharding.mesh, P()) if varying else None
+  results = tuple(
+    jax.ShapeDtypeStruct(
+      shape,
+      jnp.float32,
+      sharding=sharding,
+      manual_axis_type=like.manual_axis_type,
+    )
+    for shape in shapes
+  )
+  run = jax.ffi.ffi_call(f'bigru_jax_{name}', results, vmap_method='sequential')
+  return tuple(run(*arguments, instruction_set=instruction_set))
+
+
+def differentiable(
+  forward: Callable[[jax.Array, Any, bool], tuple[Any, Any]],
+  gradients: Callable[..., Any],
+  reference: Callable[[jax.Array, Any], Any],
+) -> Callable[[jax.Array, Any], Any]:
+  """A function (mask, arrays) -> outputs with derivatives of any order.
+
+  The derivative calls `gradients`, and the derivative of that is the one of the
+  reference's gradients.
+
+  Args:
+    forward: (mask, arrays, save) -> (outputs, saved), where `saved` is what
+      `gradients` needs, and is meaningless unless `save` is true.
+    gradients: (mask, arrays, outputs, saved, d_outputs) -> d_arrays.
+    reference: the same outputs from other operations.
+  """
+
+  @jax.custom_vjp
+  def run(mask, arrays):
+    return forward(mask, arrays, False)[0]
+
+  @jax.custom_vjp
+  def run_and_save(mask, arrays):
+    return forward(mask, arrays, True)
+
+  @jax.custom_vjp
+  def derive(mask, arrays, outputs, saved, d_outputs):
+    return gradients(mask, arrays, outputs, saved, d_outputs)
+
+  def run_forward(mask, arrays):
+    outputs, saved = run_and_save(mask, arrays)
+    return outputs, (mask, arrays, outputs, saved)
+
+  def run_backward(residuals, d_outputs):
+    return None, derive(*residuals, d_outputs)
+
+  run.defvjp(run_forward, run_backward)
+
+  def run_and_save_forward(mask, arrays):
+    results = run_and_save(mask, arrays)
+    return results, (mask, arrays, *results)
+
+  def run_and_save_backward(residuals, cotangents):
+    # `derive` is differentiated by its arrays, never by what was saved.
+    return None, derive(*residuals, cotangents[0])
+
+  run_and_save.defvjp(run_and_save_forward, run_and_save_backward)
+
+  def derive_forward(*arguments):
+    return derive(*arguments), arguments
+
+  def derive_backward(arguments, cotangents):
+    mask, arrays, outputs, saved, d_outputs = arguments
+
+    def reference_gradients(arrays, d_outputs):
+      _, pull_back = jax.vjp(functools.partial(reference, mask), arrays)
+      return pull_back(d_outputs)[0]
+
+    _, pull_back = jax.vjp(reference_gradients, arrays, d_outputs)
+    d_arrays, d_d_outputs = pull_back(cotangents)
+    zeros = jax.tree.map(jnp.zeros_like, (outputs, saved))
+    return None, d_arrays, *zeros, d_d_outputs
+
+  derive.defvjp(derive_forward, derive_backward)
+  return run
+
+
+def or_empty(array: jax.Array | None, like: jax.Array) -> jax.Array:
+  """The array, or the empty one that a handler takes for a missing one."""
+  if array is None:
+    return vary_like(jnp.zeros(0, like.dtype), like)
+  return array

@@ -1,0 +1,184 @@
+// The attention of one instruction set against the equations in plain double
+// precision loops, over shapes and masks drawn at random. It is compiled with
+// attention_cpu_kernel.cc, under sanitizers: every array is an allocation of its
+// own size. Usage: attention_cpu_kernel_test [SEEDS]
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "bigru_jax/ops/attention_cpu.h"
+
+namespace bigru::INSTRUCTION_SET {
+extern const AttentionKernel kAttention;
+}
+
+using Array = std::vector<float>;
+using Doubles = std::vector<double>;
+
+struct Case {
+  bigru::AttentionSizes s;
+  Array h, kernel, bias, query, d_context, d_weights;
+  std::unique_ptr<bool[]> mask;
+
+  explicit Case(unsigned seed) {
+    std::mt19937 random(seed);
+    auto pick = [&](int64_t most) {
+      // Small sizes are the likeliest; large ones fill tiles and chunks.
+      const int64_t limit = random() % 3 ? 1 + most / 8 : most;
+      return static_cast<int64_t>(1 + random() % limit);
+    };
+    s = {pick(40), pick(150), pick(140), pick(140)};
+    std::normal_distribution<float> normal(0, 0.5f);
+    auto draw = [&](int64_t n, int64_t fan) {
+      Array a(n);
+      for (float& v : a) v = normal(random) / std::sqrt(fan);
+      return a;
+    };
+    const auto [B, T, F, A] = s;
+    h = draw(B * T * F, 1);
+    kernel = draw(F * A, F);
+    bias = draw(A, 1);
+    query = draw(A, 1);
+    d_context = draw(B * F, 1);
+    d_weights = draw(B * T, 1);
+    mask = std::make_unique<bool[]>(B * T);
+    const unsigned real = random() % 5;  // None to all of the positions.
+    for (int64_t i = 0; i < B * T; ++i) mask[i] = random() % 4 < real;
+  }
+};
+
+struct Results {
+  Doubles context, weights, dh, d_kernel, d_bias, d_query;
+  explicit Results(const bigru::AttentionSizes& s)
+      : context(s.B * s.F), weights(s.B * s.T), dh(s.B * s.T * s.F),
+        d_kernel(s.F * s.A), d_bias(s.A), d_query(s.A) {}
+};
+
+// One example, forwards and backwards.
+void Reference(const Case& c, int64_t b, Results& out) {
+  const auto [B, T, F, A] = c.s;
+  Doubles u(T * A), scores(T), by_weight(T);
+  double total = 0, mean = 0;
+  for (int64_t t = 0; t < T; ++t) {
+    if (!c.mask[b * T + t]) continue;
+    for (int64_t j = 0; j < A; ++j) {
+      double sum = c.bias[j];
+      for (int64_t f = 0; f < F; ++f) {
+        sum += c.h[(b * T + t) * F + f] * c.kernel[f * A + j];
+      }
+      u[t * A + j] = std::tanh(sum);
+      scores[t] += u[t * A + j] * c.query[j];
+    }
+    total += std::exp(scores[t]);
+  }
+  for (int64_t t = 0; t < T; ++t) {
+    const int64_t at = b * T + t;
+    if (!c.mask[at]) continue;
+    out.weights[at] = std::exp(scores[t]) / total;
+    by_weight[t] = c.d_weights[at];
+    for (int64_t f = 0; f < F; ++f) {
+      out.context[b * F + f] += out.weights[at] * c.h[at * F + f];
+      by_weight[t] += c.d_context[b * F + f] * c.h[at * F + f];
+    }
+    mean += out.weights[at] * by_weight[t];
+  }
+  for (int64_t t = 0; t < T; ++t) {
+    const int64_t at = b * T + t;
+    if (!c.mask[at]) continue;
+    const double by_score = out.weights[at] * (by_weight[t] - mean);
+    for (int64_t f = 0; f < F; ++f) {
+      out.dh[at * F + f] += out.weights[at] * c.d_context[b * F + f];
+    }
+    for (int64_t j = 0; j < A; ++j) {
+      const double d = by_score * c.query[j] * (1 - u[t * A + j] * u[t * A + j]);
+      out.d_query[j] += by_score * u[t * A + j];
+      out.d_bias[j] += d;
+      for (int64_t f = 0; f < F; ++f) {
+        out.dh[at * F + f] += d * c.kernel[f * A + j];
+        out.d_kernel[f * A + j] += d * c.h[at * F + f];
+      }
+    }
+  }
+}
+
+// Runs the kernel as attention_cpu.cc does, the batch in two shares.
+Results Run(const Case& c) {
+  const bigru::AttentionKernel& kernel = bigru::INSTRUCTION_SET::kAttention;
+  const auto [B, T, F, A] = c.s;
+  Results out(c.s);
+  Array context(B * F), weights(B * T), u(B * T * A), dh(B * T * F);
+  const bigru::AttentionInputs inputs = {c.h.data(), c.mask.get(),
+                                         c.kernel.data(), c.bias.data(),
+                                         c.query.data()};
+  for (int64_t i = 0; i < 2; ++i) {
+    const bigru::Share share = {i * B / 2, (i + 1) * B / 2};
+    auto allocate = [](int64_t count) {
+      void* p = std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
+      return std::unique_ptr<float, decltype(&std::free)>(
+          static_cast<float*>(p), std::free);
+    };
+    const auto scratch = allocate(kernel.scratch(c.s, share));
+    Array d_kernel(F * A), d_bias(A), d_query(A);
+    // Without and with what a gradient needs.
+    for (float* saved : {static_cast<float*>(nullptr), u.data()}) {
+      kernel.forward(c.s, inputs, {context.data(), weights.data(), saved},
+                     share, scratch.get());
+    }
+    kernel.backward(c.s, inputs,
+                    {weights.data(), u.data(), c.d_context.data(),
+                     c.d_weights.data()},
+                    {dh.data(), d_kernel.data(), d_bias.data(),
+                     d_query.data()},
+                    share, scratch.get());
+    for (int64_t n = 0; n < F * A; ++n) out.d_kernel[n] += d_kernel[n];
+    for (int64_t n = 0; n < A; ++n) out.d_bias[n] += d_bias[n];
+    for (int64_t n = 0; n < A; ++n) out.d_query[n] += d_query[n];
+  }
+  out.context.assign(context.begin(), context.end());
+  out.weights.assign(weights.begin(), weights.end());
+  out.dh.assign(dh.begin(), dh.end());
+  return out;
+}
+
+bool Equal(const char* name, const Doubles& found, const Doubles& expected) {
+  double largest = 0;
+  for (double value : expected) largest = std::fmax(largest, std::fabs(value));
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double difference = std::fabs(found[i] - expected[i]);
+    if (!(difference <= 2e-6 * (1 + largest))) {
+      std::printf("%s is wrong by %g of %g\n", name, difference, largest);
+      return false;
+    }
+  }
+  return true;
+}
+
+int main(int count, char** arguments) {
+  const int seeds = count > 1 ? std::atoi(arguments[1]) : 40;
+  if (!bigru::INSTRUCTION_SET::kAttention.supported()) {
+    std::puts("not supported");
+    return 0;
+  }
+  for (int seed = 0; seed < seeds; ++seed) {
+    const Case c(seed);
+    Results expected(c.s);
+    for (int64_t b = 0; b < c.s.B; ++b) Reference(c, b, expected);
+    const Results found = Run(c);
+    if (!Equal("context", found.context, expected.context) ||
+        !Equal("weights", found.weights, expected.weights) ||
+        !Equal("dh", found.dh, expected.dh) ||
+        !Equal("d_kernel", found.d_kernel, expected.d_kernel) ||
+        !Equal("d_bias", found.d_bias, expected.d_bias) ||
+        !Equal("d_query", found.d_query, expected.d_query)) {
+      std::printf("seed %d: B%d T%d F%d A%d\n", seed, (int)c.s.B, (int)c.s.T,
+                  (int)c.s.F, (int)c.s.A);
+      return 1;
+    }
+  }
+  std::printf("%d cases are right\n", seeds);
+  return 0;
+}
