@@ -26,7 +26,7 @@ class Case:
       forward pass, the inputs' gradients [B, T, E]; `step`, a training step,
       its loss; `epoch`, the tokens trained on; `inference`, a label per text.
     batch, length, embedding, hidden: B, T, E, and H of one direction; texts
-      have lengths of their own (0).
+      have lengths of their own, at most this (0: the default of run.py).
     vocabulary: of a step.
     dataset, data_dir: of an epoch and of inference.
     sentences: of inference.
@@ -119,7 +119,10 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
     labels = rng.integers(0, 2, case.batch, np.int32)
     encoded = text.pack(list(tokens_BxT))
     return Texts(split_of(encoded, labels), case.vocabulary, 2)
-  data = prepare(Config(dataset=case.dataset, data_dir=case.data_dir))
+  longest = case.length or Config.max_length
+  data = prepare(
+    Config(dataset=case.dataset, data_dir=case.data_dir, max_length=longest)
+  )
   train = data.splits['train']
   split = split_of(train.encoded, train.labels)
   if case.work == 'inference':
