@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import dataclasses
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class Case:
     batch, length, embedding, hidden: B, T, E, and H of one direction; texts
       have lengths of their own, at most this (0: the default of run.py).
     vocabulary: of a step.
-    dataset, data_dir: of an epoch and of inference.
+    dataset, data_dir: of an epoch and of inference; a data set of run.py, or a
+      file of texts.
     sentences: of inference.
     devices: XLA host devices for ours; 0 for its default.
   """
@@ -119,9 +121,13 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
     labels = rng.integers(0, 2, case.batch, np.int32)
     encoded = text.pack(list(tokens_BxT))
     return Texts(split_of(encoded, labels), case.vocabulary, 2)
-  longest = case.length or Config.max_length
+  is_file = pathlib.Path(case.dataset).is_file()
   data = prepare(
-    Config(dataset=case.dataset, data_dir=case.data_dir, max_length=longest)
+    Config(
+      **{'train' if is_file else 'dataset': case.dataset},
+      data_dir=case.data_dir,
+      max_length=case.length or Config.max_length,
+    )
   )
   train = data.splits['train']
   split = split_of(train.encoded, train.labels)

@@ -98,7 +98,9 @@ _LONG_ROUNDS = flags.DEFINE_integer(
 _VOCABULARY = flags.DEFINE_integer('vocabulary', 20_000, 'Of a step.')
 _SENTENCES = flags.DEFINE_integer('sentences', 10_000, 'Of inference.')
 _DATASET = flags.DEFINE_string(
-  'dataset', 'rotten_tomatoes', 'The texts of epoch, inference and start.'
+  'dataset',
+  'rotten_tomatoes',
+  'The texts of epoch, inference and start; of the first two a file, too.',
 )
 _DATA_DIR = flags.DEFINE_string('data_dir', '', 'As of run.py.')
 _OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
