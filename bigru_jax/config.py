@@ -18,8 +18,9 @@ from bigru_jax.data.corpora import CORPORA
 from bigru_jax.data.named_vectors import NAMED_VECTORS
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.losses import LOSSES
-from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.models.classifier import ATTENTIONS
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
+from bigru_jax.tasks import TASKS
 
 
 def _field(default: Any, help_text: str, **options: Any) -> Any:
@@ -80,6 +81,14 @@ class Config:
   delimiter: str = _field(
     '', 'Of .csv files; by default found among comma, semicolon and tab.'
   )
+  task: str = _field(
+    'single_label',
+    'single_label: one label per text; multi_label: any number of them.',
+    choices=tuple(TASKS),
+  )
+  label_separator: str = _field(
+    '|', 'Between the labels of a text, for multi_label, in a string.'
+  )
   sst_phrases: bool = _field(False, 'Train sst1 and sst2 on all phrases.')
   split_seed: int = _field(
     0,
@@ -87,6 +96,13 @@ class Config:
     'seeds share a test set.',
     lower=0,
   )
+  folds: int = _field(
+    0,
+    'Folds of a cross-validation, in place of a test split: of data that have '
+    'none. 0 for no cross-validation.',
+    lower=0,
+  )
+  fold: int = _field(0, 'The fold that is the test, from 0.', lower=0)
 
   tokenizer: str = _field(
     'words',
@@ -118,7 +134,7 @@ class Config:
   hidden_size: int = _field(128, 'Units of each direction.', lower=1)
   num_layers: int = _field(1, 'BiGRU layers.', lower=1)
   attention: str = _field(
-    'additive', 'The pooling of the states.', choices=tuple(POOLINGS)
+    'additive', 'The pooling of the states.', choices=ATTENTIONS
   )
   dropout: float = _field(
     0.5,
@@ -140,7 +156,7 @@ class Config:
 
   loss: str = _field(
     'softmax',
-    'The cross entropy.',
+    'The cross entropy of single_label; that of multi_label is sigmoid.',
     choices=tuple(LOSSES),
     group='Loss and optimizer',
   )
@@ -150,7 +166,13 @@ class Config:
   class_weights: str = _field(
     '',
     '"balanced", or comma-separated numbers, one per class in the order of '
-    'labels.json.',
+    'labels.json. For multi_label they weigh the texts that have the label.',
+  )
+  threshold: str = _field(
+    '0.5',
+    'The probability from which multi_label says that a text has a label: 0.5, '
+    'or chosen on validation, one for all labels (tuned) or per_label.',
+    choices=('0.5', 'tuned', 'per_label'),
   )
   optimizer: str = _field('adamw', 'The optimizer.', choices=tuple(OPTIMIZERS))
   learning_rate: float = _field(1e-3, 'The peak learning rate.', lower=0.0)
@@ -183,7 +205,7 @@ class Config:
   select_by: str = _field(
     'loss',
     'The validation metric that selects the best epoch.',
-    choices=('loss', 'accuracy'),
+    choices=('loss', 'accuracy', 'macro_f1'),
   )
   seed: int = _field(
     0, 'Seed of initialization, dropout and shuffling.', lower=0
@@ -217,6 +239,13 @@ class Config:
         f'embedding_size={self.embedding_size}: {self.embeddings} has vectors '
         f'of {size} numbers'
       )
+    if self.folds == 1 or self.fold >= max(self.folds, 1):
+      raise ValueError(
+        f'fold={self.fold}: with folds={self.folds} it is at least 0 and below '
+        'folds, which is 0 or above 1'
+      )
+    if not self.label_separator:
+      raise ValueError('label_separator is empty')
     if not self.embedding_size:
       object.__setattr__(self, 'embedding_size', size or 100)
 

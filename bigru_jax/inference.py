@@ -20,9 +20,16 @@ from bigru_jax.data import batching, text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
 from bigru_jax.data.named_vectors import fetch
+from bigru_jax.data.splits import Labels, LabelSets
+from bigru_jax.evaluation import (
+  Calibration,
+  Evaluation,
+  evaluate_logits,
+  label_names,
+)
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.runtime import mesh as meshes
-from bigru_jax.tasks import SingleLabel, make_loss_fn
+from bigru_jax.tasks import MultiLabel, SingleLabel, Task, make_loss_fn
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -42,6 +49,7 @@ class Run:
     tokenizer: text to tokens and ids.
     model: the Flax module.
     params: its best parameters, replicated over the devices.
+    calibration: its temperature and thresholds, chosen on validation.
   """
 
   def __init__(
@@ -53,17 +61,22 @@ class Run:
     model: nn.Module,
     params: Any,
     mesh: Mesh,
+    calibration: Calibration,
     unseen: UnseenWords | None = None,
   ) -> None:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.model = tokenizer, model
     self.params = jax.device_put(params, meshes.replicated(mesh))
+    self.calibration = calibration
     self._mesh, self._unseen = mesh, unseen
     self._task = make_task(config, len(labels))
     self._steps: dict[int, tuple[Callable, Callable]] = {}
 
   def predict(
-    self, texts: Sequence[str], batch_size: int = BATCH_SIZE
+    self,
+    texts: Sequence[str],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
   ) -> list[dict[str, Any]]:
     """Predicts every text, in order; texts of like lengths share a batch.
 
@@ -71,20 +84,27 @@ class Run:
       texts: strings; an empty one is the unknown token.
       batch_size: the most texts per batch, rounded up to a multiple of the
         devices.
+      calibrated: whether the probabilities are those of the logits over the
+        temperature that was fitted on validation; the label is the same.
 
     Returns:
-      A dict per text, which `json.dumps` takes: `label`; `probabilities` by
-      label; `tokens`, those of the text up to `max_length`; `truncated`,
-      whether it has more; `attention`, by name (`words`) a list per head of
-      one weight per token, and empty where the pooling has no weights.
+      A dict per text, which `json.dumps` takes: `label`, or with several labels
+      a text a list of them; `probabilities` by label; `tokens`, those of the
+      text up to `max_length`; `truncated`, whether it has more; `attention`, by
+      name (`words`) a list per head of one weight per token, and empty where
+      the pooling has no weights; `attention_labels`, with label-wise attention,
+      the label of each head, the most probable first.
 
     Raises:
       ValueError: `texts` is a single string.
     """
-    return list(self.stream(texts, batch_size))
+    return list(self.stream(texts, batch_size, calibrated))
 
   def stream(
-    self, texts: Iterable[str], batch_size: int = BATCH_SIZE
+    self,
+    texts: Iterable[str],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
     if isinstance(texts, str):
@@ -93,20 +113,44 @@ class Run:
     before = None
     # The devices compute a chunk while the host works on its neighbours.
     while chunk := list(itertools.islice(texts, _CHUNK)):
-      dispatched = self._dispatch(chunk, batch_size)
+      dispatched = self._dispatch(chunk, batch_size, calibrated)
       if before:
-        yield from self._answers(*before)
+        yield from self._answers(*before, calibrated)
       before = dispatched
     if before:
-      yield from self._answers(*before)
+      yield from self._answers(*before, calibrated)
 
   def evaluate(
     self,
     texts: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[Any],
     batch_size: int = BATCH_SIZE,
   ) -> dict[str, Any]:
-    """Loss, accuracy and macro F1 on labelled texts, all of equal weight.
+    """Metrics and scores by class on labelled texts, all of equal weight.
+
+    Args:
+      texts, labels, batch_size: see `evaluation`.
+
+    Returns:
+      `loss`, `accuracy`, `macro_f1` and other metrics by name, and what
+      `evaluation.classification_report` returns.
+    """
+    found = self.evaluation(texts, labels, batch_size)
+    return {**found.metrics, **found.report()}
+
+  def evaluation(
+    self,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+  ) -> Evaluation:
+    """Like `evaluate`, with the answer to each text.
+
+    Args:
+      texts: strings.
+      labels: a name per text, or with several labels a text a list of names.
+      batch_size, calibrated: see `predict`.
 
     Raises:
       ValueError: there are not as many labels as texts, none at all, or a
@@ -114,17 +158,24 @@ class Run:
     """
     if len(texts) != len(labels) or not len(texts):
       raise ValueError(f'{len(texts)} texts and {len(labels)} labels')
+    several = isinstance(self._task, MultiLabel)
+    sets = labels if several else [[label] for label in labels]
     indices = {label: i for i, label in enumerate(self.labels)}
-    unknown = sorted({str(label) for label in labels} - indices.keys())
+    unknown = sorted({str(x) for names in sets for x in names} - indices.keys())
     if unknown:
       raise ValueError(
         f'labels={", ".join(map(repr, unknown[:9]))}: the run knows '
         f'{", ".join(map(repr, self.labels))}'
       )
-    label_ids = np.array([indices[str(label)] for label in labels], np.int32)
+    ids = [[indices[str(name)] for name in names] for names in sets]
+    label_ids: Labels
+    if several:
+      label_ids = LabelSets(text.pack(ids))
+    else:
+      label_ids = np.array(ids, np.int32)[:, 0]
     params, _, split = self._encode(texts, label_ids)
     _, eval_step = self._steps_for(params)
-    return evaluate(
+    metrics, logits_NxC = evaluate(
       eval_step,
       params,
       self._task,
@@ -132,9 +183,18 @@ class Run:
       self._rounded(batch_size),
       self._mesh,
     )
+    return evaluate_logits(
+      self._task,
+      self.labels,
+      split.label_array(),
+      logits_NxC,
+      self.calibration,
+      metrics,
+      calibrated,
+    )
 
   def _dispatch(
-    self, texts: list[str], batch_size: int
+    self, texts: list[str], batch_size: int, calibrated: bool
   ) -> tuple[list[list[str]], batching.Plan, list[Any]]:
     """Starts the predictions of a chunk: its tokens, its plan, its outputs."""
     no_labels = np.zeros(len(texts), np.int32)
@@ -150,25 +210,33 @@ class Run:
       (batch(length, rows) for length, rows in plan), self._mesh
     )
     predict_step, _ = self._steps_for(params)
+    temperature = self.calibration.temperature if calibrated else 1.0
     with contextlib.closing(batches):
-      outputs = [predict_step(params, batch) for batch in batches]
+      outputs = [predict_step(params, batch, temperature) for batch in batches]
     return tokens, plan, outputs
 
   def _answers(
-    self, tokens: list[list[str]], plan: batching.Plan, outputs: list[Any]
+    self,
+    tokens: list[list[str]],
+    plan: batching.Plan,
+    outputs: list[Any],
+    calibrated: bool,
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     limit = self.config.max_length
+    thresholds = np.array(self.calibration.thresholds)
+    if calibrated and len(thresholds):
+      thresholds = self.calibration.calibrated_thresholds()
     answers: list[dict[str, Any]] = [{}] * len(tokens)
     for (_, rows), batch_outputs in zip(plan, jax.device_get(outputs)):
-      probabilities_BxC, attention = batch_outputs
-      best_B = probabilities_BxC.argmax(-1).tolist()
+      probabilities_BxC, attention, heads_BxK = batch_outputs
+      predictions = self._task.predictions(probabilities_BxC, thresholds)
       probabilities = probabilities_BxC.tolist()
       weights = {name: array.tolist() for name, array in attention.items()}
       for i, row in enumerate(rows.tolist()):
         kept = tokens[row][:limit]
         answers[row] = {
-          'label': self.labels[best_B[i]],
+          'label': label_names(predictions[i], self.labels),
           'probabilities': dict(zip(self.labels, probabilities[i])),
           'tokens': kept,
           'truncated': len(tokens[row]) > limit,
@@ -177,6 +245,11 @@ class Run:
             for name, heads in weights.items()
           },
         }
+        if heads_BxK is not None:
+          # One sigmoid for two classes is the probability of the second.
+          of_outputs = self.labels[-self._task.num_outputs :]
+          names = [of_outputs[c] for c in heads_BxK[i]]
+          answers[row]['attention_labels'] = names
     return answers
 
   def _steps_for(self, params: Any) -> tuple[Callable, Callable]:
@@ -194,7 +267,7 @@ class Run:
     return -(-batch_size // self._mesh.size) * self._mesh.size
 
   def _encode(
-    self, texts: Sequence[str], label_ids: np.ndarray
+    self, texts: Sequence[str], label_ids: Labels
   ) -> tuple[Any, list[list[str]], EncodedSplit]:
     """The parameters to use, the tokens of each text, and all as ids.
 
@@ -224,7 +297,7 @@ class Run:
     return (
       params,
       list(tokens),
-      EncodedSplit(encoded, label_ids, weights, buckets),
+      EncodedSplit(encoded, label_ids, weights, buckets, len(self.labels)),
     )
 
   def _with_rows(
@@ -278,7 +351,10 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   if embeddings:
     check_sha256(fetch(embeddings), identity.get('embeddings', ''))
   unseen = unseen_words(config, identity, embeddings)
-  return Run(workdir, config, labels, tokenizer, model, params, mesh, unseen)
+  calibration = runs.read_calibration(workdir, len(labels), config.task)
+  return Run(
+    workdir, config, labels, tokenizer, model, params, mesh, calibration, unseen
+  )
 
 
 def unseen_words(
@@ -297,8 +373,18 @@ def unseen_words(
   return UnseenWords(path, config.embedding_size, identity['embeddings'])
 
 
-def make_task(config: Config, num_classes: int) -> SingleLabel:
-  """The task that a configuration describes."""
+def make_task(
+  config: Config, num_classes: int, label_weights: Sequence[float] = ()
+) -> Task:
+  """The task that a configuration describes.
+
+  Args:
+    config: the configuration.
+    num_classes: C.
+    label_weights: one per label, for several labels a text; none for ones.
+  """
+  if config.task == 'multi_label':
+    return MultiLabel(num_classes, config.label_smoothing, tuple(label_weights))
   return SingleLabel(num_classes, config.loss, config.label_smoothing)
 
 
@@ -328,27 +414,32 @@ def init_params(model: nn.Module, seed: int) -> Any:
 
 
 def make_predict_step(
-  model: nn.Module, task: SingleLabel, mesh: Mesh
-) -> Callable[[Any, meshes.Batch], Any]:
-  """The jitted (params, batch) -> (probabilities_BxC, attention).
+  model: nn.Module, task: Task, mesh: Mesh
+) -> Callable[..., Any]:
+  """The jitted (params, batch, temperature) -> (probabilities_BxC, attention,
+  heads).
 
-  The parameters are replicated, the batch is sharded.
+  The parameters are replicated, the batch is sharded. For `attention` and
+  `heads` see `Outputs`; the logits are divided by the temperature.
   """
 
-  def predict(params, batch):
+  def outputs_of(params, batch):
     outputs: Any = model.apply({'params': params}, batch)
-    return task.probabilities(outputs.logits), outputs.attention
+    return outputs.logits, outputs.attention, outputs.heads
 
-  return jax.jit(
-    meshes.map_batch(predict, mesh, P()),
-    compiler_options=meshes.compiler_options(mesh),
-  )
+  def predict(params, batch, temperature=1.0):
+    outputs = meshes.map_batch(outputs_of, mesh, P())(params, batch)
+    logits_BxC, attention, heads = outputs
+    return task.probabilities(logits_BxC / temperature), attention, heads
+
+  return jax.jit(predict, compiler_options=meshes.compiler_options(mesh))
 
 
 def make_eval_step(
-  model: nn.Module, task: SingleLabel, mesh: Mesh
+  model: nn.Module, task: Task, mesh: Mesh
 ) -> jax.stages.Wrapped:
-  """The jitted (params, metrics, batch) -> metrics with the batch added."""
+  """The jitted (params, metrics, batch) -> (metrics with the batch added,
+  logits)."""
   loss_fn = make_loss_fn(model, task)
 
   def eval_step(params, metrics, batch):
@@ -356,7 +447,8 @@ def make_eval_step(
     if getattr(model, 'embedding_axis', None):
       specs = meshes.partition_specs(params, mesh)
     losses_B, outputs = meshes.map_batch(loss_fn, mesh, specs)(params, batch)
-    return task.update_metrics(metrics, outputs.logits, losses_B, batch)
+    metrics = task.update_metrics(metrics, outputs.logits, losses_B, batch)
+    return metrics, outputs.logits
 
   return jax.jit(
     eval_step,
@@ -366,7 +458,7 @@ def make_eval_step(
   )
 
 
-def empty_metrics(task: SingleLabel, mesh: Mesh) -> Any:
+def empty_metrics(task: Task, mesh: Mesh) -> Any:
   """The metrics of no example, on every device."""
   return jax.device_put(task.empty_metrics(), meshes.replicated(mesh))
 
@@ -374,21 +466,26 @@ def empty_metrics(task: SingleLabel, mesh: Mesh) -> Any:
 def evaluate(
   eval_step: Callable[..., Any],
   params: Any,
-  task: SingleLabel,
+  task: Task,
   split: EncodedSplit,
   batch_size: int,
   mesh: Mesh,
-) -> dict[str, Any]:
-  """The metrics over every example of a split, once each."""
+) -> tuple[dict[str, Any], np.ndarray]:
+  """The metrics over every example of a split, once each, and its logits."""
   metrics = empty_metrics(task, mesh)
+  plan = split.plan(batch_size)
   batches = meshes.prefetch_to_mesh(
-    (
-      split.batch(rows, length, batch_size)
-      for length, rows in split.plan(batch_size)
-    ),
-    mesh,
+    (split.batch(rows, length, batch_size) for length, rows in plan), mesh
   )
+  logits_NxC = np.zeros((len(split), task.num_outputs), np.float32)
+  before = None
   with contextlib.closing(batches):
-    for batch in batches:
-      metrics = eval_step(params, metrics, batch)
-  return metrics.compute()
+    for (_, rows), batch in zip(plan, batches):
+      metrics, logits_BxC = eval_step(params, metrics, batch)
+      # The devices compute a batch while the one before it is copied.
+      if before:
+        logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
+      before = rows, logits_BxC
+  if before:
+    logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
+  return metrics.compute(), logits_NxC

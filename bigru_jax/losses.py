@@ -44,4 +44,25 @@ def sigmoid_cross_entropy(
   return optax.sigmoid_binary_cross_entropy(logits_BxC, targets).sum(-1)
 
 
+def multi_label_cross_entropy(
+  logits_BxC: jax.Array,
+  labels_BxC: jax.Array,
+  label_smoothing: float = 0.0,
+  label_weights_C: jax.Array | float = 1.0,
+) -> jax.Array:
+  """The sigmoid cross entropy of each example over all labels, float32.
+
+  Args:
+    logits_BxC: unnormalised scores, one per label.
+    labels_BxC: whether the example has the label.
+    label_smoothing: how far the targets move from 0 and 1 towards one half.
+    label_weights_C: factors of the term y log s(x), as `pos_weight` of
+      PyTorch's `BCEWithLogitsLoss`.
+  """
+  targets = labels_BxC * (1 - label_smoothing) + label_smoothing / 2
+  positive = -targets * jax.nn.log_sigmoid(logits_BxC)
+  negative = -(1 - targets) * jax.nn.log_sigmoid(-logits_BxC)
+  return (label_weights_C * positive + negative).sum(-1)
+
+
 LOSSES = {'softmax': softmax_cross_entropy, 'sigmoid': sigmoid_cross_entropy}

@@ -9,6 +9,8 @@
   quarantine/       corrupt checkpoints
   events.out.*      TensorBoard
   lock              which process trains here now
+  calibration.json  temperature and thresholds, chosen on validation
+  predictions-*     the answers on validation and test, a JSON line per text
   result.json       the metrics at the end
 
 Everything is text or arrays; nothing is unpickled or executed.
@@ -16,7 +18,7 @@ Everything is text or arrays; nothing is unpickled or executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
 import fcntl
@@ -32,6 +34,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from bigru_jax.config import Config, is_mutable
+from bigru_jax.evaluation import Calibration
 
 if TYPE_CHECKING:
   from bigru_jax.data.prepare import Dataset
@@ -106,6 +109,18 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     file.flush()
     yield
+
+
+def is_locked(workdir: pathlib.Path) -> bool:
+  """Whether a process holds a run directory."""
+  try:
+    with (workdir / 'lock').open('rb') as file:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except FileNotFoundError:
+    return False
+  except BlockingIOError:
+    return True
+  return False
 
 
 def check_config(workdir: pathlib.Path, config: Config) -> None:
@@ -199,11 +214,77 @@ def read_labels(workdir: pathlib.Path) -> list[str]:
   labels = _read_json(workdir / 'labels.json')
   if (
     not isinstance(labels, list)
-    or len(labels) < 2
+    or not labels
     or not all(isinstance(label, str) for label in labels)
   ):
     raise ValueError(f'workdir={workdir}: labels.json: no list of class names')
   return labels
+
+
+def read_result(workdir: pathlib.Path) -> dict[str, Any]:
+  """The results of a finished run.
+
+  Raises:
+    FileNotFoundError, ValueError: it is not finished, or the file is corrupt.
+  """
+  path = workdir / 'result.json'
+  if not path.exists():
+    raise FileNotFoundError(f'workdir={workdir} holds no finished run')
+  result = _read_json(path)
+  if not isinstance(result, dict) or 'test' not in result:
+    raise ValueError(f'workdir={workdir}: result.json holds no result')
+  return result
+
+
+def read_calibration(
+  workdir: pathlib.Path, num_classes: int, task: str
+) -> Calibration:
+  """The temperature and thresholds of a run; the defaults if it has none.
+
+  Raises:
+    ValueError: the file is corrupt.
+  """
+  several = task == 'multi_label'
+  path = workdir / 'calibration.json'
+  if not path.exists():  # Of a run that is not finished, or an old one.
+    return Calibration(1.0, (0.5,) * num_classes if several else ())
+  values = _read_json(path)
+  try:
+    temperature = float(values['temperature'])
+    thresholds = tuple(map(float, values['thresholds']))
+    fits = len(thresholds) == (num_classes if several else 0)
+    if not (0 < temperature < math.inf and fits):
+      raise ValueError('out of bounds')
+    if not all(0 < threshold < 1 for threshold in thresholds):
+      raise ValueError('a threshold is not between 0 and 1')
+  except (TypeError, KeyError, ValueError) as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+  return Calibration(temperature, thresholds)
+
+
+def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
+  """The answers of a finished run on `validation` or `test`.
+
+  Raises:
+    FileNotFoundError, ValueError: it has none, or the file is corrupt.
+  """
+  path = workdir / f'predictions-{split}.jsonl'
+  try:
+    lines = [json.loads(x) for x in path.read_text('utf-8').splitlines()]
+    if not all({'source', 'row', 'label'} <= line.keys() for line in lines):
+      raise ValueError('a line is no prediction')
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'workdir={workdir} has no {path.name}: is the run finished?'
+    ) from None
+  except (OSError, ValueError, AttributeError, RecursionError) as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+  return lines
+
+
+def write_lines(path: pathlib.Path, values: Iterable[Any]) -> None:
+  """Writes values as lines of JSON, completely or not at all."""
+  _write(path, ''.join(json.dumps(_finite(x)) + '\n' for x in values))
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

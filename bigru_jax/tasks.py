@@ -9,9 +9,10 @@ from typing import Any
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from bigru_jax.losses import LOSSES
-from bigru_jax.metrics import ClassificationMetrics
+from bigru_jax.losses import LOSSES, multi_label_cross_entropy
+from bigru_jax.metrics import ClassificationMetrics, MultiLabelMetrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class SingleLabel:
     loss = LOSSES[self.loss]
     return loss(logits_BxC, batch['labels'], self.label_smoothing)
 
-  def probabilities(self, logits_BxC: jax.Array) -> jax.Array:
+  def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
     """Class probabilities [B, num_classes]."""
     if self.loss == 'softmax':
       return jax.nn.softmax(logits_BxC)
@@ -49,13 +50,20 @@ class SingleLabel:
       logits_BxC = jnp.concatenate([-logits_BxC, logits_BxC], axis=-1)
     return jax.nn.sigmoid(logits_BxC)
 
+  def predictions(
+    self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
+  ) -> np.ndarray:
+    """The most probable classes, int [N]; there is no threshold."""
+    del thresholds_C
+    return probabilities_NxC.argmax(-1)
+
   def empty_metrics(self) -> ClassificationMetrics:
     """The metrics of no example."""
     return ClassificationMetrics.zeros(self.num_classes)
 
   def update_metrics(
     self,
-    metrics: ClassificationMetrics,
+    metrics: Any,
     logits_BxC: jax.Array,
     losses_B: jax.Array,
     batch: Mapping[str, jax.Array],
@@ -70,7 +78,75 @@ class SingleLabel:
     )
 
 
-def make_loss_fn(model: nn.Module, task: SingleLabel) -> Callable[..., Any]:
+@dataclasses.dataclass(frozen=True)
+class MultiLabel:
+  """Each text has any number of C labels, none included.
+
+  Attributes:
+    num_classes: C.
+    label_smoothing: see `losses.multi_label_cross_entropy`.
+    label_weights: one per label, see there; none for ones.
+  """
+
+  num_classes: int
+  label_smoothing: float = 0.0
+  label_weights: tuple[float, ...] = ()
+
+  @property
+  def num_outputs(self) -> int:
+    """Logits per example, one per label."""
+    return self.num_classes
+
+  def losses(
+    self, logits_BxC: jax.Array, batch: Mapping[str, jax.Array]
+  ) -> jax.Array:
+    """The loss of each example, before it is weighted."""
+    return multi_label_cross_entropy(
+      logits_BxC,
+      batch['labels'],
+      self.label_smoothing,
+      jnp.array(self.label_weights) if self.label_weights else 1.0,
+    )
+
+  def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
+    """The probability of each label [B, C]."""
+    return jax.nn.sigmoid(logits_BxC)
+
+  def predictions(
+    self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
+  ) -> np.ndarray:
+    """Whether each label's probability reaches its threshold, bool [N, C]."""
+    return probabilities_NxC >= thresholds_C
+
+  def empty_metrics(self) -> MultiLabelMetrics:
+    """The metrics of no example."""
+    return MultiLabelMetrics.zeros(self.num_classes)
+
+  def update_metrics(
+    self,
+    metrics: Any,
+    logits_BxC: jax.Array,
+    losses_B: jax.Array,
+    batch: Mapping[str, jax.Array],
+  ) -> MultiLabelMetrics:
+    """The metrics with a batch added, at a threshold of 0.5."""
+    return metrics.update(
+      losses_B,
+      batch['weights'],
+      batch['labels'],
+      logits_BxC >= 0,
+      batch['lengths'] > 0,
+    )
+
+
+Task = SingleLabel | MultiLabel
+TASKS: dict[str, type[Task]] = {
+  'single_label': SingleLabel,
+  'multi_label': MultiLabel,
+}
+
+
+def make_loss_fn(model: nn.Module, task: Task) -> Callable[..., Any]:
   """The function (params, batch, keys_B) -> (losses_B, Outputs).
 
   Args:

@@ -129,12 +129,15 @@ def plot_attention(
       i + (head - (len(heads) - 1) / 2) * width for i in range(len(tokens))
     ]
     axes.bar(places, weights, width, color=f'C{head + 1}')
-  probability = answer['probabilities'][answer['label']]
-  title = f'{answer["label"]} ({probability:.2f})'
+  labels = answer['label']
+  labels = [labels] if isinstance(labels, str) else labels
+  title = ', '.join(
+    f'{label} ({answer["probabilities"][label]:.2f})' for label in labels
+  )
   # A dollar sign of theirs begins no formula.
   style: dict[str, Any] = {'parse_math': False, 'family': families}
   axes.set_xticks(range(len(tokens)), tokens, rotation=60, ha='right', **style)
-  axes.set_title(title, **style)
+  axes.set_title(title or 'no label', **style)
   axes.set_ylabel('attention')
 
 
@@ -149,7 +152,7 @@ def main() -> None:
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   families = font_families(
-    text for x in answers for text in (x['label'], *x['tokens'])
+    text for x in answers for text in (*x['probabilities'], *x['tokens'])
   )
   figure = Figure(figsize=(4.5 * panels, 3.2), layout='constrained')
   axes = figure.subplots(1, panels, squeeze=False)[0]

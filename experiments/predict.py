@@ -6,7 +6,8 @@
 An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
 a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
 text, in the same order. Where it is a .csv file and the input too, it holds the
-input's columns, the label as `prediction`, and its `probability`.
+input's columns, the label as `prediction`, and its `probability`; where a text
+has several labels, these are joined by the run's label_separator.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,6 +48,11 @@ _DELIMITER = flags.DEFINE_string(
 )
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 256, 'The most texts per batch.', lower_bound=1
+)
+_CALIBRATED = flags.DEFINE_bool(
+  'calibrated',
+  False,
+  'Probabilities at the temperature that was fitted on validation.',
 )
 _EMBEDDINGS = flags.DEFINE_string(
   'embeddings',
@@ -115,8 +121,11 @@ def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
     writer = csv.writer(file)
     writer.writerow([*names, 'prediction', 'probability'])
     for answer, row in zip(answers, rows):
-      label = answer['label']
-      writer.writerow([*row, label, answer['probabilities'][label]])
+      found = answer['label']
+      labels = [found] if isinstance(found, str) else found
+      probabilities = [str(answer['probabilities'][label]) for label in labels]
+      between = run.config.label_separator.join
+      writer.writerow([*row, between(labels), between(probabilities)])
 
 
 def _predict(
@@ -124,7 +133,7 @@ def _predict(
 ) -> Iterator[dict[str, Any]]:
   """The answers, behind a progress bar; truncated texts are said once."""
   truncated = 0
-  answers = run.stream(texts, _BATCH_SIZE.value)
+  answers = run.stream(texts, _BATCH_SIZE.value, _CALIBRATED.value)
   shown = tqdm(answers, unit=' texts', delay=2, leave=False, disable=None)
   for answer in shown:
     truncated += answer['truncated']

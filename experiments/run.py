@@ -16,6 +16,7 @@ import command
 
 import bigru_jax
 from bigru_jax import config as configuration, runs
+from bigru_jax.reports import tables
 from bigru_jax.runtime import host, preemption
 
 _log = logging.getLogger('bigru_jax.run')
@@ -43,6 +44,9 @@ def main() -> None:
   workdir = pathlib.Path(_WORKDIR.value or runs.default_workdir(config))
   with preemption.stop_on_signals() as stop:
     bigru_jax.train(config, workdir, stop=stop)
+  result = runs.read_result(workdir)
+  print(tables.classification_table(result['test_report']), end='\n\n')
+  print(tables.metrics_table(result['test']))
   _log.info('%.1f s in all', time.perf_counter() - started)
 
 

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
+from sklearn import metrics as sklearn_metrics
 
-from bigru_jax.tasks import SingleLabel
+from bigru_jax.tasks import MultiLabel, SingleLabel
 
 
 def test_two_classes_take_one_sigmoid():
@@ -40,3 +41,45 @@ def test_metrics_count_examples_of_no_weight_but_no_padding_examples():
   assert found['examples'] == 2
   assert found['accuracy'] == 0.5
   assert np.isclose(found['loss'], losses[0])
+
+
+@pytest.mark.parametrize('weights', [(), (1.0, 3.0, 0.5)])
+def test_several_labels_have_pytorchs_loss(weights):
+  torch = pytest.importorskip('torch')
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(5, 3)).astype(np.float32)
+  labels = rng.random((5, 3)) < 0.5
+  task = MultiLabel(3, label_weights=weights)
+  found = task.losses(jnp.asarray(logits), {'labels': jnp.asarray(labels)})
+  loss = torch.nn.BCEWithLogitsLoss(
+    reduction='none', pos_weight=torch.tensor(weights) if weights else None
+  )
+  expected = loss(torch.tensor(logits), torch.tensor(labels).float()).sum(1)
+  np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+
+
+def test_metrics_of_several_labels_are_scikit_learns():
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(30, 4))
+  labels = rng.random((30, 4)) < 0.4
+  task, metrics = MultiLabel(4), MultiLabel(4).empty_metrics()
+  for rows in (slice(0, 20), slice(20, 30)):
+    padding = 25 - len(labels[rows])
+    batch = {
+      'labels': np.pad(labels[rows], ((0, padding), (0, 0))),
+      'weights': np.arange(25) < 25 - padding,
+      'lengths': (np.arange(25) < 25 - padding) * 3,
+    }
+    batch = {name: jnp.asarray(x) for name, x in batch.items()}
+    padded = jnp.asarray(np.pad(logits[rows], ((0, padding), (0, 0))))
+    losses = task.losses(padded, batch)
+    metrics = task.update_metrics(metrics, padded, losses, batch)
+  found, predictions = metrics.compute(), logits >= 0
+  assert found['examples'] == 30
+  assert found['accuracy'] == pytest.approx(
+    sklearn_metrics.accuracy_score(labels, predictions)
+  )
+  for average in ('micro', 'macro'):
+    assert found[f'{average}_f1'] == pytest.approx(
+      sklearn_metrics.f1_score(labels, predictions, average=average)
+    )

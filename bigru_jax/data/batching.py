@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.data.text import UNK_ID, Encoded
 
 MAX_SHAPES = 6
@@ -119,21 +120,30 @@ def epoch_plan(
   return plan
 
 
+_NOTHING = np.zeros(0, object)
+
+
 @dataclasses.dataclass(frozen=True)
 class EncodedSplit:
   """A split as ids.
 
   Attributes:
     encoded: the texts.
-    labels: int32, class indices.
+    labels: class indices, int32 [N], or `LabelSets`.
     weights: float32, each example's weight in the loss.
     buckets: the padded lengths, from `choose_buckets`.
+    num_labels: C; only `LabelSets` need it.
+    rows, sources: the place of each example in its source, from 1, and the
+      source, a string; empty where they are not known.
   """
 
   encoded: Encoded
-  labels: np.ndarray
+  labels: Labels
   weights: np.ndarray
   buckets: list[int]
+  num_labels: int = 0
+  rows: np.ndarray = _NOTHING
+  sources: np.ndarray = _NOTHING
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -145,6 +155,12 @@ class EncodedSplit:
     starts = np.cumsum(lengths, dtype=np.int64) - lengths
     encoded = Encoded(np.where(tokens < first, tokens, UNK_ID), starts, lengths)
     return dataclasses.replace(self, encoded=encoded)
+
+  def label_array(self) -> np.ndarray:
+    """The labels: int32 [N], or bool [N, C] for several labels a text."""
+    if isinstance(self.labels, LabelSets):
+      return self.labels.multi_hot(self.num_labels)
+    return self.labels
 
   def plan(
     self, batch_size: int, seed: int | None = None, epoch: int = 0
@@ -166,7 +182,8 @@ class EncodedSplit:
 
     Returns:
       `tokens` [B, T] int32; `lengths` [B] int32, 0 for a padding example;
-      `labels` [B] int32; `weights` [B] float32, 0 for a padding example.
+      `labels` [B] int32, or bool [B, C] for several labels a text; `weights`
+      [B] float32, 0 for a padding example.
     """
     count = len(rows)
     starts = self.encoded.starts[rows]
@@ -176,14 +193,19 @@ class EncodedSplit:
     valid = np.arange(length) < lengths_B[:count, None]
     positions = starts[:, None] + np.arange(length)
     tokens_BxT[:count][valid] = self.encoded.tokens[positions[valid]]
-    labels_B = np.zeros(batch_size, np.int32)
-    labels_B[:count] = self.labels[rows]
+    labels: np.ndarray
+    if isinstance(self.labels, LabelSets):
+      labels = np.zeros((batch_size, self.num_labels), bool)
+      labels[:count] = self.labels[rows].multi_hot(self.num_labels)
+    else:
+      labels = np.zeros(batch_size, np.int32)
+      labels[:count] = self.labels[rows]
     weights_B = np.zeros(batch_size, np.float32)
     weights_B[:count] = self.weights[rows]
     return {
       'tokens': tokens_BxT,
       'lengths': lengths_B,
-      'labels': labels_B,
+      'labels': labels,
       'weights': weights_B,
     }
 

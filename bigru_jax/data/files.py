@@ -44,6 +44,7 @@ def read_file(
   label_column: str | None = 'label',
   encoding: str = '',
   delimiter: str = '',
+  label_separator: str | None = None,
 ) -> Iterator[Example]:
   """Reads examples in one pass; a file's format is inferred from its extension.
 
@@ -60,6 +61,8 @@ def read_file(
     encoding: see `open_lines`.
     delimiter: between the fields of a `.csv` file; by default that of `, ; tab`
       with which its header has the columns.
+    label_separator: where a text has any number of labels, what stands between
+      them in a string; see `as_labels`.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -68,8 +71,10 @@ def read_file(
   for path in find(os.fspath(paths), field):
     where, row = f'{field}={path}', 0
     for row, values in _values(path, field, columns, encoding, delimiter):
-      label = ''
-      if label_column:
+      label: str | tuple[str, ...] = ''
+      if label_column and label_separator is not None:
+        label = as_labels(values[1], where, row, label_column, label_separator)
+      elif label_column:
         label = as_label(values[1], where, row, label_column)
       yield Example(
         _as_text(values[0], where, row, text_column), label, where, row
@@ -92,6 +97,32 @@ def as_label(value: Any, where: str, row: int, column: str) -> str:
   if not label:
     raise ValueError(f'{where}, row {row}: {column!r} is no label: it is empty')
   return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
+
+
+def as_labels(
+  value: Any, where: str, row: int, column: str, separator: str
+) -> tuple[str, ...]:
+  """The distinct labels of a text: a list, or a string with separators.
+
+  A string may also be a JSON list. A missing or empty value is no label.
+
+  Raises:
+    ValueError: it is anything else, or one of the labels is no label.
+  """
+  if value is None or value != value:
+    return ()
+  if isinstance(value, str):
+    listed = None
+    if value.lstrip().startswith('['):
+      with contextlib.suppress(ValueError):
+        listed = json.loads(value)
+    if isinstance(listed, list):
+      value = listed
+    else:
+      value = [part for part in value.split(separator) if part.strip()]
+  if not isinstance(value, list | tuple):
+    value = [value]
+  return tuple(dict.fromkeys(as_label(x, where, row, column) for x in value))
 
 
 def read_table(

@@ -12,7 +12,15 @@ from bigru_jax.data.batching import EncodedSplit, choose_buckets
 from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.read import read_splits
-from bigru_jax.data.splits import Table, hold_out, sort_labels
+from bigru_jax.data.splits import (
+  Labels,
+  LabelSets,
+  Table,
+  hold_out,
+  label_pairs,
+  sort_labels,
+  take_fold,
+)
 from bigru_jax.data.streams import file_sha256
 
 if TYPE_CHECKING:
@@ -28,6 +36,8 @@ class Dataset:
   Attributes:
     splits: `train`, `validation` and `test`, encoded.
     labels: the classes' names; a label's index is its place here.
+    label_weights: float32, the weight of each class in the loss; with one label
+      a text, the splits' weights are made of them.
     tokenizer: text to tokens and ids.
     seen: how many of the tokenizer's ids are of training's own words; the
       others are of words of validation and test that have a vector.
@@ -40,6 +50,7 @@ class Dataset:
 
   splits: dict[str, EncodedSplit]
   labels: list[str]
+  label_weights: np.ndarray
   tokenizer: text.Tokenizer
   seen: int
   vectors: dict[str, np.ndarray]
@@ -68,9 +79,16 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
     sources.read(config, corpus),
     json_tokenizer or config.tokenizer,
     config.max_length,
+    config.task == 'multi_label',
   )
   identity |= digests
-  splits, notes = hold_out(tables, config.split_seed)
+  splits, notes = tables, list[str]()
+  if config.folds:
+    splits, notes = take_fold(
+      tables, config.folds, config.fold, config.split_seed
+    )
+  splits, held_out_notes = hold_out(splits, config.split_seed)
+  notes += held_out_notes
   for name, table in splits.items():
     if not len(table):
       source = f'train={config.train}' if config.train else config.dataset
@@ -90,45 +108,70 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   labels = sort_labels(names)
   places = np.array([labels.index(name) for name in names], np.int32)
-  weights_C = class_weights(
-    config.class_weights, places[splits['train'].labels], len(labels)
-  )
+  weights_C = _class_weights(config, places, splits['train'])
   trained = _counts(splits['train'], tokenizer.size) > 0
   trained[text.UNK_ID] = False
   encoded_splits = {}
   for name, table in splits.items():
     notes.append(_describe(name, splits, trained, config.max_length))
-    label_ids = places[table.labels]
+    weights = np.ones(len(table), np.float32)
+    if isinstance(table.labels, LabelSets):
+      label_ids: Labels = table.labels.translated(places)
+    else:
+      label_ids = places[table.labels]
+      weights = weights_C[label_ids]
     encoded_splits[name] = EncodedSplit(
       table.encoded,
       label_ids,
-      weights_C[label_ids],
+      weights,
       choose_buckets(table.encoded.lengths),
+      len(labels),
+      table.rows,
+      table.sources,
     )
   return Dataset(
-    encoded_splits, labels, tokenizer, seen, vectors, notes, identity
+    encoded_splits, labels, weights_C, tokenizer, seen, vectors, notes, identity
+  )
+
+
+def _class_weights(
+  config: Config, places: np.ndarray, train: Table
+) -> np.ndarray:
+  _, ids = label_pairs(train.labels)
+  counts_C = np.bincount(places[ids], minlength=len(places))
+  return class_weights(
+    config.class_weights,
+    counts_C,
+    len(train) if config.task == 'multi_label' else None,
   )
 
 
 def class_weights(
-  setting: str, labels_N: np.ndarray, num_classes: int
+  setting: str, counts_C: np.ndarray, texts: int | None = None
 ) -> np.ndarray:
   """The weight of each class in the loss, float32.
 
   Args:
-    setting: the field: empty for ones, `balanced` (N / (C * N_c), as in
-      scikit-learn), or a comma-separated number per class.
-    labels_N: the training labels.
-    num_classes: C.
+    setting: the field: empty for ones, `balanced`, or a comma-separated number
+      per class. `balanced` is N / (C * N_c) for one label a text, as in
+      scikit-learn, and (N - N_c) / N_c, negative over positive texts, for
+      several.
+    counts_C: how many training texts have each label.
+    texts: N for several labels a text, else None.
 
   Raises:
     ValueError: the setting is none of these.
   """
+  num_classes = len(counts_C)
   if not setting:
     return np.ones(num_classes, np.float32)
   if setting == 'balanced':
-    counts = np.bincount(labels_N, minlength=num_classes)
-    return (len(labels_N) / (num_classes * counts)).astype(np.float32)
+    found = np.maximum(counts_C, 1)  # A fold's test may have all of a class.
+    if texts is None:
+      weights = counts_C.sum() / (num_classes * found)
+    else:
+      weights = (texts - counts_C) / found
+    return weights.astype(np.float32)
   try:
     weights = np.array(setting.split(','), np.float32)
   except ValueError:
@@ -233,7 +276,7 @@ def _describe(
   unknown = counts[~trained].sum() / counts.sum()
   facts = [
     f'{rows} rows',
-    f'{len(np.unique(table.labels))} classes',
+    f'{len(np.unique(label_pairs(table.labels)[1]))} classes',
     f'{table.blank.sum()} missing or blank texts',
     f'{table.truncated.sum()} truncated at max_length={max_length}',
     f'{rows - len(np.unique(table.digests))} duplicates',

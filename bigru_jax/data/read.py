@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Iterable, Iterator, Mapping
 import contextlib
 import functools
 import hashlib
+import json
 import mmap
 
 import numpy as np
 
 from bigru_jax.data import text
 from bigru_jax.data.lexicon import Ids, Lexicon, Pool
-from bigru_jax.data.splits import NAMES, Example, Table
+from bigru_jax.data.splits import NAMES, Example, Labels, LabelSets, Table
 from bigru_jax.runtime.cores import cores
 
 _CHUNK = 2**20  # Characters that are encoded at once.
@@ -22,6 +24,7 @@ def read_splits(
   splits: Mapping[str, Iterable[Example]],
   tokenizer: str | text.JsonTokenizer,
   max_length: int,
+  multi_label: bool = False,
 ) -> tuple[dict[str, Table], list[str], Lexicon | None, dict[str, str]]:
   """Reads every split once; no text is kept.
 
@@ -29,6 +32,7 @@ def read_splits(
     splits: by name; `train` is read first.
     tokenizer: a name of `text.TOKENIZERS`, or a tokenizer with ids of its own.
     max_length: tokens kept of a text.
+    multi_label: whether a text has any number of labels, and not one.
 
   Returns:
     The splits as arrays; the labels' names in the order of occurrence; the
@@ -53,24 +57,29 @@ def read_splits(
     for name in NAMES:
       if name not in splits:
         continue
-      reader = _Reader(labels, grow=name == 'train')
+      reader = _Reader(labels, multi_label, grow=name == 'train')
       chunks = reader.chunks(name, splits[name])
       tables[name], digests[name] = reader.table(encode(chunks))
-      if len(labels) < 2:
-        (label,) = labels
-        raise ValueError(
-          f'{reader.source}: training has a single class, {label!r}'
+      if len(labels) < (1 if multi_label else 2):
+        found = (
+          f'a single class, {next(iter(labels))!r}' if labels else 'no label'
         )
+        raise ValueError(f'{reader.source}: training has {found}')
   return tables, list(labels), lexicon, digests
 
 
 class _Reader:
   """Collects the arrays of one split while its texts pass by."""
 
-  def __init__(self, labels: dict[str, int], grow: bool) -> None:
+  def __init__(
+    self, labels: dict[str, int], multi_label: bool, grow: bool
+  ) -> None:
     self._label_ids = labels
-    self._grow = grow
+    self._multi_label, self._grow = multi_label, grow
     self._labels: list[int] = []
+    self._label_counts: list[int] = []
+    self._rows = array.array('q')
+    self._sources: list[str] = []
     self._digests = bytearray()
     self._blank: list[bool] = []
     self._sha256 = hashlib.sha256()
@@ -91,7 +100,7 @@ class _Reader:
         texts, characters = [], 0
     if texts:
       yield texts
-    if not self._labels:
+    if not self._rows:
       raise ValueError(f'{name} has no examples')
 
   def table(self, encoded: Iterable[Ids]) -> tuple[Table, str]:
@@ -106,28 +115,50 @@ class _Reader:
     starts = np.cumsum(all_lengths, dtype=np.int64) - all_lengths
     table = Table(
       text.Encoded(tokens.array(), starts, all_lengths),
-      np.array(self._labels, np.int32),
+      self._label_array(),
+      np.frombuffer(self._rows, np.int64),
+      np.array(self._sources, object),
       np.frombuffer(self._digests, np.uint64),
       np.concatenate(truncated),
       np.array(self._blank, bool),
     )
     return table, self._sha256.hexdigest()
 
+  def _label_array(self) -> Labels:
+    labels = np.array(self._labels, np.int32)
+    if not self._multi_label:
+      return labels
+    counts = np.array(self._label_counts, np.int32)
+    starts = np.cumsum(counts, dtype=np.int64) - counts
+    return LabelSets(text.Encoded(labels, starts, counts))
+
   def _add(self, example: Example) -> None:
-    label_id = self._label_ids.get(example.label)
-    if label_id is None:
-      if not self._grow:
-        raise ValueError(
-          f'{example.source}, row {example.row}: training has no label '
-          f'{example.label!r}'
-        )
-      label_id = self._label_ids[example.label] = len(self._label_ids)
+    label = example.label
+    names = (label,) if isinstance(label, str) else label
+    if not self._multi_label and not isinstance(label, str):
+      raise ValueError(
+        f'{example.source}, row {example.row}: several labels need '
+        'task=multi_label'
+      )
+    for name in names:
+      label_id = self._label_ids.get(name)
+      if label_id is None:
+        if not self._grow:
+          raise ValueError(
+            f'{example.source}, row {example.row}: training has no label '
+            f'{name!r}'
+          )
+        label_id = self._label_ids[name] = len(self._label_ids)
+      self._labels.append(label_id)
     data = example.text.encode('utf-8', 'surrogatepass')
     digest = hashlib.sha256(data).digest()
     self._sha256.update(digest)
-    label = example.label.encode('utf-8', 'surrogatepass')
-    self._sha256.update(hashlib.sha256(label).digest())
-    self._labels.append(label_id)
+    written = label if isinstance(label, str) else json.dumps(label)
+    written_bytes = written.encode('utf-8', 'surrogatepass')
+    self._sha256.update(hashlib.sha256(written_bytes).digest())
+    self._label_counts.append(len(names))
+    self._rows.append(example.row)
+    self._sources.append(example.source)
     self._digests += digest[:8]
     self._blank.append(not example.text.strip())
     self.source = example.source

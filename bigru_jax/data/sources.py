@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from bigru_jax.data.splits import NAMES, Example
 if TYPE_CHECKING:
   from bigru_jax.config import Config
 
-# By split: texts and labels.
-Corpus = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+# By split: texts and labels; for several labels a text, lists of them.
+Corpus = Mapping[str, tuple[Sequence[str], Sequence[Any]]]
 
 
 def read(
@@ -28,8 +28,9 @@ def read(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
+  separator = label_separator(config)
   if corpus is not None:
-    return _from_memory(corpus)
+    return _from_memory(corpus, separator)
   if config.train:
     paths = {name: getattr(config, name) for name in NAMES}
     for name, path in paths.items():
@@ -43,6 +44,7 @@ def read(
         config.label_column,
         config.encoding,
         config.delimiter,
+        separator,
       )
       for name, path in paths.items()
       if path
@@ -64,7 +66,14 @@ def read(
   return CORPORA[config.dataset](config)
 
 
-def _from_memory(corpus: Corpus) -> dict[str, Iterator[Example]]:
+def label_separator(config: Config) -> str | None:
+  """What stands between the labels of a text; None where there is one."""
+  return config.label_separator if config.task == 'multi_label' else None
+
+
+def _from_memory(
+  corpus: Corpus, separator: str | None
+) -> dict[str, Iterator[Example]]:
   """The splits of a data set in memory."""
   unknown = sorted(set(corpus) - set(NAMES))
   if unknown or 'train' not in corpus:
@@ -77,18 +86,25 @@ def _from_memory(corpus: Corpus) -> dict[str, Iterator[Example]]:
       raise ValueError(
         f'corpus[{name!r}]: {len(texts)} texts but {len(labels)} labels'
       )
-  return {name: _examples(name, *pair) for name, pair in corpus.items()}
+  return {
+    name: _examples(name, *pair, separator) for name, pair in corpus.items()
+  }
 
 
 def _examples(
-  name: str, texts: Sequence[str], labels: Sequence[str]
+  name: str,
+  texts: Sequence[str],
+  labels: Sequence[Any],
+  separator: str | None,
 ) -> Iterator[Example]:
   source = f'corpus[{name!r}]'
   for row, (text, label) in enumerate(zip(texts, labels), 1):
     if not isinstance(text, str):
       raise ValueError(f'{source}, row {row}: {text!r:.60} is not a text')
-    if isinstance(label, np.generic):
-      label = label.item()
-    yield Example(
-      text, files.as_label(label, source, row, 'label'), source, row
-    )
+    if isinstance(label, np.generic | np.ndarray):
+      label = label.tolist()
+    if separator is None:
+      found: Any = files.as_label(label, source, row, 'label')
+    else:
+      found = files.as_labels(label, source, row, 'label', separator)
+    yield Example(text, found, source, row)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import dataclasses
 import hashlib
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,13 +21,13 @@ class Example(NamedTuple):
 
   Attributes:
     text: the text.
-    label: the label's name.
+    label: the label's name; or the names of all of its labels.
     source: the file or data set it comes from.
     row: its place there, from 1.
   """
 
   text: str
-  label: str
+  label: str | tuple[str, ...]
   source: str
   row: int
 
@@ -38,13 +38,13 @@ class Split:
 
   Attributes:
     texts: strings.
-    labels: the labels' names, as strings.
+    labels: of each text the label's name, or the names of all of its labels.
     rows: the place of each example in its source, from 1.
     name: the source, for messages.
   """
 
   texts: list[str]
-  labels: list[str]
+  labels: list[Any]
   rows: list[int]
   name: str
 
@@ -55,7 +55,7 @@ class Split:
     for text, label, row in zip(self.texts, self.labels, self.rows):
       yield Example(text, label, self.name, row)
 
-  def add(self, text: str, label: str, row: int) -> None:
+  def add(self, text: str, label: Any, row: int) -> None:
     """Appends one example."""
     self.texts.append(text)
     self.labels.append(label)
@@ -68,19 +68,89 @@ def empty_split(name: object) -> Split:
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelSets:
+  """The labels of texts that have any number of them.
+
+  It is indexed as an array of single labels is.
+
+  Attributes:
+    ids: of each text the indices of its labels.
+  """
+
+  ids: Encoded
+
+  def __len__(self) -> int:
+    return len(self.ids.lengths)
+
+  def __getitem__(self, rows: np.ndarray) -> LabelSets:
+    return LabelSets(self.ids.take(rows))
+
+  def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+    """All (row, label) pairs, as two arrays in the order of the rows."""
+    rows = np.repeat(np.arange(len(self)), self.ids.lengths)
+    return rows, self.ids.tokens[self.ids.positions()]
+
+  def translated(self, places: np.ndarray) -> LabelSets:
+    """The same labels with other indices, places[i] in place of i."""
+    rows, labels = self.pairs()
+    lengths = np.bincount(rows, minlength=len(self)).astype(np.int32)
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    return LabelSets(Encoded(places[labels], starts, lengths))
+
+  def multi_hot(self, num_labels: int) -> np.ndarray:
+    """Whether each text has each label, bool [N, num_labels]."""
+    found = np.zeros((len(self), num_labels), bool)
+    found[self.pairs()] = True
+    return found
+
+
+# The index of each text's one label, int32, or those of all of its labels.
+Labels = np.ndarray | LabelSets
+
+
+def label_pairs(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+  """All (row, label) pairs, as two arrays in the order of the rows."""
+  if isinstance(labels, LabelSets):
+    return labels.pairs()
+  return np.arange(len(labels)), labels
+
+
+def strata(labels: Labels) -> np.ndarray:
+  """The class by which each text is stratified.
+
+  Of several labels it is the rarest, with which iterative stratification begins
+  (Sechidis et al., 2011, https://doi.org/10.1007/978-3-642-23808-6_10); texts
+  without any are a class of their own.
+  """
+  if not isinstance(labels, LabelSets):
+    return labels
+  rows, ids = labels.pairs()
+  counts = np.bincount(ids)
+  order = np.lexsort((ids, counts[ids], rows))
+  with_labels, first = np.unique(rows[order], return_index=True)
+  classes = np.full(len(labels), len(counts))
+  classes[with_labels] = ids[order][first]
+  return classes
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
   """The examples of one split as arrays; see `read.read_splits`.
 
   Attributes:
     encoded: the texts as ids.
-    labels: int32, the index of each label's name in the order of occurrence.
+    labels: the indices of the labels' names in the order of occurrence.
+    rows: int64, the place of each example in its source, from 1.
+    sources: the source of each example, an array of strings.
     digests: uint64, of each text: equal where the texts are.
     truncated: bool, whether a text was longer than the limit.
     blank: bool, whether a text is missing or blank.
   """
 
   encoded: Encoded
-  labels: np.ndarray
+  labels: Labels
+  rows: np.ndarray
+  sources: np.ndarray
   digests: np.ndarray
   truncated: np.ndarray
   blank: np.ndarray
@@ -93,6 +163,8 @@ class Table:
     return Table(
       self.encoded.take(rows),
       self.labels[rows],
+      self.rows[rows],
+      self.sources[rows],
       self.digests[rows],
       self.truncated[rows],
       self.blank[rows],
@@ -128,22 +200,86 @@ def hold_out(
   return {name: splits[name] for name in NAMES}, notes
 
 
-def _draw(train: Table, count: int, salt: str) -> np.ndarray:
-  """Whether each example is drawn: `count` in all, by class, texts together."""
-  # A group is the examples of one text; its class is that of its first one.
+def take_fold(
+  splits: Mapping[str, Table], folds: int, fold: int, split_seed: int
+) -> tuple[dict[str, Table], list[str]]:
+  """Makes one of several folds of train the test split.
+
+  The folds are disjoint, stratified, and cover train; equal texts share one.
+  They are a function of the texts and the seed.
+
+  Args:
+    splits: without a test split.
+    folds: how many there are.
+    fold: which one, from 0.
+    split_seed: draws them.
+
+  Returns:
+    The splits, and a sentence on what was done.
+
+  Raises:
+    ValueError: there are fewer texts than folds, or a test split.
+  """
+  if 'test' in splits:
+    raise ValueError(f'folds={folds}: the data have a test split of their own')
+  train = splits['train']
+  fold_of = _folds(train, folds, split_seed)
+  if not np.isin(np.arange(folds), fold_of).all():
+    raise ValueError(f'folds={folds}: there are too few texts in train')
+  test = train.take(np.flatnonzero(fold_of == fold))
+  rest = train.take(np.flatnonzero(fold_of != fold))
+  note = f'test is fold {fold} of {folds}: {len(test)} of {len(train)} examples'
+  return {**splits, 'train': rest, 'test': test}, [note]
+
+
+def _folds(train: Table, folds: int, split_seed: int) -> np.ndarray:
+  """The fold of each example."""
+  first, groups, sizes = _groups(train)
+  classes = strata(train.labels)[first]
+  num_classes = int(classes.max()) + 1
+  in_class = np.zeros((num_classes, folds), int)
+  in_all = np.zeros(folds, int)
+  fold_of = np.zeros(len(first), int)
+  for group in _shuffled(train.digests[first], f'{split_seed}/folds/'):
+    label = classes[group]
+    # The fold with the fewest of this class, then the fewest of all.
+    fold = np.lexsort((in_all, in_class[label]))[0]
+    fold_of[group] = fold
+    in_class[label, fold] += sizes[group]
+    in_all[fold] += sizes[group]
+  return fold_of[groups]
+
+
+def _groups(train: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Groups of equal texts: their first examples, which each is in, sizes."""
   _, first, groups, sizes = np.unique(
     train.digests, return_index=True, return_inverse=True, return_counts=True
   )
-  classes = train.labels[first]
-  num_classes = int(train.labels.max()) + 1
+  return first, groups, sizes
+
+
+def _shuffled(digests: np.ndarray, salt: str) -> np.ndarray:
+  """An order that is a function of the salt and of each digest."""
+  return np.argsort([_hash(salt, digest) for digest in digests])
+
+
+def _draw(train: Table, count: int, salt: str) -> np.ndarray:
+  """Whether each example is drawn: `count` in all, by class, texts together."""
+  # The class of a group is that of its first example.
+  first, groups, sizes = _groups(train)
+  all_classes = strata(train.labels)
+  classes = all_classes[first]
   # Distinct (group, label) pairs, for a text can occur with several labels.
-  pairs = np.unique(groups.astype(np.int64) * num_classes + train.labels)
-  labels_of = np.split(
-    pairs % num_classes, np.cumsum(np.bincount(pairs // num_classes))[:-1]
-  )
-  remaining = np.bincount(pairs % num_classes, minlength=num_classes)
-  quotas = _quotas(np.bincount(train.labels), remaining, count)
-  order = np.argsort([_hash(salt, digest) for digest in train.digests[first]])
+  rows, ids = label_pairs(train.labels)
+  num_labels = int(ids.max(initial=0)) + 1
+  pairs = np.unique(groups[rows].astype(np.int64) * num_labels + ids)
+  counts = np.bincount(pairs // num_labels, minlength=len(first))
+  labels_of = np.split(pairs % num_labels, np.cumsum(counts)[:-1])
+  remaining = np.bincount(pairs % num_labels, minlength=num_labels)
+  sizes_C = np.bincount(all_classes)
+  texts_C = np.bincount(classes, minlength=len(sizes_C))
+  quotas = _quotas(sizes_C, texts_C, count)
+  order = _shuffled(train.digests[first], salt)
   drawn = np.zeros(len(first), bool)
 
   def draw(by_class: bool) -> None:

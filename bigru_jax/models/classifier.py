@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from bigru_jax.models.bigru import BiGRU
+from bigru_jax.models.label_wise import LabelWise
 from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.ops.dropout import dropout, fold_keys
 from bigru_jax.ops.embedding import lookup
 
+ATTENTIONS = (*POOLINGS, 'label_wise')
 PAD_ID = 0
 
 
@@ -22,10 +24,13 @@ class Outputs(NamedTuple):
     logits: [B, C], float32.
     attention: the attention weights by name, float32. `words` are [B, K, T];
       it is missing where the pooling has no weights.
+    heads: [B, K], which output each head of `words` belongs to, where the
+      attention is label-wise; else None.
   """
 
   logits: jax.Array
   attention: dict[str, jax.Array]
+  heads: jax.Array | None = None
 
 
 class Classifier(nn.Module):
@@ -44,8 +49,9 @@ class Classifier(nn.Module):
     num_outputs: logits per example, C.
     embedding_size, hidden_size, num_layers: sizes; hidden is that of one
       direction.
-    attention: a pooling of `pooling.POOLINGS`.
-    dropout: rate on the pooled context and between GRU layers.
+    attention: a pooling of `pooling.POOLINGS`, or `label_wise`.
+    dropout: rate on the pooled context (with label-wise attention on the
+      states) and between GRU layers.
     embedding_dropout: rate on the embedded tokens.
     recurrent_dropout: see `BiGRU`.
     dtype: the type of the computation; parameters, the attention's softmax and
@@ -84,7 +90,7 @@ class Classifier(nn.Module):
         reads no other field.
       dropout_keys_B: one dropout key per example.
       attention: weights to use instead of the model's own, by name, as in
-        `Outputs.attention`.
+        `Outputs.attention`; of label-wise attention those of all outputs.
     """
     tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
@@ -111,10 +117,14 @@ class Classifier(nn.Module):
       mask_BxT,
       dropout_keys_B=None if keys_B is None else fold_keys(keys_B, 1),
     )
+    given = None if attention is None else attention.get('words')
+    if self.attention == 'label_wise':
+      h_BxTx2H = drop(h_BxTx2H, self.dropout, 2)
+      label_wise = LabelWise(self.num_outputs, name='attention')
+      logits, weights_BxKxT, heads = label_wise(h_BxTx2H, mask_BxT, given)
+      return Outputs(logits, {'words': weights_BxKxT}, heads)
     pool = POOLINGS[self.attention](name='attention')
-    c_BxF, weights_BxKxT = pool(
-      h_BxTx2H, mask_BxT, attention and attention.get('words')
-    )
+    c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given)
     c_BxF = drop(c_BxF, self.dropout, 2)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return Outputs(

@@ -25,7 +25,7 @@ from bigru_jax.inference import empty_metrics, evaluate, make_eval_step
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.runtime.cores import cores
 from bigru_jax.runtime.preemption import Preempted
-from bigru_jax.tasks import SingleLabel, make_loss_fn
+from bigru_jax.tasks import Task, make_loss_fn
 from bigru_jax.training.programs import Programs
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
@@ -54,7 +54,7 @@ class Trainer:
     mesh: Mesh,
     model: nn.Module,
     params: Any,
-    task: SingleLabel,
+    task: Task,
     splits: dict[str, EncodedSplit],
   ) -> None:
     self.config, self._mesh, self.splits = config, mesh, splits
@@ -113,8 +113,8 @@ class Trainer:
     """Ends the compiling threads; one still in XLA would abort the exit."""
     self._compiler.shutdown(cancel_futures=True)
 
-  def evaluate(self, split: EncodedSplit) -> dict[str, Any]:
-    """The metrics of a split."""
+  def evaluate(self, split: EncodedSplit) -> tuple[dict[str, Any], np.ndarray]:
+    """The metrics of a split, and the logits of its examples."""
     return evaluate(
       self._eval_step,
       self.state.params,
@@ -288,7 +288,7 @@ def fit(
       _log.info('no improvement in %d epochs: stopping', config.patience)
       break
     trained = trainer.train_epoch(progress.epoch, progress.batch, after_step)
-    validated = trainer.evaluate(trainer.splits['validation'])
+    validated, _ = trainer.evaluate(trainer.splits['validation'])
     at = {'step': int(trainer.state.step), 'epoch': progress.epoch}
     log.add({**at, 'split': 'train', **trained})
     log.add({**at, 'split': 'validation', **validated})

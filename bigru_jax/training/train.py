@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import dataclasses
 import logging
 import os
 import pathlib
@@ -18,6 +19,13 @@ from bigru_jax.data import embeddings
 from bigru_jax.data.batching import padding_fraction
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.sources import Corpus
+from bigru_jax.evaluation import (
+  Calibration,
+  Evaluation,
+  evaluate_logits,
+  fit_temperature,
+  fit_thresholds,
+)
 from bigru_jax.inference import (
   Run,
   init_params,
@@ -27,6 +35,7 @@ from bigru_jax.inference import (
 )
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.runtime import mesh as meshes
+from bigru_jax.tasks import Task
 from bigru_jax.training.loop import Trainer, fit
 
 if TYPE_CHECKING:
@@ -82,7 +91,10 @@ def train(
     data = prepare(config, corpus)
     for note in data.notes:
       _log.info('%s', note)
-    task = make_task(config, len(data.labels))
+    several = config.task == 'multi_label'
+    task = make_task(
+      config, len(data.labels), data.label_weights.tolist() if several else ()
+    )
     model = make_classifier(config, data.tokenizer.size, task.num_outputs)
     params = _initial_params(config, model, data)
     trainer = Trainer(config, mesh, model, params, task, data.splits)
@@ -110,7 +122,18 @@ def train(
       best, log = fit(
         trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop
       )
-    tested = trainer.evaluate(data.splits['test'])
+    found, calibration = _evaluate(config, task, trainer, data)
+    tested = found['test'].metrics
+    for split, evaluation in found.items():
+      runs.write_lines(
+        workdir / f'predictions-{split}.jsonl',
+        evaluation.answers(
+          data.splits[split].rows.tolist(), data.splits[split].sources.tolist()
+        ),
+      )
+    runs.write_json(
+      workdir / 'calibration.json', dataclasses.asdict(calibration)
+    )
     unseen = _without_unseen(trainer, data)
     at = {'step': best['step'], 'epoch': best['epoch']}
     log.add({**at, 'split': 'test', **tested})
@@ -118,9 +141,11 @@ def train(
     result = {
       'dataset': name,
       'best_epoch': best['epoch'],
-      'validation': {k: best[k] for k in ('loss', 'accuracy', 'macro_f1')},
+      'validation': found['validation'].metrics,
       'test': tested,
       **unseen,
+      'temperature': calibration.temperature,
+      'test_report': found['test'].report(),
       **_costs(trainer),
       'save_seconds': round(saved.seconds, 3),
       'nonfinite_steps': sum(
@@ -149,6 +174,7 @@ def train(
     model,
     trainer.state.params,
     mesh,
+    calibration,
     unseen_words(config, data.identity),
   )
 
@@ -168,6 +194,33 @@ def _initial_params(config: Config, model: Any, data: Dataset) -> Any:
   return {**params, 'embedding': table}
 
 
+def _evaluate(
+  config: Config, task: Task, trainer: Trainer, data: Dataset
+) -> tuple[dict[str, Evaluation], Calibration]:
+  """The best model on validation and test, calibrated on validation."""
+  logits, metrics, labels = {}, {}, {}
+  for name in ('validation', 'test'):
+    metrics[name], logits[name] = trainer.evaluate(data.splits[name])
+    labels[name] = data.splits[name].label_array()
+  temperature = fit_temperature(
+    task, logits['validation'], labels['validation']
+  )
+  thresholds: tuple[float, ...] = ()
+  if config.task == 'multi_label':
+    probabilities = np.asarray(task.probabilities(logits['validation']))
+    thresholds = fit_thresholds(
+      config.threshold, labels['validation'], probabilities
+    )
+  calibration = Calibration(temperature, thresholds)
+  found = {
+    name: evaluate_logits(
+      task, data.labels, labels[name], logits[name], calibration, metrics[name]
+    )
+    for name in logits
+  }
+  return found, calibration
+
+
 def _without_unseen(trainer: Trainer, data: Dataset) -> dict[str, Any]:
   """The test metrics with words unseen in training as <unk>, if they differ.
 
@@ -176,11 +229,8 @@ def _without_unseen(trainer: Trainer, data: Dataset) -> dict[str, Any]:
   """
   if not data.vectors:
     return {}
-  return {
-    'test_without_vectors_of_unseen_words': trainer.evaluate(
-      data.splits['test'].without(data.seen)
-    )
-  }
+  found, _ = trainer.evaluate(data.splits['test'].without(data.seen))
+  return {'test_without_vectors_of_unseen_words': found}
 
 
 def _costs(trainer: Trainer) -> dict[str, float]:

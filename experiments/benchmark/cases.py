@@ -124,7 +124,8 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
   is_file = pathlib.Path(case.dataset).is_file()
   data = prepare(
     Config(
-      **{'train' if is_file else 'dataset': case.dataset},
+      dataset=Config.dataset if is_file else case.dataset,
+      train=case.dataset if is_file else '',
       data_dir=case.data_dir,
       max_length=case.length or Config.max_length,
     )

@@ -124,13 +124,14 @@ def test_wrong_settings_are_named(options, message):
 
 
 def test_class_weights():
-  labels = np.array([0, 0, 0, 1])
-  np.testing.assert_allclose(class_weights('balanced', labels, 2), [2 / 3, 2])
-  np.testing.assert_array_equal(class_weights('1,2.5', labels, 2), [1, 2.5])
-  np.testing.assert_array_equal(class_weights('', labels, 2), 1)
+  counts = np.array([3, 1])
+  np.testing.assert_allclose(class_weights('balanced', counts), [2 / 3, 2])
+  np.testing.assert_allclose(class_weights('balanced', counts, 6), [1, 5])
+  np.testing.assert_array_equal(class_weights('1,2.5', counts), [1, 2.5])
+  np.testing.assert_array_equal(class_weights('', counts), 1)
   for bad in ('1', '1,x', '1,-1', 'ballanced', 'inf,1', 'nan,1', '0,0'):
     with pytest.raises(ValueError, match='class_weights'):
-      class_weights(bad, labels, 2)
+      class_weights(bad, counts)
 
 
 def test_class_weights_reach_the_examples():
@@ -158,3 +159,52 @@ def test_data_never_import_jax():
     [sys.executable, '-c', code], capture_output=True, text=True
   )
   assert done.stdout.strip() == 'False', done.stderr
+
+
+def test_several_labels_a_text():
+  config = Config(task='multi_label', class_weights='balanced')
+  train = ['a|b', '', ['b', 'a', 'b'], None, np.array(['c'])]
+  texts = ['one two', 'three', 'four', 'five', 'six']
+  corpus = {'train': (texts, train), 'test': (['one', 'two'], ['c', []])}
+  corpus['validation'] = corpus['test']
+  data = prepare(config, corpus)
+  assert data.labels == ['a', 'b', 'c']
+  split = data.splits['train']
+  assert split.label_array().astype(int).tolist() == [
+    [1, 1, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1],
+  ]  # fmt: skip
+  batch = split.batch(np.array([4, 0]), 2, 3)
+  assert batch['labels'].astype(int).tolist() == [
+    [0, 0, 1], [1, 1, 0], [0, 0, 0],
+  ]  # fmt: skip
+  assert batch['weights'].tolist() == [1, 1, 0]
+  # Negative over positive texts.
+  np.testing.assert_allclose(data.label_weights, [3 / 2, 3 / 2, 4])
+
+
+def test_several_labels_need_the_task():
+  corpus = {'train': (['one', 'two'], [['a', 'b'], ['a']])}
+  with pytest.raises(ValueError, match=r"corpus\['train'\], row 1: 'label' is"):
+    prepare(Config(), corpus)
+  with pytest.raises(ValueError, match='row 1: several labels need task=multi'):
+    prepare(Config(dataset='synthetic_multi_label'))
+
+
+def test_a_label_that_training_lacks_is_named():
+  corpus = {'train': (['one', 'two'], ['a', '']), 'test': (['x'], ['a|z'])}
+  with pytest.raises(ValueError, match="'test'], row 1: training has no label 'z"):
+    prepare(Config(task='multi_label'), corpus)
+  with pytest.raises(ValueError, match="'train']: training has no label"):
+    prepare(Config(task='multi_label'), {'train': (['one'], [''])})
+
+
+def test_folds_cover_a_corpus_and_remember_the_rows():
+  texts = [f'text {i}' for i in range(40)]
+  corpus = {'train': (texts, [i % 2 for i in range(40)])}
+  rows = []
+  for fold in range(4):
+    data = prepare(Config(folds=4, fold=fold), corpus)
+    rows += data.splits['test'].rows.tolist()
+    assert set(data.splits['test'].sources) == {"corpus['train']"}
+    assert data.notes[0] == f'test is fold {fold} of 4: 10 of 40 examples'
+  assert sorted(rows) == list(range(1, 41))

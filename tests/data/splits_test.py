@@ -8,16 +8,25 @@ import numpy as np
 import pytest
 
 from bigru_jax.data import text
-from bigru_jax.data.splits import Table, hold_out, sort_labels
+from bigru_jax.data.splits import (
+  LabelSets,
+  Table,
+  hold_out,
+  sort_labels,
+  take_fold,
+)
 
 
 def _table(texts, labels):
-  """A split of which each text is a number."""
+  """A split of which each text is a number; labels may be lists of them."""
   texts = np.asarray(texts)
   zeros = np.zeros(len(texts), bool)
+  several = isinstance(labels[0], list)
   return Table(
     text.pack([[number] for number in texts]),
-    np.asarray(labels, np.int32),
+    LabelSets(text.pack(labels)) if several else np.asarray(labels, np.int32),
+    np.arange(1, len(texts) + 1),
+    np.full(len(texts), 'train', object),
     texts.astype(np.uint64),
     zeros,
     zeros,
@@ -114,3 +123,81 @@ def test_numbers_are_sorted_by_value_and_others_alphabetically():
   assert sort_labels({'10', '9', 'b'}) == ['10', '9', 'b']
   assert sort_labels({'0.5', '10', '1', '-2'}) == ['-2', '0.5', '1', '10']
   assert sort_labels({'nan', '10', '9'}) == ['10', '9', 'nan']
+
+
+def _folds(train, folds, seed=0):
+  """The splits of every fold."""
+  return [
+    take_fold({'train': train}, folds, fold, seed)[0] for fold in range(folds)
+  ]
+
+
+@given(
+  st.lists(
+    st.tuples(st.integers(0, 30), st.integers(0, 5)), min_size=60, max_size=99
+  ),
+  st.integers(2, 5),
+)
+def test_each_example_is_in_the_test_of_one_fold(pairs, folds):
+  texts, labels = zip(*pairs)
+  splits = _folds(_table(texts, labels), folds)
+  tested = list(itertools.chain(*(_texts(x['test']) for x in splits)))
+  assert collections.Counter(tested) == collections.Counter(texts)
+  for fold in splits:
+    assert not set(_texts(fold['train'])) & set(_texts(fold['test']))
+    assert len(fold['train']) + len(fold['test']) == len(pairs)
+
+
+def test_folds_are_stratified_and_of_one_size():
+  labels = [0] * 700 + [1] * 280 + [2] * 25
+  for fold in _folds(_table(range(1005), labels), 10):
+    counts = np.bincount(fold['test'].labels, minlength=3).tolist()
+    assert counts[:2] == [70, 28] and counts[2] in (2, 3)
+    assert len(fold['test']) in (100, 101)
+
+
+def test_folds_are_a_function_of_the_seed_and_the_texts():
+  def fold(seed, texts):
+    train = _table(texts, np.asarray(texts) % 2)
+    return sorted(_texts(_folds(train, 5, seed)[0]['test']))
+
+  texts = list(range(300))
+  assert fold(0, texts) == fold(0, texts[::-1]) != fold(1, texts)
+
+
+def test_validation_is_held_out_of_the_rest_of_a_fold():
+  train = _table(range(100), [0, 1] * 50)
+  splits, _ = take_fold({'train': train}, 10, 3, 0)
+  splits, _ = hold_out(splits, 0)
+  assert [len(split) for split in splits.values()] == [81, 9, 10]
+
+
+def test_folds_need_texts_and_no_test_split():
+  train = _table(range(3), [0, 1, 0])
+  with pytest.raises(ValueError, match='folds=4: there are too few texts'):
+    take_fold({'train': train}, 4, 0, 0)
+  with pytest.raises(ValueError, match='folds=2: the data have a test split'):
+    take_fold({'train': train, 'test': train}, 2, 0, 0)
+
+
+def test_several_labels_are_stratified_by_the_rarest():
+  # Label 2 is rare, 0 common; a third of the texts have no label.
+  labels = [[0, 2] if i < 30 else [0, 1] if i < 200 else [] for i in range(300)]
+  for fold in _folds(_table(range(300), labels), 10):
+    rows, ids = fold['test'].labels.pairs()
+    assert np.bincount(ids, minlength=3).tolist() == [20, 17, 3]
+    assert len(fold['test']) - len(set(rows.tolist())) == 10
+  splits, _ = hold_out({'train': _table(range(300), labels)}, 0)
+  _, ids = splits['test'].labels.pairs()
+  assert np.bincount(ids, minlength=3).tolist() == [20, 17, 3]
+
+
+def test_label_sets_as_arrays():
+  sets = LabelSets(text.pack([[2, 0], [], [1]]))
+  assert sets.multi_hot(3).tolist() == [
+    [True, False, True], [False] * 3, [False, True, False],
+  ]  # fmt: skip
+  some = sets[np.array([2, 0])]
+  assert some.translated(np.array([5, 6, 7])).multi_hot(8).nonzero()[1].tolist() == [
+    6, 5, 7,
+  ]  # fmt: skip

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.models.classifier import Classifier
-from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.models.classifier import ATTENTIONS, Classifier
 
 VOCABULARY = 30
 
@@ -24,7 +23,7 @@ def _init(model, batch=None, seed=0):
   return model.init(jax.random.key(seed), batch or _batch([[1, 2]], 2))
 
 
-@pytest.fixture(scope='module', params=list(POOLINGS))
+@pytest.fixture(scope='module', params=ATTENTIONS)
 def classify(request):
   model = Classifier(VOCABULARY, 3, 8, 6, num_layers=2, attention=request.param)
   # Parameters as large as a trained model's.
@@ -116,3 +115,20 @@ def test_bfloat16_keeps_float32_parameters_and_logits():
   assert outputs.attention['words'].dtype == jnp.float32
   assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(params))
   np.testing.assert_allclose(outputs.logits, reference.logits, atol=0.05)
+
+
+def test_label_wise_heads_are_the_most_probable_labels():
+  model = Classifier(VOCABULARY, 20, 8, 6, attention='label_wise')
+  batch = _batch([[4, 5, 6], [3]], 3)
+  params = _init(model)
+  outputs = model.apply(params, batch)
+  assert outputs.attention['words'].shape == (2, 16, 3)
+  order = np.argsort(-np.asarray(outputs.logits), axis=1)
+  np.testing.assert_array_equal(outputs.heads, order[:, :16])
+  # Given weights take the place of all labels' own.
+  first = np.zeros((2, 20, 3), np.float32)
+  first[:, :, 0] = 1
+  given = model.apply(params, batch, attention={'words': first})
+  np.testing.assert_allclose(given.logits[1], outputs.logits[1], atol=1e-5)
+  assert not np.allclose(given.logits[0], outputs.logits[0], atol=1e-3)
+  np.testing.assert_array_equal(given.attention['words'][0, :, 0], 1)

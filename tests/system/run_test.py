@@ -30,8 +30,11 @@ def test_a_run_leaves_what_the_readme_says(run_directory):
     'dataset', 'best_epoch', 'validation', 'test', 'train_seconds',
     'examples_per_second', 'tokens_per_second', 'compile_seconds',
     'padding_fraction', 'parameters', 'save_seconds', 'nonfinite_steps',
+    'temperature', 'test_report',
   }  # fmt: skip
-  assert set(result['test']) == {'loss', 'accuracy', 'macro_f1', 'examples'}
+  assert set(result['test']) == {
+    'loss', 'accuracy', 'macro_f1', 'examples', 'ece', 'ece_calibrated',
+  }  # fmt: skip
   assert result['test']['examples'] == 400
   assert result['test']['accuracy'] > 0.95
   labels = json.loads((run_directory / 'labels.json').read_text())

@@ -3,9 +3,11 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 
 import bigru_jax
+from bigru_jax.data.corpora import synthetic
 from bigru_jax.runtime.preemption import Preempted
 
 CONFIG = bigru_jax.Config(
@@ -142,3 +144,38 @@ def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
     ]
 
   assert metrics(tmp_path) == metrics(workdir)
+
+
+@pytest.mark.parametrize('attention', ['additive', 'label_wise'])
+def test_several_labels_a_text(attention, tmp_path):
+  config = bigru_jax.Config(
+    dataset='synthetic_multi_label', task='multi_label', attention=attention,
+    epochs=6, embedding_size=16, hidden_size=16, batch_size=32,
+    learning_rate=0.02, embedding_dropout=0.1, dropout=0.1,
+    threshold='per_label', select_by='macro_f1', class_weights='balanced',
+  )  # fmt: skip
+  run = bigru_jax.train(config, tmp_path)
+  result = json.loads((tmp_path / 'result.json').read_text())
+  assert result['test']['micro_f1'] >= 0.98
+  assert result['test']['lrap'] >= 0.98
+  texts, labels, deciding = synthetic.topics(300, seed=5)
+  found = run.evaluate(texts, labels)
+  assert found['micro']['f1'] >= 0.98
+  loaded = bigru_jax.load(tmp_path)
+  assert loaded.calibration == run.calibration
+  answers = loaded.predict(texts[:50])
+  assert answers == run.predict(texts[:50])
+  assert [a['label'] for a in run.predict(texts[:50], calibrated=True)] == [
+    a['label'] for a in answers
+  ]
+  if attention == 'label_wise':
+    heads = [
+      (head, places[label])
+      for answer, places in zip(answers, deciding)
+      for label, head in zip(
+        answer['attention_labels'], answer['attention']['words']
+      )
+      if label in places
+    ]
+    at = [int(np.argmax(head)) in places for head, places in heads]
+    assert np.mean(at) > 0.9  # Each label looks at its own word.

@@ -32,6 +32,9 @@ CORPORA: dict[str, Callable[[Any], dict[str, Split]]] = {
     _data_dir(config), binary=True, phrases=config.sst_phrases
   ),
   'synthetic': lambda config: synthetic.read(config.split_seed),
+  'synthetic_multi_label': lambda config: synthetic.read_multi_label(
+    config.split_seed
+  ),
 }
 
 

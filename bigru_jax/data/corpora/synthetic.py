@@ -1,4 +1,4 @@
-"""Generated sentences whose label is decided by known words."""
+"""Generated sentences whose labels are decided by known words."""
 
 from collections.abc import Sequence
 
@@ -14,6 +14,14 @@ FILLERS = (
   'very quite story ending camera role script long short new old'
 ).split()
 
+TOPICS = {
+  'acting': ('cast', 'performance', 'performances'),
+  'humour': ('comedy', 'funny', 'laughs'),
+  'music': ('score', 'songs', 'soundtrack'),
+  'pace': ('fast', 'slow', 'tedious'),
+  'scenery': ('landscape', 'photography', 'scenery'),
+  'violence': ('blood', 'murder', 'war'),
+}
 
 SIZES = {'train': 2000, 'validation': 400, 'test': 400}
 
@@ -52,4 +60,39 @@ def sentences(
     texts.append(' '.join(map(str, tokens)))
     labels.append('positive' if positive != negated else 'negative')
     deciding.append(set(range(at, at + len(opinion))))
+  return texts, labels, deciding
+
+
+def read_multi_label(seed: int) -> dict[str, Split]:
+  """Three splits of sentences on up to three topics."""
+  splits = {}
+  for i, (name, count) in enumerate(SIZES.items()):
+    texts, labels, _ = topics(count, seed=[seed, i])
+    rows = list(range(1, count + 1))
+    splits[name] = Split(texts, labels, rows, f'synthetic_multi_label/{name}')
+  return splits
+
+
+def topics(
+  count: int, seed: int | Sequence[int] = 0
+) -> tuple[list[str], list[tuple[str, ...]], list[dict[str, set[int]]]]:
+  """Sentences with a word for each of zero to three topics.
+
+  Returns:
+    texts, labels (names of `TOPICS`), and for each text the positions of the
+    tokens that decide each of its labels.
+  """
+  rng = np.random.default_rng(seed)
+  texts: list[str] = []
+  labels: list[tuple[str, ...]] = []
+  deciding: list[dict[str, set[int]]] = []
+  for _ in range(count):
+    tokens = [str(word) for word in rng.choice(FILLERS, rng.integers(6, 24))]
+    chosen = sorted(rng.choice(list(TOPICS), rng.integers(0, 4), replace=False))
+    places = rng.choice(len(tokens), len(chosen), replace=False)
+    for topic, place in zip(chosen, places):
+      tokens[place] = str(rng.choice(TOPICS[topic]))
+    texts.append(' '.join(tokens))
+    labels.append(tuple(map(str, chosen)))
+    deciding.append({str(t): {int(p)} for t, p in zip(chosen, places)})
   return texts, labels, deciding

@@ -1,0 +1,58 @@
+"""Label-wise attention as a layer, in place of a pooling and a dense layer."""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops.label_wise import label_weights, label_wise_logits
+
+MAX_HEADS = 16
+
+
+class LabelWise(nn.Module):
+  """Attention weights, a context and a logit per label.
+
+  Mullenbach et al., 2018, https://aclanthology.org/N18-1100.
+
+  Attributes:
+    num_labels: C.
+  """
+
+  num_labels: int
+
+  @nn.compact
+  def __call__(
+    self,
+    h_BxTxF: jax.Array,
+    mask_BxT: jax.Array,
+    weights_BxCxT: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the logits, and the weights of the most probable labels.
+
+    Args:
+      h_BxTxF, mask_BxT: the states, and which are real.
+      weights_BxCxT: weights to use for all labels instead of its own.
+
+    Returns:
+      The logits [B, C]; the weights [B, K, T] of the K labels of the largest
+      logits, at most `MAX_HEADS`; and which labels these are, [B, K].
+    """
+    features = h_BxTxF.shape[-1]
+    shape = self.num_labels, features
+    query = self.param('query', nn.initializers.normal(features**-0.5), shape)
+    kernel = self.param(
+      'kernel', nn.initializers.lecun_normal(in_axis=-1, out_axis=0), shape
+    )
+    bias = self.param('bias', nn.initializers.zeros, (self.num_labels,))
+    query, kernel = query.astype(h_BxTxF.dtype), kernel.astype(h_BxTxF.dtype)
+    if weights_BxCxT is None:
+      logits_BxC = label_wise_logits(h_BxTxF, mask_BxT, query, kernel, bias)
+    else:
+      values_BxCxT = kernel @ h_BxTxF.mT
+      logits_BxC = jnp.sum(weights_BxCxT * values_BxCxT, axis=-1) + bias
+    _, heads_BxK = jax.lax.top_k(logits_BxC, min(self.num_labels, MAX_HEADS))
+    if weights_BxCxT is None:
+      weights = label_weights(h_BxTxF, mask_BxT, query[heads_BxK])
+    else:
+      weights = jnp.take_along_axis(weights_BxCxT, heads_BxK[..., None], axis=1)
+    return logits_BxC, weights, heads_BxK

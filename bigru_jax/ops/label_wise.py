@@ -1,0 +1,68 @@
+"""Label-wise attention: each label attends to the text by itself.
+
+Mullenbach et al., 2018, https://aclanthology.org/N18-1100, equations 2 to 4:
+
+  a_c = softmax_t(q_c . h_t),  v_c = sum_t a_ct h_t,  logit_c = k_c . v_c + b_c
+
+A logit is also the mean of k_c . h_t by a_c, so no context v_c is needed.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops.attention_reference import masked_softmax
+
+BLOCK = 128  # Labels whose scores are held at the same time.
+
+
+def label_wise_logits(
+  h_BxTxF: jax.Array,
+  mask_BxT: jax.Array,
+  query_CxF: jax.Array,
+  kernel_CxF: jax.Array,
+  bias_C: jax.Array,
+) -> jax.Array:
+  """The logits [B, C], float32.
+
+  Labels are taken `BLOCK` at a time, also for the gradient, so a few arrays of
+  4 * B * T * BLOCK bytes are held, however many labels there are: 16 MB each
+  for 64 texts of 512 tokens.
+
+  Args:
+    h_BxTxF: the states.
+    mask_BxT: bool, True at real positions.
+    query_CxF, kernel_CxF, bias_C: q, k and b of every label.
+  """
+
+  def block_logits(parameters):
+    query_KxF, kernel_KxF = parameters
+    weights_BxKxT = label_weights(h_BxTxF, mask_BxT, query_KxF)
+    values_BxKxT = _scores(kernel_KxF, h_BxTxF)
+    return jnp.sum(weights_BxKxT * values_BxKxT, axis=-1)
+
+  labels, features = query_CxF.shape
+  if labels <= BLOCK:
+    return block_logits((query_CxF, kernel_CxF)) + bias_C
+  blocks = -(-labels // BLOCK)
+
+  def in_blocks(x_CxF):
+    padding = blocks * BLOCK - labels
+    padded = jnp.pad(x_CxF, ((0, padding), (0, 0)))
+    return padded.reshape(blocks, BLOCK, features)
+
+  logits = jax.lax.map(
+    jax.checkpoint(block_logits), (in_blocks(query_CxF), in_blocks(kernel_CxF))
+  )
+  logits_BxC = logits.swapaxes(0, 1).reshape(len(h_BxTxF), -1)[:, :labels]
+  return logits_BxC + bias_C
+
+
+def label_weights(
+  h_BxTxF: jax.Array, mask_BxT: jax.Array, query: jax.Array
+) -> jax.Array:
+  """The attention weights [B, K, T] of queries [K, F], or [B, K, F]."""
+  return masked_softmax(_scores(query, h_BxTxF), mask_BxT[:, None])
+
+
+def _scores(query: jax.Array, h_BxTxF: jax.Array) -> jax.Array:
+  return jnp.matmul(query, h_BxTxF.mT, preferred_element_type=jnp.float32)

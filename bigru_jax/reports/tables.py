@@ -1,0 +1,90 @@
+"""Tables of results, as aligned text and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+import unicodedata
+
+_MOST_CLASSES = 60  # Shown in a table; all stand in result.json.
+
+
+def classification_table(report: dict[str, Any]) -> str:
+  """The scores by class, the averages, and the confusion matrix, as text.
+
+  Of many classes only the worst are shown, by F1.
+
+  Args:
+    report: of `evaluation.classification_report`.
+  """
+  classes = list(report['classes'].items())
+  notes = ''
+  if len(classes) > _MOST_CLASSES:
+    classes = sorted(classes, key=lambda item: item[1]['f1'])[:_MOST_CLASSES]
+    notes = f'\n(the worst {_MOST_CLASSES} of {len(report["classes"])} classes)'
+  averages = [
+    (name, report[name])
+    for name in ('micro', 'macro', 'weighted', 'samples')
+    if name in report
+  ]
+  rows = [
+    [
+      name,
+      *(f'{scores[key]:.4f}' for key in ('precision', 'recall', 'f1')),
+      str(scores['support']),
+    ]
+    for name, scores in [*classes, *averages]
+  ]
+  head = ['class', 'precision', 'recall', 'F1', 'support']
+  lines = aligned([head, *rows], left=1)
+  lines.insert(1 + len(classes), '')
+  confusion = report.get('confusion')
+  if confusion and len(confusion) <= _MOST_CLASSES:
+    names = list(report['classes'])
+    width = 12  # A column of a confusion matrix need not hold the whole name.
+    head = ['label \\ prediction', *(name[:width] for name in names)]
+    body = [[name, *map(str, row)] for name, row in zip(names, confusion)]
+    lines += ['', *aligned([head, *body], left=1)]
+  return '\n'.join(lines) + notes
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+  """Scalars by name, a line each."""
+  return '\n'.join(
+    aligned(
+      [
+        [name, str(value) if isinstance(value, int) else f'{value:.4f}']
+        for name, value in metrics.items()
+      ],
+      left=1,
+    )
+  )
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+  """Lines whose columns are aligned, the first `left` ones to the left."""
+  widths = [max(map(_width, column)) for column in zip(*rows)]
+  lines = []
+  for row in rows:
+    cells = []
+    for i, (cell, width) in enumerate(zip(row, widths)):
+      padding = ' ' * (width - _width(cell))
+      cells.append(cell + padding if i < left else padding + cell)
+    lines.append('  '.join(cells).rstrip())
+  return lines
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+  """A Markdown table whose first row is its head."""
+
+  def line(cells):
+    return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
+
+  head, *body = rows
+  return '\n'.join([line(head), line(['---'] * len(head)), *map(line, body)])
+
+
+def _width(text: str) -> int:
+  """Columns of a terminal; Chinese characters take two."""
+  wide = sum(unicodedata.east_asian_width(c) in 'WF' for c in text)
+  return len(text) + wide

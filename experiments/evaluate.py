@@ -1,0 +1,202 @@
+"""Evaluates a trained run by class, on a labelled file or on one of its splits.
+
+  python experiments/evaluate.py --workdir=RUN --split=test
+  python experiments/evaluate.py --workdir=RUN --input=labelled.csv
+  python experiments/evaluate.py --workdir=RUN --split=test --mistakes=10
+
+It prints precision, recall and F1 by class, the averages, the confusion matrix
+and the metrics, and with --output writes the answers, a JSON line per text:
+`row`, `label`, `prediction`, `probabilities`.
+"""
+
+import os
+import pathlib
+
+from absl import flags
+import command
+
+import bigru_jax
+from bigru_jax import runs
+from bigru_jax.data import files, sources
+from bigru_jax.data.splits import Example
+from bigru_jax.evaluation import Evaluation
+from bigru_jax.reports import tables
+from bigru_jax.runtime import host
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
+_INPUT = flags.DEFINE_string(
+  'input', '', 'A labelled file: .csv, .tsv, .jsonl, .json or .parquet.'
+)
+_SPLIT = flags.DEFINE_enum(
+  'split', '', ['', 'validation', 'test'], 'A split of the run.'
+)
+_OUTPUT = flags.DEFINE_string('output', None, 'A .jsonl file for the answers.')
+_MISTAKES = flags.DEFINE_integer(
+  'mistakes', 0, 'How many of the most confident mistakes to print.'
+)
+_CALIBRATED = flags.DEFINE_bool(
+  'calibrated',
+  False,
+  'Probabilities at the temperature that was fitted on validation.',
+)
+_IGNORE_UNKNOWN_LABELS = flags.DEFINE_bool(
+  'ignore_unknown_labels',
+  False,
+  'Leave out texts with a label that the run does not know, and count them.',
+)
+_TEXT_COLUMN = flags.DEFINE_string(
+  'text_column', None, "The input's column; by default that of the run."
+)
+_LABEL_COLUMN = flags.DEFINE_string(
+  'label_column', None, "The input's column; by default that of the run."
+)
+_ENCODING = flags.DEFINE_string(
+  'encoding', None, "The input's; by default that of the run."
+)
+_DELIMITER = flags.DEFINE_string(
+  'delimiter', None, "Of a .csv input; by default the run's."
+)
+_EMBEDDINGS = flags.DEFINE_string(
+  'embeddings',
+  '',
+  "The run's file of vectors, for words unseen in training; by default where "
+  'it was.',
+)
+
+
+def labelled_file(path: str, config: bigru_jax.Config) -> list[Example]:
+  """The examples of a file, whose columns are those of the run's files."""
+  return list(
+    files.read_file(
+      path,
+      'input',
+      _TEXT_COLUMN.value or config.text_column,
+      _LABEL_COLUMN.value or config.label_column,
+      config.encoding if _ENCODING.value is None else _ENCODING.value,
+      config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
+      sources.label_separator(config),
+    )
+  )
+
+
+def split_of_run(
+  workdir: pathlib.Path, split: str, config: bigru_jax.Config
+) -> list[Example]:
+  """The examples that the run was evaluated on, read from its data again."""
+  lines = runs.read_predictions(workdir, split)
+  places = {(line['source'], line['row']): i for i, line in enumerate(lines)}
+  found: dict[int, Example] = {}
+  for examples in sources.read(config).values():
+    for example in examples:
+      i = places.get((example.source, example.row))
+      if i is not None:
+        found[i] = example
+  for i, line in enumerate(lines):
+    where = f'{line["source"]}, row {line["row"]}'
+    if i not in found:
+      raise ValueError(f'split={split}: {where} is not at hand any more')
+    label, before = found[i].label, line['label']
+    same = label == before if isinstance(label, str) else {*label} == {*before}
+    if not same:
+      raise ValueError(f'split={split}: {where} has another label now')
+  return [found[i] for i in range(len(lines))]
+
+
+def known(
+  examples: list[Example], labels: list[str]
+) -> tuple[list[Example], int]:
+  """The examples whose labels the run knows, and how many others there were.
+
+  Of several labels only the unknown ones are left out.
+
+  Raises:
+    ValueError: there are others, and they are not to be ignored.
+  """
+  kept: list[Example] = []
+  unknown: dict[str, Example] = {}
+  ignored = 0
+  for example in examples:
+    label = example.label
+    strange = {label} if isinstance(label, str) else set(label)
+    strange -= set(labels)
+    for name in strange:
+      unknown.setdefault(name, example)
+    ignored += bool(strange)
+    if not isinstance(label, str):
+      rest = tuple(name for name in label if name not in strange)
+      kept.append(example._replace(label=rest))
+    elif not strange:
+      kept.append(example)
+  if unknown and not _IGNORE_UNKNOWN_LABELS.value:
+    first = next(iter(unknown.values()))
+    raise ValueError(
+      f'{first.source}, row {first.row}: the run does not know the labels '
+      f'{", ".join(map(repr, list(unknown)[:9]))}, but '
+      f'{", ".join(map(repr, labels[:9]))}; see ignore_unknown_labels'
+    )
+  if not kept:
+    raise ValueError('input: no text has a label that the run knows')
+  return kept, ignored
+
+
+def mistakes_of(evaluation: Evaluation, examples: list[Example]) -> str:
+  """The most confident mistakes, a paragraph each."""
+  lines = evaluation.answers(
+    [example.row for example in examples],
+    [example.source for example in examples],
+  )
+  shown = []
+  for i in evaluation.mistakes()[: _MISTAKES.value]:
+    line = lines[i]
+    names = line['prediction']
+    names = [names] if isinstance(names, str) else names
+    answer = ', '.join(
+      f'{name} ({line["probabilities"].get(name, 0):.3f})' for name in names
+    )
+    gold = line['label']
+    gold = gold if isinstance(gold, str) else ', '.join(gold) or 'no label'
+    shown.append(
+      f'{line["source"]}, row {line["row"]}: {answer or "no label"}, '
+      f'but it is {gold}\n  {examples[i].text}'
+    )
+  return '\n'.join(shown)
+
+
+def main() -> None:
+  if not _WORKDIR.value:
+    raise ValueError('workdir: name the run to evaluate')
+  if bool(_INPUT.value) == bool(_SPLIT.value):
+    raise ValueError('give either input or split')
+  workdir = pathlib.Path(_WORKDIR.value).expanduser()
+  host.configure_cpu()
+  host.cache_compilations()
+  run = bigru_jax.load(workdir, os.path.expanduser(_EMBEDDINGS.value))
+  if _INPUT.value:
+    path = os.path.expanduser(_INPUT.value)
+    examples = labelled_file(path, run.config)
+  else:
+    examples = split_of_run(workdir, _SPLIT.value, run.config)
+  examples, ignored = known(examples, run.labels)
+  evaluation = run.evaluation(
+    [example.text for example in examples],
+    [example.label for example in examples],
+    calibrated=_CALIBRATED.value,
+  )
+  print(tables.classification_table(evaluation.report()), end='\n\n')
+  print(tables.metrics_table(evaluation.metrics))
+  if ignored:
+    print(f'{ignored} texts have a label that the run does not know')
+  if _MISTAKES.value:
+    print(f'\n{mistakes_of(evaluation, examples)}')
+  if _OUTPUT.value:
+    runs.write_lines(
+      pathlib.Path(_OUTPUT.value).expanduser(),
+      evaluation.answers(
+        [example.row for example in examples],
+        [example.source for example in examples],
+      ),
+    )
+
+
+if __name__ == '__main__':
+  command.run(main)

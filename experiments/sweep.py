@@ -1,0 +1,348 @@
+"""Runs settings over seeds and folds, and compares them in one table.
+
+  python experiments/sweep.py --grid=learning_rate=1e-3,2e-3 --seeds=0-4 \
+    --output=FOLDER -- --dataset=trec --data_dir=FOLDER
+  python experiments/sweep.py --collect --output=FOLDER
+
+What stands after -- are flags of run.py, for all runs. Each run has a process
+and a run directory of its own. Finished runs are skipped, so the same command
+resumes a sweep. In the output folder:
+
+  sweep.md, .csv, .json, .png   the comparison
+  runs.jsonl                    the runs and their command lines
+  <run>/                        the run directories, each with its log.txt
+
+A setting is chosen by the mean validation metric over its runs.
+"""
+
+from collections.abc import Iterator, Sequence
+import csv
+import dataclasses
+import functools
+import itertools
+import json
+import logging
+import pathlib
+import re
+import shlex
+import sys
+from typing import Any
+
+from absl import flags
+import command
+from tqdm import tqdm
+
+from bigru_jax import config as configuration, runs
+from bigru_jax.config import Config
+from bigru_jax.reports import comparison
+from bigru_jax.runtime import jobs, preemption
+
+RUN = pathlib.Path(__file__).resolve().with_name('run.py')
+_log = logging.getLogger('bigru_jax.sweep')
+
+_GRID = flags.DEFINE_multi_string(
+  'grid', [], 'A flag of run.py and its values: name=value,value; repeatable.'
+)
+_LIST = flags.DEFINE_string(
+  'list', None, 'Settings instead of a grid: a JSON object of flags per line.'
+)
+_SEEDS = flags.DEFINE_string('seeds', '0', 'Seeds, such as 0-4 or 0,3,7.')
+_FOLDS = flags.DEFINE_integer(
+  'folds', 0, 'Folds of a cross-validation, each of which is a run.'
+)
+_JOBS = flags.DEFINE_integer(
+  'jobs', 1, 'Runs at the same time; they share the cores.', lower_bound=1
+)
+_OUTPUT = flags.DEFINE_string('output', None, 'The folder of the sweep.')
+_METRIC = flags.DEFINE_string(
+  'metric',
+  'accuracy',
+  'What is compared: accuracy, macro_f1, loss, and others.',
+)
+_PRINT = flags.DEFINE_bool(
+  'print', False, 'Print the command lines of what is not finished, and exit.'
+)
+_COLLECT = flags.DEFINE_bool(
+  'collect', False, 'Compare the runs that are finished, and exit.'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+  """A run of the sweep.
+
+  Attributes:
+    name: of its directory.
+    setting: of its setting.
+    seed, fold: of the run.
+    flags: of run.py, without the workdir.
+  """
+
+  name: str
+  setting: str
+  seed: int
+  fold: int
+  flags: list[str]
+
+
+def plan(common: Sequence[str]) -> list[Planned]:
+  """All runs of the sweep.
+
+  Raises:
+    ValueError: a flag is wrong.
+  """
+  planned = []
+  folds = range(_FOLDS.value) if _FOLDS.value else [0]
+  for setting in settings():
+    values = [f'--{key}={value}' for key, value in setting.items()]
+    setting_name = name_of(setting)
+    for seed, fold in itertools.product(seeds(), folds):
+      run_flags = [*common, *values, f'--seed={seed}']
+      name = f'{setting_name},seed={seed}'
+      if _FOLDS.value:
+        run_flags += [f'--folds={_FOLDS.value}', f'--fold={fold}']
+        name += f',fold={fold}'
+      config_of(run_flags)  # A wrong flag stops the sweep before it starts.
+      planned.append(Planned(name, setting_name, seed, fold, run_flags))
+  names = {run.name for run in planned}
+  if len(names) < len(planned):
+    raise ValueError('grid or list: a setting is there twice')
+  return planned
+
+
+def settings() -> list[dict[str, Any]]:
+  """The settings of the grid or of the list; one without flags by default."""
+  if _LIST.value and _GRID.value:
+    raise ValueError('give grid or list, not both')
+  if _LIST.value:
+    found: list[dict[str, Any]] = []
+    path = pathlib.Path(_LIST.value).expanduser()
+    for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
+      if line.strip():
+        try:
+          setting = json.loads(line)
+        except ValueError:
+          setting = None
+        if not isinstance(setting, dict):
+          raise ValueError(f'list={path}, row {row}: not a JSON object')
+        found.append(setting)
+    if not found:
+      raise ValueError(f'list={path} has no settings')
+  else:
+    axes = []
+    for axis in _GRID.value:
+      name, equals, values = axis.partition('=')
+      if not (name and equals and values):
+        raise ValueError(f'grid={axis!r}: give name=value,value')
+      axes.append([(name, value) for value in values.split(',')])
+    found = [dict(pairs) for pairs in itertools.product(*axes)]
+  for name in ('seed', 'folds', 'fold', 'workdir'):
+    if any(name in setting for setting in found):
+      raise ValueError(f'{name} is no setting: see seeds, folds and output')
+  return found
+
+
+def name_of(setting: dict[str, Any]) -> str:
+  """The setting's name, which is a directory's, too."""
+  name = ','.join(f'{key}={value}' for key, value in setting.items())
+  return re.sub(r'[^\w=,.+-]', '_', name)[:150] or 'default'
+
+
+def seeds() -> list[int]:
+  """The seeds, in order."""
+  found = []
+  for part in _SEEDS.value.split(','):
+    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+    if not match:
+      raise ValueError(f'seeds={_SEEDS.value!r}: give 0-4 or 0,3,7')
+    found += range(int(match[1]), int(match[2] or match[1]) + 1)
+  if not found or len(set(found)) < len(found):
+    raise ValueError(f'seeds={_SEEDS.value!r}: none, or one twice')
+  return found
+
+
+def config_of(run_flags: Sequence[str]) -> Config:
+  """The configuration that flags of run.py describe.
+
+  Raises:
+    ValueError: one is wrong.
+  """
+  values = flags.FlagValues()
+  configuration.define_flags(values)
+  flags.DEFINE_multi_string('flagfile', [], '', flag_values=values)
+  try:
+    expanded = flags.FLAGS.read_flags_from_files(list(run_flags))
+    positional = values(['run.py', *expanded])[1:]
+  except flags.Error as error:
+    raise ValueError(f'run.py: {error}') from error
+  if positional:
+    raise ValueError(f'run.py: {positional[0]!r} is not a flag')
+  return configuration.from_flags(values)
+
+
+def command_line(output: pathlib.Path, run: Planned) -> list[str]:
+  """The command that does a run."""
+  workdir = f'--workdir={output / run.name}'
+  return [sys.executable, str(RUN), *run.flags, workdir]
+
+
+def is_finished(output: pathlib.Path, run: Planned) -> bool:
+  """Whether a run has its result.
+
+  Raises:
+    ValueError: its directory holds a run of another configuration.
+  """
+  workdir = output / run.name
+  if not (workdir / 'config.json').exists():
+    return False
+  config = config_of(run.flags)
+  runs.check_config(workdir, config)
+  return (workdir / 'result.json').exists()
+
+
+def finished_cells(
+  output: pathlib.Path, planned: Sequence[Planned]
+) -> Iterator[comparison.Cell]:
+  """The results of the runs that have one."""
+  for run in planned:
+    workdir = output / run.name
+    if (workdir / 'result.json').exists():
+      result = runs.read_result(workdir)
+      yield comparison.Cell(
+        run.setting,
+        run.seed,
+        run.fold,
+        result['validation'],
+        result['test'],
+        result['train_seconds'],
+      )
+
+
+def write(
+  output: pathlib.Path, planned: Sequence[Planned], failed: Sequence[str]
+) -> None:
+  """Writes and prints the comparison of what is finished.
+
+  Raises:
+    ValueError: nothing is.
+  """
+  cells = list(finished_cells(output, planned))
+  if not cells:
+    raise ValueError(f'output={output}: no run is finished')
+  found = comparison.compare_settings(cells, _METRIC.value)
+  lines = [comparison.as_markdown(found)]
+  if len(cells) < len(planned):
+    lines += ['', f'{len(cells)} of {len(planned)} runs are finished.']
+  lines += [f'Failed: {name}; see its log.txt.' for name in failed]
+  text = '\n'.join(lines) + '\n'
+  (output / 'sweep.md').write_text(text, encoding='utf-8')
+  runs.write_json(output / 'sweep.json', comparison.as_json(found))
+  write_csv(output / 'sweep.csv', cells)
+  try:
+    from bigru_jax.reports import plots
+  except ImportError:
+    _log.warning('there is no sweep.png: it needs the extra plot')
+  else:
+    plots.save_comparison(found, output / 'sweep.png')
+  print(text, end='')
+
+
+def write_csv(path: pathlib.Path, cells: Sequence[comparison.Cell]) -> None:
+  """One row per run, with all of its metrics."""
+  columns = [
+    (split, name)
+    for split in ('validation', 'test')
+    for name in getattr(cells[0], split)
+  ]
+  with path.open('w', encoding='utf-8', newline='') as file:
+    writer = csv.writer(file)
+    head = ['setting', 'seed', 'fold', 'train_seconds']
+    writer.writerow(head + [f'{split}_{name}' for split, name in columns])
+    for cell in cells:
+      metrics = [getattr(cell, split).get(name, '') for split, name in columns]
+      row = [cell.setting, cell.seed, cell.fold, cell.seconds]
+      writer.writerow(row + metrics)
+
+
+def read_plan(output: pathlib.Path) -> list[Planned]:
+  """The runs of the last sweep in a folder."""
+  path = output / 'runs.jsonl'
+  try:
+    lines = path.read_text('utf-8').splitlines()
+    return [Planned(**json.loads(line)) for line in lines]
+  except FileNotFoundError:
+    raise FileNotFoundError(f'output={output} holds no sweep') from None
+  except (ValueError, TypeError) as error:
+    raise ValueError(f'output={output}: {path.name}: {error}') from error
+
+
+def sweep(output: pathlib.Path, planned: list[Planned]) -> None:
+  """Does all runs that are not finished, and compares them."""
+  waiting = [run for run in planned if not is_finished(output, run)]
+  by_name = {run.name: run for run in waiting}
+  failed = []
+  progress_bar = tqdm(
+    total=len(planned),
+    initial=len(planned) - len(waiting),
+    unit='run',
+    disable=None,  # Only on a terminal.
+  )
+  with preemption.stop_on_signals() as stop, progress_bar:
+    queue = [
+      jobs.Job(
+        run.name,
+        command_line(output, run),
+        output / run.name / 'log.txt',
+        functools.partial(runs.is_locked, output / run.name),
+      )
+      for run in waiting
+    ]
+    for job, status in jobs.run_jobs(queue, _JOBS.value, stop):
+      if status or not is_finished(output, by_name[job.name]):
+        failed.append(job.name)
+        _log.warning(
+          '%s failed with status %d: %s', job.name, status, last_line(job.log)
+        )
+      progress_bar.update()
+    if stop():
+      done = sum(is_finished(output, run) for run in planned)
+      raise preemption.Preempted(f'{done} of {len(planned)} runs are finished')
+  write(output, planned, failed)
+  if failed:
+    sys.exit(1)
+
+
+def last_line(log: pathlib.Path) -> str:
+  """What a program said last."""
+  lines = log.read_text('utf-8', errors='replace').strip().splitlines()
+  return lines[-1] if lines else 'it said nothing'
+
+
+def main(common: list[str]) -> None:
+  if not _OUTPUT.value:
+    raise ValueError('output: name the folder of the sweep')
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  if _COLLECT.value:
+    write(output, read_plan(output), [])
+    return
+  planned = plan(common)
+  with runs.locked(output):
+    runs.write_lines(
+      output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
+    )
+    if _PRINT.value:
+      for run in planned:
+        if not is_finished(output, run):
+          print(shlex.join(command_line(output, run)))
+    else:
+      sweep(output, planned)
+
+
+if __name__ == '__main__':
+  own = sys.argv[1:]
+  others: list[str] = []
+  if '--' in own:
+    at = own.index('--')
+    own, others = own[:at], own[at + 1 :]
+  sys.argv[1:] = own
+  command.run(lambda: main(others))

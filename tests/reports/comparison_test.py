@@ -1,0 +1,79 @@
+"""Settings over seeds: intervals and paired tests against SciPy."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bigru_jax.reports import comparison, plots
+from bigru_jax.reports.comparison import Cell
+
+
+def _cells(setting, validation, test, metric='accuracy'):
+  return [
+    Cell(setting, seed, 0, {metric: v}, {metric: t}, 60.0)
+    for seed, (v, t) in enumerate(zip(validation, test))
+  ]
+
+
+CELLS = [
+  *_cells('a', [0.80, 0.81, 0.79, 0.80], [0.90, 0.91, 0.92, 0.93]),
+  *_cells('b', [0.85, 0.86, 0.84, 0.85], [0.81, 0.86, 0.83, 0.80]),
+]
+
+
+def test_the_interval_is_students():
+  values = [0.81, 0.86, 0.83, 0.80]
+  found = comparison.summarize(values)
+  low, high = stats.t.interval(
+    0.95, 3, np.mean(values), stats.sem(values)
+  )
+  assert (found.low, found.high) == pytest.approx((low, high))
+  assert found.std == pytest.approx(stats.tstd(values))
+  one = comparison.summarize([0.5])
+  assert str(one) == '0.5000 (n = 1)' and one.interval == '–'
+
+
+def test_validation_chooses_and_not_the_test():
+  found = comparison.compare_settings(CELLS, 'accuracy')
+  assert found.chosen == 'b' and list(found.cells) == ['b', 'a']
+  assert found.test['a'].mean > found.test['b'].mean
+
+
+def test_the_least_loss_is_the_best():
+  cells = [
+    *_cells('high', [0.9], [0.1], 'loss'), *_cells('low', [0.2], [0.8], 'loss')
+  ]  # fmt: skip
+  assert comparison.compare_settings(cells, 'loss').chosen == 'low'
+
+
+def test_pairs_share_seeds_and_folds():
+  found = comparison.compare_settings(CELLS[:-1], 'accuracy').paired['a']
+  differences = np.array([0.81, 0.86, 0.83]) - [0.90, 0.91, 0.92]
+  assert found.difference.n == 3
+  assert found.difference.mean == pytest.approx(differences.mean())
+  assert found.p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
+  low, high = stats.t.interval(
+    0.95, 2, differences.mean(), stats.sem(differences)
+  )
+  assert found.difference.low == pytest.approx(low)
+  assert found.difference.high == pytest.approx(high)
+  assert comparison.compare({1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5}).p_value == 1
+  assert comparison.compare({1: 0.5}, {2: 0.5}) is None
+
+
+def test_an_unknown_metric_is_named_with_the_known_ones():
+  with pytest.raises(ValueError, match="metric='f2': choose accuracy"):
+    comparison.compare_settings(CELLS, 'f2')
+
+
+def test_the_table_and_the_plot(tmp_path):
+  found = comparison.compare_settings(CELLS, 'accuracy')
+  text = comparison.as_markdown(found)
+  assert 'Chosen by the mean validation accuracy: **b**' in text
+  assert '| b | 0.8500 ± 0.0082 (n = 4) | 0.8250 ± 0.0265 (n = 4) |' in text
+  assert '| a | -0.0900 ±' in text  # b less a.
+  json.dumps(comparison.as_json(found))
+  plots.save_comparison(found, tmp_path / 'plot.png')
+  assert (tmp_path / 'plot.png').read_bytes()[:4] == b'\x89PNG'

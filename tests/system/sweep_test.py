@@ -1,0 +1,148 @@
+"""Sweeps as a user starts, kills and resumes them."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+
+import pytest
+from scripts import call, command
+
+FLAGS = [
+  '--', '--dataset=synthetic', '--embedding_size=16', '--hidden_size=16',
+  '--batch_size=64', '--checkpoint_every=10', '--epochs=2',
+]  # fmt: skip
+
+
+def _sweep(output, *flags, others=FLAGS):
+  return call('sweep.py', f'--output={output}', *flags, *others)
+
+
+def _table(output):
+  """The comparison without what depends on the clock."""
+  found = json.loads((output / 'sweep.json').read_text())
+  for setting in found['settings'].values():
+    for run in setting['runs']:
+      del run['seconds']
+  return found
+
+
+def test_printed_commands_do_the_sweep_and_are_collected(tmp_path):
+  flags = ['--grid=learning_rate=0.01,0.0001', '--seeds=0-1']
+  printed = _sweep(tmp_path, *flags, '--print')
+  assert printed.returncode == 0, printed.stderr
+  lines = printed.stdout.splitlines()
+  assert len(lines) == 4
+  early = call('sweep.py', '--collect', f'--output={tmp_path}')
+  assert early.returncode == 2 and 'no run is finished' in early.stderr
+  for line in lines[:3]:
+    subprocess.run(shlex.split(line), check=True, capture_output=True)
+  collected = call('sweep.py', '--collect', f'--output={tmp_path}')
+  assert collected.returncode == 0, collected.stderr
+  assert '3 of 4 runs are finished.' in collected.stdout
+  done = _sweep(tmp_path, *flags)  # The rest; what is finished is skipped.
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / 'sweep.md').read_text() == done.stdout
+  assert '**learning_rate=0.01**' in done.stdout
+  assert '| learning_rate=0.0001 |' in done.stdout
+  with (tmp_path / 'sweep.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  assert [(row['setting'], row['seed']) for row in rows] == [
+    ('learning_rate=0.01', '0'), ('learning_rate=0.01', '1'),
+    ('learning_rate=0.0001', '0'), ('learning_rate=0.0001', '1'),
+  ]  # fmt: skip
+  result = json.loads(
+    (tmp_path / 'learning_rate=0.01,seed=1' / 'result.json').read_text()
+  )
+  assert float(rows[1]['test_accuracy']) == result['test']['accuracy']
+  assert (tmp_path / 'sweep.png').exists()
+  assert _sweep(tmp_path, *flags, '--print').stdout == ''
+  # The same folder with other flags is another sweep.
+  other = _sweep(tmp_path, *flags, others=[*FLAGS, '--dropout=0.1'])
+  assert other.returncode == 2
+  assert 'holds another run, which differs in dropout' in other.stderr
+
+
+@pytest.mark.parametrize(
+  'flags, message',
+  [
+    (['--grid=learning_rate=-1'], 'learning_rate=-1.0 is below 0'),
+    (['--grid=hidden=3'], "Unknown command line flag 'hidden'"),
+    (['--grid=hidden_size'], "grid='hidden_size': give name=value,value"),
+    (['--grid=seed=1,2'], 'seed is no setting'),
+    (['--seeds=3-1'], "seeds='3-1': none, or one twice"),
+    (['--seeds=x'], "seeds='x': give 0-4 or 0,3,7"),
+    (['--grid=hidden_size=8,8'], 'a setting is there twice'),
+    (['--list=missing.jsonl'], 'missing.jsonl'),
+  ],
+)
+def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
+  done = _sweep(tmp_path / 'sweep', *flags)
+  assert done.returncode == 2, done.stdout
+  assert message in done.stderr and len(done.stderr.splitlines()) == 1
+  assert not (tmp_path / 'sweep').exists()
+
+
+def test_a_failed_run_costs_one_cell(tmp_path):
+  settings = tmp_path / 'settings.jsonl'
+  settings.write_text(
+    '{"learning_rate": 0.01}\n{"class_weights": "1,2,3"}\n'  # For two classes.
+  )
+  done = _sweep(tmp_path / 'sweep', f'--list={settings}', '--jobs=2')
+  assert done.returncode == 1
+  assert '1 of 2 runs are finished.' in done.stdout
+  assert 'Failed: class_weights=1_2_3,seed=0' in done.stdout
+  assert "class_weights='1,2,3': give" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path):
+  flags = ['--grid=hidden_size=8,16', '--seeds=0-1', '--folds=0']
+  flags += ['--grid=learning_rate=0.01,0.003']
+  undisturbed = _sweep(tmp_path / 'whole', *flags)
+  assert undisturbed.returncode == 0, undisturbed.stderr
+  output = tmp_path / 'killed'
+  line = command('sweep.py', f'--output={output}', '--jobs=2', *flags, *FLAGS)
+
+  def wait_for(count, name):
+    while len(list(output.glob(f'*/{name}'))) < count:
+      time.sleep(0.05)
+
+  # SIGKILL for a run, then for the sweep itself, then Ctrl-C.
+  sweep = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+  wait_for(1, 'metrics.jsonl')
+  found = subprocess.run(
+    ['pgrep', '-P', str(sweep.pid)], capture_output=True, text=True
+  )
+  os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+  wait_for(2, 'result.json')
+  sweep.kill()
+  sweep.wait()
+  sweep = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+  wait_for(4, 'result.json')
+  sweep.send_signal(signal.SIGINT)
+  _, said = sweep.communicate(timeout=60)
+  assert sweep.returncode == 75 and 'the same command resumes' in said
+  done = subprocess.run(line, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  assert _table(output) == _table(tmp_path / 'whole')
+
+
+@pytest.mark.slow
+def test_folds_of_a_data_set(tmp_path):
+  rows = [f'a {"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(200)]
+  path = tmp_path / 'reviews.csv'
+  path.write_text('text,label\n' + '\n'.join(rows) + '\n')
+  others = ['--', f'--train={path}', '--epochs=4', '--learning_rate=0.01']
+  done = _sweep(tmp_path / 'sweep', '--folds=3', '--jobs=2', others=others)
+  assert done.returncode == 0, done.stderr
+  assert '(n = 3)' in done.stdout
+  tested = []
+  for fold in range(3):
+    folder = tmp_path / 'sweep' / f'default,seed=0,fold={fold}'
+    lines = (folder / 'predictions-test.jsonl').read_text().splitlines()
+    tested += [json.loads(line)['row'] for line in lines]
+  assert sorted(tested) == list(range(2, 202))
