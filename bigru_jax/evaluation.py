@@ -17,7 +17,9 @@ from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 ECE_BINS = 15
 _RANKS = 1, 3, 5
 _MANY_LABELS = 100
+_LARGEST_CONFUSION = 200
 _LARGEST_LOG_TEMPERATURE = 3.0
+_SMALLEST_THRESHOLD = 1e-9
 _STEPS = 20  # Of L-BFGS, over one number.
 
 
@@ -27,18 +29,12 @@ class Calibration:
 
   Attributes:
     temperature: by which calibrated logits are divided.
-    thresholds: the probability from which a text has a label, one per label;
-      empty for one label a text.
+    thresholds: the probability, not a calibrated one, from which a text has a
+      label, one per label; empty for one label a text.
   """
 
   temperature: float = 1.0
   thresholds: tuple[float, ...] = ()
-
-  def calibrated_thresholds(self) -> np.ndarray:
-    """The thresholds for calibrated probabilities, of the same answers."""
-    thresholds = np.array(self.thresholds)
-    odds = np.log(thresholds) - np.log1p(-thresholds)
-    return 1 / (1 + np.exp(-odds / self.temperature))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +72,12 @@ class Evaluation:
       of over 100 labels a text only the 100 largest probabilities.
     """
     few = self.labels.ndim == 1 or len(self.names) <= _MANY_LABELS
-    order_NxC = np.argsort(-self.probabilities, kind='stable')
+
+    def shown(i):
+      if few:
+        return range(len(self.names))
+      return np.argsort(-self.probabilities[i], kind='stable')[:_MANY_LABELS]
+
     return [
       {
         'source': sources[i],
@@ -85,9 +86,7 @@ class Evaluation:
         'prediction': label_names(self.predictions[i], self.names),
         'probabilities': {
           self.names[c]: round(float(self.probabilities[i, c]), 6)
-          for c in (
-            range(len(self.names)) if few else order_NxC[i, :_MANY_LABELS]
-          )
+          for c in shown(i)
         },
       }
       for i, row in enumerate(rows)
@@ -139,14 +138,14 @@ def evaluate_logits(
   """
   plain = np.asarray(task.probabilities(logits_NxC))
   scaled = np.asarray(task.probabilities(logits_NxC / calibration.temperature))
-  thresholds = np.array(calibration.thresholds)
-  predictions = task.predictions(plain, thresholds)
+  predictions = task.predictions(logits_NxC, np.array(calibration.thresholds))
   errors = {
     'ece': calibration_error(labels, plain),
     'ece_calibrated': calibration_error(labels, scaled),
   }
   if isinstance(task, MultiLabel):
-    metrics = {**metrics, **multi_label_metrics(labels, predictions, plain)}
+    several = multi_label_metrics(labels, predictions, logits_NxC)
+    metrics = {**metrics, **several}
   return Evaluation(
     names,
     {**metrics, **errors},
@@ -162,7 +161,8 @@ def classification_report(
   """Precision, recall, F1 and support, as scikit-learn's function of that name.
 
   A quotient without a denominator is 0. With one label a text, a micro average
-  is the accuracy.
+  is the accuracy, and the macro average is over the classes that occur as a
+  label or as a prediction.
 
   Args:
     labels: class indices [N], or bool [N, C] for several labels a text.
@@ -172,7 +172,8 @@ def classification_report(
   Returns:
     `classes`: by name `precision`, `recall`, `f1`, `support`; `micro`, `macro`
     and `weighted` averages of the same; with several labels a text `samples`,
-    the mean over texts; else `confusion`, rows by label, columns by prediction.
+    the mean over texts; else `confusion`, rows by label, columns by prediction,
+    of at most 200 classes.
   """
   num_classes = len(names)
   several = labels.ndim > 1
@@ -196,9 +197,10 @@ def classification_report(
   total = int(positives.sum())
   micro = _scores(true_positives.sum(), predicted.sum(), positives.sum())
   shares = positives / max(total, 1)
+  averaged = (positives + predicted > 0) | several
   averages = {
     'micro': {key: float(value) for key, value in micro.items()},
-    'macro': {key: float(x.mean()) for key, x in scores.items()},
+    'macro': {key: float(x[averaged].mean()) for key, x in scores.items()},
     'weighted': {key: float(x @ shares) for key, x in scores.items()},
   }
   if several:
@@ -207,7 +209,7 @@ def classification_report(
     )
     averages['samples'] = {key: float(x.mean()) for key, x in by_text.items()}
   report |= {name: {**x, 'support': total} for name, x in averages.items()}
-  if not several:
+  if not several and num_classes <= _LARGEST_CONFUSION:
     report['confusion'] = confusion.tolist()
   return report
 
@@ -244,11 +246,13 @@ def multi_label_metrics(
     'accuracy': float((labels_NxC == predictions_NxC).all(1).mean()),
     **{f'{x}_f1': report[x]['f1'] for x in ('micro', 'macro', 'samples')},
   }
-  order = np.argsort(-scores_NxC, axis=1, kind='stable')
-  hits_NxC = np.take_along_axis(labels_NxC, order, axis=1)
+  most = min(max(_RANKS), labels_NxC.shape[1])
+  hits_NxK = np.zeros((len(labels_NxC), most), bool)
+  for hits, labels, scores in zip(hits_NxK, labels_NxC, scores_NxC):
+    hits[:] = labels[np.argsort(-scores, kind='stable')[:most]]
   for k in _RANKS:
-    if k <= labels_NxC.shape[1]:
-      found[f'precision_at_{k}'] = float(hits_NxC[:, :k].mean())
+    if k <= most:
+      found[f'precision_at_{k}'] = float(hits_NxK[:, :k].mean())
   found['lrap'] = _label_ranking(labels_NxC, scores_NxC)
   return found
 
@@ -297,7 +301,7 @@ def fit_temperature(
   """The temperature of the least cross entropy, by L-BFGS.
 
   Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 4.2. It is kept
-  between e^-3 and e^3: where every label is right, none is the best.
+  between e^-3 and e^3, and 1 where the logits are not finite.
 
   Args:
     task: its cross entropy is taken, without smoothing or weights.
@@ -311,25 +315,25 @@ def fit_temperature(
   logits, batch = jnp.asarray(logits_NxC), {'labels': jnp.asarray(labels)}
   solver = optax.lbfgs()
 
-  def loss(log_temperature):
-    return task.losses(logits * jnp.exp(-log_temperature), batch).mean()
+  def log_temperature(x):
+    return _LARGEST_LOG_TEMPERATURE * jnp.tanh(x)
+
+  def loss(x):
+    return task.losses(logits * jnp.exp(-log_temperature(x)), batch).mean()
 
   def step(_, carry):
-    log_temperature, state = carry
-    value, grad = optax.value_and_grad_from_state(loss)(
-      log_temperature, state=state
-    )
+    x, state = carry
+    value, grad = optax.value_and_grad_from_state(loss)(x, state=state)
     updates, state = solver.update(
-      grad, state, log_temperature, value=value, grad=grad, value_fn=loss
+      grad, state, x, value=value, grad=grad, value_fn=loss
     )
-    moved = optax.apply_updates(log_temperature, updates)
-    limit = _LARGEST_LOG_TEMPERATURE
-    return jnp.clip(moved, -limit, limit), state
+    return optax.apply_updates(x, updates), state
 
   start = jnp.float32(0)
   carry = start, solver.init(start)
   fit = jax.jit(lambda carry: jax.lax.fori_loop(0, _STEPS, step, carry))
-  return float(jnp.exp(fit(carry)[0]))
+  temperature = float(jnp.exp(log_temperature(fit(carry)[0])))
+  return temperature if np.isfinite(temperature) else 1.0
 
 
 def fit_thresholds(
@@ -342,7 +346,7 @@ def fit_thresholds(
       micro F1; `per_label`, by each label's own. 0.5 stays where nothing is
       better, as for a label that does not occur.
     labels_NxC: bool.
-    probabilities_NxC: of the model.
+    probabilities_NxC: float64, so that those near 1 differ.
   """
   num_labels = labels_NxC.shape[1]
   if setting == '0.5':
@@ -373,4 +377,5 @@ def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
   best = int(f1.argmax())
   if f1[best] <= at_half:
     return 0.5
-  return float((sorted_probabilities[best] + following[best]) / 2)
+  between = (sorted_probabilities[best] + following[best]) / 2
+  return float(np.clip(between, _SMALLEST_THRESHOLD, 1 - _SMALLEST_THRESHOLD))

@@ -93,7 +93,7 @@ class Run:
       text up to `max_length`; `truncated`, whether it has more; `attention`, by
       name (`words`) a list per head of one weight per token, and empty where
       the pooling has no weights; `attention_labels`, with label-wise attention,
-      the label of each head, the most probable first.
+      the label of each head: all of them, or the most probable of many.
 
     Raises:
       ValueError: `texts` is a single string.
@@ -115,10 +115,10 @@ class Run:
     while chunk := list(itertools.islice(texts, _CHUNK)):
       dispatched = self._dispatch(chunk, batch_size, calibrated)
       if before:
-        yield from self._answers(*before, calibrated)
+        yield from self._answers(*before)
       before = dispatched
     if before:
-      yield from self._answers(*before, calibrated)
+      yield from self._answers(*before)
 
   def evaluate(
     self,
@@ -159,6 +159,8 @@ class Run:
     if len(texts) != len(labels) or not len(texts):
       raise ValueError(f'{len(texts)} texts and {len(labels)} labels')
     several = isinstance(self._task, MultiLabel)
+    if several and any(isinstance(names, str) for names in labels):
+      raise ValueError('labels: give a list of names per text')
     sets = labels if several else [[label] for label in labels]
     indices = {label: i for i, label in enumerate(self.labels)}
     unknown = sorted({str(x) for names in sets for x in names} - indices.keys())
@@ -220,17 +222,14 @@ class Run:
     tokens: list[list[str]],
     plan: batching.Plan,
     outputs: list[Any],
-    calibrated: bool,
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     limit = self.config.max_length
     thresholds = np.array(self.calibration.thresholds)
-    if calibrated and len(thresholds):
-      thresholds = self.calibration.calibrated_thresholds()
     answers: list[dict[str, Any]] = [{}] * len(tokens)
     for (_, rows), batch_outputs in zip(plan, jax.device_get(outputs)):
-      probabilities_BxC, attention, heads_BxK = batch_outputs
-      predictions = self._task.predictions(probabilities_BxC, thresholds)
+      probabilities_BxC, logits_BxC, attention, heads_BxK = batch_outputs
+      predictions = self._task.predictions(logits_BxC, thresholds)
       probabilities = probabilities_BxC.tolist()
       weights = {name: array.tolist() for name, array in attention.items()}
       for i, row in enumerate(rows.tolist()):
@@ -416,11 +415,11 @@ def init_params(model: nn.Module, seed: int) -> Any:
 def make_predict_step(
   model: nn.Module, task: Task, mesh: Mesh
 ) -> Callable[..., Any]:
-  """The jitted (params, batch, temperature) -> (probabilities_BxC, attention,
-  heads).
+  """The jitted (params, batch, temperature) -> (probabilities_BxC, logits_BxC,
+  attention, heads).
 
-  The parameters are replicated, the batch is sharded. For `attention` and
-  `heads` see `Outputs`; the logits are divided by the temperature.
+  The parameters are replicated, the batch is sharded. The probabilities are
+  those of the logits over the temperature; for the others see `Outputs`.
   """
 
   def outputs_of(params, batch):
@@ -430,7 +429,8 @@ def make_predict_step(
   def predict(params, batch, temperature=1.0):
     outputs = meshes.map_batch(outputs_of, mesh, P())(params, batch)
     logits_BxC, attention, heads = outputs
-    return task.probabilities(logits_BxC / temperature), attention, heads
+    probabilities_BxC = task.probabilities(logits_BxC / temperature)
+    return probabilities_BxC, logits_BxC, attention, heads
 
   return jax.jit(predict, compiler_options=meshes.compiler_options(mesh))
 
@@ -470,14 +470,20 @@ def evaluate(
   split: EncodedSplit,
   batch_size: int,
   mesh: Mesh,
+  keep_logits: bool = True,
 ) -> tuple[dict[str, Any], np.ndarray]:
-  """The metrics over every example of a split, once each, and its logits."""
+  """The metrics over every example of a split, once each, and its logits.
+
+  Without `keep_logits` no logit is copied from the devices, and the array is
+  empty.
+  """
   metrics = empty_metrics(task, mesh)
   plan = split.plan(batch_size)
   batches = meshes.prefetch_to_mesh(
     (split.batch(rows, length, batch_size) for length, rows in plan), mesh
   )
-  logits_NxC = np.zeros((len(split), task.num_outputs), np.float32)
+  count = len(split) if keep_logits else 0
+  logits_NxC = np.zeros((count, task.num_outputs), np.float32)
   before = None
   with contextlib.closing(batches):
     for (_, rows), batch in zip(plan, batches):
@@ -485,7 +491,7 @@ def evaluate(
       # The devices compute a batch while the one before it is copied.
       if before:
         logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
-      before = rows, logits_BxC
+      before = (rows, logits_BxC) if keep_logits else None
   if before:
     logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
   return metrics.compute(), logits_NxC

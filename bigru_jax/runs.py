@@ -87,10 +87,11 @@ def _stem(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(workdir: pathlib.Path) -> Iterator[None]:
-  """Holds a run directory, which it makes, against other processes.
+def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
+  """Holds a directory, which it makes, against other processes.
 
-  The system releases the lock when the process ends, however it ends.
+  The system releases the lock when the process ends, however it ends. In the
+  message the directory is named by `field`.
 
   Raises:
     ValueError: another process holds it; the message says which.
@@ -103,7 +104,7 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     except BlockingIOError:
       file.seek(0)
       raise ValueError(
-        f'workdir={workdir} is in use by {file.read(200).strip()}'
+        f'{field}={workdir} is in use by {file.read(200).strip()}'
       ) from None
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
@@ -115,7 +116,7 @@ def is_locked(workdir: pathlib.Path) -> bool:
   """Whether a process holds a run directory."""
   try:
     with (workdir / 'lock').open('rb') as file:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
   except FileNotFoundError:
     return False
   except BlockingIOError:
@@ -172,6 +173,8 @@ def create_or_check(
   changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
+    for name in ('result.json', 'calibration.json'):
+      (workdir / name).unlink(missing_ok=True)
     write_json(workdir / 'config.json', dataclasses.asdict(config))
 
 

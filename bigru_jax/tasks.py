@@ -51,11 +51,13 @@ class SingleLabel:
     return jax.nn.sigmoid(logits_BxC)
 
   def predictions(
-    self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
+    self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
     """The most probable classes, int [N]; there is no threshold."""
     del thresholds_C
-    return probabilities_NxC.argmax(-1)
+    if self.num_outputs == 1:
+      return (logits_NxC[:, 0] > 0).astype(int)
+    return logits_NxC.argmax(-1)
 
   def empty_metrics(self) -> ClassificationMetrics:
     """The metrics of no example."""
@@ -113,10 +115,10 @@ class MultiLabel:
     return jax.nn.sigmoid(logits_BxC)
 
   def predictions(
-    self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
+    self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
     """Whether each label's probability reaches its threshold, bool [N, C]."""
-    return probabilities_NxC >= thresholds_C
+    return logits_NxC >= np.log(thresholds_C) - np.log1p(-thresholds_C)
 
   def empty_metrics(self) -> MultiLabelMetrics:
     """The metrics of no example."""

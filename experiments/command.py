@@ -1,11 +1,13 @@
 """What the scripts share: parsing flags, help, logging, errors as one line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import gc
 import logging
 import os
 import signal
 import sys
+from typing import TextIO
 
 # Importing JAX makes so many objects that collecting garbage at Python's usual
 # pace takes 0.1 to 0.4 s of a script's start.
@@ -79,3 +81,37 @@ def run(
       raise
 
   app.run(guarded, flags_parser=parse)
+
+
+def check_output(output: str, source: str = '') -> None:
+  """Raises ValueError where a script would write over what it reads."""
+  both = os.path.isfile(source) and os.path.isfile(output)
+  if both and os.path.samefile(source, output):
+    raise ValueError(f'output={output} is the input')
+
+
+@contextlib.contextmanager
+def opened(output: str, source: str = '') -> Iterator[TextIO]:
+  """Opens an output, which is written completely or not at all.
+
+  Args:
+    output: a path; a ~ is expanded.
+    source: the file that the script reads.
+
+  Raises:
+    ValueError: they are the same file.
+  """
+  output = os.path.expanduser(output)
+  check_output(output, source)
+  if os.path.exists(output) and not os.path.isfile(output):  # /dev/null, say.
+    with open(output, 'w', encoding='utf-8', newline='') as file:
+      yield file
+    return
+  partial = f'{output}.partial'
+  try:
+    with open(partial, 'w', encoding='utf-8', newline='') as file:
+      yield file
+    os.replace(partial, output)
+  finally:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(partial)

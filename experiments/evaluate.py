@@ -9,8 +9,11 @@ and the metrics, and with --output writes the answers, a JSON line per text:
 `row`, `label`, `prediction`, `probabilities`.
 """
 
+import json
 import os
 import pathlib
+import sys
+from typing import Any
 
 from absl import flags
 import command
@@ -18,6 +21,7 @@ import command
 import bigru_jax
 from bigru_jax import runs
 from bigru_jax.data import files, sources
+from bigru_jax.data.read import SplitDigest
 from bigru_jax.data.splits import Example
 from bigru_jax.evaluation import Evaluation
 from bigru_jax.reports import tables
@@ -32,7 +36,10 @@ _SPLIT = flags.DEFINE_enum(
 )
 _OUTPUT = flags.DEFINE_string('output', None, 'A .jsonl file for the answers.')
 _MISTAKES = flags.DEFINE_integer(
-  'mistakes', 0, 'How many of the most confident mistakes to print.'
+  'mistakes',
+  0,
+  'How many of the most confident mistakes to print.',
+  lower_bound=0,
 )
 _CALIBRATED = flags.DEFINE_bool(
   'calibrated',
@@ -42,7 +49,8 @@ _CALIBRATED = flags.DEFINE_bool(
 _IGNORE_UNKNOWN_LABELS = flags.DEFINE_bool(
   'ignore_unknown_labels',
   False,
-  'Leave out texts with a label that the run does not know, and count them.',
+  'Leave out labels that the run does not know, and texts that have no other '
+  'where a text has one; they are counted.',
 )
 _TEXT_COLUMN = flags.DEFINE_string(
   'text_column', None, "The input's column; by default that of the run."
@@ -55,6 +63,9 @@ _ENCODING = flags.DEFINE_string(
 )
 _DELIMITER = flags.DEFINE_string(
   'delimiter', None, "Of a .csv input; by default the run's."
+)
+_LABEL_SEPARATOR = flags.DEFINE_string(
+  'label_separator', None, "The input's; by default that of the run."
 )
 _EMBEDDINGS = flags.DEFINE_string(
   'embeddings',
@@ -74,7 +85,7 @@ def labelled_file(path: str, config: bigru_jax.Config) -> list[Example]:
       _LABEL_COLUMN.value or config.label_column,
       config.encoding if _ENCODING.value is None else _ENCODING.value,
       config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
-      sources.label_separator(config),
+      _LABEL_SEPARATOR.value or sources.label_separator(config),
     )
   )
 
@@ -84,22 +95,28 @@ def split_of_run(
 ) -> list[Example]:
   """The examples that the run was evaluated on, read from its data again."""
   lines = runs.read_predictions(workdir, split)
-  places = {(line['source'], line['row']): i for i, line in enumerate(lines)}
-  found: dict[int, Example] = {}
-  for examples in sources.read(config).values():
+  found: dict[tuple, Example] = {}
+  places = {
+    _place(line['source'], line['row'], line['label']) for line in lines
+  }
+  identity = runs.read_identity(workdir)
+  for name, examples in sources.read(config).items():
+    digest = SplitDigest()
     for example in examples:
-      i = places.get((example.source, example.row))
-      if i is not None:
-        found[i] = example
-  for i, line in enumerate(lines):
-    where = f'{line["source"]}, row {line["row"]}'
-    if i not in found:
-      raise ValueError(f'split={split}: {where} is not at hand any more')
-    label, before = found[i].label, line['label']
-    same = label == before if isinstance(label, str) else {*label} == {*before}
-    if not same:
-      raise ValueError(f'split={split}: {where} has another label now')
-  return [found[i] for i in range(len(lines))]
+      digest.add(example)
+      place = _place(example.source, example.row, example.label)
+      if place in places:
+        found[place] = example
+    if digest.hexdigest() != identity.get(name):
+      raise ValueError(f'split={split}: the data changed since the run: {name}')
+  return [
+    found[_place(line['source'], line['row'], line['label'])] for line in lines
+  ]
+
+
+def _place(source: str, row: int, label: Any) -> tuple:
+  # Rows are counted in each file, and a file may hold the texts of one label.
+  return source, row, label if isinstance(label, str) else frozenset(label)
 
 
 def known(
@@ -112,13 +129,14 @@ def known(
   Raises:
     ValueError: there are others, and they are not to be ignored.
   """
+  names = set(labels)
   kept: list[Example] = []
   unknown: dict[str, Example] = {}
   ignored = 0
   for example in examples:
     label = example.label
     strange = {label} if isinstance(label, str) else set(label)
-    strange -= set(labels)
+    strange -= names
     for name in strange:
       unknown.setdefault(name, example)
     ignored += bool(strange)
@@ -168,6 +186,8 @@ def main() -> None:
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
+  # A text may hold what is no character.
+  sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   host.configure_cpu()
   host.cache_compilations()
   run = bigru_jax.load(workdir, os.path.expanduser(_EMBEDDINGS.value))
@@ -189,13 +209,12 @@ def main() -> None:
   if _MISTAKES.value:
     print(f'\n{mistakes_of(evaluation, examples)}')
   if _OUTPUT.value:
-    runs.write_lines(
-      pathlib.Path(_OUTPUT.value).expanduser(),
-      evaluation.answers(
-        [example.row for example in examples],
-        [example.source for example in examples],
-      ),
+    answers = evaluation.answers(
+      [example.row for example in examples],
+      [example.source for example in examples],
     )
+    with command.opened(_OUTPUT.value, _INPUT.value) as file:
+      file.writelines(json.dumps(answer) + '\n' for answer in answers)
 
 
 if __name__ == '__main__':

@@ -128,7 +128,16 @@ def plot_attention(
     places = [
       i + (head - (len(heads) - 1) / 2) * width for i in range(len(tokens))
     ]
-    axes.bar(places, weights, width, color=f'C{head + 1}')
+    names = answer.get('attention_labels')
+    axes.bar(
+      places,
+      weights,
+      width,
+      color=f'C{(head + 1) % 10}',
+      label=names[head] if names else None,
+    )
+  if answer.get('attention_labels'):
+    axes.legend(frameon=False, fontsize='x-small')
   labels = answer['label']
   labels = [labels] if isinstance(labels, str) else labels
   title = ', '.join(

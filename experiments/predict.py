@@ -11,7 +11,6 @@ has several labels, these are joined by the run's label_separator.
 """
 
 from collections.abc import Iterable, Iterator
-import contextlib
 import csv
 import io
 import itertools
@@ -19,7 +18,7 @@ import json
 import logging
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 from absl import flags
 import command
@@ -89,23 +88,6 @@ def _is_pipe(path: str) -> bool:
   return os.path.exists(path) and not os.path.isfile(path)
 
 
-@contextlib.contextmanager
-def opened(output: str) -> Iterator[TextIO]:
-  """Opens the output, which is written completely or not at all."""
-  if os.path.exists(output) and not os.path.isfile(output):  # /dev/null, say.
-    with open(output, 'w', encoding='utf-8', newline='') as file:
-      yield file
-    return
-  partial = f'{output}.partial'
-  try:
-    with open(partial, 'w', encoding='utf-8', newline='') as file:
-      yield file
-    os.replace(partial, output)
-  finally:
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(partial)
-
-
 def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
   """Predicts a CSV file into another one that keeps its columns."""
   column, encoding, delimiter = input_format(run.config)
@@ -117,7 +99,7 @@ def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
   place = names.index(column)
   rows, texts = itertools.tee(table)
   answers = _predict(run, (row[place] for row in texts))
-  with opened(output) as file:
+  with command.opened(output, path) as file:
     writer = csv.writer(file)
     writer.writerow([*names, 'prediction', 'probability'])
     for answer, row in zip(answers, rows):
@@ -150,9 +132,7 @@ def main() -> None:
     raise ValueError('give either text or input')
   output = os.path.expanduser(_OUTPUT.value)
   source = os.path.expanduser(_INPUT.value or '')
-  both = os.path.isfile(source) and os.path.isfile(output)
-  if both and os.path.samefile(source, output):
-    raise ValueError(f'output={output} is the input')
+  command.check_output(output, source)
   host.configure_cpu()
   host.cache_compilations()
   run = bigru_jax.load(_WORKDIR.value, os.path.expanduser(_EMBEDDINGS.value))
@@ -170,7 +150,7 @@ def main() -> None:
     sys.stdout.writelines(lines)
     sys.stdout.flush()
   else:
-    with opened(output) as file:
+    with command.opened(output, source) as file:
       file.writelines(lines)
 
 

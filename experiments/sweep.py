@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 import csv
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
 import logging
@@ -37,6 +38,7 @@ from bigru_jax.config import Config
 from bigru_jax.reports import comparison
 from bigru_jax.runtime import jobs, preemption
 
+_OWN = 'seed', 'folds', 'fold', 'workdir'  # What the sweep itself sets.
 RUN = pathlib.Path(__file__).resolve().with_name('run.py')
 _log = logging.getLogger('bigru_jax.sweep')
 
@@ -48,7 +50,10 @@ _LIST = flags.DEFINE_string(
 )
 _SEEDS = flags.DEFINE_string('seeds', '0', 'Seeds, such as 0-4 or 0,3,7.')
 _FOLDS = flags.DEFINE_integer(
-  'folds', 0, 'Folds of a cross-validation, each of which is a run.'
+  'folds',
+  0,
+  'Folds of a cross-validation, each of which is a run.',
+  lower_bound=0,
 )
 _JOBS = flags.DEFINE_integer(
   'jobs', 1, 'Runs at the same time; they share the cores.', lower_bound=1
@@ -92,6 +97,14 @@ def plan(common: Sequence[str]) -> list[Planned]:
     ValueError: a flag is wrong.
   """
   planned = []
+  for run_flag in common:
+    name = run_flag.lstrip('-').partition('=')[0]
+    if name in _OWN:
+      raise ValueError(f'{run_flag}: see seeds, folds and output')
+  if _METRIC.value not in comparison.METRICS:
+    raise ValueError(
+      f'metric={_METRIC.value!r}: choose {", ".join(comparison.METRICS)}'
+    )
   folds = range(_FOLDS.value) if _FOLDS.value else [0]
   for setting in settings():
     values = [f'--{key}={value}' for key, value in setting.items()]
@@ -117,6 +130,8 @@ def settings() -> list[dict[str, Any]]:
   if _LIST.value:
     found: list[dict[str, Any]] = []
     path = pathlib.Path(_LIST.value).expanduser()
+    if not path.is_file():
+      raise FileNotFoundError(f'list={path}: no such file')
     for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
       if line.strip():
         try:
@@ -136,7 +151,7 @@ def settings() -> list[dict[str, Any]]:
         raise ValueError(f'grid={axis!r}: give name=value,value')
       axes.append([(name, value) for value in values.split(',')])
     found = [dict(pairs) for pairs in itertools.product(*axes)]
-  for name in ('seed', 'folds', 'fold', 'workdir'):
+  for name in _OWN:
     if any(name in setting for setting in found):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return found
@@ -145,12 +160,15 @@ def settings() -> list[dict[str, Any]]:
 def name_of(setting: dict[str, Any]) -> str:
   """The setting's name, which is a directory's, too."""
   name = ','.join(f'{key}={value}' for key, value in setting.items())
-  return re.sub(r'[^\w=,.+-]', '_', name)[:150] or 'default'
+  plain = re.sub(r'[^a-zA-Z0-9_=,.+-]', '_', name)[:150]
+  if plain != name:  # Another setting could have the same plain name.
+    plain += f',{hashlib.sha256(name.encode()).hexdigest()[:8]}'
+  return plain or 'default'
 
 
 def seeds() -> list[int]:
   """The seeds, in order."""
-  found = []
+  found: list[int] = []
   for part in _SEEDS.value.split(','):
     match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
     if not match:
@@ -197,6 +215,8 @@ def is_finished(output: pathlib.Path, run: Planned) -> bool:
     return False
   config = config_of(run.flags)
   runs.check_config(workdir, config)
+  if config.differing_fields(runs.read_config(workdir)):
+    return False  # It has another number of epochs, say, and resumes.
   return (workdir / 'result.json').exists()
 
 
@@ -206,7 +226,7 @@ def finished_cells(
   """The results of the runs that have one."""
   for run in planned:
     workdir = output / run.name
-    if (workdir / 'result.json').exists():
+    if is_finished(output, run):
       result = runs.read_result(workdir)
       yield comparison.Cell(
         run.setting,
@@ -276,9 +296,10 @@ def read_plan(output: pathlib.Path) -> list[Planned]:
     raise ValueError(f'output={output}: {path.name}: {error}') from error
 
 
-def sweep(output: pathlib.Path, planned: list[Planned]) -> None:
-  """Does all runs that are not finished, and compares them."""
-  waiting = [run for run in planned if not is_finished(output, run)]
+def sweep(
+  output: pathlib.Path, planned: list[Planned], waiting: list[Planned]
+) -> None:
+  """Does the waiting runs, and compares all of them."""
   by_name = {run.name: run for run in waiting}
   failed = []
   progress_bar = tqdm(
@@ -326,16 +347,16 @@ def main(common: list[str]) -> None:
     write(output, read_plan(output), [])
     return
   planned = plan(common)
-  with runs.locked(output):
+  with runs.locked(output, 'output'):
+    waiting = [run for run in planned if not is_finished(output, run)]
     runs.write_lines(
       output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
     )
     if _PRINT.value:
-      for run in planned:
-        if not is_finished(output, run):
-          print(shlex.join(command_line(output, run)))
+      for run in waiting:
+        print(shlex.join(command_line(output, run)))
     else:
-      sweep(output, planned)
+      sweep(output, planned, waiting)
 
 
 if __name__ == '__main__':

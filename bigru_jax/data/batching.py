@@ -120,7 +120,8 @@ def epoch_plan(
   return plan
 
 
-_NOTHING = np.zeros(0, object)
+def _nothing() -> np.ndarray:
+  return np.zeros(0, object)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +143,8 @@ class EncodedSplit:
   weights: np.ndarray
   buckets: list[int]
   num_labels: int = 0
-  rows: np.ndarray = _NOTHING
-  sources: np.ndarray = _NOTHING
+  rows: np.ndarray = dataclasses.field(default_factory=_nothing)
+  sources: np.ndarray = dataclasses.field(default_factory=_nothing)
 
   def __len__(self) -> int:
     return len(self.labels)

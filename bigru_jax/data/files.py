@@ -104,7 +104,7 @@ def as_labels(
 ) -> tuple[str, ...]:
   """The distinct labels of a text: a list, or a string with separators.
 
-  A string may also be a JSON list. A missing or empty value is no label.
+  A string in brackets is a JSON list. A missing or empty value is no label.
 
   Raises:
     ValueError: it is anything else, or one of the labels is no label.
@@ -112,12 +112,13 @@ def as_labels(
   if value is None or value != value:
     return ()
   if isinstance(value, str):
-    listed = None
-    if value.lstrip().startswith('['):
-      with contextlib.suppress(ValueError):
-        listed = json.loads(value)
-    if isinstance(listed, list):
-      value = listed
+    if re.fullmatch(r'\s*\[.*\]\s*', value, re.DOTALL):
+      try:
+        value = json.loads(value)
+      except (ValueError, RecursionError) as error:
+        raise ValueError(
+          f'{where}, row {row}: {column!r} is no JSON list: {value!r:.60}'
+        ) from error
     else:
       value = [part for part in value.split(separator) if part.strip()]
   if not isinstance(value, list | tuple):

@@ -107,7 +107,8 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   labels = sort_labels(names)
-  places = np.array([labels.index(name) for name in names], np.int32)
+  index = {name: i for i, name in enumerate(labels)}
+  places = np.array([index[name] for name in names], np.int32)
   weights_C = _class_weights(config, places, splits['train'])
   trained = _counts(splits['train'], tokenizer.size) > 0
   trained[text.UNK_ID] = False
@@ -155,7 +156,7 @@ def class_weights(
     setting: the field: empty for ones, `balanced`, or a comma-separated number
       per class. `balanced` is N / (C * N_c) for one label a text, as in
       scikit-learn, and (N - N_c) / N_c, negative over positive texts, for
-      several.
+      several (1 where there are none of either).
     counts_C: how many training texts have each label.
     texts: N for several labels a text, else None.
 
@@ -170,7 +171,8 @@ def class_weights(
     if texts is None:
       weights = counts_C.sum() / (num_classes * found)
     else:
-      weights = (texts - counts_C) / found
+      mixed = (counts_C > 0) & (counts_C < texts)
+      weights = np.where(mixed, (texts - counts_C) / found, 1)
     return weights.astype(np.float32)
   try:
     weights = np.array(setting.split(','), np.float32)
@@ -277,6 +279,11 @@ def _describe(
   facts = [
     f'{rows} rows',
     f'{len(np.unique(label_pairs(table.labels)[1]))} classes',
+    *(
+      [f'{len(table.labels.pairs()[0]) / rows:.1f} labels per text']
+      if isinstance(table.labels, LabelSets)
+      else []
+    ),
     f'{table.blank.sum()} missing or blank texts',
     f'{table.truncated.sum()} truncated at max_length={max_length}',
     f'{rows - len(np.unique(table.digests))} duplicates',

@@ -68,6 +68,28 @@ def read_splits(
   return tables, list(labels), lexicon, digests
 
 
+class SplitDigest:
+  """The SHA-256 of a split's texts and labels in their order."""
+
+  def __init__(self) -> None:
+    self._sha256 = hashlib.sha256()
+
+  def add(self, example: Example) -> bytes:
+    """Adds one example, and returns the digest of its text."""
+    data = example.text.encode('utf-8', 'surrogatepass')
+    digest = hashlib.sha256(data).digest()
+    self._sha256.update(digest)
+    label = example.label
+    written = label if isinstance(label, str) else json.dumps(label)
+    label_bytes = written.encode('utf-8', 'surrogatepass')
+    self._sha256.update(hashlib.sha256(label_bytes).digest())
+    return digest
+
+  def hexdigest(self) -> str:
+    """Of what was added so far."""
+    return self._sha256.hexdigest()
+
+
 class _Reader:
   """Collects the arrays of one split while its texts pass by."""
 
@@ -82,7 +104,7 @@ class _Reader:
     self._sources: list[str] = []
     self._digests = bytearray()
     self._blank: list[bool] = []
-    self._sha256 = hashlib.sha256()
+    self._digest = SplitDigest()
     self.source = ''
 
   def chunks(
@@ -122,7 +144,7 @@ class _Reader:
       np.concatenate(truncated),
       np.array(self._blank, bool),
     )
-    return table, self._sha256.hexdigest()
+    return table, self._digest.hexdigest()
 
   def _label_array(self) -> Labels:
     labels = np.array(self._labels, np.int32)
@@ -150,12 +172,7 @@ class _Reader:
           )
         label_id = self._label_ids[name] = len(self._label_ids)
       self._labels.append(label_id)
-    data = example.text.encode('utf-8', 'surrogatepass')
-    digest = hashlib.sha256(data).digest()
-    self._sha256.update(digest)
-    written = label if isinstance(label, str) else json.dumps(label)
-    written_bytes = written.encode('utf-8', 'surrogatepass')
-    self._sha256.update(hashlib.sha256(written_bytes).digest())
+    digest = self._digest.add(example)
     self._label_counts.append(len(names))
     self._rows.append(example.row)
     self._sources.append(example.source)

@@ -27,15 +27,19 @@ class LabelWise(nn.Module):
     mask_BxT: jax.Array,
     weights_BxCxT: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the logits, and the weights of the most probable labels.
+    """Returns the logits, and the weights of at most `MAX_HEADS` labels.
 
     Args:
       h_BxTxF, mask_BxT: the states, and which are real.
       weights_BxCxT: weights to use for all labels instead of its own.
 
     Returns:
-      The logits [B, C]; the weights [B, K, T] of the K labels of the largest
-      logits, at most `MAX_HEADS`; and which labels these are, [B, K].
+      The logits [B, C]; the weights [B, K, T] of all labels in their order, or
+      of many labels those of the largest logits, the largest first; and which
+      labels these are, [B, K].
+
+    Raises:
+      ValueError: the given weights are not of all labels.
     """
     features = h_BxTxF.shape[-1]
     shape = self.num_labels, features
@@ -48,9 +52,19 @@ class LabelWise(nn.Module):
     if weights_BxCxT is None:
       logits_BxC = label_wise_logits(h_BxTxF, mask_BxT, query, kernel, bias)
     else:
+      if weights_BxCxT.shape[1] != self.num_labels:
+        raise ValueError(
+          f'attention: {weights_BxCxT.shape[1]} heads for {self.num_labels} '
+          'labels'
+        )
       values_BxCxT = kernel @ h_BxTxF.mT
       logits_BxC = jnp.sum(weights_BxCxT * values_BxCxT, axis=-1) + bias
-    _, heads_BxK = jax.lax.top_k(logits_BxC, min(self.num_labels, MAX_HEADS))
+    if self.num_labels <= MAX_HEADS:
+      heads_BxK = jnp.broadcast_to(
+        jnp.arange(self.num_labels), logits_BxC.shape
+      )
+    else:
+      _, heads_BxK = jax.lax.top_k(logits_BxC, MAX_HEADS)
     if weights_BxCxT is None:
       weights = label_weights(h_BxTxF, mask_BxT, query[heads_BxK])
     else:

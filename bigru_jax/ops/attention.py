@@ -50,7 +50,7 @@ def additive_attention(
       is there.
 
   Returns:
-    The context [B, F] and the weights [B, T], float32. The weights are exactly
+    The context [B, F], and the weights [B, T] in float32, which are exactly
     zero at padding, and all zero where an example has no real position.
 
   Raises:
@@ -77,7 +77,8 @@ def additive_attention(
   arrays = h_BxTxF, mask_BxT, kernel_FxA, bias_A, query_A
   if implementation:
     return IMPLEMENTATIONS[implementation](*arrays)
-  if not cpu.supports(h_BxTxF.dtype):
+  floats = h_BxTxF, kernel_FxA, bias_A, query_A
+  if not all(cpu.supports(array.dtype) for array in floats):
     return attention_reference.additive_attention(*arrays)
   return jax.lax.platform_dependent(
     *arrays,

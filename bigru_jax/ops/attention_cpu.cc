@@ -26,12 +26,13 @@ static const AttentionKernel* const kKernels[] = {&neon::kAttention};
 
 namespace {
 
-// A share of the batch for each thread, with about as many real positions.
-std::vector<Share> Shares(ffi::ThreadPool& pool, const AttentionSizes& s,
-                          const bool* mask) {
-  const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
-  const int64_t count = std::clamp<int64_t>(
-      threads, 1, std::max<int64_t>(s.B / kExamplesPerTask, 1));
+constexpr int64_t kMostShares = 8;
+
+// Shares of the batch with about as many real positions each. They depend on the
+// batch alone, and so do the sums over them, whatever threads there are.
+std::vector<Share> Shares(const AttentionSizes& s, const bool* mask) {
+  const int64_t count =
+      std::clamp<int64_t>(s.B / kExamplesPerTask, 1, kMostShares);
   const int64_t real = std::count(mask, mask + s.B * s.T, true);
   std::vector<Share> shares;
   int64_t first = 0, last = 0, seen = 0;
@@ -91,7 +92,7 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
                                     weights->typed_data(),
                                     saved ? u->typed_data() : nullptr};
   return Guarded([&] {
-    const auto shares = Shares(pool, call.sizes, call.inputs.mask);
+    const auto shares = Shares(call.sizes, call.inputs.mask);
     std::vector<Scratch> scratch;
     for (const Share& share : shares) {
       scratch.push_back(Allocate(found->scratch(call.sizes, share)));
@@ -126,7 +127,7 @@ ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
                                         d_context.typed_data(),
                                         d_weights.typed_data()};
   return Guarded([&] {
-    const auto shares = Shares(pool, call.sizes, call.inputs.mask);
+    const auto shares = Shares(call.sizes, call.inputs.mask);
     const int64_t parameters = F * A + 2 * A;
     std::vector<Scratch> scratch, others;
     std::vector<AttentionGradients> gradients = {

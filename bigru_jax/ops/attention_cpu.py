@@ -32,8 +32,9 @@ def additive_attention(
   Raises:
     ValueError: the kernel is not there, or the states are not float32.
   """
-  cpu.check(h_BxTxF.dtype)
   arrays = h_BxTxF, kernel_FxA, bias_A, query_A
+  for array in arrays:
+    cpu.check(array.dtype)
   mask_BxT, arrays = vary_like((mask_BxT, arrays), h_BxTxF)
   return _attention(instruction_set)(mask_BxT, arrays)
 

@@ -10,6 +10,12 @@ from typing import Any
 import numpy as np
 
 LEVEL = 0.95
+# Of a run's validation and test; of the last ones the least is the best.
+METRICS = (
+  'accuracy', 'macro_f1', 'micro_f1', 'samples_f1', 'lrap', 'precision_at_1',
+  'precision_at_3', 'precision_at_5', 'loss', 'ece', 'ece_calibrated',
+)  # fmt: skip
+_LEAST_IS_BEST = METRICS[-3:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,40 +149,50 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
 
   Args:
     cells: at least one.
-    metric: of the runs' results; the least is the best of `loss`, else the
-      largest.
+    metric: one of `METRICS`. Over several folds and seeds, a value is the mean
+      over the seeds of a fold, for these share a test set.
 
   Raises:
-    ValueError: a run has no such metric.
+    ValueError: a run has no such metric, or one that is not finite.
   """
   for cell in cells:
-    if metric not in cell.validation or metric not in cell.test:
-      names = ', '.join(x for x in cell.validation if x in cell.test)
-      raise ValueError(f'metric={metric!r}: choose {names}')
+    for metrics in (cell.validation, cell.test):
+      if metrics.get(metric) is None:
+        raise ValueError(
+          f'metric={metric!r}: {cell.setting},seed={cell.seed} has none, of '
+          f'{", ".join(metrics)}'
+        )
   by_setting: dict[str, list[Cell]] = {}
   for cell in cells:
     by_setting.setdefault(cell.setting, []).append(cell)
+  sign = 1 if metric in _LEAST_IS_BEST else -1
   validation = {
-    name: summarize([cell.validation[metric] for cell in group])
+    name: summarize(list(_values(group, 'validation', metric).values()))
     for name, group in by_setting.items()
   }
-  sign = 1 if metric == 'loss' else -1
-  order = sorted(by_setting, key=lambda name: sign * validation[name].mean)
-  test = {
-    name: summarize([cell.test[metric] for cell in by_setting[name]])
-    for name in order
-  }
-  values = {
-    name: {(c.seed, c.fold): c.test[metric] for c in by_setting[name]}
-    for name in order
-  }
+  # A setting of which runs are missing is not chosen.
+  order = sorted(
+    by_setting,
+    key=lambda name: (-len(by_setting[name]), sign * validation[name].mean),
+  )
+  test = {name: _values(by_setting[name], 'test', metric) for name in order}
   return Comparison(
     metric,
     {name: by_setting[name] for name in order},
     {name: validation[name] for name in order},
-    test,
-    {name: compare(values[order[0]], values[name]) for name in order[1:]},
+    {name: summarize(list(test[name].values())) for name in order},
+    {name: compare(test[order[0]], test[name]) for name in order[1:]},
   )
+
+
+def _values(cells: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
+  """A metric by fold, the mean over its seeds; by seed without folds."""
+  by_fold = len({cell.fold for cell in cells}) > 1
+  found: dict[int, list[float]] = {}
+  for cell in cells:
+    key = cell.fold if by_fold else cell.seed
+    found.setdefault(key, []).append(getattr(cell, split)[metric])
+  return {key: float(np.mean(values)) for key, values in found.items()}
 
 
 def as_markdown(comparison: Comparison) -> str:
@@ -234,7 +250,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
       name: {
         'validation': dataclasses.asdict(comparison.validation[name]),
         'test': dataclasses.asdict(comparison.test[name]),
-        'chosen_less_this': paired and dataclasses.asdict(paired)
+        'chosen_less_this': dataclasses.asdict(paired)
         if (paired := comparison.paired.get(name))
         else None,
         'runs': [dataclasses.asdict(cell) for cell in cells],

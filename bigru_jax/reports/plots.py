@@ -19,10 +19,8 @@ def save_comparison(comparison: Comparison, path: str | os.PathLike) -> None:
   axes = figure.subplots()
   for split, color, shift in _SPLITS:
     for place, name in enumerate(names):
-      values = [
-        getattr(cell, split)[comparison.metric]
-        for cell in comparison.cells[name]
-      ]
+      cells = comparison.cells[name]
+      values = [getattr(cell, split)[comparison.metric] for cell in cells]
       summary = getattr(comparison, split)[name]
       heights = np.full(len(values), place + shift)
       axes.plot(values, heights, 'o', color=color, alpha=0.3, ms=4)

@@ -20,8 +20,9 @@ def classification_table(report: dict[str, Any]) -> str:
   classes = list(report['classes'].items())
   notes = ''
   if len(classes) > _MOST_CLASSES:
-    classes = sorted(classes, key=lambda item: item[1]['f1'])[:_MOST_CLASSES]
-    notes = f'\n(the worst {_MOST_CLASSES} of {len(report["classes"])} classes)'
+    occurring = [item for item in classes if item[1]['support']]
+    classes = sorted(occurring, key=lambda item: item[1]['f1'])[:_MOST_CLASSES]
+    notes = f'\n(the worst {len(classes)} of {len(occurring)} classes)'
   averages = [
     (name, report[name])
     for name in ('micro', 'macro', 'weighted', 'samples')
@@ -53,7 +54,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
   return '\n'.join(
     aligned(
       [
-        [name, str(value) if isinstance(value, int) else f'{value:.4f}']
+        [name, f'{value:.4f}' if isinstance(value, float) else str(value)]
         for name, value in metrics.items()
       ],
       left=1,

@@ -55,6 +55,7 @@ def run_jobs(
       the iterator ends when they have ended.
   """
   waiting = list(jobs)
+  at_once = min(at_once, max(len(jobs), 1))
   shares = core_shares(at_once)
   running: dict[int, tuple[Job, subprocess.Popen]] = {}
   stopping = False
@@ -90,14 +91,19 @@ def run_jobs(
 
 
 def core_shares(at_once: int) -> list[set[int]]:
-  """The cores of each of several jobs; empty where they cannot be divided."""
+  """The cores of each of several jobs, equally many; empty where they cannot be
+  divided.
+
+  Another number of cores may round sums otherwise, so a job that is started
+  again must find as many.
+  """
   if not hasattr(os, 'sched_getaffinity'):
     return [set() for _ in range(at_once)]
   cores = sorted(os.sched_getaffinity(0))
   if at_once >= len(cores):
     return [{cores[i % len(cores)]} for i in range(at_once)]
-  ends = [i * len(cores) // at_once for i in range(at_once + 1)]
-  return [set(cores[a:b]) for a, b in zip(ends, ends[1:])]
+  each = len(cores) // at_once
+  return [set(cores[i * each : (i + 1) * each]) for i in range(at_once)]
 
 
 def _start(job: Job, cores: set[int]) -> subprocess.Popen:

@@ -113,8 +113,10 @@ class Trainer:
     """Ends the compiling threads; one still in XLA would abort the exit."""
     self._compiler.shutdown(cancel_futures=True)
 
-  def evaluate(self, split: EncodedSplit) -> tuple[dict[str, Any], np.ndarray]:
-    """The metrics of a split, and the logits of its examples."""
+  def evaluate(
+    self, split: EncodedSplit, keep_logits: bool = True
+  ) -> tuple[dict[str, Any], np.ndarray]:
+    """The metrics of a split, and the logits of its examples if wanted."""
     return evaluate(
       self._eval_step,
       self.state.params,
@@ -122,6 +124,7 @@ class Trainer:
       split,
       self.config.batch_size,
       self._mesh,
+      keep_logits,
     )
 
   def train_epoch(
@@ -288,7 +291,9 @@ def fit(
       _log.info('no improvement in %d epochs: stopping', config.patience)
       break
     trained = trainer.train_epoch(progress.epoch, progress.batch, after_step)
-    validated, _ = trainer.evaluate(trainer.splits['validation'])
+    validated, _ = trainer.evaluate(
+      trainer.splits['validation'], keep_logits=False
+    )
     at = {'step': int(trainer.state.step), 'epoch': progress.epoch}
     log.add({**at, 'split': 'train', **trained})
     log.add({**at, 'split': 'validation', **validated})

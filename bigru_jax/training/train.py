@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from scipy import special
 
 from bigru_jax import runs
 from bigru_jax.checkpoints import Checkpoints
@@ -134,7 +135,7 @@ def train(
     runs.write_json(
       workdir / 'calibration.json', dataclasses.asdict(calibration)
     )
-    unseen = _without_unseen(trainer, data)
+    unseen = _without_unseen(trainer, task, calibration, data)
     at = {'step': best['step'], 'epoch': best['epoch']}
     log.add({**at, 'split': 'test', **tested})
     log.close()
@@ -207,7 +208,7 @@ def _evaluate(
   )
   thresholds: tuple[float, ...] = ()
   if config.task == 'multi_label':
-    probabilities = np.asarray(task.probabilities(logits['validation']))
+    probabilities = special.expit(logits['validation'].astype(np.float64))
     thresholds = fit_thresholds(
       config.threshold, labels['validation'], probabilities
     )
@@ -221,7 +222,9 @@ def _evaluate(
   return found, calibration
 
 
-def _without_unseen(trainer: Trainer, data: Dataset) -> dict[str, Any]:
+def _without_unseen(
+  trainer: Trainer, task: Task, calibration: Calibration, data: Dataset
+) -> dict[str, Any]:
   """The test metrics with words unseen in training as <unk>, if they differ.
 
   In `test` these words have the pretrained vectors, as they have in a
@@ -229,8 +232,12 @@ def _without_unseen(trainer: Trainer, data: Dataset) -> dict[str, Any]:
   """
   if not data.vectors:
     return {}
-  found, _ = trainer.evaluate(data.splits['test'].without(data.seen))
-  return {'test_without_vectors_of_unseen_words': found}
+  split = data.splits['test'].without(data.seen)
+  metrics, logits_NxC = trainer.evaluate(split)
+  found = evaluate_logits(
+    task, data.labels, split.label_array(), logits_NxC, calibration, metrics
+  )
+  return {'test_without_vectors_of_unseen_words': found.metrics}
 
 
 def _costs(trainer: Trainer) -> dict[str, float]:

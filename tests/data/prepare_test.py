@@ -192,7 +192,9 @@ def test_several_labels_need_the_task():
 
 def test_a_label_that_training_lacks_is_named():
   corpus = {'train': (['one', 'two'], ['a', '']), 'test': (['x'], ['a|z'])}
-  with pytest.raises(ValueError, match="'test'], row 1: training has no label 'z"):
+  with pytest.raises(
+    ValueError, match="'test'], row 1: training has no label 'z"
+  ):
     prepare(Config(task='multi_label'), corpus)
   with pytest.raises(ValueError, match="'train']: training has no label"):
     prepare(Config(task='multi_label'), {'train': (['one'], [''])})

@@ -3,7 +3,7 @@
 import collections
 import itertools
 
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 import numpy as np
 import pytest
 
@@ -140,6 +140,7 @@ def _folds(train, folds, seed=0):
 )
 def test_each_example_is_in_the_test_of_one_fold(pairs, folds):
   texts, labels = zip(*pairs)
+  assume(len(set(texts)) >= folds)
   splits = _folds(_table(texts, labels), folds)
   tested = list(itertools.chain(*(_texts(x['test']) for x in splits)))
   assert collections.Counter(tested) == collections.Counter(texts)
@@ -197,7 +198,6 @@ def test_label_sets_as_arrays():
   assert sets.multi_hot(3).tolist() == [
     [True, False, True], [False] * 3, [False, True, False],
   ]  # fmt: skip
-  some = sets[np.array([2, 0])]
-  assert some.translated(np.array([5, 6, 7])).multi_hot(8).nonzero()[1].tolist() == [
-    6, 5, 7,
-  ]  # fmt: skip
+  some = sets[np.array([2, 0])].translated(np.array([5, 6, 7]))
+  rows, ids = some.pairs()
+  assert rows.tolist() == [0, 1, 1] and ids.tolist() == [6, 7, 5]

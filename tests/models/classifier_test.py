@@ -123,7 +123,7 @@ def test_label_wise_heads_are_the_most_probable_labels():
   params = _init(model)
   outputs = model.apply(params, batch)
   assert outputs.attention['words'].shape == (2, 16, 3)
-  order = np.argsort(-np.asarray(outputs.logits), axis=1)
+  order = np.argsort(-np.asarray(outputs.logits), axis=1, kind='stable')
   np.testing.assert_array_equal(outputs.heads, order[:, :16])
   # Given weights take the place of all labels' own.
   first = np.zeros((2, 20, 3), np.float32)
@@ -132,3 +132,14 @@ def test_label_wise_heads_are_the_most_probable_labels():
   np.testing.assert_allclose(given.logits[1], outputs.logits[1], atol=1e-5)
   assert not np.allclose(given.logits[0], outputs.logits[0], atol=1e-3)
   np.testing.assert_array_equal(given.attention['words'][0, :, 0], 1)
+  with pytest.raises(ValueError, match='16 heads for 20 labels'):
+    model.apply(params, batch, attention=outputs.attention)
+
+
+def test_its_own_label_wise_attention_given_back_changes_nothing():
+  model = Classifier(VOCABULARY, 3, 8, 6, attention='label_wise')
+  batch = _batch([[4, 5, 6], [3]], 3)
+  params = _init(model)
+  outputs = model.apply(params, batch)
+  again = model.apply(params, batch, attention=outputs.attention)
+  np.testing.assert_allclose(again.logits, outputs.logits, atol=1e-5)

@@ -110,7 +110,9 @@ Results Run(const Case& c) {
   const bigru::AttentionKernel& kernel = bigru::INSTRUCTION_SET::kAttention;
   const auto [B, T, F, A] = c.s;
   Results out(c.s);
-  Array context(B * F), weights(B * T), u(B * T * A), dh(B * T * F);
+  // The kernel writes all of its results, those at padding, too.
+  Array context(B * F, NAN), weights(B * T, NAN), dh(B * T * F, NAN);
+  Array u(B * T * A, NAN);
   const bigru::AttentionInputs inputs = {c.h.data(), c.mask.get(),
                                          c.kernel.data(), c.bias.data(),
                                          c.query.data()};
@@ -122,7 +124,7 @@ Results Run(const Case& c) {
           static_cast<float*>(p), std::free);
     };
     const auto scratch = allocate(kernel.scratch(c.s, share));
-    Array d_kernel(F * A), d_bias(A), d_query(A);
+    Array d_kernel(F * A, NAN), d_bias(A, NAN), d_query(A, NAN);
     // Without and with what a gradient needs.
     for (float* saved : {static_cast<float*>(nullptr), u.data()}) {
       kernel.forward(c.s, inputs, {context.data(), weights.data(), saved},

@@ -26,9 +26,7 @@ CELLS = [
 def test_the_interval_is_students():
   values = [0.81, 0.86, 0.83, 0.80]
   found = comparison.summarize(values)
-  low, high = stats.t.interval(
-    0.95, 3, np.mean(values), stats.sem(values)
-  )
+  low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
   assert (found.low, found.high) == pytest.approx((low, high))
   assert found.std == pytest.approx(stats.tstd(values))
   one = comparison.summarize([0.5])
@@ -41,16 +39,19 @@ def test_validation_chooses_and_not_the_test():
   assert found.test['a'].mean > found.test['b'].mean
 
 
-def test_the_least_loss_is_the_best():
+@pytest.mark.parametrize('metric', ['loss', 'ece'])
+def test_the_least_is_the_best(metric):
   cells = [
-    *_cells('high', [0.9], [0.1], 'loss'), *_cells('low', [0.2], [0.8], 'loss')
-  ]  # fmt: skip
-  assert comparison.compare_settings(cells, 'loss').chosen == 'low'
+    *_cells('high', [0.9], [0.1], metric),
+    *_cells('low', [0.2], [0.8], metric),
+  ]
+  assert comparison.compare_settings(cells, metric).chosen == 'low'
 
 
 def test_pairs_share_seeds_and_folds():
-  found = comparison.compare_settings(CELLS[:-1], 'accuracy').paired['a']
-  differences = np.array([0.81, 0.86, 0.83]) - [0.90, 0.91, 0.92]
+  cells = [*CELLS[:3], *CELLS[4:7], *_cells('a', [0.8] * 5, [0.9] * 5)[4:]]
+  found = comparison.compare_settings(cells, 'accuracy').paired['b']
+  differences = np.array([0.90, 0.91, 0.92]) - [0.81, 0.86, 0.83]
   assert found.difference.n == 3
   assert found.difference.mean == pytest.approx(differences.mean())
   assert found.p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
@@ -64,8 +65,28 @@ def test_pairs_share_seeds_and_folds():
 
 
 def test_an_unknown_metric_is_named_with_the_known_ones():
-  with pytest.raises(ValueError, match="metric='f2': choose accuracy"):
-    comparison.compare_settings(CELLS, 'f2')
+  with pytest.raises(ValueError, match="'lrap': a,seed=0 has none, of accurac"):
+    comparison.compare_settings(CELLS, 'lrap')
+  diverged = [*CELLS, *_cells('c', [None], [None])]
+  with pytest.raises(ValueError, match='c,seed=0 has none'):
+    comparison.compare_settings(diverged, 'accuracy')
+
+
+def test_seeds_of_a_fold_are_one_value():
+  cells = [
+    Cell('a', seed, fold, {'loss': 1.0}, {'loss': fold + seed / 10}, 1.0)
+    for seed in range(2)
+    for fold in range(3)
+  ]
+  found = comparison.compare_settings(cells, 'loss').test['a']
+  assert found.n == 3
+  assert found.mean == pytest.approx(1.05) and found.std == pytest.approx(1)
+
+
+def test_a_setting_with_missing_runs_is_not_chosen():
+  cells = [*CELLS, *_cells('lucky', [0.99], [0.99])]
+  found = comparison.compare_settings(cells, 'accuracy')
+  assert found.chosen == 'b' and list(found.cells)[-1] == 'lucky'
 
 
 def test_the_table_and_the_plot(tmp_path):

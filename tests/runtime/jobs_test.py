@@ -1,6 +1,7 @@
 """Jobs that end well, badly, early, and too often."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -20,14 +21,14 @@ def _job(folder, name, code):
 
 
 # Fails the first time with what is filled in, and succeeds after that.
-ONCE = '''
+ONCE = """
 import os, pathlib, signal, sys
 mark = pathlib.Path(sys.argv[1], 'mark')
 if not mark.exists():
   mark.touch()
   {}
 print('done')
-'''
+"""
 
 
 def _statuses(jobs, at_once=2):
@@ -61,7 +62,7 @@ def test_a_busy_job_waits(tmp_path):
 
 
 def test_stopping_asks_the_running_jobs_and_starts_no_other(tmp_path):
-  code = '''
+  code = """
 import pathlib, signal, sys, time
 def save(*_):
   pathlib.Path(sys.argv[1], 'saved').touch()
@@ -69,7 +70,7 @@ def save(*_):
 signal.signal(signal.SIGTERM, save)
 pathlib.Path(sys.argv[1], 'ready').touch()
 time.sleep(60)
-'''
+"""
   jobs = [_job(tmp_path, name, code) for name in 'abc']
 
   def stop():
@@ -81,24 +82,26 @@ time.sleep(60)
   ]  # fmt: skip
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='needs prctl')
-def test_jobs_end_when_their_parent_is_killed(tmp_path):
-  parent = subprocess.Popen(
-    [
-      sys.executable,
-      '-c',
-      f'''
+PARENT = """
 import pathlib, sys
 from bigru_jax.runtime.jobs import Job, run_jobs
-job = Job('child', [sys.executable, '-c', 'import os, pathlib, time; '
-  'pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid())); '
-  'time.sleep(60)'], pathlib.Path({str(tmp_path / "log")!r}))
+folder = pathlib.Path(sys.argv[1])
+child = "import os, pathlib, sys, time;" \\
+  "pathlib.Path(sys.argv[1], 'pid').write_text(str(os.getpid()));" \\
+  "time.sleep(60)"
+job = Job('child', [sys.executable, '-c', child, str(folder)], folder / 'log')
 list(run_jobs([job], 1, lambda: False))
-''',
-    ]
-  )
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs prctl')
+def test_jobs_end_when_their_parent_is_killed(tmp_path):
+  script = tmp_path / 'parent.py'
+  script.write_text(PARENT)
+  parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
   pid_file = tmp_path / 'pid'
   while not (pid_file.exists() and pid_file.read_text()):
+    assert parent.poll() is None
     time.sleep(0.05)
   child = int(pid_file.read_text())
   parent.kill()
@@ -107,7 +110,7 @@ list(run_jobs([job], 1, lambda: False))
   while time.monotonic() < deadline:
     try:
       os.kill(child, 0)
-      state = open(f'/proc/{child}/stat').read().split()[2]
+      state = pathlib.Path(f'/proc/{child}/stat').read_text().split()[2]
     except (ProcessLookupError, FileNotFoundError):
       break
     if state == 'Z':
@@ -121,5 +124,5 @@ list(run_jobs([job], 1, lambda: False))
 def test_the_cores_are_divided(monkeypatch):
   monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(6)))
   assert core_shares(2) == [{0, 1, 2}, {3, 4, 5}]
-  assert core_shares(4) == [{0}, {1, 2}, {3}, {4, 5}]
+  assert core_shares(4) == [{0}, {1}, {2}, {3}]
   assert core_shares(8)[:2] == [{0}, {1}] and len(core_shares(8)) == 8

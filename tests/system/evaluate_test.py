@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 from scripts import call
@@ -18,12 +19,11 @@ def test_a_split_of_the_run_has_the_metrics_of_its_result(
   run_directory, tmp_path
 ):
   output = tmp_path / 'answers.jsonl'
-  done = _evaluate(
-    run_directory, '--split=test', f'--output={output}', '--mistakes=2'
-  )
+  done = _evaluate(run_directory, '--split=test', f'--output={output}')
   assert done.returncode == 0, done.stderr
   result = json.loads((run_directory / 'result.json').read_text())
-  assert f'accuracy        {result["test"]["accuracy"]:.4f}' in done.stdout
+  shown = f'accuracy +{result["test"]["accuracy"]:.4f}\n'
+  assert re.search(shown, done.stdout)
   lines = [json.loads(line) for line in output.read_text().splitlines()]
   stored = (run_directory / 'predictions-test.jsonl').read_text().splitlines()
   for line, other in zip(lines, map(json.loads, stored), strict=True):
@@ -41,11 +41,26 @@ def test_a_split_of_the_run_has_the_metrics_of_its_result(
   report = result['test_report']
   for name in ('negative', 'positive'):
     assert np.isclose(report['classes'][name]['f1'], expected[name]['f1-score'])
+
+
+def test_the_surest_mistake_comes_first(run_directory, tmp_path):
+  path, output = tmp_path / 'labelled.csv', tmp_path / 'answers.jsonl'
+  texts, labels, _ = synthetic.sentences(20, seed=9)
+  other = {'negative': 'positive', 'positive': 'negative'}
+  labels[3:6] = [other[label] for label in labels[3:6]]
+  with path.open('w', newline='') as file:
+    csv.writer(file).writerows([('text', 'label'), *zip(texts, labels)])
+  done = _evaluate(
+    run_directory, f'--input={path}', f'--output={output}', '--mistakes=1'
+  )
+  lines = [json.loads(line) for line in output.read_text().splitlines()]
   wrong = [line for line in lines if line['label'] != line['prediction']]
-  if wrong:
-    surest = max(wrong, key=lambda line: max(line['probabilities'].values()))
-    shown = f'row {surest["row"]}: {surest["prediction"]} ('
-    assert shown in done.stdout
+  surest = max(wrong, key=lambda line: max(line['probabilities'].values()))
+  assert {line['row'] for line in wrong} >= {5, 6, 7}
+  assert f'row {surest["row"]}: {surest["prediction"]} (' in done.stdout
+  assert done.stdout.endswith(f'  {texts[surest["row"] - 2]}\n')
+  refused = _evaluate(run_directory, f'--input={path}', f'--output={path}')
+  assert refused.returncode == 2 and 'is the input' in refused.stderr
 
 
 def test_a_labelled_file_with_labels_that_the_run_does_not_know(
@@ -57,13 +72,14 @@ def test_a_labelled_file_with_labels_that_the_run_does_not_know(
     writer = csv.writer(file)
     writer.writerows([('text', 'label'), *zip(texts, labels)])
   done = _evaluate(run_directory, f'--input={path}')
-  assert done.returncode == 0 and 'examples        30' in done.stdout
+  assert done.returncode == 0 and re.search(r'examples +30\n', done.stdout)
   with path.open('a', newline='') as file:
     csv.writer(file).writerow(['a film', 'mixed'])
   refused = _evaluate(run_directory, f'--input={path}')
   assert refused.returncode == 2
   assert refused.stderr.startswith(
-    f"evaluate.py: input={path}, row 32: the run does not know the labels 'mixed'"
+    f'evaluate.py: input={path}, row 32: the run does not know the labels '
+    "'mixed'"
   )
   assert len(refused.stderr.splitlines()) == 1
   ignoring = _evaluate(
@@ -71,7 +87,7 @@ def test_a_labelled_file_with_labels_that_the_run_does_not_know(
   )
   assert ignoring.returncode == 0
   assert '1 texts have a label that the run does not know' in ignoring.stdout
-  assert 'examples        30' in ignoring.stdout
+  assert re.search(r'examples +30\n', ignoring.stdout)
 
 
 def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):

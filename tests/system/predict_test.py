@@ -237,9 +237,9 @@ def test_one_text_is_not_padded_to_a_whole_batch(trained, monkeypatch):
   shapes = []
   predict_step, eval_step = trained._steps_for(trained.params)
 
-  def spy(params, batch):
+  def spy(params, batch, temperature):
     shapes.append(batch['tokens'].shape)
-    return predict_step(params, batch)
+    return predict_step(params, batch, temperature)
 
   monkeypatch.setattr(trained, '_steps_for', lambda _: (spy, eval_step))
   trained.predict(['a good film'])

@@ -48,9 +48,10 @@ def test_every_command_works_in_order(tmp_path):
     assert done.returncode == 0, f'{command[-1]}\n{done.stderr}'
   runs = {path.parent.name for path in tmp_path.glob('runs/*/result.json')}
   assert {'first', 'rotten_tomatoes'} <= runs
-  assert 'learning_rate=0.01' in (
-    tmp_path / 'runs' / 'sweep' / 'sweep.md'
-  ).read_text()
+  assert (
+    'learning_rate=0.01'
+    in (tmp_path / 'runs' / 'sweep' / 'sweep.md').read_text()
+  )
   lines = (tmp_path / 'out.jsonl').read_text().splitlines()
   assert len(lines) == 120 and json.loads(lines[0])['tokens'][1] == 'fine'
   assert (tmp_path / 'run.png').exists()

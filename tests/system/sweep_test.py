@@ -13,7 +13,8 @@ from scripts import call, command
 
 FLAGS = [
   '--', '--dataset=synthetic', '--embedding_size=16', '--hidden_size=16',
-  '--batch_size=64', '--checkpoint_every=10', '--epochs=2',
+  '--batch_size=32', '--checkpoint_every=10', '--epochs=3', '--dropout=0.2',
+  '--embedding_dropout=0.2',
 ]  # fmt: skip
 
 
@@ -30,8 +31,9 @@ def _table(output):
   return found
 
 
+@pytest.mark.slow
 def test_printed_commands_do_the_sweep_and_are_collected(tmp_path):
-  flags = ['--grid=learning_rate=0.01,0.0001', '--seeds=0-1']
+  flags = ['--grid=learning_rate=0.02,0.0001', '--seeds=0-1']
   printed = _sweep(tmp_path, *flags, '--print')
   assert printed.returncode == 0, printed.stderr
   lines = printed.stdout.splitlines()
@@ -46,16 +48,16 @@ def test_printed_commands_do_the_sweep_and_are_collected(tmp_path):
   done = _sweep(tmp_path, *flags)  # The rest; what is finished is skipped.
   assert done.returncode == 0, done.stderr
   assert (tmp_path / 'sweep.md').read_text() == done.stdout
-  assert '**learning_rate=0.01**' in done.stdout
+  assert '**learning_rate=0.02**' in done.stdout
   assert '| learning_rate=0.0001 |' in done.stdout
   with (tmp_path / 'sweep.csv').open() as file:
     rows = list(csv.DictReader(file))
   assert [(row['setting'], row['seed']) for row in rows] == [
-    ('learning_rate=0.01', '0'), ('learning_rate=0.01', '1'),
+    ('learning_rate=0.02', '0'), ('learning_rate=0.02', '1'),
     ('learning_rate=0.0001', '0'), ('learning_rate=0.0001', '1'),
   ]  # fmt: skip
   result = json.loads(
-    (tmp_path / 'learning_rate=0.01,seed=1' / 'result.json').read_text()
+    (tmp_path / 'learning_rate=0.02,seed=1' / 'result.json').read_text()
   )
   assert float(rows[1]['test_accuracy']) == result['test']['accuracy']
   assert (tmp_path / 'sweep.png').exists()
@@ -86,6 +88,7 @@ def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
   assert not (tmp_path / 'sweep').exists()
 
 
+@pytest.mark.slow
 def test_a_failed_run_costs_one_cell(tmp_path):
   settings = tmp_path / 'settings.jsonl'
   settings.write_text(
@@ -102,13 +105,16 @@ def test_a_failed_run_costs_one_cell(tmp_path):
 def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path):
   flags = ['--grid=hidden_size=8,16', '--seeds=0-1', '--folds=0']
   flags += ['--grid=learning_rate=0.01,0.003']
+  flags += ['--jobs=2']  # Each run has as many cores in both sweeps.
   undisturbed = _sweep(tmp_path / 'whole', *flags)
   assert undisturbed.returncode == 0, undisturbed.stderr
   output = tmp_path / 'killed'
-  line = command('sweep.py', f'--output={output}', '--jobs=2', *flags, *FLAGS)
+  line = command('sweep.py', f'--output={output}', *flags, *FLAGS)
 
   def wait_for(count, name):
+    deadline = time.monotonic() + 120
     while len(list(output.glob(f'*/{name}'))) < count:
+      assert sweep.poll() is None and time.monotonic() < deadline
       time.sleep(0.05)
 
   # SIGKILL for a run, then for the sweep itself, then Ctrl-C.
@@ -133,7 +139,9 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path):
 
 @pytest.mark.slow
 def test_folds_of_a_data_set(tmp_path):
-  rows = [f'a {"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(200)]
+  rows = [
+    f'a {"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(200)
+  ]
   path = tmp_path / 'reviews.csv'
   path.write_text('text,label\n' + '\n'.join(rows) + '\n')
   others = ['--', f'--train={path}', '--epochs=4', '--learning_rate=0.01']

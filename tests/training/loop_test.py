@@ -40,7 +40,7 @@ def test_the_number_of_devices_does_not_matter():
     devices = np.array(jax.devices()[:count])
     trainer = _trainer(jax.sharding.Mesh(devices, (meshes.DATA_AXIS,)))
     trained = trainer.train_epoch(1)
-    validated = trainer.evaluate(trainer.splits['validation'])
+    validated, _ = trainer.evaluate(trainer.splits['validation'])
     params = jax.device_get(trainer.state.params)
     results.append((trained['loss'], validated, params))
   (loss, found, params), (loss_n, found_n, params_n) = results
@@ -72,7 +72,9 @@ def test_the_evaluated_loss_is_weighted_by_class():
   losses = log_sum - logits[np.arange(20), split.labels]
   expected = np.average(losses, weights=split.weights)
   assert np.isclose(
-    trainer.evaluate(trainer.splits['validation'])['loss'], expected, rtol=1e-5
+    trainer.evaluate(trainer.splits['validation'])[0]['loss'],
+    expected,
+    rtol=1e-5,
   )
 
 
