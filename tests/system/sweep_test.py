@@ -97,7 +97,7 @@ def test_a_failed_run_costs_one_cell(tmp_path):
   done = _sweep(tmp_path / 'sweep', f'--list={settings}', '--jobs=2')
   assert done.returncode == 1
   assert '1 of 2 runs are finished.' in done.stdout
-  assert 'Failed: class_weights=1_2_3,seed=0' in done.stdout
+  assert 'Failed: class_weights=1,2,3,seed=0' in done.stdout
   assert "class_weights='1,2,3': give" in done.stderr
 
 
