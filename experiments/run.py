@@ -43,8 +43,8 @@ def main() -> None:
   host.cache_compilations()
   workdir = pathlib.Path(_WORKDIR.value or runs.default_workdir(config))
   with preemption.stop_on_signals() as stop:
-    bigru_jax.train(config, workdir, stop=stop)
-  result = runs.read_result(workdir)
+    run = bigru_jax.train(config, workdir, stop=stop)
+  result = runs.read_result(run.workdir)
   print(tables.classification_table(result['test_report']), end='\n\n')
   print(tables.metrics_table(result['test']))
   _log.info('%.1f s in all', time.perf_counter() - started)

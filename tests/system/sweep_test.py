@@ -68,21 +68,30 @@ def test_printed_commands_do_the_sweep_and_are_collected(tmp_path):
   assert 'holds another run, which differs in dropout' in other.stderr
 
 
+_WRONG = [
+  (['--grid=learning_rate=-1'], 'learning_rate=-1.0 is below 0'),
+  (['--grid=hidden=3'], "Unknown command line flag 'hidden'"),
+  (['--grid=hidden_size'], "grid='hidden_size': give name=value,value"),
+  (['--grid=seed=1,2'], 'seed is no setting'),
+  (['--seeds=3-1'], "seeds='3-1': none, or one twice"),
+  (['--seeds=x'], "seeds='x': give 0-4 or 0,3,7"),
+  (['--grid=hidden_size=8,8'], 'a setting is there twice'),
+  (['--list=missing.jsonl'], 'list=missing.jsonl: no such file'),
+  (['--metric=f2'], "metric='f2': choose accuracy, macro_f1"),
+  ([*FLAGS, '--seed=3'], '--seed=3: see seeds, folds and output'),
+]
+
+
 @pytest.mark.parametrize(
   'flags, message',
   [
-    (['--grid=learning_rate=-1'], 'learning_rate=-1.0 is below 0'),
-    (['--grid=hidden=3'], "Unknown command line flag 'hidden'"),
-    (['--grid=hidden_size'], "grid='hidden_size': give name=value,value"),
-    (['--grid=seed=1,2'], 'seed is no setting'),
-    (['--seeds=3-1'], "seeds='3-1': none, or one twice"),
-    (['--seeds=x'], "seeds='x': give 0-4 or 0,3,7"),
-    (['--grid=hidden_size=8,8'], 'a setting is there twice'),
-    (['--list=missing.jsonl'], 'missing.jsonl'),
+    *_WRONG[:2],
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in _WRONG[2:]),
   ],
 )
 def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
-  done = _sweep(tmp_path / 'sweep', *flags)
+  others = [] if '--' in flags else FLAGS
+  done = _sweep(tmp_path / 'sweep', *flags, others=others)
   assert done.returncode == 2, done.stdout
   assert message in done.stderr and len(done.stderr.splitlines()) == 1
   assert not (tmp_path / 'sweep').exists()

@@ -146,7 +146,10 @@ def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
   assert metrics(tmp_path) == metrics(workdir)
 
 
-@pytest.mark.parametrize('attention', ['additive', 'label_wise'])
+@pytest.mark.parametrize(
+  'attention',
+  ['label_wise', pytest.param('additive', marks=pytest.mark.slow)],
+)
 def test_several_labels_a_text(attention, tmp_path):
   config = bigru_jax.Config(
     dataset='synthetic_multi_label', task='multi_label', attention=attention,
