@@ -49,7 +49,7 @@ def test_every_command_works_in_order(tmp_path):
   runs = {path.parent.name for path in tmp_path.glob('runs/*/result.json')}
   assert {'first', 'rotten_tomatoes'} <= runs
   assert (
-    'learning_rate=0.01'
+    '**learning_rate=1e-2**'
     in (tmp_path / 'runs' / 'sweep' / 'sweep.md').read_text()
   )
   lines = (tmp_path / 'out.jsonl').read_text().splitlines()
