@@ -85,7 +85,8 @@ def labelled_file(path: str, config: bigru_jax.Config) -> list[Example]:
       _LABEL_COLUMN.value or config.label_column,
       config.encoding if _ENCODING.value is None else _ENCODING.value,
       config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
-      _LABEL_SEPARATOR.value or sources.label_separator(config),
+      sources.label_separator(config)
+      and (_LABEL_SEPARATOR.value or config.label_separator),
     )
   )
 
@@ -109,6 +110,8 @@ def split_of_run(
         found[place] = example
     if digest.hexdigest() != identity.get(name):
       raise ValueError(f'split={split}: the data changed since the run: {name}')
+  if len(found) < len(places):
+    raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
   return [
     found[_place(line['source'], line['row'], line['label'])] for line in lines
   ]
@@ -157,15 +160,13 @@ def known(
   return kept, ignored
 
 
-def mistakes_of(evaluation: Evaluation, examples: list[Example]) -> str:
+def mistakes_of(
+  evaluation: Evaluation, answers: list[dict[str, Any]], texts: list[str]
+) -> str:
   """The most confident mistakes, a paragraph each."""
-  lines = evaluation.answers(
-    [example.row for example in examples],
-    [example.source for example in examples],
-  )
   shown = []
   for i in evaluation.mistakes()[: _MISTAKES.value]:
-    line = lines[i]
+    line = answers[i]
     names = line['prediction']
     names = [names] if isinstance(names, str) else names
     answer = ', '.join(
@@ -175,7 +176,7 @@ def mistakes_of(evaluation: Evaluation, examples: list[Example]) -> str:
     gold = gold if isinstance(gold, str) else ', '.join(gold) or 'no label'
     shown.append(
       f'{line["source"]}, row {line["row"]}: {answer or "no label"}, '
-      f'but it is {gold}\n  {examples[i].text}'
+      f'but it is {gold}\n  {texts[i]}'
     )
   return '\n'.join(shown)
 
@@ -197,22 +198,23 @@ def main() -> None:
   else:
     examples = split_of_run(workdir, _SPLIT.value, run.config)
   examples, ignored = known(examples, run.labels)
+  texts = [example.text for example in examples]
   evaluation = run.evaluation(
-    [example.text for example in examples],
+    texts,
     [example.label for example in examples],
     calibrated=_CALIBRATED.value,
+  )
+  answers = evaluation.answers(
+    [example.row for example in examples],
+    [example.source for example in examples],
   )
   print(tables.classification_table(evaluation.report()), end='\n\n')
   print(tables.metrics_table(evaluation.metrics))
   if ignored:
     print(f'{ignored} texts have a label that the run does not know')
   if _MISTAKES.value:
-    print(f'\n{mistakes_of(evaluation, examples)}')
+    print(f'\n{mistakes_of(evaluation, answers, texts)}')
   if _OUTPUT.value:
-    answers = evaluation.answers(
-      [example.row for example in examples],
-      [example.source for example in examples],
-    )
     with command.opened(_OUTPUT.value, _INPUT.value) as file:
       file.writelines(json.dumps(answer) + '\n' for answer in answers)
 

@@ -8,6 +8,9 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy import stats
+
+from bigru_jax.reports.tables import markdown
 
 LEVEL = 0.95
 # Of a run's validation and test; of the last ones the least is the best.
@@ -55,8 +58,6 @@ def summarize(values: Sequence[float]) -> Summary:
     >>> str(summarize([0.90, 0.92, 0.94]))
     '0.9200 ± 0.0200 (n = 3)'
   """
-  from scipy import stats
-
   n = len(values)
   mean = float(np.mean(values))
   if n == 1:
@@ -89,8 +90,6 @@ def compare(
   Returns:
     None where they have none in common.
   """
-  from scipy import stats
-
   keys = sorted(first.keys() & second.keys())
   if not keys:
     return None
@@ -197,8 +196,6 @@ def _values(cells: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
 
 def as_markdown(comparison: Comparison) -> str:
   """The comparison as Markdown: the chosen setting, all of them, the pairs."""
-  from bigru_jax.reports.tables import markdown
-
   metric, chosen = comparison.metric, comparison.chosen
   test = comparison.test[chosen]
   lines = [

@@ -1,6 +1,7 @@
 """Generated sentences whose labels are decided by known words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,22 @@ SIZES = {'train': 2000, 'validation': 400, 'test': 400}
 
 def read(seed: int) -> dict[str, Split]:
   """Three splits of sentences."""
+  return _splits('synthetic', sentences, seed)
+
+
+def read_multi_label(seed: int) -> dict[str, Split]:
+  """Three splits of sentences on up to three topics."""
+  return _splits('synthetic_multi_label', topics, seed)
+
+
+def _splits(
+  source: str, generate: Callable[..., Any], seed: int
+) -> dict[str, Split]:
   splits = {}
   for i, (name, count) in enumerate(SIZES.items()):
-    texts, labels, _ = sentences(count, seed=[seed, i])
+    texts, labels, _ = generate(count, seed=[seed, i])
     rows = list(range(1, count + 1))
-    splits[name] = Split(texts, labels, rows, f'synthetic/{name}')
+    splits[name] = Split(texts, labels, rows, f'{source}/{name}')
   return splits
 
 
@@ -61,16 +73,6 @@ def sentences(
     labels.append('positive' if positive != negated else 'negative')
     deciding.append(set(range(at, at + len(opinion))))
   return texts, labels, deciding
-
-
-def read_multi_label(seed: int) -> dict[str, Split]:
-  """Three splits of sentences on up to three topics."""
-  splits = {}
-  for i, (name, count) in enumerate(SIZES.items()):
-    texts, labels, _ = topics(count, seed=[seed, i])
-    rows = list(range(1, count + 1))
-    splits[name] = Split(texts, labels, rows, f'synthetic_multi_label/{name}')
-  return splits
 
 
 def topics(
