@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec as P
+from jax.sharding import Mesh
 import numpy as np
 
 from bigru_jax import checkpoints, runs
@@ -29,7 +29,8 @@ from bigru_jax.evaluation import (
 )
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.runtime import mesh as meshes
-from bigru_jax.tasks import MultiLabel, SingleLabel, Task, make_loss_fn
+from bigru_jax.steps import evaluate, make_eval_step, make_predict_step
+from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -410,88 +411,3 @@ def init_params(model: nn.Module, seed: int) -> Any:
   one_text = {'tokens': jnp.ones((1, 2), int), 'lengths': jnp.ones(1, int)}
   init = jax.jit(lambda key: model.init(key, one_text)['params'])
   return init(jax.random.key(seed))
-
-
-def make_predict_step(
-  model: nn.Module, task: Task, mesh: Mesh
-) -> Callable[..., Any]:
-  """The jitted (params, batch, temperature) -> (probabilities_BxC, logits_BxC,
-  attention, heads).
-
-  The parameters are replicated, the batch is sharded. The probabilities are
-  those of the logits over the temperature; for the others see `Outputs`.
-  """
-
-  def outputs_of(params, batch):
-    outputs: Any = model.apply({'params': params}, batch)
-    return outputs.logits, outputs.attention, outputs.heads
-
-  def predict(params, batch, temperature=1.0):
-    outputs = meshes.map_batch(outputs_of, mesh, P())(params, batch)
-    logits_BxC, attention, heads = outputs
-    probabilities_BxC = task.probabilities(logits_BxC / temperature)
-    return probabilities_BxC, logits_BxC, attention, heads
-
-  return jax.jit(predict, compiler_options=meshes.compiler_options(mesh))
-
-
-def make_eval_step(
-  model: nn.Module, task: Task, mesh: Mesh
-) -> jax.stages.Wrapped:
-  """The jitted (params, metrics, batch) -> (metrics with the batch added,
-  logits)."""
-  loss_fn = make_loss_fn(model, task)
-
-  def eval_step(params, metrics, batch):
-    specs = P()
-    if getattr(model, 'embedding_axis', None):
-      specs = meshes.partition_specs(params, mesh)
-    losses_B, outputs = meshes.map_batch(loss_fn, mesh, specs)(params, batch)
-    metrics = task.update_metrics(metrics, outputs.logits, losses_B, batch)
-    return metrics, outputs.logits
-
-  return jax.jit(
-    eval_step,
-    donate_argnums=1,
-    out_shardings=meshes.replicated(mesh),
-    compiler_options=meshes.compiler_options(mesh),
-  )
-
-
-def empty_metrics(task: Task, mesh: Mesh) -> Any:
-  """The metrics of no example, on every device."""
-  return jax.device_put(task.empty_metrics(), meshes.replicated(mesh))
-
-
-def evaluate(
-  eval_step: Callable[..., Any],
-  params: Any,
-  task: Task,
-  split: EncodedSplit,
-  batch_size: int,
-  mesh: Mesh,
-  keep_logits: bool = True,
-) -> tuple[dict[str, Any], np.ndarray]:
-  """The metrics over every example of a split, once each, and its logits.
-
-  Without `keep_logits` no logit is copied from the devices, and the array is
-  empty.
-  """
-  metrics = empty_metrics(task, mesh)
-  plan = split.plan(batch_size)
-  batches = meshes.prefetch_to_mesh(
-    (split.batch(rows, length, batch_size) for length, rows in plan), mesh
-  )
-  count = len(split) if keep_logits else 0
-  logits_NxC = np.zeros((count, task.num_outputs), np.float32)
-  before = None
-  with contextlib.closing(batches):
-    for (_, rows), batch in zip(plan, batches):
-      metrics, logits_BxC = eval_step(params, metrics, batch)
-      # The devices compute a batch while the one before it is copied.
-      if before:
-        logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
-      before = (rows, logits_BxC) if keep_logits else None
-  if before:
-    logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
-  return metrics.compute(), logits_NxC

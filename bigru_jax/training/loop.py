@@ -21,10 +21,10 @@ from tqdm import tqdm
 from bigru_jax import optimizers, runs
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data.batching import EncodedSplit, Plan
-from bigru_jax.inference import empty_metrics, evaluate, make_eval_step
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.runtime.cores import cores
 from bigru_jax.runtime.preemption import Preempted
+from bigru_jax.steps import empty_metrics, evaluate, make_eval_step
 from bigru_jax.tasks import Task, make_loss_fn
 from bigru_jax.training.programs import Programs
 from bigru_jax.training.state import TrainState

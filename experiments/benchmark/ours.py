@@ -12,6 +12,7 @@ from bigru_jax.config import Config
 from bigru_jax.data.batching import SHAPE_COST
 from bigru_jax.models.bigru import BiGRU
 from bigru_jax.runtime import host, mesh as meshes
+from bigru_jax.steps import make_predict_step
 from bigru_jax.training.loop import Trainer
 
 
@@ -67,7 +68,7 @@ def _classifier(case: Case, mesh: Mesh) -> Call:
   params = inference.init_params(model, config.seed)
   if case.work == 'inference':
     params = jax.device_put(params, meshes.replicated(mesh))
-    step = inference.make_predict_step(model, task, mesh)
+    step = make_predict_step(model, task, mesh)
     return lambda: texts.predict(
       case.batch, lambda batch: step(params, meshes.place_batch(batch, mesh))[0]
     )
