@@ -17,6 +17,7 @@ from typing import Any
 
 from absl import flags
 import command
+import inputs
 
 import bigru_jax
 from bigru_jax import runs
@@ -27,6 +28,7 @@ from bigru_jax.evaluation import Evaluation
 from bigru_jax.reports import tables
 from bigru_jax.runtime import host
 
+flags.adopt_module_key_flags(inputs)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
 _INPUT = flags.DEFINE_string(
   'input', '', 'A labelled file: .csv, .tsv, .jsonl, .json or .parquet.'
@@ -41,50 +43,31 @@ _MISTAKES = flags.DEFINE_integer(
   'How many of the most confident mistakes to print.',
   lower_bound=0,
 )
-_CALIBRATED = flags.DEFINE_bool(
-  'calibrated',
-  False,
-  'Probabilities at the temperature that was fitted on validation.',
-)
 _IGNORE_UNKNOWN_LABELS = flags.DEFINE_bool(
   'ignore_unknown_labels',
   False,
   'Leave out labels that the run does not know, and texts that have no other '
   'where a text has one; they are counted.',
 )
-_TEXT_COLUMN = flags.DEFINE_string(
-  'text_column', None, "The input's column; by default that of the run."
-)
 _LABEL_COLUMN = flags.DEFINE_string(
   'label_column', None, "The input's column; by default that of the run."
 )
-_ENCODING = flags.DEFINE_string(
-  'encoding', None, "The input's; by default that of the run."
-)
-_DELIMITER = flags.DEFINE_string(
-  'delimiter', None, "Of a .csv input; by default the run's."
-)
 _LABEL_SEPARATOR = flags.DEFINE_string(
   'label_separator', None, "The input's; by default that of the run."
-)
-_EMBEDDINGS = flags.DEFINE_string(
-  'embeddings',
-  '',
-  "The run's file of vectors, for words unseen in training; by default where "
-  'it was.',
 )
 
 
 def labelled_file(path: str, config: bigru_jax.Config) -> list[Example]:
   """The examples of a file, whose columns are those of the run's files."""
+  text_column, encoding, delimiter = inputs.input_format(config)
   return list(
     files.read_file(
       path,
       'input',
-      _TEXT_COLUMN.value or config.text_column,
+      text_column,
       _LABEL_COLUMN.value or config.label_column,
-      config.encoding if _ENCODING.value is None else _ENCODING.value,
-      config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
+      encoding,
+      delimiter,
       sources.label_separator(config)
       and (_LABEL_SEPARATOR.value or config.label_separator),
     )
@@ -191,7 +174,7 @@ def main() -> None:
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   host.configure_cpu()
   host.cache_compilations()
-  run = bigru_jax.load(workdir, os.path.expanduser(_EMBEDDINGS.value))
+  run = bigru_jax.load(workdir, os.path.expanduser(inputs.EMBEDDINGS.value))
   if _INPUT.value:
     path = os.path.expanduser(_INPUT.value)
     examples = labelled_file(path, run.config)
@@ -202,7 +185,7 @@ def main() -> None:
   evaluation = run.evaluation(
     texts,
     [example.label for example in examples],
-    calibrated=_CALIBRATED.value,
+    calibrated=inputs.CALIBRATED.value,
   )
   answers = evaluation.answers(
     [example.row for example in examples],

@@ -22,6 +22,7 @@ from typing import Any
 
 from absl import flags
 import command
+import inputs
 from tqdm import tqdm
 
 import bigru_jax
@@ -30,49 +31,21 @@ from bigru_jax.runtime import host
 
 _log = logging.getLogger('bigru_jax.predict')
 
+flags.adopt_module_key_flags(inputs)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
 _TEXT = flags.DEFINE_string('text', None, 'One text.')
 _INPUT = flags.DEFINE_string('input', None, 'A file of texts, or -.')
 _OUTPUT = flags.DEFINE_string(
   'output', '-', 'A .jsonl file, - for standard output, or a .csv file.'
 )
-_TEXT_COLUMN = flags.DEFINE_string(
-  'text_column', None, "The input's column; by default that of the run."
-)
-_ENCODING = flags.DEFINE_string(
-  'encoding', None, "The input's; by default that of the run."
-)
-_DELIMITER = flags.DEFINE_string(
-  'delimiter', None, "Of a .csv input; by default the run's."
-)
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 256, 'The most texts per batch.', lower_bound=1
 )
-_CALIBRATED = flags.DEFINE_bool(
-  'calibrated',
-  False,
-  'Probabilities at the temperature that was fitted on validation.',
-)
-_EMBEDDINGS = flags.DEFINE_string(
-  'embeddings',
-  '',
-  "The run's file of vectors, for words unseen in training; by default where "
-  'it was.',
-)
-
-
-def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
-  """The text column, encoding and delimiter of the input."""
-  return (
-    _TEXT_COLUMN.value or config.text_column,
-    config.encoding if _ENCODING.value is None else _ENCODING.value,
-    config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
-  )
 
 
 def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
   """The texts of a file, a pipe, or standard input where the path is -."""
-  column, encoding, delimiter = input_format(config)
+  column, encoding, delimiter = inputs.input_format(config)
   if path == '-':
     stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
     yield from (line.removesuffix('\n') for line in stdin)
@@ -90,7 +63,7 @@ def _is_pipe(path: str) -> bool:
 
 def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
   """Predicts a CSV file into another one that keeps its columns."""
-  column, encoding, delimiter = input_format(run.config)
+  column, encoding, delimiter = inputs.input_format(run.config)
   table = files.read_table(path, 'input', encoding, delimiter, column)
   names = next(table)
   for added in ('prediction', 'probability'):
@@ -115,7 +88,7 @@ def _predict(
 ) -> Iterator[dict[str, Any]]:
   """The answers, behind a progress bar; truncated texts are said once."""
   truncated = 0
-  answers = run.stream(texts, _BATCH_SIZE.value, _CALIBRATED.value)
+  answers = run.stream(texts, _BATCH_SIZE.value, inputs.CALIBRATED.value)
   shown = tqdm(answers, unit=' texts', delay=2, leave=False, disable=None)
   for answer in shown:
     truncated += answer['truncated']
@@ -135,7 +108,9 @@ def main() -> None:
   command.check_output(output, source)
   host.configure_cpu()
   host.cache_compilations()
-  run = bigru_jax.load(_WORKDIR.value, os.path.expanduser(_EMBEDDINGS.value))
+  run = bigru_jax.load(
+    _WORKDIR.value, os.path.expanduser(inputs.EMBEDDINGS.value)
+  )
   if output.endswith('.csv'):
     if not source.lower().removesuffix('.gz').endswith('.csv'):
       raise ValueError(f'output={output} needs a .csv file as input')
