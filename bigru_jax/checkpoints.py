@@ -126,7 +126,7 @@ class Checkpoints:
       best = progress['best'] and progress['best']['step']
       if best not in (None, step):
         try:
-          _restore(self._folder, best, {'params': state.params})
+          self.restore_best(state, best)
         except ValueError as error:
           # The end of the run needs the best parameters, so training restarts
           # from before them.
@@ -138,14 +138,15 @@ class Checkpoints:
     return None
 
   def restore_best(self, state: Any, step: int) -> Any:
-    """The state with the parameters of the best step.
+    """The state with the evaluated parameters of the best step as its own.
 
     Raises:
       ValueError: that checkpoint was corrupted since it was saved.
     """
     self.wait()
-    restored, _ = _restore(self._folder, step, {'params': state.params})
-    return state.replace(params=restored['params'])
+    field = state.evaluated
+    restored, _ = _restore(self._folder, step, {field: state.params})
+    return state.replace(**{'params': restored[field], field: restored[field]})
 
   def wait(self) -> None:
     """Waits for what is being written.
@@ -185,8 +186,15 @@ class Checkpoints:
     self._manager.reload()
 
 
-def restore_best_params(workdir: str | os.PathLike, params: Any) -> Any:
+def restore_best_params(
+  workdir: str | os.PathLike, params: Any, field: str = 'params'
+) -> Any:
   """The best parameters of a run, of the shapes and sharding of `params`.
+
+  Args:
+    workdir: the run directory.
+    params: abstract arrays.
+    field: of the train state, `params` or `averaged_params`.
 
   Raises:
     FileNotFoundError: the run has no best checkpoint yet.
@@ -204,8 +212,7 @@ def restore_best_params(workdir: str | os.PathLike, params: Any) -> Any:
         _log.warning('%s', error)
         continue
       if best:
-        wanted = {'params': params}
-        return _restore(folder, best['step'], wanted)[0]['params']
+        return _restore(folder, best['step'], {field: params})[0][field]
   except ValueError as error:
     raise ValueError(f'workdir={workdir}: {error}') from error
   raise missing

@@ -19,6 +19,7 @@ from bigru_jax.data.named_vectors import NAMED_VECTORS
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.losses import LOSSES
 from bigru_jax.models.classifier import ATTENTIONS
+from bigru_jax.models.pooling import MULTI_HEADED
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
 from bigru_jax.tasks import TASKS
 
@@ -136,6 +137,9 @@ class Config:
   attention: str = _field(
     'additive', 'The pooling of the states.', choices=ATTENTIONS
   )
+  num_heads: int = _field(
+    4, 'Heads of multi_head, and hops of structured.', lower=1
+  )
   dropout: float = _field(
     0.5,
     'Rate on the pooled states and between layers.',
@@ -145,8 +149,14 @@ class Config:
   embedding_dropout: float = _field(
     0.5, 'Rate on the embedded tokens.', lower=0.0, below=1.0
   )
+  word_dropout: float = _field(
+    0.0, 'Rate at which tokens become <unk>.', lower=0.0, below=1.0
+  )
   recurrent_dropout: float = _field(
     0.0, 'Rate of variational dropout on the state.', lower=0.0, below=1.0
+  )
+  weight_drop: float = _field(
+    0.0, 'Rate of dropout on the recurrent kernels.', lower=0.0, below=1.0
   )
   dtype: str = _field(
     'float32',
@@ -168,6 +178,20 @@ class Config:
     '"balanced", or comma-separated numbers, one per class in the order of '
     'labels.json. For multi_label they weigh the texts that have the label.',
   )
+  attention_penalty: float = _field(
+    0.0, "Of the structured attention's overlapping hops.", lower=0.0
+  )
+  adversarial: float = _field(
+    0.0,
+    'The norm of the adversarial perturbation of the embedded tokens of a '
+    'text, whose loss is added; 0 for none.',
+    lower=0.0,
+  )
+  virtual_adversarial: float = _field(
+    0.0,
+    'The same of the perturbation that changes the prediction most.',
+    lower=0.0,
+  )
   threshold: str = _field(
     '0.5',
     'The probability from which multi_label says that a text has a label: 0.5, '
@@ -178,6 +202,11 @@ class Config:
   learning_rate: float = _field(1e-3, 'The peak learning rate.', lower=0.0)
   weight_decay: float = _field(
     1e-2, 'Of adamw, on matrices and not on biases.', lower=0.0
+  )
+  embedding_learning_rate_factor: float = _field(
+    1.0,
+    "The embeddings' learning rate over that of the other parameters.",
+    lower=0.0,
   )
   schedule: str = _field(
     'cosine', 'The learning rate over the steps.', choices=tuple(SCHEDULES)
@@ -190,6 +219,14 @@ class Config:
   )
   clip_norm: float = _field(
     1.0, "The gradient's largest global norm; 0 for no limit.", lower=0.0
+  )
+
+  ema_decay: float = _field(
+    0.0,
+    'Decay of the moving average of the parameters, which is what is '
+    'evaluated and kept; 0 for none.',
+    lower=0.0,
+    below=1.0,
   )
 
   batch_size: int = _field(
@@ -243,6 +280,11 @@ class Config:
       raise ValueError(
         f'fold={self.fold}: with folds={self.folds} it is at least 0 and below '
         'folds, which is 0 or above 1'
+      )
+    if self.attention_penalty and self.attention not in MULTI_HEADED:
+      raise ValueError(
+        f'attention_penalty={self.attention_penalty} needs attention='
+        f'{" or ".join(MULTI_HEADED)}'
       )
     if not self.label_separator:
       raise ValueError('label_separator is empty')

@@ -346,7 +346,9 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     ),
     jax.eval_shape(lambda: init_params(model, config.seed)),
   )
-  params = checkpoints.restore_best_params(workdir, abstract)
+  params = checkpoints.restore_best_params(
+    workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
+  )
   identity = runs.read_identity(workdir)
   if embeddings:
     check_sha256(fetch(embeddings), identity.get('embeddings', ''))
@@ -399,8 +401,10 @@ def make_classifier(
     hidden_size=config.hidden_size,
     num_layers=config.num_layers,
     attention=config.attention,
+    num_heads=config.num_heads,
     dropout=config.dropout,
     embedding_dropout=config.embedding_dropout,
+    word_dropout=config.word_dropout,
     recurrent_dropout=config.recurrent_dropout,
     dtype=jnp.dtype(config.dtype),
   )

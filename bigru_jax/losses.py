@@ -65,4 +65,19 @@ def multi_label_cross_entropy(
   return (label_weights_C * positive + negative).sum(-1)
 
 
+def bernoulli_divergence(
+  logits_BxC: jax.Array, others_BxC: jax.Array
+) -> jax.Array:
+  """sum_j p_j log(p_j / q_j) + (1 - p_j) log((1 - p_j) / (1 - q_j)), [B].
+
+  Args:
+    logits_BxC: those of p.
+    others_BxC: those of q.
+  """
+  difference = jax.nn.log_sigmoid(logits_BxC) - jax.nn.log_sigmoid(others_BxC)
+  opposite = jax.nn.log_sigmoid(-logits_BxC) - jax.nn.log_sigmoid(-others_BxC)
+  p_BxC = jax.nn.sigmoid(logits_BxC)
+  return (p_BxC * difference + (1 - p_BxC) * opposite).sum(-1)
+
+
 LOSSES = {'softmax': softmax_cross_entropy, 'sigmoid': sigmoid_cross_entropy}

@@ -41,6 +41,13 @@ def decayed(params: Any) -> Any:
   )
 
 
+def is_embedding(params: Any) -> Any:
+  """True for the embedding table."""
+  return jax.tree.map_with_path(
+    lambda path, _: path[-1].key == 'embedding', params
+  )
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
   'adamw': lambda rate, decay: optax.adamw(
     rate, weight_decay=decay, mask=decayed
@@ -56,6 +63,7 @@ def make_optimizer(
   weight_decay: float = 1e-2,
   clip_norm: float = 0.0,
   freeze_embeddings: bool = False,
+  embedding_learning_rate_factor: float = 1.0,
 ) -> optax.GradientTransformation:
   """Builds the gradient transformation.
 
@@ -67,19 +75,24 @@ def make_optimizer(
     weight_decay: of `adamw`, on the parameters that `decayed` names.
     clip_norm: the largest global norm of a gradient; 0 for no limit.
     freeze_embeddings: whether the embedding table stays as it is.
+    embedding_learning_rate_factor: the learning rate of the embedding table
+      over that of the other parameters.
   """
   optimizer = OPTIMIZERS[name](learning_rate, weight_decay)
   if clip_norm:
     optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
-  if not freeze_embeddings:
-    return optimizer
+  if freeze_embeddings:
 
-  def label(params):
-    return jax.tree.map_with_path(
-      lambda path, _: 'frozen' if path[-1].key == 'embedding' else 'trained',
-      params,
+    def label(params):
+      return jax.tree.map(
+        lambda frozen: 'frozen' if frozen else 'trained', is_embedding(params)
+      )
+
+    return optax.partition(
+      {'trained': optimizer, 'frozen': optax.set_to_zero()}, label
     )
-
-  return optax.partition(
-    {'trained': optimizer, 'frozen': optax.set_to_zero()}, label
-  )
+  if embedding_learning_rate_factor != 1:
+    # Every optimizer's update is a multiple of its learning rate.
+    scale = optax.scale(embedding_learning_rate_factor)
+    return optax.chain(optimizer, optax.masked(scale, is_embedding))
+  return optimizer

@@ -10,8 +10,13 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from bigru_jax.losses import LOSSES, multi_label_cross_entropy
+from bigru_jax.losses import (
+  LOSSES,
+  bernoulli_divergence,
+  multi_label_cross_entropy,
+)
 from bigru_jax.metrics import ClassificationMetrics, MultiLabelMetrics
 
 
@@ -49,6 +54,16 @@ class SingleLabel:
     if self.num_outputs == 1:
       logits_BxC = jnp.concatenate([-logits_BxC, logits_BxC], axis=-1)
     return jax.nn.sigmoid(logits_BxC)
+
+  def divergences(
+    self, logits_BxC: jax.Array, others_BxC: jax.Array
+  ) -> jax.Array:
+    """The Kullback-Leibler divergence of other predictions from these, [B]."""
+    if self.loss == 'softmax':
+      return optax.losses.kl_divergence_with_log_targets(
+        jax.nn.log_softmax(others_BxC), jax.nn.log_softmax(logits_BxC)
+      )
+    return bernoulli_divergence(logits_BxC, others_BxC)
 
   def predictions(
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
@@ -114,6 +129,12 @@ class MultiLabel:
     """The probability of each label [B, C]."""
     return jax.nn.sigmoid(logits_BxC)
 
+  def divergences(
+    self, logits_BxC: jax.Array, others_BxC: jax.Array
+  ) -> jax.Array:
+    """The Kullback-Leibler divergence of other predictions from these, [B]."""
+    return bernoulli_divergence(logits_BxC, others_BxC)
+
   def predictions(
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
@@ -149,15 +170,21 @@ TASKS: dict[str, type[Task]] = {
 
 
 def make_loss_fn(model: nn.Module, task: Task) -> Callable[..., Any]:
-  """The function (params, batch, keys_B) -> (losses_B, Outputs).
+  """The function (params, batch, keys_B, perturbation) -> (losses_B, Outputs).
 
   Args:
-    model: takes a batch and dropout keys, and returns `Outputs`.
+    model: takes a batch, dropout keys and a perturbation of the embedded
+      tokens, both None by default, and returns `Outputs`.
     task: what the labels are.
   """
 
-  def loss_fn(params, batch, keys_B=None):
-    outputs: Any = model.apply({'params': params}, batch, keys_B)
+  def loss_fn(params, batch, keys_B=None, perturbation_BxTxE=None):
+    outputs: Any = model.apply(
+      {'params': params},
+      batch,
+      keys_B,
+      perturbation_BxTxE=perturbation_BxTxE,
+    )
     return task.losses(outputs.logits, batch), outputs
 
   return loss_fn

@@ -45,6 +45,26 @@ def test_frozen_embeddings_stay():
   assert updates['out']['kernel'].all()
 
 
+@pytest.mark.parametrize('kind', list(optimizers.OPTIMIZERS))
+def test_embeddings_may_have_a_learning_rate_of_their_own(kind):
+  params = {'embedding': jnp.ones((3, 2)), 'out': {'kernel': jnp.ones((2, 2))}}
+  found = []
+  for factor in (1.0, 0.1):
+    optimizer = optimizers.make_optimizer(
+      kind, 0.5, embedding_learning_rate_factor=factor
+    )
+    state = optimizer.init(params)
+    for _ in range(2):
+      updates, state = optimizer.update(params, state, params)
+    found.append(updates)
+  np.testing.assert_allclose(
+    found[1]['embedding'], 0.1 * found[0]['embedding'], rtol=1e-6
+  )
+  np.testing.assert_array_equal(
+    found[1]['out']['kernel'], found[0]['out']['kernel']
+  )
+
+
 def test_schedules_rise_and_fall():
   cosine = optimizers.make_schedule('cosine', 1.0, 0.1, 100)
   assert cosine(0) == 0 and cosine(10) == 1 and cosine(100) < 1e-6

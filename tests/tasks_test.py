@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import expit, softmax
+from scipy.special import expit, rel_entr, softmax
 from sklearn import metrics as sklearn_metrics
 
 from bigru_jax.tasks import MultiLabel, SingleLabel
@@ -16,6 +16,21 @@ def test_two_classes_take_one_sigmoid():
   np.testing.assert_allclose(found, [[expit(-2.0), expit(2.0)]], rtol=1e-6)
   losses = task.losses(jnp.array([[2.0]]), {'labels': jnp.array([1])})
   np.testing.assert_allclose(losses, [-np.log(expit(2.0))], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'task', [SingleLabel(3), SingleLabel(3, 'sigmoid'), MultiLabel(3)]
+)
+def test_divergences_are_scipys(task):
+  rng = np.random.default_rng(0)
+  p, q = rng.normal(size=(2, 4, 3)).astype(np.float32)
+  found = task.divergences(jnp.asarray(p), jnp.asarray(q))
+  if task == SingleLabel(3):
+    expected = rel_entr(softmax(p, -1), softmax(q, -1)).sum(-1)
+  else:
+    p, q = expit(p), expit(q)
+    expected = (rel_entr(p, q) + rel_entr(1 - p, 1 - q)).sum(-1)
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from bigru_jax.models.bigru import BiGRU
 from bigru_jax.models.label_wise import LabelWise
-from bigru_jax.models.pooling import POOLINGS
-from bigru_jax.ops.dropout import dropout, fold_keys
+from bigru_jax.models.pooling import POOLINGS, make_pooling
+from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 from bigru_jax.ops.embedding import lookup
 
 ATTENTIONS = (*POOLINGS, 'label_wise')
-PAD_ID = 0
+PAD_ID, UNK_ID = 0, 1
 
 
 class Outputs(NamedTuple):
@@ -50,9 +50,11 @@ class Classifier(nn.Module):
     embedding_size, hidden_size, num_layers: sizes; hidden is that of one
       direction.
     attention: a pooling of `pooling.POOLINGS`, or `label_wise`.
+    num_heads: of `multi_head` and `structured`.
     dropout: rate on the pooled context (with label-wise attention on the
       states) and between GRU layers.
     embedding_dropout: rate on the embedded tokens.
+    word_dropout: rate at which tokens become <unk>.
     recurrent_dropout: see `BiGRU`.
     dtype: the type of the computation; parameters, the attention's softmax and
       the logits are float32.
@@ -66,8 +68,10 @@ class Classifier(nn.Module):
   hidden_size: int = 128
   num_layers: int = 1
   attention: str = 'additive'
+  num_heads: int = 4
   dropout: float = 0.5
   embedding_dropout: float = 0.5
+  word_dropout: float = 0.0
   recurrent_dropout: float = 0.0
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
@@ -78,6 +82,7 @@ class Classifier(nn.Module):
     batch: Mapping[str, jax.Array],
     dropout_keys_B: jax.Array | None = None,
     attention: Mapping[str, jax.Array] | None = None,
+    perturbation_BxTxE: jax.Array | None = None,
   ) -> Outputs:
     """Classifies a batch.
 
@@ -91,6 +96,7 @@ class Classifier(nn.Module):
       dropout_keys_B: one dropout key per example.
       attention: weights to use instead of the model's own, by name, as in
         `Outputs.attention`; of label-wise attention those of all outputs.
+      perturbation_BxTxE: is added to the embedded tokens.
     """
     tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
@@ -103,8 +109,14 @@ class Classifier(nn.Module):
         return x
       return dropout(x, rate, fold_keys(keys_B, site))
 
+    if self.word_dropout and keys_B is not None:
+      tokens_BxT = word_dropout(
+        tokens_BxT, self.word_dropout, fold_keys(keys_B, 3), UNK_ID
+      )
     x_BxTxE = lookup(self._embedding_table(), tokens_BxT, self.embedding_axis)
     x_BxTxE = drop(x_BxTxE.astype(self.dtype), self.embedding_dropout, 0)
+    if perturbation_BxTxE is not None:
+      x_BxTxE += perturbation_BxTxE
     h_BxTx2H = BiGRU(
       self.hidden_size,
       self.num_layers,
@@ -123,7 +135,7 @@ class Classifier(nn.Module):
       label_wise = LabelWise(self.num_outputs, name='attention')
       logits, weights_BxKxT, heads = label_wise(h_BxTx2H, mask_BxT, given)
       return Outputs(logits, {'words': weights_BxKxT}, heads)
-    pool = POOLINGS[self.attention](name='attention')
+    pool = make_pooling(self.attention, self.num_heads, 'attention')
     c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given)
     c_BxF = drop(c_BxF, self.dropout, 2)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')

@@ -11,6 +11,8 @@ compile.
 """
 
 import math
+from typing import Any
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +48,36 @@ def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
   kept = min(int((1 - rate) * 2**32), 2**32 - 1)  # Of all values of 32 bits.
   keep = bits.reshape(x.shape) < jnp.uint32(kept)
   return jnp.where(keep, x / (1 - rate), 0)
+
+
+def word_dropout(
+  tokens_BxT: jax.Array, rate: float, keys_B: jax.Array, replacement: int
+) -> jax.Array:
+  """Replaces each token by another one, <unk> say, with probability `rate`.
+
+  Iyyer et al., 2015, https://aclanthology.org/P15-1162, leave the words out;
+  here they become unknown, so that the vector of unknown words is trained.
+  """
+  kept = dropout(jnp.ones(tokens_BxT.shape), rate, keys_B) > 0
+  return jnp.where(kept, tokens_BxT, replacement)
+
+
+def weight_drop(params: Any, rate: float, key: jax.Array) -> Any:
+  """Dropout on the recurrent kernels of a pytree of parameters.
+
+  DropConnect (Wan et al., 2013) on the hidden-to-hidden matrices, as in Merity
+  et al., 2018, https://arxiv.org/abs/1708.02182, section 2: one mask for all
+  examples and positions of a step. What is kept is divided by 1 - rate.
+  """
+
+  def drop(path, array):
+    if 'recurrent_kernel' not in path[-1].key:
+      return array
+    name = jax.tree_util.keystr(path).encode()
+    keys_1 = fold_keys(key[None], zlib.crc32(name) >> 2)
+    return dropout(array[None], rate, keys_1)[0]
+
+  return jax.tree.map_with_path(drop, params)
 
 
 def _words(keys_B: jax.Array) -> tuple[jax.Array, jax.Array]:

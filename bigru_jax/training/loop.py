@@ -27,6 +27,7 @@ from bigru_jax.runtime.preemption import Preempted
 from bigru_jax.steps import empty_metrics, evaluate, make_eval_step
 from bigru_jax.tasks import Task, make_loss_fn
 from bigru_jax.training.programs import Programs
+from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
 
@@ -73,12 +74,30 @@ class Trainer:
       config.weight_decay,
       config.clip_norm,
       config.freeze_embeddings,
+      config.embedding_learning_rate_factor,
     )
-    self.state = self._place(TrainState.create(params, optimizer))
+    self.state = self._place(
+      TrainState.create(params, optimizer, averaged=config.ema_decay > 0)
+    )
     model = model.clone(embedding_axis=meshes.embedding_axis(params, mesh))
+    loss_fn = regularized(
+      make_loss_fn(model, task),
+      task,
+      config.embedding_size,
+      config.adversarial,
+      config.virtual_adversarial,
+      config.attention_penalty,
+    )
     self._compiler = ThreadPoolExecutor(cores())
     self._train_step = Programs(
-      make_train_step(make_loss_fn(model, task), optimizer, mesh, config.seed),
+      make_train_step(
+        loss_fn,
+        optimizer,
+        mesh,
+        config.seed,
+        config.weight_drop,
+        config.ema_decay,
+      ),
       self._compiler,
     )
     self._eval_step = Programs(
@@ -107,7 +126,9 @@ class Trainer:
         if name == 'train':
           self._train_step.compile_ahead(self.state, batch)
         else:
-          self._eval_step.compile_ahead(self.state.params, metrics, batch)
+          self._eval_step.compile_ahead(
+            self.state.evaluated_params, metrics, batch
+          )
 
   def close(self) -> None:
     """Ends the compiling threads; one still in XLA would abort the exit."""
@@ -119,7 +140,7 @@ class Trainer:
     """The metrics of a split, and the logits of its examples if wanted."""
     return evaluate(
       self._eval_step,
-      self.state.params,
+      self.state.evaluated_params,
       self._task,
       split,
       self.config.batch_size,

@@ -23,6 +23,7 @@ class TrainState(struct.PyTreeNode):
     loss_sum: the sum of this epoch's finite losses.
     nonfinite: how many steps of this epoch were skipped as non-finite.
     consecutive_nonfinite: how many steps in a row were, up to now.
+    averaged_params: the moving average of the parameters, or None.
   """
 
   step: jax.Array
@@ -31,12 +32,22 @@ class TrainState(struct.PyTreeNode):
   loss_sum: jax.Array
   nonfinite: jax.Array
   consecutive_nonfinite: jax.Array
+  averaged_params: Any = None
 
   @classmethod
   def create(
-    cls, params: Any, optimizer: optax.GradientTransformation
+    cls,
+    params: Any,
+    optimizer: optax.GradientTransformation,
+    averaged: bool = False,
   ) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Args:
+      params: the initial parameters.
+      optimizer: whose state begins.
+      averaged: whether a moving average of the parameters is kept.
+    """
     return cls(
       step=jnp.int32(0),
       params=params,
@@ -44,4 +55,15 @@ class TrainState(struct.PyTreeNode):
       loss_sum=jnp.float32(0),
       nonfinite=jnp.int32(0),
       consecutive_nonfinite=jnp.int32(0),
+      averaged_params=jax.tree.map(jnp.copy, params) if averaged else None,
     )
+
+  @property
+  def evaluated(self) -> str:
+    """The field that is evaluated: the averaged parameters if there are any."""
+    return 'params' if self.averaged_params is None else 'averaged_params'
+
+  @property
+  def evaluated_params(self) -> Any:
+    """The parameters that are evaluated."""
+    return getattr(self, self.evaluated)

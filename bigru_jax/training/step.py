@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import optax
 
-from bigru_jax.ops.dropout import example_keys
+from bigru_jax.ops.dropout import example_keys, weight_drop
 from bigru_jax.runtime import mesh as meshes
 
 
@@ -16,6 +16,8 @@ def make_train_step(
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
   seed: int,
+  weight_drop_rate: float = 0.0,
+  ema_decay: float = 0.0,
 ) -> jax.stages.Wrapped:
   """The jitted function (state, batch) -> (state, consecutive_nonfinite).
 
@@ -27,12 +29,25 @@ def make_train_step(
     optimizer: the gradient transformation.
     mesh: the devices.
     seed: of the dropout keys.
+    weight_drop_rate: see `ops.dropout.weight_drop`.
+    ema_decay: d of the parameters' moving average, m <- d m + (1 - d) p (Polyak
+      & Juditsky, 1992, https://doi.org/10.1137/0330046), where the state has
+      one. At step t it is at most (1 + t) / (10 + t), so that the first
+      parameters are soon forgotten.
   """
   value_and_grad = meshes.value_and_grad(loss_fn, mesh)
 
   def train_step(state, batch):
     keys_B = example_keys(seed, state.step, len(batch['weights']))
-    (loss, _), grads = value_and_grad(state.params, batch, keys_B)
+    if weight_drop_rate:
+      dropped, pull_back = jax.vjp(
+        lambda params: weight_drop(params, weight_drop_rate, keys_B[0]),
+        state.params,
+      )
+      (loss, _), grads = value_and_grad(dropped, batch, keys_B)
+      (grads,) = pull_back(grads)
+    else:
+      (loss, _), grads = value_and_grad(state.params, batch, keys_B)
     # The norm is the one that `clip_norm` takes, so it costs nothing more.
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -42,6 +57,12 @@ def make_train_step(
     params, opt_state = _select(
       finite, (params, opt_state), (state.params, state.opt_state)
     )
+    averaged_params = state.averaged_params
+    if averaged_params is not None:
+      decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+      averaged_params = optax.incremental_update(
+        params, averaged_params, 1 - decay
+      )
     state = state.replace(
       step=state.step + 1,
       params=params,
@@ -51,6 +72,7 @@ def make_train_step(
       consecutive_nonfinite=jnp.where(
         finite, 0, state.consecutive_nonfinite + 1
       ),
+      averaged_params=averaged_params,
     )
     state = jax.lax.with_sharding_constraint(
       state, meshes.shardings(state, mesh)

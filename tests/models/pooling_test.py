@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.models.pooling import POOLINGS, make_pooling
 
 LENGTHS = np.array([5, 3, 1])
 MASK = np.arange(5) < LENGTHS[:, None]
@@ -96,6 +96,41 @@ def test_dot_is_the_formula():
   np.testing.assert_allclose(
     context, np.einsum('bt,btf->bf', expected, h), atol=1e-5
   )
+
+
+def test_multi_head_is_the_formula_head_by_head():
+  h = _states()
+  contexts, weights, p = _apply('multi_head', h)  # Four heads of one feature.
+  for k in range(4):
+    keys = h @ p['key_kernel'][k]
+    scores = keys @ p['query'][k] / np.sqrt(1)
+    expected = np.exp(scores) * MASK
+    expected /= expected.sum(1, keepdims=True)
+    np.testing.assert_allclose(weights[:, k], expected, atol=1e-5)
+    values = h @ p['value_kernel'][k]
+    np.testing.assert_allclose(
+      contexts[:, k : k + 1],
+      np.einsum('bt,btw->bw', expected, values),
+      atol=1e-5,
+    )
+
+
+def test_heads_must_divide_the_features():
+  with pytest.raises(ValueError, match='num_heads=3 does not divide the 4'):
+    make_pooling('multi_head', 3, 'attention').init(
+      jax.random.key(0), jnp.asarray(_states()), MASK
+    )
+
+
+def test_structured_is_the_formula():
+  h = _states()
+  contexts, weights, p = _apply('structured', h)
+  scores = np.tanh(h @ p['kernel']) @ p['hops_kernel']
+  expected = np.exp(scores) * MASK[..., None]
+  expected /= expected.sum(1, keepdims=True)
+  np.testing.assert_allclose(weights, expected.swapaxes(1, 2), atol=1e-5)
+  means = np.einsum('btk,btf->bkf', expected, h)
+  np.testing.assert_allclose(contexts, means.reshape(3, -1), atol=1e-5)
 
 
 def test_mean_max_and_last_are_the_formulas():

@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.ops.dropout import dropout, fold_keys
+from bigru_jax.ops.dropout import (
+  dropout,
+  fold_keys,
+  weight_drop,
+  word_dropout,
+)
 
 
 def _keys(count, seed=0):
@@ -50,3 +55,38 @@ def test_folded_keys_differ_by_number_and_example():
   folded = [np.asarray(jax.random.key_data(fold_keys(keys, n))) for n in (0, 1)]
   rows = {tuple(row) for array in folded for row in array}
   assert len(rows) == 4
+
+
+def test_dropped_words_are_replaced_at_the_rate_by_example():
+  tokens = jnp.full((40, 500), 7)
+  found = np.asarray(word_dropout(tokens, 0.2, _keys(40), 1))
+  assert set(np.unique(found)) == {1, 7}
+  assert abs((found == 1).mean() - 0.2) < 0.015
+  alone = word_dropout(tokens[3:4, :20], 0.2, _keys(40)[3:4], 1)
+  np.testing.assert_array_equal(alone, found[3:4, :20])
+
+
+def test_weight_drop_is_on_recurrent_kernels_alone():
+  params = {
+    'encoder': {
+      'input_kernel_0': jnp.ones((2, 9, 4)),
+      'recurrent_kernel_0': jnp.ones((2, 60, 20)),
+      'recurrent_kernel_1': jnp.ones((2, 60, 20)),
+      'recurrent_bias_0': jnp.ones((2, 3)),
+    },
+    'embedding': jnp.ones((5, 3)),
+  }
+  first, second = (weight_drop(params, 0.4, key) for key in _keys(2))
+  for path, array in jax.tree.leaves_with_path(first):
+    if 'recurrent_kernel' not in path[-1].key:
+      assert (array == 1).all()
+  masks = [
+    np.asarray(tree['encoder'][f'recurrent_kernel_{layer}'])
+    for tree in (first, second)
+    for layer in (0, 1)
+  ]
+  for i, mask in enumerate(masks):
+    kept = mask != 0
+    np.testing.assert_allclose(mask[kept], 1 / 0.6, rtol=1e-6)
+    assert abs(kept.mean() - 0.6) < 0.05
+    assert not any((mask == other).all() for other in masks[:i])

@@ -1,5 +1,7 @@
 """Epochs on the mesh: what devices, padding and non-finite steps may not do."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -34,14 +36,25 @@ def _trainer(mesh, config=CONFIG):
   return Trainer(config, mesh, model, params, task, splits)
 
 
-def test_the_number_of_devices_does_not_matter():
+@pytest.mark.parametrize(
+  'options',
+  [
+    {},
+    {'weight_drop': 0.3, 'ema_decay': 0.9, 'word_dropout': 0.2},
+    {'adversarial': 0.5, 'virtual_adversarial': 0.5},
+    {'attention': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
+  ],
+)
+def test_the_number_of_devices_does_not_matter(options):
   results = []
+  config = dataclasses.replace(CONFIG, **options)
   for count in (1, 4):
     devices = np.array(jax.devices()[:count])
-    trainer = _trainer(jax.sharding.Mesh(devices, (meshes.DATA_AXIS,)))
+    mesh = jax.sharding.Mesh(devices, (meshes.DATA_AXIS,))
+    trainer = _trainer(mesh, config)
     trained = trainer.train_epoch(1)
     validated, _ = trainer.evaluate(trainer.splits['validation'])
-    params = jax.device_get(trainer.state.params)
+    params = jax.device_get(trainer.state.evaluated_params)
     results.append((trained['loss'], validated, params))
   (loss, found, params), (loss_n, found_n, params_n) = results
   assert np.isclose(loss, loss_n, rtol=1e-5)

@@ -67,3 +67,56 @@ def test_dropout_keys_are_a_function_of_seed_step_and_place():
   assert data(0, 5, 4) == data(0, 5, 8)[:4]
   different = [data(0, 5, 2), data(0, 6, 2), data(1, 5, 2)]
   assert len({tuple(key) for keys in different for key in keys}) == 6
+
+
+def _linear_loss(params, batch, keys_B):
+  del keys_B
+  residual = batch['x'] @ params['recurrent_kernel'] - batch['y']
+  return residual**2, residual
+
+
+def _linear_batch():
+  rng = np.random.default_rng(0)
+  return {
+    'x': rng.normal(size=(8, 6)).astype(np.float32),
+    'y': rng.normal(size=8).astype(np.float32),
+    'weights': np.ones(8, np.float32),
+  }
+
+
+def test_the_average_is_the_formula():
+  batch, mesh, optimizer = _linear_batch(), meshes.make_mesh(8), optax.sgd(0.05)
+  start = {'recurrent_kernel': jnp.ones(6)}
+  state = TrainState.create(start, optimizer, averaged=True)
+  state = jax.device_put(state, meshes.shardings(state, mesh))
+  step = make_train_step(_linear_loss, optimizer, mesh, seed=0, ema_decay=0.3)
+  expected = np.ones(6)
+  for t in range(5):
+    state, _ = step(state, meshes.place_batch(batch, mesh))
+    decay = min(0.3, (1 + t) / (10 + t))  # 0.1, 0.18, 0.25, 0.3, 0.3.
+    params = np.asarray(state.params['recurrent_kernel'])
+    expected = decay * expected + (1 - decay) * params
+  found = state.evaluated_params['recurrent_kernel']
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_weight_drop_trains_the_kept_weights_alone():
+  batch, optimizer = _linear_batch(), optax.sgd(0.05)
+  changed = []
+  for devices in (1, 8):
+    mesh = jax.sharding.Mesh(
+      np.array(jax.devices()[:devices]), (meshes.DATA_AXIS,)
+    )
+    state = TrainState.create({'recurrent_kernel': jnp.ones(6)}, optimizer)
+    state = jax.device_put(state, meshes.shardings(state, mesh))
+    step = make_train_step(
+      _linear_loss, optimizer, mesh, seed=0, weight_drop_rate=0.5
+    )
+    state, _ = step(state, meshes.place_batch(batch, mesh))
+    changed.append(np.asarray(state.params['recurrent_kernel']) - 1)
+  kept = changed[0] != 0
+  assert 0 < kept.sum() < 6
+  dropped = kept / 0.5
+  gradient = 2 * batch['x'].T @ (batch['x'] @ dropped - batch['y']) / 8
+  np.testing.assert_allclose(changed[0], -0.05 * gradient * dropped, rtol=1e-4)
+  np.testing.assert_allclose(changed[1], changed[0], rtol=1e-5)

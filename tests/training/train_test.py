@@ -1,5 +1,6 @@
 """The library as a notebook uses it: JAX has started, the corpus in memory."""
 
+import dataclasses
 import json
 
 import jax
@@ -144,6 +145,28 @@ def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
     ]
 
   assert metrics(tmp_path) == metrics(workdir)
+
+
+def test_averaged_parameters_are_evaluated_resumed_and_loaded(
+  trained, corpus, tmp_path
+):
+  config = dataclasses.replace(CONFIG, ema_decay=0.9)
+  stops = iter([False] * 20 + [True])
+  with pytest.raises(Preempted):
+    bigru_jax.train(config, tmp_path / 'a', corpus, stop=lambda: next(stops))
+  resumed = bigru_jax.train(config, tmp_path / 'a', corpus)
+  whole = bigru_jax.train(config, tmp_path / 'b', corpus)
+  loaded = bigru_jax.load(tmp_path / 'b')
+  for run in (resumed, loaded):
+    jax.tree.map(np.testing.assert_array_equal, run.params, whole.params)
+  tested = json.loads((tmp_path / 'b/result.json').read_text())['test']
+  found = loaded.evaluate(*corpus['test'])
+  assert found['accuracy'] == tested['accuracy']
+  assert np.isclose(found['loss'], tested['loss'], rtol=1e-5)
+  # They are not those without an average.
+  assert not np.array_equal(
+    whole.params['embedding'], trained.params['embedding']
+  )
 
 
 @pytest.mark.parametrize(

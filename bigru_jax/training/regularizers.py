@@ -1,0 +1,129 @@
+"""Terms that are added to the loss of each training example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops.dropout import dropout, fold_keys
+from bigru_jax.ops.varying import vary_like
+from bigru_jax.runtime.mesh import LossFn
+from bigru_jax.tasks import Task
+
+_XI = 0.1  # The norm of the first, random perturbation.
+_SITE = 1000  # Sets its random numbers apart from those of the dropouts.
+
+
+def regularized(
+  loss_fn: Callable[..., Any],
+  task: Task,
+  embedding_size: int,
+  adversarial: float = 0.0,
+  virtual_adversarial: float = 0.0,
+  attention_penalty: float = 0.0,
+) -> LossFn:
+  """A loss function with the terms that are asked for.
+
+  Args:
+    loss_fn: see `tasks.make_loss_fn`.
+    task: gives the divergence of two predictions.
+    embedding_size: E.
+    adversarial: epsilon of `adversarial_perturbation`; the loss under that
+      perturbation is added.
+    virtual_adversarial: epsilon of `virtual_adversarial_perturbation`; the
+      divergence of the prediction under it from the one without is added.
+    attention_penalty: the coefficient of `overlap`.
+
+  Returns:
+    (params, batch, keys_B) -> (losses_B, Outputs).
+  """
+  if not (adversarial or virtual_adversarial or attention_penalty):
+    return loss_fn
+
+  def with_terms(params, batch, keys_B):
+    losses_B, outputs = loss_fn(params, batch, keys_B)
+    zeros = jnp.zeros((*batch['tokens'].shape, embedding_size))
+    zeros = vary_like(zeros, batch['tokens'])
+    if attention_penalty:
+      losses_B += attention_penalty * overlap(outputs.attention['words'])
+    if adversarial:
+      r = adversarial_perturbation(
+        lambda r: loss_fn(params, batch, keys_B, r)[0], zeros, adversarial
+      )
+      losses_B += loss_fn(params, batch, keys_B, r)[0]
+    if virtual_adversarial:
+      logits = jax.lax.stop_gradient(outputs.logits)
+
+      def divergences(r):
+        perturbed = loss_fn(params, batch, keys_B, r)[1].logits
+        return task.divergences(logits, perturbed)
+
+      positions = jnp.arange(batch['tokens'].shape[1])
+      mask_BxT = positions < batch['lengths'][:, None]
+      signs = dropout(zeros + 1, 0.5, fold_keys(keys_B, _SITE)) - 1
+      direction = jnp.where(mask_BxT[..., None], signs, 0)
+      losses_B += divergences(
+        virtual_adversarial_perturbation(
+          divergences, direction, virtual_adversarial
+        )
+      )
+    return losses_B, outputs
+
+  return with_terms
+
+
+def overlap(weights_BxKxT: jax.Array) -> jax.Array:
+  """The penalty ||A A^T - I||^2 (Frobenius) on the weights of K hops.
+
+  Lin et al., 2017, https://arxiv.org/abs/1703.03130, equation 8.
+  """
+  gram_BxKxK = weights_BxKxT @ weights_BxKxT.mT
+  return jnp.sum((gram_BxKxK - jnp.eye(gram_BxKxK.shape[-1])) ** 2, (1, 2))
+
+
+def adversarial_perturbation(
+  losses: Callable[[jax.Array], jax.Array],
+  zeros_BxTxE: jax.Array,
+  epsilon: float,
+) -> jax.Array:
+  """r = epsilon g / ||g||, where g is the loss's gradient by the embeddings.
+
+  Miyato et al., 2017, https://arxiv.org/abs/1605.07725, equations 4 and 5; the
+  norm is over all positions of a text. The embeddings are not normalized, so
+  epsilon is in their units.
+
+  Args:
+    losses: of a perturbation, the loss of each example.
+    zeros_BxTxE: the perturbation to begin with.
+    epsilon: the norm of the result.
+  """
+  g = jax.grad(lambda r: losses(r).sum())(zeros_BxTxE)
+  return jax.lax.stop_gradient(epsilon * _unit(g))
+
+
+def virtual_adversarial_perturbation(
+  divergences: Callable[[jax.Array], jax.Array],
+  direction_BxTxE: jax.Array,
+  epsilon: float,
+) -> jax.Array:
+  """r = epsilon g / ||g||, where g is the divergence's gradient beside 0.
+
+  Miyato et al., 2017, equations 6 to 8: one step of the power iteration, from a
+  random direction.
+
+  Args:
+    divergences: of a perturbation, how far each prediction moves.
+    direction_BxTxE: the random direction.
+    epsilon: the norm of the result.
+  """
+  start = _XI * _unit(direction_BxTxE)
+  g = jax.grad(lambda r: divergences(r).sum())(start)
+  return jax.lax.stop_gradient(epsilon * _unit(g))
+
+
+def _unit(x_BxTxE: jax.Array) -> jax.Array:
+  norm = jnp.sqrt(jnp.sum(x_BxTxE**2, (1, 2), keepdims=True))
+  return x_BxTxE / jnp.maximum(norm, 1e-12)

@@ -1,0 +1,130 @@
+"""The terms of the loss against their formulas on a linear model."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import expit, rel_entr
+
+from bigru_jax.ops.dropout import example_keys
+from bigru_jax.tasks import SingleLabel
+from bigru_jax.training import regularizers
+from bigru_jax.training.regularizers import regularized
+
+TASK = SingleLabel(2, 'sigmoid')
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(3, 4, 5)).astype(np.float32)  # [B, T, E]
+W = RNG.normal(size=5).astype(np.float32)
+BATCH = {
+  'tokens': np.zeros((3, 4), np.int32),
+  'lengths': np.array([4, 2, 3], np.int32),
+  'labels': np.array([1, 0, 1], np.int32),
+}
+MASK = np.arange(4) < BATCH['lengths'][:, None]
+
+
+def _loss_fn(params, batch, keys_B=None, perturbation_BxTxE=0.0):
+  """Logistic regression on the sum of a text's embedded tokens."""
+  x_BxTxE = (X + perturbation_BxTxE) * MASK[..., None]
+  logits_Bx1 = x_BxTxE.sum(1) @ params[:, None]
+  outputs = types.SimpleNamespace(
+    logits=logits_Bx1, attention={'words': jnp.asarray(WEIGHTS)}
+  )
+  return TASK.losses(logits_Bx1, batch), outputs
+
+
+WEIGHTS = RNG.dirichlet(np.ones(4), size=(3, 2)).astype(np.float32)
+
+
+def _losses(**terms):
+  loss_fn = regularized(_loss_fn, TASK, 5, **terms)
+  losses_B, _ = loss_fn(jnp.asarray(W), BATCH, example_keys(0, 0, 3))
+  return np.asarray(losses_B)
+
+
+def _logits(shift=0.0):
+  """Those of every example, whose embeddings are all moved by `shift` W."""
+  x = (X + shift * W) * MASK[..., None]
+  return x.sum(1) @ W
+
+
+def _cross_entropy(logits):
+  y = BATCH['labels']
+  return -(y * np.log(expit(logits)) + (1 - y) * np.log(expit(-logits)))
+
+
+def test_the_adversarial_loss_is_the_formula():
+  # By the embedding of each token the loss has the gradient (p - y) w.
+  direction = np.sign(expit(_logits()) - BATCH['labels'])
+  norm = np.linalg.norm(W) * np.sqrt(BATCH['lengths'])
+  shift = (0.7 * direction / norm)[:, None, None]
+  expected = _cross_entropy(_logits()) + _cross_entropy(_logits(shift))
+  np.testing.assert_allclose(_losses(adversarial=0.7), expected, rtol=1e-4)
+
+
+def test_the_virtual_adversarial_loss_is_the_formula():
+  # The divergence's Hessian at 0 is p (1 - p) w w^T: g is along plus or minus
+  # w, whatever the random direction.
+  norm = np.linalg.norm(W) * np.sqrt(BATCH['lengths'])
+  p = expit(_logits())
+  found = _losses(virtual_adversarial=0.7) - _cross_entropy(_logits())
+  divergences = []
+  for sign in (1, -1):
+    q = expit(_logits((sign * 0.7 / norm)[:, None, None]))
+    divergences.append(rel_entr(p, q) + rel_entr(1 - p, 1 - q))
+  error = np.abs(np.stack(divergences) - found).min(0)
+  assert (error < 1e-4 * found).all()
+
+
+def test_the_penalty_of_overlapping_hops_is_the_formula():
+  expected = [np.sum((a @ a.T - np.eye(2)) ** 2) for a in WEIGHTS]
+  found = _losses(attention_penalty=0.3) - _cross_entropy(_logits())
+  np.testing.assert_allclose(found, 0.3 * np.array(expected), rtol=1e-4)
+  apart = jnp.eye(2, 4)[None]  # Each hop on a word of its own.
+  assert float(regularizers.overlap(apart)[0]) == 0
+
+
+def test_all_terms_are_added():
+  alone = [
+    _losses(**{name: 0.5})
+    for name in ('adversarial', 'virtual_adversarial', 'attention_penalty')
+  ]
+  together = _losses(
+    adversarial=0.5, virtual_adversarial=0.5, attention_penalty=0.5
+  )
+  plain = _cross_entropy(_logits())
+  np.testing.assert_allclose(
+    together - plain, sum(alone) - 3 * plain, rtol=1e-4
+  )
+
+
+@pytest.mark.parametrize('epsilon', [1.0, 3.0])
+def test_the_perturbations_have_the_norm_epsilon(epsilon):
+  def losses(r):
+    return _loss_fn(jnp.asarray(W), BATCH, None, r)[0]
+
+  zeros = jnp.zeros(X.shape)
+  r = regularizers.adversarial_perturbation(losses, zeros, epsilon)
+  np.testing.assert_allclose(jnp.sqrt((r**2).sum((1, 2))), epsilon, rtol=1e-5)
+  assert not np.asarray(r)[~MASK].any()
+  # The direction raises the loss of every example.
+  assert (losses(r) > losses(zeros)).all()
+
+
+def test_no_gradient_flows_through_the_perturbation():
+  loss_fn = regularized(_loss_fn, TASK, 5, adversarial=0.7)
+
+  def total(w):
+    return loss_fn(w, BATCH, example_keys(0, 0, 3))[0].sum()
+
+  found = jax.grad(total)(jnp.asarray(W))
+  direction = np.sign(expit(_logits()) - BATCH['labels'])
+  norm = np.linalg.norm(W) * np.sqrt(BATCH['lengths'])
+  r = (0.7 * direction / norm)[:, None, None] * W * MASK[..., None]
+  clean = (X * MASK[..., None]).sum(1)
+  expected = 0
+  for x in (clean, clean + r.sum(1)):
+    expected = expected + (expit(x @ W) - BATCH['labels']) @ x
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
