@@ -32,7 +32,7 @@ class TrainState(struct.PyTreeNode):
   loss_sum: jax.Array
   nonfinite: jax.Array
   consecutive_nonfinite: jax.Array
-  averaged_params: Any = None
+  averaged_params: Any
 
   @classmethod
   def create(
