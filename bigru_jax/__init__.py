@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
+  from bigru_jax.ensembles import Ensemble, load_ensemble
   from bigru_jax.inference import Run, load
   from bigru_jax.models.bigru import BiGRU
   from bigru_jax.models.classifier import Classifier
@@ -24,20 +25,24 @@ __all__ = [
   'BiGRU',
   'Classifier',
   'Config',
+  'Ensemble',
   'GRUParams',
   'Run',
   'bidirectional_gru',
   'load',
+  'load_ensemble',
   'train',
 ]
 _MODULES = {
   'BiGRU': 'models.bigru',
   'Classifier': 'models.classifier',
   'Config': 'config',
+  'Ensemble': 'ensembles',
   'GRUParams': 'ops.gru',
   'Run': 'inference',
   'bidirectional_gru': 'ops.gru',
   'load': 'inference',
+  'load_ensemble': 'ensembles',
   'train': 'training.train',
 }
 

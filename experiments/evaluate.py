@@ -29,7 +29,6 @@ from bigru_jax.reports import tables
 from bigru_jax.runtime import host
 
 flags.adopt_module_key_flags(inputs)
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
 _INPUT = flags.DEFINE_string(
   'input', '', 'A labelled file: .csv, .tsv, .jsonl, .json or .parquet.'
 )
@@ -100,6 +99,21 @@ def split_of_run(
   ]
 
 
+def check_same_split(workdir: pathlib.Path, other: pathlib.Path) -> None:
+  """Raises ValueError where two runs were evaluated on other examples."""
+
+  def split(path):
+    config = runs.read_config(path)
+    return (
+      runs.read_identity(path), config.split_seed, config.folds, config.fold
+    )  # fmt: skip
+
+  if split(workdir) != split(other):
+    raise ValueError(
+      f'workdir={other}: its data or fold are not those of {workdir}'
+    )
+
+
 def _place(source: str, row: int, label: Any) -> tuple:
   # Rows are counted in each file, and a file may hold the texts of one label.
   return source, row, label if isinstance(label, str) else frozenset(label)
@@ -165,21 +179,21 @@ def mistakes_of(
 
 
 def main() -> None:
-  if not _WORKDIR.value:
-    raise ValueError('workdir: name the run to evaluate')
+  workdirs = inputs.workdirs()
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
-  workdir = pathlib.Path(_WORKDIR.value).expanduser()
   # A text may hold what is no character.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   host.configure_cpu()
   host.cache_compilations()
-  run = bigru_jax.load(workdir, os.path.expanduser(inputs.EMBEDDINGS.value))
+  run = inputs.load_model()
   if _INPUT.value:
     path = os.path.expanduser(_INPUT.value)
     examples = labelled_file(path, run.config)
   else:
-    examples = split_of_run(workdir, _SPLIT.value, run.config)
+    for other in workdirs[1:]:
+      check_same_split(workdirs[0], other)
+    examples = split_of_run(workdirs[0], _SPLIT.value, run.config)
   examples, ignored = known(examples, run.labels)
   texts = [example.text for example in examples]
   evaluation = run.evaluation(

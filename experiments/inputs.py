@@ -1,9 +1,18 @@
 """The flags of the scripts that read texts for a trained run."""
 
+import os
+import pathlib
+
 from absl import flags
 
 import bigru_jax
 
+_WORKDIR = flags.DEFINE_list(
+  'workdir',
+  [],
+  'A run directory; several with commas between answer as an ensemble, by the '
+  'mean of their probabilities.',
+)
 _TEXT_COLUMN = flags.DEFINE_string(
   'text_column', None, "The input's column; by default that of the run."
 )
@@ -18,12 +27,32 @@ CALIBRATED = flags.DEFINE_bool(
   False,
   'Probabilities at the temperature that was fitted on validation.',
 )
-EMBEDDINGS = flags.DEFINE_string(
+_EMBEDDINGS = flags.DEFINE_string(
   'embeddings',
   '',
   "The run's file of vectors, for words unseen in training; by default where "
   'it was.',
 )
+
+
+def workdirs() -> list[pathlib.Path]:
+  """The run directories that are named.
+
+  Raises:
+    ValueError: none is.
+  """
+  if not _WORKDIR.value:
+    raise ValueError('workdir: name a run')
+  return [pathlib.Path(name).expanduser() for name in _WORKDIR.value]
+
+
+def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:
+  """The run that is named, or the ensemble."""
+  vectors = os.path.expanduser(_EMBEDDINGS.value)
+  paths = workdirs()
+  if len(paths) == 1:
+    return bigru_jax.load(paths[0], vectors)
+  return bigru_jax.load_ensemble(paths, vectors)
 
 
 def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:

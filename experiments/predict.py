@@ -2,6 +2,7 @@
 
   python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
+  python experiments/predict.py --workdir=RUN,RUN,RUN --text="Of an ensemble."
 
 An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
 a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
@@ -29,10 +30,10 @@ import bigru_jax
 from bigru_jax.data import files, streams
 from bigru_jax.runtime import host
 
+Model = bigru_jax.Run | bigru_jax.Ensemble
 _log = logging.getLogger('bigru_jax.predict')
 
 flags.adopt_module_key_flags(inputs)
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
 _TEXT = flags.DEFINE_string('text', None, 'One text.')
 _INPUT = flags.DEFINE_string('input', None, 'A file of texts, or -.')
 _OUTPUT = flags.DEFINE_string(
@@ -61,7 +62,7 @@ def _is_pipe(path: str) -> bool:
   return os.path.exists(path) and not os.path.isfile(path)
 
 
-def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
+def write_csv(run: Model, path: str, output: str) -> None:
   """Predicts a CSV file into another one that keeps its columns."""
   column, encoding, delimiter = inputs.input_format(run.config)
   table = files.read_table(path, 'input', encoding, delimiter, column)
@@ -83,9 +84,7 @@ def write_csv(run: bigru_jax.Run, path: str, output: str) -> None:
       writer.writerow([*row, between(labels), between(probabilities)])
 
 
-def _predict(
-  run: bigru_jax.Run, texts: Iterable[str]
-) -> Iterator[dict[str, Any]]:
+def _predict(run: Model, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
   """The answers, behind a progress bar; truncated texts are said once."""
   truncated = 0
   answers = run.stream(texts, _BATCH_SIZE.value, inputs.CALIBRATED.value)
@@ -99,8 +98,7 @@ def _predict(
 
 
 def main() -> None:
-  if not _WORKDIR.value:
-    raise ValueError('workdir: name the run to predict with')
+  inputs.workdirs()
   if (_TEXT.value is None) == (_INPUT.value is None):
     raise ValueError('give either text or input')
   output = os.path.expanduser(_OUTPUT.value)
@@ -108,9 +106,7 @@ def main() -> None:
   command.check_output(output, source)
   host.configure_cpu()
   host.cache_compilations()
-  run = bigru_jax.load(
-    _WORKDIR.value, os.path.expanduser(inputs.EMBEDDINGS.value)
-  )
+  run = inputs.load_model()
   if output.endswith('.csv'):
     if not source.lower().removesuffix('.gz').endswith('.csv'):
       raise ValueError(f'output={output} needs a .csv file as input')

@@ -1,0 +1,163 @@
+"""Several trained runs, over seeds say, that answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+import itertools
+import os
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bigru_jax.evaluation import (
+  Calibration,
+  Evaluation,
+  evaluate_logits,
+  label_names,
+)
+from bigru_jax.inference import BATCH_SIZE, Run, load, make_task
+
+
+class Ensemble:
+  """The mean of the probabilities of several runs.
+
+  Lakshminarayanan et al., 2017, https://arxiv.org/abs/1612.01474.
+
+  Attributes:
+    members: the runs.
+    config, labels: those of the first; all have its task and its labels.
+  """
+
+  def __init__(self, members: Sequence[Run]) -> None:
+    """Args: the runs.
+
+    Raises:
+      ValueError: a run has another task or other labels than the first.
+    """
+    self.members = list(members)
+    first = self.members[0]
+    self.config, self.labels = first.config, first.labels
+    self._task = make_task(self.config, len(self.labels))
+    for run in self.members[1:]:
+      if (run.labels, run.config.task) != (self.labels, self.config.task):
+        raise ValueError(
+          f'workdir={run.workdir}: its task or labels are not those of '
+          f'{first.workdir}'
+        )
+    thresholds = [run.calibration.thresholds for run in self.members]
+    self._thresholds = np.mean(thresholds, axis=0)
+
+  def predict(
+    self,
+    texts: Sequence[str],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+  ) -> list[dict[str, Any]]:
+    """Predicts every text, in order; see `Run.predict`.
+
+    Returns:
+      A dict per text: `label`, `probabilities`, `truncated`, and `members`, the
+      label of each run. A run's attention is its own; load it alone for that.
+    """
+    return list(self.stream(texts, batch_size, calibrated))
+
+  def stream(
+    self,
+    texts: Iterable[str],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+  ) -> Iterator[dict[str, Any]]:
+    """Like `predict`, a few thousand texts at a time, in constant memory."""
+    if isinstance(texts, str):
+      raise ValueError(f'texts={texts!r:.60} is one string; give a list')
+    copies = itertools.tee(texts, len(self.members))
+    streams = [
+      run.stream(copy, batch_size, calibrated)
+      for run, copy in zip(self.members, copies)
+    ]
+    for answers in zip(*streams):
+      probabilities = np.mean(
+        [list(answer['probabilities'].values()) for answer in answers], axis=0
+      )
+      predictions = self._task.predictions(
+        self._logits(probabilities[None]), self._thresholds
+      )
+      yield {
+        'label': label_names(predictions[0], self.labels),
+        'probabilities': dict(zip(self.labels, probabilities.tolist())),
+        'truncated': any(answer['truncated'] for answer in answers),
+        'members': [answer['label'] for answer in answers],
+      }
+
+  def evaluate(
+    self,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    batch_size: int = BATCH_SIZE,
+  ) -> dict[str, Any]:
+    """Metrics and scores by class on labelled texts; see `Run.evaluate`."""
+    found = self.evaluation(texts, labels, batch_size)
+    return {**found.metrics, **found.report()}
+
+  def evaluation(
+    self,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+  ) -> Evaluation:
+    """Like `evaluate`, with the answer to each text; see `Run.evaluation`."""
+    found = [
+      run.evaluation(texts, labels, batch_size, calibrated)
+      for run in self.members
+    ]
+    logits_NxC = self._logits(
+      np.mean([evaluation.probabilities for evaluation in found], axis=0)
+    )
+    gold = found[0].labels
+    batch = {
+      'labels': jnp.asarray(gold),
+      'weights': jnp.ones(len(gold)),
+      'lengths': jnp.ones(len(gold), int),
+    }
+    logits = jnp.asarray(logits_NxC)
+    metrics = self._task.update_metrics(
+      self._task.empty_metrics(),
+      logits,
+      self._task.losses(logits, batch),
+      batch,
+    )
+    # A temperature of one: the members' own are in their probabilities.
+    calibration = Calibration(thresholds=tuple(self._thresholds.tolist()))
+    return evaluate_logits(
+      self._task,
+      self.labels,
+      gold,
+      logits_NxC,
+      calibration,
+      metrics.compute(),
+    )
+
+  def _logits(self, probabilities_NxC: np.ndarray) -> np.ndarray:
+    """The logits that have these probabilities."""
+    if self.config.task == 'single_label' and self.config.loss == 'softmax':
+      return np.log(np.maximum(probabilities_NxC, 1e-12))
+    p_NxC = np.clip(probabilities_NxC, 1e-7, 1 - 1e-7)
+    logits_NxC = np.log(p_NxC) - np.log1p(-p_NxC)
+    return logits_NxC[:, -self._task.num_outputs :]
+
+
+def load_ensemble(
+  workdirs: Sequence[str | os.PathLike], embeddings: str = ''
+) -> Ensemble:
+  """Opens several run directories as one model.
+
+  Args:
+    workdirs: the run directories.
+    embeddings: see `load`.
+
+  Raises:
+    FileNotFoundError, ValueError: see `load` and `Ensemble`.
+  """
+  return Ensemble([load(workdir, embeddings) for workdir in workdirs])

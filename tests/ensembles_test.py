@@ -1,0 +1,75 @@
+"""Several runs that answer together: their mean, by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sklearn import metrics as sklearn_metrics
+
+import bigru_jax
+from bigru_jax.data.corpora import synthetic
+
+CONFIG = bigru_jax.Config(
+  dataset='synthetic', epochs=1, embedding_size=8, hidden_size=8,
+  batch_size=32, learning_rate=0.01,
+)  # fmt: skip
+SEVERAL = dataclasses.replace(
+  CONFIG, dataset='synthetic_multi_label', task='multi_label'
+)
+
+
+@pytest.fixture(scope='module')
+def workdirs(tmp_path_factory):
+  """Three runs that have learnt little, and so differ."""
+  folder = tmp_path_factory.mktemp('members')
+  for seed in range(3):
+    config = dataclasses.replace(CONFIG, seed=seed)
+    bigru_jax.train(config, folder / str(seed))
+  bigru_jax.train(SEVERAL, folder / 'several')
+  return folder
+
+
+def test_the_answer_is_the_mean_of_the_probabilities(workdirs):
+  paths = [workdirs / str(seed) for seed in range(3)]
+  ensemble = bigru_jax.load_ensemble(paths)
+  texts = list(synthetic.read(7)['test'].texts)[:60]
+  answers = ensemble.predict(texts)
+  members = [bigru_jax.load(path).predict(texts) for path in paths]
+  for answer, *singles in zip(answers, *members):
+    for label in ('negative', 'positive'):
+      mean = np.mean([single['probabilities'][label] for single in singles])
+      np.testing.assert_allclose(answer['probabilities'][label], mean)
+    assert answer['label'] == max(
+      answer['probabilities'], key=answer['probabilities'].get
+    )
+    assert answer['members'] == [single['label'] for single in singles]
+
+
+def test_its_metrics_are_those_of_its_answers(workdirs):
+  ensemble = bigru_jax.load_ensemble([workdirs / '0', workdirs / '1'])
+  split = synthetic.read(7)['test']
+  found = ensemble.evaluate(split.texts, split.labels)
+  answers = ensemble.predict(split.texts)
+  gold = [label == 'positive' for label in split.labels]
+  p = [answer['probabilities']['positive'] for answer in answers]
+  assert found['accuracy'] == sklearn_metrics.accuracy_score(
+    split.labels, [answer['label'] for answer in answers]
+  )
+  expected = sklearn_metrics.log_loss(gold, p)
+  assert np.isclose(found['loss'], expected, rtol=1e-4)
+
+
+def test_several_labels_a_text(workdirs):
+  ensemble = bigru_jax.load_ensemble([workdirs / 'several'] * 2)
+  (alone,) = bigru_jax.load(workdirs / 'several').predict(['a film of food'])
+  (answer,) = ensemble.predict(['a film of food'])
+  assert answer['label'] == alone['label']
+  for label, p in alone['probabilities'].items():
+    found = answer['probabilities'][label]
+    np.testing.assert_allclose(expit(logit(found)), p, rtol=1e-5)
+
+
+def test_runs_of_other_labels_are_refused(workdirs):
+  with pytest.raises(ValueError, match='several: its task or labels are not'):
+    bigru_jax.load_ensemble([workdirs / '0', workdirs / 'several'])
