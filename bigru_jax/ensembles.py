@@ -128,9 +128,8 @@ class Ensemble:
       self._task.losses(logits, batch),
       batch,
     )
-    # A temperature of one: the members' own are in their probabilities.
     calibration = Calibration(thresholds=tuple(self._thresholds.tolist()))
-    return evaluate_logits(
+    evaluation = evaluate_logits(
       self._task,
       self.labels,
       gold,
@@ -138,6 +137,9 @@ class Ensemble:
       calibration,
       metrics.compute(),
     )
+    # The members have temperatures; their mean has none.
+    evaluation.metrics.pop('ece_calibrated')
+    return evaluation
 
   def _logits(self, probabilities_NxC: np.ndarray) -> np.ndarray:
     """The logits that have these probabilities."""

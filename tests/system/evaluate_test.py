@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import numpy as np
 from scripts import call
@@ -100,3 +101,18 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
     assert done.returncode == 2 and message in done.stderr
   done = _evaluate(tmp_path, '--split=test')
   assert done.returncode == 2 and 'is no run' in done.stderr
+
+
+def test_an_ensemble_needs_runs_of_the_same_split(run_directory, tmp_path):
+  workdirs = f'{run_directory},{run_directory}'
+  twice = _evaluate(workdirs, '--split=test')
+  once = _evaluate(run_directory, '--split=test')
+  assert twice.returncode == 0, twice.stderr
+  calibrated = re.search('.*calibrated.*\n', once.stdout)[0]
+  assert twice.stdout.split() == once.stdout.replace(calibrated, '').split()
+  other = shutil.copytree(run_directory, tmp_path / 'other')
+  config = json.loads((other / 'config.json').read_text())
+  (other / 'config.json').write_text(json.dumps({**config, 'split_seed': 1}))
+  done = _evaluate(f'{run_directory},{other}', '--split=test')
+  assert done.returncode == 2
+  assert f'{other}: its data or fold are not those of' in done.stderr
