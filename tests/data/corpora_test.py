@@ -1,6 +1,7 @@
 """Every named data set, from small files in its authors' format."""
 
 import bz2
+import gzip
 import hashlib
 import io
 import json
@@ -48,6 +49,71 @@ def test_a_trec_line_without_its_label(tmp_path):
   (tmp_path / 'train_5500.label').write_text('DESC:manner How ?\nHow ?\n')
   with pytest.raises(ValueError, match='train_5500.label, row 2: no COARSE:fi'):
     sources.read(Config(dataset='trec', data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+  'name, sizes, first',
+  [
+    (
+      'imdb',
+      {'train': 3, 'test': 2},
+      ('A slow start,<br /><br />but a fine ending.', 'pos'),
+    ),
+    (
+      'ohsumed',
+      {'train': 2, 'test': 1},
+      (
+        'Healing of small wounds.\n We followed nine patients for a year.',
+        'C21',
+      ),
+    ),
+    (
+      'mr_text_gcn',
+      {'train': 2, 'test': 1},
+      ('a warm , clever little film .', 'positive'),
+    ),
+    ('hotel_reviews', {'train': 3}, ('房间很干净，服务也好。', 'pos')),
+  ],
+)
+def test_folders_of_parquet_files(name, sizes, first):
+  splits = {part: list(split) for part, split in _read(name, name).items()}
+  assert {part: len(split) for part, split in splits.items()} == sizes
+  assert splits['train'][0][:2] == first
+  assert [example.row for example in splits['train']] == list(
+    range(1, sizes['train'] + 1)
+  )
+
+
+def test_all_files_of_a_folder_must_be_there_before_the_first_is_read(tmp_path):
+  train = FIXTURES / 'imdb' / 'train.parquet'
+  (tmp_path / 'train.parquet').write_bytes(train.read_bytes())
+  with pytest.raises(FileNotFoundError, match='test.parquet: no such file'):
+    sources.read(Config(dataset='imdb', data_dir=str(tmp_path)))
+
+
+def test_movie_reviews_keep_a_sentence_a_line():
+  splits = _read('movie_reviews', 'movie_reviews')
+  assert list(splits) == ['train']
+  train = splits['train']
+  assert train.labels == ['pos', 'neg', 'pos']
+  assert train.texts[0].splitlines() == [
+    'the plot is simple , and it works . ',
+    'the captain says " turn back , " and nobody does . ',
+    'see it .',
+  ]
+  assert train.texts[1] == 'two hours of rain . \nthen the café closes .'
+  assert train.rows == [1, 5, 8]
+
+
+@pytest.mark.parametrize('record', ['"0","a film ."', '"1"', '"1","a","b"'])
+def test_a_movie_review_without_its_label_or_text(tmp_path, record):
+  content = f'\ufeff"1","one . \ntwo . \n"\r\n{record}\r\n'
+  path = tmp_path / 'polarity-1500.csv.gz'
+  path.write_bytes(gzip.compress(content.encode()))
+  with pytest.raises(
+    ValueError, match='data_dir=.*polarity-1500.csv.gz, row 4: not a label'
+  ):
+    sources.read(Config(dataset='movie_reviews', data_dir=str(tmp_path)))
 
 
 def test_sst1_and_sst2():
