@@ -116,6 +116,53 @@ def test_a_movie_review_without_its_label_or_text(tmp_path, record):
     sources.read(Config(dataset='movie_reviews', data_dir=str(tmp_path)))
 
 
+def test_semeval2010():
+  splits = _read('semeval2010', 'semeval2010')
+  assert {name: len(split) for name, split in splits.items()} == {
+    'train': 6, 'test': 2,
+  }  # fmt: skip
+  train = splits['train']
+  assert train.labels == [
+    'Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Content-Container(e2,e1)',
+    'Content-Container(e1,e2)', 'Other', 'Other',
+  ]  # fmt: skip
+  assert (
+    train.texts[2] == 'A <e1> jar </e1> of <e2> honey </e2> said "open me".'
+  )
+  assert (
+    train.texts[3] == "The <e1> tea </e1> was in the <e2> pot </e2> 's lid."
+  )
+  assert train.texts[4].startswith('The <e1> farmers </e1> <e2> market </e2> o')
+  assert train.texts[5].startswith('A <e1> café </e1>')
+  assert train.rows == [1, 5, 9, 13, 17, 21]
+  assert splits['test'].labels == ['Cause-Effect(e1,e2)', 'Other']
+
+
+@pytest.mark.parametrize(
+  'at, line, message',
+  [
+    (4, '2\t"Her <e1>head</e1> hurts."', 'row 5: not a number, a tab and a qu'),
+    (
+      4,
+      '2 "A <e1>a</e1> of <e2>b</e2>"',
+      'row 5: not a number, a tab and a qu',
+    ),
+    (4, '2\t"<e1>a</e1> <e2>b</e2> <e1>"', 'row 5: not a number, a tab and a '),
+    (5, 'Cause-Effect', "row 6: not a relation: 'Cause-Effect'"),
+    (6, '', 'row 7: not a comment and an empty line'),
+    (7, '9', 'row 7: not a comment and an empty line'),
+  ],
+)
+def test_a_malformed_semeval_example(tmp_path, at, line, message):
+  for path in (FIXTURES / 'semeval2010').iterdir():
+    lines = path.read_bytes().split(b'\r\n')
+    if path.name == 'TRAIN_FILE.TXT':
+      lines[at] = line.encode()
+    (tmp_path / path.name).write_bytes(b'\r\n'.join(lines))
+  with pytest.raises(ValueError, match=f'data_dir=.*TRAIN_FILE.TXT, {message}'):
+    sources.read(Config(dataset='semeval2010', data_dir=str(tmp_path)))
+
+
 def test_sst1_and_sst2():
   five = _read('sst1', 'sst')
   assert five['train'].labels == ['3', '1', '2', '4', '0']

@@ -13,6 +13,7 @@ from bigru_jax.data.corpora import (
   mr,
   parquet,
   rotten_tomatoes,
+  semeval2010,
   sst,
   synthetic,
   trec,
@@ -43,6 +44,7 @@ CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
     _data_dir(config), {'train': 'hotel_reviews.parquet'}
   ),
   'movie_reviews': lambda config: movie_reviews.read(_data_dir(config)),
+  'semeval2010': lambda config: semeval2010.read(_data_dir(config)),
   'synthetic': lambda config: synthetic.read(config.split_seed),
   'synthetic_multi_label': lambda config: synthetic.read_multi_label(
     config.split_seed
