@@ -121,6 +121,37 @@ def test_a_pooling_without_weights_trains_and_predicts(corpus, tmp_path):
   assert answer['attention'] == {}
 
 
+def test_entity_attention_tells_the_order_of_the_entities(
+  tmp_path, monkeypatch
+):
+  # The label is which of the two entities is the vessel.
+  vessels, drinks = ('cup', 'jar', 'pot', 'glass'), ('tea', 'milk', 'ale')
+  pairs = [(v, d) for v in vessels for d in drinks]
+  texts = [f'the <e1>{v}</e1> with some <e2>{d}</e2> .' for v, d in pairs]
+  texts += [f'the <e1>{d}</e1> with some <e2>{v}</e2> .' for v, d in pairs]
+  labels = ['first'] * len(pairs) + ['second'] * len(pairs)
+  corpus = {
+    'train': (texts * 5, labels * 5),
+    'validation': (texts, labels),
+    'test': (texts, labels),
+  }
+  config = bigru_jax.Config(**{**vars(CONFIG), 'attention': 'entity'})
+  run = bigru_jax.train(config, tmp_path, corpus)
+  assert run.evaluate(texts, labels)['accuracy'] > 0.9
+  spaced = 'the <e1> cup </e1> with some <e2> tea </e2> .'
+  answer, other = bigru_jax.load(tmp_path).predict([texts[0], spaced])
+  assert answer['label'] == 'first'
+  assert answer['tokens'] == spaced.split()
+  assert other == answer
+  with pytest.raises(ValueError, match='^text 2: attention=entity needs one'):
+    run.predict([texts[0], 'the cup with some tea .'])
+  monkeypatch.setattr(bigru_jax.inference, '_CHUNK', 4)  # Texts at a time.
+  with pytest.raises(ValueError, match='^text 7: attention=entity needs one'):
+    run.predict([*texts[:6], 'the cup with some tea .'])
+  with pytest.raises(ValueError, match='^mine.csv, row 9: attention=entity'):
+    run.evaluation(['the cup .'], ['first'], places=['mine.csv, row 9'])
+
+
 def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
   trained, corpus, workdir, tmp_path
 ):
