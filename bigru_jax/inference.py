@@ -28,6 +28,7 @@ from bigru_jax.evaluation import (
   evaluate_logits,
   label_names,
 )
+from bigru_jax.metrics import relations_of
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.steps import evaluate, make_eval_step, make_predict_step
@@ -71,7 +72,7 @@ class Run:
     self.params = jax.device_put(params, meshes.replicated(mesh))
     self.calibration = calibration
     self._mesh, self._unseen = mesh, unseen
-    self._task = make_task(config, len(labels))
+    self._task = make_task(config, len(labels), labels=labels)
     self._steps: dict[int, tuple[Callable, Callable]] = {}
     entities = config.attention == 'entity'
     self._markers = marker_ids(tokenizer) if entities else ()
@@ -357,7 +358,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   labels = runs.read_labels(workdir)
   tokenizer = text.load_tokenizer(workdir, config.tokenizer)
   mesh = meshes.make_mesh(jax.device_count())
-  task = make_task(config, len(labels))
+  task = make_task(config, len(labels), labels=labels)
   model = make_classifier(config, tokenizer.size, task.num_outputs)
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
@@ -393,7 +394,10 @@ def unseen_words(
 
 
 def make_task(
-  config: Config, num_classes: int, label_weights: Sequence[float] = ()
+  config: Config,
+  num_classes: int,
+  label_weights: Sequence[float] = (),
+  labels: Sequence[str] = (),
 ) -> Task:
   """The task that a configuration describes.
 
@@ -401,10 +405,19 @@ def make_task(
     config: the configuration.
     num_classes: C.
     label_weights: one per label, for several labels a text; none for ones.
+    labels: the classes' names, which select_by=semeval2010 reads.
+
+  Raises:
+    ValueError: these are no relations, with select_by=semeval2010.
   """
   if config.task == 'multi_label':
     return MultiLabel(num_classes, config.label_smoothing, tuple(label_weights))
-  return SingleLabel(num_classes, config.loss, config.label_smoothing)
+  relations: tuple[str, ...] = ()
+  if config.select_by == 'semeval2010':
+    relations = relations_of(labels)
+  return SingleLabel(
+    num_classes, config.loss, config.label_smoothing, relations
+  )
 
 
 def make_classifier(

@@ -1,12 +1,14 @@
 """The library as a notebook uses it: JAX has started, the corpus in memory."""
 
 import json
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 
 import bigru_jax
+from bigru_jax.data import corpora
 from bigru_jax.data.corpora import synthetic
 from bigru_jax.runtime.preemption import Preempted
 
@@ -150,6 +152,41 @@ def test_entity_attention_tells_the_order_of_the_entities(
     run.predict([*texts[:6], 'the cup with some tea .'])
   with pytest.raises(ValueError, match='^mine.csv, row 9: attention=entity'):
     run.evaluation(['the cup .'], ['first'], places=['mine.csv, row 9'])
+
+
+def test_the_best_epoch_by_the_score_of_semeval(tmp_path):
+  fixture = pathlib.Path(__file__).parents[1] / 'fixtures' / 'semeval2010'
+  config = bigru_jax.Config(
+    **{
+      **vars(CONFIG),
+      'dataset': 'semeval2010',
+      'data_dir': str(fixture),
+      'select_by': 'semeval2010',
+      'batch_size': 4,
+    }
+  )
+  run = bigru_jax.train(config, tmp_path)
+  result = json.loads((tmp_path / 'result.json').read_text())
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  validated = [
+    line['semeval2010']
+    for line in map(json.loads, lines)
+    if line['split'] == 'validation'
+  ]
+  assert validated[result['best_epoch'] - 1] == max(validated)
+  assert result['validation']['semeval2010'] == max(validated)
+  split = corpora.CORPORA['semeval2010'](config)['test']
+  texts, labels = zip(*[example[:2] for example in split])
+  found = bigru_jax.load(tmp_path).evaluate(texts, labels)
+  assert found['semeval2010'] == result['test']['semeval2010']
+  assert run.evaluate(texts[:1], labels[:1])['semeval2010'] in (0.0, 1.0)
+
+
+def test_labels_without_relations_are_refused_before_training(corpus, tmp_path):
+  config = bigru_jax.Config(**{**vars(CONFIG), 'select_by': 'semeval2010'})
+  with pytest.raises(ValueError, match='select_by=semeval2010: the label'):
+    bigru_jax.train(config, tmp_path, corpus)
+  assert {path.name for path in tmp_path.iterdir()} <= {'lock'}
 
 
 def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
