@@ -241,8 +241,9 @@ class Config:
   )
   select_by: str = _field(
     'loss',
-    'The validation metric that selects the best epoch.',
-    choices=('loss', 'accuracy', 'macro_f1'),
+    'The validation metric that selects the best epoch; semeval2010 is the F1 '
+    "of that task's scorer, for labels such as Cause-Effect(e1,e2).",
+    choices=('loss', 'accuracy', 'macro_f1', 'semeval2010'),
   )
   seed: int = _field(
     0, 'Seed of initialization, dropout and shuffling.', lower=0
@@ -286,6 +287,8 @@ class Config:
         f'attention_penalty={self.attention_penalty} needs attention='
         f'{" or ".join(MULTI_HEADED)}'
       )
+    if self.select_by == 'semeval2010' and self.task != 'single_label':
+      raise ValueError('select_by=semeval2010 needs task=single_label')
     if not self.label_separator:
       raise ValueError('label_separator is empty')
     if not self.embedding_size:

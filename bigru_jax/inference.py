@@ -19,6 +19,7 @@ from bigru_jax import checkpoints, runs
 from bigru_jax.data import batching, text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
+from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.evaluation import (
@@ -27,6 +28,7 @@ from bigru_jax.evaluation import (
   evaluate_logits,
   label_names,
 )
+from bigru_jax.metrics import relations_of
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.steps import evaluate, make_eval_step, make_predict_step
@@ -70,8 +72,10 @@ class Run:
     self.params = jax.device_put(params, meshes.replicated(mesh))
     self.calibration = calibration
     self._mesh, self._unseen = mesh, unseen
-    self._task = make_task(config, len(labels))
+    self._task = make_task(config, len(labels), labels=labels)
     self._steps: dict[int, tuple[Callable, Callable]] = {}
+    entities = config.attention == 'entity'
+    self._markers = marker_ids(tokenizer) if entities else ()
 
   def predict(
     self,
@@ -97,7 +101,8 @@ class Run:
       the label of each head: all of them, or the most probable of many.
 
     Raises:
-      ValueError: `texts` is a single string.
+      ValueError: `texts` is a single string, or with entity attention a text
+        has not both entities; its number is named.
     """
     return list(self.stream(texts, batch_size, calibrated))
 
@@ -111,13 +116,14 @@ class Run:
     if isinstance(texts, str):
       raise ValueError(f'texts={texts!r:.60} is one string; give a list')
     texts = iter(texts)
-    before = None
+    before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
     while chunk := list(itertools.islice(texts, _CHUNK)):
-      dispatched = self._dispatch(chunk, batch_size, calibrated)
+      places = [f'text {first + i}' for i in range(len(chunk))]
+      dispatched = self._dispatch(chunk, places, batch_size, calibrated)
       if before:
         yield from self._answers(*before)
-      before = dispatched
+      before, first = dispatched, first + len(chunk)
     if before:
       yield from self._answers(*before)
 
@@ -145,6 +151,7 @@ class Run:
     labels: Sequence[Any],
     batch_size: int = BATCH_SIZE,
     calibrated: bool = False,
+    places: Sequence[str] | None = None,
   ) -> Evaluation:
     """Like `evaluate`, with the answer to each text.
 
@@ -152,10 +159,11 @@ class Run:
       texts: strings.
       labels: a name per text, or with several labels a text a list of names.
       batch_size, calibrated: see `predict`.
+      places: where each text comes from, for messages; by default its number.
 
     Raises:
       ValueError: there are not as many labels as texts, none at all, or a
-        label that the run was not trained with.
+        label that the run was not trained with; or see `predict`.
     """
     if len(texts) != len(labels) or not len(texts):
       raise ValueError(f'{len(texts)} texts and {len(labels)} labels')
@@ -176,7 +184,9 @@ class Run:
       label_ids = LabelSets(text.pack(ids))
     else:
       label_ids = np.array(ids, np.int32)[:, 0]
-    params, _, split = self._encode(texts, label_ids)
+    if places is None:
+      places = [f'text {i + 1}' for i in range(len(texts))]
+    params, _, split = self._encode(texts, places, label_ids)
     _, eval_step = self._steps_for(params)
     metrics, logits_NxC = evaluate(
       eval_step,
@@ -197,11 +207,15 @@ class Run:
     )
 
   def _dispatch(
-    self, texts: list[str], batch_size: int, calibrated: bool
+    self,
+    texts: list[str],
+    places: list[str],
+    batch_size: int,
+    calibrated: bool,
   ) -> tuple[list[list[str]], batching.Plan, list[Any]]:
     """Starts the predictions of a chunk: its tokens, its plan, its outputs."""
     no_labels = np.zeros(len(texts), np.int32)
-    params, tokens, split = self._encode(texts, no_labels)
+    params, tokens, split = self._encode(texts, places, no_labels)
     plan = split.plan(self._rounded(batch_size))
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
 
@@ -267,7 +281,7 @@ class Run:
     return -(-batch_size // self._mesh.size) * self._mesh.size
 
   def _encode(
-    self, texts: Sequence[str], label_ids: Labels
+    self, texts: Sequence[str], places: Sequence[str], label_ids: Labels
   ) -> tuple[Any, list[list[str]], EncodedSplit]:
     """The parameters to use, the tokens of each text, and all as ids.
 
@@ -288,17 +302,23 @@ class Run:
         )
     limit = self.config.max_length
     encoded = text.pack([i[:limit] for i in ids])
+    if self._markers:
+      check_entities(encoded, self._markers, places.__getitem__)
     # Rounded, so that later calls and processes find their programs compiled.
     # More of them than in training: their programs are cached on disk.
     buckets = batching.choose_buckets(
       batching.round_up(encoded.lengths), 8, shape_cost=1000
     )
     weights = np.ones(len(texts), np.float32)
-    return (
-      params,
-      list(tokens),
-      EncodedSplit(encoded, label_ids, weights, buckets, len(self.labels)),
+    split = EncodedSplit(
+      encoded,
+      label_ids,
+      weights,
+      buckets,
+      len(self.labels),
+      markers=self._markers,
     )
+    return params, list(tokens), split
 
   def _with_rows(
     self, vectors: dict[str, np.ndarray]
@@ -338,7 +358,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   labels = runs.read_labels(workdir)
   tokenizer = text.load_tokenizer(workdir, config.tokenizer)
   mesh = meshes.make_mesh(jax.device_count())
-  task = make_task(config, len(labels))
+  task = make_task(config, len(labels), labels=labels)
   model = make_classifier(config, tokenizer.size, task.num_outputs)
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
@@ -376,7 +396,10 @@ def unseen_words(
 
 
 def make_task(
-  config: Config, num_classes: int, label_weights: Sequence[float] = ()
+  config: Config,
+  num_classes: int,
+  label_weights: Sequence[float] = (),
+  labels: Sequence[str] = (),
 ) -> Task:
   """The task that a configuration describes.
 
@@ -384,10 +407,19 @@ def make_task(
     config: the configuration.
     num_classes: C.
     label_weights: one per label, for several labels a text; none for ones.
+    labels: the classes' names, which select_by=semeval2010 reads.
+
+  Raises:
+    ValueError: these are no relations, with select_by=semeval2010.
   """
   if config.task == 'multi_label':
     return MultiLabel(num_classes, config.label_smoothing, tuple(label_weights))
-  return SingleLabel(num_classes, config.loss, config.label_smoothing)
+  relations: tuple[str, ...] = ()
+  if config.select_by == 'semeval2010':
+    relations = relations_of(labels)
+  return SingleLabel(
+    num_classes, config.loss, config.label_smoothing, relations
+  )
 
 
 def make_classifier(
@@ -412,6 +444,10 @@ def make_classifier(
 
 def init_params(model: nn.Module, seed: int) -> Any:
   """Initial parameters, a function of the seed alone."""
-  one_text = {'tokens': jnp.ones((1, 2), int), 'lengths': jnp.ones(1, int)}
+  one_text = {
+    'tokens': jnp.ones((1, 2), int),
+    'lengths': jnp.ones(1, int),
+    'entities': jnp.zeros((1, 2), int),
+  }
   init = jax.jit(lambda key: model.init(key, one_text)['params'])
   return init(jax.random.key(seed))

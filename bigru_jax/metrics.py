@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import re
 from typing import Any
 
 from flax import struct
@@ -17,19 +19,25 @@ class ClassificationMetrics(struct.PyTreeNode):
     loss: the sum of weight * loss.
     weight: the sum of the weights.
     confusion_CxC: counts, rows by label and columns by prediction.
+    relations: of each class, see `relations_of`; empty where the metric
+      `semeval2010` is not asked for.
   """
 
   loss: jax.Array
   weight: jax.Array
   confusion_CxC: jax.Array
+  relations: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
   @classmethod
-  def zeros(cls, num_classes: int) -> ClassificationMetrics:
+  def zeros(
+    cls, num_classes: int, relations: tuple[str, ...] = ()
+  ) -> ClassificationMetrics:
     """The metrics of no example."""
     return cls(
       loss=jnp.zeros(()),
       weight=jnp.zeros(()),
       confusion_CxC=jnp.zeros((num_classes, num_classes), jnp.int32),
+      relations=relations,
     )
 
   def update(
@@ -41,7 +49,7 @@ class ClassificationMetrics(struct.PyTreeNode):
     valid_B: jax.Array,
   ) -> ClassificationMetrics:
     """The metrics with a batch added; valid_B is False at padding examples."""
-    return ClassificationMetrics(
+    return self.replace(
       loss=self.loss + jnp.sum(losses_B * weights_B),
       weight=self.weight + jnp.sum(weights_B),
       confusion_CxC=self.confusion_CxC.at[labels_B, predictions_B].add(
@@ -52,20 +60,79 @@ class ClassificationMetrics(struct.PyTreeNode):
   def compute(self) -> dict[str, Any]:
     """Loss, accuracy, macro F1 and the number of examples.
 
-    The macro F1 is the unweighted mean over the classes that occur as a label
-    or as a prediction, as in scikit-learn's `f1_score(average='macro')`.
+    With `relations` also `semeval2010`, see `semeval2010_f1`. The macro F1 is
+    the unweighted mean over the classes that occur as a label or as a
+    prediction, as in scikit-learn's `f1_score(average='macro')`.
     """
     confusion = np.asarray(self.confusion_CxC)
     correct = np.diag(confusion)
     occurring = confusion.sum(0) + confusion.sum(1)
     f1 = 2 * correct[occurring > 0] / occurring[occurring > 0]
     examples = int(confusion.sum())
-    return {
+    found = {
       'loss': float(self.loss) / max(float(self.weight), 1e-9),
       'accuracy': int(correct.sum()) / max(examples, 1),
       'macro_f1': float(f1.mean()) if len(f1) else 0.0,
-      'examples': examples,
     }
+    if self.relations:
+      found['semeval2010'] = semeval2010_f1(confusion, self.relations)
+    return {**found, 'examples': examples}
+
+
+def relations_of(labels: Sequence[str]) -> tuple[str, ...]:
+  """The relation of each label of SemEval-2010 Task 8, without its direction.
+
+  Example:
+    >>> relations_of(['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Other'])
+    ('Cause-Effect', 'Cause-Effect', '')
+
+  Returns:
+    The names; `Other`, which is no relation, is empty.
+
+  Raises:
+    ValueError: a label is neither a relation with its direction nor `Other`, or
+      there is no relation.
+  """
+  found = []
+  for label in labels:
+    match = re.fullmatch(r'(.+)\((?:e1,e2|e2,e1)\)', label)
+    if not match and label != 'Other':
+      raise ValueError(
+        f'select_by=semeval2010: the label {label!r} is neither Other nor a '
+        'relation with its direction, such as Cause-Effect(e1,e2)'
+      )
+    found.append(match[1] if match else '')
+  if not any(found):
+    raise ValueError('select_by=semeval2010: no label is a relation')
+  return tuple(found)
+
+
+def semeval2010_f1(
+  confusion_CxC: np.ndarray, relations: Sequence[str]
+) -> float:
+  """The official score of SemEval-2010 Task 8: F1 averaged over the relations.
+
+  This is the (9+1)-way evaluation with directionality taken into account of the
+  task's scorer (Hendrickx et al., 2010, https://aclanthology.org/S10-1006). Of
+  a relation, what is correct has the right direction as well; what is predicted
+  and what is true is counted in either direction. The mean is over the
+  relations that occur as a label, nine in the task's test. `Other` is left out
+  of it, and counts where it takes the place of a relation.
+
+  Args:
+    confusion_CxC: counts, rows by label and columns by prediction.
+    relations: of each class, see `relations_of`.
+  """
+  names = np.array(relations)
+  scores = []
+  for name in sorted(set(relations) - {''}):
+    mine = names == name
+    correct = np.diag(confusion_CxC)[mine].sum()
+    predicted = confusion_CxC[:, mine].sum()
+    gold = confusion_CxC[mine].sum()
+    if gold:
+      scores.append(2 * correct / (predicted + gold))
+  return float(np.mean(scores)) if scores else 0.0
 
 
 class MultiLabelMetrics(struct.PyTreeNode):

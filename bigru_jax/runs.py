@@ -335,7 +335,7 @@ class MetricsLog:
     self.lines.append(line)
     with self._path.open('a', encoding='utf-8') as file:
       file.write(json.dumps(_finite(line)) + '\n')
-    for name in ('loss', 'accuracy', 'macro_f1'):
+    for name in ('loss', 'accuracy', 'macro_f1', 'semeval2010'):
       if name in line:
         tag = f'{line["split"]}/{name}'
         self._tensorboard.add_scalar(tag, line[name], line['step'])

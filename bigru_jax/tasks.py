@@ -28,11 +28,14 @@ class SingleLabel:
     num_classes: C.
     loss: a name of `losses.LOSSES`.
     label_smoothing: see the losses.
+    relations: of each class, for the metric `semeval2010`; see
+      `metrics.relations_of`.
   """
 
   num_classes: int
   loss: str = 'softmax'
   label_smoothing: float = 0.0
+  relations: tuple[str, ...] = ()
 
   @property
   def num_outputs(self) -> int:
@@ -76,7 +79,7 @@ class SingleLabel:
 
   def empty_metrics(self) -> ClassificationMetrics:
     """The metrics of no example."""
-    return ClassificationMetrics.zeros(self.num_classes)
+    return ClassificationMetrics.zeros(self.num_classes, self.relations)
 
   def update_metrics(
     self,

@@ -200,6 +200,7 @@ def main() -> None:
     texts,
     [example.label for example in examples],
     calibrated=inputs.CALIBRATED.value,
+    places=[f'{example.source}, row {example.row}' for example in examples],
   )
   answers = evaluation.answers(
     [example.row for example in examples],

@@ -32,6 +32,11 @@ def test_a_bad_value_is_named(field, value, message):
     Config(**{field: value})
 
 
+def test_the_score_of_semeval_is_of_one_label_a_text():
+  with pytest.raises(ValueError, match='select_by=semeval2010 needs task=sing'):
+    Config(select_by='semeval2010', task='multi_label')
+
+
 def test_whole_numbers_are_floats_where_floats_belong():
   assert Config(learning_rate=1) == Config(learning_rate=1.0)
 

@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from bigru_jax.data.entities import inside_entities
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.data.text import UNK_ID, Encoded
 
@@ -136,6 +137,8 @@ class EncodedSplit:
     num_labels: C; only `LabelSets` need it.
     rows, sources: the place of each example in its source, from 1, and the
       source, a string; empty where they are not known.
+    markers: the ids of `text.MARKERS` where a batch is to have `entities`; the
+      texts are checked by `entities.check_entities`.
   """
 
   encoded: Encoded
@@ -145,6 +148,7 @@ class EncodedSplit:
   num_labels: int = 0
   rows: np.ndarray = dataclasses.field(default_factory=_nothing)
   sources: np.ndarray = dataclasses.field(default_factory=_nothing)
+  markers: tuple[int, ...] = ()
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -184,7 +188,8 @@ class EncodedSplit:
     Returns:
       `tokens` [B, T] int32; `lengths` [B] int32, 0 for a padding example;
       `labels` [B] int32, or bool [B, C] for several labels a text; `weights`
-      [B] float32, 0 for a padding example.
+      [B] float32, 0 for a padding example; and with `markers` `entities`
+      [B, T] int32, see `entities.inside_entities`.
     """
     count = len(rows)
     starts = self.encoded.starts[rows]
@@ -203,12 +208,15 @@ class EncodedSplit:
       labels[:count] = self.labels[rows]
     weights_B = np.zeros(batch_size, np.float32)
     weights_B[:count] = self.weights[rows]
-    return {
+    batch = {
       'tokens': tokens_BxT,
       'lengths': lengths_B,
       'labels': labels,
       'weights': weights_B,
     }
+    if self.markers:
+      batch['entities'] = inside_entities(tokens_BxT, self.markers)
+    return batch
 
 
 def padding_fraction(lengths: np.ndarray, plan: Plan, batch_size: int) -> float:

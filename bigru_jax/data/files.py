@@ -215,11 +215,11 @@ def _csv(
     fitting = (d for d in names if set(columns) <= set(names[d]))
     delimiter = next(fitting, ',')
   lines = itertools.chain([header], lines)
-  records = _quoted(lines, delimiter, where, first)
+  records = quoted_records(lines, delimiter, where, first)
   return (record for record in records if record[1])
 
 
-def _quoted(
+def quoted_records(
   lines: Iterable[str], delimiter: str, where: str, first: int = 1
 ) -> _Records:
   """Records in the quoting of RFC 4180; a blank line is one without fields.
@@ -286,11 +286,11 @@ def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
   if signs or len(widths) > 1:
     quoted_lines = open_lines(path, field, encoding, newline='')
     with contextlib.suppress(ValueError), quoted_lines as lines:
-      records = _quoted(lines, '\t', where)
+      records = quoted_records(lines, '\t', where)
       is_quoted = len({len(fields) for _, fields in records if fields}) == 1
   newline = '' if is_quoted else '\n'
   with open_lines(path, field, encoding, newline) as lines:
-    records = _quoted(lines, '\t', where) if is_quoted else plain(lines)
+    records = quoted_records(lines, '\t', where) if is_quoted else plain(lines)
     if not is_quoted and len(widths) == 1:
       records = ((row, list(map(_unquoted, x))) for row, x in records)
     yield from _select((r for r in records if r[1]), where, columns)

@@ -9,6 +9,7 @@ import numpy as np
 
 from bigru_jax.data import embeddings, sources, text
 from bigru_jax.data.batching import EncodedSplit, choose_buckets
+from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.read import read_splits
@@ -106,6 +107,11 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   else:
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
+  markers: tuple[int, ...] = ()
+  if config.attention == 'entity':
+    markers = marker_ids(tokenizer)
+    for table in splits.values():
+      check_entities(table.encoded, markers, table.place)
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)
@@ -129,6 +135,7 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
       len(labels),
       table.rows,
       table.sources,
+      markers,
     )
   return Dataset(
     encoded_splits, labels, weights_C, tokenizer, seen, vectors, notes, identity

@@ -158,6 +158,10 @@ class Table:
   def __len__(self) -> int:
     return len(self.labels)
 
+  def place(self, i: int) -> str:
+    """Where an example comes from, for a message."""
+    return f'{self.sources[i]}, row {self.rows[i]}'
+
   def take(self, rows: np.ndarray) -> Table:
     """Some of the examples; no token is copied."""
     return Table(

@@ -15,6 +15,12 @@ import regex
 
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
+# The position indicators of two entities, each of which is one token: Zhou et
+# al., 2016, https://aclanthology.org/P16-2034.
+MARKERS = ('<e1>', '</e1>', '<e2>', '</e2>')
+_MARKER = regex.compile(r'(</?e[12]>)')
+# Where a marker touches another character.
+_EDGE = regex.compile(r'(?<=\S)(?=</?e[12]>)|(?<=</?e[12]>)(?=\S)')
 _MEMO_SIZE = 2**18  # Pieces whose tokens are kept.
 
 
@@ -63,18 +69,35 @@ def _words_of_piece(piece: str) -> list[str]:
   return (_ASCII_WORDS if piece.isascii() else _WORDS).findall(piece)
 
 
+def _with_markers(
+  tokens: Callable[[str], Sequence[str]],
+) -> Callable[[str], Sequence[str]]:
+  """The tokens of a piece, of which each of `MARKERS` in it is one."""
+
+  def tokens_of_piece(piece: str) -> Sequence[str]:
+    if not _MARKER.search(piece):
+      return tokens(piece)
+    found: list[str] = []
+    for part in filter(None, _MARKER.split(piece)):
+      found += (part,) if part in MARKERS else tokens(part)
+    return found
+
+  return tokens_of_piece
+
+
 # Lower-cased words and punctuation; `n't` and `'s` are tokens, as in PTB. Han,
 # Hiragana, Katakana and Thai, which write no spaces, give one token per
 # character; Latin words among them stay whole.
 words = WordTokenizer(
-  lambda text: text.lower().replace('\u2019', "'").split(), _words_of_piece
+  lambda text: text.lower().replace('\u2019', "'").split(),
+  _with_markers(_words_of_piece),
 )
 # Every character but white space.
-characters = WordTokenizer(str.split, tuple)
+characters = WordTokenizer(str.split, _with_markers(tuple))
 
 TOKENIZERS: dict[str, WordTokenizer] = {
   'words': words,
-  'whitespace': WordTokenizer(str.split, lambda piece: (piece,)),
+  'whitespace': WordTokenizer(str.split, _with_markers(lambda piece: (piece,))),
   'characters': characters,
 }
 
@@ -90,6 +113,16 @@ class Memo(dict[str, Any]):
     if len(self) < _MEMO_SIZE:
       self[piece] = value
     return value
+
+
+def space_markers(text: str) -> str:
+  """The text with white space around each of `MARKERS`.
+
+  Example:
+    >>> space_markers('A <e1>cup</e1> of <e2>tea</e2>.')
+    'A <e1> cup </e1> of <e2> tea </e2> .'
+  """
+  return _EDGE.sub(' ', text)
 
 
 def build_vocabulary(

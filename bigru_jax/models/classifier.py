@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from bigru_jax.models.bigru import BiGRU
+from bigru_jax.models.entity import Entity
 from bigru_jax.models.label_wise import LabelWise
 from bigru_jax.models.pooling import POOLINGS, make_pooling
 from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 from bigru_jax.ops.embedding import lookup
 
-ATTENTIONS = (*POOLINGS, 'label_wise')
+ATTENTIONS = (*POOLINGS, 'label_wise', 'entity')
 PAD_ID, UNK_ID = 0, 1
 
 
@@ -49,7 +50,7 @@ class Classifier(nn.Module):
     num_outputs: logits per example, C.
     embedding_size, hidden_size, num_layers: sizes; hidden is that of one
       direction.
-    attention: a pooling of `pooling.POOLINGS`, or `label_wise`.
+    attention: a pooling of `pooling.POOLINGS`, `label_wise` or `entity`.
     num_heads: of `multi_head` and `structured`.
     dropout: rate on the pooled context (with label-wise attention on the
       states) and between GRU layers.
@@ -91,8 +92,9 @@ class Classifier(nn.Module):
 
     Args:
       batch: `tokens` [B, T], ids, right-padded with anything, and `lengths`
-        [B], the tokens of each example, 0 for a padding example. The model
-        reads no other field.
+        [B], the tokens of each example, 0 for a padding example. With entity
+        attention also `entities` [B, T], 1 inside the first entity, 2 inside
+        the second, else 0. The model reads no other field.
       dropout_keys_B: one dropout key per example.
       attention: weights to use instead of the model's own, by name, as in
         `Outputs.attention`; of label-wise attention those of all outputs.
@@ -135,8 +137,13 @@ class Classifier(nn.Module):
       label_wise = LabelWise(self.num_outputs, name='attention')
       logits, weights_BxKxT, heads = label_wise(h_BxTx2H, mask_BxT, given)
       return Outputs(logits, {'words': weights_BxKxT}, heads)
-    pool = make_pooling(self.attention, self.num_heads, 'attention')
-    c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given)
+    if self.attention == 'entity':
+      c_BxF, weights_BxKxT = Entity(name='attention')(
+        h_BxTx2H, mask_BxT, batch['entities'], given
+      )
+    else:
+      pool = make_pooling(self.attention, self.num_heads, 'attention')
+      c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given)
     c_BxF = drop(c_BxF, self.dropout, 2)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return Outputs(

@@ -94,7 +94,10 @@ def train(
       _log.info('%s', note)
     several = config.task == 'multi_label'
     task = make_task(
-      config, len(data.labels), data.label_weights.tolist() if several else ()
+      config,
+      len(data.labels),
+      data.label_weights.tolist() if several else (),
+      data.labels,
     )
     model = make_classifier(config, data.tokenizer.size, task.num_outputs)
     params = _initial_params(config, model, data)

@@ -1,14 +1,13 @@
 """Every named data set, from small files in its authors' format."""
 
 import bz2
+import gzip
 import hashlib
 import io
-import json
 import os
 import pathlib
 import zipfile
 
-import numpy as np
 import pytest
 
 from bigru_jax.config import Config
@@ -48,6 +47,118 @@ def test_a_trec_line_without_its_label(tmp_path):
   (tmp_path / 'train_5500.label').write_text('DESC:manner How ?\nHow ?\n')
   with pytest.raises(ValueError, match='train_5500.label, row 2: no COARSE:fi'):
     sources.read(Config(dataset='trec', data_dir=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+  'name, sizes, first',
+  [
+    (
+      'imdb',
+      {'train': 3, 'test': 2},
+      ('A slow start,<br /><br />but a fine ending.', 'pos'),
+    ),
+    (
+      'ohsumed',
+      {'train': 2, 'test': 1},
+      (
+        'Healing of small wounds.\n We followed nine patients for a year.',
+        'C21',
+      ),
+    ),
+    (
+      'mr_text_gcn',
+      {'train': 2, 'test': 1},
+      ('a warm , clever little film .', 'positive'),
+    ),
+    ('hotel_reviews', {'train': 3}, ('房间很干净，服务也好。', 'pos')),
+  ],
+)
+def test_folders_of_parquet_files(name, sizes, first):
+  splits = {part: list(split) for part, split in _read(name, name).items()}
+  assert {part: len(split) for part, split in splits.items()} == sizes
+  assert splits['train'][0][:2] == first
+  assert [example.row for example in splits['train']] == list(
+    range(1, sizes['train'] + 1)
+  )
+
+
+def test_all_files_of_a_folder_must_be_there_before_the_first_is_read(tmp_path):
+  train = FIXTURES / 'imdb' / 'train.parquet'
+  (tmp_path / 'train.parquet').write_bytes(train.read_bytes())
+  with pytest.raises(FileNotFoundError, match='test.parquet: no such file'):
+    sources.read(Config(dataset='imdb', data_dir=str(tmp_path)))
+
+
+def test_movie_reviews_keep_a_sentence_a_line():
+  splits = _read('movie_reviews', 'movie_reviews')
+  assert list(splits) == ['train']
+  train = splits['train']
+  assert train.labels == ['pos', 'neg', 'pos']
+  assert train.texts[0].splitlines() == [
+    'the plot is simple , and it works . ',
+    'the captain says " turn back , " and nobody does . ',
+    'see it .',
+  ]
+  assert train.texts[1] == 'two hours of rain . \nthen the café closes .'
+  assert train.rows == [1, 5, 8]
+
+
+@pytest.mark.parametrize('record', ['"0","a film ."', '"1"', '"1","a","b"'])
+def test_a_movie_review_without_its_label_or_text(tmp_path, record):
+  content = f'\ufeff"1","one . \ntwo . \n"\r\n{record}\r\n'
+  path = tmp_path / 'polarity-1500.csv.gz'
+  path.write_bytes(gzip.compress(content.encode()))
+  with pytest.raises(
+    ValueError, match='data_dir=.*polarity-1500.csv.gz, row 4: not a label'
+  ):
+    sources.read(Config(dataset='movie_reviews', data_dir=str(tmp_path)))
+
+
+def test_semeval2010():
+  splits = _read('semeval2010', 'semeval2010')
+  assert {name: len(split) for name, split in splits.items()} == {
+    'train': 6, 'test': 2,
+  }  # fmt: skip
+  train = splits['train']
+  assert train.labels == [
+    'Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Content-Container(e2,e1)',
+    'Content-Container(e1,e2)', 'Other', 'Other',
+  ]  # fmt: skip
+  assert (
+    train.texts[2] == 'A <e1> jar </e1> of <e2> honey </e2> said "open me".'
+  )
+  assert (
+    train.texts[3] == "The <e1> tea </e1> was in the <e2> pot </e2> 's lid."
+  )
+  assert train.texts[4].startswith('The <e1> farmers </e1> <e2> market </e2> o')
+  assert train.texts[5].startswith('A <e1> café </e1>')
+  assert train.rows == [1, 5, 9, 13, 17, 21]
+  assert splits['test'].labels == ['Cause-Effect(e1,e2)', 'Other']
+
+
+@pytest.mark.parametrize(
+  'at, line, message',
+  [
+    (4, '2\t"Her <e1>head</e1> hurts."', 'row 5: not a number, a tab and a qu'),
+    (
+      4,
+      '2 "A <e1>a</e1> of <e2>b</e2>"',
+      'row 5: not a number, a tab and a qu',
+    ),
+    (4, '2\t"<e1>a</e1> <e2>b</e2> <e1>"', 'row 5: not a number, a tab and a '),
+    (5, 'Cause-Effect', "row 6: not a relation: 'Cause-Effect'"),
+    (6, '', 'row 7: not a comment and an empty line'),
+    (7, '9', 'row 7: not a comment and an empty line'),
+  ],
+)
+def test_a_malformed_semeval_example(tmp_path, at, line, message):
+  for path in (FIXTURES / 'semeval2010').iterdir():
+    lines = path.read_bytes().split(b'\r\n')
+    if path.name == 'TRAIN_FILE.TXT':
+      lines[at] = line.encode()
+    (tmp_path / path.name).write_bytes(b'\r\n'.join(lines))
+  with pytest.raises(ValueError, match=f'data_dir=.*TRAIN_FILE.TXT, {message}'):
+    sources.read(Config(dataset='semeval2010', data_dir=str(tmp_path)))
 
 
 def test_sst1_and_sst2():
@@ -248,148 +359,3 @@ def test_all_own_files_must_be_there_before_the_first_is_read(tmp_path):
   config = Config(train=str(tmp_path / 'train.csv'), test='nowhere.csv')
   with pytest.raises(FileNotFoundError, match='test=nowhere.csv: no such file'):
     sources.read(config)
-
-
-def test_tfds_with_the_features_of_sst2(tmp_path):
-  import tensorflow_datasets as tfds
-
-  with tfds.core.registered.skip_registration():
-
-    class GlueLike(tfds.core.GeneratorBasedBuilder):
-      VERSION = tfds.core.Version('1.0.0')
-      BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='sst2')]
-
-      def _info(self):
-        return tfds.core.DatasetInfo(
-          builder=self,
-          features=tfds.features.FeaturesDict(
-            {
-              'idx': np.int32,
-              'sentence': tfds.features.Text(),
-              'label': tfds.features.ClassLabel(names=['negative', 'positive']),
-            }
-          ),
-        )
-
-      def _split_generators(self, dl_manager):
-        del dl_manager
-        return {
-          'train': self._generate_examples(40),
-          'validation': self._generate_examples(10),
-          'test': self._generate_examples(5, labelled=False),
-        }
-
-      def _generate_examples(self, count, labelled=True):
-        for i in range(count):
-          label = i % 2 if labelled else -1
-          yield i, {'idx': i, 'sentence': f'text {i}', 'label': label}
-
-  GlueLike(
-    data_dir=tmp_path, config='sst2', file_format='array_record'
-  ).download_and_prepare()
-  options = {'dataset': 'tfds:glue_like/sst2', 'data_dir': str(tmp_path)}
-  splits = sources.read(Config(**options))
-  assert list(splits) == ['train', 'validation']  # Test has no labels.
-  assert len(splits['validation']) == 10
-  for text, label in zip(splits['train'].texts, splits['train'].labels):
-    assert label == ('negative', 'positive')[int(text.split()[1]) % 2]
-  with pytest.raises(ValueError, match='text_column=idx'):
-    sources.read(Config(**options, text_column='idx'))
-
-
-def _prepare_tfds(folder, features, examples):
-  """Prepares a TFDS set called `rated`, and returns its folder."""
-  import tensorflow_datasets as tfds
-
-  with tfds.core.registered.skip_registration():
-
-    class Rated(tfds.core.GeneratorBasedBuilder):
-      VERSION = tfds.core.Version('1.0.0')
-
-      def _info(self):
-        return tfds.core.DatasetInfo(
-          builder=self, features=tfds.features.FeaturesDict(features)
-        )
-
-      def _split_generators(self, dl_manager):
-        del dl_manager
-        return {'train': self._generate_examples()}
-
-      def _generate_examples(self):
-        yield from enumerate(examples)
-
-  builder = Rated(data_dir=folder, file_format='array_record')
-  builder.download_and_prepare()
-  return pathlib.Path(builder.data_dir)
-
-
-def _read_rated(folder, **options):
-  return sources.read(
-    Config(dataset='tfds:rated', data_dir=str(folder), **options)
-  )['train']
-
-
-@pytest.mark.parametrize('kind', ['Scalar', 'Tensor'])
-def test_tfds_labels_that_are_whole_numbers(tmp_path, kind):
-  from tensorflow_datasets import features
-
-  shape = {'shape': ()} if kind == 'Tensor' else {}
-  stars = getattr(features, kind)(dtype=np.int32, **shape)
-  _prepare_tfds(
-    tmp_path,
-    {'review': features.Text(), 'stars': stars, 'score': np.float32},
-    [{'review': f'film {i}', 'stars': i - 1, 'score': 0.5} for i in range(12)],
-  )
-  train = _read_rated(tmp_path, label_column='stars')
-  assert sorted(zip(train.texts, train.labels)) == sorted(
-    (f'film {i}', str(i - 1)) for i in range(12)
-  )
-  # A number may be an index, so it is a label only where it is named.
-  with pytest.raises(ValueError, match="label_column=label: .* 'stars', 'rev"):
-    _read_rated(tmp_path)
-  with pytest.raises(ValueError, match='label_column=score: '):
-    _read_rated(tmp_path, label_column='score')
-
-
-def test_tfds_labels_that_are_texts(tmp_path):
-  from tensorflow_datasets import features
-
-  texts = {'body': features.Text(), 'topic': features.Text()}
-  examples = [
-    {'body': f'item {topic}', 'topic': f' {topic}\n'} for topic in ('é', 'b')
-  ]
-  _prepare_tfds(tmp_path / 'right', texts, examples)
-  train = _read_rated(tmp_path / 'right', label_column='topic')
-  assert sorted(train.labels) == ['b', 'é']
-  assert train.texts == [f'item {label}' for label in train.labels]
-  _prepare_tfds(tmp_path / 'wrong', texts, [{'body': 'item', 'topic': ' '}])
-  with pytest.raises(
-    ValueError, match="tfds:rated/train, row 1: 'topic' is no label: it is emp"
-  ):
-    _read_rated(tmp_path / 'wrong', label_column='topic')
-
-
-def test_tfds_prepared_as_tfrecord(tmp_path):
-  from tensorflow_datasets import features
-
-  folder = _prepare_tfds(
-    tmp_path,
-    {'text': features.Text(), 'label': features.ClassLabel(names=['a', 'b'])},
-    [{'text': 'film', 'label': 'a'}],
-  )
-  # TFRecord files are written by TensorFlow; what names the format is enough.
-  info = json.loads((folder / 'dataset_info.json').read_text())
-  assert info['fileFormat'] == 'array_record'
-  info['fileFormat'] = 'tfrecord'
-  (folder / 'dataset_info.json').write_text(json.dumps(info))
-  with pytest.raises(ValueError, match='is prepared as tfrecord in') as error:
-    _read_rated(tmp_path)
-  assert 'without a network' not in str(error.value)
-  assert (
-    f'tfds convert_format --dataset_version_dir={folder} '
-    '--out_file_format=array_record'
-  ) in str(error.value)
-  # As this command leaves a folder: with files in both formats.
-  info['alternativeFileFormats'] = ['array_record']
-  (folder / 'dataset_info.json').write_text(json.dumps(info))
-  assert _read_rated(tmp_path).labels == ['a']

@@ -1,6 +1,8 @@
 """Tokenisers, the vocabulary and encoding."""
 
-from hypothesis import given, strategies as st
+import re
+
+from hypothesis import assume, given, strategies as st
 import numpy as np
 import pytest
 
@@ -40,6 +42,28 @@ def test_words_lose_no_character_but_space(sentence):
 @given(st.text(st.characters(max_codepoint=127)) | st.text("ab n't's.-"))
 def test_words_of_ascii_stay_the_same_beside_another_script(sentence):
   assert text.words(f'{sentence} \u597d') == [*text.words(sentence), '\u597d']
+
+
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+def test_each_marker_of_an_entity_is_one_token(name):
+  sentence = "Her <e1>well-made cup</e1>'s <e2>tea</e2>."
+  tokens = text.TOKENIZERS[name](sentence)
+  assert [t for t in tokens if t in text.MARKERS] == list(text.MARKERS)
+  spaced = text.space_markers(sentence)
+  assert text.TOKENIZERS[name](spaced) == tokens
+  plain = re.sub('|'.join(text.MARKERS), '', spaced)
+  without = text.TOKENIZERS[name](plain)
+  assert [t for t in tokens if t not in text.MARKERS] == without
+
+
+@given(st.text('<>/e123 aé'))
+def test_markers_change_no_other_text(sentence):
+  assume(not any(marker in sentence for marker in text.MARKERS))
+  pieces = sentence.split()
+  assert text.TOKENIZERS['whitespace'](sentence) == pieces
+  assert text.characters(sentence) == [c for piece in pieces for c in piece]
+  expected = [t for piece in pieces for t in text._WORDS.findall(piece)]
+  assert text.words(sentence) == expected
 
 
 def test_vocabulary_is_by_frequency():

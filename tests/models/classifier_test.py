@@ -16,7 +16,11 @@ def _batch(sequences, width):
   for row, sequence in zip(tokens, sequences):
     row[: len(sequence)] = sequence
   lengths = np.array([len(s) for s in sequences], np.int32)
-  return {'tokens': tokens, 'lengths': lengths}
+  # The first token is one entity, the last another.
+  entities = np.zeros_like(tokens)
+  entities[:, 0] = 1
+  entities[np.arange(len(lengths)), lengths - 1] = 2
+  return {'tokens': tokens, 'lengths': lengths, 'entities': entities}
 
 
 def _init(model, batch=None, seed=0):

@@ -33,6 +33,13 @@ def test_the_interval_is_students():
   assert str(one) == '0.5000 (n = 1)' and one.interval == '–'
 
 
+def test_the_largest_semeval_score_is_the_best():
+  cells = _cells('a', [0.7], [0.6], 'semeval2010')
+  cells += _cells('b', [0.8], [0.5], 'semeval2010')
+  assert comparison.compare_settings(cells, 'semeval2010').chosen == 'b'
+  assert 'semeval2010' in comparison.METRICS
+
+
 def test_validation_chooses_and_not_the_test():
   found = comparison.compare_settings(CELLS, 'accuracy')
   assert found.chosen == 'b' and list(found.cells) == ['b', 'a']

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 
 import bigru_jax
+from bigru_jax.data import corpora
 from bigru_jax.data.corpora import synthetic
 from bigru_jax.runtime.preemption import Preempted
 
@@ -120,6 +122,72 @@ def test_a_pooling_without_weights_trains_and_predicts(corpus, tmp_path):
   (answer,) = run.predict(['film was very good'])
   assert answer['label'] == 'positive'
   assert answer['attention'] == {}
+
+
+def test_entity_attention_tells_the_order_of_the_entities(
+  tmp_path, monkeypatch
+):
+  # The label is which of the two entities is the vessel.
+  vessels, drinks = ('cup', 'jar', 'pot', 'glass'), ('tea', 'milk', 'ale')
+  pairs = [(v, d) for v in vessels for d in drinks]
+  texts = [f'the <e1>{v}</e1> with some <e2>{d}</e2> .' for v, d in pairs]
+  texts += [f'the <e1>{d}</e1> with some <e2>{v}</e2> .' for v, d in pairs]
+  labels = ['first'] * len(pairs) + ['second'] * len(pairs)
+  corpus = {
+    'train': (texts * 5, labels * 5),
+    'validation': (texts, labels),
+    'test': (texts, labels),
+  }
+  config = bigru_jax.Config(**{**vars(CONFIG), 'attention': 'entity'})
+  run = bigru_jax.train(config, tmp_path, corpus)
+  assert run.evaluate(texts, labels)['accuracy'] > 0.9
+  spaced = 'the <e1> cup </e1> with some <e2> tea </e2> .'
+  answer, other = bigru_jax.load(tmp_path).predict([texts[0], spaced])
+  assert answer['label'] == 'first'
+  assert answer['tokens'] == spaced.split()
+  assert other == answer
+  with pytest.raises(ValueError, match='^text 2: attention=entity needs one'):
+    run.predict([texts[0], 'the cup with some tea .'])
+  monkeypatch.setattr(bigru_jax.inference, '_CHUNK', 4)  # Texts at a time.
+  with pytest.raises(ValueError, match='^text 7: attention=entity needs one'):
+    run.predict([*texts[:6], 'the cup with some tea .'])
+  with pytest.raises(ValueError, match='^mine.csv, row 9: attention=entity'):
+    run.evaluation(['the cup .'], ['first'], places=['mine.csv, row 9'])
+
+
+def test_the_best_epoch_by_the_score_of_semeval(tmp_path):
+  fixture = pathlib.Path(__file__).parents[1] / 'fixtures' / 'semeval2010'
+  config = bigru_jax.Config(
+    **{
+      **vars(CONFIG),
+      'dataset': 'semeval2010',
+      'data_dir': str(fixture),
+      'select_by': 'semeval2010',
+      'batch_size': 4,
+    }
+  )
+  run = bigru_jax.train(config, tmp_path)
+  result = json.loads((tmp_path / 'result.json').read_text())
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  validated = [
+    line['semeval2010']
+    for line in map(json.loads, lines)
+    if line['split'] == 'validation'
+  ]
+  assert validated[result['best_epoch'] - 1] == max(validated)
+  assert result['validation']['semeval2010'] == max(validated)
+  split = corpora.CORPORA['semeval2010'](config)['test']
+  texts, labels = zip(*[example[:2] for example in split])
+  found = bigru_jax.load(tmp_path).evaluate(texts, labels)
+  assert found['semeval2010'] == result['test']['semeval2010']
+  assert run.evaluate(texts[:1], labels[:1])['semeval2010'] in (0.0, 1.0)
+
+
+def test_labels_without_relations_are_refused_before_training(corpus, tmp_path):
+  config = bigru_jax.Config(**{**vars(CONFIG), 'select_by': 'semeval2010'})
+  with pytest.raises(ValueError, match='select_by=semeval2010: the label'):
+    bigru_jax.train(config, tmp_path, corpus)
+  assert {path.name for path in tmp_path.iterdir()} <= {'lock'}
 
 
 def test_stopping_saves_and_resuming_ends_with_the_same_metrics(

@@ -4,21 +4,25 @@ To add one, write a module with a function that returns its splits, and name it
 in `CORPORA`. A split that the data set does not define is held out of train.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bigru_jax.data.corpora import (
   cachopo,
+  movie_reviews,
   mr,
+  parquet,
   rotten_tomatoes,
+  semeval2010,
   sst,
   synthetic,
   trec,
 )
-from bigru_jax.data.splits import Split
+from bigru_jax.data.splits import Example
 
+_TRAIN_AND_TEST = {'train': 'train.parquet', 'test': 'test.parquet'}
 # Each reader takes the configuration.
-CORPORA: dict[str, Callable[[Any], dict[str, Split]]] = {
+CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
   'rotten_tomatoes': lambda config: rotten_tomatoes.read(),
   'reuters_r8': lambda config: cachopo.read('reuters-r8'),
   'reuters_r52': lambda config: cachopo.read('reuters-r52'),
@@ -31,6 +35,16 @@ CORPORA: dict[str, Callable[[Any], dict[str, Split]]] = {
   'sst2': lambda config: sst.read(
     _data_dir(config), binary=True, phrases=config.sst_phrases
   ),
+  'imdb': lambda config: parquet.read(_data_dir(config), _TRAIN_AND_TEST),
+  'ohsumed': lambda config: parquet.read(_data_dir(config), _TRAIN_AND_TEST),
+  'mr_text_gcn': lambda config: parquet.read(
+    _data_dir(config), _TRAIN_AND_TEST
+  ),
+  'hotel_reviews': lambda config: parquet.read(
+    _data_dir(config), {'train': 'hotel_reviews.parquet'}
+  ),
+  'movie_reviews': lambda config: movie_reviews.read(_data_dir(config)),
+  'semeval2010': lambda config: semeval2010.read(_data_dir(config)),
   'synthetic': lambda config: synthetic.read(config.split_seed),
   'synthetic_multi_label': lambda config: synthetic.read_multi_label(
     config.split_seed

@@ -1,0 +1,89 @@
+"""The two entities of a text, between markers that are tokens of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bigru_jax.data.text import MARKERS, UNK_ID, Encoded, Tokenizer
+
+_BLOCK = 10_000  # Texts that are checked at once.
+
+
+def marker_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+  """The ids of `text.MARKERS`, -1 where the vocabulary has none.
+
+  Raises:
+    ValueError: the tokenizer does not take each of them as one token.
+  """
+  found = []
+  for marker in MARKERS:
+    tokens, ids = tokenizer.encode(marker)
+    if tokens != [marker]:
+      raise ValueError(
+        f'attention=entity: tokenizer does not take {marker} as one token'
+      )
+    found.append(-1 if ids[0] == UNK_ID else ids[0])
+  return tuple(found)
+
+
+def check_entities(
+  encoded: Encoded, markers: tuple[int, ...], where: Callable[[int], str]
+) -> None:
+  """Refuses texts that have not both entities, once each.
+
+  An entity is one token or more between its two markers. Either may be the
+  first; one inside the other is none.
+
+  Args:
+    encoded: the texts, truncated.
+    markers: the ids of `text.MARKERS`.
+    where: the place of a text, for the message.
+
+  Raises:
+    ValueError: of the first text that has not.
+  """
+  for start in range(0, len(encoded.lengths), _BLOCK):
+    part = encoded.take(slice(start, start + _BLOCK))
+    tokens = part.tokens[part.positions()]
+    rows = np.repeat(np.arange(len(part.lengths)), part.lengths)
+    counts, places = [], []
+    for marker in markers:
+      found = np.flatnonzero(tokens == marker)
+      counts.append(np.bincount(rows[found], minlength=len(part.lengths)))
+      # In the texts that have it once, which alone are looked at below.
+      place = np.zeros(len(part.lengths), np.int64)
+      place[rows[found]] = found
+      places.append(place)
+    once = (np.stack(counts) == 1).all(0)
+    first, first_end, second, second_end = places
+    inside = (first + 1 < first_end) & (second + 1 < second_end)
+    apart = (first_end < second) | (second_end < first)
+    wrong = np.flatnonzero(~(once & inside & apart))
+    if len(wrong):
+      raise ValueError(
+        f'{where(start + int(wrong[0]))}: attention=entity needs one '
+        '<e1>..</e1> and one <e2>..</e2> with words inside, within max_length'
+      )
+
+
+def inside_entities(
+  tokens_BxT: np.ndarray, markers: tuple[int, ...]
+) -> np.ndarray:
+  """Which tokens are inside an entity: 1 the first, 2 the second, else 0.
+
+  Args:
+    tokens_BxT: ids of texts that have both entities.
+    markers: the ids of `text.MARKERS`.
+
+  Returns:
+    int32 [B, T]; the markers themselves are outside.
+  """
+  entities_BxT = np.zeros(tokens_BxT.shape, np.int32)
+  for entity in (1, 2):
+    start, end = markers[2 * entity - 2 : 2 * entity]
+    opened = np.cumsum(tokens_BxT == start, axis=1) > 0
+    closed = np.cumsum(tokens_BxT == end, axis=1) > 0
+    entities_BxT[opened & ~closed & (tokens_BxT != start)] = entity
+  return entities_BxT

@@ -1,0 +1,63 @@
+"""Entity-aware attention as a layer, in place of a pooling."""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from bigru_jax.ops.attention import masked_softmax, weighted_mean
+
+
+class Entity(nn.Module):
+  """Attention that scores each state together with two entities of the text.
+
+    u_t = tanh(W h_t + V [e_1; e_2] + b),  a = softmax_t(u . u_t),
+    c = sum_t a_t h_t
+
+  After Qin, Xu & Guo, 2017, Designing an adaptive attention mechanism for
+  relation classification (IJCNN). An entity e_i is the mean of the states of
+  its words.
+  """
+
+  @nn.compact
+  def __call__(
+    self,
+    h_BxTxF: jax.Array,
+    mask_BxT: jax.Array,
+    entities_BxT: jax.Array,
+    weights_BxKxT: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns the context c_BxF and the weights [B, 1, T].
+
+    Args:
+      h_BxTxF, mask_BxT: the states, and which are real.
+      entities_BxT: 1 inside the first entity, 2 inside the second, else 0. The
+        mean of no state is zero, as in a padding example.
+      weights_BxKxT: weights to use instead of its own.
+    """
+    features, dtype = h_BxTxF.shape[-1], h_BxTxF.dtype
+    kernel = self.param(
+      'kernel', nn.initializers.lecun_normal(), (features, features)
+    )
+    entity_kernel = self.param(
+      'entity_kernel', nn.initializers.lecun_normal(), (2 * features, features)
+    )
+    bias = self.param('bias', nn.initializers.zeros, (features,))
+    query = self.param(
+      'query', nn.initializers.normal(features**-0.5), (features,)
+    )
+    if weights_BxKxT is None:
+      means = [
+        _mean(h_BxTxF, mask_BxT & (entities_BxT == entity)) for entity in (1, 2)
+      ]
+      e_Bx2F = jnp.concatenate(means, axis=-1)
+      bias_BxF = e_Bx2F @ entity_kernel.astype(dtype) + bias.astype(dtype)
+      keys_BxTxF = h_BxTxF @ kernel.astype(dtype) + bias_BxF[:, None]
+      scores_BxT = jnp.tanh(keys_BxTxF) @ query.astype(dtype)
+      weights_BxKxT = masked_softmax(scores_BxT, mask_BxT)[:, None]
+    return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
+
+
+def _mean(h_BxTxF: jax.Array, chosen_BxT: jax.Array) -> jax.Array:
+  """The mean of the chosen states, [B, F]; zero where there is none."""
+  count_B = jnp.maximum(chosen_BxT.sum(1, keepdims=True), 1)
+  return weighted_mean(h_BxTxF, chosen_BxT / count_B)

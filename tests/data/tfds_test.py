@@ -1,0 +1,155 @@
+"""TFDS sets, prepared here in small: features, labels, file formats."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from bigru_jax.config import Config
+from bigru_jax.data import sources
+
+
+def test_tfds_with_the_features_of_sst2(tmp_path):
+  import tensorflow_datasets as tfds
+
+  with tfds.core.registered.skip_registration():
+
+    class GlueLike(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.core.Version('1.0.0')
+      BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='sst2')]
+
+      def _info(self):
+        return tfds.core.DatasetInfo(
+          builder=self,
+          features=tfds.features.FeaturesDict(
+            {
+              'idx': np.int32,
+              'sentence': tfds.features.Text(),
+              'label': tfds.features.ClassLabel(names=['negative', 'positive']),
+            }
+          ),
+        )
+
+      def _split_generators(self, dl_manager):
+        del dl_manager
+        return {
+          'train': self._generate_examples(40),
+          'validation': self._generate_examples(10),
+          'test': self._generate_examples(5, labelled=False),
+        }
+
+      def _generate_examples(self, count, labelled=True):
+        for i in range(count):
+          label = i % 2 if labelled else -1
+          yield i, {'idx': i, 'sentence': f'text {i}', 'label': label}
+
+  GlueLike(
+    data_dir=tmp_path, config='sst2', file_format='array_record'
+  ).download_and_prepare()
+  options = {'dataset': 'tfds:glue_like/sst2', 'data_dir': str(tmp_path)}
+  splits = sources.read(Config(**options))
+  assert list(splits) == ['train', 'validation']  # Test has no labels.
+  assert len(splits['validation']) == 10
+  for text, label in zip(splits['train'].texts, splits['train'].labels):
+    assert label == ('negative', 'positive')[int(text.split()[1]) % 2]
+  with pytest.raises(ValueError, match='text_column=idx'):
+    sources.read(Config(**options, text_column='idx'))
+
+
+def _prepare_tfds(folder, features, examples):
+  """Prepares a TFDS set called `rated`, and returns its folder."""
+  import tensorflow_datasets as tfds
+
+  with tfds.core.registered.skip_registration():
+
+    class Rated(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.core.Version('1.0.0')
+
+      def _info(self):
+        return tfds.core.DatasetInfo(
+          builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+      def _split_generators(self, dl_manager):
+        del dl_manager
+        return {'train': self._generate_examples()}
+
+      def _generate_examples(self):
+        yield from enumerate(examples)
+
+  builder = Rated(data_dir=folder, file_format='array_record')
+  builder.download_and_prepare()
+  return pathlib.Path(builder.data_dir)
+
+
+def _read_rated(folder, **options):
+  return sources.read(
+    Config(dataset='tfds:rated', data_dir=str(folder), **options)
+  )['train']
+
+
+@pytest.mark.parametrize('kind', ['Scalar', 'Tensor'])
+def test_tfds_labels_that_are_whole_numbers(tmp_path, kind):
+  from tensorflow_datasets import features
+
+  shape = {'shape': ()} if kind == 'Tensor' else {}
+  stars = getattr(features, kind)(dtype=np.int32, **shape)
+  _prepare_tfds(
+    tmp_path,
+    {'review': features.Text(), 'stars': stars, 'score': np.float32},
+    [{'review': f'film {i}', 'stars': i - 1, 'score': 0.5} for i in range(12)],
+  )
+  train = _read_rated(tmp_path, label_column='stars')
+  assert sorted(zip(train.texts, train.labels)) == sorted(
+    (f'film {i}', str(i - 1)) for i in range(12)
+  )
+  # A number may be an index, so it is a label only where it is named.
+  with pytest.raises(ValueError, match="label_column=label: .* 'stars', 'rev"):
+    _read_rated(tmp_path)
+  with pytest.raises(ValueError, match='label_column=score: '):
+    _read_rated(tmp_path, label_column='score')
+
+
+def test_tfds_labels_that_are_texts(tmp_path):
+  from tensorflow_datasets import features
+
+  texts = {'body': features.Text(), 'topic': features.Text()}
+  examples = [
+    {'body': f'item {topic}', 'topic': f' {topic}\n'} for topic in ('é', 'b')
+  ]
+  _prepare_tfds(tmp_path / 'right', texts, examples)
+  train = _read_rated(tmp_path / 'right', label_column='topic')
+  assert sorted(train.labels) == ['b', 'é']
+  assert train.texts == [f'item {label}' for label in train.labels]
+  _prepare_tfds(tmp_path / 'wrong', texts, [{'body': 'item', 'topic': ' '}])
+  with pytest.raises(
+    ValueError, match="tfds:rated/train, row 1: 'topic' is no label: it is emp"
+  ):
+    _read_rated(tmp_path / 'wrong', label_column='topic')
+
+
+def test_tfds_prepared_as_tfrecord(tmp_path):
+  from tensorflow_datasets import features
+
+  folder = _prepare_tfds(
+    tmp_path,
+    {'text': features.Text(), 'label': features.ClassLabel(names=['a', 'b'])},
+    [{'text': 'film', 'label': 'a'}],
+  )
+  # TFRecord files are written by TensorFlow; what names the format is enough.
+  info = json.loads((folder / 'dataset_info.json').read_text())
+  assert info['fileFormat'] == 'array_record'
+  info['fileFormat'] = 'tfrecord'
+  (folder / 'dataset_info.json').write_text(json.dumps(info))
+  with pytest.raises(ValueError, match='is prepared as tfrecord in') as error:
+    _read_rated(tmp_path)
+  assert 'without a network' not in str(error.value)
+  assert (
+    f'tfds convert_format --dataset_version_dir={folder} '
+    '--out_file_format=array_record'
+  ) in str(error.value)
+  # As this command leaves a folder: with files in both formats.
+  info['alternativeFileFormats'] = ['array_record']
+  (folder / 'dataset_info.json').write_text(json.dumps(info))
+  assert _read_rated(tmp_path).labels == ['a']
