@@ -38,7 +38,7 @@ class Ensemble:
     self.members = list(members)
     first = self.members[0]
     self.config, self.labels = first.config, first.labels
-    self._task = make_task(self.config, len(self.labels))
+    self._task = make_task(self.config, len(self.labels), labels=self.labels)
     for run in self.members[1:]:
       if (run.labels, run.config.task) != (self.labels, self.config.task):
         raise ValueError(
@@ -106,10 +106,11 @@ class Ensemble:
     labels: Sequence[Any],
     batch_size: int = BATCH_SIZE,
     calibrated: bool = False,
+    places: Sequence[str] | None = None,
   ) -> Evaluation:
     """Like `evaluate`, with the answer to each text; see `Run.evaluation`."""
     found = [
-      run.evaluation(texts, labels, batch_size, calibrated)
+      run.evaluation(texts, labels, batch_size, calibrated, places)
       for run in self.members
     ]
     logits_NxC = self._logits(
