@@ -1,6 +1,7 @@
-"""The results of rows: a JSON a row, and the tables that are made of them."""
+"""Rows' recipes and results: a JSON a row, and the tables made of them."""
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import dataclasses
 import json
 import math
@@ -8,6 +9,7 @@ import pathlib
 import subprocess
 from typing import Any
 
+from absl import flags
 import plans
 from plans import Planned
 from rows import ROWS, TABLE, Row
@@ -18,7 +20,6 @@ from bigru_jax.reports.comparison import Cell
 from bigru_jax.reports.tables import markdown
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-RECIPES = ROOT / 'experiments' / 'recipes'
 RESULTS = ROOT / 'experiments' / 'results'
 BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
 END = '<!-- papers: end -->'
@@ -26,6 +27,13 @@ END = '<!-- papers: end -->'
 _CODE = 'bigru_jax', 'experiments', 'setup.py', ':!experiments/results'
 
 Record = dict[str, Any]
+
+
+def recipe_flags(row: Row) -> list[str]:
+  """The flags of a row's recipe and of the files that it includes."""
+  with contextlib.chdir(ROOT):  # Its paths begin at the root.
+    name = f'experiments/recipes/{row.name}.flags'
+    return flags.FLAGS.read_flags_from_files([f'--flagfile={name}'])
 
 
 def commit() -> str | None:

@@ -17,7 +17,6 @@ README.md, docs/results.md and the recipes say of the results, and runs nothing.
 """
 
 from collections.abc import Sequence
-import contextlib
 import logging
 import pathlib
 import shlex
@@ -93,13 +92,6 @@ def chosen_rows() -> list[Row]:
   return [ROWS[name] for name in names]
 
 
-def recipe_flags(row: Row) -> list[str]:
-  """The flags of a row's recipe and of the files that it includes."""
-  with contextlib.chdir(recorded.ROOT):  # Its paths begin at the root.
-    name = f'experiments/recipes/{row.name}.flags'
-    return flags.FLAGS.read_flags_from_files([f'--flagfile={name}'])
-
-
 def find_vectors(data_dir: pathlib.Path) -> pathlib.Path | None:
   """The word vectors; None where they are not at hand.
 
@@ -140,7 +132,7 @@ def plan(
   Raises:
     ValueError: a flag is wrong.
   """
-  run_flags = recipe_flags(row)
+  run_flags = recorded.recipe_flags(row)
   if row.folder:
     run_flags.append(f'--data_dir={data_dir / row.folder}')
   if row.vectors:
@@ -200,7 +192,9 @@ def reproduce(
       record(name)
   for run, failure in plans.run_all(output, every, waiting, _JOBS.value):
     if failure:
-      notes[run.setting] = f'{run.name} failed: {failure}'
+      failures = [notes[run.setting]] if run.setting in notes else []
+      failures.append(f'{run.name} failed: {failure}')
+      notes[run.setting] = '; '.join(failures)
       continue
     left[run.setting].discard(run.name)
     if not left[run.setting]:
