@@ -15,8 +15,7 @@ from rows import ROWS
 from scripts import ROOT, call, command
 
 import bigru_jax
-from bigru_jax.data import wheels
-from bigru_jax.data.corpora import CORPORA
+from bigru_jax.data.corpora import CORPORA, cachopo
 
 FIXTURES = ROOT / 'tests' / 'fixtures'
 RECIPES = ROOT / 'experiments' / 'recipes'
@@ -392,7 +391,7 @@ def _made_up_data(config, data, monkeypatch):
       _grow(FIXTURES / 'cachopo' / f'reuters-r8-{part}.tab', path, header=4)
       return path.read_bytes()
 
-    monkeypatch.setattr(wheels, 'read_member', member)
+    monkeypatch.setattr(cachopo, 'read_member', member)
     return data
   for folder in (data / config.dataset, FIXTURES / config.dataset):
     if folder.is_dir():
