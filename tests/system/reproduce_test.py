@@ -8,6 +8,8 @@ import subprocess
 import time
 
 import numpy as np
+import paper_data
+from paper_data import FIXTURES, SMALL
 import plans
 import pytest
 import recorded
@@ -17,41 +19,13 @@ from scripts import ROOT, call, command
 import bigru_jax
 from bigru_jax.data.corpora import CORPORA, cachopo
 
-FIXTURES = ROOT / 'tests' / 'fixtures'
 RECIPES = ROOT / 'experiments' / 'recipes'
-SMALL = ['--epochs=1', '--hidden_size=8', '--embedding_size=4',
-         '--batch_size=4']  # fmt: skip
-
-
-def _grow(source, target, header=0):
-  """Copies a file whose lines stand there four times, each a little longer.
-
-  So few lines are in a fixture that nothing could be held out of them.
-  """
-  lines = source.read_text('latin-1').splitlines()
-  grown = lines[:header] + [
-    f'{line} {"again " * i}'.rstrip()
-    for line in lines[header:]
-    if line
-    for i in range(4)
-  ]
-  target.write_text('\n'.join(grown) + '\n', 'latin-1')
 
 
 @pytest.fixture
 def data(tmp_path):
-  """A data folder with TREC, MR, SST, and vectors of four numbers."""
-  folder = tmp_path / 'data'
-  for name in ('trec', 'mr'):
-    (folder / name).mkdir(parents=True)
-    for path in (FIXTURES / name).iterdir():
-      _grow(path, folder / name / path.name)
-  shutil.copytree(FIXTURES / 'sst', folder / 'sst' / 'trees')
-  (folder / 'glove').mkdir()
-  (folder / 'glove' / 'glove.6B.100d.txt').write_text(
-    'the 0.1 0.2 0.3 0.4\nfilm -0.1 0.2 -0.3 0.4\n'
-  )
-  return folder
+  paper_data.write(tmp_path / 'data')
+  return tmp_path / 'data'
 
 
 def _reproduce(folder, *flags, others=SMALL):
@@ -328,67 +302,20 @@ def test_a_recipe_is_the_same_for_run_py_at_the_root(
   assert here.differing_fields()
 
 
-def _prepare_tfds(folder, name):
-  """Prepares a made-up TFDS set with the name and form of a real one."""
-  import tensorflow_datasets as tfds
-
-  glue = name == 'glue'
-  names = ['negative', 'positive'] if glue else ['1', '2']
-  text = 'sentence' if glue else 'text'
-
-  def _info(self):
-    features = {
-      text: tfds.features.Text(), 'label': tfds.features.ClassLabel(names=names)
-    }  # fmt: skip
-    if glue:
-      features['idx'] = np.int32
-    return tfds.core.DatasetInfo(
-      builder=self, features=tfds.features.FeaturesDict(features)
-    )
-
-  def _examples(hidden=False):
-    for i in range(20):
-      label = -1 if hidden else i % 2
-      example = {text: f'a {"bad good".split()[i % 2]} film {i}'}
-      yield i, {**example, 'label': label, **({'idx': i} if glue else {})}
-
-  def _split_generators(self, dl_manager):
-    del dl_manager
-    if glue:
-      return {
-        'train': _examples(), 'validation': _examples(),
-        'test': _examples(hidden=True),
-      }  # fmt: skip
-    return {'train': _examples(), 'test': _examples()}
-
-  with tfds.core.registered.skip_registration():
-    made = type(
-      'Glue' if glue else 'YelpPolarityReviews',
-      (tfds.core.GeneratorBasedBuilder,),
-      {
-        'VERSION': tfds.core.Version('2.0.0' if glue else '0.2.0'),
-        'BUILDER_CONFIGS': [tfds.core.BuilderConfig(name='sst2')] * glue,
-        '_info': _info,
-        '_split_generators': _split_generators,
-        '_generate_examples': lambda self: (),
-        '__module__': __name__,
-      },
-    )
-    made(data_dir=folder, file_format='array_record').download_and_prepare()
-
-
 def _made_up_data(config, data, monkeypatch):
   """The folder of data of the form that a recipe reads."""
   if config.dataset.startswith('tfds:'):
     name = config.dataset.removeprefix('tfds:').partition('/')[0]
-    _prepare_tfds(data / 'tfds', name)
+    paper_data.prepare_tfds(data / 'tfds', name)
     return data / 'tfds'
   if config.dataset in ('reuters_r8', 'reuters_r52', 'newsgroups20'):
 
     def member(requirement, name):
       part = 'train' if 'train' in name else 'test'
       path = data / f'{part}.tab'
-      _grow(FIXTURES / 'cachopo' / f'reuters-r8-{part}.tab', path, header=4)
+      paper_data.grow(
+        FIXTURES / 'cachopo' / f'reuters-r8-{part}.tab', path, header=4
+      )
       return path.read_bytes()
 
     monkeypatch.setattr(cachopo, 'read_member', member)
