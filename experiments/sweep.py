@@ -15,10 +15,9 @@ resumes a sweep. In the output folder:
 A setting is chosen by the mean validation metric over its runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import csv
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -31,15 +30,12 @@ from typing import Any
 
 from absl import flags
 import command
-from tqdm import tqdm
+import plans
+from plans import Planned
 
-from bigru_jax import config as configuration, runs
-from bigru_jax.config import Config
+from bigru_jax import runs
 from bigru_jax.reports import comparison
-from bigru_jax.runtime import jobs, preemption
 
-_OWN = 'seed', 'folds', 'fold', 'workdir'  # What the sweep itself sets.
-RUN = pathlib.Path(__file__).resolve().with_name('run.py')
 _log = logging.getLogger('bigru_jax.sweep')
 
 _GRID = flags.DEFINE_multi_string(
@@ -72,51 +68,24 @@ _COLLECT = flags.DEFINE_bool(
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Planned:
-  """A run of the sweep.
-
-  Attributes:
-    name: of its directory.
-    setting: of its setting.
-    seed, fold: of the run.
-    flags: of run.py, without the workdir.
-  """
-
-  name: str
-  setting: str
-  seed: int
-  fold: int
-  flags: list[str]
-
-
 def plan(common: Sequence[str]) -> list[Planned]:
   """All runs of the sweep.
 
   Raises:
     ValueError: a flag is wrong.
   """
-  planned = []
-  for run_flag in common:
-    name = run_flag.lstrip('-').partition('=')[0]
-    if name in _OWN:
-      raise ValueError(f'{run_flag}: see seeds, folds and output')
+  planned: list[Planned] = []
+  plans.check_common(common, plans.OWN, 'seeds, folds and output')
   if _METRIC.value not in comparison.METRICS:
     raise ValueError(
       f'metric={_METRIC.value!r}: choose {", ".join(comparison.METRICS)}'
     )
-  folds = range(_FOLDS.value) if _FOLDS.value else [0]
+  seeds = plans.parse_seeds(_SEEDS.value)
   for setting in settings():
     values = [f'--{key}={value}' for key, value in setting.items()]
-    setting_name = name_of(setting)
-    for seed, fold in itertools.product(seeds(), folds):
-      run_flags = [*common, *values, f'--seed={seed}']
-      name = f'{setting_name},seed={seed}'
-      if _FOLDS.value:
-        run_flags += [f'--folds={_FOLDS.value}', f'--fold={fold}']
-        name += f',fold={fold}'
-      config_of(run_flags)  # A wrong flag stops the sweep before it starts.
-      planned.append(Planned(name, setting_name, seed, fold, run_flags))
+    planned += plans.plan(
+      name_of(setting), [*common, *values], seeds, _FOLDS.value
+    )
   names = {run.name for run in planned}
   if len(names) < len(planned):
     raise ValueError('grid or list: a setting is there twice')
@@ -151,7 +120,7 @@ def settings() -> list[dict[str, Any]]:
         raise ValueError(f'grid={axis!r}: give name=value,value')
       axes.append([(name, value) for value in values.split(',')])
     found = [dict(pairs) for pairs in itertools.product(*axes)]
-  for name in _OWN:
+  for name in plans.OWN:
     if any(name in setting for setting in found):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return found
@@ -166,78 +135,6 @@ def name_of(setting: dict[str, Any]) -> str:
   return plain or 'default'
 
 
-def seeds() -> list[int]:
-  """The seeds, in order."""
-  found: list[int] = []
-  for part in _SEEDS.value.split(','):
-    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
-    if not match:
-      raise ValueError(f'seeds={_SEEDS.value!r}: give 0-4 or 0,3,7')
-    found += range(int(match[1]), int(match[2] or match[1]) + 1)
-  if not found or len(set(found)) < len(found):
-    raise ValueError(f'seeds={_SEEDS.value!r}: none, or one twice')
-  return found
-
-
-def config_of(run_flags: Sequence[str]) -> Config:
-  """The configuration that flags of run.py describe.
-
-  Raises:
-    ValueError: one is wrong.
-  """
-  values = flags.FlagValues()
-  configuration.define_flags(values)
-  flags.DEFINE_multi_string('flagfile', [], '', flag_values=values)
-  try:
-    expanded = flags.FLAGS.read_flags_from_files(list(run_flags))
-    positional = values(['run.py', *expanded])[1:]
-  except flags.Error as error:
-    raise ValueError(f'run.py: {error}') from error
-  if positional:
-    raise ValueError(f'run.py: {positional[0]!r} is not a flag')
-  return configuration.from_flags(values)
-
-
-def command_line(output: pathlib.Path, run: Planned) -> list[str]:
-  """The command that does a run."""
-  workdir = f'--workdir={output / run.name}'
-  return [sys.executable, str(RUN), *run.flags, workdir]
-
-
-def is_finished(output: pathlib.Path, run: Planned) -> bool:
-  """Whether a run has its result.
-
-  Raises:
-    ValueError: its directory holds a run of another configuration.
-  """
-  workdir = output / run.name
-  if not (workdir / 'config.json').exists():
-    return False
-  config = config_of(run.flags)
-  runs.check_config(workdir, config)
-  if config.differing_fields(runs.read_config(workdir)):
-    return False  # It has another number of epochs, say, and resumes.
-  return (workdir / 'result.json').exists()
-
-
-def finished_cells(
-  output: pathlib.Path, planned: Sequence[Planned]
-) -> Iterator[comparison.Cell]:
-  """The results of the runs that have one."""
-  for run in planned:
-    workdir = output / run.name
-    if is_finished(output, run):
-      result = runs.read_result(workdir)
-      yield comparison.Cell(
-        run.setting,
-        run.seed,
-        run.fold,
-        result['validation'],
-        result['test'],
-        result['train_seconds'],
-      )
-
-
 def write(
   output: pathlib.Path, planned: Sequence[Planned], failed: Sequence[str]
 ) -> None:
@@ -246,7 +143,7 @@ def write(
   Raises:
     ValueError: nothing is.
   """
-  cells = list(finished_cells(output, planned))
+  cells = list(plans.finished_cells(output, planned))
   if not cells:
     raise ValueError(f'output={output}: no run is finished')
   found = comparison.compare_settings(cells, _METRIC.value)
@@ -300,43 +197,14 @@ def sweep(
   output: pathlib.Path, planned: list[Planned], waiting: list[Planned]
 ) -> None:
   """Does the waiting runs, and compares all of them."""
-  by_name = {run.name: run for run in waiting}
-  failed = []
-  progress_bar = tqdm(
-    total=len(planned),
-    initial=len(planned) - len(waiting),
-    unit='run',
-    disable=None,  # Only on a terminal.
-  )
-  with preemption.stop_on_signals() as stop, progress_bar:
-    queue = [
-      jobs.Job(
-        run.name,
-        command_line(output, run),
-        output / run.name / 'log.txt',
-        functools.partial(runs.is_locked, output / run.name),
-      )
-      for run in waiting
-    ]
-    for job, status in jobs.run_jobs(queue, _JOBS.value, stop):
-      if status or not is_finished(output, by_name[job.name]):
-        failed.append(job.name)
-        _log.warning(
-          '%s failed with status %d: %s', job.name, status, last_line(job.log)
-        )
-      progress_bar.update()
-    if stop():
-      done = sum(is_finished(output, run) for run in planned)
-      raise preemption.Preempted(f'{done} of {len(planned)} runs are finished')
+  failed = [
+    run.name
+    for run, failure in plans.run_all(output, planned, waiting, _JOBS.value)
+    if failure
+  ]
   write(output, planned, failed)
   if failed:
     sys.exit(1)
-
-
-def last_line(log: pathlib.Path) -> str:
-  """What a program said last."""
-  lines = log.read_text('utf-8', errors='replace').strip().splitlines()
-  return lines[-1] if lines else 'it said nothing'
 
 
 def main(common: list[str]) -> None:
@@ -348,22 +216,17 @@ def main(common: list[str]) -> None:
     return
   planned = plan(common)
   with runs.locked(output, 'output'):
-    waiting = [run for run in planned if not is_finished(output, run)]
+    waiting = [run for run in planned if not plans.is_finished(output, run)]
     runs.write_lines(
       output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
     )
     if _PRINT.value:
       for run in waiting:
-        print(shlex.join(command_line(output, run)))
+        print(shlex.join(plans.command_line(output, run)))
     else:
       sweep(output, planned, waiting)
 
 
 if __name__ == '__main__':
-  own = sys.argv[1:]
-  others: list[str] = []
-  if '--' in own:
-    at = own.index('--')
-    own, others = own[:at], own[at + 1 :]
-  sys.argv[1:] = own
+  others = plans.split_arguments()
   command.run(lambda: main(others))

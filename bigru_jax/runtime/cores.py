@@ -1,6 +1,9 @@
-"""How many CPU cores there are for this process."""
+"""Which CPU this is, and how many of its cores are for this process."""
 
 import os
+import pathlib
+import platform
+import re
 
 
 def cores() -> int:
@@ -8,3 +11,15 @@ def cores() -> int:
   if hasattr(os, 'sched_getaffinity'):  # Linux.
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def processor() -> str:
+  """The model of the processor, or the kind of machine where it has no name."""
+  path = pathlib.Path('/proc/cpuinfo')
+  if path.exists():
+    match = re.search(
+      r'^model name\s*:\s*(.+)$', path.read_text(), re.MULTILINE
+    )
+    if match:
+      return match[1].strip()
+  return platform.processor() or platform.machine()

@@ -1,0 +1,244 @@
+"""Runs the rows of papers, and prints the published scores beside ours.
+
+  python experiments/reproduce.py --rows=trec,r8 --data_dir=data
+  python experiments/reproduce.py --rows=trec --output=FOLDER --results=FOLDER \
+    -- --epochs=1
+  python experiments/reproduce.py --tables
+
+A row has a recipe, recipes/<row>.flags, a protocol in rows.py, and, once its
+runs are finished, a result, results/<row>.json. What stands after -- are more
+flags of run.py, for all runs. Each run has a process and a run directory of its
+own in the output folder. What is finished is skipped, so the same command
+resumes.
+
+The data folder holds a folder for each data set; a row that lacks its data is
+skipped, and the table says what to put where. `--tables` rewrites what
+README.md, docs/results.md and the recipes say of the results, and runs nothing.
+"""
+
+from collections.abc import Sequence
+import logging
+import pathlib
+import shlex
+import sys
+
+from absl import flags
+import command
+import plans
+from plans import Planned
+import recorded
+from rows import ROWS, VECTORS_SOURCE, Row
+
+from bigru_jax import runs
+from bigru_jax.runtime import cores, jobs
+
+_log = logging.getLogger('bigru_jax.reproduce')
+_OWN = (*plans.OWN, 'data_dir', 'embeddings')
+_GLOVE = (
+  'glove.6B.100d.txt',
+  'glove.6B.100d.txt.gz',
+  'glove.6B.100d.subset.txt.gz',
+)
+
+_ROWS = flags.DEFINE_string(
+  'rows', 'all', f'Rows with commas between, or all: {", ".join(ROWS)}.'
+)
+_DATA_DIR = flags.DEFINE_string(
+  'data_dir', 'data', 'The folder that holds a folder for each data set.'
+)
+_VECTORS = flags.DEFINE_string(
+  'vectors',
+  None,
+  'The word vectors; by default glove/glove.6B.100d.txt in data_dir, or .gz.',
+)
+_SEEDS = flags.DEFINE_string(
+  'seeds',
+  None,
+  'Seeds, such as 0-4 or 0,3,7; with folds, of each. By default as many as the '
+  'row says: three, five, or one where there are folds.',
+)
+_JOBS = flags.DEFINE_integer(
+  'jobs', 1, 'Runs at the same time; they share the cores.', lower_bound=1
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', 'runs/reproduce', 'The folder of all runs.'
+)
+_RESULTS = flags.DEFINE_string(
+  'results',
+  None,
+  'The folder of the results; by default experiments/results, which flags '
+  'after -- do not write to.',
+)
+_PRINT = flags.DEFINE_bool(
+  'print', False, 'Print the command lines of what is not finished, and exit.'
+)
+_TABLES = flags.DEFINE_bool(
+  'tables', False, 'Rewrite what is made of the results, and exit.'
+)
+
+
+def chosen_rows() -> list[Row]:
+  """The rows that are asked for.
+
+  Raises:
+    ValueError: there is no such row.
+  """
+  if _ROWS.value == 'all':
+    return list(ROWS.values())
+  names = list(dict.fromkeys(_ROWS.value.split(',')))
+  for name in names:
+    if name not in ROWS:
+      raise ValueError(f'rows={name!r}: choose all, or {", ".join(ROWS)}')
+  return [ROWS[name] for name in names]
+
+
+def find_vectors(data_dir: pathlib.Path) -> pathlib.Path | None:
+  """The word vectors; None where they are not at hand.
+
+  Raises:
+    FileNotFoundError: the file that was named is not there.
+  """
+  if _VECTORS.value:
+    path = pathlib.Path(_VECTORS.value).expanduser().absolute()
+    if not path.is_file():
+      raise FileNotFoundError(f'vectors={path}: no such file')
+    return path
+  paths = [data_dir / 'glove' / name for name in _GLOVE]
+  return next((path for path in paths if path.is_file()), None)
+
+
+def missing(
+  row: Row, data_dir: pathlib.Path, vectors: pathlib.Path | None
+) -> str:
+  """What a row lacks, where to put it and where it is from; '' if nothing."""
+  folder = data_dir / row.folder
+  lacking = [name for name in row.files if not (folder / name).exists()]
+  if lacking:
+    return f'skipped: {folder} lacks {", ".join(lacking)}, from {row.source}'
+  if row.vectors and not vectors:
+    path = data_dir / 'glove' / _GLOVE[0]
+    return f'skipped: there is no {path}, from {VECTORS_SOURCE}'
+  return ''
+
+
+def plan(
+  row: Row,
+  data_dir: pathlib.Path,
+  vectors: pathlib.Path | None,
+  extra: Sequence[str],
+) -> list[Planned]:
+  """The runs of a row.
+
+  Raises:
+    ValueError: a flag is wrong.
+  """
+  run_flags = recorded.recipe_flags(row)
+  if row.folder:
+    run_flags.append(f'--data_dir={data_dir / row.folder}')
+  if row.vectors:
+    run_flags.append(f'--embeddings={vectors}')
+  seeds = list(range(row.seeds))
+  if _SEEDS.value:
+    seeds = plans.parse_seeds(_SEEDS.value)
+  return plans.plan(row.name, [*run_flags, *extra], seeds, row.folds)
+
+
+def hardware(at_once: int) -> str:
+  """The processor, and how many of its cores a run has."""
+  each = jobs.core_shares(at_once)[0]
+  every = cores.cores()
+  share = f'{len(each)} of {every}' if len(each) not in (0, every) else every
+  return f'{cores.processor()}, {share} cores'
+
+
+def reproduce(
+  output: pathlib.Path,
+  results: pathlib.Path,
+  planned: dict[str, list[Planned]],
+  notes: dict[str, str],
+) -> bool:
+  """Does the runs of rows, and writes each row's result once it has all.
+
+  Args:
+    output: the folder of all runs.
+    results: the folder of the results.
+    planned: the runs by row.
+    notes: by row, gets what failed.
+
+  Returns:
+    Whether all rows have their result.
+  """
+  every = [run for group in planned.values() for run in group]
+  waiting = [run for run in every if not plans.is_finished(output, run)]
+  left = {
+    name: {run.name for run in waiting if run.setting == name}
+    for name in planned
+  }
+  machine = hardware(min(_JOBS.value, max(len(waiting), 1)))
+  for run in waiting:
+    recorded.write_provenance(output / run.name, machine)
+
+  def record(name):
+    folder = str(pathlib.Path(_DATA_DIR.value).expanduser().absolute())
+    try:
+      found = recorded.make(ROWS[name], output, planned[name], folder)
+    except ValueError as error:
+      notes[name] = str(error)
+    else:
+      runs.write_json(results / f'{name}.json', found)
+
+  for name in planned:
+    if not left[name]:
+      record(name)
+  for run, failure in plans.run_all(output, every, waiting, _JOBS.value):
+    if failure:
+      failures = [notes[run.setting]] if run.setting in notes else []
+      failures.append(f'{run.name} failed: {failure}')
+      notes[run.setting] = '; '.join(failures)
+      continue
+    left[run.setting].discard(run.name)
+    if not left[run.setting]:
+      record(run.setting)
+  return not notes.keys() & planned.keys()
+
+
+def main(extra: list[str]) -> None:
+  if extra and not _RESULTS.value:
+    raise ValueError('results: flags after -- need a folder of their own')
+  results = pathlib.Path(_RESULTS.value or recorded.RESULTS).expanduser()
+  if _TABLES.value:
+    for changed in recorded.write_tables(results):
+      print(changed)
+    return
+  plans.check_common(extra, _OWN, 'seeds, output, data_dir and vectors')
+  data_dir = pathlib.Path(_DATA_DIR.value).expanduser().absolute()
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  chosen = chosen_rows()
+  vectors = find_vectors(data_dir)
+  planned, notes = {}, {}
+  for row in chosen:
+    reason = missing(row, data_dir, vectors)
+    if reason:
+      notes[row.name] = reason
+    else:
+      planned[row.name] = plan(row, data_dir, vectors, extra)
+  if _PRINT.value:
+    for name, reason in notes.items():
+      _log.warning('%s: %s', name, reason)
+    for run in (run for group in planned.values() for run in group):
+      if not plans.is_finished(output, run):
+        print(shlex.join(plans.command_line(output, run)))
+    return
+  results.mkdir(parents=True, exist_ok=True)
+  with runs.locked(output, 'output'):
+    complete = reproduce(output, results, planned, notes)
+    text = recorded.table(chosen, recorded.read_all(results), notes) + '\n'
+    (output / 'reproduce.md').write_text(text, encoding='utf-8')
+  print(text, end='')
+  if not complete:
+    sys.exit(1)
+
+
+if __name__ == '__main__':
+  others = plans.split_arguments()
+  command.run(lambda: main(others))

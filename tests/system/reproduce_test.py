@@ -1,0 +1,351 @@
+"""The rows of papers: recipes, runs, results, and the tables made of them."""
+
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import paper_data
+from paper_data import FIXTURES, SMALL
+import plans
+import pytest
+import recorded
+from rows import ROWS
+from scripts import ROOT, call, command
+
+import bigru_jax
+from bigru_jax.data.corpora import CORPORA, cachopo
+
+RECIPES = ROOT / 'experiments' / 'recipes'
+
+
+@pytest.fixture
+def data(tmp_path):
+  paper_data.write(tmp_path / 'data')
+  return tmp_path / 'data'
+
+
+def _reproduce(folder, *flags, others=SMALL):
+  others = ['--', *others] if others else []
+  return call(
+    'reproduce.py', f'--data_dir={folder / "data"}',
+    f'--output={folder / "runs"}', f'--results={folder / "results"}',
+    *flags, *others, cwd=folder,
+  )  # fmt: skip
+
+
+def _cells(table):
+  """The cells of a Markdown table by its head."""
+  head, _, *body = [
+    [cell.strip() for cell in line.strip('| ').split(' | ')]
+    for line in table.splitlines()
+    if line.startswith('|')
+  ]
+  return [dict(zip(head, line)) for line in body]
+
+
+@pytest.mark.slow
+def test_two_rows_over_two_seeds(tmp_path, data):
+  flags = ['--rows=trec,sst2,imdb', '--seeds=0-1']
+  done = _reproduce(tmp_path, *flags)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout == (tmp_path / 'runs' / 'reproduce.md').read_text()
+  found = json.loads((tmp_path / 'results' / 'trec.json').read_text())
+  assert set(found) == {
+    'row', 'dataset', 'protocol', 'metric', 'mean', 'std', 'n', 'published',
+    'runs', 'hardware', 'minutes',
+  }  # fmt: skip
+  assert found['row'] == found['dataset'] == 'trec' and found['n'] == 2
+  tested = []
+  for run in found['runs']:
+    workdir = tmp_path / 'runs' / f'trec,seed={run["seed"]}'
+    result = json.loads((workdir / 'result.json').read_text())
+    assert {'validation': run['validation'], 'test': run['test']} == {
+      split: result[split] for split in ('validation', 'test')
+    }
+    assert run['fold'] == 0 and run['train_seconds'] == result['train_seconds']
+    assert run['commit'] == recorded.commit()
+    assert {'--epochs=1', '--data_dir=DIR/trec'} <= set(run['flags'])
+    assert str(tmp_path) not in ' '.join(run['flags'])
+    tested.append(result['test']['accuracy'])
+  assert found['mean'] == pytest.approx(np.mean(tested))
+  assert found['std'] == pytest.approx(np.std(tested, ddof=1))
+  assert {paper['kind'] for paper in found['published']} <= {
+    'table', 'quoted', 'reported',
+  }  # fmt: skip
+  lines = _cells(done.stdout)
+  papers = sum(len(ROWS[row].published) for row in ('trec', 'sst2', 'imdb'))
+  assert len(lines) == papers
+  for line, paper in zip(lines, found['published']):
+    assert line['paper'] == paper['paper']
+    assert f'{100 * paper["value"]:.1f}' in line['published']
+    assert line['ours'] == (
+      f'{100 * found["mean"]:.2f} ± {100 * found["std"]:.2f} (n = 2)'
+    )
+    difference = 100 * (found['mean'] - paper['value'])
+    assert line['difference'] == f'{difference:+.2f}'
+    assert found['hardware'] in line['minutes, on']
+  assert (tmp_path / 'results' / 'sst2.json').exists()
+  # The same command does nothing anew.
+  logs = {p: p.read_bytes() for p in (tmp_path / 'runs').glob('*/log.txt')}
+  assert len(logs) == 4
+  again = _reproduce(tmp_path, *flags)
+  assert again.returncode == 0 and again.stdout == done.stdout
+  assert all(path.read_bytes() == log for path, log in logs.items())
+  # Where the data have gone, the result is still shown.
+  shutil.rmtree(data / 'trec')
+  gone = _cells(_reproduce(tmp_path, '--rows=trec').stdout)
+  assert gone[0]['ours'].startswith(f'{lines[0]["ours"]}, recorded; skipped: ')
+
+
+@pytest.mark.slow
+def test_a_killed_reproduction_resumes(tmp_path, data):
+  flags = [f'--data_dir={data}', f'--output={tmp_path / "runs"}',
+           f'--results={tmp_path / "results"}', '--rows=trec',
+           '--seeds=0-2']  # fmt: skip
+  line = command('reproduce.py', *flags, '--', *SMALL)
+  process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
+  first = tmp_path / 'runs' / 'trec,seed=0' / 'result.json'
+  deadline = time.monotonic() + 120
+  while not first.exists():
+    assert process.poll() is None and time.monotonic() < deadline
+    time.sleep(0.05)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert not list(tmp_path.glob('results/*.json'))
+  written = first.stat().st_mtime_ns
+  done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+  assert done.returncode == 0, done.stderr
+  assert first.stat().st_mtime_ns == written
+  found = json.loads((tmp_path / 'results' / 'trec.json').read_text())
+  assert [run['seed'] for run in found['runs']] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_named_and_other_rows_are_run(tmp_path, data):
+  (data / 'trec' / 'TREC_10.label').write_text('How ?\n')
+  done = _reproduce(tmp_path, '--rows=trec,sst2', '--seeds=0')
+  assert done.returncode == 1
+  lines = _cells(done.stdout)
+  assert lines[0]['ours'].startswith('trec,seed=0 failed: run.py: data_dir=')
+  assert 'TREC_10.label, row 1: no COARSE:fine label' in lines[0]['ours']
+  assert lines[-1]['ours'].endswith('(n = 1)')
+  assert [p.name for p in (tmp_path / 'results').iterdir()] == ['sst2.json']
+
+
+@pytest.mark.slow
+def test_folds_count_once_each_over_their_seeds(tmp_path, data):
+  printed = _reproduce(tmp_path, '--rows=mr', '--print', others=SMALL)
+  assert printed.returncode == 0, printed.stderr
+  assert len(printed.stdout.splitlines()) == 10  # Of one seed by default.
+  assert '--folds=10 --fold=9' in printed.stdout.splitlines()[9]
+  planned = plans.plan('mr', ['--dataset=mr'], [0, 1], 10)
+  for run in planned:
+    workdir = tmp_path / 'made' / run.name
+    workdir.mkdir(parents=True)
+    config = vars(plans.config_of(run.flags))
+    (workdir / 'config.json').write_text(json.dumps(config))
+    scores = {'accuracy': run.fold / 10 + run.seed / 100}
+    result = {'validation': scores, 'test': scores, 'train_seconds': 60.0}
+    (workdir / 'result.json').write_text(json.dumps(result))
+  found = recorded.make(ROWS['mr'], tmp_path / 'made', planned, '')
+  assert found['n'] == 10 and found['minutes'] == 20
+  assert found['mean'] == pytest.approx(0.455)
+  assert found['std'] == pytest.approx(np.std(np.arange(10) / 10, ddof=1))
+  assert found['hardware'] is None and found['runs'][0]['commit'] is None
+
+
+def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
+  (tmp_path / 'data' / 'trec').mkdir(parents=True)
+  done = _reproduce(tmp_path, '--rows=trec,r8', others=[])
+  assert done.returncode == 0, done.stderr
+  lines = _cells(done.stdout)
+  trec, r8 = lines[0], lines[len(ROWS['trec'].published)]
+  folder = tmp_path / 'data'
+  assert trec['ours'] == (
+    f'skipped: {folder / "trec"} lacks train_5500.label, TREC_10.label, from '
+    f'{ROWS["trec"].source}'
+  )
+  assert trec['difference'] == '–' and trec['published'] == '93.0 (quoted)'
+  assert r8['ours'].startswith(
+    f'skipped: there is no {folder}/glove/glove.6B.100d.txt, from https://'
+  )
+  assert not list((tmp_path / 'results').iterdir())
+
+
+@pytest.mark.parametrize(
+  'flags, others, message',
+  [
+    (['--rows=trek'], SMALL, "rows='trek': choose all, or mr, "),
+    pytest.param(
+      ['--rows=trec'], ['--seed=1'], '--seed=1: see seeds, output, data_dir an',
+      marks=pytest.mark.slow,
+    ),
+    pytest.param(
+      ['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'",
+      marks=pytest.mark.slow,
+    ),
+    pytest.param(
+      ['--rows=trec', '--results='], SMALL, 'results: flags after -- need a fo',
+      marks=pytest.mark.slow,
+    ),
+    pytest.param(
+      ['--rows=trec', '--vectors=no'], SMALL, '/no: no such file',
+      marks=pytest.mark.slow,
+    ),
+  ],
+)  # fmt: skip
+def test_a_wrong_command_starts_nothing(tmp_path, data, flags, others, message):
+  done = _reproduce(tmp_path, *flags, others=others)
+  assert done.returncode == 2, done.stdout
+  assert message in done.stderr and len(done.stderr.splitlines()) == 1
+  assert not list(tmp_path.glob('runs/*'))
+
+
+def test_tables_and_comments_are_those_of_the_results():
+  # Where it fails: python experiments/reproduce.py --tables
+  for path, text in recorded.generated(recorded.RESULTS).items():
+    assert path.read_text('utf-8') == text, path
+
+
+def test_results_name_what_their_rows_do():
+  for name, record in recorded.read_all(recorded.RESULTS).items():
+    row = ROWS[name]
+    assert record['protocol'] == row.protocol
+    assert record['metric'] == row.metric
+    assert [paper['value'] for paper in record['published']] == [
+      paper.value for paper in row.published
+    ]
+    scores = {}
+    for run in record['runs']:
+      key = run['fold'] if row.folds else run['seed']
+      scores.setdefault(key, []).append(run[row.split][row.metric])
+    assert record['n'] == len(scores)
+    mean = np.mean([np.mean(values) for values in scores.values()])
+    assert record['mean'] == pytest.approx(mean)
+
+
+def _record(name, scores):
+  """A result over folds that was never run."""
+  return {
+    'row': name, 'dataset': 'movie_reviews', 'protocol': 'folds',
+    'metric': 'accuracy', 'mean': float(np.mean(scores)), 'std': 0.01,
+    'n': len(scores), 'published': [], 'hardware': 'an abacus', 'minutes': 2.5,
+    'runs': [
+      {
+        'seed': 0, 'fold': fold, 'validation': {'accuracy': score},
+        'test': {'accuracy': score}, 'train_seconds': 60.0, 'flags': [],
+        'commit': None,
+      }
+      for fold, score in enumerate(scores)
+    ],
+  }  # fmt: skip
+
+
+def test_a_new_result_reaches_the_tables(tmp_path):
+  for name in ('README.md', 'docs/results.md', 'experiments/recipes'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+    copy(ROOT / name, tmp_path / name)
+  results = tmp_path / 'results'
+  results.mkdir()
+  for name, scores in (
+    ('movie_reviews', [0.81, 0.83, 0.88]),
+    ('movie_reviews_flat', [0.80, 0.81, 0.84]),
+  ):
+    path = results / f'{name}.json'
+    path.write_text(json.dumps(_record(name, scores)))
+  changed = recorded.write_tables(results, tmp_path)
+  assert set(changed) >= {
+    'README.md', 'docs/results.md', 'experiments/recipes/movie_reviews.flags',
+  }  # fmt: skip
+  assert recorded.write_tables(results, tmp_path) == []
+  for name in ('README.md', 'docs/results.md'):
+    assert '| 84.00 ± 1.00 (n = 3) |' in (tmp_path / name).read_text()
+  full = (tmp_path / 'docs' / 'results.md').read_text()
+  assert '2.5, an abacus' in full
+  # The same folds, one less the other.
+  assert '| movie_reviews_flat | 0.0233 ± 0.0153 (n = 3) |' in full
+  recipe = (tmp_path / 'experiments/recipes/movie_reviews.flags').read_text()
+  assert 'Expected: test accuracy 84.00 ± 1.00 (n = 3)' in recipe
+  assert recipe.endswith(
+    (RECIPES / 'movie_reviews.flags').read_text().partition('\n\n')[2]
+  )
+  (results / 'trec.json').write_text('{"row": "r8"}')
+  with pytest.raises(ValueError, match='trec.json: no result: of row r8'):
+    recorded.read_all(results)
+
+
+def test_every_flagfile_is_a_row_or_a_part_of_one():
+  files = {path.stem for path in RECIPES.glob('*.flags')}
+  included = {
+    pathlib.Path(line.partition('=')[2]).stem
+    for path in RECIPES.glob('*.flags')
+    for line in path.read_text().splitlines()
+    if line.startswith('--flagfile=')
+  }
+  assert files == ROWS.keys() | included
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_a_recipe_is_the_same_for_run_py_at_the_root(
+  name, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  here = plans.config_of(recorded.recipe_flags(ROWS[name]))
+  monkeypatch.chdir(ROOT)
+  file = f'--flagfile=experiments/recipes/{name}.flags'
+  assert plans.config_of([file]) == here
+  assert here.differing_fields()
+
+
+def _made_up_data(config, data, monkeypatch):
+  """The folder of data of the form that a recipe reads."""
+  if config.dataset.startswith('tfds:'):
+    name = config.dataset.removeprefix('tfds:').partition('/')[0]
+    paper_data.prepare_tfds(data / 'tfds', name)
+    return data / 'tfds'
+  if config.dataset in ('reuters_r8', 'reuters_r52', 'newsgroups20'):
+
+    def member(requirement, name):
+      part = 'train' if 'train' in name else 'test'
+      path = data / f'{part}.tab'
+      paper_data.grow(
+        FIXTURES / 'cachopo' / f'reuters-r8-{part}.tab', path, header=4
+      )
+      return path.read_bytes()
+
+    monkeypatch.setattr(cachopo, 'read_member', member)
+    return data
+  for folder in (data / config.dataset, FIXTURES / config.dataset):
+    if folder.is_dir():
+      return folder
+  assert config.dataset in ('sst1', 'sst2')
+  return data / 'sst' / 'trees'
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=() if name == 'sst2' else pytest.mark.slow)
+    for name in ROWS
+  ],
+)
+def test_a_recipe_trains(name, data, tmp_path, monkeypatch):
+  own = plans.config_of(recorded.recipe_flags(ROWS[name]))
+  if not own.dataset.startswith('tfds:') and own.dataset not in CORPORA:
+    pytest.skip(f'no reader of {own.dataset}')
+  run_flags = [*recorded.recipe_flags(ROWS[name]), *SMALL]
+  folder = _made_up_data(own, data, monkeypatch)
+  run_flags.append(f'--data_dir={folder}')
+  if ROWS[name].vectors:
+    run_flags.append(f'--embeddings={data / "glove" / "glove.6B.100d.txt"}')
+  config = plans.config_of(run_flags)
+  run = bigru_jax.train(config, tmp_path / 'run')
+  result = json.loads((run.workdir / 'result.json').read_text())
+  assert 0 <= result[ROWS[name].split][ROWS[name].metric] <= 1
+  log = (run.workdir / 'metrics.jsonl').read_text().splitlines()
+  assert max(json.loads(line)['step'] for line in log) >= 2
