@@ -186,9 +186,7 @@ class EncodedSplit:
   ) -> Plan:
     """The batches of an epoch, each with its shape; see `epoch_plan`."""
     by_example = self.sentences or self.encoded
-    plan = epoch_plan(
-      by_example.lengths, self.buckets, batch_size, seed, epoch
-    )
+    plan = epoch_plan(by_example.lengths, self.buckets, batch_size, seed, epoch)
     if self.sentences is None:
       return list(plan)
     most = np.array([m for m, _ in plan])

@@ -81,11 +81,12 @@ class Limits:
     Example:
       >>> limits = Limits(hierarchical=True, max_sentences=2, truncate='tail',
       ...                 max_sentence_length=3)
-      >>> limits.keep([['Mind', 'you'], ['it', 'is', 'very', 'good']])
-      Kept(tokens=['it', 'is', 'very', 'good'], sentences=[3, 1], truncated=True)
+      >>> limits.keep([['Yes', '!'], ['it', 'is', 'good', '.']])
+      Kept(tokens=['it', 'is', 'good', '.'], sentences=[3, 1], truncated=True)
     """
     if not self.hierarchical:
-      tokens, truncated = self._truncated(*parts, self.max_length)
+      (part,) = parts
+      tokens, truncated = self._truncated(part, self.max_length)
       return Kept(tokens, [len(tokens)], truncated)
     sentences, truncated = self._truncated(
       _chunks(parts, self.max_sentence_length), self.max_sentences

@@ -73,7 +73,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _abbreviates(line: str, start: int, end: regex.Match) -> bool:
-  """Whether a period belongs to an abbreviation in the sentence from `start`."""
+  """Whether a period ends an abbreviation, in the sentence from `start`."""
   before = line[max(start, end.start() - _LONGEST_WORD) : end.start()].split()
   word = before[-1].lstrip(_OPENING) if before else ''
   if word.lower() in NUMBERED:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bigru_jax.data import lexicon, read
+from bigru_jax.data.limits import Limits
 from bigru_jax.data.splits import Example, Split
 
 
@@ -18,7 +19,7 @@ def _split(pairs, name='train.csv'):
 
 
 def _read(**splits):
-  return read.read_splits(splits, 'words', 5)
+  return read.read_splits(splits, 'words', Limits(max_length=5))
 
 
 def _texts(table, found):
@@ -65,7 +66,7 @@ def test_several_processes_give_the_same_texts(monkeypatch, processes):
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch):
   monkeypatch.setattr(lexicon, '_PAYS', 0)
-  pool = lexicon.Pool('words', 5, 2)
+  pool = lexicon.Pool('words', Limits(max_length=5), 2)
 
   def chunks():
     yield ['a']
