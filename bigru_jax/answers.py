@@ -12,7 +12,7 @@ from bigru_jax.evaluation import label_names
 from bigru_jax.tasks import Task
 
 
-def answers_of_batch(
+def make_answers(
   task: Task,
   labels: list[str],
   thresholds: Sequence[float],

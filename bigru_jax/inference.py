@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 import numpy as np
 
 from bigru_jax import checkpoints, runs
-from bigru_jax.answers import answers_of_batch
+from bigru_jax.answers import make_answers
 from bigru_jax.data import batching, text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
@@ -224,22 +224,15 @@ class Run:
     return kept, plan, outputs
 
   def _answers(
-    self,
-    kept: list[Kept[str]],
-    plan: batching.Plan,
-    outputs: list[Any],
+    self, kept: list[Kept[str]], plan: batching.Plan, outputs: list[Any]
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     answers: list[dict[str, Any]] = [{}] * len(kept)
-    for (_, rows), batch_outputs in zip(plan, jax.device_get(outputs)):
-      of_batch = answers_of_batch(
-        self._task,
-        self.labels,
-        self.calibration.thresholds,
-        [kept[row] for row in rows],
-        batch_outputs,
-      )
-      for row, answer in zip(rows, of_batch):
+    thresholds = self.calibration.thresholds
+    for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
+      texts = [kept[row] for row in rows]
+      found = make_answers(self._task, self.labels, thresholds, texts, of_batch)
+      for row, answer in zip(rows, found):
         answers[row] = answer
     return answers
 
@@ -376,11 +369,9 @@ def make_classifier(
   config: Config, vocabulary_size: int, num_outputs: int
 ) -> Classifier | HierarchicalClassifier:
   """The classifier that a configuration describes."""
-  classifiers: dict[str, Any] = {
-    'flat': Classifier,
-    'hierarchical': HierarchicalClassifier,
-  }
-  return classifiers[config.model](
+  hierarchical = config.model == 'hierarchical'
+  classifier: Any = HierarchicalClassifier if hierarchical else Classifier
+  return classifier(
     vocabulary_size=vocabulary_size,
     num_outputs=num_outputs,
     embedding_size=config.embedding_size,
