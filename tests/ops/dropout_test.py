@@ -50,3 +50,11 @@ def test_folded_keys_differ_by_number_and_example():
   folded = [np.asarray(jax.random.key_data(fold_keys(keys, n))) for n in (0, 1)]
   rows = {tuple(row) for array in folded for row in array}
   assert len(rows) == 4
+
+
+def test_keys_are_folded_with_a_number_each():
+  keys = _keys(3)
+  together = jax.random.key_data(fold_keys(keys, jnp.array([5, 0, 2])))
+  for i, number in enumerate((5, 0, 2)):
+    alone = jax.random.key_data(fold_keys(keys[i : i + 1], number))
+    np.testing.assert_array_equal(together[i : i + 1], alone)
