@@ -17,6 +17,7 @@ def make_answers(
   labels: list[str],
   thresholds: Sequence[float],
   kept: Sequence[Kept[str]],
+  hierarchical: bool,
   outputs: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], Any],
 ) -> list[dict[str, Any]]:
   """The answers to the texts of a batch; see `inference.Run.predict`.
@@ -26,6 +27,7 @@ def make_answers(
     labels: the classes' names, by index.
     thresholds: see `evaluation.Calibration`.
     kept: the tokens of each text.
+    hierarchical: whether texts are split into sentences.
     outputs: what `steps.make_predict_step` returns, as NumPy arrays.
   """
   probabilities_BxC, logits_BxC, attention, heads_BxK = outputs
@@ -39,7 +41,7 @@ def make_answers(
       'tokens': text.tokens,
       'truncated': text.truncated,
     }
-    if 'sentences' in attention:
+    if hierarchical:
       answer['sentences'] = text.sentences
     answer['attention'] = {
       name: _weights(name, array[i], text.sentences).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
+import functools
 import itertools
 import os
 import pathlib
@@ -228,10 +229,12 @@ class Run:
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     answers: list[dict[str, Any]] = [{}] * len(kept)
-    thresholds = self.calibration.thresholds
+    make = functools.partial(
+      make_answers, self._task, self.labels, self.calibration.thresholds
+    )
+    hierarchical = self.config.model == 'hierarchical'
     for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
-      texts = [kept[row] for row in rows]
-      found = make_answers(self._task, self.labels, thresholds, texts, of_batch)
+      found = make([kept[row] for row in rows], hierarchical, of_batch)
       for row, answer in zip(rows, found):
         answers[row] = answer
     return answers

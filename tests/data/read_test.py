@@ -18,13 +18,14 @@ def _split(pairs, name='train.csv'):
   return Split(texts, labels, list(range(2, len(texts) + 2)), name)
 
 
-def _read(limits=Limits(max_length=5), **splits):
-  return read.read_splits(splits, 'words', limits)
-
-
+FLAT = Limits(max_length=5)
 HIERARCHICAL = Limits(
   hierarchical=True, max_sentences=3, max_sentence_length=4, truncate='both'
 )
+
+
+def _read(limits=FLAT, **splits):
+  return read.read_splits(splits, 'words', limits)
 
 
 def _texts(table, found):
@@ -69,16 +70,12 @@ def test_sentences_of_a_text_and_what_is_kept_of_them():
   assert _read(train=_split(pairs))[0]['train'].sentences is None
 
 
-@pytest.mark.parametrize('limits', [Limits(max_length=5), HIERARCHICAL])
+@pytest.mark.parametrize('limits', [FLAT, HIERARCHICAL])
 @pytest.mark.parametrize('processes', [2, 3])
 def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
   rng = random.Random(0)
-  words = [f'w{i}' for i in range(500)] + [
-    '. W',
-    "don't",
-    '\u597d\u7535',
-    '\ud800',
-  ]
+  words = ['. W', "don't", '\u597d\u7535', '\ud800']
+  words += [f'w{i}' for i in range(500)]
   texts = [' '.join(rng.choices(words, k=9)) for _ in range(400)]
   pairs = [(text, str(i % 2)) for i, text in enumerate(texts)]
   alone, _, found_alone, digests_alone = _read(limits, train=_split(pairs))
@@ -95,17 +92,14 @@ def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
       getattr(several['train'], name), getattr(alone['train'], name)
     )
   if limits.hierarchical:
-    sentences, sentences_alone = (
-      several['train'].sentences,
-      alone['train'].sentences,
-    )
-    np.testing.assert_array_equal(sentences.lengths, sentences_alone.lengths)
-    np.testing.assert_array_equal(sentences.tokens, sentences_alone.tokens)
+    found, expected = several['train'].sentences, alone['train'].sentences
+    np.testing.assert_array_equal(found.lengths, expected.lengths)
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
 
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch):
   monkeypatch.setattr(lexicon, '_PAYS', 0)
-  pool = lexicon.Pool('words', Limits(max_length=5), 2)
+  pool = lexicon.Pool('words', FLAT, 2)
 
   def chunks():
     yield ['a']

@@ -48,7 +48,8 @@ def _apply(model, *arguments, **options):
 
 
 def _init(model, seed=0):
-  params = model.init(jax.random.key(seed), _batch([[[1]]], 1, 1, 1))
+  one = _batch([[[1]]], 1, 1, 1)
+  params = jax.jit(model.init)(jax.random.key(seed), one)
   # Parameters as large as a trained model's, and biases.
   leaves, structure = jax.tree.flatten(params)
   rng = np.random.default_rng(seed)

@@ -1,5 +1,7 @@
 """Epochs on the mesh: what devices, padding and non-finite steps may not do."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -16,17 +18,24 @@ CONFIG = Config(
 )  # fmt: skip
 
 
-def _split(count=20, seed=0):
+def _split(hierarchical=False, count=20, seed=0):
   rng = np.random.default_rng(seed)
   lengths = rng.choice([2, 6], count)
   encoded = text.pack([rng.integers(1, 20, length) for length in lengths])
   labels = rng.integers(0, 3, count).astype(np.int32)
   weights = np.array([1.0, 2.0, 0.5], np.float32)[labels]
-  return batching.EncodedSplit(encoded, labels, weights, [2, 6])
+  split = batching.EncodedSplit(encoded, labels, weights, [2, 6])
+  if not hierarchical:
+    return split
+  # Two sentences of one token, or three of one to four.
+  sentences = [[1, 1] if n == 2 else [4, 1, 1] for n in lengths]
+  return dataclasses.replace(
+    split, buckets=[2, 3], sentences=text.pack(sentences), sentence_length=4
+  )
 
 
 def _trainer(mesh, config=CONFIG):
-  split = _split()
+  split = _split(config.model == 'hierarchical')
   task = make_task(config, 3)
   model = make_classifier(config, 20, task.num_outputs)
   params = init_params(model, config.seed)
@@ -34,11 +43,14 @@ def _trainer(mesh, config=CONFIG):
   return Trainer(config, mesh, model, params, task, splits)
 
 
-def test_the_number_of_devices_does_not_matter():
+@pytest.mark.parametrize('model', ['flat', 'hierarchical'])
+def test_the_number_of_devices_does_not_matter(model):
+  config = dataclasses.replace(CONFIG, model=model)
   results = []
   for count in (1, 4):
     devices = np.array(jax.devices()[:count])
-    trainer = _trainer(jax.sharding.Mesh(devices, (meshes.DATA_AXIS,)))
+    mesh = jax.sharding.Mesh(devices, (meshes.DATA_AXIS,))
+    trainer = _trainer(mesh, config)
     trained = trainer.train_epoch(1)
     validated, _ = trainer.evaluate(trainer.splits['validation'])
     params = jax.device_get(trainer.state.params)
