@@ -114,18 +114,19 @@ class Config:
   )
   max_length: int = _field(
     512,
-    'Tokens kept of a text by the flat model; the others are dropped.',
+    'Tokens kept of a text in the flat model; the others are dropped.',
     lower=1,
   )
   max_sentences: int = _field(
     50,
-    'The same in the hierarchical model, which counts sentences.',
+    'Sentences kept of a text in the hierarchical model, in place of '
+    'max_length.',
     lower=1,
   )
   truncate: str = _field(
     'head',
-    "Which are kept of a longer text's tokens, or in the hierarchical model of "
-    'its sentences: the first, the last, or half of each.',
+    'Which tokens of a longer text the flat model keeps, and which sentences '
+    'the hierarchical one: the first, the last, or half of each.',
     choices=tuple(TRUNCATIONS),
   )
   max_sentence_length: int = _field(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
-import functools
 import itertools
 import os
 import pathlib
@@ -19,7 +18,6 @@ import numpy as np
 from bigru_jax import checkpoints, runs
 from bigru_jax.answers import make_answers
 from bigru_jax.data import batching, text
-from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
 from bigru_jax.data.encode import encode, make_split
 from bigru_jax.data.limits import Kept, limits_of
@@ -229,12 +227,13 @@ class Run:
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     answers: list[dict[str, Any]] = [{}] * len(kept)
-    make = functools.partial(
-      make_answers, self._task, self.labels, self.calibration.thresholds
-    )
     hierarchical = self.config.model == 'hierarchical'
+    task, thresholds = self._task, self.calibration.thresholds
     for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
-      found = make([kept[row] for row in rows], hierarchical, of_batch)
+      texts = [kept[row] for row in rows]
+      found = make_answers(
+        task, self.labels, thresholds, texts, hierarchical, of_batch
+      )
       for row, answer in zip(rows, found):
         answers[row] = answer
     return answers
@@ -255,7 +254,7 @@ class Run:
 
   def _encode(
     self, texts: Sequence[str], label_ids: Labels
-  ) -> tuple[Any, list[Kept[str]], EncodedSplit]:
+  ) -> tuple[Any, list[Kept[str]], batching.EncodedSplit]:
     """The parameters to use, what is kept of each text, and all as ids.
 
     The embedding table of the parameters has rows for words that training has
@@ -276,8 +275,8 @@ class Run:
           [rows.get(t, i) for t, i in zip(x.tokens, of_text)]
           for x, of_text in zip(kept, ids)
         ]
-    sentences = [x.sentences for x in kept] if limits.hierarchical else None
-    split = make_split(ids, sentences, label_ids, len(self.labels))
+    hierarchical, num_labels = limits.hierarchical, len(self.labels)
+    split = make_split(ids, kept, hierarchical, label_ids, num_labels)
     return params, kept, split
 
   def _with_rows(

@@ -32,7 +32,8 @@ def encode(
 
 def make_split(
   ids: Sequence[Sequence[int]],
-  sentences: Sequence[Sequence[int]] | None,
+  kept: Sequence[Kept[str]],
+  hierarchical: bool,
   labels: Labels,
   num_labels: int,
 ) -> EncodedSplit:
@@ -42,21 +43,21 @@ def make_split(
   programs compiled.
 
   Args:
-    ids: of each text.
-    sentences: the lengths of each text's sentences, or None for the flat model.
+    ids, kept: of each text, from `encode`.
+    hierarchical: whether the texts are split into sentences.
     labels, num_labels: see `EncodedSplit`.
   """
-  encoded, packed, longest = text.pack(ids), None, 0
-  if sentences is not None:
-    packed = text.pack(sentences)
-    longest = int(round_up(packed.tokens.max()))
-  sizes = round_up((packed or encoded).lengths)
+  encoded, sentences, longest = text.pack(ids), None, 0
+  if hierarchical:
+    sentences = text.pack([of_text.sentences for of_text in kept])
+    longest = int(round_up(sentences.tokens.max()))
+  sizes = round_up((sentences or encoded).lengths)
   return EncodedSplit(
     encoded,
     labels,
     np.ones(len(ids), np.float32),
     choose_buckets(sizes, _MAX_SHAPES, _SHAPE_COST),
     num_labels,
-    sentences=packed,
+    sentences=sentences,
     sentence_length=longest,
   )
