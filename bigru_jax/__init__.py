@@ -5,7 +5,8 @@ neither JAX nor anything else.
 
 The letters of the axes, in names such as `x_BxTxE`: B batch, T time, E
 embedding, F features, H hidden units of one direction, D directions, G gates
-(3H), C classes, V vocabulary, K attention heads, N all positions (B * T).
+(3H), C classes, V vocabulary, K attention heads, N all positions (B * T), S the
+sentences of a batch, M those of one document.
 """
 
 import importlib
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
   from bigru_jax.inference import Run, load
   from bigru_jax.models.bigru import BiGRU
   from bigru_jax.models.classifier import Classifier
+  from bigru_jax.models.hierarchical import HierarchicalClassifier
   from bigru_jax.ops.gru import GRUParams, bidirectional_gru
   from bigru_jax.training.train import train
 
@@ -27,6 +29,7 @@ __all__ = [
   'Config',
   'Ensemble',
   'GRUParams',
+  'HierarchicalClassifier',
   'Run',
   'bidirectional_gru',
   'load',
@@ -39,6 +42,7 @@ _MODULES = {
   'Config': 'config',
   'Ensemble': 'ensembles',
   'GRUParams': 'ops.gru',
+  'HierarchicalClassifier': 'models.hierarchical',
   'Run': 'inference',
   'bidirectional_gru': 'ops.gru',
   'load': 'inference',

@@ -15,11 +15,12 @@ from typing import Any
 from absl import flags
 
 from bigru_jax.data.corpora import CORPORA
+from bigru_jax.data.limits import TRUNCATIONS
 from bigru_jax.data.named_vectors import NAMED_VECTORS
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.losses import LOSSES
 from bigru_jax.models.classifier import ATTENTIONS
-from bigru_jax.models.pooling import MULTI_HEADED
+from bigru_jax.models.pooling import MULTI_HEADED, POOLINGS
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
 from bigru_jax.tasks import TASKS
 
@@ -112,7 +113,27 @@ class Config:
     path=True,
   )
   max_length: int = _field(
-    512, 'Tokens kept of a text; the rest is truncated.', lower=1
+    512,
+    'Tokens kept of a text in the flat model; the others are dropped.',
+    lower=1,
+  )
+  max_sentences: int = _field(
+    50,
+    'Sentences kept of a text in the hierarchical model, in place of '
+    'max_length.',
+    lower=1,
+  )
+  truncate: str = _field(
+    'head',
+    'Which tokens of a longer text the flat model keeps, and which sentences '
+    'the hierarchical one: the first, the last, or half of each.',
+    choices=tuple(TRUNCATIONS),
+  )
+  max_sentence_length: int = _field(
+    50,
+    "Tokens of the hierarchical model's longest sentence; a longer one goes on "
+    'in further sentences.',
+    lower=1,
   )
   max_vocabulary: int = _field(50_000, 'Size of the vocabulary.', lower=3)
   min_count: int = _field(
@@ -131,6 +152,13 @@ class Config:
     "A token vector's size; 0 for 100, or for that of fetched vectors.",
     lower=0,
     group='Model',
+  )
+  model: str = _field(
+    'flat',
+    'flat reads a text as one sequence of tokens, hierarchical as sentences of '
+    'tokens: a BiGRU and an attention over the words of each, and a second '
+    'pair over the sentences.',
+    choices=('flat', 'hierarchical'),
   )
   hidden_size: int = _field(128, 'Units of each direction.', lower=1)
   num_layers: int = _field(1, 'BiGRU layers.', lower=1)
@@ -289,6 +317,14 @@ class Config:
       )
     if self.select_by == 'semeval2010' and self.task != 'single_label':
       raise ValueError('select_by=semeval2010 needs task=single_label')
+    for name in ('adversarial', 'virtual_adversarial', 'attention_penalty'):
+      if self.model != 'flat' and getattr(self, name):
+        raise ValueError(f'{name}={getattr(self, name)} needs model=flat')
+    if self.model == 'hierarchical' and self.attention not in POOLINGS:
+      raise ValueError(
+        f'attention={self.attention!r}: model=hierarchical takes '
+        f'{", ".join(POOLINGS)}'
+      )
     if not self.label_separator:
       raise ValueError('label_separator is empty')
     if not self.embedding_size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -16,20 +17,18 @@ from jax.sharding import Mesh
 import numpy as np
 
 from bigru_jax import checkpoints, runs
+from bigru_jax.answers import make_answers
 from bigru_jax.data import batching, text
-from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
+from bigru_jax.data.encode import encode, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.limits import Kept, limits_of
 from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.splits import Labels, LabelSets
-from bigru_jax.evaluation import (
-  Calibration,
-  Evaluation,
-  evaluate_logits,
-  label_names,
-)
+from bigru_jax.evaluation import Calibration, Evaluation, evaluate_logits
 from bigru_jax.metrics import relations_of
 from bigru_jax.models.classifier import Classifier
+from bigru_jax.models.hierarchical import HierarchicalClassifier
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.steps import evaluate, make_eval_step, make_predict_step
 from bigru_jax.tasks import MultiLabel, SingleLabel, Task
@@ -95,10 +94,15 @@ class Run:
     Returns:
       A dict per text, which `json.dumps` takes: `label`, or with several labels
       a text a list of them; `probabilities` by label; `tokens`, those of the
-      text up to `max_length`; `truncated`, whether it has more; `attention`, by
-      name (`words`) a list per head of one weight per token, and empty where
+      text within `max_length`; `truncated`, whether it has more; `attention`,
+      by name (`words`) a list per head of one weight per token, and empty where
       the pooling has no weights; `attention_labels`, with label-wise attention,
       the label of each head: all of them, or the most probable of many.
+
+      Of a hierarchical model `tokens` are those of the sentences within
+      `max_sentences`, and `sentences` the number of tokens of each. The weights
+      of `words` sum to one in each sentence; `sentences` are a list per head of
+      one weight per sentence.
 
     Raises:
       ValueError: `texts` is a single string, or with entity attention a text
@@ -212,58 +216,41 @@ class Run:
     places: list[str],
     batch_size: int,
     calibrated: bool,
-  ) -> tuple[list[list[str]], batching.Plan, list[Any]]:
+  ) -> tuple[list[Kept[str]], batching.Plan, list[Any]]:
     """Starts the predictions of a chunk: its tokens, its plan, its outputs."""
     no_labels = np.zeros(len(texts), np.int32)
-    params, tokens, split = self._encode(texts, places, no_labels)
+    params, kept, split = self._encode(texts, places, no_labels)
+    split = split.sharded(self._mesh.size)
     plan = split.plan(self._rounded(batch_size))
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
 
-    def batch(length, rows):
+    def batch(shape, rows):
       size = next(size for size in sizes if size >= len(rows))
-      return split.batch(rows, length, size)
+      return split.batch(rows, shape, size)
 
     batches = meshes.prefetch_to_mesh(
-      (batch(length, rows) for length, rows in plan), self._mesh
+      (batch(shape, rows) for shape, rows in plan), self._mesh
     )
     predict_step, _ = self._steps_for(params)
     temperature = self.calibration.temperature if calibrated else 1.0
     with contextlib.closing(batches):
       outputs = [predict_step(params, batch, temperature) for batch in batches]
-    return tokens, plan, outputs
+    return kept, plan, outputs
 
   def _answers(
-    self,
-    tokens: list[list[str]],
-    plan: batching.Plan,
-    outputs: list[Any],
+    self, kept: list[Kept[str]], plan: batching.Plan, outputs: list[Any]
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
-    limit = self.config.max_length
-    thresholds = np.array(self.calibration.thresholds)
-    answers: list[dict[str, Any]] = [{}] * len(tokens)
-    for (_, rows), batch_outputs in zip(plan, jax.device_get(outputs)):
-      probabilities_BxC, logits_BxC, attention, heads_BxK = batch_outputs
-      predictions = self._task.predictions(logits_BxC, thresholds)
-      probabilities = probabilities_BxC.tolist()
-      weights = {name: array.tolist() for name, array in attention.items()}
-      for i, row in enumerate(rows.tolist()):
-        kept = tokens[row][:limit]
-        answers[row] = {
-          'label': label_names(predictions[i], self.labels),
-          'probabilities': dict(zip(self.labels, probabilities[i])),
-          'tokens': kept,
-          'truncated': len(tokens[row]) > limit,
-          'attention': {
-            name: [head[: len(kept)] for head in heads[i]]
-            for name, heads in weights.items()
-          },
-        }
-        if heads_BxK is not None:
-          # One sigmoid for two classes is the probability of the second.
-          of_outputs = self.labels[-self._task.num_outputs :]
-          names = [of_outputs[c] for c in heads_BxK[i]]
-          answers[row]['attention_labels'] = names
+    answers: list[dict[str, Any]] = [{}] * len(kept)
+    hierarchical = self.config.model == 'hierarchical'
+    task, thresholds = self._task, self.calibration.thresholds
+    for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
+      texts = [kept[row] for row in rows]
+      found = make_answers(
+        task, self.labels, thresholds, texts, hierarchical, of_batch
+      )
+      for row, answer in zip(rows, found):
+        answers[row] = answer
     return answers
 
   def _steps_for(self, params: Any) -> tuple[Callable, Callable]:
@@ -282,43 +269,33 @@ class Run:
 
   def _encode(
     self, texts: Sequence[str], places: Sequence[str], label_ids: Labels
-  ) -> tuple[Any, list[list[str]], EncodedSplit]:
-    """The parameters to use, the tokens of each text, and all as ids.
+  ) -> tuple[Any, list[Kept[str]], batching.EncodedSplit]:
+    """The parameters to use, what is kept of each text, and all as ids.
 
     The embedding table of the parameters has rows for words that training has
     not seen, where the run's file of vectors has them.
     """
     # Lone surrogates are no characters; they become the replacement one.
     texts = [t.encode('utf-8', 'replace').decode('utf-8') for t in texts]
-    tokens, ids = zip(*map(self.tokenizer.encode, texts))
+    limits = limits_of(self.config)
+    kept, ids = encode(texts, self.tokenizer, limits)
     params = self.params
     if self._unseen:
-      pairs = zip(itertools.chain(*tokens), itertools.chain(*ids))
-      words = {token for token, i in pairs if i == text.UNK_ID} - {text.UNK}
+      tokens = itertools.chain.from_iterable(x.tokens for x in kept)
+      found = zip(tokens, itertools.chain(*ids))
+      words = {token for token, i in found if i == text.UNK_ID} - {text.UNK}
       params, rows = self._with_rows(self._unseen.lookup(sorted(words)))
       if rows:
-        ids = tuple(
-          [rows.get(t, i) for t, i in zip(*pair)] for pair in zip(tokens, ids)
-        )
-    limit = self.config.max_length
-    encoded = text.pack([i[:limit] for i in ids])
+        ids = [
+          [rows.get(t, i) for t, i in zip(x.tokens, of_text)]
+          for x, of_text in zip(kept, ids)
+        ]
+    hierarchical, num_labels = limits.hierarchical, len(self.labels)
+    split = make_split(ids, kept, hierarchical, label_ids, num_labels)
     if self._markers:
-      check_entities(encoded, self._markers, places.__getitem__)
-    # Rounded, so that later calls and processes find their programs compiled.
-    # More of them than in training: their programs are cached on disk.
-    buckets = batching.choose_buckets(
-      batching.round_up(encoded.lengths), 8, shape_cost=1000
-    )
-    weights = np.ones(len(texts), np.float32)
-    split = EncodedSplit(
-      encoded,
-      label_ids,
-      weights,
-      buckets,
-      len(self.labels),
-      markers=self._markers,
-    )
-    return params, list(tokens), split
+      check_entities(split.encoded, self._markers, places.__getitem__)
+      split = dataclasses.replace(split, markers=self._markers)
+    return params, kept, split
 
   def _with_rows(
     self, vectors: dict[str, np.ndarray]
@@ -424,9 +401,11 @@ def make_task(
 
 def make_classifier(
   config: Config, vocabulary_size: int, num_outputs: int
-) -> Classifier:
+) -> Classifier | HierarchicalClassifier:
   """The classifier that a configuration describes."""
-  return Classifier(
+  hierarchical = config.model == 'hierarchical'
+  classifier: Any = HierarchicalClassifier if hierarchical else Classifier
+  return classifier(
     vocabulary_size=vocabulary_size,
     num_outputs=num_outputs,
     embedding_size=config.embedding_size,
@@ -448,6 +427,8 @@ def init_params(model: nn.Module, seed: int) -> Any:
     'tokens': jnp.ones((1, 2), int),
     'lengths': jnp.ones(1, int),
     'entities': jnp.zeros((1, 2), int),
+    'sentence_lengths': jnp.ones(1, int),
+    'sentence_mask': jnp.ones((1, 1), bool),
   }
   init = jax.jit(lambda key: model.init(key, one_text)['params'])
   return init(jax.random.key(seed))

@@ -82,9 +82,10 @@ def evaluate(
   empty.
   """
   metrics = empty_metrics(task, mesh)
+  split = split.sharded(mesh.size)
   plan = split.plan(batch_size)
   batches = meshes.prefetch_to_mesh(
-    (split.batch(rows, length, batch_size) for length, rows in plan), mesh
+    (split.batch(rows, shape, batch_size) for shape, rows in plan), mesh
   )
   count = len(split) if keep_logits else 0
   logits_NxC = np.zeros((count, task.num_outputs), np.float32)

@@ -173,21 +173,16 @@ TASKS: dict[str, type[Task]] = {
 
 
 def make_loss_fn(model: nn.Module, task: Task) -> Callable[..., Any]:
-  """The function (params, batch, keys_B, perturbation) -> (losses_B, Outputs).
+  """The function (params, batch, keys_B, **inputs) -> (losses_B, Outputs).
 
   Args:
-    model: takes a batch, dropout keys and a perturbation of the embedded
-      tokens, both None by default, and returns `Outputs`.
+    model: takes a batch, dropout keys and its further inputs by name, and
+      returns `Outputs`.
     task: what the labels are.
   """
 
-  def loss_fn(params, batch, keys_B=None, perturbation_BxTxE=None):
-    outputs: Any = model.apply(
-      {'params': params},
-      batch,
-      keys_B,
-      perturbation_BxTxE=perturbation_BxTxE,
-    )
+  def loss_fn(params, batch, keys_B=None, **inputs):
+    outputs: Any = model.apply({'params': params}, batch, keys_B, **inputs)
     return task.losses(outputs.logits, batch), outputs
 
   return loss_fn

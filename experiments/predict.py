@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 import bigru_jax
 from bigru_jax.data import files, streams
+from bigru_jax.data.limits import limits_of
 from bigru_jax.runtime import host
 
 Model = bigru_jax.Run | bigru_jax.Ensemble
@@ -93,8 +94,8 @@ def _predict(run: Model, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     truncated += answer['truncated']
     yield answer
   if truncated:
-    limit = run.config.max_length
-    _log.warning('%d texts are truncated at max_length=%d', truncated, limit)
+    limits = limits_of(run.config)
+    _log.warning('%d texts are truncated at %s', truncated, limits)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bigru_jax.data.entities import inside_entities
 from bigru_jax.data.splits import Labels, LabelSets
-from bigru_jax.data.text import UNK_ID, Encoded
+from bigru_jax.data.text import UNK_ID, Encoded, consecutive
 
 MAX_SHAPES = 6
 # Padded positions per epoch that compiling one more batch shape is worth.
@@ -21,8 +21,15 @@ MAX_SHAPES = 6
 # encoder skips, 4 us an epoch (on Rotten Tomatoes, two cores), of which a run
 # has at most 10: 2 / 4e-6 / 10.
 SHAPE_COST = 50_000
-# (padded length, indices of the examples) of each batch.
-Plan = list[tuple[int, np.ndarray]]
+# A hierarchical split has at most 3 numbers of sentences per document, and for
+# each of them at most 2 of all sentences of a batch.
+MAX_SENTENCE_SHAPES = 3
+_MAX_TOTALS = 2
+# The padded length of a batch's texts; or the padded number of sentences of its
+# documents, and how many sentences the batch has place for.
+Shape = int | tuple[int, int]
+# The shape, and the indices of the examples, of each batch.
+Plan = list[tuple[Shape, np.ndarray]]
 
 
 def choose_buckets(
@@ -84,7 +91,7 @@ def epoch_plan(
   batch_size: int,
   seed: int | None = None,
   epoch: int = 0,
-) -> Plan:
+) -> list[tuple[int, np.ndarray]]:
   """The batches of an epoch.
 
   Every example appears in exactly one batch. Only the last batch of the longest
@@ -109,7 +116,7 @@ def epoch_plan(
     bucket_of = np.searchsorted(buckets, lengths)
     order = np.lexsort((rng.random(len(lengths)), bucket_of))
   ends = np.searchsorted(np.sort(lengths), buckets, side='right')
-  plan: Plan = []
+  plan = []
   start = 0
   for bucket, end in zip(buckets, ends):
     stop = end if bucket == buckets[-1] else end - (end - start) % batch_size
@@ -133,12 +140,17 @@ class EncodedSplit:
     encoded: the texts.
     labels: class indices, int32 [N], or `LabelSets`.
     weights: float32, each example's weight in the loss.
-    buckets: the padded lengths, from `choose_buckets`.
+    buckets: the padded lengths, or of a hierarchical split the padded numbers
+      of sentences, from `choose_buckets`.
     num_labels: C; only `LabelSets` need it.
     rows, sources: the place of each example in its source, from 1, and the
       source, a string; empty where they are not known.
     markers: the ids of `text.MARKERS` where a batch is to have `entities`; the
       texts are checked by `entities.check_entities`.
+    sentences: of a hierarchical split the lengths of each text's sentences.
+    sentence_length: T of a hierarchical split, at least `longest_sentence`.
+    shards: the devices that share a batch of a hierarchical split. A document's
+      sentences are on its own device.
   """
 
   encoded: Encoded
@@ -149,6 +161,9 @@ class EncodedSplit:
   rows: np.ndarray = dataclasses.field(default_factory=_nothing)
   sources: np.ndarray = dataclasses.field(default_factory=_nothing)
   markers: tuple[int, ...] = ()
+  sentences: Encoded | None = None
+  sentence_length: int = 0
+  shards: int = 1
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -156,10 +171,13 @@ class EncodedSplit:
   def without(self, first: int) -> EncodedSplit:
     """The split with ids from `first` on replaced by <unk>."""
     tokens = self.encoded.tokens[self.encoded.positions()]
-    lengths = self.encoded.lengths
-    starts = np.cumsum(lengths, dtype=np.int64) - lengths
-    encoded = Encoded(np.where(tokens < first, tokens, UNK_ID), starts, lengths)
+    known = np.where(tokens < first, tokens, UNK_ID)
+    encoded = consecutive(known, self.encoded.lengths)
     return dataclasses.replace(self, encoded=encoded)
+
+  def sharded(self, shards: int) -> EncodedSplit:
+    """The split for batches that so many devices share."""
+    return dataclasses.replace(self, shards=shards)
 
   def label_array(self) -> np.ndarray:
     """The labels: int32 [N], or bool [N, C] for several labels a text."""
@@ -170,19 +188,36 @@ class EncodedSplit:
   def plan(
     self, batch_size: int, seed: int | None = None, epoch: int = 0
   ) -> Plan:
-    """The batches of an epoch; see `epoch_plan`."""
-    return epoch_plan(
-      self.encoded.lengths, self.buckets, batch_size, seed, epoch
+    """The batches of an epoch, each with its shape; see `epoch_plan`."""
+    by_example = self.sentences or self.encoded
+    plan = epoch_plan(by_example.lengths, self.buckets, batch_size, seed, epoch)
+    if self.sentences is None:
+      return list(plan)
+    most = np.array([m for m, _ in plan])
+    totals = round_up(
+      np.array([self._on_shards(r, batch_size).max() for _, r in plan])
     )
+    cost = SHAPE_COST // (self.sentence_length * self.shards)
+    for m in self.buckets:
+      of_m = most == m
+      if of_m.any():
+        places = choose_buckets(totals[of_m], _MAX_TOTALS, cost)
+        totals[of_m] = np.array(places)[np.searchsorted(places, totals[of_m])]
+    return [
+      ((m, int(total) * self.shards), rows)
+      for (m, rows), total in zip(plan, totals)
+    ]
 
   def batch(
-    self, rows: np.ndarray, length: int, batch_size: int
+    self, rows: np.ndarray, shape: Shape, batch_size: int
   ) -> dict[str, np.ndarray]:
     """The arrays of one batch, completed to batch_size by padding examples.
 
     Args:
       rows: the indices of the examples.
-      length: T, to which they are padded.
+      shape: from `plan`: T, to which the texts are padded; for a hierarchical
+        split M, to which the numbers of their sentences are padded, and S. A
+        batch_size other than the plan's may need a larger S.
       batch_size: B.
 
     Returns:
@@ -190,15 +225,16 @@ class EncodedSplit:
       `labels` [B] int32, or bool [B, C] for several labels a text; `weights`
       [B] float32, 0 for a padding example; and with `markers` `entities`
       [B, T] int32, see `entities.inside_entities`.
+
+      For a hierarchical split `tokens` are [S, T], all sentences of the batch
+      in the order of the documents; `sentence_lengths` [S] int32, 0 for a
+      padding sentence; `sentence_mask` [B, M] bool, which sentences a document
+      has. Each of `shards` equal parts of S holds the sentences of the same
+      part of B, and then its padding sentences.
     """
     count = len(rows)
-    starts = self.encoded.starts[rows]
     lengths_B = np.zeros(batch_size, np.int32)
     lengths_B[:count] = self.encoded.lengths[rows]
-    tokens_BxT = np.zeros((batch_size, length), np.int32)
-    valid = np.arange(length) < lengths_B[:count, None]
-    positions = starts[:, None] + np.arange(length)
-    tokens_BxT[:count][valid] = self.encoded.tokens[positions[valid]]
     labels: np.ndarray
     if isinstance(self.labels, LabelSets):
       labels = np.zeros((batch_size, self.num_labels), bool)
@@ -208,18 +244,65 @@ class EncodedSplit:
       labels[:count] = self.labels[rows]
     weights_B = np.zeros(batch_size, np.float32)
     weights_B[:count] = self.weights[rows]
-    batch = {
-      'tokens': tokens_BxT,
-      'lengths': lengths_B,
-      'labels': labels,
-      'weights': weights_B,
-    }
+    batch = {'lengths': lengths_B, 'labels': labels, 'weights': weights_B}
+    if isinstance(shape, tuple):
+      return batch | self._sentence_arrays(rows, shape, batch_size)
+    batch['tokens'] = self._tokens(rows, lengths_B, shape)
     if self.markers:
-      batch['entities'] = inside_entities(tokens_BxT, self.markers)
+      batch['entities'] = inside_entities(batch['tokens'], self.markers)
     return batch
 
+  def padding_fraction(self, plan: Plan, batch_size: int) -> float:
+    """The share of positions that hold no token, in padding examples, too."""
+    positions = sum(
+      shape[1] * self.sentence_length
+      if isinstance(shape, tuple)
+      else shape * batch_size
+      for shape, _ in plan
+    )
+    tokens = float(self.encoded.lengths.sum())
+    return 1 - tokens / positions if positions else 0.0
 
-def padding_fraction(lengths: np.ndarray, plan: Plan, batch_size: int) -> float:
-  """The share of positions that hold no token, with padding examples."""
-  positions = sum(length * batch_size for length, _ in plan)
-  return 1 - float(np.sum(lengths)) / positions if positions else 0.0
+  def _on_shards(self, rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """The sentences of each shard of a batch."""
+    assert self.sentences is not None
+    counts_B = np.zeros(batch_size, np.int64)
+    counts_B[: len(rows)] = self.sentences.lengths[rows]
+    return counts_B.reshape(self.shards, -1).sum(1)
+
+  def _sentence_arrays(
+    self, rows: np.ndarray, shape: tuple[int, int], batch_size: int
+  ) -> dict[str, np.ndarray]:
+    assert self.sentences is not None
+    most, places = shape
+    on_shards = self._on_shards(rows, batch_size)
+    each = max(places // self.shards, int(round_up(on_shards.max())))
+    shape_SxT = each * self.shards, self.sentence_length
+    sentences = self.sentences.take(rows)
+    # A shard's sentences are moved behind the padding of those before it.
+    moves = each * np.arange(self.shards) - (np.cumsum(on_shards) - on_shards)
+    place = np.arange(on_shards.sum()) + np.repeat(moves, on_shards)
+    lengths_S = np.zeros(shape_SxT[0], np.int32)
+    lengths_S[place] = sentences.tokens[sentences.positions()]
+    counts_B = np.zeros(batch_size, np.int32)
+    counts_B[: len(rows)] = sentences.lengths
+    return {
+      'tokens': self._tokens(rows, lengths_S, shape_SxT[1]),
+      'sentence_lengths': lengths_S,
+      'sentence_mask': np.arange(most) < counts_B[:, None],
+    }
+
+  def _tokens(
+    self, rows: np.ndarray, lengths_N: np.ndarray, length: int
+  ) -> np.ndarray:
+    """The tokens of examples, in order, as sequences of these lengths."""
+    encoded = self.encoded.take(rows)
+    tokens_NxT = np.zeros((len(lengths_N), length), np.int32)
+    valid = np.arange(length) < lengths_N[:, None]
+    tokens_NxT[valid] = encoded.tokens[encoded.positions()]
+    return tokens_NxT
+
+
+def longest_sentence(sentences: Encoded) -> int:
+  """The length of the longest sentence of all texts."""
+  return int(sentences.tokens[sentences.positions()].max())

@@ -24,6 +24,7 @@ from typing import IO
 
 import numpy as np
 
+from bigru_jax.data.limits import Kept, Limits
 from bigru_jax.data.text import TOKENIZERS, UNK, Memo
 
 # Characters tokenized here before processes are started. This many take about a
@@ -38,12 +39,37 @@ class Ids:
   Attributes:
     tokens: int32, the ids of all texts.
     lengths: int32, ids of each text.
-    truncated: bool, whether a text lost its end.
+    truncated: bool, whether a text lost tokens.
+    sentence_lengths: int32, ids of each sentence of all texts.
+    sentences: int32, sentences of each text; both arrays are empty where texts
+      are not split into sentences.
   """
 
   tokens: np.ndarray
   lengths: np.ndarray
   truncated: np.ndarray
+  sentence_lengths: np.ndarray
+  sentences: np.ndarray
+
+
+def collect(kept: Iterable[Kept[int]], hierarchical: bool) -> Ids:
+  """The ids of texts as arrays."""
+  ids, lengths, truncated = list[int](), list[int](), list[bool]()
+  sentence_lengths, sentences = list[int](), list[int]()
+  for of_text in kept:
+    ids += of_text.tokens
+    lengths.append(len(of_text.tokens))
+    truncated.append(of_text.truncated)
+    if hierarchical:
+      sentence_lengths += of_text.sentences
+      sentences.append(len(of_text.sentences))
+  return Ids(
+    np.array(ids, np.int32),
+    np.array(lengths, np.int32),
+    np.array(truncated, bool),
+    np.array(sentence_lengths, np.int32),
+    np.array(sentences, np.int32),
+  )
 
 
 class Lexicon:
@@ -53,35 +79,29 @@ class Lexicon:
     ids: by token; <unk>, which an empty text is, comes first.
   """
 
-  def __init__(self, name: str, max_length: int) -> None:
-    """Args: a name of `TOKENIZERS`, and how many tokens of a text are kept."""
+  def __init__(self, name: str, limits: Limits) -> None:
+    """Args: a name of `TOKENIZERS`, and what of a text is kept."""
     self.ids: dict[str, int] = {UNK: 0}
-    self._max_length = max_length
+    self._limits = limits
     self._pieces, self._tokens = TOKENIZERS[name]
     self._memo = Memo(self._ids_of_piece)
 
   def encode(self, texts: list[str]) -> Ids:
     """The ids of texts; new tokens are added."""
-    limit = self._max_length
-    ids, lengths, truncated = [], [], []
-    for text in texts:
-      pieces = map(self._memo.__getitem__, self._pieces(text))
-      of_text = list(
-        itertools.islice(itertools.chain.from_iterable(pieces), limit + 1)
-      ) or [0]
-      truncated.append(len(of_text) > limit)
-      lengths.append(min(len(of_text), limit))
-      ids += of_text[:limit]
-    return Ids(
-      np.array(ids, np.int32),
-      np.array(lengths, np.int32),
-      np.array(truncated, bool),
-    )
+    limits = self._limits
+    kept = (limits.keep(map(self._encode, limits.parts(x))) for x in texts)
+    return collect(kept, limits.hierarchical)
 
   def add(self, tokens: Iterable[str]) -> np.ndarray:
     """The ids of tokens, int32; those not met before are added."""
     ids = self.ids
     return np.array([ids.setdefault(t, len(ids)) for t in tokens], np.int32)
+
+  def _encode(self, text: str) -> Iterator[int]:
+    pieces = self._pieces(text)
+    # A piece between white space has a token, of `words` or any other.
+    ids = itertools.chain.from_iterable(map(self._memo.__getitem__, pieces))
+    return ids if pieces else iter([0])
 
   def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
     ids = self.ids
@@ -91,9 +111,9 @@ class Lexicon:
 class Pool:
   """A lexicon that grows by several processes once there is much text."""
 
-  def __init__(self, name: str, max_length: int, processes: int) -> None:
-    self.lexicon = Lexicon(name, max_length)
-    self._arguments = [name, str(max_length)]
+  def __init__(self, name: str, limits: Limits, processes: int) -> None:
+    self.lexicon = Lexicon(name, limits)
+    self._arguments = [name, json.dumps(dataclasses.asdict(limits))]
     self._processes = processes
     self._workers: list[_Worker] = []
     self._characters = 0
@@ -155,8 +175,8 @@ class _Worker:
     assert self._process.stdin and self._process.stdout
     try:
       _send(self._process.stdin, json.dumps(texts).encode())
-      new, tokens, lengths, truncated = (
-        _receive(self._process.stdout) for _ in range(4)
+      new, tokens, lengths, truncated, sentence_lengths, sentences = (
+        _receive(self._process.stdout) for _ in range(6)
       )
     except (EOFError, OSError):
       status = self._process.wait()
@@ -170,6 +190,8 @@ class _Worker:
       self._translation[np.frombuffer(tokens, np.int32)],
       np.frombuffer(lengths, np.int32),
       np.frombuffer(truncated, bool),
+      np.frombuffer(sentence_lengths, np.int32),
+      np.frombuffer(sentences, np.int32),
     )
 
   def close(self) -> None:
@@ -194,10 +216,10 @@ def _receive(file: IO[bytes]) -> bytes:
   return data
 
 
-def _serve(name: str, max_length: int) -> None:
+def _serve(name: str, limits: Limits) -> None:
   """Answers chunks of texts on standard input until it ends."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
-  lexicon, known = Lexicon(name, max_length), 1
+  lexicon, known = Lexicon(name, limits), 1
   while True:
     try:
       texts = json.loads(_receive(sys.stdin.buffer))
@@ -207,9 +229,9 @@ def _serve(name: str, max_length: int) -> None:
     new = list(itertools.islice(lexicon.ids, known, None))
     known = len(lexicon.ids)
     _send(sys.stdout.buffer, json.dumps(new).encode())
-    for array in (ids.tokens, ids.lengths, ids.truncated):
-      _send(sys.stdout.buffer, array.tobytes())
+    for field in dataclasses.fields(ids):
+      _send(sys.stdout.buffer, getattr(ids, field.name).tobytes())
 
 
 if __name__ == '__main__':
-  _serve(sys.argv[1], int(sys.argv[2]))
+  _serve(sys.argv[1], Limits(**json.loads(sys.argv[2])))

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigru_jax.data import embeddings, sources, text
-from bigru_jax.data.batching import EncodedSplit, choose_buckets
+from bigru_jax.data.batching import (
+  MAX_SENTENCE_SHAPES,
+  EncodedSplit,
+  choose_buckets,
+  longest_sentence,
+)
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.lexicon import Lexicon
+from bigru_jax.data.limits import Limits, limits_of
 from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.read import read_splits
 from bigru_jax.data.splits import (
@@ -76,10 +82,11 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   vectors_path = fetch(config.embeddings)
   if vectors_path:
     identity['embeddings'] = file_sha256(vectors_path, 'embeddings')
+  limits = limits_of(config)
   tables, names, lexicon, digests = read_splits(
     sources.read(config, corpus),
     json_tokenizer or config.tokenizer,
-    config.max_length,
+    limits,
     config.task == 'multi_label',
   )
   identity |= digests
@@ -120,7 +127,7 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   trained[text.UNK_ID] = False
   encoded_splits = {}
   for name, table in splits.items():
-    notes.append(_describe(name, splits, trained, config.max_length))
+    notes.append(_describe(name, splits, trained, limits))
     weights = np.ones(len(table), np.float32)
     if isinstance(table.labels, LabelSets):
       label_ids: Labels = table.labels.translated(places)
@@ -131,15 +138,23 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
       table.encoded,
       label_ids,
       weights,
-      choose_buckets(table.encoded.lengths),
+      _buckets(table),
       len(labels),
       table.rows,
       table.sources,
       markers,
+      table.sentences,
+      longest_sentence(table.sentences) if table.sentences else 0,
     )
   return Dataset(
     encoded_splits, labels, weights_C, tokenizer, seen, vectors, notes, identity
   )
+
+
+def _buckets(table: Table) -> list[int]:
+  if table.sentences is None:
+    return choose_buckets(table.encoded.lengths)
+  return choose_buckets(table.sentences.lengths, MAX_SENTENCE_SHAPES)
 
 
 def _class_weights(
@@ -269,7 +284,7 @@ def _translate(tokens: np.ndarray, translation: np.ndarray) -> None:
 
 
 def _describe(
-  name: str, splits: dict[str, Table], trained: np.ndarray, max_length: int
+  name: str, splits: dict[str, Table], trained: np.ndarray, limits: Limits
 ) -> str:
   """A sentence on a split: what one should know before believing a score.
 
@@ -277,7 +292,7 @@ def _describe(
     name: the split's.
     splits: all of them.
     trained: bool, whether each id is of a word that occurs in training.
-    max_length: at which texts are truncated.
+    limits: at which texts are truncated.
   """
   table, train = splits[name], splits['train']
   rows = len(table)
@@ -291,8 +306,13 @@ def _describe(
       if isinstance(table.labels, LabelSets)
       else []
     ),
+    *(
+      [f'{table.sentences.lengths.mean():.1f} sentences per text']
+      if table.sentences
+      else []
+    ),
     f'{table.blank.sum()} missing or blank texts',
-    f'{table.truncated.sum()} truncated at max_length={max_length}',
+    f'{table.truncated.sum()} truncated at {limits}',
     f'{rows - len(np.unique(table.digests))} duplicates',
   ]
   if name != 'train':

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import mmap
 
 import numpy as np
 
 from bigru_jax.data import text
-from bigru_jax.data.lexicon import Ids, Lexicon, Pool
+from bigru_jax.data.lexicon import Ids, Lexicon, Pool, collect
+from bigru_jax.data.limits import Limits
 from bigru_jax.data.splits import NAMES, Example, Labels, LabelSets, Table
 from bigru_jax.runtime.cores import cores
 
@@ -23,7 +25,7 @@ _CHUNK = 2**20  # Characters that are encoded at once.
 def read_splits(
   splits: Mapping[str, Iterable[Example]],
   tokenizer: str | text.JsonTokenizer,
-  max_length: int,
+  limits: Limits,
   multi_label: bool = False,
 ) -> tuple[dict[str, Table], list[str], Lexicon | None, dict[str, str]]:
   """Reads every split once; no text is kept.
@@ -31,7 +33,7 @@ def read_splits(
   Args:
     splits: by name; `train` is read first.
     tokenizer: a name of `text.TOKENIZERS`, or a tokenizer with ids of its own.
-    max_length: tokens kept of a text.
+    limits: what of a text is kept.
     multi_label: whether a text has any number of labels, and not one.
 
   Returns:
@@ -49,11 +51,11 @@ def read_splits(
   with contextlib.ExitStack() as stack:
     if isinstance(tokenizer, str):
       pool = stack.enter_context(
-        contextlib.closing(Pool(tokenizer, max_length, cores()))
+        contextlib.closing(Pool(tokenizer, limits, cores()))
       )
       lexicon, encode = pool.lexicon, pool.encode
     else:
-      encode = functools.partial(_encode, tokenizer, max_length)
+      encode = functools.partial(_encode, tokenizer, limits)
     for name in NAMES:
       if name not in splits:
         continue
@@ -128,21 +130,25 @@ class _Reader:
   def table(self, encoded: Iterable[Ids]) -> tuple[Table, str]:
     """The arrays of all chunks, and the digest."""
     tokens = _Buffer()
-    lengths, truncated = [], []
+    lengths, truncated, sentence_lengths, sentences = [], [], [], []
     for ids in encoded:
       tokens.append(ids.tokens)
       lengths.append(ids.lengths)
       truncated.append(ids.truncated)
-    all_lengths = np.concatenate(lengths)
-    starts = np.cumsum(all_lengths, dtype=np.int64) - all_lengths
+      sentence_lengths.append(ids.sentence_lengths)
+      sentences.append(ids.sentences)
+    counts = np.concatenate(sentences)
     table = Table(
-      text.Encoded(tokens.array(), starts, all_lengths),
+      text.consecutive(tokens.array(), np.concatenate(lengths)),
       self._label_array(),
       np.frombuffer(self._rows, np.int64),
       np.array(self._sources, object),
       np.frombuffer(self._digests, np.uint64),
       np.concatenate(truncated),
       np.array(self._blank, bool),
+      text.consecutive(np.concatenate(sentence_lengths), counts)
+      if len(counts)
+      else None,
     )
     return table, self._digest.hexdigest()
 
@@ -151,8 +157,7 @@ class _Reader:
     if not self._multi_label:
       return labels
     counts = np.array(self._label_counts, np.int32)
-    starts = np.cumsum(counts, dtype=np.int64) - counts
-    return LabelSets(text.Encoded(labels, starts, counts))
+    return LabelSets(text.consecutive(labels, counts))
 
   def _add(self, example: Example) -> None:
     label = example.label
@@ -215,11 +220,11 @@ def _allocate(size: int) -> mmap.mmap:
 
 
 def _encode(
-  tokenizer: text.JsonTokenizer, max_length: int, chunks: Iterable[list[str]]
+  tokenizer: text.JsonTokenizer, limits: Limits, chunks: Iterable[list[str]]
 ) -> Iterator[Ids]:
   """The ids of each chunk of texts, from a tokenizer that has its own."""
   for texts in chunks:
-    ids = tokenizer.encode_ids(texts)
-    packed = text.pack([x[:max_length] for x in ids])
-    truncated = np.array([len(x) > max_length for x in ids])
-    yield Ids(packed.tokens, packed.lengths, truncated)
+    parts = [limits.parts(x) for x in texts]
+    ids = iter(tokenizer.encode_ids(list(itertools.chain.from_iterable(parts))))
+    kept = (limits.keep([next(ids) for _ in x]) for x in parts)
+    yield collect(kept, limits.hierarchical)

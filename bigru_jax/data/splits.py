@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigru_jax.data.text import Encoded
+from bigru_jax.data.text import Encoded, consecutive
 
 NAMES = ('train', 'validation', 'test')
 HELD_OUT = 10  # One example in so many.
@@ -94,8 +94,7 @@ class LabelSets:
     """The same labels with other indices, places[i] in place of i."""
     rows, labels = self.pairs()
     lengths = np.bincount(rows, minlength=len(self)).astype(np.int32)
-    starts = np.cumsum(lengths, dtype=np.int64) - lengths
-    return LabelSets(Encoded(places[labels], starts, lengths))
+    return LabelSets(consecutive(places[labels], lengths))
 
   def multi_hot(self, num_labels: int) -> np.ndarray:
     """Whether each text has each label, bool [N, num_labels]."""
@@ -145,6 +144,8 @@ class Table:
     digests: uint64, of each text: equal where the texts are.
     truncated: bool, whether a text was longer than the limit.
     blank: bool, whether a text is missing or blank.
+    sentences: the lengths of each text's sentences, or None where texts are
+      not split into sentences.
   """
 
   encoded: Encoded
@@ -154,6 +155,7 @@ class Table:
   digests: np.ndarray
   truncated: np.ndarray
   blank: np.ndarray
+  sentences: Encoded | None = None
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -172,6 +174,7 @@ class Table:
       self.digests[rows],
       self.truncated[rows],
       self.blank[rows],
+      None if self.sentences is None else self.sentences.take(rows),
     )
 
 

@@ -290,9 +290,14 @@ class Encoded:
     return np.repeat(shifts, self.lengths) + np.arange(self.lengths.sum())
 
 
+def consecutive(tokens: np.ndarray, lengths: np.ndarray) -> Encoded:
+  """The texts of these lengths that one array holds one after another."""
+  starts = np.cumsum(lengths, dtype=np.int64) - lengths
+  return Encoded(tokens, starts, lengths)
+
+
 def pack(ids: Sequence[Sequence[int] | np.ndarray]) -> Encoded:
   """Packs the ids of texts into one array."""
   lengths = np.array([len(text_ids) for text_ids in ids], np.int32)
   tokens = np.fromiter(itertools.chain.from_iterable(ids), np.int32)
-  starts = np.cumsum(lengths, dtype=np.int64) - lengths
-  return Encoded(tokens, starts, lengths)
+  return consecutive(tokens, lengths)

@@ -24,7 +24,9 @@ class Outputs(NamedTuple):
   Attributes:
     logits: [B, C], float32.
     attention: the attention weights by name, float32. `words` are [B, K, T];
-      it is missing where the pooling has no weights.
+      of a hierarchical model they are [B, K, M, T] for the M sentences of a
+      document, and `sentences` are [B, K, M]. It is empty where the pooling has
+      no weights.
     heads: [B, K], which output each head of `words` belongs to, where the
       attention is label-wise; else None.
   """
@@ -107,16 +109,13 @@ class Classifier(nn.Module):
       keys_B = jax.random.split(self.make_rng('dropout'), len(lengths_B))
 
     def drop(x, rate, site):
-      if keys_B is None:
-        return x
-      return dropout(x, rate, fold_keys(keys_B, site))
+      return x if keys_B is None else dropout(x, rate, fold_keys(keys_B, site))
 
     if self.word_dropout and keys_B is not None:
       tokens_BxT = word_dropout(
         tokens_BxT, self.word_dropout, fold_keys(keys_B, 3), UNK_ID
       )
-    x_BxTxE = lookup(self._embedding_table(), tokens_BxT, self.embedding_axis)
-    x_BxTxE = drop(x_BxTxE.astype(self.dtype), self.embedding_dropout, 0)
+    x_BxTxE = drop(embed(self, tokens_BxT), self.embedding_dropout, 0)
     if perturbation_BxTxE is not None:
       x_BxTxE += perturbation_BxTxE
     h_BxTx2H = BiGRU(
@@ -151,14 +150,23 @@ class Classifier(nn.Module):
       {} if weights_BxKxT is None else {'words': weights_BxKxT},
     )
 
-  def _embedding_table(self) -> jax.Array:
-    """The table [V, E], or inside `shard_map` this device's columns of it."""
-    columns = self.embedding_size
-    if self.embedding_axis is not None:
-      columns //= jax.lax.axis_size(self.embedding_axis)
-    return self.param(
-      'embedding', _embedding_init, (self.vocabulary_size, columns)
-    )
+
+def embed(model: Any, tokens_NxT: jax.Array) -> jax.Array:
+  """The vectors [N, T, E] of tokens, by the parameter `embedding` of a model.
+
+  Args:
+    model: a classifier; inside `shard_map` the table may be this device's
+      columns alone.
+    tokens_NxT: ids.
+  """
+  columns = model.embedding_size
+  if model.embedding_axis is not None:
+    columns //= jax.lax.axis_size(model.embedding_axis)
+  table_VxE = model.param(
+    'embedding', _embedding_init, (model.vocabulary_size, columns)
+  )
+  x_NxTxE = lookup(table_VxE, tokens_NxT, model.embedding_axis)
+  return x_NxTxE.astype(model.dtype)
 
 
 def _embedding_init(key, shape, dtype=jnp.float32):

@@ -25,10 +25,12 @@ def example_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
   return _as_keys(_hash(*words, number_Bx2))
 
 
-def fold_keys(keys_B: jax.Array, number: int) -> jax.Array:
-  """New keys, one per example, from each and a number."""
-  number_2 = jnp.arange(2 * number, 2 * number + 2, dtype=jnp.uint32)
-  return _as_keys(_hash(*_words(keys_B), number_2))
+def fold_keys(keys_B: jax.Array, number: int | jax.Array) -> jax.Array:
+  """New keys, one per example, from each and a number, or numbers [B]."""
+  number = 2 * jnp.asarray(number, jnp.uint32)[..., None]
+  return _as_keys(
+    _hash(*_words(keys_B), number + jnp.arange(2, dtype=jnp.uint32))
+  )
 
 
 def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:

@@ -58,7 +58,10 @@ class Trainer:
     task: Task,
     splits: dict[str, EncodedSplit],
   ) -> None:
-    self.config, self._mesh, self.splits = config, mesh, splits
+    self.config, self._mesh = config, mesh
+    self.splits = {
+      name: split.sharded(mesh.size) for name, split in splits.items()
+    }
     self._task = task
     self.steps_per_epoch = len(
       splits['train'].plan(config.batch_size, config.seed)
@@ -119,9 +122,9 @@ class Trainer:
     for name, shuffled in used:
       split = self.splits[name]
       plan = split.plan(batch_size, shuffled, 1)
-      for length, rows in dict(plan[::-1]).items():
+      for shape, rows in dict(plan[::-1]).items():
         batch = meshes.place_batch(
-          split.batch(rows, length, batch_size), self._mesh
+          split.batch(rows, shape, batch_size), self._mesh
         )
         if name == 'train':
           self._train_step.compile_ahead(self.state, batch)
@@ -177,7 +180,7 @@ class Trainer:
       )
     start, compiled_before = time.perf_counter(), self.compile_seconds
     batches = meshes.prefetch_to_mesh(
-      (split.batch(rows, length, batch_size) for length, rows in plan[first:]),
+      (split.batch(rows, shape, batch_size) for shape, rows in plan[first:]),
       self._mesh,
     )
     in_flight: collections.deque = collections.deque()

@@ -44,6 +44,9 @@ def regularized(
     return loss_fn
 
   def with_terms(params, batch, keys_B):
+    def perturbed(r):
+      return loss_fn(params, batch, keys_B, perturbation_BxTxE=r)
+
     losses_B, outputs = loss_fn(params, batch, keys_B)
     zeros = jnp.zeros((*batch['tokens'].shape, embedding_size))
     zeros = vary_like(zeros, batch['tokens'])
@@ -51,15 +54,14 @@ def regularized(
       losses_B += attention_penalty * overlap(outputs.attention['words'])
     if adversarial:
       r = adversarial_perturbation(
-        lambda r: loss_fn(params, batch, keys_B, r)[0], zeros, adversarial
+        lambda r: perturbed(r)[0], zeros, adversarial
       )
-      losses_B += loss_fn(params, batch, keys_B, r)[0]
+      losses_B += perturbed(r)[0]
     if virtual_adversarial:
       logits = jax.lax.stop_gradient(outputs.logits)
 
       def divergences(r):
-        perturbed = loss_fn(params, batch, keys_B, r)[1].logits
-        return task.divergences(logits, perturbed)
+        return task.divergences(logits, perturbed(r)[1].logits)
 
       positions = jnp.arange(batch['tokens'].shape[1])
       mask_BxT = positions < batch['lengths'][:, None]

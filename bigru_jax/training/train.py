@@ -17,7 +17,6 @@ from scipy import special
 from bigru_jax import runs
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data import embeddings
-from bigru_jax.data.batching import padding_fraction
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.sources import Corpus
 from bigru_jax.evaluation import (
@@ -105,18 +104,20 @@ def train(
     stack.callback(trainer.close)
     trainer.compile_ahead()
     runs.create_or_check(workdir, config, data)
+    train_split = trainer.splits['train']
     name = 'corpus' if corpus else config.train or config.dataset
     parameters = sum(np.size(p) for p in jax.tree.leaves(params))
     _log.info(
       '%s: %s examples, %d classes, %d words, %d parameters, %d devices; '
-      'compiling for batches of %s tokens per text',
+      'compiling for batches of %s %s per text',
       name,
       '/'.join(str(len(split)) for split in data.splits.values()),
       len(data.labels),
       data.tokenizer.size,
       parameters,
       mesh.size,
-      ', '.join(map(str, data.splits['train'].buckets)),
+      ', '.join(map(str, train_split.buckets)),
+      'sentences' if train_split.sentences else 'tokens',
     )
     _log.info(
       'recurrence: implementation=%s',
@@ -155,10 +156,8 @@ def train(
       'nonfinite_steps': sum(
         line.get('nonfinite_steps', 0) for line in log.lines
       ),
-      'padding_fraction': padding_fraction(
-        data.splits['train'].encoded.lengths,
-        data.splits['train'].plan(config.batch_size, config.seed),
-        config.batch_size,
+      'padding_fraction': train_split.padding_fraction(
+        train_split.plan(config.batch_size, config.seed), config.batch_size
       ),
       'parameters': parameters,
     }

@@ -70,7 +70,7 @@ def test_a_batch_is_completed_by_padding_examples():
   split = batching.EncodedSplit(
     encoded, np.array([0, 1, 2]), np.array([1.0, 0.5, 2.0]), [4]
   )
-  batch = split.batch(np.array([1, 2]), length=4, batch_size=3)
+  batch = split.batch(np.array([1, 2]), 4, batch_size=3)
   np.testing.assert_array_equal(
     batch['tokens'], [[3, 4, 5, 0], [6, 7, 0, 0], [0, 0, 0, 0]]
   )
@@ -88,5 +88,101 @@ def test_round_up_leaves_few_lengths():
 
 def test_padding_fraction():
   plan = [(4, np.array([0, 1])), (6, np.array([2]))]
+  split = batching.EncodedSplit(
+    text.pack([[1] * 4, [1] * 2, [1] * 6]), np.zeros(3), np.ones(3), [4, 6]
+  )
   # 20 positions in two batches of two; 4 + 2 + 6 tokens.
-  assert batching.padding_fraction(np.array([4, 2, 6]), plan, 2) == 1 - 12 / 20
+  assert split.padding_fraction(plan, 2) == 1 - 12 / 20
+  split = _documents([[[1] * 4, [1] * 2], [[1] * 6]])
+  # Five sentences of six tokens.
+  assert split.padding_fraction([((2, 5), np.arange(2))], 2) == 1 - 12 / 30
+
+
+def _documents(documents, shards=1):
+  """A split of documents, each a list of sentences of token ids."""
+  sentences = text.pack([list(map(len, d)) for d in documents])
+  count = len(documents)
+  return batching.EncodedSplit(
+    text.pack([[token for s in d for token in s] for d in documents]),
+    np.arange(count, dtype=np.int32),
+    np.ones(count, np.float32),
+    batching.choose_buckets(sentences.lengths, 3, shape_cost=0),
+    sentences=sentences,
+    sentence_length=batching.longest_sentence(sentences),
+    shards=shards,
+  )
+
+
+def test_a_hierarchical_batch_has_all_sentences_on_one_axis():
+  split = _documents([[[9]], [[2], [3, 4, 5]], [[6, 7]]])
+  batch = split.batch(np.array([1, 2]), (3, 4), batch_size=3)
+  np.testing.assert_array_equal(
+    batch['tokens'], [[2, 0, 0], [3, 4, 5], [6, 7, 0], [0, 0, 0]]
+  )
+  np.testing.assert_array_equal(batch['sentence_lengths'], [1, 3, 2, 0])
+  np.testing.assert_array_equal(
+    batch['sentence_mask'].astype(int), [[1, 1, 0], [1, 0, 0], [0, 0, 0]]
+  )
+  np.testing.assert_array_equal(batch['lengths'], [4, 2, 0])
+  np.testing.assert_array_equal(batch['labels'], [1, 2, 0])
+  np.testing.assert_array_equal(batch['weights'], [1, 1, 0])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+  documents=st.lists(
+    st.lists(
+      st.lists(st.integers(1, 99), min_size=1, max_size=4),
+      min_size=1,
+      max_size=9,
+    ),
+    min_size=1,
+    max_size=20,
+  ),
+  shards=st.sampled_from([1, 2, 4]),
+  seed=st.none() | st.integers(0, 9),
+  batch_sizes=st.sampled_from([(8, 8), (8, 4), (4, 4)]),
+)
+def test_every_sentence_is_on_the_shard_of_its_document(
+  documents, shards, seed, batch_sizes
+):
+  planned, batch_size = batch_sizes
+  split = _documents(documents).sharded(shards)
+  for shape, rows in split.plan(planned, seed, 1):
+    if len(rows) > batch_size:
+      continue
+    batch = split.batch(rows, shape, batch_size)
+    if planned == batch_size:
+      assert len(batch['tokens']) == shape[1]
+    found = []
+    parts = {k: np.split(x, shards) for k, x in batch.items()}
+    for shard in range(shards):
+      tokens, lengths, mask, of_documents = (
+        parts[name][shard]
+        for name in ('tokens', 'sentence_lengths', 'sentence_mask', 'lengths')
+      )
+      sentences = iter(
+        t[:n].tolist() for t, n in zip(tokens, lengths, strict=True)
+      )
+      for count, length in zip(mask.sum(1), of_documents):
+        found.append([next(sentences) for _ in range(count)])
+        assert sum(map(len, found[-1])) == length
+      assert not any(sentences)  # What is left is padding.
+    assert found == [documents[row] for row in rows] + [[]] * (
+      batch_size - len(rows)
+    )
+
+
+def test_hierarchical_batches_have_few_shapes():
+  rng = np.random.default_rng(0)
+  counts = rng.integers(1, 40, 2000)
+  split = _documents([[[1] * rng.integers(1, 30)] * n for n in counts])
+  for seed in (None, 0):
+    plan = split.plan(32, seed, 1)
+    shapes = {shape for shape, _ in plan}
+    assert len(shapes) <= 6
+    assert len({m for m, _ in shapes}) <= 3
+    rows = np.concatenate([rows for _, rows in plan])
+    assert sorted(rows) == list(range(2000))
+    if seed is not None:  # Documents of all sizes share a batch.
+      assert 1.3 * counts.sum() > sum(s for (_, s), _ in plan) > counts.sum()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from bigru_jax.config import Config
+from bigru_jax.data.encode import encode
+from bigru_jax.data.limits import limits_of
 from bigru_jax.data.prepare import class_weights, prepare
 
 CORPUS = {
@@ -40,6 +42,51 @@ def test_a_corpus_in_memory():
     '1 truncated at max_length=2, 0 duplicates, 0 that are also in train '
     '(0.0%); 100.0% unknown words',
   ]
+
+
+def test_a_hierarchical_corpus(tmp_path):
+  corpus = {
+    'train': (['Good. A film!', 'Bad. Bad, I said. No.', 'Bad'], list('100')),
+    'validation': (['Odd'], ['1']),
+    'test': (['Bad. Good'], ['0']),
+  }
+  config = Config(model='hierarchical', max_sentences=2, max_sentence_length=3)
+  data = prepare(config, corpus)
+  train = data.splits['train']
+  assert train.sentences.lengths.tolist() == [2, 2, 1]
+  # `Bad, I` of `Bad, I said.` is the second and last sentence.
+  assert train.sentences.tokens.tolist() == [2, 3, 2, 3, 1]
+  assert train.encoded.lengths.tolist() == [5, 5, 1]
+  assert train.buckets == [2] and train.sentence_length == 3
+  assert 'said' not in data.tokenizer.vocabulary
+  assert data.notes[0] == (
+    'train: 3 rows, 2 classes, 1.7 sentences per text, 0 missing or blank '
+    'texts, 1 truncated at max_sentences=2, 0 duplicates; 0.0% unknown words'
+  )
+  flat = prepare(Config(), corpus)
+  assert flat.splits['train'].sentences is None
+
+
+def test_a_tokenizer_json_reads_sentences_as_a_prediction_does(tmp_path):
+  tokenizers = pytest.importorskip('tokenizers')
+  words = {'[UNK]': 0, 'good': 1, 'bad': 2, '.': 3, 'x': 4}
+  tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, '[UNK]'))
+  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+  tokenizer.save(str(tmp_path / 'mine.json'))
+  texts = ['good . x x x x . bad', '', 'bad']
+  corpus = {'train': (texts, list('101')), 'test': (texts, list('101'))}
+  corpus['validation'] = corpus['test']
+  config = Config(
+    model='hierarchical', max_sentences=2, max_sentence_length=3,
+    truncate='tail', tokenizer=str(tmp_path / 'mine.json'),
+  )  # fmt: skip
+  data = prepare(config, corpus)
+  train = data.splits['train']
+  kept, ids = encode(texts, data.tokenizer, limits_of(config))
+  assert [x.tokens for x in kept] == [['x', '.', 'bad'], ['<unk>'], ['bad']]
+  assert train.encoded.tokens.tolist() == sum(ids, []) == [6, 5, 4, 1, 4]
+  assert train.sentences.tokens.tolist() == [2, 1, 1, 1]
+  assert sum((x.sentences for x in kept), []) == [2, 1, 1, 1]
 
 
 def test_the_vocabulary_keeps_to_its_limits():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bigru_jax.data import lexicon, read
+from bigru_jax.data.limits import Limits
 from bigru_jax.data.splits import Example, Split
 
 
@@ -17,8 +18,14 @@ def _split(pairs, name='train.csv'):
   return Split(texts, labels, list(range(2, len(texts) + 2)), name)
 
 
-def _read(**splits):
-  return read.read_splits(splits, 'words', 5)
+FLAT = Limits(max_length=5)
+HIERARCHICAL = Limits(
+  hierarchical=True, max_sentences=3, max_sentence_length=4, truncate='both'
+)
+
+
+def _read(limits=FLAT, **splits):
+  return read.read_splits(splits, 'words', limits)
 
 
 def _texts(table, found):
@@ -42,18 +49,41 @@ def test_texts_become_ids_by_the_order_of_occurrence():
   assert len(set(train.digests.tolist())) == 3
 
 
+def test_sentences_of_a_text_and_what_is_kept_of_them():
+  pairs = [
+    ('One two. Three four five six. Seven!\nEight. Nine', 'x'),
+    ('', 'y'),
+    ('Ten.', 'x'),
+  ]
+  tables, _, found, _ = _read(HIERARCHICAL, train=_split(pairs))
+  train = tables['train']
+  # The fifth word of a sentence and its period are a sentence of their own.
+  assert _texts(train, found) == [
+    'one two . three four five six nine', '<unk>', 'ten .',
+  ]  # fmt: skip
+  sentences = train.sentences
+  assert sentences.lengths.tolist() == [3, 1, 1]
+  assert sentences.tokens.tolist() == [3, 4, 1, 1, 2]
+  assert train.truncated.tolist() == [True, False, False]
+  taken = train.take(np.array([2, 0])).sentences
+  assert taken.tokens[taken.positions()].tolist() == [2, 3, 4, 1]
+  assert _read(train=_split(pairs))[0]['train'].sentences is None
+
+
+@pytest.mark.parametrize('limits', [FLAT, HIERARCHICAL])
 @pytest.mark.parametrize('processes', [2, 3])
-def test_several_processes_give_the_same_texts(monkeypatch, processes):
+def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
   rng = random.Random(0)
-  words = [f'w{i}' for i in range(500)] + ["don't", '\u597d\u7535', '\ud800']
+  words = ['. W', "don't", '\u597d\u7535', '\ud800']
+  words += [f'w{i}' for i in range(500)]
   texts = [' '.join(rng.choices(words, k=9)) for _ in range(400)]
   pairs = [(text, str(i % 2)) for i, text in enumerate(texts)]
-  alone, _, found_alone, digests_alone = _read(train=_split(pairs))
+  alone, _, found_alone, digests_alone = _read(limits, train=_split(pairs))
   # So that each process gets many small chunks, the first one too.
   monkeypatch.setattr(lexicon, '_PAYS', 1000)
   monkeypatch.setattr(read, '_CHUNK', 200)
   monkeypatch.setattr(read, 'cores', lambda: processes)
-  several, _, found, digests = _read(train=_split(pairs))
+  several, _, found, digests = _read(limits, train=_split(pairs))
   assert set(found.ids) == set(found_alone.ids)
   assert _texts(several['train'], found) == _texts(alone['train'], found_alone)
   assert digests == digests_alone
@@ -61,11 +91,15 @@ def test_several_processes_give_the_same_texts(monkeypatch, processes):
     np.testing.assert_array_equal(
       getattr(several['train'], name), getattr(alone['train'], name)
     )
+  if limits.hierarchical:
+    found, expected = several['train'].sentences, alone['train'].sentences
+    np.testing.assert_array_equal(found.lengths, expected.lengths)
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
 
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch):
   monkeypatch.setattr(lexicon, '_PAYS', 0)
-  pool = lexicon.Pool('words', 5, 2)
+  pool = lexicon.Pool('words', FLAT, 2)
 
   def chunks():
     yield ['a']

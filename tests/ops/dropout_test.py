@@ -90,3 +90,11 @@ def test_weight_drop_is_on_recurrent_kernels_alone():
     np.testing.assert_allclose(mask[kept], 1 / 0.6, rtol=1e-6)
     assert abs(kept.mean() - 0.6) < 0.05
     assert not any((mask == other).all() for other in masks[:i])
+
+
+def test_keys_are_folded_with_a_number_each():
+  keys = _keys(3)
+  together = jax.random.key_data(fold_keys(keys, jnp.array([5, 0, 2])))
+  for i, number in enumerate((5, 0, 2)):
+    alone = jax.random.key_data(fold_keys(keys[i : i + 1], number))
+    np.testing.assert_array_equal(together[i : i + 1], alone)

@@ -18,17 +18,24 @@ CONFIG = Config(
 )  # fmt: skip
 
 
-def _split(count=20, seed=0):
+def _split(hierarchical=False, count=20, seed=0):
   rng = np.random.default_rng(seed)
   lengths = rng.choice([2, 6], count)
   encoded = text.pack([rng.integers(1, 20, length) for length in lengths])
   labels = rng.integers(0, 3, count).astype(np.int32)
   weights = np.array([1.0, 2.0, 0.5], np.float32)[labels]
-  return batching.EncodedSplit(encoded, labels, weights, [2, 6])
+  split = batching.EncodedSplit(encoded, labels, weights, [2, 6])
+  if not hierarchical:
+    return split
+  # Two sentences of one token, or three of one to four.
+  sentences = [[1, 1] if n == 2 else [4, 1, 1] for n in lengths]
+  return dataclasses.replace(
+    split, buckets=[2, 3], sentences=text.pack(sentences), sentence_length=4
+  )
 
 
 def _trainer(mesh, config=CONFIG):
-  split = _split()
+  split = _split(config.model == 'hierarchical')
   task = make_task(config, 3)
   model = make_classifier(config, 20, task.num_outputs)
   params = init_params(model, config.seed)
@@ -43,6 +50,7 @@ def _trainer(mesh, config=CONFIG):
     {'weight_drop': 0.3, 'ema_decay': 0.9, 'word_dropout': 0.2},
     {'adversarial': 0.5, 'virtual_adversarial': 0.5},
     {'attention': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
+    {'model': 'hierarchical', 'word_dropout': 0.2},
   ],
 )
 def test_the_number_of_devices_does_not_matter(options):

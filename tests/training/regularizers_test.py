@@ -103,7 +103,7 @@ def test_all_terms_are_added():
 @pytest.mark.parametrize('epsilon', [1.0, 3.0])
 def test_the_perturbations_have_the_norm_epsilon(epsilon):
   def losses(r):
-    return _loss_fn(jnp.asarray(W), BATCH, None, r)[0]
+    return _loss_fn(jnp.asarray(W), BATCH, perturbation_BxTxE=r)[0]
 
   zeros = jnp.zeros(X.shape)
   r = regularizers.adversarial_perturbation(losses, zeros, epsilon)

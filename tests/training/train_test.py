@@ -190,6 +190,115 @@ def test_labels_without_relations_are_refused_before_training(corpus, tmp_path):
   assert {path.name for path in tmp_path.iterdir()} <= {'lock'}
 
 
+@pytest.fixture(scope='module')
+def documents():
+  """Reviews of which one sentence gives the verdict, wherever it is."""
+  rng = np.random.default_rng(0)
+  fillers = [
+    'We saw it on Friday.', 'The seats were red!', 'Mr. Lee came, too.',
+    'Was it long?', 'A film of two hours.',
+  ]  # fmt: skip
+  texts, labels = [], []
+  for i in range(240):
+    sentences = list(rng.choice(fillers, rng.integers(1, 6)))
+    verdict = f'It was {("bad", "good")[i % 2]}.'
+    sentences.insert(rng.integers(0, len(sentences) + 1), verdict)
+    texts.append(' '.join(sentences))
+    labels.append(('negative', 'positive')[i % 2])
+  return {
+    'train': (texts[:160], labels[:160]),
+    'validation': (texts[160:200], labels[160:200]),
+    'test': (texts[200:], labels[200:]),
+  }
+
+
+def test_a_hierarchical_model_trains_resumes_and_predicts(documents, tmp_path):
+  config = dataclasses.replace(
+    CONFIG, model='hierarchical', epochs=5, max_sentences=5, truncate='both',
+    max_sentence_length=6,
+  )  # fmt: skip
+  asked = 0
+
+  def stop():
+    nonlocal asked
+    asked += 1
+    return asked > 14
+
+  with pytest.raises(Preempted, match='epoch 2, batch'):
+    bigru_jax.train(config, tmp_path, documents, stop=stop)
+  run = bigru_jax.train(config, tmp_path, documents)
+  result = json.loads((tmp_path / 'result.json').read_text())
+  # A verdict that is the one of six sentences that is dropped is not seen.
+  assert result['test']['accuracy'] > 0.9
+  assert 0 < result['padding_fraction'] < 1
+  found = run.evaluate(*documents['test'])
+  assert found['accuracy'] == result['test']['accuracy']
+  assert abs(found['loss'] - result['test']['loss']) < 1e-5
+  texts = [
+    'It was good. Was it long? We saw it.',
+    'One. Two. Three. Four. Five. Six. Seven.',
+    'A sentence of more than six words.',
+    '',
+  ]
+  answers = run.predict(texts)
+  assert answers[0]['label'] == 'positive'
+  assert [x['sentences'] for x in answers] == [
+    [4, 4, 4], [2] * 5, [6, 2], [1],
+  ]  # fmt: skip
+  assert [x['truncated'] for x in answers] == [False, True, False, False]
+  assert ' '.join(answers[1]['tokens']) == 'one . two . three . six . seven .'
+  for answer in answers:
+    (words,), (sentences,) = (
+      answer['attention'][name] for name in ('words', 'sentences')
+    )
+    assert len(words) == len(answer['tokens'])
+    assert len(sentences) == len(answer['sentences'])
+    assert abs(sum(sentences) - 1) < 1e-5
+    of_sentences = np.split(words, np.cumsum(answer['sentences'])[:-1])
+    np.testing.assert_allclose([w.sum() for w in of_sentences], 1, atol=1e-5)
+  assert bigru_jax.load(tmp_path).predict(texts) == answers
+  # Neighbors and the sizes of batches change nothing.
+  several = run.predict([*documents['test'][0], *texts], batch_size=4)[-4:]
+  for answer, again in zip(answers, several):
+    assert answer['tokens'] == again['tokens']
+    assert answer['probabilities'] == pytest.approx(
+      again['probabilities'], abs=1e-5
+    )
+
+
+def test_a_hierarchical_model_of_several_labels_without_weights(tmp_path):
+  config = bigru_jax.Config(
+    dataset='synthetic_multi_label', task='multi_label', model='hierarchical',
+    attention='max', epochs=1, embedding_size=8, hidden_size=8, batch_size=64,
+  )  # fmt: skip
+  run = bigru_jax.train(config, tmp_path)
+  (answer,) = run.predict(['One. Two.'])
+  assert answer['attention'] == {} and answer['sentences'] == [2, 2]
+
+
+@pytest.mark.parametrize('truncate', ['tail', 'both'])
+def test_which_tokens_of_a_text_are_kept(truncate, corpus, tmp_path):
+  config = dataclasses.replace(
+    CONFIG, epochs=1, max_length=3, truncate=truncate
+  )
+  run = bigru_jax.train(config, tmp_path, corpus)
+  first, second, short = run.predict(
+    ['film was very good', 'film was not so good', 'so bad']
+  )
+  kept = {
+    'tail': ('was very good', 'not so good'),
+    'both': ('film was good', 'film was good'),
+  }[truncate]
+  assert (' '.join(first['tokens']), ' '.join(second['tokens'])) == kept
+  assert (first['probabilities'] == second['probabilities']) == (
+    truncate == 'both'
+  )
+  assert first['truncated'] and not short['truncated']
+  assert run.evaluate(*corpus['test'])['loss'] == pytest.approx(
+    json.loads((tmp_path / 'result.json').read_text())['test']['loss'], abs=1e-5
+  )
+
+
 def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
   trained, corpus, workdir, tmp_path
 ):
