@@ -22,7 +22,7 @@ from bigru_jax.config import Config
     (
       'attention',
       'sum',
-      "attention='sum': choose additive, dot, mean, max, la",
+      "attention='sum': choose additive, dot, multi_head",
     ),
     ('train', None, 'train=None is not of type str'),
   ],
