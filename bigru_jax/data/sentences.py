@@ -34,13 +34,15 @@ NUMBERED = frozenset('no nos p pp vol vols fig figs ch sec eq art'.split())
 
 _OPENING = '"\'\u201c\u2018\u00ab\u201e([{\u00bf\u00a1'
 _LONGEST_WORD = 32  # No abbreviation is longer.
+# No quantifier gives back what it took, so that the time is linear in the text.
 _ENDS = regex.compile(
   r"""
-  (?i:<br\s*/?>\s*)+
-  | [。！？｡]+ ["'”’»)\]}」』）】]*
-  | (?<=\s)[.!?…]+ (?:\s+(?: [.!?…]+ | '' | [”’»)\]}]+ ))* (?!\S)
-  | (?P<marks>[.!?…]+) ["'”’»)\]}]*
-    (?=\s+(?P<next>[\p{Lu}\p{Lt}\p{Lo}\p{N}"'“‘«„(\[{¿¡]))
+  (?i: <br \s*+ /?> \s*+ )++
+  | [。！？｡]++ ["'”’»)\]}」』）】]*+
+  | (?<=\s) [.!?…]++ (?!\S)
+    (?: \s++ (?: [.!?…]++ | '' | [”’»)\]}]++ ) (?!\S) )*+
+  | (?<![.!?…]) (?P<marks>[.!?…]++) ["'”’»)\]}]*+
+    (?= \s++ (?P<next>[\p{Lu}\p{Lt}\p{Lo}\p{N}"'“‘«„(\[{¿¡]) )
   """,
   regex.VERBOSE | regex.VERSION1,
 )

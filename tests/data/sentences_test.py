@@ -58,3 +58,10 @@ def test_only_white_space_is_lost(text):
   assert ''.join(''.join(sentences).split()) == ''.join(text.split())
   assert all(x.strip() == x for x in sentences)
   assert all(sentences) or sentences == ['']
+
+
+@pytest.mark.parametrize('piece', ['.', '." ', '. ', ' ', '<br', '<br> ', "''"])
+def test_the_time_is_linear_in_the_text(piece):
+  text = f'a{piece * 300_000}b'  # Minutes, if it were quadratic.
+  kept = ''.join(split_sentences(text))
+  assert ''.join(kept.split()) == ''.join(text.split())
