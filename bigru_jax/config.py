@@ -1,7 +1,7 @@
 """The configuration of a run: one frozen dataclass, in groups.
 
-The absl flags are generated from it, so a field, its flag and a Python argument
-have one name, one default and one check.
+The absl flags are generated from it, in `config_flags`, so a field, its flag
+and a Python argument have one name, one default and one check.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import textwrap
 from typing import Any
-
-from absl import flags
 
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.data.limits import TRUNCATIONS
@@ -373,47 +370,3 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
   if 'choices' in limits and value not in limits['choices']:
     raise ValueError(f'{name}={value!r}: choose {", ".join(limits["choices"])}')
   return value
-
-
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-  """Defines one absl flag per field."""
-  define: dict[str, Any] = {
-    'str': flags.DEFINE_string,
-    'bool': flags.DEFINE_bool,
-    'int': flags.DEFINE_integer,
-    'float': flags.DEFINE_float,
-  }
-  for field in dataclasses.fields(Config):
-    define[str(field.type)](
-      field.name, field.default, _help(field), flag_values=values
-    )
-
-
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
-  """The configuration that the parsed flags describe.
-
-  Raises:
-    ValueError: a flag is out of its bounds.
-  """
-  return Config(
-    **{f.name: getattr(values, f.name) for f in dataclasses.fields(Config)}
-  )
-
-
-def flags_help() -> str:
-  """All flags with their defaults, in the groups of `Config`."""
-  lines = []
-  for field in dataclasses.fields(Config):
-    if 'group' in field.metadata:
-      lines.append(f'\n{field.metadata["group"]}:')
-    head = f'  --{field.name}={field.default}'
-    body = textwrap.wrap(_help(field), 78, initial_indent=' ' * 6,
-                         subsequent_indent=' ' * 6)  # fmt: skip
-    lines += [head, *body]
-  return '\n'.join(lines).lstrip('\n')
-
-
-def _help(field: dataclasses.Field) -> str:
-  text = field.metadata['help']
-  choices = field.metadata.get('choices')
-  return f'{text} One of {", ".join(choices)}.' if choices else text

@@ -10,13 +10,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from bigru_jax.build import make_task
 from bigru_jax.evaluation import (
   Calibration,
   Evaluation,
   evaluate_logits,
   label_names,
 )
-from bigru_jax.inference import BATCH_SIZE, Run, load, make_task
+from bigru_jax.inference import BATCH_SIZE, Run, load
 
 
 class Ensemble:

@@ -16,7 +16,7 @@ import sys
 from absl import flags
 from tqdm import tqdm
 
-from bigru_jax import config as configuration, runs
+from bigru_jax import config_flags, runs
 from bigru_jax.config import Config
 from bigru_jax.reports import comparison
 from bigru_jax.runtime import jobs, preemption
@@ -119,7 +119,7 @@ def config_of(run_flags: Sequence[str]) -> Config:
     ValueError: one is wrong.
   """
   values = flags.FlagValues()
-  configuration.define_flags(values)
+  config_flags.define_flags(values)
   flags.DEFINE_multi_string('flagfile', [], '', flag_values=values)
   try:
     expanded = flags.FLAGS.read_flags_from_files(list(run_flags))
@@ -128,7 +128,7 @@ def config_of(run_flags: Sequence[str]) -> Config:
     raise ValueError(f'run.py: {error}') from error
   if positional:
     raise ValueError(f'run.py: {positional[0]!r} is not a flag')
-  return configuration.from_flags(values)
+  return config_flags.from_flags(values)
 
 
 def command_line(output: pathlib.Path, run: Planned) -> list[str]:

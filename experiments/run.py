@@ -15,13 +15,13 @@ from absl import flags
 import command
 
 import bigru_jax
-from bigru_jax import config as configuration, runs
+from bigru_jax import config_flags, runs
 from bigru_jax.reports import tables
 from bigru_jax.runtime import host, preemption
 
 _log = logging.getLogger('bigru_jax.run')
 
-configuration.define_flags()
+config_flags.define_flags()
 _WORKDIR = flags.DEFINE_string(
   'workdir',
   None,
@@ -33,12 +33,12 @@ _WORKDIR = flags.DEFINE_string(
 def help_text() -> str:
   """All flags in the groups of the configuration."""
   workdir = f'  --workdir=\n      {flags.FLAGS["workdir"].help}'
-  return f'Run:\n{workdir}\n\n{configuration.flags_help()}'
+  return f'Run:\n{workdir}\n\n{config_flags.flags_help()}'
 
 
 def main() -> None:
   started = time.perf_counter()
-  config = configuration.from_flags()
+  config = config_flags.from_flags()
   host.configure_cpu(config.cpu_devices)
   host.cache_compilations()
   workdir = pathlib.Path(_WORKDIR.value or runs.default_workdir(config))

@@ -5,7 +5,7 @@ import dataclasses
 from absl import flags
 import pytest
 
-from bigru_jax import config as configuration, runs
+from bigru_jax import config_flags, runs
 from bigru_jax.config import Config
 
 
@@ -43,9 +43,9 @@ def test_whole_numbers_are_floats_where_floats_belong():
 
 def test_flags_are_the_fields():
   values = flags.FlagValues()
-  configuration.define_flags(values)
+  config_flags.define_flags(values)
   values(['run.py', '--hidden_size=7', '--sst_phrases', '--attention=max'])
-  found = configuration.from_flags(values)
+  found = config_flags.from_flags(values)
   assert found == Config(hidden_size=7, sst_phrases=True, attention='max')
   assert found.differing_fields() == ['sst_phrases', 'hidden_size', 'attention']
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import special
 
 from bigru_jax import runs
+from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data import embeddings
 from bigru_jax.data.prepare import Dataset, prepare
@@ -26,13 +27,7 @@ from bigru_jax.evaluation import (
   fit_temperature,
   fit_thresholds,
 )
-from bigru_jax.inference import (
-  Run,
-  init_params,
-  make_classifier,
-  make_task,
-  unseen_words,
-)
+from bigru_jax.inference import Run, unseen_words
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.tasks import Task

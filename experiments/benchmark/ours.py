@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from bigru_jax import inference
+from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.config import Config
 from bigru_jax.data.batching import SHAPE_COST
 from bigru_jax.models.bigru import BiGRU
@@ -63,9 +63,9 @@ def _classifier(case: Case, mesh: Mesh) -> Call:
     optimizer='adam', learning_rate=LEARNING_RATE, schedule='constant',
     warmup=0.0, clip_norm=0.0,
   )  # fmt: skip
-  task = inference.make_task(config, texts.classes)
-  model = inference.make_classifier(config, texts.vocabulary, task.num_outputs)
-  params = inference.init_params(model, config.seed)
+  task = make_task(config, texts.classes)
+  model = make_classifier(config, texts.vocabulary, task.num_outputs)
+  params = init_params(model, config.seed)
   if case.work == 'inference':
     params = jax.device_put(params, meshes.replicated(mesh))
     step = make_predict_step(model, task, mesh)

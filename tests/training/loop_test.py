@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.config import Config
 from bigru_jax.data import batching, text
-from bigru_jax.inference import init_params, make_classifier, make_task
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.training.loop import Trainer
 
