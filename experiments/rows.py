@@ -262,5 +262,22 @@ ROWS = {
       files=('yelp_polarity_reviews',),
       source='TFDS, which its command in recipes/ fetches',
     ),
+    *(
+      Row(
+        name,
+        title,
+        'its test set',
+        (Published('HN-ATT (Yang et al. 2016)', score, kind=QUOTED),),
+        folder=name,
+        files=_PARQUET,
+        source="the paper's authors",
+      )
+      for name, title, score in (
+        ('yelp_2013', 'Yelp 2013, five classes', 0.682),
+        ('yelp_2015', 'Yelp 2015, five classes', 0.710),
+        ('yahoo_answers', 'Yahoo Answers, ten classes', 0.758),
+        ('amazon_reviews', 'Amazon reviews, five classes', 0.636),
+      )
+    ),
   )
 }

@@ -3,6 +3,8 @@
 import shutil
 
 import numpy as np
+import pyarrow
+from pyarrow import parquet
 from scripts import ROOT
 
 FIXTURES = ROOT / 'tests' / 'fixtures'
@@ -37,6 +39,17 @@ def grow(source, target, header=0):
     for i in range(4)
   ]
   target.write_text('\n'.join(grown) + '\n', 'latin-1')
+
+
+def write_reviews(folder):
+  """Five classes of reviews of two sentences, as Yelp's."""
+  folder.mkdir()
+  for part, count in (('train', 60), ('test', 20)):
+    texts = [f'We came on day {i}. It was {"so " * (i % 5)}good!'
+             for i in range(count)]  # fmt: skip
+    labels = [1 + i % 5 for i in range(count)]
+    table = pyarrow.table({'text': texts, 'label': labels})
+    parquet.write_table(table, folder / f'{part}.parquet')
 
 
 def prepare_tfds(folder, name):

@@ -20,7 +20,11 @@ from bigru_jax.data.corpora import (
 )
 from bigru_jax.data.splits import Example
 
-_TRAIN_AND_TEST = {'train': 'train.parquet', 'test': 'test.parquet'}
+# Of which data_dir holds train.parquet and test.parquet.
+_PARQUET = (
+  'imdb', 'ohsumed', 'mr_text_gcn', 'yelp_2013', 'yelp_2015', 'yahoo_answers',
+  'amazon_reviews',
+)  # fmt: skip
 # Each reader takes the configuration.
 CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
   'rotten_tomatoes': lambda config: rotten_tomatoes.read(),
@@ -35,10 +39,11 @@ CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
   'sst2': lambda config: sst.read(
     _data_dir(config), binary=True, phrases=config.sst_phrases
   ),
-  'imdb': lambda config: parquet.read(_data_dir(config), _TRAIN_AND_TEST),
-  'ohsumed': lambda config: parquet.read(_data_dir(config), _TRAIN_AND_TEST),
-  'mr_text_gcn': lambda config: parquet.read(
-    _data_dir(config), _TRAIN_AND_TEST
+  **dict.fromkeys(
+    _PARQUET,
+    lambda config: parquet.read(
+      _data_dir(config), {'train': 'train.parquet', 'test': 'test.parquet'}
+    ),
   ),
   'hotel_reviews': lambda config: parquet.read(
     _data_dir(config), {'train': 'hotel_reviews.parquet'}
