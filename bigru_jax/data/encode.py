@@ -22,11 +22,9 @@ def encode(
   """What is kept of each text, as tokens and as ids."""
   kept, ids = list[Kept[str]](), list[list[int]]()
   for one_text in texts:
-    parts = map(tokenizer.encode, limits.parts(one_text))
-    pairs = limits.keep(list(zip(*part)) for part in parts)
-    tokens = [token for token, _ in pairs.tokens]
-    kept.append(Kept(tokens, pairs.sentences, pairs.truncated))
-    ids.append([token_id for _, token_id in pairs.tokens])
+    parts = [tokenizer.encode(part) for part in limits.parts(one_text)]
+    kept.append(limits.keep(tokens for tokens, _ in parts))
+    ids.append(limits.keep(of_part for _, of_part in parts).tokens)
   return kept, ids
 
 

@@ -97,6 +97,8 @@ class Limits:
   def _truncated(
     self, items: Iterable[Any], limit: int
   ) -> tuple[list[Any], bool]:
+    if isinstance(items, list) and len(items) <= limit:
+      return items, False
     # The end of a long text is not tokenized where it is not needed.
     stop = limit + 1 if self.truncate == 'head' else None
     found = list(itertools.islice(items, stop))
