@@ -220,7 +220,12 @@ def test_results_name_what_their_rows_do():
       paper.value for paper in row.published
     ]
     scores = {}
+    recipe = plans.config_of(recorded.recipe_flags(row))
     for run in record['runs']:
+      config = plans.config_of(run['flags'])
+      assert set(config.differing_fields(recipe)) <= {
+        'seed', 'folds', 'fold', 'data_dir', 'embeddings',
+      }  # fmt: skip
       key = run['fold'] if row.folds else run['seed']
       scores.setdefault(key, []).append(run[row.split][row.metric])
     assert record['n'] == len(scores)
