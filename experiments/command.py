@@ -77,7 +77,10 @@ def run(
       fail(error)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
       if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
-        fail('out of memory: try a lower batch_size, hidden_size or max_length')
+        fail(
+          'out of memory: try a lower batch_size, hidden_size, '
+          'max_length or max_sentences'
+        )
       raise
 
   app.run(guarded, flags_parser=parse)
