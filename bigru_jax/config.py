@@ -204,7 +204,7 @@ class Config:
     'labels.json. For multi_label they weigh the texts that have the label.',
   )
   attention_penalty: float = _field(
-    0.0, "Of the structured attention's overlapping hops.", lower=0.0
+    0.0, 'Of heads that overlap, for multi_head and structured.', lower=0.0
   )
   adversarial: float = _field(
     0.0,
@@ -230,7 +230,7 @@ class Config:
   )
   embedding_learning_rate_factor: float = _field(
     1.0,
-    "The embeddings' learning rate over that of the other parameters.",
+    "The whole embedding table's learning rate over that of the others.",
     lower=0.0,
   )
   schedule: str = _field(
@@ -311,6 +311,16 @@ class Config:
       raise ValueError(
         f'attention_penalty={self.attention_penalty} needs attention='
         f'{" or ".join(MULTI_HEADED)}'
+      )
+    if self.attention == 'multi_head' and 2 * self.hidden_size % self.num_heads:
+      raise ValueError(
+        f'num_heads={self.num_heads} does not divide the '
+        f'{2 * self.hidden_size} features of hidden_size={self.hidden_size}'
+      )
+    if self.freeze_embeddings and self.embedding_learning_rate_factor != 1:
+      raise ValueError(
+        f'embedding_learning_rate_factor={self.embedding_learning_rate_factor} '
+        'and freeze_embeddings exclude each other'
       )
     if self.select_by == 'semeval2010' and self.task != 'single_label':
       raise ValueError('select_by=semeval2010 needs task=single_label')

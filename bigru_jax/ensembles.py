@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 import itertools
 import os
+import pathlib
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from bigru_jax import runs
 from bigru_jax.build import make_task
 from bigru_jax.evaluation import (
   Calibration,
@@ -25,35 +27,38 @@ class Ensemble:
 
   Lakshminarayanan et al., 2017, https://arxiv.org/abs/1612.01474.
 
+  Several labels a text are told by the mean of the runs' thresholds. The mean
+  has no temperature, so there are no calibrated probabilities.
+
   Attributes:
     members: the runs.
-    config, labels: those of the first; all have its task and its labels.
+    config, labels: those of the first; all have its task, loss and labels.
   """
 
   def __init__(self, members: Sequence[Run]) -> None:
     """Args: the runs.
 
     Raises:
-      ValueError: a run has another task or other labels than the first.
+      ValueError: there is none, or one has another task or loss or other labels
+        than the first.
     """
     self.members = list(members)
+    if not self.members:
+      raise ValueError('members: there is no run')
     first = self.members[0]
     self.config, self.labels = first.config, first.labels
     self._task = make_task(self.config, len(self.labels), labels=self.labels)
     for run in self.members[1:]:
-      if (run.labels, run.config.task) != (self.labels, self.config.task):
+      if _kind(run) != _kind(first):
         raise ValueError(
-          f'workdir={run.workdir}: its task or labels are not those of '
+          f'workdir={run.workdir}: its task, loss or labels are not those of '
           f'{first.workdir}'
         )
     thresholds = [run.calibration.thresholds for run in self.members]
     self._thresholds = np.mean(thresholds, axis=0)
 
   def predict(
-    self,
-    texts: Sequence[str],
-    batch_size: int = BATCH_SIZE,
-    calibrated: bool = False,
+    self, texts: Sequence[str], batch_size: int = BATCH_SIZE
   ) -> list[dict[str, Any]]:
     """Predicts every text, in order; see `Run.predict`.
 
@@ -61,21 +66,17 @@ class Ensemble:
       A dict per text: `label`, `probabilities`, `truncated`, and `members`, the
       label of each run. A run's attention is its own; load it alone for that.
     """
-    return list(self.stream(texts, batch_size, calibrated))
+    return list(self.stream(texts, batch_size))
 
   def stream(
-    self,
-    texts: Iterable[str],
-    batch_size: int = BATCH_SIZE,
-    calibrated: bool = False,
+    self, texts: Iterable[str], batch_size: int = BATCH_SIZE
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
     if isinstance(texts, str):
       raise ValueError(f'texts={texts!r:.60} is one string; give a list')
     copies = itertools.tee(texts, len(self.members))
     streams = [
-      run.stream(copy, batch_size, calibrated)
-      for run, copy in zip(self.members, copies)
+      run.stream(copy, batch_size) for run, copy in zip(self.members, copies)
     ]
     for answers in zip(*streams):
       probabilities = np.mean(
@@ -106,12 +107,11 @@ class Ensemble:
     texts: Sequence[str],
     labels: Sequence[Any],
     batch_size: int = BATCH_SIZE,
-    calibrated: bool = False,
     places: Sequence[str] | None = None,
   ) -> Evaluation:
     """Like `evaluate`, with the answer to each text; see `Run.evaluation`."""
     found = [
-      run.evaluation(texts, labels, batch_size, calibrated, places)
+      run.evaluation(texts, labels, batch_size, places=places)
       for run in self.members
     ]
     logits_NxC = self._logits(
@@ -147,9 +147,13 @@ class Ensemble:
     """The logits that have these probabilities."""
     if self.config.task == 'single_label' and self.config.loss == 'softmax':
       return np.log(np.maximum(probabilities_NxC, 1e-12))
-    p_NxC = np.clip(probabilities_NxC, 1e-7, 1 - 1e-7)
+    p_NxC = np.clip(probabilities_NxC.astype(np.float64), 1e-12, 1 - 1e-12)
     logits_NxC = np.log(p_NxC) - np.log1p(-p_NxC)
     return logits_NxC[:, -self._task.num_outputs :]
+
+
+def _kind(run: Run) -> tuple[str, str, list[str]]:
+  return run.config.task, run.config.loss, run.labels
 
 
 def load_ensemble(
@@ -159,9 +163,15 @@ def load_ensemble(
 
   Args:
     workdirs: the run directories.
-    embeddings: see `load`.
+    embeddings: see `load`; of those that started from vectors.
 
   Raises:
     FileNotFoundError, ValueError: see `load` and `Ensemble`.
   """
-  return Ensemble([load(workdir, embeddings) for workdir in workdirs])
+  return Ensemble(
+    [
+      load(workdir, embeddings if runs.read_config(path).embeddings else '')
+      for workdir in workdirs
+      for path in [pathlib.Path(workdir).expanduser()]
+    ]
+  )

@@ -23,7 +23,7 @@ import bigru_jax
 from bigru_jax import runs
 from bigru_jax.data import files, sources
 from bigru_jax.data.read import SplitDigest
-from bigru_jax.data.splits import Example
+from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.evaluation import Evaluation
 from bigru_jax.reports import tables
 from bigru_jax.runtime import host
@@ -103,10 +103,9 @@ def check_same_split(workdir: pathlib.Path, other: pathlib.Path) -> None:
   """Raises ValueError where two runs were evaluated on other examples."""
 
   def split(path):
-    config = runs.read_config(path)
-    return (
-      runs.read_identity(path), config.split_seed, config.folds, config.fold
-    )  # fmt: skip
+    config, identity = runs.read_config(path), runs.read_identity(path)
+    digests = [identity.get(name) for name in NAMES]
+    return digests, config.split_seed, config.folds, config.fold
 
   if split(workdir) != split(other):
     raise ValueError(
@@ -199,7 +198,7 @@ def main() -> None:
   evaluation = run.evaluation(
     texts,
     [example.label for example in examples],
-    calibrated=inputs.CALIBRATED.value,
+    **inputs.options(),
     places=[f'{example.source}, row {example.row}' for example in examples],
   )
   answers = evaluation.answers(

@@ -2,17 +2,19 @@
 
 import os
 import pathlib
+from typing import Any
 
 from absl import flags
 
 import bigru_jax
 
-_WORKDIR = flags.DEFINE_list(
+_WORKDIR = flags.DEFINE_multi_string(
   'workdir',
   [],
-  'A run directory; several with commas between answer as an ensemble, by the '
+  'A run directory; several, each with its flag, answer as an ensemble, by the '
   'mean of their probabilities.',
 )
+
 _TEXT_COLUMN = flags.DEFINE_string(
   'text_column', None, "The input's column; by default that of the run."
 )
@@ -22,7 +24,7 @@ _ENCODING = flags.DEFINE_string(
 _DELIMITER = flags.DEFINE_string(
   'delimiter', None, "Of a .csv input; by default the run's."
 )
-CALIBRATED = flags.DEFINE_bool(
+_CALIBRATED = flags.DEFINE_bool(
   'calibrated',
   False,
   'Probabilities at the temperature that was fitted on validation.',
@@ -47,12 +49,25 @@ def workdirs() -> list[pathlib.Path]:
 
 
 def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:
-  """The run that is named, or the ensemble."""
+  """The run that is named, or the ensemble.
+
+  Raises:
+    ValueError: an ensemble is to give calibrated probabilities.
+  """
   vectors = os.path.expanduser(_EMBEDDINGS.value)
   paths = workdirs()
+  if len(paths) > 1 and _CALIBRATED.value:
+    raise ValueError(
+      'calibrated: each workdir has a temperature, their mean has none'
+    )
   if len(paths) == 1:
     return bigru_jax.load(paths[0], vectors)
   return bigru_jax.load_ensemble(paths, vectors)
+
+
+def options() -> dict[str, Any]:
+  """Of a prediction and an evaluation by a single run."""
+  return {'calibrated': True} if _CALIBRATED.value else {}
 
 
 def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:

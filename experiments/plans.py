@@ -4,7 +4,7 @@ Each run has a process and a run directory of its own, in a folder of all runs.
 What is finished is skipped, so whatever plans the same runs again resumes them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
 import itertools
@@ -175,6 +175,7 @@ def run_all(
   planned: Sequence[Planned],
   waiting: Sequence[Planned],
   at_once: int,
+  before: Callable[[Planned], None] = lambda run: None,
 ) -> Iterator[tuple[Planned, str]]:
   """Does the waiting runs; yields each as it ends, and why it failed or ''.
 
@@ -183,6 +184,7 @@ def run_all(
     planned: all runs.
     waiting: those among them that are not finished.
     at_once: how many run at the same time.
+    before: is called when a run is about to start.
 
   Raises:
     Preempted: a signal has stopped them; the running ones have saved.
@@ -201,6 +203,7 @@ def run_all(
         command_line(output, run),
         output / run.name / 'log.txt',
         functools.partial(runs.is_locked, output / run.name),
+        functools.partial(before, run),
       )
       for run in waiting
     ]

@@ -2,7 +2,7 @@
 
   python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
-  python experiments/predict.py --workdir=RUN,RUN,RUN --text="Of an ensemble."
+  python experiments/predict.py --workdir=RUN --workdir=RUN --text="Two."
 
 An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
 a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
@@ -88,7 +88,7 @@ def write_csv(run: Model, path: str, output: str) -> None:
 def _predict(run: Model, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
   """The answers, behind a progress bar; truncated texts are said once."""
   truncated = 0
-  answers = run.stream(texts, _BATCH_SIZE.value, inputs.CALIBRATED.value)
+  answers = run.stream(texts, _BATCH_SIZE.value, **inputs.options())
   shown = tqdm(answers, unit=' texts', delay=2, leave=False, disable=None)
   for answer in shown:
     truncated += answer['truncated']

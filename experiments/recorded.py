@@ -24,7 +24,13 @@ RESULTS = ROOT / 'experiments' / 'results'
 BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
 END = '<!-- papers: end -->'
 # What decides a run, and so makes the commit of a working tree dirty.
-_CODE = 'bigru_jax', 'experiments', 'setup.py', ':!experiments/results'
+# The recipes' flags are recorded with each run.
+_CODE = (
+  'bigru_jax', 'experiments', 'setup.py', ':!experiments/results',
+  ':!experiments/recipes',
+)  # fmt: skip
+
+_FIELDS = {'mean', 'std', 'n', 'published', 'runs', 'hardware', 'minutes'}
 
 Record = dict[str, Any]
 
@@ -97,6 +103,7 @@ def make(
       }
       for cell, run, provenance in zip(cells, planned, made)
     ],
+    'identity': runs.read_identity(output / planned[0].name),
     'hardware': '; '.join(hardware) or None,
     'minutes': sum(cell.seconds for cell in cells) / 60,
   }
@@ -113,9 +120,16 @@ def _portable(flag: str, folder: str) -> str:
 
 
 def write_provenance(workdir: pathlib.Path, hardware: str) -> None:
-  """Notes in a run's directory what is about to do it: commit and machine."""
+  """Notes in a run's directory what is about to do it: commit and machine.
+
+  Of a run that is resumed, those before are kept.
+  """
   workdir.mkdir(parents=True, exist_ok=True)
+  before = _provenance(workdir)
   values = {'commit': commit(), 'hardware': hardware}
+  for name, value in values.items():
+    every = [*(before[name] or '').split('; '), value]
+    values[name] = '; '.join(dict.fromkeys(filter(None, every))) or None
   runs.write_json(workdir / 'provenance.json', values)
 
 
@@ -141,6 +155,8 @@ def read_all(results: pathlib.Path) -> dict[str, Record]:
         record = json.loads(path.read_text('utf-8'))
         if record['row'] != name:
           raise ValueError(f'of row {record["row"]}')
+        if missing := _FIELDS - record.keys():
+          raise ValueError(f'without {min(missing)}')
       except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'results={path}: no result: {error}') from error
       found[name] = record

@@ -30,6 +30,7 @@ import recorded
 from rows import ROWS, VECTORS_SOURCE, Row
 
 from bigru_jax import runs
+from bigru_jax.data.corpora import CORPORA
 from bigru_jax.runtime import cores, jobs
 
 _log = logging.getLogger('bigru_jax.reproduce')
@@ -66,8 +67,8 @@ _OUTPUT = flags.DEFINE_string(
 _RESULTS = flags.DEFINE_string(
   'results',
   None,
-  'The folder of the results; by default experiments/results, which flags '
-  'after -- do not write to.',
+  'The folder of the results; by default experiments/results, which runs of '
+  'other flags, vectors or seeds than those of the rows do not write to.',
 )
 _PRINT = flags.DEFINE_bool(
   'print', False, 'Print the command lines of what is not finished, and exit.'
@@ -115,6 +116,11 @@ def missing(
   lacking = [name for name in row.files if not (folder / name).exists()]
   if lacking:
     return f'skipped: {folder} lacks {", ".join(lacking)}, from {row.source}'
+  if not row.folder:
+    try:
+      CORPORA[plans.config_of(recorded.recipe_flags(row)).dataset](None)
+    except (OSError, ValueError) as error:
+      return f'skipped: {error}'
   if row.vectors and not vectors:
     path = data_dir / 'glove' / _GLOVE[0]
     return f'skipped: there is no {path}, from {VECTORS_SOURCE}'
@@ -143,6 +149,24 @@ def plan(
   return plans.plan(row.name, [*run_flags, *extra], seeds, row.folds)
 
 
+def check_recipes(output: pathlib.Path, planned: Sequence[Planned]) -> None:
+  """Refuses runs of other settings, those that could resume included.
+
+  Raises:
+    ValueError: a run directory has another configuration than its row.
+  """
+  for run in planned:
+    workdir = output / run.name
+    if (workdir / 'config.json').exists():
+      config = runs.read_config(workdir)
+      differing = plans.config_of(run.flags).differing_fields(config)
+      if differing:
+        raise ValueError(
+          f'output={workdir} holds a run of other settings: '
+          f'{", ".join(differing)}; choose another output'
+        )
+
+
 def hardware(at_once: int) -> str:
   """The processor, and how many of its cores a run has."""
   each = jobs.core_shares(at_once)[0]
@@ -169,13 +193,15 @@ def reproduce(
     Whether all rows have their result.
   """
   every = [run for group in planned.values() for run in group]
+  check_recipes(output, every)
   waiting = [run for run in every if not plans.is_finished(output, run)]
   left = {
     name: {run.name for run in waiting if run.setting == name}
     for name in planned
   }
   machine = hardware(min(_JOBS.value, max(len(waiting), 1)))
-  for run in waiting:
+
+  def before(run):
     recorded.write_provenance(output / run.name, machine)
 
   def record(name):
@@ -190,7 +216,8 @@ def reproduce(
   for name in planned:
     if not left[name]:
       record(name)
-  for run, failure in plans.run_all(output, every, waiting, _JOBS.value):
+  finished = plans.run_all(output, every, waiting, _JOBS.value, before)
+  for run, failure in finished:
     if failure:
       failures = [notes[run.setting]] if run.setting in notes else []
       failures.append(f'{run.name} failed: {failure}')
@@ -203,8 +230,10 @@ def reproduce(
 
 
 def main(extra: list[str]) -> None:
-  if extra and not _RESULTS.value:
-    raise ValueError('results: flags after -- need a folder of their own')
+  if (extra or _VECTORS.value or _SEEDS.value) and not _RESULTS.value:
+    raise ValueError(
+      'results: flags after --, vectors and seeds need a folder of their own'
+    )
   results = pathlib.Path(_RESULTS.value or recorded.RESULTS).expanduser()
   if _TABLES.value:
     for changed in recorded.write_tables(results):

@@ -67,7 +67,14 @@ class Row:
 VECTORS_SOURCE = 'https://nlp.stanford.edu/data/glove.6B.zip'
 _PANG_LEE = 'https://www.cs.cornell.edu/people/pabo/movie-review-data/'
 _SST = 'https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip'
-_TEXT_GCN = 'https://github.com/yao8839836/text_gcn'
+_TEXT_GCN = (
+  'the texts of https://github.com/yao8839836/text_gcn, as Parquet with the '
+  'columns text and label'
+)
+_REVIEWS = (
+  f'a sample of 1,500 reviews of polarity v2.0, {_PANG_LEE}, as CSV: 1 or -1, '
+  'and the text, a sentence a line'
+)
 _TREES = 'train.txt', 'dev.txt', 'test.txt'
 _PARQUET = 'train.parquet', 'test.parquet'
 _BLSTM_ATT = 'BLSTM-Att'
@@ -211,26 +218,27 @@ ROWS = {
       ),
       folder='imdb',
       files=_PARQUET,
-      source='https://ai.stanford.edu/~amaas/data/sentiment/',
+      source='the texts of https://ai.stanford.edu/~amaas/data/sentiment/, as '
+      'Parquet with the columns text and label',
     ),
     Row(
       'movie_reviews',
-      'Whole movie reviews, HAN',
+      'Whole movie reviews (a sample), HAN',
       '10-fold cross-validation',
       folder='movie_reviews',
       files=('polarity-1500.csv.gz',),
-      source=_PANG_LEE,
+      source=_REVIEWS,
       seeds=1,
       folds=10,
       against='movie_reviews_flat',
     ),
     Row(
       'movie_reviews_flat',
-      'Whole movie reviews, flat',
+      'Whole movie reviews (a sample), flat',
       '10-fold cross-validation',
       folder='movie_reviews',
       files=('polarity-1500.csv.gz',),
-      source=_PANG_LEE,
+      source=_REVIEWS,
       seeds=1,
       folds=10,
     ),
@@ -240,14 +248,16 @@ ROWS = {
       'a tenth held out by split seed 0, by characters',
       folder='chinese',
       files=('hotel_reviews.parquet',),
-      source='https://github.com/SophonPlus/ChineseNlpCorpus',
+      source='the texts of https://github.com/SophonPlus/ChineseNlpCorpus, as '
+      'Parquet with the columns text and label',
       seeds=5,
       vectors=False,
     ),
     Row(
       'glue_sst2',
       'SST-2 of GLUE',
-      'its validation set, which also selects the epoch',
+      'its validation set, which also selects the epoch; a tenth of train is '
+      'held out and not used',
       (Published("Flax's example sst2", 0.8521),),
       folder='tfds',
       files=('glue/sst2',),
@@ -270,7 +280,8 @@ ROWS = {
         (Published('HN-ATT (Yang et al. 2016)', score, kind=QUOTED),),
         folder=name,
         files=_PARQUET,
-        source="the paper's authors",
+        source="the paper's authors, as Parquet with the columns text and "
+        'label',
       )
       for name, title, score in (
         ('yelp_2013', 'Yelp 2013, five classes', 0.682),

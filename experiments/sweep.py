@@ -86,6 +86,10 @@ def plan(common: Sequence[str]) -> list[Planned]:
     planned += plans.plan(
       name_of(setting), [*common, *values], seeds, _FOLDS.value
     )
+  for run in planned:
+    select_by = plans.config_of(run.flags).select_by
+    if _METRIC.value == 'semeval2010' != select_by:
+      raise ValueError('metric=semeval2010 needs --select_by=semeval2010')
   names = {run.name for run in planned}
   if len(names) < len(planned):
     raise ValueError('grid or list: a setting is there twice')

@@ -1,10 +1,10 @@
 """Several runs that answer together: their mean, by hand."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
 from sklearn import metrics as sklearn_metrics
 
 import bigru_jax
@@ -26,7 +26,9 @@ def workdirs(tmp_path_factory):
   for seed in range(3):
     config = dataclasses.replace(CONFIG, seed=seed)
     bigru_jax.train(config, folder / str(seed))
-  bigru_jax.train(SEVERAL, folder / 'several')
+    bigru_jax.train(
+      dataclasses.replace(SEVERAL, seed=seed), folder / f'several{seed}'
+    )
   return folder
 
 
@@ -60,16 +62,33 @@ def test_its_metrics_are_those_of_its_answers(workdirs):
   assert np.isclose(found['loss'], expected, rtol=1e-4)
 
 
-def test_several_labels_a_text(workdirs):
-  ensemble = bigru_jax.load_ensemble([workdirs / 'several'] * 2)
-  (alone,) = bigru_jax.load(workdirs / 'several').predict(['a film of food'])
-  (answer,) = ensemble.predict(['a film of food'])
-  assert answer['label'] == alone['label']
-  for label, p in alone['probabilities'].items():
-    found = answer['probabilities'][label]
-    np.testing.assert_allclose(expit(logit(found)), p, rtol=1e-5)
+def test_several_labels_a_text_by_the_mean_threshold(workdirs):
+  paths = [workdirs / f'several{seed}' for seed in range(2)]
+  thresholds = [[0.3] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]]
+  for path, values in zip(paths, thresholds):
+    calibration = json.loads((path / 'calibration.json').read_text())
+    calibration['thresholds'] = values
+    (path / 'calibration.json').write_text(json.dumps(calibration))
+  ensemble = bigru_jax.load_ensemble(paths)
+  split = list(synthetic.read_multi_label(7)['test'])[:80]
+  texts = [example.text for example in split]
+  members = [bigru_jax.load(path).predict(texts) for path in paths]
+  answers = ensemble.predict(texts)
+  limits = np.mean(thresholds, axis=0)
+  for answer, *singles in zip(answers, *members):
+    p = np.mean([list(x['probabilities'].values()) for x in singles], axis=0)
+    names = [n for n, reached in zip(ensemble.labels, p >= limits) if reached]
+    assert answer['label'] == names
+  assert len({tuple(answer['label']) for answer in answers}) > 1
+  found = ensemble.evaluate(texts, [example.label for example in split])
+  hits = [set(a['label']) == set(x.label) for a, x in zip(answers, split)]
+  assert found['accuracy'] == np.mean(hits)
 
 
-def test_runs_of_other_labels_are_refused(workdirs):
-  with pytest.raises(ValueError, match='several: its task or labels are not'):
-    bigru_jax.load_ensemble([workdirs / '0', workdirs / 'several'])
+def test_runs_of_another_kind_are_refused(workdirs):
+  with pytest.raises(
+    ValueError, match='several0: its task, loss or labels are'
+  ):
+    bigru_jax.load_ensemble([workdirs / '0', workdirs / 'several0'])
+  with pytest.raises(ValueError, match='members: there is no run'):
+    bigru_jax.load_ensemble([])

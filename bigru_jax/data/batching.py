@@ -190,23 +190,30 @@ class EncodedSplit:
   ) -> Plan:
     """The batches of an epoch, each with its shape; see `epoch_plan`."""
     by_example = self.sentences or self.encoded
-    plan = epoch_plan(by_example.lengths, self.buckets, batch_size, seed, epoch)
+
+    def plan_of(epoch):
+      return epoch_plan(
+        by_example.lengths, self.buckets, batch_size, seed, epoch
+      )
+
+    plan = plan_of(epoch)
     if self.sentences is None:
       return list(plan)
-    most = np.array([m for m, _ in plan])
-    totals = round_up(
-      np.array([self._on_shards(r, batch_size).max() for _, r in plan])
-    )
+    # The first epoch's totals choose the shapes of all, which so meet few more.
+    totals_by_most: dict[int, list[int]] = {}
+    for most, rows in plan if seed is None else plan_of(1):
+      totals_by_most.setdefault(most, []).append(self._total(rows, batch_size))
     cost = SHAPE_COST // (self.sentence_length * self.shards)
-    for m in self.buckets:
-      of_m = most == m
-      if of_m.any():
-        places = choose_buckets(totals[of_m], _MAX_TOTALS, cost)
-        totals[of_m] = np.array(places)[np.searchsorted(places, totals[of_m])]
-    return [
-      ((m, int(total) * self.shards), rows)
-      for (m, rows), total in zip(plan, totals)
-    ]
+    chosen = {
+      most: choose_buckets(totals, _MAX_TOTALS, cost)
+      for most, totals in totals_by_most.items()
+    }
+    shaped: Plan = []
+    for most, rows in plan:
+      total = self._total(rows, batch_size)
+      total = next((x for x in chosen[most] if x >= total), total)
+      shaped.append(((most, total * self.shards), rows))
+    return shaped
 
   def batch(
     self, rows: np.ndarray, shape: Shape, batch_size: int
@@ -262,6 +269,10 @@ class EncodedSplit:
     )
     tokens = float(self.encoded.lengths.sum())
     return 1 - tokens / positions if positions else 0.0
+
+  def _total(self, rows: np.ndarray, batch_size: int) -> int:
+    """The most sentences that a shard of a batch has, rounded up."""
+    return int(round_up(self._on_shards(rows, batch_size).max()))
 
   def _on_shards(self, rows: np.ndarray, batch_size: int) -> np.ndarray:
     """The sentences of each shard of a batch."""

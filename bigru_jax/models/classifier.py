@@ -7,6 +7,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from bigru_jax.data.text import PAD_ID, UNK_ID
 from bigru_jax.models.bigru import BiGRU
 from bigru_jax.models.entity import Entity
 from bigru_jax.models.label_wise import LabelWise
@@ -15,7 +16,6 @@ from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 from bigru_jax.ops.embedding import lookup
 
 ATTENTIONS = (*POOLINGS, 'label_wise', 'entity')
-PAD_ID, UNK_ID = 0, 1
 
 
 class Outputs(NamedTuple):

@@ -7,8 +7,9 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from bigru_jax.data.text import UNK_ID
 from bigru_jax.models.bigru import BiGRU
-from bigru_jax.models.classifier import UNK_ID, Outputs, embed
+from bigru_jax.models.classifier import Outputs, embed
 from bigru_jax.models.pooling import make_pooling
 from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 

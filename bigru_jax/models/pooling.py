@@ -96,7 +96,8 @@ class MultiHead(nn.Module):
         f'num_heads={heads} does not divide the {features} features'
       )
     width = features // heads
-    shape, init = (heads, features, width), nn.initializers.lecun_normal()
+    shape = heads, features, width
+    init = nn.initializers.lecun_normal(batch_axis=0)
     key_kernel = self.param('key_kernel', init, shape)
     value_kernel = self.param('value_kernel', init, shape)
     query = self.param('query', _query_init(width), (heads, width))

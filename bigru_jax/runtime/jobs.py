@@ -29,6 +29,7 @@ class Job:
     log: the file that its output is appended to.
     is_busy: whether another process still does this job; it starts when that
       has ended.
+    before: is called when it is about to start.
     kills: how often a signal has killed it.
   """
 
@@ -36,6 +37,7 @@ class Job:
   command: Sequence[str]
   log: pathlib.Path
   is_busy: Callable[[], bool] = lambda: False
+  before: Callable[[], None] = lambda: None
   kills: int = 0
 
 
@@ -72,6 +74,7 @@ def run_jobs(
         job = next((job for job in waiting if not job.is_busy()), None)
         if job:
           waiting.remove(job)
+          job.before()
           running[place] = job, _start(job, shares[place])
       for place, (job, process) in list(running.items()):
         status = process.poll()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
   from bigru_jax.config import Config
 
 _IN_FLIGHT = 4  # Steps dispatched before the host waits for one.
+_COSTS = 'train_seconds', 'examples', 'tokens'
 _log = logging.getLogger(__name__)
 
 
@@ -251,6 +252,7 @@ class Progress:
     best: the best epoch's validation metrics with its `step` and `epoch`.
     epochs_without_improvement: since the best one.
     lines: those of metrics.jsonl.
+    train_seconds, examples, tokens: see `Trainer`; of the epochs that ended.
   """
 
   epoch: int = 1
@@ -258,6 +260,9 @@ class Progress:
   best: dict[str, Any] | None = None
   epochs_without_improvement: int = 0
   lines: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  train_seconds: float = 0.0
+  examples: int = 0
+  tokens: int = 0
 
 
 def fit(
@@ -285,10 +290,14 @@ def fit(
   resumed = saved.restore(trainer.state)
   if resumed:
     trainer.state, progress = resumed[0], Progress(**resumed[1])
+    for name in _COSTS:
+      setattr(trainer, name, getattr(progress, name))
     _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
 
   def save(batches_done):
     progress.batch, progress.lines = batches_done, log.lines
+    for name in _COSTS:
+      setattr(progress, name, getattr(trainer, name))
     saved.save(trainer.state, dataclasses.asdict(progress))
 
   def leave():

@@ -186,3 +186,6 @@ def test_hierarchical_batches_have_few_shapes():
     assert sorted(rows) == list(range(2000))
     if seed is not None:  # Documents of all sizes share a batch.
       assert 1.3 * counts.sum() > sum(s for (_, s), _ in plan) > counts.sum()
+  # Later epochs meet few others.
+  every = {s for epoch in range(1, 11) for s, _ in split.plan(32, 0, epoch)}
+  assert len(every) <= len({s for s, _ in split.plan(32, 0, 1)}) + 3

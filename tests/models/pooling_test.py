@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.models.pooling import POOLINGS, make_pooling
+from bigru_jax.models.pooling import POOLINGS, MultiHead, make_pooling
 
 LENGTHS = np.array([5, 3, 1])
 MASK = np.arange(5) < LENGTHS[:, None]
@@ -99,20 +99,35 @@ def test_dot_is_the_formula():
 
 
 def test_multi_head_is_the_formula_head_by_head():
-  h = _states()
-  contexts, weights, p = _apply('multi_head', h)  # Four heads of one feature.
-  for k in range(4):
+  h = np.random.default_rng(0).normal(size=(3, 5, 6)).astype(np.float32)
+  pooling = MultiHead(num_heads=2)
+  variables = pooling.init(jax.random.key(1), h, MASK)
+  contexts, weights = pooling.apply(variables, h, MASK)
+  p = variables['params']
+  assert contexts.shape == (3, 6) and weights.shape == (3, 2, 5)
+  for k in range(2):
     keys = h @ p['key_kernel'][k]
-    scores = keys @ p['query'][k] / np.sqrt(1)
+    scores = keys @ p['query'][k] / np.sqrt(3)
     expected = np.exp(scores) * MASK
     expected /= expected.sum(1, keepdims=True)
     np.testing.assert_allclose(weights[:, k], expected, atol=1e-5)
     values = h @ p['value_kernel'][k]
     np.testing.assert_allclose(
-      contexts[:, k : k + 1],
+      contexts[:, 3 * k : 3 * k + 3],
       np.einsum('bt,btw->bw', expected, values),
       atol=1e-5,
     )
+
+
+@pytest.mark.parametrize('heads', [1, 8])
+def test_the_heads_start_with_the_scale_of_one(heads):
+  h = jnp.ones((1, 2, 64))
+  variables = MultiHead(heads).init(
+    jax.random.key(0), h, jnp.ones((1, 2), bool)
+  )
+  for name in ('key_kernel', 'value_kernel'):
+    std = np.std(variables['params'][name])
+    assert std == pytest.approx(64**-0.5, rel=0.05)
 
 
 def test_heads_must_divide_the_features():

@@ -104,8 +104,9 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
 
 
 def test_an_ensemble_needs_runs_of_the_same_split(run_directory, tmp_path):
-  workdirs = f'{run_directory},{run_directory}'
-  twice = _evaluate(workdirs, '--split=test')
+  # The directories of a sweep have commas in their names.
+  copy = shutil.copytree(run_directory, tmp_path / 'learning_rate=1,seed=0')
+  twice = _evaluate(run_directory, f'--workdir={copy}', '--split=test')
   once = _evaluate(run_directory, '--split=test')
   assert twice.returncode == 0, twice.stderr
   calibrated = re.search('.*calibrated.*\n', once.stdout)[0]
@@ -113,6 +114,6 @@ def test_an_ensemble_needs_runs_of_the_same_split(run_directory, tmp_path):
   other = shutil.copytree(run_directory, tmp_path / 'other')
   config = json.loads((other / 'config.json').read_text())
   (other / 'config.json').write_text(json.dumps({**config, 'split_seed': 1}))
-  done = _evaluate(f'{run_directory},{other}', '--split=test')
+  done = _evaluate(run_directory, f'--workdir={other}', '--split=test')
   assert done.returncode == 2
   assert f'{other}: its data or fold are not those of' in done.stderr

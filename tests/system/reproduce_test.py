@@ -56,7 +56,7 @@ def test_two_rows_over_two_seeds(tmp_path, data):
   found = json.loads((tmp_path / 'results' / 'trec.json').read_text())
   assert set(found) == {
     'row', 'dataset', 'protocol', 'metric', 'mean', 'std', 'n', 'published',
-    'runs', 'hardware', 'minutes',
+    'runs', 'identity', 'hardware', 'minutes',
   }  # fmt: skip
   assert found['row'] == found['dataset'] == 'trec' and found['n'] == 2
   tested = []
@@ -95,6 +95,10 @@ def test_two_rows_over_two_seeds(tmp_path, data):
   again = _reproduce(tmp_path, *flags)
   assert again.returncode == 0 and again.stdout == done.stdout
   assert all(path.read_bytes() == log for path, log in logs.items())
+  # Other settings are other runs, also those that could resume.
+  other = _reproduce(tmp_path, *flags, others=[*SMALL, '--patience=9'])
+  assert other.returncode == 2
+  assert 'holds a run of other settings: patience' in other.stderr
   # Where the data have gone, the result is still shown.
   shutil.rmtree(data / 'trec')
   gone = _cells(_reproduce(tmp_path, '--rows=trec').stdout)
@@ -148,6 +152,7 @@ def test_folds_count_once_each_over_their_seeds(tmp_path, data):
     workdir.mkdir(parents=True)
     config = vars(plans.config_of(run.flags))
     (workdir / 'config.json').write_text(json.dumps(config))
+    (workdir / 'data.json').write_text('{}')
     scores = {'accuracy': run.fold / 10 + run.seed / 100}
     result = {'validation': scores, 'test': scores, 'train_seconds': 60.0}
     (workdir / 'result.json').write_text(json.dumps(result))
@@ -189,7 +194,7 @@ def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
       marks=pytest.mark.slow,
     ),
     pytest.param(
-      ['--rows=trec', '--results='], SMALL, 'results: flags after -- need a fo',
+      ['--rows=trec', '--results='], SMALL, 'results: flags after --, vectors',
       marks=pytest.mark.slow,
     ),
     pytest.param(

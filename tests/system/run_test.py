@@ -304,5 +304,6 @@ def test_too_little_memory_is_one_line(tmp_path):
               f'--workdir={tmp_path}')  # fmt: skip
   assert done.returncode == 2
   assert done.stderr.splitlines()[-1] == (
-    'run.py: out of memory: try a lower batch_size, hidden_size or max_length'
+    'run.py: out of memory: try a lower batch_size, hidden_size, max_length or '
+    'max_sentences'
   )

@@ -78,6 +78,10 @@ _WRONG = [
   (['--grid=hidden_size=8,8'], 'a setting is there twice'),
   (['--list=missing.jsonl'], 'list=missing.jsonl: no such file'),
   (['--metric=f2'], "metric='f2': choose accuracy, macro_f1"),
+  (
+    ['--metric=semeval2010'],
+    'metric=semeval2010 needs --select_by=semeval2010',
+  ),
   ([*FLAGS, '--seed=3'], '--seed=3: see seeds, folds and output'),
 ]
 
