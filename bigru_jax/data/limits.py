@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from bigru_jax.data.sentences import split_sentences
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 _T = TypeVar('_T')
 
@@ -115,8 +112,8 @@ def _chunks(parts: Iterable[Iterable[_T]], size: int) -> Iterator[list[_T]]:
       yield tokens[start : start + size]
 
 
-def limits_of(config: Config) -> Limits:
-  """The limits that a configuration describes."""
+def limits_of(config: Any) -> Limits:
+  """The limits that a configuration, a `config.Config`, describes."""
   return Limits(
     config.max_length,
     config.truncate,
