@@ -1,5 +1,6 @@
 """Small made-up data of the form of those that the papers' rows read."""
 
+import gzip
 import shutil
 
 import numpy as np
@@ -41,15 +42,39 @@ def grow(source, target, header=0):
   target.write_text('\n'.join(grown) + '\n', 'latin-1')
 
 
-def write_reviews(folder):
-  """Five classes of reviews of two sentences, as Yelp's."""
+def write_dataset(name, folder):
+  """A folder with the files of a data set that has none of its own above."""
   folder.mkdir()
-  for part, count in (('train', 60), ('test', 20)):
-    texts = [f'We came on day {i}. It was {"so " * (i % 5)}good!'
-             for i in range(count)]  # fmt: skip
-    labels = [1 + i % 5 for i in range(count)]
-    table = pyarrow.table({'text': texts, 'label': labels})
-    parquet.write_table(table, folder / f'{part}.parquet')
+  reviews = [
+    (1 + i % 5, f'We came on day {i}. It was {"so " * (i % 5)}good!')
+    for i in range(60)
+  ]
+  if name == 'movie_reviews':
+    text = ''.join(
+      f'"{1 if label > 2 else -1}","{review}\n"\n' for label, review in reviews
+    )
+    with gzip.open(folder / 'polarity-1500.csv.gz', 'wt') as file:
+      file.write(text)
+  elif name == 'semeval2010':
+    relations = 'Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Other'
+    for file, count in (('TRAIN_FILE.TXT', 40), ('TEST_FILE_FULL.TXT', 12)):
+      lines = [
+        f'{i}\t"The <e1>storm</e1> {"and " * i}<e2>flood</e2> ."\r\n'
+        f'{relations[i % 3]}\r\nComment:\r\n\r\n'
+        for i in range(1, count + 1)
+      ]
+      (folder / file).write_text(''.join(lines), newline='')
+  elif name == 'hotel_reviews':
+    write_parquet(folder / 'hotel_reviews.parquet', reviews)
+  else:
+    write_parquet(folder / 'train.parquet', reviews)
+    write_parquet(folder / 'test.parquet', reviews[:20])
+
+
+def write_parquet(path, examples):
+  """Writes labels and texts as the columns of a Parquet file."""
+  labels, texts = zip(*examples)
+  parquet.write_table(pyarrow.table({'text': texts, 'label': labels}), path)
 
 
 def prepare_tfds(folder, name):

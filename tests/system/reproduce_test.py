@@ -330,13 +330,12 @@ def _made_up_data(config, data, monkeypatch):
 
     monkeypatch.setattr(cachopo, 'read_member', member)
     return data
-  for folder in (data / config.dataset, FIXTURES / config.dataset):
-    if folder.is_dir():
-      return folder
-  if config.dataset not in ('sst1', 'sst2'):
-    paper_data.write_reviews(data / config.dataset)
-    return data / config.dataset
-  return data / 'sst' / 'trees'
+  if config.dataset in ('sst1', 'sst2'):
+    return data / 'sst' / 'trees'
+  folder = data / config.dataset
+  if not folder.is_dir():
+    paper_data.write_dataset(config.dataset, folder)
+  return folder
 
 
 @pytest.mark.parametrize(
