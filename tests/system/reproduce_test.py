@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -233,7 +234,8 @@ def test_results_name_what_their_rows_do():
       }  # fmt: skip
       key = run['fold'] if row.folds else run['seed']
       scores.setdefault(key, []).append(run[row.split][row.metric])
-    assert record['n'] == len(scores)
+      assert re.fullmatch('[0-9a-f]{40}', run['commit'])
+    assert record['n'] == len(scores) >= 3
     mean = np.mean([np.mean(values) for values in scores.values()])
     assert record['mean'] == pytest.approx(mean)
 
