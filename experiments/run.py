@@ -68,11 +68,11 @@ def help_text() -> str:
 def main() -> None:
   started = time.perf_counter()
   config = config_flags.from_flags()
-  processes = [_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value]
-  several = _DISTRIBUTED.value or processes != [None, None, None]
+  given = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  several = _DISTRIBUTED.value or given != (None, None, None)
   with preemption.stop_on_signals(at_once=not several) as stop:
     if several:
-      distributed.initialize(*processes)
+      distributed.initialize(*given)
     # A collective blocks a thread, of which `configure_cpu` makes enough.
     host.configure_cpu(config.cpu_devices or int(several))
     host.cache_compilations()

@@ -1,10 +1,9 @@
 """Real processes on this machine that train one run together."""
 
-import os
+import contextlib
 import pathlib
 import socket
 import subprocess
-import sys
 
 from scripts import command
 
@@ -16,42 +15,41 @@ def free_port():
     return listener.getsockname()[1]
 
 
-def start(count, workdir, *flags, devices=1):
-  """Starts `run.py` as so many processes; their logs are files beside it.
+def start(workdir, *flags_of_each, devices=1):
+  """Starts run.py as several processes, whose logs are files beside `workdir`.
 
   Args:
-    count: how many.
     workdir: the run directory.
-    *flags: of run.py.
-    devices: XLA host devices of each.
+    *flags_of_each: the flags of each process.
+    devices: XLA host devices of each process.
   """
   address = f'127.0.0.1:{free_port()}'
   processes = []
-  for i in range(count):
-    log = pathlib.Path(f'{workdir}.{i}.log').open('w')
-    processes.append(
-      subprocess.Popen(
+  for i, flags in enumerate(flags_of_each):
+    with _log(workdir, i).open('w') as log:
+      process = subprocess.Popen(
         command(
           'run.py', f'--workdir={workdir}', f'--coordinator={address}',
-          f'--num_processes={count}', f'--process_id={i}',
+          f'--num_processes={len(flags_of_each)}', f'--process_id={i}',
           f'--cpu_devices={devices}', *flags,
         ),
         stdout=log,
         stderr=log,
-        env=os.environ,
-      )
-    )  # fmt: skip
+      )  # fmt: skip
+    processes.append(process)
   return processes
 
 
 def wait(processes, workdir, timeout=240):
-  """The exit statuses and the logs; none is left running."""
-  try:
-    statuses = [process.wait(timeout) for process in processes]
-  finally:
+  """The exit statuses and the logs; no process is left."""
+  with contextlib.ExitStack() as stack:
     for process in processes:
-      process.kill()
+      stack.callback(process.kill)
+    statuses = [process.wait(timeout) for process in processes]
   return statuses, [
-    pathlib.Path(f'{workdir}.{i}.log').read_text()
-    for i in range(len(processes))
+    _log(workdir, i).read_text() for i in range(len(processes))
   ]
+
+
+def _log(workdir, i):
+  return pathlib.Path(f'{workdir}.{i}.log')
