@@ -18,7 +18,8 @@ from bigru_jax import runs
 from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data import embeddings
-from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.prepare import Dataset
+from bigru_jax.data.shared import prepare_shared
 from bigru_jax.data.sources import Corpus
 from bigru_jax.evaluation import (
   Calibration,
@@ -97,7 +98,7 @@ def train(
         raise ValueError(
           f'workdir={workdir} is not a directory of all processes'
         )
-      data = prepare(config, corpus)
+      data = prepare_shared(config, corpus)
     distributed.check_equal('data', data.identity)
     for note in data.notes:
       _log.info('%s', note)

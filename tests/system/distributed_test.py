@@ -10,7 +10,7 @@ from scripts import call
 
 from bigru_jax import runs
 
-FLAGS = [*chaos.FLAGS, '--epochs=2', '--checkpoint_every=5']
+FLAGS = [*chaos.FLAGS, '--epochs=2']
 
 
 def _one(workdir, devices, flags):
@@ -114,9 +114,7 @@ def test_a_signal_at_one_process_stops_all_at_the_same_step(
 
 @pytest.mark.slow
 @pytest.mark.parametrize('process', [0, 1])
-def test_a_killed_process_takes_the_others_down(
-  undisturbed, tmp_path, process
-):
+def test_a_killed_process_takes_the_others_down(undisturbed, tmp_path, process):
   workdir = tmp_path / 'run'
   statuses, logs, seconds = _interrupted(workdir, process, signal.SIGKILL)
   assert statuses[process] == -signal.SIGKILL

@@ -40,15 +40,13 @@ def start(workdir, *flags_of_each, devices=1):
   return processes
 
 
-def wait(processes, workdir, timeout=240):
+def wait(processes, workdir, timeout=540):
   """The exit statuses and the logs; no process is left."""
   with contextlib.ExitStack() as stack:
     for process in processes:
       stack.callback(process.kill)
     statuses = [process.wait(timeout) for process in processes]
-  return statuses, [
-    _log(workdir, i).read_text() for i in range(len(processes))
-  ]
+  return statuses, [_log(workdir, i).read_text() for i in range(len(processes))]
 
 
 def _log(workdir, i):
