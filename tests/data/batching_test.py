@@ -99,7 +99,7 @@ def test_the_shares_of_a_batch_make_the_batch(several):
   ids = [rng.integers(2, 99, n).tolist() for n in rng.integers(1, 9, 21)]
   labels = rng.integers(0, 3, 21)
   if several:
-    labels = LabelSets(text.pack([[x] * (x > 0) for x in labels]))
+    labels = LabelSets(text.pack([[x] if x else [] for x in labels]))
   split = batching.EncodedSplit(
     text.pack(ids), labels, rng.random(21), [4, 8], 3, markers=(5, 6, 7, 8)
   )
