@@ -15,7 +15,6 @@ its part of them, so a run resumes on another number of processes and devices.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-import contextlib
 import hashlib
 import json
 import logging
@@ -24,7 +23,6 @@ import pathlib
 import time
 from typing import Any
 
-from etils import epath
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -50,9 +48,6 @@ class Checkpoints:
     self._folder = self._workdir / 'checkpoints'
     self._policy = _LatestAndBest()
     self.seconds = 0.0
-    # Named processes wait for each other without a collective, which could come
-    # amid one of the training step.
-    processes = set(range(jax.process_count()))
     try:
       with distributed.agreed():
         if distributed.is_main():
@@ -67,9 +62,9 @@ class Checkpoints:
           preservation_policy=self._policy,
           cleanup_tmp_directories=True,
           create=False,
-          multiprocessing_options=ocp.options.MultiprocessingOptions(
-            active_processes=processes if len(processes) > 1 else None
-          ),
+          # Named processes wait for each other without a collective, which
+          # could come amid one of the training step.
+          multiprocessing_options=_processes(set(range(jax.process_count()))),
         ),
       )
     except OSError as error:
@@ -255,6 +250,12 @@ class _LatestAndBest:
     return [info.step in (*latest, self.best) for info in checkpoints]
 
 
+def _processes(active: set[int]) -> ocp.options.MultiprocessingOptions:
+  return ocp.options.MultiprocessingOptions(
+    primary_host=min(active), active_processes=active
+  )
+
+
 def _array_handler() -> ocp.PyTreeCheckpointHandler:
   # A registry of our own, for Orbax's is global. By default each device writes
   # a slice of every replicated array; compiling the programs that slice made
@@ -349,11 +350,12 @@ def _restore(
     partial_restore=isinstance(like, dict),
   )
   try:
-    # Not by a `Checkpointer`, which waits for the other processes at the end.
-    with contextlib.closing(_array_handler()) as handler:
-      restored = handler.restore(
-        epath.Path(folder / str(step) / 'state'), args=args
-      )
+    with ocp.Checkpointer(
+      _array_handler(),
+      # Otherwise it waits at the end for the others, which may have failed.
+      multiprocessing_options=_processes({jax.process_index()}),
+    ) as checkpointer:
+      restored = checkpointer.restore(folder / str(step) / 'state', args=args)
     for path, checksum in _checksums(restored).items():
       if content['checksums'].get(path) != checksum:
         raise ValueError(f'its array {path} is corrupt')

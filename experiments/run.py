@@ -15,6 +15,7 @@ or, where there is no Slurm, Open MPI, Kubernetes or Cloud TPU to ask, with
 
 import logging
 import pathlib
+import textwrap
 import time
 
 from absl import flags
@@ -57,12 +58,15 @@ _PROCESS_ID = flags.DEFINE_integer(
 def help_text() -> str:
   """All flags in the groups of the configuration."""
   own = (_WORKDIR, _DISTRIBUTED, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
-  lines = [
-    f'  --{flag.name}{"" if flag is _DISTRIBUTED else "="}\n'
-    f'      {flags.FLAGS[flag.name].help}'
-    for flag in own
-  ]
-  return '\n'.join(['Run:', *lines, '', config_flags.flags_help()])
+  lines = ['Run:']
+  for flag in own:
+    lines.append(f'  --{flag.name}{"" if flag is _DISTRIBUTED else "="}')
+    indent = 6 * ' '
+    lines += textwrap.wrap(
+      flags.FLAGS[flag.name].help or '', 80, initial_indent=indent,
+      subsequent_indent=indent,
+    )  # fmt: skip
+  return '\n'.join([*lines, '', config_flags.flags_help()])
 
 
 def main() -> None:
