@@ -37,8 +37,8 @@ SlurmctldPort=$controller_port
 SlurmdPort=$node_port
 SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
-# A requeued job waits until its old credential has expired: 2 minutes if unsaid.
-AuthInfo=socket=$folder/munge/socket,cred_expire=3
+# A requeued job waits until its old credential has expired: 2 minutes by default.
+AuthInfo=socket=$folder/munge/socket,cred_expire=5
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
 SlurmctldPidFile=$folder/slurmctld.pid
