@@ -12,6 +12,7 @@ import chaos
 import pytest
 from scripts import ROOT, call
 
+LONG = [*chaos.FLAGS, '--epochs=99', '--patience=99']
 CLUSTER = str(pathlib.Path(__file__).with_name('slurm') / 'cluster.sh')
 PATH = os.environ['PATH'] + os.pathsep + '/usr/sbin'
 PROGRAMS = ['sbatch', 'slurmctld', 'slurmd', 'munged']
@@ -97,7 +98,7 @@ def test_a_run_that_gets_sigterm_is_requeued_and_ends_as_if_undisturbed(
 
 def test_a_run_whose_time_is_almost_over_is_requeued(slurm, tmp_path):
   workdir, log = tmp_path / 'run', tmp_path / 'log'
-  job = _submit(slurm, log, f'--workdir={workdir}', *chaos.FLAGS)
+  job = _submit(slurm, log, f'--workdir={workdir}', *LONG)
   _wait_for_training(workdir)
   slurm('scancel', '--batch', '--signal=USR1', job)  # As --signal=B:USR1 does.
   _wait(slurm, job, 'PENDING')
@@ -105,9 +106,23 @@ def test_a_run_whose_time_is_almost_over_is_requeued(slurm, tmp_path):
   slurm('scancel', job)
 
 
+def test_a_run_makes_way_for_an_urgent_job_and_saves(slurm, tmp_path):
+  workdir, log = tmp_path / 'run', tmp_path / 'log'
+  job = _submit(slurm, log, f'--workdir={workdir}', *LONG)
+  _wait_for_training(workdir)
+  urgent = slurm(
+    'sbatch', '--parsable', '--partition=urgent', '--ntasks=2',
+    f'--output={os.devnull}', '--wrap=true',
+  )  # fmt: skip
+  _wait(slurm, urgent, 'COMPLETED')
+  assert _job(slurm, job)['Restarts'] == '1'
+  assert 'run.py: stopped at epoch' in log.read_text()
+  slurm('scancel', job)
+
+
 def test_a_cancelled_run_stays_cancelled(slurm, tmp_path):
   workdir, log = tmp_path / 'run', tmp_path / 'log'
-  job = _submit(slurm, log, f'--workdir={workdir}', *chaos.FLAGS)
+  job = _submit(slurm, log, f'--workdir={workdir}', *LONG)
   _wait_for_training(workdir)
   slurm('scancel', job)
   found = _wait(slurm, job, 'CANCELLED', 'PENDING')
@@ -117,7 +132,7 @@ def test_a_cancelled_run_stays_cancelled(slurm, tmp_path):
 
 def test_a_wrong_flag_fails_the_job_for_good(slurm, tmp_path):
   job = _submit(slurm, tmp_path / 'log', '--batch_size=0')
-  found = _wait(slurm, job, 'FAILED', 'PENDING')
+  found = _wait(slurm, job, 'FAILED', seconds=60)
   assert (found['ExitCode'], found['Restarts']) == ('2:0', '0')
 
 

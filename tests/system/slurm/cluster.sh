@@ -53,7 +53,10 @@ MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
 NodeName=localhost NodeHostname=$(hostname) NodeAddr=127.0.0.1 CPUs=2 RealMemory=16000
-PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=localhost Default=YES PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=localhost PriorityTier=2
 END
   head -c 128 /dev/urandom > "$folder/munge/key"
   chmod 700 "$folder/munge"
