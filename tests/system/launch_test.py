@@ -9,6 +9,7 @@ import sys
 import tarfile
 import time
 
+import chaos
 import pytest
 from scripts import ROOT
 
@@ -138,6 +139,22 @@ def test_local_processes_are_asked_to_save(tmp_path, number):
     time.sleep(0.05)
   process.send_signal(number)
   assert process.wait(30) == 75
+
+
+@pytest.mark.slow
+def test_two_local_processes_are_one_run(tmp_path):
+  done = subprocess.run(
+    [LAUNCH / 'local.sh', f'--workdir={tmp_path}', *chaos.FLAGS],
+    cwd=ROOT,
+    env={**os.environ, 'PYTHON': sys.executable, 'PROCESSES': '2'},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert done.returncode == 0, done.stderr
+  assert ', 2 devices; ' in done.stderr
+  assert done.stdout.count('macro_f1') == 1  # Of process 0 alone.
+  assert (tmp_path / 'result.json').exists()
 
 
 # It stands in for gcloud: keeps what is copied, and what is run.

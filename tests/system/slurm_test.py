@@ -96,6 +96,29 @@ def test_a_run_that_gets_sigterm_is_requeued_and_ends_as_if_undisturbed(
   assert chaos.ending(workdir) == chaos.ending(run_directory)
 
 
+def test_two_tasks_are_one_run_and_resume_together(slurm, tmp_path):
+  workdir, log = tmp_path / 'run', tmp_path / 'log'
+  job = _submit(
+    slurm, log, f'--workdir={workdir}', *chaos.FLAGS,
+    options=['--ntasks-per-node=2', '--cpus-per-task=1'],
+  )  # fmt: skip
+  _wait_for_training(workdir)
+  slurm('scancel', '--signal=TERM', job)
+  found = _wait(slurm, job, 'COMPLETED', 'FAILED', 'CANCELLED')
+  text = log.read_text()
+  assert (found['JobState'], found['Restarts']) == ('COMPLETED', '1'), text
+  assert text.count('run.py: stopped at epoch') == 2  # One a task.
+  assert ', 2 devices; ' in text
+  one = call(
+    'run.py', f'--workdir={tmp_path / "one"}', '--cpu_devices=2', *chaos.FLAGS
+  )
+  assert one.returncode == 0, one.stderr
+  ours, others = chaos.metrics(workdir), chaos.metrics(tmp_path / 'one')
+  assert len(ours) == len(others)
+  for line, other in zip(ours, others):
+    assert line == pytest.approx(other, abs=1e-5)
+
+
 def test_a_run_whose_time_is_almost_over_is_requeued(slurm, tmp_path):
   workdir, log = tmp_path / 'run', tmp_path / 'log'
   job = _submit(slurm, log, f'--workdir={workdir}', *LONG)

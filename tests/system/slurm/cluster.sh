@@ -4,7 +4,7 @@
 #   SLURM_CONF=FOLDER/slurm.conf sinfo
 #   tests/system/slurm/cluster.sh stop FOLDER
 # Needs Debian's slurm-wlm and munge, but neither systemd nor root.
-set -euo pipefail
+set -Eeuo pipefail
 action=$1
 mkdir -p "$2"
 folder=$(realpath "$2")
@@ -23,6 +23,7 @@ stop() {
 }
 
 start() {
+  trap 'tail -n 5 "$folder"/*.log >&2; stop' ERR
   chmod 755 "$folder"
   mkdir -p "$folder/munge" "$folder/state" "$folder/spool"
   # Two free ports, so that clusters of several test runs do not meet.
@@ -52,7 +53,7 @@ SelectTypeParameters=CR_CPU
 MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName=localhost NodeHostname=$(hostname) NodeAddr=127.0.0.1 CPUs=2 RealMemory=16000
+NodeName=localhost NodeHostname=$(uname -n) NodeAddr=127.0.0.1 CPUs=2 RealMemory=16000
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=main Nodes=localhost Default=YES PriorityTier=1 GraceTime=60
@@ -71,8 +72,6 @@ END
     ! sinfo --noheader --format=%t 2> /dev/null | grep -qx idle || return 0
     sleep 0.1
   done
-  tail -n 5 "$folder"/*.log >&2
-  stop
   return 1
 }
 
