@@ -11,6 +11,12 @@ folder=$(realpath "$2")
 export PATH=$PATH:/usr/sbin SLURM_CONF=$folder/slurm.conf
 
 stop() {
+  # Steps outlive the daemons.
+  scancel --user="$(id -un)" 2> /dev/null || :
+  for _ in $(seq 600); do
+    [ -n "$(squeue --noheader 2> /dev/null)" ] || break
+    sleep 0.1
+  done
   for daemon in slurmd slurmctld munged; do
     pid=$(cat "$folder/$daemon.pid" 2> /dev/null) || continue
     kill "$pid" 2> /dev/null || continue
