@@ -18,7 +18,7 @@ for ((i = 0; i < processes; i++)); do
     --process_id="$i" &
   started+=($!)
 done
-# Ctrl-C reaches the processes by itself; a second SIGINT would not let them save.
+# Ctrl-C reaches the processes anyway; a second SIGINT would not let them save.
 trap 'signalled=1; kill -TERM "${started[@]}" 2> /dev/null || :' INT TERM USR1
 worst=0
 for process in "${started[@]}"; do

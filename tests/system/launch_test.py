@@ -196,6 +196,6 @@ def test_a_slice_gets_the_last_commit_and_the_flags(tmp_path):
     capture_output=True, text=True, check=True,
   ).stdout.splitlines()  # fmt: skip
   assert words == [
-    '../.bigru_jax/bin/python', 'experiments/run.py', '--seed=1',
+    '.venv/bin/python', 'experiments/run.py', '--seed=1',
     "--train=it's a.csv", '--distributed',
   ]  # fmt: skip

@@ -44,7 +44,7 @@ SlurmctldPort=$controller_port
 SlurmdPort=$node_port
 SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
-# A requeued job waits until its old credential has expired: 2 minutes by default.
+# A requeued job waits until its credential has expired: 2 minutes by default.
 AuthInfo=socket=$folder/munge/socket,cred_expire=5
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
@@ -59,7 +59,8 @@ SelectTypeParameters=CR_CPU
 MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName=localhost NodeHostname=$(uname -n) NodeAddr=127.0.0.1 CPUs=2 RealMemory=16000
+NodeName=localhost NodeHostname=$(uname -n) NodeAddr=127.0.0.1 CPUs=2 \\
+  RealMemory=16000
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=main Nodes=localhost Default=YES PriorityTier=1 GraceTime=60
@@ -69,7 +70,8 @@ END
   chmod 700 "$folder/munge"
   chmod 600 "$folder/munge/key"
   # Forced, as it would have a folder that all users may enter.
-  munged --force --key-file="$folder/munge/key" --socket="$folder/munge/socket" \
+  munged --force \
+    --key-file="$folder/munge/key" --socket="$folder/munge/socket" \
     --pid-file="$folder/munged.pid" --log-file="$folder/munge/log" \
     --seed-file="$folder/munge/seed"
   slurmctld
