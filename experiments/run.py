@@ -13,6 +13,7 @@ or, where there is no Slurm, Open MPI, Kubernetes or Cloud TPU to ask, with
     --process_id=0
 """
 
+import faulthandler
 import logging
 import pathlib
 import textwrap
@@ -76,6 +77,9 @@ def main() -> None:
   several = _DISTRIBUTED.value or given != (None, None, None)
   with preemption.stop_on_signals(at_once=not several) as stop:
     if several:
+      # JAX aborts a process that has lost process 0; its message would stand
+      # above the stacks of all threads.
+      faulthandler.disable()
       distributed.initialize(*given)
     # A collective blocks a thread, of which `configure_cpu` makes enough.
     host.configure_cpu(config.cpu_devices or int(several))
