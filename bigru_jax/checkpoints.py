@@ -6,6 +6,10 @@ configuration and the step, so nothing else decides how a run continues.
 
 The metadata hold a checksum of each array and of themselves, so that a
 checkpoint that was corrupted on disk is never taken for a good one.
+
+Of several processes, all call the same methods, and each writes its part of the
+arrays that are sharded over them. In reading, each has whole arrays and places
+its part of them, so a run resumes on another number of processes and devices.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+
+from bigru_jax.runtime import distributed, mesh as meshes
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +49,9 @@ class Checkpoints:
     self._policy = _LatestAndBest()
     self.seconds = 0.0
     try:
+      with distributed.agreed():
+        if distributed.is_main():
+          self._folder.mkdir(parents=True, exist_ok=True)
       self._manager = ocp.CheckpointManager(
         self._folder,
         item_handlers={
@@ -50,7 +59,12 @@ class Checkpoints:
           'metadata': ocp.JsonCheckpointHandler(),
         },
         options=ocp.CheckpointManagerOptions(
-          preservation_policy=self._policy, cleanup_tmp_directories=True
+          preservation_policy=self._policy,
+          cleanup_tmp_directories=True,
+          create=False,
+          # Named processes wait for each other without a collective, which
+          # could come amid one of the training step.
+          multiprocessing_options=_processes(set(range(jax.process_count()))),
         ),
       )
     except OSError as error:
@@ -111,13 +125,14 @@ class Checkpoints:
       if step not in self._manager.all_steps():
         continue
       try:
-        saved = _read_metadata(self._folder, step)['checksums'].keys()
-        if other := saved ^ dict(_named_leaves(state)).keys():
-          raise OtherStateError(
-            f'workdir={self._workdir}: checkpoint {step} holds another train '
-            f'state, which differs in {min(other)}; choose another workdir'
-          )
-        restored, progress = _restore(self._folder, step, state)
+        with distributed.agreed():
+          saved = _read_metadata(self._folder, step)['checksums'].keys()
+          if other := saved ^ dict(_named_leaves(state)).keys():
+            raise OtherStateError(
+              f'workdir={self._workdir}: checkpoint {step} holds another train '
+              f'state, which differs in {min(other)}; choose another workdir'
+            )
+          restored, progress = _restore(self._folder, step, state)
       except OtherStateError:
         raise
       except ValueError as error:
@@ -145,7 +160,8 @@ class Checkpoints:
     """
     self.wait()
     field = state.evaluated
-    restored, _ = _restore(self._folder, step, {field: state.params})
+    with distributed.agreed():
+      restored, _ = _restore(self._folder, step, {field: state.params})
     return state.replace(**{'params': restored[field], field: restored[field]})
 
   def wait(self) -> None:
@@ -175,7 +191,7 @@ class Checkpoints:
     )
 
   def _quarantine(self, steps: Iterable[int], reason: object) -> None:
-    for step in steps:
+    for step in steps if distributed.is_main() else ():
       target = self._workdir / 'quarantine' / f'{step}-{time.time_ns()}'
       target.parent.mkdir(exist_ok=True)
       if (self._folder / str(step)).exists():
@@ -183,6 +199,7 @@ class Checkpoints:
       _log.warning(
         'checkpoint %d is quarantined in %s: %s', step, target, reason
       )
+    distributed.wait()
     self._manager.reload()
 
 
@@ -233,12 +250,19 @@ class _LatestAndBest:
     return [info.step in (*latest, self.best) for info in checkpoints]
 
 
+def _processes(active: set[int]) -> ocp.options.MultiprocessingOptions:
+  return ocp.options.MultiprocessingOptions(
+    primary_host=min(active), active_processes=active
+  )
+
+
 def _array_handler() -> ocp.PyTreeCheckpointHandler:
   # A registry of our own, for Orbax's is global. By default each device writes
   # a slice of every replicated array; compiling the programs that slice made
   # the first save ten times slower.
   registry = ocp.type_handlers.create_type_handler_registry(
-    (jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False))
+    (jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False)),
+    (np.ndarray, ocp.type_handlers.NumpyHandler()),
   )
   return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
@@ -249,11 +273,12 @@ def _steps(folder: pathlib.Path) -> set[int]:
 
 def _checksums(tree: Any) -> dict[str, str]:
   """The SHA-256 of each array's bytes, by its path."""
+  names, leaves = zip(*_named_leaves(tree))
   return {
     name: hashlib.sha256(
       np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
     ).hexdigest()
-    for name, array in jax.device_get(_named_leaves(tree))
+    for name, array in zip(names, meshes.fetch(leaves))
   }
 
 
@@ -310,17 +335,32 @@ def _restore(
   """
   content = _read_metadata(folder, step)
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+  shardings = jax.tree.map(lambda x: x.sharding, abstract)
+  # Orbax could restore a part on each process, but the checksums are of whole
+  # arrays, and one process whose part is corrupt must not leave the others
+  # waiting in a collective.
+  several = not all(s.is_fully_addressable for s in jax.tree.leaves(shardings))
+  if several:
+    abstract = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), abstract
+    )
   args = ocp.args.PyTreeRestore(
     item=abstract,
     restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
     partial_restore=isinstance(like, dict),
   )
   try:
-    with ocp.Checkpointer(_array_handler()) as checkpointer:
+    with ocp.Checkpointer(
+      _array_handler(),
+      # Otherwise it waits at the end for the others, which may have failed.
+      multiprocessing_options=_processes({jax.process_index()}),
+    ) as checkpointer:
       restored = checkpointer.restore(folder / str(step) / 'state', args=args)
     for path, checksum in _checksums(restored).items():
       if content['checksums'].get(path) != checksum:
         raise ValueError(f'its array {path} is corrupt')
   except Exception as error:  # Orbax and TensorStore raise many types.
     raise _cannot_read(step, error) from error
+  if several:
+    restored = meshes.place(restored, shardings)
   return restored, content['progress']

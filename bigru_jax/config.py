@@ -278,6 +278,7 @@ class Config:
     'XLA host devices that a CPU is divided into, to try sharding on one '
     "machine; 0 for JAX's own number, one.",
     lower=0,
+    mutable=True,
   )
   checkpoint_every: int = _field(
     500, 'Steps between checkpoints inside an epoch.', lower=1, mutable=True

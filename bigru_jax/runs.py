@@ -314,7 +314,10 @@ class MetricsLog:
   """
 
   def __init__(
-    self, workdir: pathlib.Path, lines: Sequence[dict[str, Any]] = ()
+    self,
+    workdir: pathlib.Path,
+    lines: Sequence[dict[str, Any]] = (),
+    write: bool = True,
   ) -> None:
     """Opens the log of a run.
 
@@ -322,17 +325,19 @@ class MetricsLog:
       workdir: the run directory.
       lines: what the log holds according to a checkpoint; lines written after
         that are dropped, for they will be written again.
+      write: whether this process writes the files; else it keeps the lines.
     """
-    self._path = workdir / 'metrics.jsonl'
+    self._path, self._writes = workdir / 'metrics.jsonl', write
     self.lines = list(lines)
-    _write(
-      self._path, ''.join(json.dumps(_finite(x)) + '\n' for x in self.lines)
-    )
+    if write:
+      write_lines(self._path, self.lines)
     self._purge_step = self.lines[-1]['step'] + 1 if self.lines else 0
 
   def add(self, line: dict[str, Any]) -> None:
     """Appends one evaluation."""
     self.lines.append(line)
+    if not self._writes:
+      return
     with self._path.open('a', encoding='utf-8') as file:
       file.write(json.dumps(_finite(line)) + '\n')
     for name in ('loss', 'accuracy', 'macro_f1', 'semeval2010'):
@@ -343,7 +348,8 @@ class MetricsLog:
 
   def close(self) -> None:
     """Closes TensorBoard's file."""
-    self._tensorboard.close()
+    if self._writes:
+      self._tensorboard.close()
 
   @functools.cached_property
   def _tensorboard(self):

@@ -64,7 +64,8 @@ def make_eval_step(
 
 def empty_metrics(task: Task, mesh: Mesh) -> Any:
   """The metrics of no example, on every device."""
-  return jax.device_put(task.empty_metrics(), meshes.replicated(mesh))
+  metrics = task.empty_metrics()
+  return meshes.place(metrics, meshes.shardings(metrics, mesh))
 
 
 def evaluate(
@@ -85,7 +86,11 @@ def evaluate(
   split = split.sharded(mesh.size)
   plan = split.plan(batch_size)
   batches = meshes.prefetch_to_mesh(
-    (split.batch(rows, shape, batch_size) for shape, rows in plan), mesh
+    (
+      split.share(rows, shape, batch_size, *meshes.share_of_batch(mesh))
+      for shape, rows in plan
+    ),
+    mesh,
   )
   count = len(split) if keep_logits else 0
   logits_NxC = np.zeros((count, task.num_outputs), np.float32)

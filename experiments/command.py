@@ -16,7 +16,7 @@ gc.set_threshold(50_000)
 from absl import app, flags, logging as absl_logging  # noqa: E402
 import jax  # noqa: E402
 
-from bigru_jax.runtime import preemption  # noqa: E402
+from bigru_jax.runtime import distributed, preemption  # noqa: E402
 
 
 def run(
@@ -27,7 +27,7 @@ def run(
   """Parses the flags and calls `main`.
 
   Bad flags and input end in one line and status 2, a preempted run in status
-  75.
+  75, and one of whose processes another was lost in status 1.
 
   Args:
     main: the script.
@@ -70,6 +70,10 @@ def run(
     except preemption.Preempted as reason:
       print(f'{script}: {reason}; the same command resumes', file=sys.stderr)
       sys.exit(preemption.EXIT_STATUS)
+    except distributed.ProcessLost as error:
+      print(f'{script}: {error}; the same command resumes', file=sys.stderr)
+      sys.stderr.flush()
+      os._exit(1)  # JAX would wait for the lost process.
     except BrokenPipeError:  # As `| head` leaves it.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
       sys.exit(128 + signal.SIGPIPE)

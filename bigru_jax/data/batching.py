@@ -259,6 +259,30 @@ class EncodedSplit:
       batch['entities'] = inside_entities(batch['tokens'], self.markers)
     return batch
 
+  def share(
+    self,
+    rows: np.ndarray,
+    shape: Shape,
+    batch_size: int,
+    index: int,
+    shares: int,
+  ) -> dict[str, np.ndarray]:
+    """One of several equal parts of a batch, along the leading axes.
+
+    Args:
+      rows, shape, batch_size: of the whole batch, see `batch`.
+      index: which part, from 0.
+      shares: how many there are; of a hierarchical split a divisor of `shards`.
+    """
+    if shares == 1:
+      return self.batch(rows, shape, batch_size)
+    size = batch_size // shares
+    split, part = self, rows[index * size : (index + 1) * size]
+    if isinstance(shape, tuple):
+      split = self.sharded(self.shards // shares)
+      shape = shape[0], shape[1] // shares
+    return split.batch(part, shape, size)
+
   def padding_fraction(self, plan: Plan, batch_size: int) -> float:
     """The share of positions that hold no token, in padding examples, too."""
     positions = sum(

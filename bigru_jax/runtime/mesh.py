@@ -8,14 +8,17 @@ chips of a GPU or TPU machine, or the XLA host devices that a CPU is divided
 into; the functions are the same.
 """
 
-from collections.abc import Callable, Generator, Iterable
+import collections
+from collections.abc import Callable, Generator, Iterable, Sequence
 import re
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
+import numpy as np
 
 from bigru_jax.runtime.prefetch import prefetch
 
@@ -41,7 +44,40 @@ def make_mesh(batch_size: int) -> Mesh:
       f'batch_size={batch_size} is not a multiple of the {devices} devices; '
       'choose another, or fewer cpu_devices'
     )
-  return jax.make_mesh((devices,), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+  if jax.process_count() == 1:
+    return _mesh_of(jax.devices())
+  counts = collections.Counter(x.process_index for x in jax.devices())
+  if len(set(counts.values())) > 1:
+    raise ValueError('the processes have different numbers of devices')
+  # `jax.make_mesh` may order the devices of a TPU by their place, but those of
+  # a process must be neighbours: it makes one part of each batch.
+  devices_in_order = sorted(
+    jax.devices(), key=lambda x: (x.process_index, x.id)
+  )
+  return Mesh(
+    np.array(devices_in_order), (DATA_AXIS,), axis_types=(AxisType.Auto,)
+  )
+
+
+def local_mesh() -> Mesh:
+  """A mesh over the devices of this process."""
+  return _mesh_of(jax.local_devices())
+
+
+def _mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+  return jax.make_mesh(
+    (len(devices),),
+    (DATA_AXIS,),
+    axis_types=(AxisType.Auto,),
+    devices=devices,
+  )
+
+
+def share_of_batch(mesh: Mesh) -> tuple[int, int]:
+  """Which share of each batch this process makes, and of how many shares."""
+  if not mesh.is_multi_process:
+    return 0, 1
+  return jax.process_index(), jax.process_count()
 
 
 def compiler_options(mesh: Mesh) -> dict[str, bool]:
@@ -86,9 +122,51 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
 
 
+def place(tree: Any, shardings: Any) -> Any:
+  """Places a pytree, of which every process has all, by its shardings."""
+  if jax.process_count() == 1:
+    return jax.device_put(tree, shardings)
+
+  # `jax.device_put` would compare the processes' values, by a collective.
+  def place_array(x, sharding):
+    if isinstance(x, jax.Array) and x.sharding == sharding:
+      return x
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+
+  return jax.tree.map(place_array, tree, shardings)
+
+
+def fetch(tree: Any) -> Any:
+  """A pytree as NumPy arrays, each whole.
+
+  Of an array that is sharded over several processes, each gives its part, so
+  that all of them must call this.
+  """
+
+  def whole(x):
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
+      return x
+    if x.is_fully_replicated:
+      return x.addressable_data(0)
+    return multihost_utils.process_allgather(x, tiled=True)
+
+  return jax.device_get(jax.tree.map(whole, tree))
+
+
 def place_batch(batch: Any, mesh: Mesh) -> Any:
-  """Shards the leading axis of every array over the devices."""
-  return jax.device_put(batch, NamedSharding(mesh, P(DATA_AXIS)))
+  """Shards the leading axis of every array over the devices.
+
+  Args:
+    batch: the arrays; of several processes, each has its share of them.
+    mesh: the devices.
+  """
+  sharding = NamedSharding(mesh, P(DATA_AXIS))
+  if not mesh.is_multi_process:
+    return jax.device_put(batch, sharding)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+  )
 
 
 def prefetch_to_mesh(batches: Iterable[Any], mesh: Mesh) -> Generator[Batch]:

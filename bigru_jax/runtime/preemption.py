@@ -13,15 +13,22 @@ class Preempted(Exception):
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
+def stop_on_signals(
+  at_once: bool = True,
+) -> Iterator[Callable[[], bool]]:
   """Catches SIGTERM, SIGINT and SIGUSR1 while the context lasts.
 
   A second SIGINT exits at once. The previous handlers are restored at the end.
 
+  Args:
+    at_once: whether a signal ends the process at once as long as there is
+      nothing to save. Of several processes that train together, none may: they
+      end together when training would start.
+
   Yields:
     A function that tells whether the run is asked to stop. Until it is called
     for the first time, which is when training starts, there is nothing to save,
-    and a signal ends the process at once with `EXIT_STATUS`.
+    and a signal ends the process with `EXIT_STATUS`.
   """
   received: list[int] = []
   asked = False
@@ -31,7 +38,9 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     if number == signal.SIGINT and number in received:
       os._exit(128 + number)
     received.append(number)
-    if not asked:  # No exception: it could be raised anywhere, and swallowed.
+    if (
+      at_once and not asked
+    ):  # No exception: it could be raised anywhere, and swallowed.
       os.write(2, b'stopped before training started; nothing is lost\n')
       os._exit(EXIT_STATUS)
 

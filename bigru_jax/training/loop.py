@@ -21,7 +21,7 @@ from tqdm import tqdm
 from bigru_jax import optimizers, runs
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data.batching import EncodedSplit, Plan
-from bigru_jax.runtime import mesh as meshes
+from bigru_jax.runtime import distributed, mesh as meshes
 from bigru_jax.runtime.cores import cores
 from bigru_jax.runtime.preemption import Preempted
 from bigru_jax.steps import empty_metrics, evaluate, make_eval_step
@@ -64,6 +64,7 @@ class Trainer:
       name: split.sharded(mesh.size) for name, split in splits.items()
     }
     self._task = task
+    self._share = meshes.share_of_batch(mesh)
     self.steps_per_epoch = len(
       splits['train'].plan(config.batch_size, config.seed)
     )
@@ -125,7 +126,7 @@ class Trainer:
       plan = split.plan(batch_size, shuffled, 1)
       for shape, rows in dict(plan[::-1]).items():
         batch = meshes.place_batch(
-          split.batch(rows, shape, batch_size), self._mesh
+          split.share(rows, shape, batch_size, *self._share), self._mesh
         )
         if name == 'train':
           self._train_step.compile_ahead(self.state, batch)
@@ -181,7 +182,10 @@ class Trainer:
       )
     start, compiled_before = time.perf_counter(), self.compile_seconds
     batches = meshes.prefetch_to_mesh(
-      (split.batch(rows, shape, batch_size) for shape, rows in plan[first:]),
+      (
+        split.share(rows, shape, batch_size, *self._share)
+        for shape, rows in plan[first:]
+      ),
       self._mesh,
     )
     in_flight: collections.deque = collections.deque()
@@ -193,7 +197,7 @@ class Trainer:
         initial=first,
         unit='batch',
         leave=False,
-        disable=None,  # Only on a terminal.
+        disable=None if self._share[0] == 0 else True,  # On a terminal.
       )
       for done, batch in enumerate(progress_bar, first + 1):
         self.state, nonfinite = self._train_step(self.state, batch)
@@ -220,7 +224,7 @@ class Trainer:
     }
 
   def _place(self, state: TrainState) -> TrainState:
-    return jax.device_put(state, meshes.shardings(state, self._mesh))
+    return meshes.place(state, meshes.shardings(state, self._mesh))
 
   def _check_finite(
     self,
@@ -277,7 +281,8 @@ def fit(
     trainer: its parameters are the best epoch's in the end.
     saved: the run's checkpoints; where it has one, the run resumes from it.
     open_log: opens the log that holds the lines so far.
-    stop: asked after every step whether to save and exit.
+    stop: asked after every step whether to save and exit; where it says so on
+      one of several processes, all of them do.
 
   Returns:
     The best epoch's validation metrics with its `epoch` and `step`, and the
@@ -287,6 +292,9 @@ def fit(
     Preempted: `stop` said so; what was done is saved.
   """
   config, progress = trainer.config, Progress()
+  stop = distributed.stop_together(
+    stop, lambda: jax.block_until_ready(trainer.state)
+  )
   resumed = saved.restore(trainer.state)
   if resumed:
     trainer.state, progress = resumed[0], Progress(**resumed[1])

@@ -18,7 +18,8 @@ from bigru_jax import runs
 from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data import embeddings
-from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.prepare import Dataset
+from bigru_jax.data.shared import prepare_shared
 from bigru_jax.data.sources import Corpus
 from bigru_jax.evaluation import (
   Calibration,
@@ -29,7 +30,7 @@ from bigru_jax.evaluation import (
 )
 from bigru_jax.inference import Run, unseen_words
 from bigru_jax.ops.gru import best_implementation
-from bigru_jax.runtime import mesh as meshes
+from bigru_jax.runtime import distributed, mesh as meshes
 from bigru_jax.tasks import Task
 from bigru_jax.training.loop import Trainer, fit
 
@@ -51,6 +52,9 @@ def train(
   On a directory that holds a run of the same configuration and data, it resumes
   from the last checkpoint.
 
+  Where `jax.distributed` is initialized, each process calls it with the same
+  arguments, and all train one run together; process 0 writes its files.
+
   Example:
     >>> from bigru_jax import Config
     >>> texts = [f'a {x} film {i}' for i in range(100) for x in ('good', 'bad')]
@@ -66,10 +70,12 @@ def train(
     corpus: a data set in memory in place of the configuration's: by split
       (`train`; `validation` and `test`, which are held out of train where they
       are missing) texts and their labels.
-    stop: asked after every step whether to save and exit.
+    stop: asked after every step whether to save and exit; of several processes,
+      about once a second, and all stop where one is asked to.
 
   Returns:
-    The trained run; its metrics stand in `result.json`.
+    The trained run; its metrics stand in `result.json`. Of several processes,
+    each predicts by itself, on its own devices.
 
   Raises:
     ValueError, FileNotFoundError: the configuration or the data are wrong; the
@@ -77,13 +83,23 @@ def train(
     ValueError: the directory is in use, or holds another run.
     OSError: a checkpoint cannot be written.
     Preempted: `stop` said so; what was done is saved.
+    ProcessLost: another process ended.
   """
   workdir = pathlib.Path(workdir).expanduser()
   mesh = meshes.make_mesh(config.batch_size)
-  with contextlib.ExitStack() as stack:
-    stack.enter_context(runs.locked(workdir))
-    runs.check_config(workdir, config)
-    data = prepare(config, corpus)
+  main = distributed.is_main()
+  with distributed.lost_processes(), contextlib.ExitStack() as stack:
+    with distributed.agreed():
+      if main:
+        stack.enter_context(runs.locked(workdir))
+      runs.check_config(workdir, config)
+    with distributed.agreed():
+      if not workdir.is_dir():
+        raise ValueError(
+          f'workdir={workdir} is not a directory of all processes'
+        )
+      data = prepare_shared(config, corpus)
+    distributed.check_equal('data', data.identity)
     for note in data.notes:
       _log.info('%s', note)
     several = config.task == 'multi_label'
@@ -98,7 +114,9 @@ def train(
     trainer = Trainer(config, mesh, model, params, task, data.splits)
     stack.callback(trainer.close)
     trainer.compile_ahead()
-    runs.create_or_check(workdir, config, data)
+    with distributed.agreed():
+      if main:
+        runs.create_or_check(workdir, config, data)
     train_split = trainer.splits['train']
     name = 'corpus' if corpus else config.train or config.dataset
     parameters = sum(np.size(p) for p in jax.tree.leaves(params))
@@ -120,20 +138,15 @@ def train(
     )
     with contextlib.closing(Checkpoints(workdir)) as saved:
       best, log = fit(
-        trainer, saved, lambda lines: runs.MetricsLog(workdir, lines), stop
+        trainer,
+        saved,
+        lambda lines: runs.MetricsLog(workdir, lines, write=main),
+        stop,
       )
     found, calibration = _evaluate(config, task, trainer, data)
     tested = found['test'].metrics
-    for split, evaluation in found.items():
-      runs.write_lines(
-        workdir / f'predictions-{split}.jsonl',
-        evaluation.answers(
-          data.splits[split].rows.tolist(), data.splits[split].sources.tolist()
-        ),
-      )
-    runs.write_json(
-      workdir / 'calibration.json', dataclasses.asdict(calibration)
-    )
+    if main:
+      _write_answers(workdir, data, found, calibration)
     unseen = _without_unseen(trainer, task, calibration, data)
     at = {'step': best['step'], 'epoch': best['epoch']}
     log.add({**at, 'split': 'test', **tested})
@@ -156,7 +169,12 @@ def train(
       ),
       'parameters': parameters,
     }
-    runs.write_json(workdir / 'result.json', result)
+    if main:
+      runs.write_json(workdir / 'result.json', result)
+    params = trainer.state.params
+    if mesh.is_multi_process:
+      params, mesh = meshes.fetch(params), meshes.local_mesh()
+      distributed.wait()  # The run is complete when this returns.
   _log.info(
     'test accuracy %.4f, macro F1 %.4f (best epoch %d); see %s',
     tested['accuracy'],
@@ -170,7 +188,7 @@ def train(
     data.labels,
     data.tokenizer,
     model,
-    trainer.state.params,
+    params,
     mesh,
     calibration,
     unseen_words(config, data.identity),
@@ -217,6 +235,22 @@ def _evaluate(
     for name in logits
   }
   return found, calibration
+
+
+def _write_answers(
+  workdir: pathlib.Path,
+  data: Dataset,
+  found: dict[str, Evaluation],
+  calibration: Calibration,
+) -> None:
+  """Writes the predictions on validation and test, and the calibration."""
+  for name, evaluation in found.items():
+    split = data.splits[name]
+    runs.write_lines(
+      workdir / f'predictions-{name}.jsonl',
+      evaluation.answers(split.rows.tolist(), split.sources.tolist()),
+    )
+  runs.write_json(workdir / 'calibration.json', dataclasses.asdict(calibration))
 
 
 def _without_unseen(

@@ -4,8 +4,10 @@ import itertools
 
 from hypothesis import given, settings, strategies as st
 import numpy as np
+import pytest
 
 from bigru_jax.data import batching, text
+from bigru_jax.data.splits import LabelSets
 
 _LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
 
@@ -77,6 +79,34 @@ def test_a_batch_is_completed_by_padding_examples():
   np.testing.assert_array_equal(batch['lengths'], [3, 2, 0])
   np.testing.assert_array_equal(batch['labels'], [1, 2, 0])
   np.testing.assert_array_equal(batch['weights'], [0.5, 2, 0])
+
+
+def _assert_shares_make(batch, split, rows, shape, batch_size, shares):
+  """The shares one after another are the batch."""
+  found = [
+    split.share(rows, shape, batch_size, i, shares) for i in range(shares)
+  ]
+  assert found[0].keys() == batch.keys()
+  for name, whole in batch.items():
+    arrays = [share[name] for share in found]
+    assert len({x.shape for x in arrays}) == 1
+    np.testing.assert_array_equal(np.concatenate(arrays), whole)
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_the_shares_of_a_batch_make_the_batch(several):
+  rng = np.random.default_rng(0)
+  ids = [rng.integers(2, 99, n).tolist() for n in rng.integers(1, 9, 21)]
+  labels = rng.integers(0, 3, 21)
+  if several:
+    labels = LabelSets(text.pack([[x] if x else [] for x in labels]))
+  split = batching.EncodedSplit(
+    text.pack(ids), labels, rng.random(21), [4, 8], 3, markers=(5, 6, 7, 8)
+  )
+  for shape, rows in split.plan(8, 0, 1):  # The last batch is a short one.
+    batch = split.batch(rows, shape, 8)
+    for shares in (1, 2, 4, 8):
+      _assert_shares_make(batch, split, rows, shape, 8, shares)
 
 
 def test_round_up_leaves_few_lengths():
@@ -154,6 +184,8 @@ def test_every_sentence_is_on_the_shard_of_its_document(
     batch = split.batch(rows, shape, batch_size)
     if planned == batch_size:
       assert len(batch['tokens']) == shape[1]
+      for shares in {1, shards // 2 or 1, shards}:
+        _assert_shares_make(batch, split, rows, shape, batch_size, shares)
     found = []
     parts = {k: np.split(x, shards) for k, x in batch.items()}
     for shard in range(shards):

@@ -47,3 +47,18 @@ with preemption.stop_on_signals():
   assert done.returncode == 75
   assert not done.stdout
   assert done.stderr == 'stopped before training started; nothing is lost\n'
+
+
+def test_one_of_several_processes_only_remembers_the_signal():
+  code = """
+import os, signal
+from bigru_jax.runtime import preemption
+with preemption.stop_on_signals(at_once=False) as stop:
+  os.kill(os.getpid(), signal.SIGTERM)
+  print(stop())
+"""
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True
+  )
+  assert done.returncode == 0
+  assert done.stdout == 'True\n'
