@@ -123,7 +123,13 @@ def test_it_is_a_loop_over_documents_and_sentences():
     np.testing.assert_allclose(found['words'][i, 0], expected, atol=1e-5)
 
 
-@pytest.fixture(scope='module', params=POOLINGS)
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(name, marks=() if name == 'additive' else pytest.mark.slow)
+    for name in POOLINGS
+  ],
+)
 def differentiate(request):
   """The outputs with dropout, and the gradients of the summed losses."""
   model = _model(

@@ -47,10 +47,15 @@ def _trainer(mesh, config=CONFIG):
   'options',
   [
     {},
-    {'weight_drop': 0.3, 'ema_decay': 0.9, 'word_dropout': 0.2},
-    {'adversarial': 0.5, 'virtual_adversarial': 0.5},
-    {'attention': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
     {'model': 'hierarchical', 'word_dropout': 0.2},
+    *(
+      pytest.param(options, marks=pytest.mark.slow)
+      for options in (
+        {'weight_drop': 0.3, 'ema_decay': 0.9, 'word_dropout': 0.2},
+        {'adversarial': 0.5, 'virtual_adversarial': 0.5},
+        {'attention': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
+      )
+    ),
   ],
 )
 def test_the_number_of_devices_does_not_matter(options):
