@@ -10,6 +10,7 @@ from sklearn import metrics as sklearn_metrics
 import bigru_jax
 from bigru_jax.data.corpora import synthetic
 
+pytestmark = pytest.mark.slow  # Five runs are trained.
 CONFIG = bigru_jax.Config(
   dataset='synthetic', epochs=1, embedding_size=8, hidden_size=8,
   batch_size=32, learning_rate=0.01,

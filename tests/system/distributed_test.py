@@ -44,6 +44,7 @@ def _assert_same_run(workdir, expected):
       )
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_two_devices(tmp_path):
   _one(tmp_path / 'one', 2, FLAGS)
   logs = _several(tmp_path / 'two', 2, FLAGS)

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import numpy as np
+import pytest
 from scripts import call
 from sklearn.metrics import classification_report
 
@@ -103,6 +104,7 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
   assert done.returncode == 2 and 'is no run' in done.stderr
 
 
+@pytest.mark.slow
 def test_an_ensemble_needs_runs_of_the_same_split(run_directory, tmp_path):
   # The directories of a sweep have commas in their names.
   copy = shutil.copytree(run_directory, tmp_path / 'learning_rate=1,seed=0')

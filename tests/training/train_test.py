@@ -155,6 +155,7 @@ def test_entity_attention_tells_the_order_of_the_entities(
     run.evaluation(['the cup .'], ['first'], places=['mine.csv, row 9'])
 
 
+@pytest.mark.slow
 def test_the_best_epoch_by_the_score_of_semeval(tmp_path):
   fixture = pathlib.Path(__file__).parents[1] / 'fixtures' / 'semeval2010'
   config = bigru_jax.Config(
@@ -266,6 +267,7 @@ def test_a_hierarchical_model_trains_resumes_and_predicts(documents, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_hierarchical_model_of_several_labels_without_weights(tmp_path):
   config = bigru_jax.Config(
     dataset='synthetic_multi_label', task='multi_label', model='hierarchical',
@@ -276,7 +278,9 @@ def test_a_hierarchical_model_of_several_labels_without_weights(tmp_path):
   assert answer['attention'] == {} and answer['sentences'] == [2, 2]
 
 
-@pytest.mark.parametrize('truncate', ['tail', 'both'])
+@pytest.mark.parametrize(
+  'truncate', [pytest.param('tail', marks=pytest.mark.slow), 'both']
+)
 def test_which_tokens_of_a_text_are_kept(truncate, corpus, tmp_path):
   config = dataclasses.replace(
     CONFIG, epochs=1, max_length=3, truncate=truncate
