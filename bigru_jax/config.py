@@ -128,8 +128,8 @@ class Config:
   )
   max_sentence_length: int = _field(
     50,
-    "Tokens of the hierarchical model's longest sentence; a longer one goes on "
-    'in further sentences.',
+    "Tokens of the hierarchical model's longest sentence; a longer one "
+    'continues in further sentences.',
     lower=1,
   )
   max_vocabulary: int = _field(50_000, 'Size of the vocabulary.', lower=3)

@@ -21,12 +21,7 @@ from bigru_jax.config import Config
 from bigru_jax.reports import comparison
 from bigru_jax.runtime import jobs, preemption
 
-OWN = (
-  'seed',
-  'folds',
-  'fold',
-  'workdir',
-)  # The script's own.
+OWN = 'seed', 'folds', 'fold', 'workdir'  # What the planning script sets.
 RUN = pathlib.Path(__file__).resolve().with_name('run.py')
 _log = logging.getLogger('bigru_jax.plans')
 

@@ -13,9 +13,7 @@ class Preempted(Exception):
 
 
 @contextlib.contextmanager
-def stop_on_signals(
-  at_once: bool = True,
-) -> Iterator[Callable[[], bool]]:
+def stop_on_signals(at_once: bool = True) -> Iterator[Callable[[], bool]]:
   """Catches SIGTERM, SIGINT and SIGUSR1 while the context lasts.
 
   A second SIGINT exits at once. The previous handlers are restored at the end.
@@ -38,9 +36,8 @@ def stop_on_signals(
     if number == signal.SIGINT and number in received:
       os._exit(128 + number)
     received.append(number)
-    if (
-      at_once and not asked
-    ):  # No exception: it could be raised anywhere, and swallowed.
+    # No exception: it could be raised anywhere, and swallowed.
+    if at_once and not asked:
       os.write(2, b'stopped before training started; nothing is lost\n')
       os._exit(EXIT_STATUS)
 
