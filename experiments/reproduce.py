@@ -172,7 +172,8 @@ def hardware(at_once: int) -> str:
   each = jobs.core_shares(at_once)[0]
   every = cores.cores()
   share = f'{len(each)} of {every}' if len(each) not in (0, every) else every
-  return f'{cores.processor()}, {share} cores'
+  noun = 'core' if share == 1 else 'cores'
+  return f'{cores.processor()}, {share} {noun}'
 
 
 def reproduce(
