@@ -167,13 +167,13 @@ def _row(vocabulary: Sequence[str], token: str, field: str) -> int:
 
 def _check_tokens(tokens: list[str]) -> None:
   """Raises ValueError where vocabulary.txt cannot hold the tokens."""
-  places: dict[str, int] = {}
-  for place, token in enumerate(tokens):
-    if token in places:
+  seen = set[str]()
+  for token in tokens:
+    if token in seen:
       raise ValueError(
         f'vocabulary: {token!r} stands in it twice, or is a name that only '
         'padding or unknown can have'
       )
     if '\n' in token:
       raise ValueError(f'vocabulary: {token!r} holds a line break')
-    places[token] = place
+    seen.add(token)

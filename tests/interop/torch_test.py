@@ -283,7 +283,8 @@ def test_a_run_answers_as_the_program_does(as_json, tmp_path):
 def test_one_output_is_the_logit_of_the_second_label(tmp_path):
   torch.manual_seed(1)
   program = Classifier(nn.Linear(8, 1), outputs=1)
-  write_run(tmp_path, _arrays(program), WORDS, ['no', 'yes'], padding='')
+  vocabulary = ['pad' if word == '<pad>' else word for word in WORDS]
+  write_run(tmp_path, _arrays(program), vocabulary, ['no', 'yes'], padding='')
   answers = bigru_jax.load(tmp_path).predict(TEXTS)
   for answer, expected in zip(answers, _expected(program)):
     np.testing.assert_allclose(
