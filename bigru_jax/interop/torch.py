@@ -237,54 +237,32 @@ def classifier_to_torch(
   return state
 
 
-def read_state_dict(
-  path: str | os.PathLike, field: str = 'weights'
-) -> StateDict:
+def read_state_dict(path: str | os.PathLike) -> StateDict:
   """Reads a .safetensors file, or what `torch.save` wrote, as float32.
 
   Nothing in the file is executed.
 
-  Args:
-    path: the file.
-    field: what messages call it.
-
   Raises:
-    FileNotFoundError: there is none.
+    FileNotFoundError: there is no such file.
     ValueError: a library is missing, or the file holds no state dict.
   """
   path = pathlib.Path(path)
   if not path.is_file():
-    raise FileNotFoundError(f'{field}={path}: no such file')
-  tensors: Any
+    raise FileNotFoundError(f'weights={path}: no such file')
   try:
     if path.suffix == '.safetensors':
       from safetensors.numpy import load_file
 
-      tensors = load_file(path)
+      state = load_file(path)
     else:
-      import torch
-
-      tensors = torch.load(path, map_location='cpu', weights_only=True)
+      state = _load_torch(path)
   except ImportError as error:
-    raise ValueError(f'{field}={path}: {_missing(error)}') from error
+    raise ValueError(f'weights={path}: {_missing(error)}') from error
   except Exception as error:  # The libraries raise many types.
     raise ValueError(
-      f'{field}={path}: {(str(error).splitlines() or [error])[0]}'
+      f'weights={path}: {(str(error).splitlines() or [error])[0]}'
     ) from error
-  if path.suffix != '.safetensors':
-    is_state = isinstance(tensors, Mapping)
-    strange = [
-      str(name)
-      for name, value in (tensors.items() if is_state else ())
-      if not isinstance(value, torch.Tensor)
-    ]
-    if not is_state or strange:
-      raise ValueError(
-        f'{field}={path}: save model.state_dict() alone; the file holds '
-        f'{", ".join(strange) or type(tensors).__name__}'
-      )
-    tensors = {name: x.float().numpy() for name, x in tensors.items()}
-  return {name: np.asarray(x, np.float32) for name, x in tensors.items()}
+  return {name: np.asarray(x, np.float32) for name, x in state.items()}
 
 
 def write_state_dict(
@@ -309,6 +287,22 @@ def write_state_dict(
       torch.save({n: torch.from_numpy(x) for n, x in arrays.items()}, path)
   except ImportError as error:
     raise ValueError(f'{path}: {_missing(error)}') from error
+
+
+def _load_torch(path: pathlib.Path) -> StateDict:
+  import torch
+
+  state: Any = torch.load(path, map_location='cpu', weights_only=True)
+  if not isinstance(state, Mapping):
+    state = {type(state).__name__: None}
+  others = [x for x, y in state.items() if not isinstance(y, torch.Tensor)]
+  if others:
+    raise ValueError(
+      'save model.state_dict() alone; the file holds '
+      f'{", ".join(map(str, others))}'
+    )
+  # NumPy does not know bfloat16.
+  return {name: x.float().numpy() for name, x in state.items()}
 
 
 def _missing(error: ImportError) -> str:
