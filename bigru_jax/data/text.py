@@ -220,6 +220,17 @@ class JsonTokenizer:
       return [UNK], [UNK_ID]
     return encoding.tokens, [i + 2 for i in encoding.ids]
 
+  def tokens(self) -> list[str]:
+    """The file's tokens, by its own ids.
+
+    Raises:
+      ValueError: there is an id without a token.
+    """
+    ids = self._tokenizer.get_vocab()
+    if sorted(ids.values()) != list(range(len(ids))):
+      raise ValueError(f'tokenizer={self._path}: its ids have gaps')
+    return sorted(ids, key=ids.__getitem__)
+
   def encode_ids(self, texts: list[str]) -> list[list[int]]:
     """The ids of texts, on all cores."""
     encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
