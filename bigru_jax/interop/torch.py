@@ -251,6 +251,7 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
     raise FileNotFoundError(f'weights={path}: no such file')
   try:
     if path.suffix == '.safetensors':
+      import ml_dtypes  # noqa: F401, which tells NumPy of bfloat16.
       from safetensors.numpy import load_file
 
       state = load_file(path)
@@ -301,7 +302,6 @@ def _load_torch(path: pathlib.Path) -> StateDict:
       'save model.state_dict() alone; the file holds '
       f'{", ".join(map(str, others))}'
     )
-  # NumPy does not know bfloat16.
   return {name: x.float().numpy() for name, x in state.items()}
 
 

@@ -142,13 +142,20 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
   field, path = f'vocabulary={path}', pathlib.Path(path)
   try:
     content = path.read_text('utf-8')
-    if path.suffix != '.json':
-      return content.removesuffix('\n').split('\n')
-    ids = json.loads(content)
+    ids = json.loads(content) if path.suffix == '.json' else None
   except FileNotFoundError:
     raise FileNotFoundError(f'{field}: no such file') from None
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'{field}: {error}') from error
+  if path.suffix != '.json':
+    tokens = content.removesuffix('\n').split('\n')
+    rows: dict[str, int] = {}
+    for row, token in enumerate(tokens, 1):
+      if rows.setdefault(token, row) != row:
+        raise ValueError(
+          f'{field}, row {row}: {token!r} stands in row {rows[token]} already'
+        )
+    return tokens
   if not isinstance(ids, dict) or list(range(len(ids))) != sorted(
     i for i in ids.values() if type(i) is int
   ):

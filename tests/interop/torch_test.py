@@ -235,11 +235,20 @@ def test_files_that_are_no_state_dict(tmp_path):
   torch.save(program, path)  # A pickled object, which is not executed.
   with pytest.raises(ValueError, match='weights=.*Weights only load failed'):
     read_state_dict(path)
-  torch.save(program.half().state_dict(), path)
-  assert read_state_dict(path)['fc.weight'].dtype == np.float32
   (tmp_path / 'model.safetensors').write_bytes(b'nothing')
   with pytest.raises(ValueError, match='weights=.*model.safetensors'):
     read_state_dict(tmp_path / 'model.safetensors')
+
+
+@pytest.mark.parametrize('suffix', ['.safetensors', '.pt'])
+def test_any_type_is_read_as_float32(suffix, tmp_path):
+  path, state = tmp_path / f'x{suffix}', {'x': torch.ones(2).bfloat16()}
+  if suffix == '.pt':
+    torch.save(state, path)
+  else:
+    pytest.importorskip('safetensors.torch').save_file(state, path)
+  found = read_state_dict(path)['x']
+  assert found.dtype == np.float32 and found.tolist() == [1, 1]
 
 
 def _ids(text):
@@ -337,6 +346,13 @@ def test_a_vocabulary_that_is_none(content, tmp_path):
   path = tmp_path / 'words.json'
   path.write_text(content)
   with pytest.raises(ValueError, match='vocabulary=.*words.json: '):
+    read_vocabulary(path)
+
+
+def test_a_token_that_stands_in_two_rows_is_named(tmp_path):
+  path = tmp_path / 'words.txt'
+  path.write_text('<pad>\n<unk>\nfilm\nfilm\n')
+  with pytest.raises(ValueError, match="row 4: 'film' stands in row 3 already"):
     read_vocabulary(path)
 
 
