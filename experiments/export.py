@@ -1,11 +1,11 @@
 """Exports a trained run for programs that have no bigru_jax, or to share it.
 
   python experiments/export.py --workdir=RUN --format=onnx --output=model.onnx
-  python experiments/export.py --workdir=RUN --format=stablehlo --output=model.bin
-  python experiments/export.py --workdir=RUN --format=safetensors --output=FOLDER
+  python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
+  python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
 
-Beside model.onnx and model.bin it writes model.json: the labels, the vocabulary,
-the tokenizer's rules. docs/serving.md shows a program for each format.
+Beside model.onnx it writes model.json (and m.json beside m.hlo): the labels, the
+vocabulary, the tokenizer's rules. docs/serving.md has a program for each format.
 """
 
 import json

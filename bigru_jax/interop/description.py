@@ -12,9 +12,8 @@ from bigru_jax.data.limits import limits_of
 from bigru_jax.inference import Run
 
 _WORD = r'\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d'
-_NO_SPACES = ''.join(
-  rf'\p{{Script={script}}}'
-  for script in ('Han', 'Hiragana', 'Katakana', 'Thai')
+_NO_SPACES = (
+  r'\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}'
 )
 _LETTERS = rf'[[{_WORD}]--[{_NO_SPACES}]]+'
 _END = rf'(?![{_WORD}])'

@@ -107,7 +107,7 @@ def to_onnx(run: Run) -> onnx.ModelProto:
 
 
 def _value(name: str, axes: str, dtype: str) -> onnx.ValueInfoProto:
-  # A number of classes and heads is fixed; its place in the shape is left open.
+  # The numbers of classes and heads are fixed; shape inference finds them.
   shape = [axis if axis in 'BTSM' else None for axis in axes]
   return helper.make_tensor_value_info(
     name, getattr(onnx.TensorProto, dtype), shape

@@ -37,7 +37,8 @@ def to_stablehlo(run: Run) -> export.Exported:
       batch |= {'sentence_lengths': lengths, 'sentence_mask': sentence_mask}
     if markers:
       batch['entities'] = _inside_entities(ids, markers)
-    outputs = model.apply({'params': params}, batch)
+    arrays = jax.tree.map(jnp.asarray, params)
+    outputs = model.apply({'params': arrays}, batch)
     found = {'probabilities': task.probabilities(outputs.logits)}
     for name, weights in outputs.attention.items():
       found[f'attention_{name}'] = weights

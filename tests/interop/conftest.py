@@ -1,4 +1,4 @@
-"""Runs of every model, pooling and task, never trained, and batches for them."""
+"""Runs of every model, pooling and task, untrained, and batches for them."""
 
 import dataclasses
 import itertools
@@ -66,9 +66,7 @@ def _cases():
 
 def pytest_generate_tests(metafunc):
   if 'run' in metafunc.fixturenames:
-    metafunc.parametrize(
-      'fields, labels', _cases(), scope='session', indirect=False
-    )
+    metafunc.parametrize('fields, labels', list(_cases()), scope='session')
 
 
 def make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
@@ -150,11 +148,10 @@ def _outputs(run, inputs):
   params = jax.device_get(run.params)
   found = jax.jit(run.model.apply)({'params': params}, batch)
   task = make_task(run.config, len(run.labels))
-  outputs = {'probabilities': task.probabilities(found.logits)}
+  outputs: dict[str, Any] = {'probabilities': task.probabilities(found.logits)}
   for name, weights in found.attention.items():
     outputs[f'attention_{name}'] = weights
   if found.heads is not None:
     outputs['attention_labels'] = found.heads
-  return {
-    k: np.asarray(x) for k, x in {**outputs, 'logits': found.logits}.items()
-  }
+  outputs['logits'] = found.logits
+  return {name: np.asarray(array) for name, array in outputs.items()}
