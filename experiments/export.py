@@ -4,8 +4,9 @@
   python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
   python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
 
-Beside model.onnx it writes model.json (and m.json beside m.hlo): the labels, the
-vocabulary, the tokenizer's rules. docs/serving.md has a program for each format.
+Beside model.onnx it writes model.json (and m.json beside m.hlo): the labels,
+the vocabulary, the rules of the tokenizer. docs/serving.md has a program for
+each format.
 """
 
 import json

@@ -50,10 +50,11 @@ def describe(run: Run) -> dict[str, Any]:
     `version` of bigru_jax; `model`, `task`, `attention` as in the
     configuration; `labels`, the classes' names by index; `temperature` and
     `thresholds`, see `evaluation.Calibration`; `limits`, what is kept of a
-    text, see `data.limits.Limits`; `tokenizer`, its rules (see
-    `tokenizer_rules`); and `vocabulary`, the tokens by id, of which 0 is
-    padding and 1 an unknown word. With entity attention also `markers`, the
-    ids of the markers of both entities.
+    text, see `data.limits.Limits`; `tokenizer`, see `tokenizer_rules`, or of a
+    tokenizer.json its content, `json`, and `shift`, which is added to its ids;
+    and `vocabulary`, the tokens by id, of which 0 is padding and 1 an unknown
+    token, or None with a tokenizer.json. With entity attention also `markers`,
+    the ids of the markers of both entities.
   """
   config, limits = run.config, limits_of(run.config)
   kept = ['max_length']
@@ -68,7 +69,7 @@ def describe(run: Run) -> dict[str, Any]:
     'temperature': run.calibration.temperature,
     'thresholds': run.calibration.thresholds,
     'limits': {name: getattr(limits, name) for name in (*kept, 'truncate')},
-    'tokenizer': tokenizer_rules(run),
+    'tokenizer': _tokenizer(run),
     'vocabulary': run.tokenizer.vocabulary,
   }
   if config.attention == 'entity':
@@ -76,20 +77,22 @@ def describe(run: Run) -> dict[str, Any]:
   return description
 
 
-def tokenizer_rules(run: Run) -> dict[str, Any]:
-  """How a text becomes tokens.
+def _tokenizer(run: Run) -> dict[str, Any]:
+  if run.config.tokenizer in text.TOKENIZERS:
+    return tokenizer_rules(run.config.tokenizer)
+  content = (run.workdir / 'tokenizer.json').read_text('utf-8')
+  return {'json': json.loads(content), 'shift': 2}
+
+
+def tokenizer_rules(name: str) -> dict[str, Any]:
+  """How a tokenizer of `text.TOKENIZERS` makes a text tokens.
 
   Returns:
-    Of a named tokenizer its `name`; `lowercase`, whether the text is first
-    lower-cased; `replace`, pairs of what is replaced then; and `pattern`, whose
-    matches are the tokens, a regular expression of ECMAScript with the flag v
-    and of Python's `regex` with the flag V1. Of a tokenizer.json its content,
-    `json`, and `shift`, which is added to its ids.
+    Its `name`; `lowercase`, whether the text is first lower-cased; `replace`,
+    pairs of what is replaced then; and `pattern`, whose matches are the tokens,
+    a regular expression of ECMAScript with the flag v and of Python's `regex`
+    with the flag V1.
   """
-  name = run.config.tokenizer
-  if name not in text.TOKENIZERS:
-    content = (run.workdir / 'tokenizer.json').read_text('utf-8')
-    return {'json': json.loads(content), 'shift': 2}
   words = name == 'words'
   return {
     'name': name,

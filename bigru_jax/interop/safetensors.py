@@ -56,7 +56,7 @@ def model_card(run: Run, config: Config, license: str) -> str:
     license: see `save`.
   """
   data = ', '.join(filter(None, [config.train or config.dataset, config.test]))
-  several = config.task == 'multi_label'
+  each = 'any number of' if config.task == 'multi_label' else 'one'
   tested, metrics = None, []
   if (run.workdir / 'result.json').exists():
     tested = runs.read_result(run.workdir)['test']
@@ -97,11 +97,11 @@ def model_card(run: Run, config: Config, license: str) -> str:
 # Bidirectional GRU with attention
 
 A text classifier of bigru_jax {bigru_jax.__version__}: `model={config.model}`,
-`attention={config.attention}`, {'any number of labels' if several else 'one label'} a text.
+`attention={config.attention}`, {each} of the labels a text.
 
 - **Data**: {data}.
 - **Labels**: {labels}{more}.
-- **Texts** are tokenized by `{config.tokenizer}` and truncated at {limits_of(config)}.
+- **Tokenizer**: `{config.tokenizer}`; texts are truncated at {limits_of(config)}.
 - **Configuration**, where it is not the default: {fields or 'none'}.
 - **Licence**: {license}.
 

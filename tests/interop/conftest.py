@@ -1,6 +1,7 @@
 """Runs of every model, pooling and task, untrained, and batches for them."""
 
 import dataclasses
+import functools
 import itertools
 from typing import Any
 
@@ -69,7 +70,7 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize('fields, labels', list(_cases()), scope='session')
 
 
-def make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
+def _make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
   """A run directory, but for its checkpoints, and its run."""
   config = Config(embedding_size=5, hidden_size=4, num_heads=2, **fields)
   tokenizer = VocabularyTokenizer('words', VOCABULARY)
@@ -95,7 +96,14 @@ def make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
 
 @pytest.fixture(scope='session')
 def run(fields, labels, tmp_path_factory):
-  return make_run(tmp_path_factory.mktemp('run'), fields, labels)
+  return _make_run(tmp_path_factory.mktemp('run'), fields, labels)
+
+
+@pytest.fixture
+def make_run(tmp_path):
+  """A function of the fields and labels of a run."""
+  (tmp_path / 'run').mkdir()
+  return functools.partial(_make_run, tmp_path / 'run')
 
 
 @pytest.fixture(scope='session')

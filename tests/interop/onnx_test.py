@@ -1,7 +1,14 @@
 """Every model in ONNX Runtime, against ours; and the rules in its metadata."""
 
+import json
+
+from hypothesis import given, strategies as st
 import numpy as np
 import pytest
+import regex
+
+from bigru_jax.data import text
+from bigru_jax.interop.description import tokenizer_rules
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
