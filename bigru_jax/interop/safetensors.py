@@ -101,7 +101,7 @@ A text classifier of bigru_jax {bigru_jax.__version__}: `model={config.model}`,
 
 - **Data**: {data}.
 - **Labels**: {labels}{more}.
-- **Tokenizer**: `{config.tokenizer}`; texts are truncated at {limits_of(config)}.
+- **Tokenizer**: `{config.tokenizer}`; truncated at {limits_of(config)}.
 - **Configuration**, where it is not the default: {fields or 'none'}.
 - **Licence**: {license}.
 

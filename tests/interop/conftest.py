@@ -29,9 +29,14 @@ TASKS = [
   ({'loss': 'sigmoid'}, 'xyz'),
   ({'task': 'multi_label'}, 'xyz'),
 ]
-# Texts: two with entities, of one token, and a padding example.
+# The first is the longest, and one is a padding example.
 TEXTS = [[2, 7, 3, 8, 4, 9, 10, 5], [6], [4, 9, 5, 2, 7, 3], []]
-DOCUMENTS = [[[6, 7, 8], [9], [10, 11]], [[12]], [], [[7, 7, 7, 6], [15, 1]]]
+DOCUMENTS = [
+  [[6, 7, 8, 14, 2], [9], [10, 11]],
+  [[12]],
+  [],
+  [[7, 7, 6], [15, 1]],
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +82,9 @@ def _make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
   task = make_task(config, len(labels))
   model = make_classifier(config, len(VOCABULARY), task.num_outputs)
   rng = np.random.default_rng(0)
-  # Parameters as large as a trained model's, and biases.
   params = jax.tree.map(
-    lambda p: np.float32(2 * p + rng.normal(0, 0.2, p.shape)),
-    init_params(model, 0),
+    lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32),
+    jax.eval_shape(lambda: init_params(model, 0)),
   )
   runs.write_json(workdir / 'labels.json', labels)
   runs.write_json(workdir / 'data.json', {'train': 'a digest'})
@@ -157,8 +161,9 @@ def _outputs(run, inputs):
   found = jax.jit(run.model.apply)({'params': params}, batch)
   task = make_task(run.config, len(run.labels))
   outputs: dict[str, Any] = {'probabilities': task.probabilities(found.logits)}
-  for name, weights in found.attention.items():
-    outputs[f'attention_{name}'] = weights
+  for name in ('words', 'sentences'):
+    if name in found.attention:
+      outputs[f'attention_{name}'] = found.attention[name]
   if found.heads is not None:
     outputs['attention_labels'] = found.heads
   outputs['logits'] = found.logits
