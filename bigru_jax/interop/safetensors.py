@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from typing import Any
 
 import jax
 
@@ -57,25 +58,29 @@ def model_card(run: Run, config: Config, license: str) -> str:
   """
   data = ', '.join(filter(None, [config.train or config.dataset, config.test]))
   each = 'any number of' if config.task == 'multi_label' else 'one'
-  tested, metrics = None, []
-  if (run.workdir / 'result.json').exists():
-    tested = runs.read_result(run.workdir)['test']
-    metrics = [
-      {'type': kind, 'name': f'test {name}', 'value': tested[name]}
-      for kind, name in (('accuracy', 'accuracy'), ('f1', 'macro_f1'))
-    ]
-  metadata = {
+  metadata: dict[str, Any] = {
     'license': license,
     'library_name': 'bigru_jax',
     'pipeline_tag': 'text-classification',
     'tags': ['bigru', 'attention', 'jax', 'flax'],
   }
-  if metrics:
-    task = {'type': 'text-classification'}
-    source = {'type': data, 'name': data}
-    result = {'task': task, 'dataset': source, 'metrics': metrics}
+  scores = 'The run was not finished.'
+  if (run.workdir / 'result.json').exists():
+    tested = runs.read_result(run.workdir)['test']
+    result = {
+      'task': {'type': 'text-classification'},
+      'dataset': {'type': data, 'name': data},
+      'metrics': [
+        {'type': kind, 'name': f'test {name}', 'value': tested[name]}
+        for kind, name in (('accuracy', 'accuracy'), ('f1', 'macro_f1'))
+      ],
+    }
     name = run.workdir.resolve().name
     metadata['model-index'] = [{'name': name, 'results': [result]}]
+    scores = (
+      f'On {tested["examples"]} test texts: accuracy {tested["accuracy"]:.4f}, '
+      f'macro F1 {tested["macro_f1"]:.4f}.'
+    )
   # A JSON value is a YAML value, too.
   front = '\n'.join(f'{k}: {json.dumps(v)}' for k, v in metadata.items())
   fields = ', '.join(
@@ -83,13 +88,6 @@ def model_card(run: Run, config: Config, license: str) -> str:
   )
   labels = ', '.join(f'`{label}`' for label in run.labels[:20])
   more = f' and {len(run.labels) - 20} more' if len(run.labels) > 20 else ''
-  rows = ['| metric | value |', '| --- | --- |']
-  rows += [f'| {m["name"]} | {m["value"]:.4f} |' for m in metrics]
-  scores = '\n'.join(rows) if metrics else 'The run was not finished.'
-  if tested:
-    scores += (
-      f'\n\nOn {tested["examples"]} texts, once, at the end of training.'
-    )
   return f"""---
 {front}
 ---
