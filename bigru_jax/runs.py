@@ -287,7 +287,7 @@ def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
 
 def write_lines(path: pathlib.Path, values: Iterable[Any]) -> None:
   """Writes values as lines of JSON, completely or not at all."""
-  _write(path, ''.join(json.dumps(_finite(x)) + '\n' for x in values))
+  write_text(path, ''.join(json.dumps(_finite(x)) + '\n' for x in values))
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -295,7 +295,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
   A number that is not finite, which JSON has no word for, becomes null.
   """
-  _write(path, json.dumps(_finite(value), indent=2) + '\n')
+  write_text(path, json.dumps(_finite(value), indent=2) + '\n')
 
 
 def _finite(value: Any) -> Any:
@@ -359,7 +359,8 @@ class MetricsLog:
     return SummaryWriter(str(self._path.parent), purge_step=self._purge_step)
 
 
-def _write(path: pathlib.Path, content: str) -> None:
+def write_text(path: pathlib.Path, content: str) -> None:
+  """Writes a file, completely or not at all."""
   partial = path.with_name(path.name + '.partial')
   partial.write_text(content, encoding='utf-8', errors='surrogatepass')
   os.replace(partial, path)

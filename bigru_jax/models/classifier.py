@@ -63,6 +63,8 @@ class Classifier(nn.Module):
       the logits are float32.
     embedding_axis: inside `shard_map`, the mesh axis over which the embedding
       table is sharded by columns; None for a whole table.
+    portable: whether to use XLA's own operations alone, as a program must that
+      is to run without this library, and not the kernels in C++.
   """
 
   vocabulary_size: int
@@ -78,6 +80,7 @@ class Classifier(nn.Module):
   recurrent_dropout: float = 0.0
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
+  portable: bool = False
 
   @nn.compact
   def __call__(
@@ -124,6 +127,7 @@ class Classifier(nn.Module):
       self.dropout,
       self.recurrent_dropout,
       self.dtype,
+      'xla' if self.portable else None,
       name='encoder',
     )(
       x_BxTxE,
@@ -141,7 +145,9 @@ class Classifier(nn.Module):
         h_BxTx2H, mask_BxT, batch['entities'], given
       )
     else:
-      pool = make_pooling(self.attention, self.num_heads, 'attention')
+      pool = make_pooling(
+        self.attention, self.num_heads, 'attention', self.portable
+      )
       c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given)
     c_BxF = drop(c_BxF, self.dropout, 2)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')

@@ -50,7 +50,7 @@ class HierarchicalClassifier(nn.Module):
     embedding_dropout: rate on the embedded tokens.
     word_dropout: rate at which tokens become <unk>.
     recurrent_dropout: see `BiGRU`.
-    dtype, embedding_axis: see `Classifier`.
+    dtype, embedding_axis, portable: see `Classifier`.
   """
 
   vocabulary_size: int
@@ -66,6 +66,7 @@ class HierarchicalClassifier(nn.Module):
   recurrent_dropout: float = 0.0
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
+  portable: bool = False
 
   @nn.compact
   def __call__(
@@ -159,11 +160,14 @@ class HierarchicalClassifier(nn.Module):
       self.dropout,
       self.recurrent_dropout,
       self.dtype,
+      'xla' if self.portable else None,
       name=f'{level}_encoder',
     )(
       x_NxTxF,
       mask_NxT,
       dropout_keys_B=None if keys_N is None else fold_keys(keys_N, 1),
     )
-    pool = make_pooling(self.attention, self.num_heads, f'{level}_attention')
+    pool = make_pooling(
+      self.attention, self.num_heads, f'{level}_attention', self.portable
+    )
     return pool(h_NxTx2H, mask_NxT, weights_NxKxT)

@@ -9,6 +9,8 @@ To add one, write a class and name it in `POOLINGS`: the flag, the model, the
 prediction and the tests of padding take it from there.
 """
 
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,12 @@ class Additive(nn.Module):
 
   Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473; Yang et al., 2016,
   https://aclanthology.org/N16-1174.
+
+  Attributes:
+    implementation: see `ops.attention.additive_attention`.
   """
+
+  implementation: str | None = None
 
   @nn.compact
   def __call__(
@@ -44,7 +51,9 @@ class Additive(nn.Module):
     if weights_BxKxT is not None:
       return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
     params = (p.astype(h_BxTxF.dtype) for p in (kernel, bias, query))
-    context_BxF, weights_BxT = additive_attention(h_BxTxF, mask_BxT, *params)
+    context_BxF, weights_BxT = additive_attention(
+      h_BxTxF, mask_BxT, *params, implementation=self.implementation
+    )
     return context_BxF, weights_BxT[:, None]
 
 
@@ -112,7 +121,7 @@ class MultiHead(nn.Module):
     contexts = jnp.einsum(
       'bkf,kfw->bkw', means_BxKxF, value_kernel.astype(dtype)
     )
-    return contexts.reshape(len(h_BxTxF), features), weights_BxKxT
+    return contexts.reshape(h_BxTxF.shape[0], features), weights_BxKxT
 
 
 class Structured(nn.Module):
@@ -144,7 +153,7 @@ class Structured(nn.Module):
     contexts, weights_BxKxT = _means(
       h_BxTxF, mask_BxT, scores_BxTxK, weights_BxKxT
     )
-    return contexts.reshape(len(h_BxTxF), -1), weights_BxKxT
+    return contexts.reshape(h_BxTxF.shape[0], -1), weights_BxKxT
 
 
 class Mean(nn.Module):
@@ -197,7 +206,7 @@ class Last(nn.Module):
     time, features = h_BxTxF.shape[1:]
     first_B = mask_BxT.argmax(1)
     last_B = time - 1 - mask_BxT[:, ::-1].argmax(1)
-    rows_B = jnp.arange(len(mask_BxT))
+    rows_B = jnp.arange(mask_BxT.shape[0])
     forward = h_BxTxF[rows_B, last_B, : features // 2]
     backward = h_BxTxF[rows_B, first_B, features // 2 :]
     return jnp.concatenate([forward, backward], axis=-1), None
@@ -215,9 +224,22 @@ POOLINGS: dict[str, type[nn.Module]] = {
 MULTI_HEADED = 'multi_head', 'structured'
 
 
-def make_pooling(name: str, num_heads: int, module_name: str) -> nn.Module:
-  """The pooling of a name; `num_heads` counts where it has several heads."""
-  options = {'num_heads': num_heads} if name in MULTI_HEADED else {}
+def make_pooling(
+  name: str, num_heads: int, module_name: str, portable: bool = False
+) -> nn.Module:
+  """The pooling of a name.
+
+  Args:
+    name: of `POOLINGS`.
+    num_heads: counts where it has several heads.
+    module_name: the Flax module's.
+    portable: see `classifier.Classifier`.
+  """
+  options: dict[str, Any] = {}
+  if name in MULTI_HEADED:
+    options['num_heads'] = num_heads
+  if name == 'additive' and portable:
+    options['implementation'] = 'reference'
   return POOLINGS[name](**options, name=module_name)
 
 

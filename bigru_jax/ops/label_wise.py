@@ -53,7 +53,7 @@ def label_wise_logits(
   logits = jax.lax.map(
     jax.checkpoint(block_logits), (in_blocks(query_CxF), in_blocks(kernel_CxF))
   )
-  logits_BxC = logits.swapaxes(0, 1).reshape(len(h_BxTxF), -1)[:, :labels]
+  logits_BxC = logits.swapaxes(0, 1).reshape(h_BxTxF.shape[0], -1)[:, :labels]
   return logits_BxC + bias_C
 
 

@@ -25,13 +25,14 @@ class Case:
   Attributes:
     work: `forward`, which returns the states [B, T, 2H]; `backward`, with the
       forward pass, the inputs' gradients [B, T, E]; `step`, a training step,
-      its loss; `epoch`, the tokens trained on; `inference`, a label per text.
+      its loss; `epoch`, the tokens trained on; `inference`, a label per text;
+      `serving`, the same, but from the text, not its ids.
     batch, length, embedding, hidden: B, T, E, and H of one direction; texts
       have lengths of their own, at most this (0: the default of run.py).
     vocabulary: of a step.
-    dataset, data_dir: of an epoch and of inference; a data set of run.py, or a
-      file of texts.
-    sentences: of inference.
+    dataset, data_dir: of an epoch, inference and serving; a data set of run.py,
+      or a file of texts.
+    sentences: of inference and serving.
     devices: XLA host devices for ours; 0 for its default.
   """
 
@@ -60,7 +61,21 @@ class Case:
       'forward': [self.batch, self.length, 2 * self.hidden],
       'backward': [self.batch, self.length, self.embedding],
       'inference': [self.sentences],
+      'serving': [self.sentences],
     }.get(self.work, [])
+
+  @property
+  def config(self) -> Config:
+    """What reads the texts."""
+    is_file = pathlib.Path(self.dataset).is_file()
+    return Config(
+      dataset=Config.dataset if is_file else self.dataset,
+      train=self.dataset if is_file else '',
+      data_dir=self.data_dir,
+      max_length=self.length or Config.max_length,
+      embedding_size=self.embedding,
+      hidden_size=self.hidden,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,15 +136,7 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
     labels = rng.integers(0, 2, case.batch, np.int32)
     encoded = text.pack(list(tokens_BxT))
     return Texts(split_of(encoded, labels), case.vocabulary, 2)
-  is_file = pathlib.Path(case.dataset).is_file()
-  data = prepare(
-    Config(
-      dataset=Config.dataset if is_file else case.dataset,
-      train=case.dataset if is_file else '',
-      data_dir=case.data_dir,
-      max_length=case.length or Config.max_length,
-    )
-  )
+  data = prepare(case.config)
   train = data.splits['train']
   split = split_of(train.encoded, train.labels)
   if case.work == 'inference':

@@ -61,6 +61,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], list[Cell]]] = {
   'memory': (('step',), [(64, 500, 300, 256)]),
   'epoch': (('epoch',), [(64, 0, 100, 128), (64, 0, 100, 256)]),
   'inference': (('inference',), [(64, 0, 100, 128), (256, 0, 100, 128)]),
+  'serving': (('serving',), [(1, 0, 100, 128), (64, 0, 100, 128)]),
   'start': ((), []),
 }
 SWEPT = Case('backward', batch=64, length=64, embedding=100, hidden=128)
@@ -93,14 +94,18 @@ _GRID = flags.DEFINE_bool('grid', False, 'Encoder and step on the full grid.')
 _CELL = flags.DEFINE_list('cell', [], 'Of a level instead of its own: B,T,E,H.')
 _ROUNDS = flags.DEFINE_integer('rounds', 15, 'Timed calls of each program.')
 _LONG_ROUNDS = flags.DEFINE_integer(
-  'long_rounds', 5, 'The same for epoch, inference and start, which are long.'
+  'long_rounds',
+  5,
+  'The same for epoch, inference, serving and start, which are long.',
 )
 _VOCABULARY = flags.DEFINE_integer('vocabulary', 20_000, 'Of a step.')
-_SENTENCES = flags.DEFINE_integer('sentences', 10_000, 'Of inference.')
+_SENTENCES = flags.DEFINE_integer(
+  'sentences', 10_000, 'Of inference and serving.'
+)
 _DATASET = flags.DEFINE_string(
   'dataset',
   'rotten_tomatoes',
-  'The texts of epoch, inference and start; of the first two a file, too.',
+  'The texts of epoch, inference, serving and start; not of start a file, too.',
 )
 _DATA_DIR = flags.DEFINE_string('data_dir', '', 'As of run.py.')
 _OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
@@ -140,11 +145,18 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
   return found
 
 
+def takes_part(name: str, work: str) -> bool:
+  """Whether a program does a work: ONNX Runtime serves our own export."""
+  if work == 'serving':
+    return name in ('ours', 'onnxruntime')
+  return name != 'onnxruntime' or work == 'inference'
+
+
 def line_of(
   level: str, case: Case, names: list[str], rounds: int
 ) -> dict[str, Any]:
   """One line of the JSON file: a case with what was measured of it."""
-  names = [n for n in names if n != 'onnxruntime' or case.work == 'inference']
+  names = [name for name in names if takes_part(name, case.work)]
   found = measure(case, [*names, 'peak'] if case.flops else names, rounds)
   line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}
   if 'peak' in found:
@@ -174,7 +186,7 @@ def first_step(rounds: int) -> dict[str, Any]:
 def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
   """Measures one level, line by line."""
   works, cells = LEVELS[level]
-  long = level in ('epoch', 'inference', 'start')
+  long = level in ('epoch', 'inference', 'serving', 'start')
   rounds = _LONG_ROUNDS.value if long else _ROUNDS.value
   if level == 'start':
     yield first_step(rounds)

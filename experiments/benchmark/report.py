@@ -16,10 +16,12 @@ TITLES = {
   'memory': 'Peak memory of a training step',
   'epoch': 'Training epoch',
   'inference': 'Inference, token ids to labels',
+  'serving': 'Serving, texts to labels',
 }
 UNITS = {
   'forward': 'GFLOP/s', 'backward': 'GFLOP/s', 'step': 'tokens/s',
   'memory': 'MiB', 'epoch': 'tokens/s', 'inference': 'texts/s',
+  'serving': 'texts/s',
 }  # fmt: skip
 
 
@@ -37,6 +39,7 @@ def amount(line: Line, name: str) -> float:
     'step': line['batch'] * line['length'],
     'epoch': measured['value'],
     'inference': line['sentences'],
+    'serving': line['sentences'],
   }[line['work']]
   return (
     measured['mib'] if kind(line) == 'memory' else done / measured['median']

@@ -31,7 +31,8 @@ def serve(name: str, case: Case, pipe: Connection, memory: bool) -> None:
   """
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Libraries are talkative.
   try:
-    call = importlib.import_module(MODULES[name]).build(name, case)
+    module = 'serving' if case.work == 'serving' else MODULES[name]
+    call = importlib.import_module(module).build(name, case)
     result = np.asarray(call())
     if not np.isfinite(result).all():
       raise ValueError('the result is not finite')
@@ -66,7 +67,7 @@ def _seconds(call: Call, work: str) -> float:
   A process that has waited for its turn is up to twice slower at first: cores
   have slept, the caches hold other programs' data. In training nobody waits.
   """
-  if work not in ('epoch', 'inference'):
+  if work not in ('epoch', 'inference', 'serving'):
     end = time.perf_counter() + WARM_SECONDS
     while time.perf_counter() < end:
       call()

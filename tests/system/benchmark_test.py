@@ -33,9 +33,10 @@ def _check(folder, levels, baselines):
   assert {line['level'] for line in lines} == set(levels.split(','))
   for line in lines:
     assert set(line['programs']) == {'ours', *baselines}
-    rounds = {'memory': 0, 'inference': 1, 'epoch': 1}.get(line['level'], 2)
+    rounds = {'memory': 0, 'inference': 1, 'epoch': 1, 'serving': 1}
+    expected = rounds.get(line['level'], 2)
     for measured in line['programs'].values():
-      assert len(measured['seconds']) == rounds
+      assert len(measured['seconds']) == expected
   assert done.stdout == (folder / 'benchmark.md').read_text()
   pixels = image.imread(folder / 'benchmark.png')[..., :3]
   assert pixels.min() < 0.5 < pixels.mean()  # Something is drawn on white.
@@ -54,7 +55,7 @@ def test_ours_alone(tmp_path):
     ('keras', 'encoder,step,inference'),
     ('flax', 'encoder,step,epoch'),
     ('haiku', 'encoder,step'),
-    ('onnxruntime', 'inference'),
+    ('onnxruntime', 'inference,serving'),
   ],
 )
 def test_each_baseline_does_its_work(baseline, levels, tmp_path):

@@ -1,0 +1,194 @@
+"""A trained run as an ONNX model, written with ONNX's own operators.
+
+The recurrence is the operator `GRU`, whose two directions end and begin at each
+text's own length. A converter could not write it: those for JAX unroll a loop
+or refuse one that runs backwards.
+"""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import numpy as np
+import onnx
+from onnx import helper
+
+from bigru_jax.build import make_task
+from bigru_jax.data.entities import marker_ids
+from bigru_jax.inference import Run
+from bigru_jax.interop.description import describe
+from bigru_jax.interop.onnx_layers import (
+  POOLINGS,
+  Graph,
+  Params,
+  count,
+  dense,
+  encoder,
+  entity,
+  label_wise,
+  lengths_mask,
+  positions,
+  unsqueeze,
+)
+from bigru_jax.tasks import SingleLabel, Task
+
+# All operators below are in ONNX Runtime since its version 1.12.
+OPSET, IR_VERSION = 17, 8
+
+
+def to_onnx(run: Run) -> onnx.ModelProto:
+  """The model of a run, with what one needs to use it in its metadata.
+
+  The inputs are `ids` [B, T], int32, right-padded with zeros, and `lengths`
+  [B], int32. Of a hierarchical model they are the sentences of all documents
+  in order, `ids` [S, T] and `lengths` [S], and `sentence_mask` [B, M], bool,
+  which sentences a document has. B, T, S and M are free.
+
+  The outputs are `probabilities` [B, C], `attention_words` and
+  `attention_sentences` as in `models.classifier.Outputs.attention`, where there
+  are any, `attention_labels` [B, K] with label-wise attention, and `logits`.
+  All is computed in float32.
+
+  Args:
+    run: as `bigru_jax.load` gives it.
+
+  Raises:
+    ValueError: the pooling has no function here.
+  """
+  config = run.config
+  if config.attention not in (*POOLINGS, 'label_wise', 'entity'):
+    raise ValueError(f'attention={config.attention!r} has no form in ONNX')
+  task = make_task(config, len(run.labels), labels=run.labels)
+  params = jax.tree.map(
+    lambda x: np.asarray(x, np.float32), jax.device_get(run.params)
+  )
+  graph = Graph()
+  if config.model == 'hierarchical':
+    inputs = {'ids': 'ST', 'lengths': 'S', 'sentence_mask': 'BM'}
+    found = _hierarchical(graph, params, config.attention)
+  else:
+    inputs = {'ids': 'BT', 'lengths': 'B'}
+    markers = marker_ids(run.tokenizer) if config.attention == 'entity' else ()
+    found = _flat(graph, params, config.attention, markers)
+  logits_BxC = found['logits']
+  found = {'probabilities': _probabilities(graph, task, logits_BxC), **found}
+  words = 'BKMT' if 'sentence_mask' in inputs else 'BKT'
+  types = {
+    'probabilities': ('BC', 'FLOAT'),
+    'attention_words': (words, 'FLOAT'),
+    'attention_sentences': ('BKM', 'FLOAT'),
+    'attention_labels': ('BK', 'INT64'),
+    'logits': ('BC', 'FLOAT'),
+  }
+  for name, value in found.items():
+    graph.name(value, name)
+  model = helper.make_model(
+    helper.make_graph(
+      graph.nodes,
+      'bigru',
+      [
+        _value(name, axes, 'BOOL' if name == 'sentence_mask' else 'INT32')
+        for name, axes in inputs.items()
+      ],
+      [_value(name, *types[name]) for name in found],
+      graph.constants,
+    ),
+    opset_imports=[helper.make_opsetid('', OPSET)],
+    ir_version=IR_VERSION,
+    producer_name='bigru_jax',
+  )
+  properties = describe(run)
+  helper.set_model_props(
+    model, {key: json.dumps(value) for key, value in properties.items()}
+  )
+  onnx.checker.check_model(model, full_check=True)
+  return model
+
+
+def _value(name: str, axes: str, dtype: str) -> onnx.ValueInfoProto:
+  # The numbers of classes and heads are fixed; shape inference finds them.
+  shape = [axis if axis in 'BTSM' else None for axis in axes]
+  return helper.make_tensor_value_info(
+    name, getattr(onnx.TensorProto, dtype), shape
+  )
+
+
+def _flat(
+  graph: Graph, params: Params, attention: str, markers: tuple[int, ...]
+) -> dict[str, str]:
+  """The outputs of `models.classifier.Classifier`, but for probabilities."""
+  mask_BxT = lengths_mask(graph, 'ids', 'lengths')
+  x_BxTxE = graph.apply('Gather', params['embedding'], 'ids')
+  h_BxTxF = encoder(graph, params['encoder'], x_BxTxE, 'lengths', mask_BxT)
+  pooling = params.get('attention', {})
+  if attention == 'label_wise':
+    return label_wise(graph, pooling, h_BxTxF, mask_BxT)
+  if attention == 'entity':
+    c_BxF, weights_BxKxT = entity(graph, pooling, h_BxTxF, mask_BxT, markers)
+  else:
+    c_BxF, weights_BxKxT = POOLINGS[attention](
+      graph, pooling, h_BxTxF, mask_BxT
+    )
+  found = {'attention_words': weights_BxKxT} if weights_BxKxT else {}
+  return {**found, 'logits': dense(graph, params['output'], c_BxF)}
+
+
+def _hierarchical(
+  graph: Graph, params: Params, attention: str
+) -> dict[str, str]:
+  """The outputs of `models.hierarchical.HierarchicalClassifier`, as above."""
+  mask_SxT = lengths_mask(graph, 'ids', 'lengths')
+  x_SxTxE = graph.apply('Gather', params['embedding'], 'ids')
+  h_SxTxF = encoder(graph, params['word_encoder'], x_SxTxE, 'lengths', mask_SxT)
+  pool = POOLINGS[attention]
+  s_SxF, words_SxKxT = pool(
+    graph, params.get('word_attention', {}), h_SxTxF, mask_SxT
+  )
+  mask_BxM = 'sentence_mask'
+  counts_B = count(graph, mask_BxM)
+  starts_B = graph.apply(
+    'Sub', graph.apply('CumSum', counts_B, np.array(0)), counts_B
+  )
+  # Where a document's sentences are.
+  sentence_BxM = graph.apply(
+    'Add', unsqueeze(graph, starts_B, 1), positions(graph, mask_BxM)
+  )
+  sentence_BxM = graph.apply('Where', mask_BxM, sentence_BxM, np.array(0))
+
+  def by_document(x_Sx, padding_mask):
+    x_BxMx = graph.apply('Gather', x_Sx, sentence_BxM)
+    return graph.apply('Where', padding_mask, x_BxMx, np.float32(0))
+
+  mask_BxMx1 = unsqueeze(graph, mask_BxM, 2)
+  h_BxMxF = encoder(
+    graph,
+    params['sentence_encoder'],
+    by_document(s_SxF, mask_BxMx1),
+    graph.apply('Cast', counts_B, to=onnx.TensorProto.INT32),
+    mask_BxM,
+  )
+  c_BxF, sentences_BxKxM = pool(
+    graph, params.get('sentence_attention', {}), h_BxMxF, mask_BxM
+  )
+  logits_BxC = dense(graph, params['output'], c_BxF)
+  if words_SxKxT is None or sentences_BxKxM is None:
+    return {'logits': logits_BxC}
+  words_BxMxKxT = by_document(words_SxKxT, unsqueeze(graph, mask_BxMx1, 3))
+  return {
+    'attention_words': graph.apply(
+      'Transpose', words_BxMxKxT, perm=[0, 2, 1, 3]
+    ),
+    'attention_sentences': sentences_BxKxM,
+    'logits': logits_BxC,
+  }
+
+
+def _probabilities(graph: Graph, task: Task, logits_BxC: str) -> str:
+  """`probabilities` of the task."""
+  if isinstance(task, SingleLabel) and task.loss == 'softmax':
+    return graph.apply('Softmax', logits_BxC, axis=-1)
+  if task.num_outputs < task.num_classes:
+    negative = graph.apply('Neg', logits_BxC)
+    logits_BxC = graph.apply('Concat', negative, logits_BxC, axis=-1)
+  return graph.apply('Sigmoid', logits_BxC)

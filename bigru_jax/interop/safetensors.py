@@ -1,0 +1,130 @@
+"""A trained run as a folder to share: safetensors, and a model card."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+
+import bigru_jax
+from bigru_jax import published, runs
+from bigru_jax.config import Config
+from bigru_jax.data.limits import limits_of
+from bigru_jax.inference import Run
+
+
+def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
+  """Writes a published model, which `bigru_jax.load` opens, and its card.
+
+  Of the paths in the configuration, such as `train`, only the files' names are
+  kept.
+
+  Args:
+    run: as `bigru_jax.load` gives it.
+    folder: is made where it is not there.
+    license: for the card, an identifier of the Hugging Face hub such as `mit`.
+
+  Raises:
+    ValueError: the folder is a run directory, or the package safetensors is not
+      installed.
+  """
+  folder = pathlib.Path(folder).expanduser()
+  if (folder / 'checkpoints').exists():
+    raise ValueError(f'output={folder} is a run directory')
+  folder.mkdir(parents=True, exist_ok=True)
+  published.write_params(folder, jax.device_get(run.params))
+  runs.write_json(folder / 'labels.json', run.labels)
+  runs.write_json(folder / 'data.json', runs.read_identity(run.workdir))
+  runs.write_json(
+    folder / 'calibration.json', dataclasses.asdict(run.calibration)
+  )
+  run.tokenizer.save(folder)
+  config = _without_folders(run.config)
+  runs.write_text(folder / 'README.md', model_card(run, config, license))
+  runs.write_json(folder / 'config.json', dataclasses.asdict(config))
+
+
+def model_card(run: Run, config: Config, license: str) -> str:
+  """The README.md of a published model, with the hub's metadata.
+
+  Args:
+    run: the model; its metrics are those of `result.json`, if it has one.
+    config: what to show as its configuration.
+    license: see `save`.
+  """
+  data = ', '.join(filter(None, [config.train or config.dataset, config.test]))
+  each = 'any number of' if config.task == 'multi_label' else 'one'
+  metadata: dict[str, Any] = {
+    'license': license,
+    'library_name': 'bigru_jax',
+    'pipeline_tag': 'text-classification',
+    'tags': ['bigru', 'attention', 'jax', 'flax'],
+  }
+  scores = 'The run was not finished.'
+  if (run.workdir / 'result.json').exists():
+    tested = runs.read_result(run.workdir)['test']
+    result = {
+      'task': {'type': 'text-classification'},
+      'dataset': {'type': data, 'name': data},
+      'metrics': [
+        {'type': kind, 'name': f'test {name}', 'value': tested[name]}
+        for kind, name in (('accuracy', 'accuracy'), ('f1', 'macro_f1'))
+      ],
+    }
+    name = run.workdir.resolve().name
+    metadata['model-index'] = [{'name': name, 'results': [result]}]
+    scores = (
+      f'On {tested["examples"]} test texts: accuracy {tested["accuracy"]:.4f}, '
+      f'macro F1 {tested["macro_f1"]:.4f}.'
+    )
+  # A JSON value is a YAML value, too.
+  front = '\n'.join(f'{k}: {json.dumps(v)}' for k, v in metadata.items())
+  fields = ', '.join(
+    f'`{name}={getattr(config, name)}`' for name in config.differing_fields()
+  )
+  labels = ', '.join(f'`{label}`' for label in run.labels[:20])
+  more = f' and {len(run.labels) - 20} more' if len(run.labels) > 20 else ''
+  return f"""---
+{front}
+---
+
+# Bidirectional GRU with attention
+
+A text classifier of bigru_jax {bigru_jax.__version__}: `model={config.model}`,
+`attention={config.attention}`, {each} of the labels a text.
+
+- **Data**: {data}.
+- **Labels**: {labels}{more}.
+- **Tokenizer**: `{config.tokenizer}`; truncated at {limits_of(config)}.
+- **Configuration**, where it is not the default: {fields or 'none'}.
+- **Licence**: {license}.
+
+## Metrics
+
+{scores}
+
+## How to load it
+
+```python
+import bigru_jax  # With its extra `export`.
+
+run = bigru_jax.load('.')  # This folder, or the name of its repository.
+print(run.predict(['A text.'])[0])
+```
+"""
+
+
+def _without_folders(config: Config) -> Config:
+  """The configuration with the names of files for their paths."""
+  names = {
+    field.name: ','.join(
+      os.path.basename(path.rstrip('/')) for path in value.split(',')
+    )
+    for field in dataclasses.fields(config)
+    if field.metadata.get('path') and (value := getattr(config, field.name))
+  }
+  return dataclasses.replace(config, **names)

@@ -1,0 +1,72 @@
+"""A trained run as a StableHLO program, by `jax.export`."""
+
+from __future__ import annotations
+
+import jax
+from jax import export
+import jax.numpy as jnp
+
+from bigru_jax.build import make_task
+from bigru_jax.data.entities import marker_ids
+from bigru_jax.inference import Run
+
+PLATFORMS = 'cpu', 'cuda', 'tpu'
+
+
+def to_stablehlo(run: Run) -> export.Exported:
+  """The model of a run, with its parameters, for all of `PLATFORMS`.
+
+  It is made of XLA's own operations, so that it needs JAX alone, or a runtime
+  of StableHLO. Its call takes the inputs of `interop.onnx.to_onnx` in their
+  order, of any size, and returns a dict of its outputs, computed in the run's
+  `dtype`.
+
+  Args:
+    run: as `bigru_jax.load` gives it.
+  """
+  config = run.config
+  task = make_task(config, len(run.labels), labels=run.labels)
+  model = run.model.clone(portable=True)
+  params = jax.device_get(run.params)
+  markers = marker_ids(run.tokenizer) if config.attention == 'entity' else ()
+  hierarchical = config.model == 'hierarchical'
+
+  def predict(ids, lengths, sentence_mask=None):
+    batch = {'tokens': ids, 'lengths': lengths}
+    if hierarchical:
+      batch |= {'sentence_lengths': lengths, 'sentence_mask': sentence_mask}
+    if markers:
+      batch['entities'] = _inside_entities(ids, markers)
+    arrays = jax.tree.map(jnp.asarray, params)
+    outputs = model.apply({'params': arrays}, batch)
+    found = {'probabilities': task.probabilities(outputs.logits)}
+    for name, weights in outputs.attention.items():
+      found[f'attention_{name}'] = weights
+    if outputs.heads is not None:
+      found['attention_labels'] = outputs.heads
+    return {**found, 'logits': outputs.logits}
+
+  names = 'S, T, B, M' if hierarchical else 'B, T'
+  axes = dict(zip(names.split(', '), export.symbolic_shape(names)))
+  rows, time = axes['S' if hierarchical else 'B'], axes['T']
+  inputs = [
+    jax.ShapeDtypeStruct((rows, time), jnp.int32),
+    jax.ShapeDtypeStruct((rows,), jnp.int32),
+  ]
+  if hierarchical:
+    inputs.append(jax.ShapeDtypeStruct((axes['B'], axes['M']), jnp.bool_))
+  return export.export(jax.jit(predict), platforms=PLATFORMS)(*inputs)
+
+
+def _inside_entities(
+  tokens_BxT: jax.Array, markers: tuple[int, ...]
+) -> jax.Array:
+  """As `data.entities.inside_entities`."""
+  entities_BxT = jnp.zeros_like(tokens_BxT)
+  for entity in (1, 2):
+    start, end = markers[2 * entity - 2 : 2 * entity]
+    opened = jnp.cumsum(tokens_BxT == start, axis=1) > 0
+    closed = jnp.cumsum(tokens_BxT == end, axis=1) > 0
+    inside = opened & ~closed & (tokens_BxT != start)
+    entities_BxT = jnp.where(inside, entity, entities_BxT)
+  return entities_BxT

@@ -1,0 +1,109 @@
+"""A published model: a run directory with model.safetensors for checkpoints.
+
+It holds what prediction needs of a run (`config.json`, `data.json`,
+`labels.json`, the vocabulary or `tokenizer.json`, `calibration.json`), and is a
+folder or a repository of the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from typing import Any
+
+from flax import traverse_util
+import numpy as np
+
+PARAMS = 'model.safetensors'
+_FILES = ['*.json', 'vocabulary.txt', 'README.md', PARAMS]
+
+
+def find(workdir: str | os.PathLike) -> pathlib.Path:
+  """The folder of a run, or of a published model, which may be downloaded.
+
+  Args:
+    workdir: a path; or `owner/name`, a repository of the Hugging Face hub,
+      where there is no folder `owner` and `huggingface_hub` is installed.
+
+  Raises:
+    FileNotFoundError: the hub has no such model, or cannot be reached.
+  """
+  path = pathlib.Path(workdir).expanduser()
+  name = str(workdir)
+  if not re.fullmatch(r'\w[\w.-]*/[\w.-]+', name) or path.parent.exists():
+    return path
+  try:
+    import huggingface_hub
+  except ImportError:
+    return path
+  try:
+    folder = huggingface_hub.snapshot_download(name, allow_patterns=_FILES)
+  except (OSError, ValueError, RuntimeError) as error:
+    reason = str(error).strip().partition('\n')[0]
+    raise FileNotFoundError(
+      f'workdir={name} is no folder, nor to be had from the Hugging Face hub: '
+      f'{reason}'
+    ) from error
+  return pathlib.Path(folder)
+
+
+def write_params(folder: pathlib.Path, params: Any) -> None:
+  """Writes parameters to model.safetensors, completely or not at all.
+
+  A tensor's name is its path in the parameters, as in `encoder.input_bias_0`.
+
+  Raises:
+    ValueError: the package safetensors is not installed.
+  """
+  save_file = _package('output', folder).save_file
+  tensors = {
+    name: np.ascontiguousarray(array)
+    for name, array in traverse_util.flatten_dict(params, sep='.').items()
+  }
+  partial = folder / f'{PARAMS}.partial'
+  save_file(tensors, partial, metadata={'format': 'flax'})
+  os.replace(partial, folder / PARAMS)
+
+
+def read_params(folder: pathlib.Path, abstract: Any) -> Any:
+  """The parameters of model.safetensors.
+
+  Args:
+    folder: that of the file.
+    abstract: the shapes and types of the parameters.
+
+  Raises:
+    ValueError: the package safetensors is not installed, the file is corrupt,
+      or a tensor is missing, of no use, or of another shape or type.
+  """
+  package = _package('workdir', folder)
+  field = f'workdir={folder}: {PARAMS}'
+  try:
+    found = package.load_file(folder / PARAMS)
+  except Exception as error:  # The library has an exception of its own.
+    raise ValueError(f'{field}: {error}') from error
+  expected = traverse_util.flatten_dict(abstract, sep='.')
+  for name in sorted(expected.keys() | found.keys()):
+    if name not in found:
+      raise ValueError(f'{field} has no tensor {name}')
+    if name not in expected:
+      raise ValueError(f'{field}: the model has no parameter {name}')
+    array, like = found[name], expected[name]
+    if (array.shape, array.dtype) != (like.shape, like.dtype):
+      raise ValueError(
+        f'{field}: {name} is {array.dtype} {array.shape}; the model needs '
+        f'{like.dtype} {like.shape}'
+      )
+  return traverse_util.unflatten_dict(found, sep='.')
+
+
+def _package(field: str, folder: pathlib.Path) -> Any:
+  try:
+    import safetensors.numpy
+  except ImportError as error:
+    raise ValueError(
+      f'{field}={folder} needs the safetensors package: '
+      'pip install "bigru_jax[export]"'
+    ) from error
+  return safetensors.numpy

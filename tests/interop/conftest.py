@@ -1,0 +1,170 @@
+"""Runs of every model, pooling and task, untrained, and batches for them."""
+
+import dataclasses
+import functools
+import itertools
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from bigru_jax import runs
+from bigru_jax.build import init_params, make_classifier, make_task
+from bigru_jax.config import Config
+from bigru_jax.data.entities import inside_entities, marker_ids
+from bigru_jax.data.text import MARKERS, VocabularyTokenizer
+from bigru_jax.evaluation import Calibration
+from bigru_jax.inference import Run
+from bigru_jax.models.classifier import ATTENTIONS
+from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.runtime import mesh as meshes
+
+VOCABULARY = ['<pad>', '<unk>', *MARKERS, *'abcdefghij']
+KINDS = [('flat', name) for name in ATTENTIONS]
+KINDS += [('hierarchical', name) for name in POOLINGS]
+TASKS = [
+  ({}, 'xyz'),
+  ({'loss': 'sigmoid'}, 'xy'),
+  ({'loss': 'sigmoid'}, 'xyz'),
+  ({'task': 'multi_label'}, 'xyz'),
+]
+# The first is the longest, and one is a padding example.
+TEXTS = [[2, 7, 3, 8, 4, 9, 10, 5], [6], [4, 9, 5, 2, 7, 3], []]
+DOCUMENTS = [
+  [[6, 7, 8, 14, 2], [9], [10, 11]],
+  [[12]],
+  [],
+  [[7, 7, 6], [15, 1]],
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+  """Inputs by name in an export's order, and what the model makes of them."""
+
+  inputs: dict[str, np.ndarray]
+  outputs: dict[str, np.ndarray]
+
+
+def _cases():
+  """Every model, pooling and task; of the default tests, a task for each."""
+  for i, (kind, (j, task)) in enumerate(
+    itertools.product(KINDS, enumerate(TASKS))
+  ):
+    (model, attention), (fields, labels) = kind, task
+    fast = KINDS.index(kind) % len(TASKS) == j
+    yield pytest.param(
+      {
+        'model': model,
+        'attention': attention,
+        'num_layers': 1 + i % 2,
+        **fields,
+      },
+      list(labels),
+      marks=[] if fast else pytest.mark.slow,
+      id=f'{model}-{attention}-{j}',
+    )
+  several = {'task': 'multi_label', 'attention': 'label_wise'}
+  # More labels than heads, and than labels of a block.
+  yield pytest.param(several, [str(i) for i in range(130)], id='130 labels')
+
+
+def pytest_generate_tests(metafunc):
+  if 'run' in metafunc.fixturenames:
+    metafunc.parametrize('fields, labels', list(_cases()), scope='session')
+
+
+def _make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
+  """A run directory, but for its checkpoints, and its run."""
+  config = Config(embedding_size=5, hidden_size=4, num_heads=2, **fields)
+  tokenizer = VocabularyTokenizer('words', VOCABULARY)
+  task = make_task(config, len(labels))
+  model = make_classifier(config, len(VOCABULARY), task.num_outputs)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32),
+    jax.eval_shape(lambda: init_params(model, 0)),
+  )
+  runs.write_json(workdir / 'labels.json', labels)
+  runs.write_json(workdir / 'data.json', {'train': 'a digest'})
+  runs.write_json(workdir / 'config.json', dataclasses.asdict(config))
+  tokenizer.save(workdir)
+  several = config.task == 'multi_label'
+  calibration = Calibration(1.5, (0.25,) * len(labels) if several else ())
+  mesh = meshes.local_mesh()
+  return Run(
+    workdir, config, labels, tokenizer, model, params, mesh, calibration
+  )
+
+
+@pytest.fixture(scope='session')
+def run(fields, labels, tmp_path_factory):
+  return _make_run(tmp_path_factory.mktemp('run'), fields, labels)
+
+
+@pytest.fixture
+def make_run(tmp_path):
+  """A function of the fields and labels of a run."""
+  (tmp_path / 'run').mkdir()
+  return functools.partial(_make_run, tmp_path / 'run')
+
+
+@pytest.fixture(scope='session')
+def batches(run):
+  """The texts, and a second time in another order with more padding.
+
+  The padding of the second batch holds any tokens, and what the model makes of
+  it follows from the first.
+  """
+  hierarchical = run.config.model == 'hierarchical'
+  texts = DOCUMENTS if hierarchical else TEXTS
+  order = [2, 0, 1]
+  inputs = _inputs(texts, hierarchical)
+  first = Batch(inputs, _outputs(run, inputs))
+  again = _inputs([texts[i] for i in order], hierarchical, more=2)
+  outputs = {}
+  for name, array in first.outputs.items():
+    padding = [(0, 0)] * array.ndim
+    if name in ('attention_words', 'attention_sentences'):
+      padding[2:] = [(0, 2)] * (array.ndim - 2)
+    outputs[name] = np.pad(array[order], padding)
+  return [first, Batch(again, outputs)]
+
+
+def _inputs(texts, hierarchical, more=0):
+  """The inputs of an export, padded by `more` than needed."""
+  rows = list(itertools.chain(*texts)) if hierarchical else texts
+  lengths = np.array([*map(len, rows), *[0] * more * hierarchical], np.int32)
+  shape = len(lengths), lengths.max() + more
+  padding = np.random.default_rng(1).integers(1, len(VOCABULARY), shape)
+  ids = padding.astype(np.int32) if more else np.zeros(shape, np.int32)
+  for row, text in zip(ids, rows):
+    row[: len(text)] = text
+  inputs = {'ids': ids, 'lengths': lengths}
+  if hierarchical:
+    counts = np.array([len(document) for document in texts])
+    most = counts.max() + more
+    inputs['sentence_mask'] = np.arange(most) < counts[:, None]
+  return inputs
+
+
+def _outputs(run, inputs):
+  batch = {
+    'tokens': inputs['ids'],
+    'lengths': inputs['lengths'],
+    'sentence_lengths': inputs['lengths'],
+    'sentence_mask': inputs.get('sentence_mask'),
+    'entities': inside_entities(inputs['ids'], marker_ids(run.tokenizer)),
+  }
+  params = jax.device_get(run.params)
+  found = jax.jit(run.model.apply)({'params': params}, batch)
+  task = make_task(run.config, len(run.labels))
+  outputs: dict[str, Any] = {'probabilities': task.probabilities(found.logits)}
+  for name in ('words', 'sentences'):
+    if name in found.attention:
+      outputs[f'attention_{name}'] = found.attention[name]
+  if found.heads is not None:
+    outputs['attention_labels'] = found.heads
+  outputs['logits'] = found.logits
+  return {name: np.asarray(array) for name, array in outputs.items()}

@@ -1,0 +1,60 @@
+"""Every model in ONNX Runtime, against ours; and the rules in its metadata."""
+
+import json
+
+from hypothesis import given, strategies as st
+import numpy as np
+import pytest
+import regex
+
+from bigru_jax.data import text
+from bigru_jax.interop.description import tokenizer_rules
+
+onnx = pytest.importorskip('onnx')
+onnxruntime = pytest.importorskip('onnxruntime')
+to_onnx = pytest.importorskip('bigru_jax.interop.onnx').to_onnx
+
+
+def test_it_equals_the_model(run, batches):
+  model = to_onnx(run)  # Which the checker of ONNX has seen.
+  session = onnxruntime.InferenceSession(model.SerializeToString())
+  names = [output.name for output in session.get_outputs()]
+  for batch in batches:
+    assert names == list(batch.outputs)
+    for name, found in zip(names, session.run(None, batch.inputs)):
+      expected = batch.outputs[name]
+      np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
+      if name.startswith('attention_') and found.dtype == np.float32:
+        np.testing.assert_array_equal(found == 0, expected == 0)
+
+
+def test_its_metadata_describe_it(make_run):
+  several = {'task': 'multi_label', 'attention': 'entity', 'max_length': 9}
+  run = make_run(several, ['one', 'twö'])
+  session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
+  metadata = session.get_modelmeta().custom_metadata_map
+  found = {key: json.loads(value) for key, value in metadata.items()}
+  assert found['labels'] == ['one', 'twö']
+  assert found['vocabulary'] == run.tokenizer.vocabulary
+  assert found['thresholds'] == [0.25, 0.25] and found['temperature'] == 1.5
+  assert found['limits'] == {'max_length': 9, 'truncate': 'head'}
+  assert found['markers'] == [2, 3, 4, 5]
+  assert found['tokenizer']['name'] == 'words'
+
+
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+@given(st.text() | st.text("aB '’nts.-<>/e12_é好 \u200d\ufeff\x1f"))
+def test_the_pattern_of_a_tokenizer_is_the_tokenizer(name, sentence):
+  rules = tokenizer_rules(name)
+  given = sentence.lower() if rules['lowercase'] else sentence
+  for old, new in rules['replace']:
+    given = given.replace(old, new)
+  found = regex.findall(rules['pattern'], given, regex.V1)
+  assert found == text.TOKENIZERS[name](sentence)
+
+
+def test_a_pooling_without_a_form_is_named(make_run):
+  run = make_run({}, ['a', 'b'])
+  object.__setattr__(run.config, 'attention', 'gated')
+  with pytest.raises(ValueError, match="attention='gated' has no form in ONNX"):
+    to_onnx(run)

@@ -1,0 +1,151 @@
+"""Every model as a folder to share: written, loaded, found on the hub."""
+
+import dataclasses
+import os
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import bigru_jax
+from bigru_jax import published, runs
+from bigru_jax.interop.safetensors import save
+
+numpy = pytest.importorskip('safetensors.numpy')
+
+
+@pytest.fixture
+def shared(make_run, tmp_path):
+  """A folder of a small model."""
+  save(make_run({'loss': 'sigmoid'}, ['no', 'yes']), tmp_path / 'shared')
+  return tmp_path / 'shared'
+
+
+def test_a_model_is_loaded_bit_for_bit(run, tmp_path):
+  save(run, tmp_path / 'shared')
+  loaded = bigru_jax.load(tmp_path / 'shared')
+  jax.tree.map(np.testing.assert_array_equal, loaded.params, run.params)
+  assert loaded.config == run.config and loaded.labels == run.labels
+  assert loaded.calibration == run.calibration
+  assert loaded.tokenizer.vocabulary == run.tokenizer.vocabulary
+  assert loaded.model == run.model
+
+
+def test_its_predictions_are_those_of_the_run(make_run, shared):
+  run = make_run({'loss': 'sigmoid'}, ['no', 'yes'])
+  texts = ['a b c', '', 'e a strange d']
+  assert bigru_jax.load(shared).predict(texts) == run.predict(texts)
+
+
+def test_no_folder_of_this_machine_is_shared(make_run, tmp_path):
+  run = make_run({}, ['no', 'yes'])
+  paths = {'train': '/home/me/a.csv,/home/me/b.csv', 'data_dir': '/data/x/'}
+  run.config = dataclasses.replace(run.config, **paths)
+  save(run, tmp_path / 'shared', 'mit')
+  for path in (tmp_path / 'shared').glob('*.*'):
+    assert b'/home' not in path.read_bytes(), path
+  config = bigru_jax.load(tmp_path / 'shared').config
+  assert (config.train, config.data_dir) == ('a.csv,b.csv', 'x')
+
+
+def test_the_card_says_what_one_must_know(make_run, tmp_path):
+  hub = pytest.importorskip('huggingface_hub')
+  run = make_run({}, ['no', 'yes'])
+  save(run, tmp_path / 'unfinished')
+  assert 'not finished' in (tmp_path / 'unfinished/README.md').read_text()
+  tested = {'accuracy': 0.75, 'macro_f1': 0.5, 'examples': 8}
+  runs.write_json(run.workdir / 'result.json', {'test': tested})
+  save(run, tmp_path / 'shared', 'apache-2.0')
+  card = hub.ModelCard.load(tmp_path / 'shared' / 'README.md')
+  assert card.data.license == 'apache-2.0'
+  assert card.data.pipeline_tag == 'text-classification'
+  scores = {x.metric_name: x.metric_value for x in card.data.eval_results}
+  assert scores == {'test accuracy': 0.75, 'test macro_f1': 0.5}
+  assert card.data.eval_results[0].dataset_name == 'rotten_tomatoes'
+  for said in (
+    '`no`, `yes`',
+    'accuracy 0.7500',
+    '8 test texts',
+    'bigru_jax.load',
+  ):
+    assert said in card.text
+  with pytest.raises(ValueError, match='is a run directory'):
+    (tmp_path / 'unfinished' / 'checkpoints').mkdir()
+    save(run, tmp_path / 'unfinished')
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    (lambda x: x.pop('encoder.input_bias_0'), 'no tensor encoder.input_bias_0'),
+    (lambda x: x.update(more=np.zeros(2)), 'the model has no parameter more'),
+    (
+      lambda x: x.update(embedding=np.zeros((3, 5), np.float32)),
+      r'embedding is float32 \(3, 5\); the model needs float32 \(16, 5\)',
+    ),
+    (
+      lambda x: x.update(embedding=x['embedding'].astype(np.float16)),
+      r'embedding is float16 \(16, 5\); the model needs float32',
+    ),
+  ],
+)
+def test_a_tensor_that_does_not_fit_is_named(shared, change, message):
+  path = shared / published.PARAMS
+  tensors = numpy.load_file(path)
+  change(tensors)
+  numpy.save_file(tensors, path)
+  with pytest.raises(ValueError, match=f'model.safetensors.* {message}') as e:
+    bigru_jax.load(shared)
+  assert '\n' not in str(e.value)
+
+
+def test_a_corrupt_file_is_one_line(shared):
+  path = shared / published.PARAMS
+  path.write_bytes(path.read_bytes()[:-9])
+  with pytest.raises(ValueError, match='shared: model.safetensors: ') as e:
+    bigru_jax.load(shared)
+  assert '\n' not in str(e.value)
+
+
+def test_without_the_package_the_message_says_so(shared, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'safetensors.numpy', None)
+  with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):
+    bigru_jax.load(shared)
+
+
+def _fake_cache(cache, shared, name, commit='c' * 40):
+  """A repository as `huggingface_hub` keeps it once it is downloaded."""
+  folder = cache / f'models--{name.replace("/", "--")}'
+  (folder / 'refs').mkdir(parents=True)
+  (folder / 'refs' / 'main').write_text(commit)
+  (folder / 'snapshots').mkdir()
+  os.rename(shared, folder / 'snapshots' / commit)
+
+
+def test_a_repository_is_loaded_by_its_name(
+  shared, tmp_path, monkeypatch, make_run
+):
+  hub = pytest.importorskip('huggingface_hub')
+  monkeypatch.setattr(hub.constants, 'HF_HUB_OFFLINE', True)
+  monkeypatch.setattr(hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+  monkeypatch.chdir(tmp_path)
+  _fake_cache(tmp_path / 'hub', shared, 'someone/some-model')
+  run = make_run({'loss': 'sigmoid'}, ['no', 'yes'])
+  loaded = bigru_jax.load('someone/some-model')
+  jax.tree.map(np.testing.assert_array_equal, loaded.params, run.params)
+  missing = 'workdir=someone/other is no folder, nor to be had from the Hugging'
+  with pytest.raises(FileNotFoundError, match=missing) as e:
+    bigru_jax.load('someone/other')
+  assert '\n' not in str(e.value)
+  # A folder of the repository's owner is meant before the hub is.
+  (tmp_path / 'someone').mkdir()
+  with pytest.raises(FileNotFoundError, match='is no run: it has no config'):
+    bigru_jax.load('someone/some-model')
+
+
+def test_without_huggingface_hub_a_name_is_a_folder(monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+  with pytest.raises(FileNotFoundError, match='someone/some-model is no run'):
+    bigru_jax.load('someone/some-model')

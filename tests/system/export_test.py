@@ -1,0 +1,215 @@
+"""export.py from a trained run, and the programs of docs/serving.md."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scripts import ROOT, call
+
+import bigru_jax
+from bigru_jax.data import text
+from bigru_jax.interop.description import tokenizer_rules
+
+PAGE = (ROOT / 'docs' / 'serving.md').read_text()
+SERVING = ROOT / 'docs' / 'serving'
+TEXTS = ['the film was not good', 'A good film!']
+
+
+def _node():
+  """Node, of a version whose regular expressions have the flag v."""
+  node = shutil.which('node')
+  if not node:
+    pytest.skip('node is not installed')
+  version = subprocess.run([node, '--version'], capture_output=True, text=True)
+  if int(version.stdout.lstrip('v').partition('.')[0]) < 20:
+    pytest.skip(f'node {version.stdout.strip()} is older than 20')
+  return node
+
+
+def _export(run_directory, format, output):
+  done = call(
+    'export.py', f'--workdir={run_directory}', f'--format={format}',
+    f'--output={output}',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert not list(output.parent.glob('*.partial'))
+  return output
+
+
+def test_a_trained_run_in_onnx_runtime(run_directory, tmp_path):
+  onnxruntime = pytest.importorskip('onnxruntime')
+  path = _export(run_directory, 'onnx', tmp_path / 'model.onnx')
+  about = json.loads((tmp_path / 'model.json').read_text())
+  run = bigru_jax.load(run_directory)
+  assert about['vocabulary'] == run.tokenizer.vocabulary
+  assert about['temperature'] == run.calibration.temperature
+  (answer,) = run.predict(TEXTS[:1])
+  _, ids = run.tokenizer.encode(TEXTS[0])
+  probabilities, attention, _ = onnxruntime.InferenceSession(path).run(
+    None,
+    {'ids': np.array([ids], np.int32), 'lengths': np.int32([len(ids)])},
+  )
+  expected = [answer['probabilities'][label] for label in about['labels']]
+  np.testing.assert_allclose(probabilities[0], expected, atol=1e-5)
+  weights = answer['attention']['words']
+  np.testing.assert_allclose(attention[0], weights, atol=1e-5)
+
+
+def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
+  for flags, message in [
+    (['--workdir=x'], 'output: name one'),
+    (['--output=x'], 'workdir: name one'),
+    (['--workdir=x', '--output=x', '--format=keras'], 'flag --format=keras'),
+    ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is no run'),
+    ([f'--workdir={run_directory}', '--output=a.json'], 'output=a.json'),
+    (
+      [
+        f'--workdir={run_directory}', f'--output={run_directory}',
+        '--format=safetensors',
+      ],
+      'is a run directory',
+    ),
+  ]:  # fmt: skip
+    done = call('export.py', *flags, cwd=tmp_path)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_programs_of_the_page_give_what_the_run_gives(
+  run_directory, tmp_path
+):
+  pytest.importorskip('onnxruntime')
+  (tmp_path / 'runs').mkdir()
+  os.symlink(run_directory, tmp_path / 'runs' / 'first')
+  os.symlink(ROOT / 'experiments', tmp_path / 'experiments')
+  environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+  printed = []
+  pattern = r'```python\n(.*?)```|^    (python [^\n]*)$'
+  for code, line in re.findall(pattern, PAGE, re.DOTALL | re.MULTILINE):
+    if 'run.py' in line:  # This run is trained.
+      continue
+    done = subprocess.run(
+      [sys.executable, *(['-c', code] if code else shlex.split(line)[1:])],
+      cwd=tmp_path,
+      env=environment,
+      capture_output=True,
+      text=True,
+    )
+    assert done.returncode == 0, f'{code or line}\n{done.stderr}'
+    printed += [done.stdout] if code else []
+  answers = bigru_jax.load(run_directory).predict(TEXTS)
+  assert len(printed) == 3
+  for output in printed:
+    lines = output.splitlines()
+    assert len(lines) == len(answers)
+    for line, answer in zip(lines, answers):
+      label, _, numbers = line.partition(' ')
+      assert label == answer['label']
+      found = [float(x) for x in re.findall(r'\d\.[\de-]+', numbers)][:2]
+      expected = list(answer['probabilities'].values())
+      np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_page_shows_the_files_of_the_browser():
+  shown = re.findall(r'```js\n(.*?)```', PAGE, re.DOTALL)
+  names = 'tokenizer.mjs', 'classify.mjs'
+  assert shown == [(SERVING / name).read_text() for name in names]
+  assert len(shown[0].splitlines()) <= 20
+
+
+def _sentences():
+  """Texts of many scripts; what a newcomer writes, and what nobody does."""
+  rng = random.Random(0)
+  alphabet = (
+    "aBcnstlmrevd '\u2019-._,!<>/e12"
+    '\u00c9\u00df\u0130\u03a3\u0939\u093f\u0928\u094d\u0416\u597d\u96fb'
+    '\u30c6\u3066\u0e44\u200d\u00a0\ufeff\u3000\u0085\x1c\t\U0001f600\uff01'
+  )
+  drawn = (rng.choices(alphabet, k=rng.randint(0, 30)) for _ in range(2000))
+  return [
+    "Don't stop! She\u2019s here, rock'n'roll, well-made.",
+    'Wait ... what? \u00dcBER \u0939\u093f\u0928\u094d\u0926\u0940 15 U.S.',
+    '\u8fd9\u662f iPhone 15\uff01 \u30c6\u30b9\u30c8abc',
+    'A <e1>well-made cup</e1>\u2019s <e2>tea</e2>.',
+    '',
+    *map(''.join, drawn),
+  ]
+
+
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+def test_the_tokenizer_in_javascript_is_ours(name, tmp_path):
+  node = _node()
+  sentences = _sentences()
+  tokens = {token for x in sentences for token in text.TOKENIZERS[name](x)}
+  # Some tokens stay unknown.
+  vocabulary = [text.PAD, text.UNK, *sorted(tokens)[: -len(tokens) // 9]]
+  about = {
+    'tokenizer': tokenizer_rules(name),
+    'vocabulary': vocabulary,
+    'limits': {'max_length': 12, 'truncate': 'head'},
+  }
+  (tmp_path / 'in.json').write_text(json.dumps([about, sentences]))
+  program = f"""
+    import {{ readFileSync }} from 'node:fs';
+    import {{ makeTokenizer }} from '{SERVING / 'tokenizer.mjs'}';
+    const [about, texts] = JSON.parse(readFileSync('in.json', 'utf-8'));
+    console.log(JSON.stringify(texts.map(makeTokenizer(about))));
+  """
+  done = subprocess.run(
+    [node, '--input-type=module', '--eval', program],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  ours = text.VocabularyTokenizer(name, vocabulary)
+  for sentence, ids in zip(sentences, json.loads(done.stdout), strict=True):
+    assert ids == ours.encode(sentence)[1][:12], repr(sentence)
+
+
+@pytest.mark.slow
+def test_onnxruntime_web_gives_what_the_run_gives(run_directory, tmp_path):
+  node, npm = _node(), shutil.which('npm')
+  if not npm:
+    pytest.skip('npm is not installed')
+  pytest.importorskip('onnx')
+  for path in SERVING.iterdir():
+    shutil.copy(path, tmp_path)
+  (tmp_path / 'package.json').write_text('{"type": "module"}')
+  installed = subprocess.run(
+    [npm, 'install', '--no-audit', '--no-fund', 'onnxruntime-web'],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+  )
+  if installed.returncode:
+    pytest.skip(f'npm install: {installed.stderr.strip()[-200:]}')
+  _export(run_directory, 'onnx', pathlib.Path(tmp_path, 'model.onnx'))
+  texts = [*TEXTS, '', 'a ' * 600, '\u597d film']
+  (tmp_path / 'main.mjs').write_text(f"""
+    import {{ readFileSync }} from 'node:fs';
+    import {{ loadClassifier }} from './classify.mjs';
+    const about = JSON.parse(readFileSync('model.json', 'utf-8'));
+    const classify = await loadClassifier(readFileSync('model.onnx'), about);
+    console.log(JSON.stringify(await classify({json.dumps(texts)})));
+    process.exit(0);
+  """)
+  done = subprocess.run(
+    [node, 'main.mjs'], cwd=tmp_path, capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr
+  found = json.loads(done.stdout)
+  answers = bigru_jax.load(run_directory).predict(texts)
+  for ours, theirs in zip(answers, found, strict=True):
+    assert theirs['label'] == ours['label']
+    expected = list(ours['probabilities'].values())
+    np.testing.assert_allclose(theirs['probabilities'], expected, atol=1e-5)
