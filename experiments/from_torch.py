@@ -21,16 +21,16 @@ from bigru_jax.interop.torch_run import read_vocabulary, write_run
 from bigru_jax.runtime import host
 
 _WEIGHTS = flags.DEFINE_string(
-  'weights', None, 'The state dict: a .safetensors file, or one of torch.save.'
+  'weights', '', 'The state dict: a .safetensors file, or one of torch.save.'
 )
 _VOCABULARY = flags.DEFINE_string(
   'vocabulary',
-  None,
+  '',
   'The tokens by id: one per line, or a JSON object of tokens and ids. A '
   'tokenizer.json has its own.',
 )
-_LABELS = flags.DEFINE_list('labels', None, "The classes' names, by index.")
-_OUTPUT = flags.DEFINE_string('output', None, 'The run directory to make.')
+_LABELS = flags.DEFINE_list('labels', [], "The classes' names, by index.")
+_OUTPUT = flags.DEFINE_string('output', '', 'The run directory to make.')
 _EMBEDDING = flags.DEFINE_string(
   'embedding', DEFAULT_MODULES.embedding, 'The module of the token vectors.'
 )

@@ -97,7 +97,7 @@ def gru_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   def stacked(kind: str, layer: int) -> np.ndarray:
     return np.stack([state[f'{kind}_l{layer}{x}'] for x in _DIRECTIONS])
 
-  params = {}
+  params: StateDict = {}
   for layer in range(layers):
     b_DxG = b_hidden_DxG = np.zeros((2, 3 * hidden), np.float32)
     if has_bias:
@@ -260,9 +260,8 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
   except ImportError as error:
     raise ValueError(f'weights={path}: {_missing(error)}') from error
   except Exception as error:  # The libraries raise many types.
-    raise ValueError(
-      f'weights={path}: {(str(error).splitlines() or [error])[0]}'
-    ) from error
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    raise ValueError(f'weights={path}: {first_line}') from error
   return {name: np.asarray(x, np.float32) for name, x in state.items()}
 
 
