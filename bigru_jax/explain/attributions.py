@@ -138,10 +138,7 @@ def leave_one_out(
   whole_BxC = probabilities(model, task, params, batch)
   others_BxTxC = left_out(model, task, params, batch)
   drops_BxTxC = whole_BxC[:, None] - others_BxTxC
-  drops_BxT = jnp.take_along_axis(
-    drops_BxTxC, classes_B[:, None, None], axis=-1
-  )[..., 0]
-  return _at_tokens(drops_BxT, batch)
+  return _at_tokens(of_classes(drops_BxTxC, classes_B), batch)
 
 
 def left_out(

@@ -8,7 +8,7 @@
 | uniform weights | `interventions.uniform_change` | Wiegreffe & Pinter, 2019 |
 | diagnostic MLP | `diagnostic.accuracies` | the same |
 | comprehensiveness, sufficiency | `erasure` | DeYoung et al., 2020 |
-| precision and recall at k | `agreement` | where the deciding tokens are known |
+| precision and recall at k | `agreement` | none: of known deciding tokens |
 
 Jain & Wallace, Attention is not Explanation, https://aclanthology.org/N19-1357;
 Wiegreffe & Pinter, Attention is not not Explanation,

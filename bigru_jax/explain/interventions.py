@@ -84,7 +84,7 @@ def uniform_weights(batch: Batch, heads: int = 1) -> jax.Array:
 def permuted_weights(
   weights_BxKxT: jax.Array, batch: Batch, key: jax.Array
 ) -> jax.Array:
-  """The weights in a random order of a text's tokens, the same for all heads."""
+  """The weights in a random order of a text's tokens, one for all heads."""
   mask_BxT = real_tokens(batch)
   # Padding, which comes last in the order, keeps its place.
   places_BxT = jnp.where(mask_BxT, jax.random.uniform(key, mask_BxT.shape), 2.0)

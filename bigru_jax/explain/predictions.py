@@ -78,9 +78,10 @@ def log_odds(
   return of_class_B - jax.nn.logsumexp(others_BxC, axis=-1)
 
 
-def of_classes(values_BxC: jax.Array, classes_B: jax.Array) -> jax.Array:
-  """The value of a class of each text, [B]."""
-  return jnp.take_along_axis(values_BxC, classes_B[:, None], axis=-1)[:, 0]
+def of_classes(values: jax.Array, classes_B: jax.Array) -> jax.Array:
+  """The value of a class of each text, [B, ...] of values [B, ..., C]."""
+  classes = classes_B.reshape(-1, *(1 for _ in values.shape[1:]))
+  return jnp.take_along_axis(values, classes, axis=-1)[..., 0]
 
 
 def total_variation(p: jax.Array, q: jax.Array) -> jax.Array:

@@ -153,8 +153,8 @@ def _explain(
       found |= {name: weights_BxT, 'completeness_error': error_B}
     elif name == 'leave_one_out':  # The same numbers give the change below.
       drops_BxTxC = own_BxC[:, None] - others_BxTxC
-      of_texts = jax.vmap(of_classes, (1, None), 1)(drops_BxTxC, classes_B)
-      found[name] = jnp.where(mask_BxT, of_texts, 0)
+      drops_BxT = of_classes(drops_BxTxC, classes_B)
+      found[name] = jnp.where(mask_BxT, drops_BxT, 0)
     else:
       found[name] = ATTRIBUTIONS[name](*inputs, classes_B)
   found['random'] = jax.random.uniform(key, mask_BxT.shape)
