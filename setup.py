@@ -16,6 +16,7 @@ VERSION = re.search(
 )
 OPS = pathlib.Path('bigru_jax', 'ops')
 TEST = [
+  'captum>=0.9',
   'hypothesis>=6.100',
   'ipykernel>=6.29',
   'matplotlib>=3.9',
@@ -25,7 +26,6 @@ TEST = [
   'pytest>=8',
   'ruff>=0.14',
   'scikit-learn>=1.5',
-  'scipy>=1.13',
   'tokenizers>=0.20',
 ]
 
@@ -105,6 +105,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.12.8',
     'pyarrow>=20',
     'regex>=2024.11.6',
+    'scipy>=1.13',
     'tensorboardX>=2.6.4',
     'tensorflow-datasets>=4.9.10',
     'tqdm>=4.67',

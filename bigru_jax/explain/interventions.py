@@ -65,11 +65,18 @@ def with_weights(
     )
     return outputs.logits
 
-  logits_BxC, linear = jax.linearize(logits_of, weights_BxKxT)
+  logits_BxC, pull_back = jax.vjp(logits_of, weights_BxKxT)
+  basis_CxBxC = jnp.broadcast_to(
+    jnp.eye(logits_BxC.shape[-1])[:, None],
+    (logits_BxC.shape[-1], *logits_BxC.shape),
+  )
+  (slopes_CxBxKxT,) = jax.vmap(pull_back)(basis_CxBxC)
 
   def probabilities_of(others_NxBxKxT):
-    differences = others_NxBxKxT - weights_BxKxT
-    return task.probabilities(logits_BxC + jax.vmap(linear)(differences))
+    changes_NxBxC = jnp.einsum(
+      'nbkt,cbkt->nbc', others_NxBxKxT - weights_BxKxT, slopes_CxBxKxT
+    )
+    return task.probabilities(logits_BxC + changes_NxBxC)
 
   return weights_BxKxT, probabilities_of
 
