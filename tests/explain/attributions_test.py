@@ -1,9 +1,9 @@
 """Attributions against finite differences, texts changed by hand, Captum."""
 
 import jax
-from models import TASK, TEXTS, log_odds, make_batch, make_model
 import numpy as np
 import pytest
+from small_models import TASK, TEXTS, log_odds, make_batch, make_model
 
 from bigru_jax.explain import attributions, predictions
 from bigru_jax.explain.attributions import (

@@ -2,9 +2,9 @@
 
 import itertools
 
-from models import TASK, TEXTS, make_batch, make_model
 import numpy as np
 import pytest
+from small_models import TASK, TEXTS, make_batch, make_model
 
 from bigru_jax.config import Config
 from bigru_jax.explain import faithfulness, predictions

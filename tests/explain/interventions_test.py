@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from models import TASK, make_batch, make_model
 import numpy as np
 import pytest
 from scipy.spatial import distance
+from small_models import TASK, make_batch, make_model
 
 from bigru_jax.explain import interventions
 from bigru_jax.tasks import SingleLabel
