@@ -92,5 +92,6 @@ def test_where_the_output_ignores_the_states_any_weights_will_do():
     model, TASK, {**params, 'output': output}, make_batch(), KEY,
     iterations=60,
   )  # fmt: skip
-  assert found.divergence.min() > 0.3
+  # Of two tokens as little as that is possible, where their weights are even.
+  assert found.divergence.min() > 0.2
   assert found.divergence.max() <= np.log(2) + 1e-6
