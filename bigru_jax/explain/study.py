@@ -227,7 +227,9 @@ def _table(
     ('output change of uniform attention', 'uniform'),
     ('uniform attention changes the prediction', 'flipped'),
   ):
-    rows.append(row(name, mean_estimate(found[key]), WIEGREFFE_PINTER))
+    rows.append(
+      row(name, mean_estimate(np.array(found[key])), WIEGREFFE_PINTER)
+    )
   return rows
 
 
