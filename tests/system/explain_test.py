@@ -1,6 +1,7 @@
 """The explanations of a run on `synthetic`, whose deciding tokens are known."""
 
 import json
+import shutil
 
 import pytest
 from scripts import call
@@ -10,9 +11,16 @@ from bigru_jax.explain.attributions import ATTRIBUTIONS
 
 @pytest.fixture(scope='module')
 def explained(run_directory, tmp_path_factory):
-  output = tmp_path_factory.mktemp('explained') / 'explain.json'
+  folder = tmp_path_factory.mktemp('explained')
+  output = folder / 'explain.json'
+  # Stands for a run of the same data that was trained with uniform weights.
+  uniform = shutil.copytree(run_directory, folder / 'uniform')
+  config = json.loads((uniform / 'config.json').read_text())
+  config['attention'] = 'mean'
+  (uniform / 'config.json').write_text(json.dumps(config))
   done = call(
-    'explain.py', f'--workdir={run_directory}', '--limit=60',
+    'explain.py',
+    f'--uniform={uniform}', f'--workdir={run_directory}', '--limit=60',
     '--adversarial_texts=8', '--diagnostic_texts=1000', f'--output={output}',
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
@@ -66,6 +74,15 @@ def test_the_table_has_all_tests_of_the_attention(explained):
     'largest Jensen-Shannon divergence of adversarial attention'
   ]
   assert adversarial['n'] == 8
+
+
+def test_the_uniform_control_compares_accuracies(run_directory, explained):
+  rows = {row['name']: row for row in explained[0]['table']}
+  result = json.loads((run_directory / 'result.json').read_text())
+  for name in ('the run', 'the run trained with uniform attention'):
+    row = rows[f'accuracy of {name}']
+    assert abs(row['value'] - result['test']['accuracy']) < 1e-9
+    assert row['n'] == result['test']['examples']
 
 
 def test_a_uniform_control_has_uniform_attention(run_directory, tmp_path):
