@@ -11,7 +11,10 @@
   lock              which process trains here now
   calibration.json  temperature and thresholds, chosen on validation
   predictions-*     the answers on validation and test, a JSON line per text
+  diagnostics.json  statistics of the data; accuracy by confidence and length
   result.json       the metrics at the end
+  report.html       all of this as a page, see reports/page.py
+  explain-*.json    whether attention explains the answers, see explain.py
 
 Everything is text or arrays; nothing is unpickled or executed.
 """

@@ -17,9 +17,11 @@ from scipy import special
 from bigru_jax import runs
 from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.checkpoints import Checkpoints
-from bigru_jax.data import embeddings
+from bigru_jax.data import embeddings, sources
+from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.sources import Corpus
+from bigru_jax.diagnostics import diagnose
 from bigru_jax.evaluation import (
   Calibration,
   Evaluation,
@@ -27,8 +29,10 @@ from bigru_jax.evaluation import (
   fit_temperature,
   fit_thresholds,
 )
+from bigru_jax.examples import find_examples
 from bigru_jax.inference import Run, unseen_words
 from bigru_jax.ops.gru import best_implementation
+from bigru_jax.reports.page import write_page
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.tasks import Task
 from bigru_jax.training.loop import Trainer, fit
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
   from bigru_jax.config import Config
 
 _log = logging.getLogger(__name__)
+# The most texts and tokens of a page that is written without being asked for.
+_PAGE_TEXTS, _PAGE_TOKENS = 10_000, 400_000
 
 
 def train(
@@ -156,7 +162,21 @@ def train(
       ),
       'parameters': parameters,
     }
+    diagnostics = diagnose(data, found['test'])
+    runs.write_json(workdir / 'diagnostics.json', diagnostics)
     runs.write_json(workdir / 'result.json', result)
+    run = Run(
+      workdir,
+      config,
+      data.labels,
+      data.tokenizer,
+      model,
+      trainer.state.params,
+      mesh,
+      calibration,
+      unseen_words(config, data.identity),
+    )
+    _write_page(run, data.splits['test'], corpus)
   _log.info(
     'test accuracy %.4f, macro F1 %.4f (best epoch %d); see %s',
     tested['accuracy'],
@@ -164,17 +184,7 @@ def train(
     best['epoch'],
     workdir,
   )
-  return Run(
-    workdir,
-    config,
-    data.labels,
-    data.tokenizer,
-    model,
-    trainer.state.params,
-    mesh,
-    calibration,
-    unseen_words(config, data.identity),
-  )
+  return run
 
 
 def _initial_params(config: Config, model: Any, data: Dataset) -> Any:
@@ -235,6 +245,29 @@ def _without_unseen(
     task, data.labels, split.label_array(), logits_NxC, calibration, metrics
   )
   return {'test_without_vectors_of_unseen_words': found.metrics}
+
+
+def _write_page(run: Run, split: EncodedSplit, corpus: Corpus | None) -> None:
+  """Writes report.html; a run without it is a run, too."""
+  tokens = int(split.encoded.lengths.sum())
+  every = max(-(-len(split) // _PAGE_TEXTS), -(-tokens // _PAGE_TOKENS))
+  note = f'All {len(split)} texts of the test split.'
+  if every > 1:
+    note = f'Every {every}th of the {len(split)} texts of the test split.'
+  try:
+    lines = runs.read_predictions(run.workdir, 'test')[::every]
+    examples = find_examples(lines, sources.read(run.config, corpus))
+    write_page(
+      run.workdir / 'report.html',
+      run.workdir,
+      [example.text for example in examples],
+      run.predict([example.text for example in examples]),
+      [example.label for example in examples],
+      [f'{example.source}, row {example.row}' for example in examples],
+      note,
+    )
+  except (OSError, ValueError) as error:
+    _log.warning('report.html is not written: %s', error)
 
 
 def _costs(trainer: Trainer) -> dict[str, float]:
