@@ -19,9 +19,7 @@ from absl import flags
 import command
 import inputs
 
-import bigru_jax
 from bigru_jax import runs
-from bigru_jax.data import files, sources
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.evaluation import Evaluation
 from bigru_jax.examples import examples_of_run
@@ -54,23 +52,6 @@ _LABEL_COLUMN = flags.DEFINE_string(
 _LABEL_SEPARATOR = flags.DEFINE_string(
   'label_separator', None, "The input's; by default that of the run."
 )
-
-
-def labelled_file(path: str, config: bigru_jax.Config) -> list[Example]:
-  """The examples of a file, whose columns are those of the run's files."""
-  text_column, encoding, delimiter = inputs.input_format(config)
-  return list(
-    files.read_file(
-      path,
-      'input',
-      text_column,
-      _LABEL_COLUMN.value or config.label_column,
-      encoding,
-      delimiter,
-      sources.label_separator(config)
-      and (_LABEL_SEPARATOR.value or config.label_separator),
-    )
-  )
 
 
 def check_same_split(workdir: pathlib.Path, other: pathlib.Path) -> None:
@@ -157,7 +138,9 @@ def main() -> None:
   run = inputs.load_model()
   if _INPUT.value:
     path = os.path.expanduser(_INPUT.value)
-    examples = labelled_file(path, run.config)
+    examples = inputs.labelled_file(
+      path, run.config, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
+    )
   else:
     for other in workdirs[1:]:
       check_same_split(workdirs[0], other)

@@ -13,7 +13,6 @@ has several labels, these are joined by the run's label_separator.
 
 from collections.abc import Iterable, Iterator
 import csv
-import io
 import itertools
 import json
 import logging
@@ -27,7 +26,7 @@ import inputs
 from tqdm import tqdm
 
 import bigru_jax
-from bigru_jax.data import files, streams
+from bigru_jax.data import files
 from bigru_jax.data.limits import limits_of
 from bigru_jax.runtime import host
 
@@ -43,24 +42,6 @@ _OUTPUT = flags.DEFINE_string(
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 256, 'The most texts per batch.', lower_bound=1
 )
-
-
-def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
-  """The texts of a file, a pipe, or standard input where the path is -."""
-  column, encoding, delimiter = inputs.input_format(config)
-  if path == '-':
-    stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
-    yield from (line.removesuffix('\n') for line in stdin)
-  elif path.lower().removesuffix('.gz').endswith('.txt') or _is_pipe(path):
-    with streams.open_lines(path, 'input', encoding) as lines:
-      yield from (line.removesuffix('\n') for line in lines)
-  else:
-    examples = files.read_file(path, 'input', column, None, encoding, delimiter)
-    yield from (example.text for example in examples)
-
-
-def _is_pipe(path: str) -> bool:
-  return os.path.exists(path) and not os.path.isfile(path)
 
 
 def write_csv(run: Model, path: str, output: str) -> None:
@@ -116,7 +97,7 @@ def main() -> None:
   if _TEXT.value is not None:
     texts: Iterable[str] = [_TEXT.value]
   else:
-    texts = read_texts(source, run.config)
+    texts = inputs.read_texts(source, run.config)
   lines = (json.dumps(answer) + '\n' for answer in _predict(run, texts))
   if output == '-':
     sys.stdout.writelines(lines)

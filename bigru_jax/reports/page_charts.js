@@ -23,6 +23,9 @@ function number(value, digits = 3) {
   if (value === null || value === undefined) return '–';
   if (typeof value !== 'number') return String(value);
   if (Number.isInteger(value)) return value.toLocaleString('en');
+  if (Math.abs(value) >= 100) {
+    return value.toLocaleString('en', {maximumFractionDigits: 1});
+  }
   const small = value !== 0 && Math.abs(value) < 10 ** -digits;
   return small ? value.toExponential(1) : value.toFixed(digits);
 }
@@ -166,7 +169,7 @@ function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
 function namedBars({title, note, head, rows}) {
   const body = rows.map(([name, value, ...others]) => {
     const bar = svg('svg',
-      {viewBox: '0 0 100 10', 'aria-hidden': 'true', style: 'width: 8rem'});
+      {viewBox: '0 0 100 10', 'aria-hidden': 'true', style: 'width: 6rem'});
     bar.append(
       svg('path', {class: 'grid', d: 'M0 9.5H100'}),
       svg('rect', {class: 'bar', x: 0, y: 1, width: 100 * value, height: 8}));

@@ -84,7 +84,7 @@ function drawScores() {
     title: 'F1 by class',
     note: classes.length > most
       ? `the worst ${most} of ${classes.length} classes` : 'the worst first',
-    head: ['class', 'F1 from 0 to 1', 'F1', 'precision', 'recall', 'texts'],
+    head: ['class', '0 to 1', 'F1', 'precision', 'recall', 'texts'],
     rows: classes.slice(0, most).map(([name, x]) => [
       name, x.f1, number(x.precision), number(x.recall), number(x.support)]),
   }));

@@ -73,7 +73,9 @@ function probability(i) {
 function shaded(i) {
   const text = texts.text[i], spans = spansOf(i);
   const weights = weightsOf(texts.weights, texts.largest, i, spans.length);
-  const most = weights ? Math.max(...weights, 1e-9) : 1;
+  const most = weights ? weights.reduce((a, b) => Math.max(a, b), 1e-9) : 1;
+  const high = weights
+    ? 2 * weights.reduce((a, b) => a + b, 0) / weights.length : 1;
   const body = el('p', {class: 'text', dir: 'auto'});
   let place = 0;
   const gap = (end) => text.slice(place, end);
@@ -82,7 +84,7 @@ function shaded(i) {
     const a = weights ? weights[t] / most : 0;
     place = end;
     return el('span', weights ? {
-      class: a > 0.6 ? 't high' : 't', style: `--a: ${a.toFixed(3)}`,
+      class: weights[t] >= high ? 't high' : 't', style: `--a: ${a.toFixed(3)}`,
       title: `attention ${number(weights[t])}`} : {class: 't'},
     text.slice(start, end));
   };
@@ -210,7 +212,6 @@ function draw() {
       class: 'chunk', 'data-first': first, style: `height: ${rows}px`}));
   }
   $('feed').replaceChildren(...chunks);
-  chunks.slice(0, 1).forEach(fill);
   chunks.forEach((chunk) => observer.observe(chunk));
 }
 
@@ -234,7 +235,7 @@ function drawTexts() {
   if (heads) {
     $('legend').append('no weight ',
       el('span', {class: 'bar-of-shades', 'aria-hidden': 'true'}),
-      " the text's largest weight; above 60 % of it, underlined");
+      " the text's largest weight; underlined from twice its mean on");
   } else {
     $('legend').append('The pooling of this model has no weights to show.');
   }
