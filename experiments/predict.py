@@ -3,6 +3,7 @@
   python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
   python experiments/predict.py --workdir=RUN --workdir=RUN --text="Two."
+  python experiments/predict.py --workdir=RUN --text="In colours." --color
 
 An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
 a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
@@ -28,6 +29,7 @@ from tqdm import tqdm
 import bigru_jax
 from bigru_jax.data import files
 from bigru_jax.data.limits import limits_of
+from bigru_jax.reports.shades import colored
 from bigru_jax.runtime import host
 
 Model = bigru_jax.Run | bigru_jax.Ensemble
@@ -38,6 +40,11 @@ _TEXT = flags.DEFINE_string('text', None, 'One text.')
 _INPUT = flags.DEFINE_string('input', None, 'A file of texts, or -.')
 _OUTPUT = flags.DEFINE_string(
   'output', '-', 'A .jsonl file, - for standard output, or a .csv file.'
+)
+_COLOR = flags.DEFINE_bool(
+  'color',
+  False,
+  'Print the texts, shaded by their attention, for a terminal, and no JSON.',
 )
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 256, 'The most texts per batch.', lower_bound=1
@@ -89,6 +96,8 @@ def main() -> None:
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()
+  if _COLOR.value and (output != '-' or isinstance(run, bigru_jax.Ensemble)):
+    raise ValueError('color: it is of one run, on standard output')
   if output.endswith('.csv'):
     if not source.lower().removesuffix('.gz').endswith('.csv'):
       raise ValueError(f'output={output} needs a .csv file as input')
@@ -98,7 +107,12 @@ def main() -> None:
     texts: Iterable[str] = [_TEXT.value]
   else:
     texts = inputs.read_texts(source, run.config)
-  lines = (json.dumps(answer) + '\n' for answer in _predict(run, texts))
+  lines: Iterable[str]
+  if _COLOR.value:
+    shown, asked = itertools.tee(texts)
+    lines = map(colored, shown, _predict(run, asked))
+  else:
+    lines = (json.dumps(answer) + '\n' for answer in _predict(run, texts))
   if output == '-':
     sys.stdout.writelines(lines)
     sys.stdout.flush()

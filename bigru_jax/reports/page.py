@@ -22,6 +22,7 @@ from bigru_jax.reports.records import (
 
 _SURROGATE = re.compile('[\ud800-\udfff]')  # These are no characters.
 _FOLDER = pathlib.Path(__file__).parent
+_START = '<script type="application/json" id="data">'
 _PARTS = ('page.css', 'page_charts.js', 'page_run.js', 'page_texts.js')
 
 
@@ -54,6 +55,31 @@ def write_page(
   data = describe(workdir)
   data['note'] = note
   data['texts'] = pack_texts(texts, answers, golds, places, data['labels'])
+  _write(path, data)
+
+
+def update_page(workdir: pathlib.Path) -> None:
+  """Brings report.html up to date with what stands beside it, if it is there.
+
+  Its texts stay, so that no prediction is made again.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or corrupt.
+  """
+  path = workdir / 'report.html'
+  try:
+    content = path.read_text('utf-8')
+  except FileNotFoundError:
+    return
+  try:
+    before = json.loads(content.split(_START, 1)[1].split('</script>', 1)[0])
+    kept = {name: before[name] for name in ('note', 'texts')}
+  except (IndexError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+  _write(path, describe(workdir) | kept)
+
+
+def _write(path: pathlib.Path, data: dict[str, Any]) -> None:
   partial = path.with_name(path.name + '.partial')
   partial.write_text(render(data), encoding='utf-8')
   os.replace(partial, path)
@@ -107,7 +133,12 @@ def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
   for split in ('test', 'validation'):
     found = read_object(workdir, f'explain-{split}.json', {'table'})
     if found:
-      return {'split': split, 'table': found['table']}
+      attributions = found.get('attributions', {})
+      return {
+        'split': split,
+        'table': found['table'],
+        'attributions': attributions,
+      }
   return None
 
 

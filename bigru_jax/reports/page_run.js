@@ -135,6 +135,14 @@ function drawFaithful() {
     el('p', {}, 'What published tests say of attention as an explanation, on ' +
       `the run's ${explain.split} split.`),
     scrolled('Tests of faithfulness', table(
-      ['test', 'value', 'interval', 'texts', 'paper'], rows)));
+      ['test', 'value', '95 % interval', 'texts', 'paper'], rows)));
+  const attributions = Object.entries(explain.attributions || {});
+  if (!attributions.length) return;
+  const words = (key) => key.replaceAll('_', ' ');
+  const columns = [...new Set(attributions.flatMap(([, x]) => Object.keys(x)))];
+  panel.append(scrolled('Attributions', table(
+    ['attribution', ...columns.map(words)],
+    attributions.map(([name, x]) =>
+      [words(name), ...columns.map((key) => number(x[key]))]),
+    'Attributions to the predicted class, beside the attention')));
 }
-
