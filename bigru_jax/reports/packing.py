@@ -102,9 +102,10 @@ def _pack(
     ends = np.cumsum(answer['sentences'])
     of_all = np.concatenate([[0], np.cumsum(full)])
     packed['sentences'] = np.diff(of_all[np.append(0, ends)]).tolist()
-    heads = np.array(answer['attention'].get('sentences', []))
-    weights_and_largest = quantized(heads.reshape(len(heads), -1))
-    packed['sentence_weights'], packed['sentence_largest'] = weights_and_largest
+    heads = answer['attention'].get('sentences', [])
+    shape = len(heads), len(answer['sentences'])
+    found = quantized(np.array(heads).reshape(shape))
+    packed['sentence_weights'], packed['sentence_largest'] = found
   if 'attention_labels' in answer:
     packed['head_labels'] = _ids(answer['attention_labels'], index)
   return packed

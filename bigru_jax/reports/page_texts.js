@@ -85,7 +85,7 @@ function shaded(i) {
     place = end;
     return el('span', weights ? {
       class: weights[t] >= high ? 't high' : 't', style: `--a: ${a.toFixed(3)}`,
-      title: `attention ${number(weights[t])}`} : {class: 't'},
+      title: `attention ${number(weights[t], 2)}`} : {class: 't'},
     text.slice(start, end));
   };
   const rest = (end) => place < end
