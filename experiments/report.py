@@ -66,12 +66,13 @@ def chosen(
     examples = labelled[:limit]
     run_labels = set(run.labels)
     for example in examples:
-      names = example.label
-      names = {names} if isinstance(names, str) else set(names)
-      if not names <= run_labels:
+      label = example.label
+      unknown = {label} if isinstance(label, str) else set(label)
+      unknown -= run_labels
+      if unknown:
         raise ValueError(
           f'{example.source}, row {example.row}: the run does not know the '
-          f'label {min(names - run_labels)!r}'
+          f'label {min(unknown)!r}'
         )
     return examples, True, note
   texts = itertools.islice(inputs.read_texts(path, run.config), limit)

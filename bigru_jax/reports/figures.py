@@ -124,10 +124,10 @@ def draw_confusion(axes: Axes, groups: dict[str, list[Record]]) -> None:
     ValueError: the runs have other labels, or no confusion matrix.
   """
   records = [record for group in groups.values() for record in group]
-  found = [_report(record).get('confusion') for record in records]
-  if None in found:
+  reports = [_report(record) for record in records]
+  if not all('confusion' in report for report in reports):
     raise ValueError('parts=confusion: a run has no confusion matrix')
-  counts = np.sum(found, axis=0)
+  counts = np.sum([report['confusion'] for report in reports], axis=0)
   labels = records[0].labels
   shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
@@ -191,7 +191,7 @@ def draw_length(axes: Axes, groups: dict[str, list[Record]]) -> None:
 
 
 # What is drawn of runs, by its name.
-PARTS: dict[str, Callable[[Axes, dict[str, list[Record]]], None]] = {
+PARTS: dict[str, Callable[..., None]] = {
   'loss': draw_loss,
   'accuracy': draw_accuracy,
   'learning_rate': draw_learning_rate,

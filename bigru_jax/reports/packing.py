@@ -93,9 +93,9 @@ def _pack(
   owner = np.maximum(np.cumsum(full) - 1, 0)
   count = int(full.sum())
   weights = answer['attention'].get('words', [])
-  owned = np.zeros((len(weights), count))
-  if count and weights:
-    np.add.at(owned, (slice(None), owner), np.array(weights))
+  owned = np.array(
+    [np.bincount(owner, head, count)[:count] for head in weights]
+  ).reshape(len(weights), count)
   packed: dict[str, Any] = {'spans': _numbers(_gaps(text, spans[full]))}
   packed['weights'], packed['largest'] = quantized(owned)
   if 'sentences' in answer:
