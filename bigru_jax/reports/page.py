@@ -7,9 +7,11 @@ import json
 import os
 import pathlib
 import re
+import shlex
 from typing import Any
 
 from bigru_jax import runs
+from bigru_jax.config import Config
 from bigru_jax.reports.packing import pack_texts
 from bigru_jax.reports.records import (
   command_of,
@@ -123,9 +125,21 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'report': result.get('test_report'),
     'ece': scores.get('ece'),
     'explain': _faithfulness(workdir),
-    'explain_command': 'python experiments/explain.py '
-    f'--workdir={workdir} --split=test',
+    'explain_command': _explain_command(workdir, config),
   }
+
+
+def _explain_command(workdir: pathlib.Path, config: Config) -> str | None:
+  """What tests the attention of a run; None where nothing does."""
+  if (
+    config.task != 'single_label'
+    or config.model != 'flat'
+    or config.attention == 'label_wise'
+  ):
+    return None
+  return shlex.join(
+    ['python', 'experiments/explain.py', f'--workdir={workdir}', '--split=test']
+  )
 
 
 def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:

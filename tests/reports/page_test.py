@@ -144,6 +144,7 @@ def test_the_page_of_a_run_says_what_its_result_says(run_directory):
   )
   assert right / count == pytest.approx(result['test']['accuracy'])
   assert '--dataset=synthetic' in found['command']
+  assert found['explain_command'].startswith('python experiments/explain.py')
   steps, rates = zip(*found['learning_rate'])
   assert steps[0] == 0 and max(rates) == pytest.approx(0.01, rel=0.05)
 
