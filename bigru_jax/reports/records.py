@@ -103,7 +103,8 @@ def learning_rates(
     round(per_epoch * config.epochs),
   )
   steps = np.unique(np.linspace(0, last['step'], _POINTS).astype(int))
-  return [(int(step), float(schedule(step))) for step in steps]
+  rates = np.broadcast_to(np.asarray(schedule(steps)), steps.shape)
+  return list(zip(steps.tolist(), rates.tolist()))
 
 
 def grouped_fields(config: Config) -> list[tuple[str, list[tuple]]]:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 
 import pytest
 from scripts import call
@@ -54,6 +55,14 @@ def opened(browser):
 
     yield open_page
   assert not errors
+
+
+def _until(page, expression):
+  """Waits; Playwright's own way needs eval, which the page forbids itself."""
+  deadline = time.monotonic() + 20
+  while not page.evaluate(expression):
+    assert time.monotonic() < deadline, expression
+    page.wait_for_timeout(50)
 
 
 def _elsewhere(url):
@@ -119,7 +128,7 @@ def test_training_writes_a_page_that_shows_filters_and_sorts(
   page.select_option('#class', '')
   page.select_option('#verdict', 'all')
   page.fill('#search', tokens[0].upper())
-  page.wait_for_function("document.querySelectorAll('article').length")
+  _until(page, "document.querySelectorAll('article').length")
   for found in page.locator('article .text').all_inner_texts():
     assert tokens[0] in found
   page.fill('#search', 'no text has this')
@@ -219,10 +228,11 @@ def test_20_000_texts_are_drawn_as_they_are_scrolled_to(
     page.evaluate(
       f"({place}) || document.getElementById('feed').scrollIntoView()"
     )
-    page.wait_for_function(
+    _until(
+      page,
       "[...document.querySelectorAll('article')].some((x) => {"
       ' const {top, bottom} = x.getBoundingClientRect();'
-      ' return bottom > 0 && top < innerHeight; })'
+      ' return bottom > 0 && top < innerHeight; })',
     )
     shown = page.locator('article .text').all_inner_texts()
     assert 0 < len(shown) <= 400
@@ -230,8 +240,9 @@ def test_20_000_texts_are_drawn_as_they_are_scrolled_to(
       any(text.endswith(f'number {number}') for text in shown) or not number
     )
   page.fill('#search', 'number 12345')
-  page.wait_for_function(
-    "document.getElementById('count').textContent.startsWith('1 of 20,000')"
+  _until(
+    page,
+    "document.getElementById('count').textContent.startsWith('1 of 20,000')",
   )
 
 
