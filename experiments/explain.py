@@ -6,8 +6,8 @@
 It prints the faithfulness tests of the attention with the papers that they are
 from, and how well each attribution (gradients, leave-one-out, attention) stands
 up to the removal of tokens, and writes both to explain-<split>.json of the run
-directory; `bigru_jax/explain/study.py` says what is in it. The run's report
-shows it beside the attention.
+directory; `bigru_jax/explain/study.py` says what is in it. The page of the run,
+report.html, then shows it above the texts.
 """
 
 import dataclasses
@@ -36,6 +36,7 @@ from bigru_jax.explain.predictions import (
   sampled,
 )
 from bigru_jax.reports import tables
+from bigru_jax.reports.page import update_page
 from bigru_jax.runtime import host
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'The run directory.')
@@ -217,10 +218,11 @@ def main() -> None:
   }
   sys.stdout.write(f'{shown(explanation)}\n')
   output = os.path.expanduser(_OUTPUT.value)
-  runs.write_json(
-    pathlib.Path(output) if output else workdir / f'explain-{split}.json',
-    explanation,
-  )
+  if output:
+    runs.write_json(pathlib.Path(output), explanation)
+  else:
+    runs.write_json(workdir / f'explain-{split}.json', explanation)
+    update_page(workdir)
 
 
 if __name__ == '__main__':
