@@ -176,9 +176,9 @@ def create_or_check(
   changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
-    for pattern in ('result.json', 'calibration.json', 'report.html', 'explain-*.json'):
-      for path in workdir.glob(pattern):
-        path.unlink()
+    outdated = 'result.json', 'calibration.json', 'report.html'
+    for path in (*map(workdir.joinpath, outdated), *workdir.glob('explain-*')):
+      path.unlink(missing_ok=True)
     write_json(workdir / 'config.json', dataclasses.asdict(config))
 
 

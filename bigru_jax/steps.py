@@ -89,8 +89,9 @@ def evaluate(
     mesh: the devices.
     keep_logits: else no logit is copied from the devices, and the array is
       empty.
-    see: is called with the indices of each batch's examples and the outputs for
-      these, as NumPy arrays; of several processes, all must give one.
+    see: is called with the indices of each batch's examples and its outputs, as
+      NumPy arrays, those for padding examples last; of several processes, all
+      must give one.
   """
   metrics = empty_metrics(task, mesh)
   split = split.sharded(mesh.size)
@@ -114,8 +115,7 @@ def evaluate(
       before = (rows, outputs.logits) if keep_logits else None
       if see:
         jax.block_until_ready(metrics)  # No two collectives are in flight.
-        found = meshes.fetch(outputs)
-        see(rows, jax.tree.map(lambda x: x[: len(rows)], found))
+        see(rows, meshes.fetch(outputs))
   if before:
     logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
   return metrics.compute(), logits_NxC

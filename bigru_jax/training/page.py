@@ -47,9 +47,9 @@ class PageOutputs:
 
   def add(self, rows: np.ndarray, outputs: Outputs) -> None:
     """Keeps what the page shows of a batch; see `steps.evaluate`."""
-    shown = rows % self.every == 0
-    kept = jax.tree.map(lambda x: x[shown], outputs)
-    self.batches.append((rows[shown] // self.every, kept))
+    places = np.flatnonzero(rows % self.every == 0)
+    kept = jax.tree.map(lambda x: x[places], outputs)
+    self.batches.append((rows[places] // self.every, kept))
 
 
 def write_run_page(
