@@ -29,12 +29,7 @@ from bigru_jax.data.corpora import synthetic
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.explain import study
-from bigru_jax.explain.faithfulness import mean_estimate
-from bigru_jax.explain.predictions import (
-  WITHOUT_WEIGHTS,
-  check_supported,
-  sampled,
-)
+from bigru_jax.explain.predictions import check_supported, sampled
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
 from bigru_jax.runtime import host
@@ -103,31 +98,21 @@ def deciding_tokens(
   return [found[row - 1] for row in rows]
 
 
-def uniform_control(
-  workdir: pathlib.Path, other: pathlib.Path, split: str
-) -> list[dict[str, Any]]:
-  """The accuracies of a run and of one trained with uniform weights.
-
-  Wiegreffe & Pinter, 2019, https://aclanthology.org/D19-1002, section 3.2:
-  attention that training does not need for its accuracy cannot explain much.
-
-  Raises:
-    ValueError: the other run has learned its weights, or other data.
-  """
+def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
+  """Raises ValueError where a run is not the uniform control of another."""
   attention = runs.read_config(other).attention
   if attention != 'mean':
     raise ValueError(f'uniform={other} has attention={attention}, not mean')
   if runs.read_identity(other) != runs.read_identity(workdir):
     raise ValueError(f'uniform={other}: its data are not those of {workdir}')
-  rows = []
-  for name, path in (
-    ('accuracy of the run', workdir),
-    ('accuracy of the run trained with uniform attention', other),
-  ):
-    answers = runs.read_predictions(path, split)
-    correct = [answer['label'] == answer['prediction'] for answer in answers]
-    rows.append(study.row(name, mean_estimate(correct), study.WIEGREFFE_PINTER))
-  return rows
+
+
+def correct_answers(workdir: pathlib.Path, split: str) -> list[bool]:
+  """Whether a run is right about each text of a split."""
+  return [
+    answer['label'] == answer['prediction']
+    for answer in runs.read_predictions(workdir, split)
+  ]
 
 
 def _number(value: float | None) -> str:
@@ -145,7 +130,7 @@ def shown(explanation: dict[str, Any]) -> str:
         _number(row['value']),
         f'{low} to {high}',
         str(row['n']),
-        row['paper'],
+        row['paper'].partition(', https')[0],
       ]
     )
   lines = tables.aligned(rows, left=1) if explanation['table'] else []
@@ -162,29 +147,27 @@ def shown(explanation: dict[str, Any]) -> str:
   return '\n'.join([*lines, '', *tables.aligned(rows, left=1)]).lstrip()
 
 
-def main() -> None:
-  if not _WORKDIR.value:
-    raise ValueError('workdir: name a run')
-  workdir = pathlib.Path(_WORKDIR.value).expanduser()
-  split = _SPLIT.value
-  check_supported(runs.read_config(workdir))
-  control = []
-  if _UNIFORM.value:
-    other = pathlib.Path(_UNIFORM.value).expanduser()
-    control = uniform_control(workdir, other, split)
-  host.configure_cpu()
-  host.cache_compilations()
-  embeddings = os.path.expanduser(_EMBEDDINGS.value)
-  run = bigru_jax.load(workdir, embeddings)
-  config = run.config
-  if embeddings:
-    config = dataclasses.replace(config, embeddings=embeddings)
-  data = read_data(workdir, config)
+def explain(
+  run: bigru_jax.Run,
+  data: Dataset,
+  split: str,
+  correct: list[bool],
+  of_uniform: list[bool] | None,
+) -> dict[str, Any]:
+  """All attributions and tests; see `study` for what is returned.
+
+  Args:
+    run: the trained run.
+    data: its data.
+    split: the name of the split that is explained.
+    correct, of_uniform: see `study.accuracy_rows`.
+  """
+  config, seed = run.config, _SEED.value
   task: Any = make_task(config, len(run.labels), labels=run.labels)
   # A completeness error should be that of the integral alone.
   model: Any = run.model.clone(dtype=jnp.float32)
   params = jax.device_put(jax.device_get(run.params), jax.devices()[0])
-  texts = sampled(data.splits[split], _LIMIT.value, _SEED.value)
+  texts = sampled(data.splits[split], _LIMIT.value, seed)
   table, attributions = study.study(
     model,
     task,
@@ -193,10 +176,11 @@ def main() -> None:
     texts,
     _ADVERSARIAL_TEXTS.value,
     deciding_tokens(config, split, texts.rows),
-    _SEED.value,
+    seed,
   )
-  table += control
-  if _DIAGNOSTIC_TEXTS.value and config.attention not in WITHOUT_WEIGHTS:
+  if table:
+    table += study.accuracy_rows(correct, of_uniform)
+  if table and _DIAGNOSTIC_TEXTS.value:
     vectors = init_params(model, config.seed)['embedding']
     vocabulary = data.tokenizer.vocabulary
     if data.vectors and vocabulary:
@@ -205,17 +189,40 @@ def main() -> None:
       model,
       task,
       params,
-      sampled(data.splits['train'], _DIAGNOSTIC_TEXTS.value, _SEED.value),
+      sampled(data.splits['train'], _DIAGNOSTIC_TEXTS.value, seed),
       texts,
       vectors,
-      _SEED.value,
+      seed,
     )
-  explanation = {
+  return {
     'split': split,
     'texts': len(texts),
     'table': table,
     'attributions': attributions,
   }
+
+
+def main() -> None:
+  if not _WORKDIR.value:
+    raise ValueError('workdir: name a run')
+  workdir = pathlib.Path(_WORKDIR.value).expanduser()
+  split = _SPLIT.value
+  check_supported(runs.read_config(workdir))
+  of_uniform = None
+  if _UNIFORM.value:
+    other = pathlib.Path(_UNIFORM.value).expanduser()
+    check_uniform(workdir, other)
+    of_uniform = correct_answers(other, split)
+  host.configure_cpu()
+  host.cache_compilations()
+  embeddings = os.path.expanduser(_EMBEDDINGS.value)
+  run = bigru_jax.load(workdir, embeddings)
+  config = run.config
+  if embeddings:
+    config = dataclasses.replace(config, embeddings=embeddings)
+  data = read_data(workdir, config)
+  correct = correct_answers(workdir, split)
+  explanation = explain(run, data, split, correct, of_uniform)
   sys.stdout.write(f'{shown(explanation)}\n')
   output = os.path.expanduser(_OUTPUT.value)
   if output:

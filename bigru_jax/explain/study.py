@@ -7,8 +7,9 @@ the run directory:
   texts         how many of its texts were explained, drawn at random
   table         the tests of the attention, a row each: `name`; `value`, a mean
                 over `n` texts, with its 95 % confidence interval `low` to
-                `high`; and the `paper` that the test is from. `value`, `low`
-                and `high` are null where no text has a value.
+                `high`; `reading`, how to read it; the `paper` that the test is
+                from; and whether it is a `detail` of the row before. `value`,
+                `low` and `high` are null where no text has a value.
   attributions  by the attribution's name, the means over the texts of
                 `comprehensiveness` and `sufficiency` (AOPC), and for
                 integrated gradients `completeness_error`. On `synthetic`, where
@@ -64,8 +65,31 @@ from bigru_jax.explain.predictions import (
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.tasks import SingleLabel
 
-JAIN_WALLACE = 'Jain & Wallace, 2019'
-WIEGREFFE_PINTER = 'Wiegreffe & Pinter, 2019'
+JAIN_WALLACE = 'Jain & Wallace, 2019, https://aclanthology.org/N19-1357'
+WIEGREFFE_PINTER = 'Wiegreffe & Pinter, 2019, https://aclanthology.org/D19-1002'
+TAU_GRADIENT = 'Kendall tau of attention and gradient x input'
+TAU_LEAVE_ONE_OUT = 'Kendall tau of attention and leave-one-out'
+_TAU_OTHERS = 'Kendall tau of gradient x input and leave-one-out'
+_PERMUTED = 'median output change of permuted attention'
+ADVERSARIAL = 'largest Jensen-Shannon divergence of adversarial attention'
+_UNIFORM = 'output change of uniform attention'
+_FLIPPED = 'uniform attention changes the prediction'
+_UNIFORM_RUN = 'accuracy of the run trained with uniform attention'
+_MLP = 'accuracy of an MLP guided by {}'
+_READINGS = {
+  TAU_GRADIENT: '1: attention orders the tokens as the gradient does; 0: as '
+  'chance would',
+  TAU_LEAVE_ONE_OUT: '1: it orders them as leaving each out does; 0: as chance '
+  'would',
+  _TAU_OTHERS: 'how far these two agree with each other',
+  _PERMUTED: 'near 0: it does not matter which token has which weight',
+  ADVERSARIAL: 'up to 0.69; high: quite other weights give the same answer',
+  _UNIFORM: 'near 0: the answer does not need the weights',
+  _FLIPPED: 'the share of the texts',
+  _UNIFORM_RUN: "no lower than the run's: the task does not need attention",
+  _MLP.format("the model's attention"): 'above both other MLPs: the weights '
+  'mean something to another model, too',
+}
 _AT = 1, 2
 _BATCH_SIZE = 128
 _SIGNIFICANT = 0.05
@@ -200,12 +224,11 @@ def _table(
   rows = []
   classes_N = np.array(found['classes'])
   for name, first, second in (
-    ('attention and gradient x input', 'attention', 'fixed_gradient'),
-    ('attention and leave-one-out', 'attention', 'change'),
-    ('gradient x input and leave-one-out', 'fixed_gradient', 'change'),
+    (TAU_GRADIENT, 'attention', 'fixed_gradient'),
+    (TAU_LEAVE_ONE_OUT, 'attention', 'change'),
+    (_TAU_OTHERS, 'fixed_gradient', 'change'),
   ):
     taus, p_values = kendall_tau(found[first], found[second])
-    name = f'Kendall tau of {name}'
     rows += _by_class(name, taus, classes_N, labels)
     significant = np.where(np.isnan(taus), np.nan, p_values < _SIGNIFICANT)
     rows.append(
@@ -213,20 +236,16 @@ def _table(
         f'{name}: share with p < {_SIGNIFICANT}',
         mean_estimate(significant),
         JAIN_WALLACE,
+        detail=True,
       )
     )
   permutation = np.array(found['permutation'])
-  name = 'median output change of permuted attention'
-  rows += _by_class(name, permutation, classes_N, labels)
+  rows += _by_class(_PERMUTED, permutation, classes_N, labels)
   divergences, classes = map(
     np.array, (searched['divergence'], searched['classes'])
   )
-  name = 'largest Jensen-Shannon divergence of adversarial attention'
-  rows += _by_class(name, divergences, classes, labels)
-  for name, key in (
-    ('output change of uniform attention', 'uniform'),
-    ('uniform attention changes the prediction', 'flipped'),
-  ):
+  rows += _by_class(ADVERSARIAL, divergences, classes, labels)
+  for name, key in ((_UNIFORM, 'uniform'), (_FLIPPED, 'flipped')):
     rows.append(
       row(name, mean_estimate(np.array(found[key])), WIEGREFFE_PINTER)
     )
@@ -240,13 +259,20 @@ def _by_class(
   rows = [row(name, mean_estimate(values), JAIN_WALLACE)]
   if len(labels) <= _MOST_CLASSES:
     rows += [
-      row(f'{name}: {label}', mean_estimate(values[classes == c]), JAIN_WALLACE)
+      row(
+        f'{name}: {label}',
+        mean_estimate(values[classes == c]),
+        JAIN_WALLACE,
+        detail=True,
+      )
       for c, label in enumerate(labels)
     ]
   return rows
 
 
-def row(name: str, estimate: Estimate, paper: str) -> dict[str, Any]:
+def row(
+  name: str, estimate: Estimate, paper: str, detail: bool = False
+) -> dict[str, Any]:
   """A row of the table; JSON has no word for NaN, which becomes null."""
   return {
     'name': name,
@@ -254,8 +280,29 @@ def row(name: str, estimate: Estimate, paper: str) -> dict[str, Any]:
       key: None if math.isnan(value) else value
       for key, value in estimate._asdict().items()
     },
+    'reading': _READINGS.get(name, ''),
     'paper': paper,
+    'detail': detail,
   }
+
+
+def accuracy_rows(
+  correct: Sequence[bool], of_uniform: Sequence[bool] | None
+) -> list[dict[str, Any]]:
+  """The accuracy of the run, and the uniform control.
+
+  Wiegreffe & Pinter, 2019, https://aclanthology.org/D19-1002, section 3.2:
+  attention that training does not need for its accuracy cannot explain much.
+
+  Args:
+    correct: whether the run is right about each text.
+    of_uniform: the same of a run that was trained with uniform weights, if
+      there is one.
+  """
+  rows = [row('accuracy of the run', mean_estimate(correct), WIEGREFFE_PINTER)]
+  if of_uniform is not None:
+    rows.append(row(_UNIFORM_RUN, mean_estimate(of_uniform), WIEGREFFE_PINTER))
+  return rows
 
 
 def diagnostic_rows(
@@ -277,10 +324,6 @@ def diagnostic_rows(
     'model': "the model's attention",
   }
   return [
-    row(
-      f'accuracy of an MLP guided by {names[guide]}',
-      mean_estimate(correct),
-      WIEGREFFE_PINTER,
-    )
+    row(_MLP.format(names[guide]), mean_estimate(correct), WIEGREFFE_PINTER)
     for guide, correct in found.items()
   ]

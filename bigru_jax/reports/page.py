@@ -12,6 +12,7 @@ from typing import Any
 
 from bigru_jax import runs
 from bigru_jax.config import Config
+from bigru_jax.explain.predictions import check_supported
 from bigru_jax.reports.packing import pack_texts
 from bigru_jax.reports.records import (
   command_of,
@@ -138,11 +139,9 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
 
 def _explain_command(workdir: pathlib.Path, config: Config) -> str | None:
   """What tests the attention of a run; None where nothing does."""
-  if (
-    config.task != 'single_label'
-    or config.model != 'flat'
-    or config.attention == 'label_wise'
-  ):
+  try:
+    check_supported(config)
+  except ValueError:
     return None
   return shlex.join(
     ['python', 'experiments/explain.py', f'--workdir={workdir}', '--split=test']

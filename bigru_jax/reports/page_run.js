@@ -128,18 +128,27 @@ function drawFaithful() {
     return;
   }
   const link = (paper) => {
-    const address = /https:\/\/\S+/.exec(paper || '');
-    return address ? el('a', {href: address[0]}, paper) : paper || '–';
+    const [name, address] = (paper || '–').split(', https:');
+    return address ? el('a', {href: `https:${address}`}, name) : name;
   };
   const within = ({low, high}) => low === null || low === undefined
     ? '–' : `${number(low)} to ${number(high)}`;
-  const rows = explain.table.map((row) => [row.name, number(row.value),
-    within(row), number(row.n), link(row.paper)]);
-  panel.append(
-    el('p', {}, 'What published tests say of attention as an explanation, on ' +
-      `the run's ${explain.split} split.`),
-    scrolled('Tests of faithfulness', table(
-      ['test', 'value', '95 % interval', 'texts', 'paper'], rows)));
+  const rows = (detail) => explain.table
+    .filter((row) => Boolean(row.detail) === detail)
+    .map((row) => [
+      el('span', {}, row.name,
+        row.reading ? el('small', {}, row.reading) : null),
+      number(row.value), within(row), number(row.n), link(row.paper)]);
+  const head = ['test', 'value', '95 % interval', 'texts', 'paper'];
+  panel.append(...rows(false).length
+    ? [el('p', {}, 'What published tests say of attention as an explanation, ' +
+        `on the run's ${explain.split} split.`),
+      scrolled('Tests of faithfulness', table(head, rows(false)))]
+    : [el('p', {}, 'This model has no attention weights to test.')]);
+  if (rows(true).length) {
+    panel.append(el('details', {}, el('summary', {}, 'By class'),
+      scrolled('Tests of faithfulness by class', table(head, rows(true)))));
+  }
   const attributions = Object.entries(explain.attributions || {});
   if (!attributions.length) return;
   const words = (key) => key.replaceAll('_', ' ');
@@ -148,5 +157,6 @@ function drawFaithful() {
     ['attribution', ...columns.map(words)],
     attributions.map(([name, x]) =>
       [words(name), ...columns.map((key) => number(x[key]))]),
-    'Attributions to the predicted class, beside the attention')));
+    'Attributions to the predicted class, beside the attention: a faithful ' +
+    'one has a high comprehensiveness and a low sufficiency')));
 }
