@@ -74,7 +74,8 @@ _PERMUTED = 'median output change of permuted attention'
 ADVERSARIAL = 'largest Jensen-Shannon divergence of adversarial attention'
 _UNIFORM = 'output change of uniform attention'
 _FLIPPED = 'uniform attention changes the prediction'
-_UNIFORM_RUN = 'accuracy of the run trained with uniform attention'
+ACCURACY = 'accuracy of the run'
+ACCURACY_UNIFORM = 'accuracy of the run trained with uniform attention'
 _MLP = 'accuracy of an MLP guided by {}'
 _READINGS = {
   TAU_GRADIENT: '1: attention orders the tokens as the gradient does; 0: as '
@@ -86,7 +87,7 @@ _READINGS = {
   ADVERSARIAL: 'up to 0.69; high: quite other weights give the same answer',
   _UNIFORM: 'near 0: the answer does not need the weights',
   _FLIPPED: 'the share of the texts',
-  _UNIFORM_RUN: "no lower than the run's: the task does not need attention",
+  ACCURACY_UNIFORM: "no lower than the run's: the task does not need attention",
   _MLP.format("the model's attention"): 'above both other MLPs: the weights '
   'mean something to another model, too',
 }
@@ -299,9 +300,11 @@ def accuracy_rows(
     of_uniform: the same of a run that was trained with uniform weights, if
       there is one.
   """
-  rows = [row('accuracy of the run', mean_estimate(correct), WIEGREFFE_PINTER)]
+  rows = [row(ACCURACY, mean_estimate(correct), WIEGREFFE_PINTER)]
   if of_uniform is not None:
-    rows.append(row(_UNIFORM_RUN, mean_estimate(of_uniform), WIEGREFFE_PINTER))
+    rows.append(
+      row(ACCURACY_UNIFORM, mean_estimate(of_uniform), WIEGREFFE_PINTER)
+    )
   return rows
 
 

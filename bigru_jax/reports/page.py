@@ -104,6 +104,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   config, result = runs.read_config(workdir), runs.read_result(workdir)
   lines = read_metrics(workdir)
   name = str(result.get('dataset', config.dataset))
+  in_memory = name == 'corpus'
   scores = result['test']
   costs = {
     key: result[key]
@@ -118,7 +119,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'title': f'{name}: {kind}BiGRU with attention={config.attention}',
     'summary': f'Accuracy {scores["accuracy"]:.4f} and macro F1 '
     f'{scores["macro_f1"]:.4f} on {scores["examples"]} test texts.',
-    'command': None if name == 'corpus' else command_of(config),
+    'command': None if in_memory else command_of(config),
     'config': grouped_fields(config),
     'labels': runs.read_labels(workdir),
     'metrics': [
@@ -133,19 +134,25 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'report': result.get('test_report'),
     'ece': scores.get('ece'),
     'explain': _faithfulness(workdir),
-    'explain_command': _explain_command(workdir, config),
+    'untested': _untested(workdir, config, in_memory),
   }
 
 
-def _explain_command(workdir: pathlib.Path, config: Config) -> str | None:
-  """What tests the attention of a run; None where nothing does."""
+def _untested(
+  workdir: pathlib.Path, config: Config, in_memory: bool
+) -> dict[str, str]:
+  """What to say of a run whose attention was not tested: a `note`, and the
+  `command` that tests it, if there is one."""
+  if in_memory:
+    return {'note': "explain.py has no access to this run's data, in memory."}
   try:
     check_supported(config)
-  except ValueError:
-    return None
-  return shlex.join(
+  except ValueError as error:
+    return {'note': f'The published tests do not apply to it: {error}.'}
+  command = shlex.join(
     ['python', 'experiments/explain.py', f'--workdir={workdir}', '--split=test']
   )
+  return {'note': 'This command does:', 'command': command}
 
 
 def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:

@@ -118,13 +118,10 @@ function drawScores() {
 function drawFaithful() {
   const panel = $('faithful'), {explain} = data;
   if (!explain) {
-    const untested =
-      'Whether the attention explains the answers was not tested for this run.';
-    panel.append(el('p', {}, ...(data.explain_command
-      ? [`${untested} This command does: `,
-        el('code', {}, data.explain_command)]
-      : [`${untested} The published tests take a single label and one ` +
-        'attention over the words, which this model has not.'])));
+    const {note, command} = data.untested;
+    panel.append(el('p', {}, 'Whether the attention explains the answers was ' +
+      `not tested for this run. ${note} `,
+      command ? el('code', {}, command) : null));
     return;
   }
   const link = (paper) => {

@@ -18,7 +18,7 @@ from bigru_jax.data.limits import limits_of
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
 from bigru_jax.data.spans import kept_spans
-from bigru_jax.evaluation import Calibration
+from bigru_jax.evaluation import Calibration, Evaluation
 from bigru_jax.examples import find_examples
 from bigru_jax.models.classifier import Outputs
 from bigru_jax.reports.page import note_on_test, write_page
@@ -58,6 +58,7 @@ def write_run_page(
   data: Dataset,
   task: Task,
   calibration: Calibration,
+  evaluation: Evaluation,
   outputs: PageOutputs,
   corpus: Corpus | None,
 ) -> None:
@@ -68,7 +69,8 @@ def write_run_page(
   Args:
     workdir: the run directory, with all its other files.
     config, data, task, calibration: of the run.
-    outputs: for texts of its test split.
+    evaluation: on its test split.
+    outputs: for texts of that.
     corpus: its data set in memory, if it has one.
   """
   lines = runs.read_predictions(workdir, 'test')
@@ -82,8 +84,8 @@ def write_run_page(
     kept, _ = encode(texts, data.tokenizer, limits)
     spans = [kept_spans(text, data.tokenizer, limits) for text in texts]
     answers = [{}] * len(texts)
+    probabilities_NxC = evaluation.probabilities[:: outputs.every]
     for rows, (logits_BxC, attention, heads_BxK) in outputs.batches:
-      probabilities_BxC = np.asarray(task.probabilities(logits_BxC))
       found = make_answers(
         task,
         data.labels,
@@ -91,7 +93,7 @@ def write_run_page(
         [kept[row] for row in rows],
         [spans[row] for row in rows],
         limits.hierarchical,
-        (probabilities_BxC, logits_BxC, attention, heads_BxK),
+        (probabilities_NxC[rows], logits_BxC, attention, heads_BxK),
       )
       for row, answer in zip(rows, found):
         answers[row] = answer

@@ -176,7 +176,16 @@ def train(
       runs.write_json(
         workdir / 'diagnostics.json', diagnose(data, found['test'])
       )
-      write_run_page(workdir, config, data, task, calibration, outputs, corpus)
+      write_run_page(
+        workdir,
+        config,
+        data,
+        task,
+        calibration,
+        found['test'],
+        outputs,
+        corpus,
+      )
     params = trainer.state.params
     if mesh.is_multi_process:
       params, mesh = meshes.fetch(params), meshes.local_mesh()

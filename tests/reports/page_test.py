@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import bigru_jax
 from bigru_jax.reports import page
 from bigru_jax.reports.packing import pack_texts, quantized
 from bigru_jax.reports.shades import colored, shades
@@ -131,6 +132,24 @@ def test_a_page_takes_up_what_was_found_out_later(run_directory, tmp_path):
     page.update_page(tmp_path)
 
 
+def test_the_texts_of_training_are_those_of_a_prediction(run_directory):
+  content = (run_directory / 'report.html').read_text()
+  shown = json.loads(content.split(page._START)[1].split('</script>')[0])
+  shown = shown['texts']
+  run = bigru_jax.load(run_directory)
+  golds = [run.labels[c] for c in shown['gold']]
+  places = shown['place']
+  answers = run.predict(shown['text'])
+  packed = pack_texts(shown['text'], answers, golds, places, run.labels)
+  for name in ('spans', 'prediction', 'right', 'truncated'):
+    assert shown[name] == packed[name]
+  np.testing.assert_allclose(shown['surety'], packed['surety'], atol=2e-4)
+  np.testing.assert_allclose(shown['largest'], packed['largest'], rtol=0.01)
+  lines = (run_directory / 'predictions-test.jsonl').read_text().splitlines()
+  lines = [json.loads(line) for line in lines]
+  assert places == [f'{x["source"]}, row {x["row"]}' for x in lines]
+
+
 def test_the_page_of_a_run_says_what_its_result_says(run_directory):
   found = page.describe(run_directory)
   result = json.loads((run_directory / 'result.json').read_text())
@@ -144,7 +163,9 @@ def test_the_page_of_a_run_says_what_its_result_says(run_directory):
   )
   assert right / count == pytest.approx(result['test']['accuracy'])
   assert '--dataset=synthetic' in found['command']
-  assert found['explain_command'].startswith('python experiments/explain.py')
+  assert found['untested']['command'] == (
+    f'python experiments/explain.py --workdir={run_directory} --split=test'
+  )
   steps, rates = zip(*found['learning_rate'])
   assert steps[0] == 0 and max(rates) == pytest.approx(0.01, rel=0.05)
 

@@ -4,27 +4,35 @@ import json
 import shutil
 
 import pytest
-from scripts import call
+from scripts import ROOT, call
 
 from bigru_jax.explain.attributions import ATTRIBUTIONS
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope='module')
-def explained(run_directory, tmp_path_factory):
-  folder = tmp_path_factory.mktemp('explained')
-  output = folder / 'explain.json'
+def workdir(run_directory, tmp_path_factory):
+  return shutil.copytree(
+    run_directory, tmp_path_factory.mktemp('explained') / 'run'
+  )
+
+
+@pytest.fixture(scope='module')
+def explained(run_directory, workdir):
   # Stands for a run of the same data that was trained with uniform weights.
-  uniform = shutil.copytree(run_directory, folder / 'uniform')
+  uniform = shutil.copytree(run_directory, workdir.parent / 'uniform')
   config = json.loads((uniform / 'config.json').read_text())
   config['attention'] = 'mean'
   (uniform / 'config.json').write_text(json.dumps(config))
   done = call(
     'explain.py',
-    f'--uniform={uniform}', f'--workdir={run_directory}', '--limit=60',
-    '--adversarial_texts=8', '--diagnostic_texts=1000', f'--output={output}',
+    f'--uniform={uniform}', f'--workdir={workdir}', '--limit=60',
+    '--adversarial_texts=8', '--diagnostic_texts=1000',
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
-  return json.loads(output.read_text()), done.stdout
+  return json.loads((workdir / 'explain-test.json').read_text()), done.stdout
 
 
 def test_attributions_find_the_deciding_tokens(explained):
@@ -77,6 +85,19 @@ def test_the_table_has_all_tests_of_the_attention(explained):
   assert adversarial['n'] == 8
 
 
+def test_the_page_shows_what_was_found(run_directory, workdir, explained):
+  explanation, _ = explained
+  for folder, expected in (
+    (workdir, {x: explanation[x] for x in ('split', 'table', 'attributions')}),
+    (run_directory, None),
+  ):
+    page = (folder / 'report.html').read_text()
+    data = page.split('id="data">')[1].split('</script>')[0]
+    assert json.loads(data)['explain'] == expected
+    command = json.loads(data)['untested']['command']
+    assert command.startswith('python experiments/explain.py --workdir=')
+
+
 def test_the_uniform_control_compares_accuracies(run_directory, explained):
   rows = {row['name']: row for row in explained[0]['table']}
   result = json.loads((run_directory / 'result.json').read_text())
@@ -94,3 +115,32 @@ def test_a_uniform_control_has_uniform_attention(run_directory, tmp_path):
   assert 'has attention=additive, not mean' in done.stderr
   done = call('explain.py', f'--workdir={tmp_path}')
   assert done.returncode == 2 and 'is no run' in done.stderr
+
+
+def test_the_table_of_jain_and_wallace(tmp_path):
+  page = ROOT / 'docs' / 'explanations.md'
+  copy = tmp_path / 'page.md'
+  shutil.copy(page, copy)
+  done = call('jain_wallace.py', f'--page={copy}')
+  assert done.returncode == 0, done.stderr
+  # Where it fails: python experiments/jain_wallace.py
+  assert copy.read_text() == page.read_text()
+  tau = 'Kendall tau of attention and gradient x input'
+  table = [
+    {'name': 'accuracy of the run', 'value': 0.8},
+    {'name': tau, 'value': 0.35},
+    {'name': f'{tau}: negative', 'value': 0.312},
+    {'name': f'{tau}: positive', 'value': None},
+    {'name': f'{tau}: share with p < 0.05', 'value': 0.5},
+  ]
+  (tmp_path / 'sst2-average.json').write_text(json.dumps({'table': table}))
+  done = call('jain_wallace.py', f'--page={copy}', f'--results={tmp_path}')
+  line = next(x for x in copy.read_text().splitlines() if '0.61 / 0.60' in x)
+  cells = [cell.strip() for cell in line.strip('|').split('|')]
+  assert cells[:7] == [
+    'SST-2', 'average', '0.81', '0.80', '–', '0.61 / 0.60', '0.31 / –',
+  ]  # fmt: skip
+  assert line in done.stdout
+  (tmp_path / 'sst2-average.json').write_text('[]')
+  done = call('jain_wallace.py', f'--page={copy}', f'--results={tmp_path}')
+  assert done.returncode == 2 and 'sst2-average.json is not of' in done.stderr
