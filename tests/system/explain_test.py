@@ -8,7 +8,6 @@ from scripts import ROOT, call
 
 from bigru_jax.explain.attributions import ATTRIBUTIONS
 
-
 pytestmark = pytest.mark.slow
 
 
