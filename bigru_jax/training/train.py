@@ -172,10 +172,9 @@ def train(
       'parameters': parameters,
     }
     if main:
+      diagnostics = diagnose(data, found['test'])
+      runs.write_json(workdir / 'diagnostics.json', diagnostics)
       runs.write_json(workdir / 'result.json', result)
-      runs.write_json(
-        workdir / 'diagnostics.json', diagnose(data, found['test'])
-      )
       write_run_page(
         workdir,
         config,
