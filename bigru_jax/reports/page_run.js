@@ -140,20 +140,25 @@ function drawFaithful() {
   panel.append(...rows(false).length
     ? [el('p', {}, 'What published tests say of attention as an explanation, ' +
         `on the run's ${explain.split} split.`),
-      scrolled('Tests of faithfulness', table(head, rows(false)))]
+      scrolled('Tests of faithfulness',
+        table(head, rows(false), null, 'tests'))]
     : [el('p', {}, 'This model has no attention weights to test.')]);
   if (rows(true).length) {
-    panel.append(el('details', {}, el('summary', {}, 'By class'),
-      scrolled('Tests of faithfulness by class', table(head, rows(true)))));
+    panel.append(el('details', {},
+      el('summary', {}, 'By class, and how often significant'),
+      scrolled('Tests of faithfulness by class',
+        table(head, rows(true), null, 'tests'))));
   }
   const attributions = Object.entries(explain.attributions || {});
   if (!attributions.length) return;
   const words = (key) => key.replaceAll('_', ' ');
   const columns = [...new Set(attributions.flatMap(([, x]) => Object.keys(x)))];
-  panel.append(scrolled('Attributions', table(
-    ['attribution', ...columns.map(words)],
-    attributions.map(([name, x]) =>
-      [words(name), ...columns.map((key) => number(x[key]))]),
-    'Attributions to the predicted class, beside the attention: a faithful ' +
-    'one has a high comprehensiveness and a low sufficiency')));
+  panel.append(el('details', {},
+    el('summary', {}, 'Gradients and other attributions beside it'),
+    scrolled('Attributions', table(
+      ['attribution', ...columns.map(words)],
+      attributions.map(([name, x]) =>
+        [words(name), ...columns.map((key) => number(x[key]))]),
+      'To the predicted class; a faithful one has a high comprehensiveness ' +
+      'and a low sufficiency'))));
 }
