@@ -5,8 +5,8 @@
   python experiments/report.py --workdir=RUN --text="A gentle, funny film."
 
 Training writes the same page, RUN/report.html, with texts of the test split.
-An input is as predict.py takes it; the labels of a .csv, .tsv, .jsonl, .json or
-.parquet file are shown where the run knows them, from --label_column.
+An input is as predict.py takes it; of a .csv, .tsv, .jsonl, .json or .parquet
+file the labels in --label_column are shown beside the answers.
 """
 
 import itertools

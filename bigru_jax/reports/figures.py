@@ -121,14 +121,14 @@ def draw_confusion(axes: Axes, groups: dict[str, list[Record]]) -> None:
   """The confusion matrix on test, its counts added over the runs.
 
   Raises:
-    ValueError: the runs have other labels, or no confusion matrix.
+    ValueError: the runs have different labels, or no confusion matrix.
   """
   records = [record for group in groups.values() for record in group]
+  labels = _labels(groups)
   reports = [_report(record) for record in records]
   if not all('confusion' in report for report in reports):
     raise ValueError('parts=confusion: a run has no confusion matrix')
   counts = np.sum([report['confusion'] for report in reports], axis=0)
-  labels = records[0].labels
   shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
   axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
   if len(labels) <= 15:
@@ -141,8 +141,12 @@ def draw_confusion(axes: Axes, groups: dict[str, list[Record]]) -> None:
 
 
 def draw_f1(axes: Axes, groups: dict[str, list[Record]]) -> None:
-  """F1 by class on test, the mean over seeds, with a bar per group."""
-  labels = next(iter(groups.values()))[0].labels
+  """F1 by class on test, the mean over seeds, with a bar per group.
+
+  Raises:
+    ValueError: the runs have different labels.
+  """
+  labels = _labels(groups)
   height = 0.8 / len(groups)
   for i, (name, records) in enumerate(groups.items()):
     f1 = [
@@ -266,6 +270,14 @@ def _curves(axes: Axes, groups: dict[str, list[Record]], metric: str) -> None:
 
 def _points(record: Record, split: str, key: str) -> list[tuple[int, float]]:
   return [(x['epoch'], x[key]) for x in record.lines if x['split'] == split]
+
+
+def _labels(groups: dict[str, list[Record]]) -> list[str]:
+  """The labels that all runs have."""
+  found = [record.labels for group in groups.values() for record in group]
+  if any(labels != found[0] for labels in found):
+    raise ValueError('parts: the runs have different labels')
+  return found[0]
 
 
 def _report(record: Record) -> dict[str, Any]:
