@@ -56,10 +56,11 @@ def make_eval_step(
     return metrics, outputs
 
   replicated, sharded = meshes.replicated(mesh), meshes.batch_sharding(mesh)
+  of_outputs: Any = replicated, sharded, sharded
   return jax.jit(
     eval_step,
     donate_argnums=1,
-    out_shardings=(replicated, Outputs(replicated, sharded, sharded)),
+    out_shardings=(replicated, Outputs(*of_outputs)),
     compiler_options=meshes.compiler_options(mesh),
   )
 

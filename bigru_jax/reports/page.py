@@ -77,16 +77,26 @@ def update_page(workdir: pathlib.Path) -> None:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
   """
   path = workdir / 'report.html'
-  try:
-    content = path.read_text('utf-8')
-  except FileNotFoundError:
-    return
-  try:
-    before = json.loads(content.split(_START, 1)[1].split('</script>', 1)[0])
+  if path.exists():
+    before = data_of(path)
     kept = {name: before[name] for name in ('note', 'texts')}
-  except (IndexError, KeyError, TypeError, ValueError) as error:
-    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
-  _write(path, describe(workdir) | kept)
+    _write(path, describe(workdir) | kept)
+
+
+def data_of(path: pathlib.Path) -> dict[str, Any]:
+  """What a page was made of.
+
+  Raises:
+    ValueError: it is no such page.
+  """
+  try:
+    content = path.read_text('utf-8').split(_START, 1)[1]
+    found = json.loads(content.split('</script>', 1)[0])
+    if not {'note', 'texts'} <= found.keys():
+      raise ValueError('it has no texts')
+  except (OSError, IndexError, AttributeError, ValueError) as error:
+    raise ValueError(f'{path} is no page of a run: {error}') from error
+  return found
 
 
 def _write(path: pathlib.Path, data: dict[str, Any]) -> None:

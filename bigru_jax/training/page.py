@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -37,13 +37,14 @@ class PageOutputs:
 
   Attributes:
     every: the page shows every so many-th text of the split.
-    batches: of each batch, which of these texts it has, and their outputs.
+    batches: of each batch, which of these texts it has, and their `Outputs`,
+      as NumPy arrays.
   """
 
   def __init__(self, split: EncodedSplit) -> None:
     tokens = int(split.encoded.lengths.sum())
     self.every = max(1, -(-len(split) // _TEXTS), -(-tokens // _TOKENS))
-    self.batches: list[tuple[np.ndarray, Outputs]] = []
+    self.batches: list[tuple[np.ndarray, Any]] = []
 
   def add(self, rows: np.ndarray, outputs: Outputs) -> None:
     """Keeps what the page shows of a batch; see `steps.evaluate`."""
@@ -83,7 +84,7 @@ def write_run_page(
     limits = limits_of(config)
     kept, _ = encode(texts, data.tokenizer, limits)
     spans = [kept_spans(text, data.tokenizer, limits) for text in texts]
-    answers = [{}] * len(texts)
+    answers: list[dict[str, Any]] = [{}] * len(texts)
     probabilities_NxC = evaluation.probabilities[:: outputs.every]
     for rows, (logits_BxC, attention, heads_BxK) in outputs.batches:
       found = make_answers(

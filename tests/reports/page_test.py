@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -113,29 +114,27 @@ def test_a_page_takes_up_what_was_found_out_later(run_directory, tmp_path):
       (tmp_path / path.name).symlink_to(path)
   page.update_page(tmp_path)
   assert not (tmp_path / 'report.html').exists()
-  before = (run_directory / 'report.html').read_text()
-  (tmp_path / 'report.html').write_text(before)
+  shutil.copy(run_directory / 'report.html', tmp_path)
   row = {'name': 'tau', 'value': 0.3, 'low': 0.2, 'high': 0.4, 'n': 9}
   explained = {'table': [row], 'attributions': {}}
   (tmp_path / 'explain-test.json').write_text(json.dumps(explained))
   page.update_page(tmp_path)
-
-  def data_of(content):
-    return json.loads(content.split(page._START, 1)[1].split('</script>', 1)[0])
-
-  old, new = data_of(before), data_of((tmp_path / 'report.html').read_text())
+  old, new = (
+    page.data_of(x / 'report.html') for x in (run_directory, tmp_path)
+  )
   assert old['explain'] is None
   assert new['explain'] == {'split': 'test', **explained}
   assert new['texts'] == old['texts'] and len(new['texts']['text']) > 10
   (tmp_path / 'explain-test.json').write_text('[]')
   with pytest.raises(ValueError, match='explain-test.json: it has not table'):
     page.update_page(tmp_path)
+  (tmp_path / 'report.html').write_text('<p>mine</p>')
+  with pytest.raises(ValueError, match='report.html is no page of a run'):
+    page.update_page(tmp_path)
 
 
 def test_the_texts_of_training_are_those_of_a_prediction(run_directory):
-  content = (run_directory / 'report.html').read_text()
-  shown = json.loads(content.split(page._START)[1].split('</script>')[0])
-  shown = shown['texts']
+  shown = page.data_of(run_directory / 'report.html')['texts']
   run = bigru_jax.load(run_directory)
   golds = [run.labels[c] for c in shown['gold']]
   places = shown['place']

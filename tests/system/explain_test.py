@@ -7,6 +7,7 @@ import pytest
 from scripts import ROOT, call
 
 from bigru_jax.explain.attributions import ATTRIBUTIONS
+from bigru_jax.reports.page import data_of
 
 pytestmark = pytest.mark.slow
 
@@ -90,10 +91,9 @@ def test_the_page_shows_what_was_found(run_directory, workdir, explained):
     (workdir, {x: explanation[x] for x in ('split', 'table', 'attributions')}),
     (run_directory, None),
   ):
-    page = (folder / 'report.html').read_text()
-    data = page.split('id="data">')[1].split('</script>')[0]
-    assert json.loads(data)['explain'] == expected
-    command = json.loads(data)['untested']['command']
+    data = data_of(folder / 'report.html')
+    assert data['explain'] == expected
+    command = data['untested']['command']
     assert command.startswith('python experiments/explain.py --workdir=')
 
 
