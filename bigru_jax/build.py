@@ -51,6 +51,7 @@ def make_classifier(
   """The classifier that a configuration describes."""
   hierarchical = config.model == 'hierarchical'
   classifier: Any = HierarchicalClassifier if hierarchical else Classifier
+  options = {} if hierarchical else {'encoder': config.encoder}
   return classifier(
     vocabulary_size=vocabulary_size,
     num_outputs=num_outputs,
@@ -64,6 +65,7 @@ def make_classifier(
     word_dropout=config.word_dropout,
     recurrent_dropout=config.recurrent_dropout,
     dtype=jnp.dtype(config.dtype),
+    **options,
   )
 
 

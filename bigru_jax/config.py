@@ -16,7 +16,7 @@ from bigru_jax.data.limits import TRUNCATIONS
 from bigru_jax.data.named_vectors import NAMED_VECTORS
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.losses import LOSSES
-from bigru_jax.models.classifier import ATTENTIONS
+from bigru_jax.models.classifier import ATTENTIONS, ENCODERS
 from bigru_jax.models.pooling import MULTI_HEADED, POOLINGS
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
 from bigru_jax.tasks import TASKS
@@ -156,6 +156,12 @@ class Config:
     'tokens: a BiGRU and an attention over the words of each, and a second '
     'pair over the sentences.',
     choices=('flat', 'hierarchical'),
+  )
+  encoder: str = _field(
+    'bigru',
+    'Of the flat model: average makes a state of each token alone, without '
+    'recurrence.',
+    choices=ENCODERS,
   )
   hidden_size: int = _field(128, 'Units of each direction.', lower=1)
   num_layers: int = _field(1, 'BiGRU layers.', lower=1)
@@ -328,6 +334,12 @@ class Config:
     for name in ('adversarial', 'virtual_adversarial', 'attention_penalty'):
       if self.model != 'flat' and getattr(self, name):
         raise ValueError(f'{name}={getattr(self, name)} needs model=flat')
+    if self.encoder == 'average':
+      for name in ('recurrent_dropout', 'weight_drop'):
+        if getattr(self, name):
+          raise ValueError(f'{name}={getattr(self, name)} needs encoder=bigru')
+      if self.num_layers > 1 or self.model != 'flat':
+        raise ValueError('encoder=average needs num_layers=1 and model=flat')
     if self.model == 'hierarchical' and self.attention not in POOLINGS:
       raise ValueError(
         f'attention={self.attention!r}: model=hierarchical takes '

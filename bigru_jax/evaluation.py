@@ -272,15 +272,18 @@ def _label_ranking(labels_NxC: np.ndarray, scores_NxC: np.ndarray) -> float:
   return total / max(len(labels_NxC), 1)
 
 
-def calibration_error(
+def reliability(
   labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
-) -> float:
-  """Expected calibration error: sum_b |B_b| / N |accuracy_b - confidence_b|.
+) -> dict[str, np.ndarray]:
+  """A reliability diagram, over bins of equal width.
 
-  Guo et al., 2017, https://arxiv.org/abs/1706.04599, equation 3, over bins of
-  equal width. With one label a text, the confidence is the probability of the
-  predicted class; with several, every label of every text is one example, and
-  its probability the confidence that the text has it.
+  Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 2. With one label
+  a text, the confidence is the probability of the predicted class; with
+  several, every label of every text is one example, and its probability the
+  confidence that the text has it.
+
+  Returns:
+    By bin `count`, and the sums `confidence` and `correct` over its examples.
   """
   if labels.ndim > 1:
     confidences, correct = probabilities_NxC.ravel(), labels.ravel()
@@ -291,8 +294,23 @@ def calibration_error(
   # Bins (0, 1/15], (1/15, 2/15] and so on.
   bin_of = np.ceil(confidences.astype(np.float64) * bins).astype(int) - 1
   bin_of = np.clip(bin_of, 0, bins - 1)
-  difference = np.bincount(bin_of, correct - confidences, bins)
-  return float(np.abs(difference).sum() / max(len(confidences), 1))
+  return {
+    'count': np.bincount(bin_of, minlength=bins),
+    'confidence': np.bincount(bin_of, confidences, bins),
+    'correct': np.bincount(bin_of, correct, bins),
+  }
+
+
+def calibration_error(
+  labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
+) -> float:
+  """Expected calibration error: sum_b |B_b| / N |accuracy_b - confidence_b|.
+
+  Guo et al., 2017, equation 3, over the bins of `reliability`.
+  """
+  found = reliability(labels, probabilities_NxC, bins)
+  difference = np.abs(found['correct'] - found['confidence']).sum()
+  return float(difference / max(found['count'].sum(), 1))
 
 
 def fit_temperature(

@@ -25,6 +25,7 @@ from bigru_jax.data.encode import encode, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.limits import Kept, limits_of
 from bigru_jax.data.named_vectors import fetch
+from bigru_jax.data.spans import kept_spans
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.evaluation import Calibration, Evaluation, evaluate_logits
 from bigru_jax.runtime import mesh as meshes
@@ -92,10 +93,12 @@ class Run:
     Returns:
       A dict per text, which `json.dumps` takes: `label`, or with several labels
       a text a list of them; `probabilities` by label; `tokens`, those of the
-      text within `max_length`; `truncated`, whether it has more; `attention`,
-      by name (`words`) a list per head of one weight per token, and empty where
-      the pooling has no weights; `attention_labels`, with label-wise attention,
-      the label of each head: all of them, or the most probable of many.
+      text within `max_length`; `spans`, of each token its [start, end) in the
+      text as given, in code points, increasing and disjoint; `truncated`,
+      whether it has more; `attention`, by name (`words`) a list per head of one
+      weight per token, and empty where the pooling has no weights;
+      `attention_labels`, with label-wise attention, the label of each head: all
+      of them, or the most probable of many.
 
       Of a hierarchical model `tokens` are those of the sentences within
       `max_sentences`, and `sentences` the number of tokens of each. The weights
@@ -214,8 +217,9 @@ class Run:
     places: list[str],
     batch_size: int,
     calibrated: bool,
-  ) -> tuple[list[Kept[str]], batching.Plan, list[Any]]:
-    """Starts the predictions of a chunk: its tokens, its plan, its outputs."""
+  ) -> tuple[list[str], list[Kept[str]], batching.Plan, list[Any]]:
+    """Starts the predictions of a chunk: it, its tokens, its plan, its
+    outputs."""
     no_labels = np.zeros(len(texts), np.int32)
     params, kept, split = self._encode(texts, places, no_labels)
     split = split.sharded(self._mesh.size)
@@ -233,19 +237,31 @@ class Run:
     temperature = self.calibration.temperature if calibrated else 1.0
     with contextlib.closing(batches):
       outputs = [predict_step(params, batch, temperature) for batch in batches]
-    return kept, plan, outputs
+    return texts, kept, plan, outputs
 
   def _answers(
-    self, kept: list[Kept[str]], plan: batching.Plan, outputs: list[Any]
+    self,
+    texts: list[str],
+    kept: list[Kept[str]],
+    plan: batching.Plan,
+    outputs: list[Any],
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     answers: list[dict[str, Any]] = [{}] * len(kept)
+    limits = limits_of(self.config)
+    # While the devices compute.
+    spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
     hierarchical = self.config.model == 'hierarchical'
     task, thresholds = self._task, self.calibration.thresholds
     for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
-      texts = [kept[row] for row in rows]
       found = make_answers(
-        task, self.labels, thresholds, texts, hierarchical, of_batch
+        task,
+        self.labels,
+        thresholds,
+        [kept[row] for row in rows],
+        [spans[row] for row in rows],
+        hierarchical,
+        of_batch,
       )
       for row, answer in zip(rows, found):
         answers[row] = answer
@@ -273,10 +289,8 @@ class Run:
     The embedding table of the parameters has rows for words that training has
     not seen, where the run's file of vectors has them.
     """
-    # Lone surrogates are no characters; they become the replacement one.
-    texts = [t.encode('utf-8', 'replace').decode('utf-8') for t in texts]
     limits = limits_of(self.config)
-    kept, ids = encode(texts, self.tokenizer, limits)
+    kept, ids = encode(map(_scalars, texts), self.tokenizer, limits)
     params = self.params
     if self._unseen:
       tokens = itertools.chain.from_iterable(x.tokens for x in kept)
@@ -311,6 +325,12 @@ class Run:
     return {**self.params, 'embedding': table_VxE}, ids
 
 
+def _scalars(one_text: str) -> str:
+  """The text with a question mark in place of each lone surrogate, which is no
+  character."""
+  return one_text.encode('utf-8', 'replace').decode('utf-8')
+
+
 def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   """Opens a run directory with its best model, or a published model.
 
@@ -333,7 +353,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   config = runs.read_config(workdir)
   labels = runs.read_labels(workdir)
   tokenizer = text.load_tokenizer(workdir, config.tokenizer)
-  mesh = meshes.local_mesh()
+  mesh = meshes.make_mesh(jax.device_count())
   task = make_task(config, len(labels), labels=labels)
   model = make_classifier(config, tokenizer.size, task.num_outputs)
   abstract = jax.tree.map(

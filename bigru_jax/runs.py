@@ -11,7 +11,10 @@
   lock              which process trains here now
   calibration.json  temperature and thresholds, chosen on validation
   predictions-*     the answers on validation and test, a JSON line per text
+  diagnostics.json  statistics of the data; accuracy by confidence and length
   result.json       the metrics at the end
+  report.html       all of this as a page; see reports/page.py
+  explain-*.json    tests of what it looked at; see explain/study.py
 
 Everything is text or arrays; nothing is unpickled or executed.
 """
@@ -173,8 +176,9 @@ def create_or_check(
   changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
-    for name in ('result.json', 'calibration.json'):
-      (workdir / name).unlink(missing_ok=True)
+    outdated = 'result.json', 'calibration.json', 'report.html'
+    for path in (*map(workdir.joinpath, outdated), *workdir.glob('explain-*')):
+      path.unlink(missing_ok=True)
     write_json(workdir / 'config.json', dataclasses.asdict(config))
 
 

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 import numpy as np
 
 from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.models.classifier import Outputs
 from bigru_jax.runtime import mesh as meshes
 from bigru_jax.tasks import Task, make_loss_fn
 
@@ -43,7 +44,7 @@ def make_eval_step(
   model: nn.Module, task: Task, mesh: Mesh
 ) -> jax.stages.Wrapped:
   """The jitted (params, metrics, batch) -> (metrics with the batch added,
-  logits)."""
+  `Outputs`), of which the attention is sharded over the batch."""
   loss_fn = make_loss_fn(model, task)
 
   def eval_step(params, metrics, batch):
@@ -52,12 +53,14 @@ def make_eval_step(
       specs = meshes.partition_specs(params, mesh)
     losses_B, outputs = meshes.map_batch(loss_fn, mesh, specs)(params, batch)
     metrics = task.update_metrics(metrics, outputs.logits, losses_B, batch)
-    return metrics, outputs.logits
+    return metrics, outputs
 
+  replicated, sharded = meshes.replicated(mesh), meshes.batch_sharding(mesh)
+  of_outputs: Any = replicated, sharded, sharded
   return jax.jit(
     eval_step,
     donate_argnums=1,
-    out_shardings=meshes.replicated(mesh),
+    out_shardings=(replicated, Outputs(*of_outputs)),
     compiler_options=meshes.compiler_options(mesh),
   )
 
@@ -76,11 +79,20 @@ def evaluate(
   batch_size: int,
   mesh: Mesh,
   keep_logits: bool = True,
+  see: Callable[[np.ndarray, Outputs], None] | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
   """The metrics over every example of a split, once each, and its logits.
 
-  Without `keep_logits` no logit is copied from the devices, and the array is
-  empty.
+  Args:
+    eval_step, params, task: of the model.
+    split: the examples.
+    batch_size: of all devices together.
+    mesh: the devices.
+    keep_logits: else no logit is copied from the devices, and the array is
+      empty.
+    see: is called with the indices of each batch's examples and its outputs, as
+      NumPy arrays, those for padding examples last; of several processes, all
+      must give one.
   """
   metrics = empty_metrics(task, mesh)
   split = split.sharded(mesh.size)
@@ -97,11 +109,14 @@ def evaluate(
   before = None
   with contextlib.closing(batches):
     for (_, rows), batch in zip(plan, batches):
-      metrics, logits_BxC = eval_step(params, metrics, batch)
+      metrics, outputs = eval_step(params, metrics, batch)
       # The devices compute a batch while the one before it is copied.
       if before:
         logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
-      before = (rows, logits_BxC) if keep_logits else None
+      before = (rows, outputs.logits) if keep_logits else None
+      if see:
+        jax.block_until_ready(metrics)  # No two collectives are in flight.
+        see(rows, meshes.fetch(outputs))
   if before:
     logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
   return metrics.compute(), logits_NxC

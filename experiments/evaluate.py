@@ -19,12 +19,10 @@ from absl import flags
 import command
 import inputs
 
-import bigru_jax
 from bigru_jax import runs
-from bigru_jax.data import files, sources
-from bigru_jax.data.read import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.evaluation import Evaluation
+from bigru_jax.examples import examples_of_run
 from bigru_jax.reports import tables
 from bigru_jax.runtime import host
 
@@ -56,49 +54,6 @@ _LABEL_SEPARATOR = flags.DEFINE_string(
 )
 
 
-def labelled_file(path: str, config: bigru_jax.Config) -> list[Example]:
-  """The examples of a file, whose columns are those of the run's files."""
-  text_column, encoding, delimiter = inputs.input_format(config)
-  return list(
-    files.read_file(
-      path,
-      'input',
-      text_column,
-      _LABEL_COLUMN.value or config.label_column,
-      encoding,
-      delimiter,
-      sources.label_separator(config)
-      and (_LABEL_SEPARATOR.value or config.label_separator),
-    )
-  )
-
-
-def split_of_run(
-  workdir: pathlib.Path, split: str, config: bigru_jax.Config
-) -> list[Example]:
-  """The examples that the run was evaluated on, read from its data again."""
-  lines = runs.read_predictions(workdir, split)
-  found: dict[tuple, Example] = {}
-  places = {
-    _place(line['source'], line['row'], line['label']) for line in lines
-  }
-  identity = runs.read_identity(workdir)
-  for name, examples in sources.read(config).items():
-    digest = SplitDigest()
-    for example in examples:
-      digest.add(example)
-      place = _place(example.source, example.row, example.label)
-      if place in places:
-        found[place] = example
-    if digest.hexdigest() != identity.get(name):
-      raise ValueError(f'split={split}: the data changed since the run: {name}')
-  if len(found) < len(places):
-    raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
-  return [
-    found[_place(line['source'], line['row'], line['label'])] for line in lines
-  ]
-
-
 def check_same_split(workdir: pathlib.Path, other: pathlib.Path) -> None:
   """Raises ValueError where two runs were evaluated on other examples."""
 
@@ -111,11 +66,6 @@ def check_same_split(workdir: pathlib.Path, other: pathlib.Path) -> None:
     raise ValueError(
       f'workdir={other}: its data or fold are not those of {workdir}'
     )
-
-
-def _place(source: str, row: int, label: Any) -> tuple:
-  # Rows are counted in each file, and a file may hold the texts of one label.
-  return source, row, label if isinstance(label, str) else frozenset(label)
 
 
 def known(
@@ -188,11 +138,13 @@ def main() -> None:
   run = inputs.load_model()
   if _INPUT.value:
     path = os.path.expanduser(_INPUT.value)
-    examples = labelled_file(path, run.config)
+    examples = inputs.labelled_file(
+      path, run.config, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
+    )
   else:
     for other in workdirs[1:]:
       check_same_split(workdirs[0], other)
-    examples = split_of_run(workdirs[0], _SPLIT.value, run.config)
+    examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
   examples, ignored = known(examples, run.labels)
   texts = [example.text for example in examples]
   evaluation = run.evaluation(

@@ -1,12 +1,17 @@
 """The flags of the scripts that read texts for a trained run."""
 
+from collections.abc import Iterator
+import io
 import os
 import pathlib
+import sys
 from typing import Any
 
 from absl import flags
 
 import bigru_jax
+from bigru_jax.data import files, sources, streams
+from bigru_jax.data.splits import Example
 
 _WORKDIR = flags.DEFINE_multi_string(
   'workdir',
@@ -76,4 +81,44 @@ def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
     _TEXT_COLUMN.value or config.text_column,
     config.encoding if _ENCODING.value is None else _ENCODING.value,
     config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
+  )
+
+
+def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
+  """The texts of a file, a pipe, or standard input where the path is -."""
+  column, encoding, delimiter = input_format(config)
+  if path == '-':
+    stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
+    yield from (line.removesuffix('\n') for line in stdin)
+  elif path.lower().removesuffix('.gz').endswith('.txt') or _is_pipe(path):
+    with streams.open_lines(path, 'input', encoding) as lines:
+      yield from (line.removesuffix('\n') for line in lines)
+  else:
+    examples = files.read_file(path, 'input', column, None, encoding, delimiter)
+    yield from (example.text for example in examples)
+
+
+def _is_pipe(path: str) -> bool:
+  return os.path.exists(path) and not os.path.isfile(path)
+
+
+def labelled_file(
+  path: str,
+  config: bigru_jax.Config,
+  label_column: str | None = None,
+  label_separator: str | None = None,
+) -> list[Example]:
+  """The examples of a file, whose columns are by default the run's."""
+  text_column, encoding, delimiter = input_format(config)
+  return list(
+    files.read_file(
+      path,
+      'input',
+      text_column,
+      label_column or config.label_column,
+      encoding,
+      delimiter,
+      sources.label_separator(config)
+      and (label_separator or config.label_separator),
+    )
   )

@@ -1,14 +1,18 @@
-"""Draws a run: its losses by epoch, and the attention on texts.
+"""Draws runs: curves, scores, and the attention on texts.
 
   python experiments/plot.py --workdir=RUN --text="A gentle, funny film."
+  python experiments/plot.py --workdir=RUN --workdir=OTHER \\
+      --parts=loss,accuracy,f1,reliability --output=runs.svg
 
-It needs matplotlib, the extra `plot`. Characters that matplotlib's own font
-lacks are drawn with an installed font that has them.
+Runs that differ in nothing but their seed are one curve, the mean, in a band
+from the lowest to the highest. The output is what its extension says: .png,
+.svg or .pdf. It needs matplotlib, the extra `plot`. Characters that
+matplotlib's own font lacks are drawn with an installed font that has them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import contextlib
-import json
+import functools
 import logging
 import pathlib
 from typing import Any
@@ -19,40 +23,25 @@ import command
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import bigru_jax
+from bigru_jax.reports import figures
+from bigru_jax.reports.shades import headline
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'A run directory.')
+_WORKDIR = flags.DEFINE_multi_string(
+  'workdir', [], 'A run directory; several, each with its flag.'
+)
+_CHOICES = (*figures.PARTS, 'attention', 'heatmap')
+_PARTS = flags.DEFINE_list(
+  'parts',
+  ['loss', 'attention'],
+  f'What is drawn, a panel each: {", ".join(_CHOICES)}; of the last two one '
+  'per text.',
+)
 _TEXT = flags.DEFINE_multi_string('text', [], 'A text to show; repeatable.')
 _OUTPUT = flags.DEFINE_string('output', 'run.png', 'The image file.')
+_HEIGHT = 3.2  # Inches.
 _log = logging.getLogger('bigru_jax.plot')
-
-
-def read_metrics(workdir: str) -> list[dict[str, Any]]:
-  """The lines of a run's metrics.jsonl whose loss is finite.
-
-  Raises:
-    FileNotFoundError, ValueError: there is none, it is corrupt, or no epoch is
-      finished.
-  """
-  path = pathlib.Path(workdir).expanduser() / 'metrics.jsonl'
-  try:
-    lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
-    # A loss that was not finite is null.
-    lines = [line for line in lines if line['loss'] is not None]
-    splits = {line['split'] for line in lines}
-  except FileNotFoundError:
-    raise FileNotFoundError(
-      f'workdir={workdir}: it has no {path.name}, so there is nothing to draw'
-    ) from None
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
-  if 'validation' not in splits:
-    raise ValueError(
-      f'workdir={workdir}: no epoch is finished with a finite loss'
-    )
-  return lines
 
 
 def font_families(texts: Iterable[str]) -> list[str]:
@@ -106,18 +95,6 @@ def _drawable(characters: set[str], family: str) -> set[str]:
   return {c for c in characters if font.get_char_index(ord(c))}
 
 
-def plot_losses(axes: Axes, lines: list[dict[str, Any]]) -> None:
-  """Training and validation loss by epoch, the best one marked."""
-  for split, color in (('train', 'tab:gray'), ('validation', 'tab:blue')):
-    points = [(x['epoch'], x['loss']) for x in lines if x['split'] == split]
-    axes.plot(*zip(*points), '.-', color=color, label=split)
-  best = min(points, key=lambda point: point[1])
-  axes.plot(*best, 'o', color='tab:blue', label='best')
-  axes.set(xlabel='epoch', ylabel='cross entropy', ylim=(0, None))
-  axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-  axes.legend(frameon=False)
-
-
 def plot_attention(
   axes: Axes, answer: dict[str, Any], families: list[str]
 ) -> None:
@@ -138,40 +115,72 @@ def plot_attention(
     )
   if answer.get('attention_labels'):
     axes.legend(frameon=False, fontsize='x-small')
-  labels = answer['label']
-  labels = [labels] if isinstance(labels, str) else labels
-  title = ', '.join(
-    f'{label} ({answer["probabilities"][label]:.2f})' for label in labels
-  )
   # A dollar sign of theirs begins no formula.
   style: dict[str, Any] = {'parse_math': False, 'family': families}
   axes.set_xticks(range(len(tokens)), tokens, rotation=60, ha='right', **style)
-  axes.set_title(title or 'no label', **style)
+  axes.set_title(headline(answer), **style)
   axes.set_ylabel('attention')
+
+
+def panels_of(
+  workdirs: list[pathlib.Path], texts: list[str], parts: list[str]
+) -> tuple[list[Callable[[Axes], None]], float]:
+  """What draws each panel, and the height of all in inches."""
+  groups = figures.by_seed([figures.read_record(path) for path in workdirs])
+  panels: list[Callable[[Axes], None]] = [
+    functools.partial(figures.PARTS[part], groups=groups)
+    for part in parts
+    if part in figures.PARTS
+  ]
+  # Only these need the models.
+  of_texts = [part for part in parts if part not in figures.PARTS]
+  if not texts or not of_texts:
+    return panels, _HEIGHT
+  answers = [bigru_jax.load(path).predict(texts) for path in workdirs]
+  families = font_families(
+    x
+    for of_run in answers
+    for text, answer in zip(texts, of_run)
+    for x in (text, *answer['probabilities'], *answer['tokens'])
+  )
+  height = _HEIGHT
+  for of_run in answers:
+    for text, answer in zip(texts, of_run):
+      for part in of_texts:
+        if part == 'attention':
+          draw = functools.partial(
+            plot_attention, answer=answer, families=families
+          )
+        else:
+          draw = functools.partial(
+            figures.draw_heat_map, text=text, answer=answer, families=families
+          )
+          height = max(height, figures.heat_map_height(text, answer))
+        panels.append(draw)
+  return panels, height
 
 
 def main() -> None:
   if not _WORKDIR.value:
     raise ValueError('workdir: name the run to draw')
-  lines = read_metrics(_WORKDIR.value)
-  answers = []
-  if _TEXT.value:
-    answers = bigru_jax.load(_WORKDIR.value).predict(_TEXT.value)
-  panels = 1 + len(answers)
+  unknown = set(_PARTS.value) - set(_CHOICES)
+  if unknown:
+    raise ValueError(f'parts={min(unknown)}: choose {", ".join(_CHOICES)}')
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
-  families = font_families(
-    text for x in answers for text in (*x['probabilities'], *x['tokens'])
-  )
-  figure = Figure(figsize=(4.5 * panels, 3.2), layout='constrained')
-  axes = figure.subplots(1, panels, squeeze=False)[0]
-  plot_losses(axes[0], lines)
-  for panel, answer in zip(axes[1:], answers):
-    plot_attention(panel, answer, families)
+  workdirs = [pathlib.Path(name).expanduser() for name in _WORKDIR.value]
+  panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
+  if not panels:
+    raise ValueError('text: give a text, whose attention is to be drawn')
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  figure = Figure(figsize=(4.5 * len(panels), height), layout='constrained')
+  axes = figure.subplots(1, len(panels), squeeze=False)[0]
+  for panel, draw in zip(axes, panels):
+    draw(panel)
   with warnings.catch_warnings():
     # `font_families` has said it, in one line.
     warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
-    figure.savefig(_OUTPUT.value, dpi=110)
+    figure.savefig(output, dpi=110)
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
   python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
   python experiments/predict.py --workdir=RUN --workdir=RUN --text="Two."
+  python experiments/predict.py --workdir=RUN --text="In colours." --color
 
 An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
 a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
@@ -13,7 +14,6 @@ has several labels, these are joined by the run's label_separator.
 
 from collections.abc import Iterable, Iterator
 import csv
-import io
 import itertools
 import json
 import logging
@@ -27,8 +27,9 @@ import inputs
 from tqdm import tqdm
 
 import bigru_jax
-from bigru_jax.data import files, streams
+from bigru_jax.data import files
 from bigru_jax.data.limits import limits_of
+from bigru_jax.reports.shades import colored
 from bigru_jax.runtime import host
 
 Model = bigru_jax.Run | bigru_jax.Ensemble
@@ -40,27 +41,14 @@ _INPUT = flags.DEFINE_string('input', None, 'A file of texts, or -.')
 _OUTPUT = flags.DEFINE_string(
   'output', '-', 'A .jsonl file, - for standard output, or a .csv file.'
 )
+_COLOR = flags.DEFINE_bool(
+  'color',
+  False,
+  'Print the texts, shaded by their attention, for a terminal, and no JSON.',
+)
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size', 256, 'The most texts per batch.', lower_bound=1
 )
-
-
-def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
-  """The texts of a file, a pipe, or standard input where the path is -."""
-  column, encoding, delimiter = inputs.input_format(config)
-  if path == '-':
-    stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
-    yield from (line.removesuffix('\n') for line in stdin)
-  elif path.lower().removesuffix('.gz').endswith('.txt') or _is_pipe(path):
-    with streams.open_lines(path, 'input', encoding) as lines:
-      yield from (line.removesuffix('\n') for line in lines)
-  else:
-    examples = files.read_file(path, 'input', column, None, encoding, delimiter)
-    yield from (example.text for example in examples)
-
-
-def _is_pipe(path: str) -> bool:
-  return os.path.exists(path) and not os.path.isfile(path)
 
 
 def write_csv(run: Model, path: str, output: str) -> None:
@@ -108,6 +96,8 @@ def main() -> None:
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()
+  if _COLOR.value and (output != '-' or isinstance(run, bigru_jax.Ensemble)):
+    raise ValueError('color: it is of one run, on standard output')
   if output.endswith('.csv'):
     if not source.lower().removesuffix('.gz').endswith('.csv'):
       raise ValueError(f'output={output} needs a .csv file as input')
@@ -116,8 +106,13 @@ def main() -> None:
   if _TEXT.value is not None:
     texts: Iterable[str] = [_TEXT.value]
   else:
-    texts = read_texts(source, run.config)
-  lines = (json.dumps(answer) + '\n' for answer in _predict(run, texts))
+    texts = inputs.read_texts(source, run.config)
+  lines: Iterable[str]
+  if _COLOR.value:
+    shown, asked = itertools.tee(texts)
+    lines = map(colored, shown, _predict(run, asked))
+  else:
+    lines = (json.dumps(answer) + '\n' for answer in _predict(run, texts))
   if output == '-':
     sys.stdout.writelines(lines)
     sys.stdout.flush()

@@ -277,11 +277,7 @@ def generated(
     (root / 'README.md', short_table(records)),
     (root / 'docs' / 'results.md', full),
   ):
-    before, begin, rest = path.read_text('utf-8').partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-      raise ValueError(f'{path} has no part between {BEGIN} and {END}')
-    found[path] = f'{before}{BEGIN}\n{part}\n{END}{after}'
+    found[path] = replaced(path, BEGIN, END, part)
   for row in every:
     path = root / 'experiments' / 'recipes' / f'{row.name}.flags'
     _, blank, rest = path.read_text('utf-8').partition('\n\n')
@@ -289,6 +285,19 @@ def generated(
       raise ValueError(f'{path}: no blank line after the comment')
     found[path] = f'{comment(row, records.get(row.name))}\n\n{rest}'
   return found
+
+
+def replaced(path: pathlib.Path, begin: str, end: str, part: str) -> str:
+  """The content of a file with another part between two comments.
+
+  Raises:
+    ValueError: it has no such part.
+  """
+  before, first, rest = path.read_text('utf-8').partition(begin)
+  _, last, after = rest.partition(end)
+  if not (first and last):
+    raise ValueError(f'{path} has no part between {begin} and {end}')
+  return f'{before}{begin}\n{part}\n{end}{after}'
 
 
 def comment(row: Row, record: Record | None) -> str:

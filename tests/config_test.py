@@ -37,6 +37,20 @@ def test_the_score_of_semeval_is_of_one_label_a_text():
     Config(select_by='semeval2010', task='multi_label')
 
 
+@pytest.mark.parametrize(
+  'options, message',
+  [
+    ({'num_layers': 2}, 'encoder=average needs num_layers=1 and model=flat'),
+    ({'model': 'hierarchical'}, 'encoder=average needs num_layers=1 and mod'),
+    ({'recurrent_dropout': 0.1}, 'recurrent_dropout=0.1 needs encoder=bigru'),
+    ({'weight_drop': 0.1}, 'weight_drop=0.1 needs encoder=bigru'),
+  ],
+)
+def test_the_average_encoder_has_no_recurrence(options, message):
+  with pytest.raises(ValueError, match=message):
+    Config(encoder='average', **options)
+
+
 def test_whole_numbers_are_floats_where_floats_belong():
   assert Config(learning_rate=1) == Config(learning_rate=1.0)
 

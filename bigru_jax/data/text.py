@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import regex
 
+from bigru_jax.data.spans import Span, disjoint, walk
+
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
 # The position indicators of two entities, each of which is one token: Zhou et
@@ -159,6 +161,7 @@ class VocabularyTokenizer:
   def __init__(self, name: str, vocabulary: list[str]) -> None:
     self.vocabulary = vocabulary
     self.size = len(vocabulary)
+    self._name = name
     self._pieces = TOKENIZERS[name].pieces
     self._tokens = Memo(TOKENIZERS[name].tokens)
     self._ids = {token: i for i, token in enumerate(vocabulary)}
@@ -166,9 +169,17 @@ class VocabularyTokenizer:
 
   def encode(self, text: str) -> tuple[list[str], list[int]]:
     """The tokens of a text and their ids; an empty text is one <unk>."""
-    pieces = map(self._tokens.__getitem__, self._pieces(text))
-    tokens = list(itertools.chain.from_iterable(pieces)) or [UNK]
+    tokens = self._tokenize(text) or [UNK]
     return tokens, [self._ids.get(token, UNK_ID) for token in tokens]
+
+  def spans(self, text: str) -> list[Span]:
+    """Where each token stands; the <unk> of an empty text has (0, 0)."""
+    tokens = self._tokenize(text)
+    return walk(text, tokens, lowered=self._name == 'words') or [(0, 0)]
+
+  def _tokenize(self, text: str) -> list[str]:
+    pieces = map(self._tokens.__getitem__, self._pieces(text))
+    return list(itertools.chain.from_iterable(pieces))
 
   def save(self, workdir: pathlib.Path) -> None:
     """Writes vocabulary.txt, one token per line, completely or not at all."""
@@ -230,6 +241,11 @@ class JsonTokenizer:
     if sorted(ids.values()) != list(range(len(ids))):
       raise ValueError(f'tokenizer={self._path}: its ids have gaps')
     return sorted(ids, key=ids.__getitem__)
+
+  def spans(self, text: str) -> list[Span]:
+    """Where each token stands; the <unk> of an empty text has (0, 0)."""
+    encoding = self._tokenizer.encode(text, add_special_tokens=False)
+    return disjoint(encoding.offsets) or [(0, 0)]
 
   def encode_ids(self, texts: list[str]) -> list[list[int]]:
     """The ids of texts, on all cores."""

@@ -62,7 +62,14 @@ class Graph:
 def encoder(
   graph: Graph, params: Params, x_BxTxE: str, lengths_B: str, mask_BxT: str
 ) -> str:
-  """The states h_BxTxF of `models.bigru.BiGRU`, zero at padding."""
+  """The states h_BxTxF of `models.bigru.BiGRU`, zero at padding.
+
+  Or those of the encoder `average`, which sees each token alone.
+  """
+  if 'kernel' in params:
+    h_BxTxF = graph.apply('MatMul', x_BxTxE, params['kernel'])
+    h_BxTxF = graph.apply('Add', h_BxTxF, params['bias'])
+    return graph.apply('Tanh', h_BxTxF)
   # A padding example is read as one of length 1, for not every runtime takes a
   # length of 0; the mask makes it zero.
   lengths_B = graph.apply('Max', lengths_B, np.int32(1))

@@ -205,16 +205,21 @@ def classifier_to_torch(
   bias=False))`, and a dot attention as `nn.Linear(2 * H, 1, bias=False)`.
 
   Raises:
-    ValueError: the model is not flat, or its attention neither additive nor
-      dot.
+    ValueError: the model is not flat, has no BiGRU, or its attention is neither
+      additive nor dot.
   """
   attention = params.get('attention', {})
   forms = {'kernel', 'bias', 'query'}, {'query'}
   parts = {'embedding', 'encoder', 'attention', 'output'}
-  if set(params) != parts or set(attention) not in forms:
+  if (
+    set(params) != parts
+    or set(attention) not in forms
+    or 'kernel' in params['encoder']
+  ):
     raise ValueError(
-      'only model=flat with attention=additive or attention=dot has a '
-      f'counterpart; these parameters are {", ".join(sorted(params))}, with '
+      'only model=flat and encoder=bigru, with attention=additive or '
+      'attention=dot, have a counterpart; these parameters are '
+      f'{", ".join(sorted(params))}, with '
       f'{", ".join(sorted(attention)) or "none"} in the attention'
     )
   state = {

@@ -16,6 +16,7 @@ from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 from bigru_jax.ops.embedding import lookup
 
 ATTENTIONS = (*POOLINGS, 'label_wise', 'entity')
+ENCODERS = 'bigru', 'average'
 
 
 class Outputs(NamedTuple):
@@ -59,6 +60,10 @@ class Classifier(nn.Module):
     embedding_dropout: rate on the embedded tokens.
     word_dropout: rate at which tokens become <unk>.
     recurrent_dropout: see `BiGRU`.
+    encoder: `bigru`; or `average`, which has no recurrence: the state of a
+      token is tanh(W x_t + b), of 2H features as well, so that the context is a
+      weighted average of the tokens alone (Jain & Wallace, 2019,
+      https://aclanthology.org/N19-1357).
     dtype: the type of the computation; parameters, the attention's softmax and
       the logits are float32.
     embedding_axis: inside `shard_map`, the mesh axis over which the embedding
@@ -78,6 +83,7 @@ class Classifier(nn.Module):
   embedding_dropout: float = 0.5
   word_dropout: float = 0.0
   recurrent_dropout: float = 0.0
+  encoder: str = 'bigru'
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
   portable: bool = False
@@ -121,19 +127,23 @@ class Classifier(nn.Module):
     x_BxTxE = drop(embed(self, tokens_BxT), self.embedding_dropout, 0)
     if perturbation_BxTxE is not None:
       x_BxTxE += perturbation_BxTxE
-    h_BxTx2H = BiGRU(
-      self.hidden_size,
-      self.num_layers,
-      self.dropout,
-      self.recurrent_dropout,
-      self.dtype,
-      'xla' if self.portable else None,
-      name='encoder',
-    )(
-      x_BxTxE,
-      mask_BxT,
-      dropout_keys_B=None if keys_B is None else fold_keys(keys_B, 1),
-    )
+    if self.encoder == 'average':
+      dense = nn.Dense(2 * self.hidden_size, dtype=self.dtype, name='encoder')
+      h_BxTx2H = jnp.tanh(dense(x_BxTxE))
+    else:
+      h_BxTx2H = BiGRU(
+        self.hidden_size,
+        self.num_layers,
+        self.dropout,
+        self.recurrent_dropout,
+        self.dtype,
+        'xla' if self.portable else None,
+        name='encoder',
+      )(
+        x_BxTxE,
+        mask_BxT,
+        dropout_keys_B=None if keys_B is None else fold_keys(keys_B, 1),
+      )
     given = None if attention is None else attention.get('words')
     if self.attention == 'label_wise':
       h_BxTx2H = drop(h_BxTx2H, self.dropout, 2)

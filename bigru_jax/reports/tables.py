@@ -64,12 +64,12 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
   """Lines whose columns are aligned, the first `left` ones to the left."""
-  widths = [max(map(_width, column)) for column in zip(*rows)]
+  widths = [max(map(columns_of, column)) for column in zip(*rows)]
   lines = []
   for row in rows:
     cells = []
     for i, (cell, width) in enumerate(zip(row, widths)):
-      padding = ' ' * (width - _width(cell))
+      padding = ' ' * (width - columns_of(cell))
       cells.append(cell + padding if i < left else padding + cell)
     lines.append('  '.join(cells).rstrip())
   return lines
@@ -85,7 +85,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
   return '\n'.join([line(head), line(['---'] * len(head)), *map(line, body)])
 
 
-def _width(text: str) -> int:
+def columns_of(text: str) -> int:
   """Columns of a terminal; Chinese characters take two."""
   wide = sum(unicodedata.east_asian_width(c) in 'WF' for c in text)
   return len(text) + wide

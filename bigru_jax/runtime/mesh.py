@@ -122,6 +122,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
 
 
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """The sharding of a leading batch axis over the devices."""
+  return NamedSharding(mesh, P(DATA_AXIS))
+
+
 def place(tree: Any, shardings: Any) -> Any:
   """Places a pytree, of which every process has all, by its shardings."""
   if jax.process_count() == 1:
@@ -161,7 +166,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
     batch: the arrays; of several processes, each has its share of them.
     mesh: the devices.
   """
-  sharding = NamedSharding(mesh, P(DATA_AXIS))
+  sharding = batch_sharding(mesh)
   if not mesh.is_multi_process:
     return jax.device_put(batch, sharding)
   return jax.tree.map(

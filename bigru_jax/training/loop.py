@@ -21,6 +21,7 @@ from tqdm import tqdm
 from bigru_jax import optimizers, runs
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data.batching import EncodedSplit, Plan
+from bigru_jax.models.classifier import Outputs
 from bigru_jax.runtime import distributed, mesh as meshes
 from bigru_jax.runtime.cores import cores
 from bigru_jax.runtime.preemption import Preempted
@@ -140,9 +141,12 @@ class Trainer:
     self._compiler.shutdown(cancel_futures=True)
 
   def evaluate(
-    self, split: EncodedSplit, keep_logits: bool = True
+    self,
+    split: EncodedSplit,
+    keep_logits: bool = True,
+    see: Callable[[np.ndarray, Outputs], None] | None = None,
   ) -> tuple[dict[str, Any], np.ndarray]:
-    """The metrics of a split, and the logits of its examples if wanted."""
+    """The metrics of a split, and its logits; see `steps.evaluate`."""
     return evaluate(
       self._eval_step,
       self.state.evaluated_params,
@@ -151,6 +155,7 @@ class Trainer:
       self.config.batch_size,
       self._mesh,
       keep_logits,
+      see,
     )
 
   def train_epoch(

@@ -21,6 +21,7 @@ from bigru_jax.data import embeddings
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.shared import prepare_shared
 from bigru_jax.data.sources import Corpus
+from bigru_jax.diagnostics import diagnose
 from bigru_jax.evaluation import (
   Calibration,
   Evaluation,
@@ -33,6 +34,7 @@ from bigru_jax.ops.gru import best_implementation
 from bigru_jax.runtime import distributed, mesh as meshes
 from bigru_jax.tasks import Task
 from bigru_jax.training.loop import Trainer, fit
+from bigru_jax.training.page import PageOutputs, write_run_page
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -143,7 +145,7 @@ def train(
         lambda lines: runs.MetricsLog(workdir, lines, write=main),
         stop,
       )
-    found, calibration = _evaluate(config, task, trainer, data)
+    found, calibration, outputs = _evaluate(config, task, trainer, data)
     tested = found['test'].metrics
     if main:
       _write_answers(workdir, data, found, calibration)
@@ -170,7 +172,19 @@ def train(
       'parameters': parameters,
     }
     if main:
+      diagnostics = diagnose(data, found['test'])
+      runs.write_json(workdir / 'diagnostics.json', diagnostics)
       runs.write_json(workdir / 'result.json', result)
+      write_run_page(
+        workdir,
+        config,
+        data,
+        task,
+        calibration,
+        found['test'],
+        outputs,
+        corpus,
+      )
     params = trainer.state.params
     if mesh.is_multi_process:
       params, mesh = meshes.fetch(params), meshes.local_mesh()
@@ -212,11 +226,13 @@ def _initial_params(config: Config, model: Any, data: Dataset) -> Any:
 
 def _evaluate(
   config: Config, task: Task, trainer: Trainer, data: Dataset
-) -> tuple[dict[str, Evaluation], Calibration]:
-  """The best model on validation and test, calibrated on validation."""
+) -> tuple[dict[str, Evaluation], Calibration, PageOutputs]:
+  """The best model on validation and test, calibrated on validation, and its
+  outputs for the texts of the page."""
   logits, metrics, labels = {}, {}, {}
-  for name in ('validation', 'test'):
-    metrics[name], logits[name] = trainer.evaluate(data.splits[name])
+  outputs = PageOutputs(data.splits['test'])
+  for name, see in (('validation', None), ('test', outputs.add)):
+    metrics[name], logits[name] = trainer.evaluate(data.splits[name], see=see)
     labels[name] = data.splits[name].label_array()
   temperature = fit_temperature(
     task, logits['validation'], labels['validation']
@@ -234,7 +250,7 @@ def _evaluate(
     )
     for name in logits
   }
-  return found, calibration
+  return found, calibration, outputs
 
 
 def _write_answers(

@@ -36,7 +36,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from absl import flags  # noqa: E402
 from cases import Case  # noqa: E402
 import command  # noqa: E402
-import report  # noqa: E402
+import summaries  # noqa: E402
 import worker  # noqa: E402
 
 from bigru_jax.runtime.cache import cache_dir  # noqa: E402
@@ -162,7 +162,7 @@ def line_of(
   if 'peak' in found:
     line['peak'] = worker.PEAK_FLOPS / found.pop('peak')['median']
   line['programs'] = found
-  print(report.summary(line), file=sys.stderr)
+  print(summaries.summary(line), file=sys.stderr)
   return line
 
 
@@ -233,10 +233,10 @@ def main() -> None:
   os.environ.update(ENVIRONMENT)
   output = pathlib.Path(_OUTPUT.value)
   for axis in _SWEEP.value:
-    report.write(output / f'sweep_{axis}', run_sweep(axis, names), axis)
+    summaries.write(output / f'sweep_{axis}', run_sweep(axis, names), axis)
   if not _SWEEP.value:
     levels = (run_level(level, names) for level in _LEVEL.value)
-    report.write(output / 'benchmark', itertools.chain.from_iterable(levels))
+    summaries.write(output / 'benchmark', itertools.chain.from_iterable(levels))
 
 
 if __name__ == '__main__':

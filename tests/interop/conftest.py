@@ -72,6 +72,7 @@ def _cases():
   several = {'task': 'multi_label', 'attention': 'label_wise'}
   # More labels than heads, and than labels of a block.
   yield pytest.param(several, [str(i) for i in range(130)], id='130 labels')
+  yield pytest.param({'encoder': 'average'}, ['x', 'y'], id='average')
 
 
 def pytest_generate_tests(metafunc):

@@ -147,3 +147,19 @@ def test_its_own_label_wise_attention_given_back_changes_nothing():
   outputs = model.apply(params, batch)
   again = model.apply(params, batch, attention=outputs.attention)
   np.testing.assert_allclose(again.logits, outputs.logits, atol=1e-5)
+
+
+def test_the_average_encoder_sees_each_token_alone():
+  model = Classifier(VOCABULARY, 3, 8, 6, encoder='average')
+  params = _init(model)
+  kernel = params['params']['encoder']['kernel']
+  assert kernel.shape == (8, 12)  # As many features as both directions have.
+  middle = {'words': jnp.array([[[0.0, 1.0, 0.0]]])}
+  first = model.apply(params, _batch([[4, 5, 6]], 3), attention=middle)
+  second = model.apply(params, _batch([[7, 5, 8]], 3), attention=middle)
+  np.testing.assert_allclose(first.logits, second.logits, atol=1e-6)
+  # c = tanh(W x + b) of the middle token, then the dense layer.
+  x = params['params']['embedding'][5]
+  output = params['params']['output']
+  expected = np.tanh(x @ kernel) @ output['kernel']
+  np.testing.assert_allclose(first.logits[0], expected, atol=1e-5)

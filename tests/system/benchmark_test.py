@@ -88,13 +88,13 @@ def test_a_wrong_flag_is_one_line(flag, tmp_path):
 
 def test_an_interrupted_benchmark_keeps_its_lines(tmp_path, monkeypatch):
   monkeypatch.syspath_prepend(str(FOLDER))
-  import report
+  import summaries
 
   def lines():
     yield {'level': 'start'}
     raise KeyboardInterrupt
 
   with pytest.raises(KeyboardInterrupt):
-    report.write(tmp_path / 'benchmark', lines())
+    summaries.write(tmp_path / 'benchmark', lines())
   kept = json.loads((tmp_path / 'benchmark.json').read_text())
   assert kept == [{'level': 'start'}]

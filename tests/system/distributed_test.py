@@ -9,6 +9,7 @@ import pytest
 from scripts import call
 
 from bigru_jax import runs
+from bigru_jax.reports.page import data_of
 
 FLAGS = [*chaos.FLAGS, '--epochs=2']
 
@@ -42,6 +43,13 @@ def _assert_same_run(workdir, expected):
       assert answer['probabilities'] == pytest.approx(
         other['probabilities'], abs=1e-5
       )
+  # The page's attention is sharded over the processes.
+  ours, others = (
+    data_of(x / 'report.html')['texts'] for x in (workdir, expected)
+  )
+  assert ours['text'] == others['text'] and ours['spans'] == others['spans']
+  for heads, other in zip(ours['largest'], others['largest']):
+    assert heads == pytest.approx(other, rel=0.01)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import re
 import shlex
 import signal
 import subprocess
@@ -35,6 +36,30 @@ def test_predictions_keep_their_order(run_directory):
   for answer in answers:
     assert abs(sum(answer['probabilities'].values()) - 1) < 1e-5
     assert abs(sum(answer['attention']['words'][0]) - 1) < 1e-5
+
+
+def test_an_answer_says_where_its_tokens_stand(run_directory, trained):
+  text = '  The FILM wasn’t İ, 好看! '
+  (answer,) = trained.predict([text])
+  assert [text[start:end] for start, end in answer['spans']] == [
+    'The', 'FILM', 'was', 'n’t', 'İ', ',', '好', '看', '!',
+  ]  # fmt: skip
+  assert trained.predict([''])[0]['spans'] == [[0, 0]]
+  texts = ['good \ud800 film', 'good film ' * 400]
+  for text, answer in zip(texts, trained.predict(texts)):
+    assert len(answer['spans']) == len(answer['tokens'])
+    assert text[slice(*answer['spans'][-1])] == 'film'
+  done = call(
+    'predict.py', f'--workdir={run_directory}', '--text=A GOOD film', '--color'
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith('positive (')
+  assert re.sub(r'\x1b\[[\d;]*m', '', done.stdout).endswith('\nA GOOD film\n')
+  done = call(
+    'predict.py', f'--workdir={run_directory}', '--text=x', '--color',
+    '--output=x.jsonl',
+  )  # fmt: skip
+  assert done.returncode == 2 and 'color: it is of one run' in done.stderr
 
 
 def test_a_batch_of_any_size_gives_the_same_answer(trained):

@@ -135,6 +135,30 @@ def test_a_plot_is_an_image_of_the_run(run_directory, tmp_path):
     assert (panel < 0.9).any()
 
 
+def test_runs_are_drawn_by_their_seeds(run_directory, tmp_path):
+  other = shutil.copytree(run_directory, tmp_path / 'other')
+  config = json.loads((other / 'config.json').read_text())
+  (other / 'config.json').write_text(json.dumps({**config, 'seed': 1}))
+  third = shutil.copytree(run_directory, tmp_path / 'third')
+  (third / 'config.json').write_text(json.dumps({**config, 'dropout': 0.0}))
+  output = tmp_path / 'runs.svg'
+  flags = [f'--workdir={x}' for x in (run_directory, other, third)]
+  parts = 'loss,accuracy,learning_rate,confusion,f1,reliability,length,heatmap'
+  done = call(
+    'plot.py', *flags, f'--parts={parts}', '--text=a good film',
+    f'--output={output}', env={**os.environ, 'MPLBACKEND': 'agg'},
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  content = output.read_text()
+  for label in ('dropout=0.2, 2 seeds', 'dropout=0.0', 'learning rate', 'F1'):
+    assert f'<!-- {label} -->' in content
+  (other / 'diagnostics.json').unlink()
+  done = call('plot.py', *flags, '--parts=length', f'--output={output}')
+  assert done.returncode == 2 and 'has no diagnostics.json' in done.stderr
+  done = call('plot.py', *flags, '--parts=losses')
+  assert done.returncode == 2 and 'parts=losses: choose loss' in done.stderr
+
+
 def test_a_dollar_sign_is_drawn_as_it_is(run_directory, tmp_path):
   workdir = tmp_path / 'run'
   workdir.mkdir()

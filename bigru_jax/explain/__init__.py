@@ -1,0 +1,1 @@
+"""What a model looked at, and tests of whether that explains its answer."""

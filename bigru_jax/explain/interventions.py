@@ -1,0 +1,238 @@
+"""Interventions: other attention weights over the states that a text has.
+
+The model is run once for a text; its logits are an affine function of its
+attention weights, in which they are then changed at little cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from bigru_jax.explain.attributions import attention_weights
+from bigru_jax.explain.predictions import Batch, real_tokens, total_variation
+from bigru_jax.tasks import SingleLabel
+
+PERMUTATIONS = 100
+# Of the adversarial search: Jain & Wallace, 2019, section 4.2.2, and their
+# program.
+EPSILON = 0.05
+STARTS = 5
+ITERATIONS = 500
+_SEARCH_EPSILON = 0.01  # Within which the search stays, to end within EPSILON.
+_PENALTY = 500.0
+_LEARNING_RATE = 0.01
+_START_DEVIATION = 3.0
+
+
+class Adversarial(NamedTuple):
+  """The weights furthest from the model's that leave its output as it is.
+
+  Attributes:
+    weights: [B, K, T].
+    divergence: [B], their Jensen-Shannon divergence from the model's, the mean
+      of the heads, in nats: at most log 2.
+    change: [B], the total variation distance of the output; at most epsilon.
+  """
+
+  weights: jax.Array
+  divergence: jax.Array
+  change: jax.Array
+
+
+def with_weights(
+  model: nn.Module, task: SingleLabel, params: Any, batch: Batch
+) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+  """The model's weights, and its probabilities as a function of others.
+
+  Returns:
+    The weights [B, K, T], and a function of any number of such weights,
+    [N, B, K, T], that returns the probabilities [N, B, C].
+
+  Raises:
+    ValueError: the model's pooling has no weights.
+  """
+  weights_BxKxT = attention_weights(model, params, batch)
+
+  def logits_of(weights):
+    outputs: Any = model.apply(
+      {'params': params}, batch, attention={'words': weights}
+    )
+    return outputs.logits
+
+  logits_BxC, pull_back = jax.vjp(logits_of, weights_BxKxT)
+  basis_CxBxC = jnp.broadcast_to(
+    jnp.eye(logits_BxC.shape[-1])[:, None],
+    (logits_BxC.shape[-1], *logits_BxC.shape),
+  )
+  (slopes_CxBxKxT,) = jax.vmap(pull_back)(basis_CxBxC)
+
+  def probabilities_of(others_NxBxKxT):
+    changes_NxBxC = jnp.einsum(
+      'nbkt,cbkt->nbc', others_NxBxKxT - weights_BxKxT, slopes_CxBxKxT
+    )
+    return task.probabilities(logits_BxC + changes_NxBxC)
+
+  return weights_BxKxT, probabilities_of
+
+
+def uniform_weights(batch: Batch, heads: int = 1) -> jax.Array:
+  """Equal weights for all tokens of a text, [B, K, T]."""
+  mask_BxT = real_tokens(batch)
+  weights_BxT = mask_BxT / jnp.maximum(mask_BxT.sum(-1, keepdims=True), 1)
+  return jnp.repeat(weights_BxT[:, None], heads, axis=1)
+
+
+def permuted_weights(
+  weights_BxKxT: jax.Array, batch: Batch, key: jax.Array
+) -> jax.Array:
+  """The weights in a random order of a text's tokens, one for all heads."""
+  mask_BxT = real_tokens(batch)
+  # Padding, which comes last in the order, keeps its place.
+  places_BxT = jnp.where(mask_BxT, jax.random.uniform(key, mask_BxT.shape), 2.0)
+  order_BxT = jnp.argsort(places_BxT, axis=-1)
+  return jnp.take_along_axis(weights_BxKxT, order_BxT[:, None], axis=-1)
+
+
+def permutation_change(
+  model: nn.Module,
+  task: SingleLabel,
+  params: Any,
+  batch: Batch,
+  key: jax.Array,
+  permutations: int = PERMUTATIONS,
+) -> jax.Array:
+  """The median change of the output when the weights are permuted, [B].
+
+    median_i TVD(y(a), y(permutation_i(a)))
+
+  Jain & Wallace, 2019, https://aclanthology.org/N19-1357, algorithm 2.
+
+  Args:
+    model, task, params, batch: the trained model and texts.
+    key: of the permutations.
+    permutations: how many.
+  """
+  weights_BxKxT, probabilities_of = with_weights(model, task, params, batch)
+  own_BxC = probabilities_of(weights_BxKxT[None])[0]
+
+  def change(key):
+    others_BxKxT = permuted_weights(weights_BxKxT, batch, key)
+    return total_variation(own_BxC, probabilities_of(others_BxKxT[None])[0])
+
+  changes = jax.lax.map(change, jax.random.split(key, permutations))
+  return jnp.median(changes, axis=0)
+
+
+def uniform_change(
+  model: nn.Module, task: SingleLabel, params: Any, batch: Batch
+) -> tuple[jax.Array, jax.Array]:
+  """The output under uniform weights, without training it anew.
+
+  Returns:
+    The total variation distance from the model's output, [B]; and whether the
+    predicted class is another, bool [B].
+  """
+  weights_BxKxT, probabilities_of = with_weights(model, task, params, batch)
+  uniform = uniform_weights(batch, weights_BxKxT.shape[1])
+  own_BxC, other_BxC = probabilities_of(jnp.stack([weights_BxKxT, uniform]))
+  flipped_B = own_BxC.argmax(-1) != other_BxC.argmax(-1)
+  return total_variation(own_BxC, other_BxC), flipped_B
+
+
+def adversarial_weights(
+  model: nn.Module,
+  task: SingleLabel,
+  params: Any,
+  batch: Batch,
+  key: jax.Array,
+  epsilon: float = EPSILON,
+  starts: int = STARTS,
+  iterations: int = ITERATIONS,
+) -> Adversarial:
+  """Weights as different as possible under which the output stays the same.
+
+    maximise over a_1 ... a_k
+      sum_i JSD(a_i, a) + 1 / (k (k - 1)) sum_{i<j} JSD(a_i, a_j)
+    subject to TVD(y(a_i), y(a)) <= epsilon for all i
+
+  Jain & Wallace, 2019, https://aclanthology.org/N19-1357, section 4.2.2: the
+  constraint is a penalty of 500 on what exceeds it, the weights are a softmax
+  of what AMSGrad moves, and the starts are random. As in their program the
+  search stays within 0.01 where epsilon is larger, and the best of the k
+  weights, and the model's own, that meet epsilon counts.
+
+  Args:
+    model, task, params, batch: the trained model and texts.
+    key: of the starts.
+    epsilon: the largest change of the output.
+    starts: k.
+    iterations: of the optimiser.
+  """
+  weights_BxKxT, probabilities_of = with_weights(model, task, params, batch)
+  own_BxC = probabilities_of(weights_BxKxT[None])[0]
+  mask_Bx1xT = real_tokens(batch)[:, None]
+  within = min(epsilon, _SEARCH_EPSILON)
+
+  def softmax(scores_NxBxKxT):
+    shifted = jnp.where(mask_Bx1xT, scores_NxBxKxT, -1e30)
+    return jnp.where(mask_Bx1xT, jax.nn.softmax(shifted), 0)
+
+  def objective(scores_NxBxKxT):
+    others = softmax(scores_NxBxKxT)
+    changes = total_variation(probabilities_of(others), own_BxC)
+    loss = _PENALTY * jax.nn.relu(changes - within).sum()
+    loss -= jensen_shannon(others, weights_BxKxT).sum()
+    if starts > 1:  # Each pair counts twice in the sum over all.
+      pairs = jensen_shannon(others[:, None], others[None]).sum()
+      loss -= pairs / (2 * starts * (starts - 1))
+    return loss
+
+  optimizer = optax.amsgrad(_LEARNING_RATE)
+
+  def iterate(_, carry):
+    scores, state = carry
+    updates, state = optimizer.update(jax.grad(objective)(scores), state)
+    return optax.apply_updates(scores, updates), state
+
+  shape = starts, *weights_BxKxT.shape
+  scores = _START_DEVIATION * jax.random.normal(key, shape)
+  carry = scores, optimizer.init(scores)
+  scores, _ = jax.lax.fori_loop(0, iterations, iterate, carry)
+  found = jnp.concatenate([softmax(scores), weights_BxKxT[None]])
+  changes = total_variation(probabilities_of(found), own_BxC)
+  divergences = jensen_shannon(found, weights_BxKxT)
+  allowed = (changes <= epsilon).at[-1].set(True)
+  best_B = jnp.where(allowed, divergences, -1).argmax(0)
+  texts_B = jnp.arange(len(best_B))
+  return Adversarial(
+    found[best_B, texts_B],
+    divergences[best_B, texts_B],
+    changes[best_B, texts_B],
+  )
+
+
+def jensen_shannon(p: jax.Array, q: jax.Array) -> jax.Array:
+  """JSD(p, q) = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2, in nats.
+
+  Lin, 1991, https://doi.org/10.1109/18.61115.
+
+  Args:
+    p, q: weights [..., K, T] that sum to one over the last axis.
+
+  Returns:
+    [...], the mean over the K heads.
+  """
+  m = (p + q) / 2
+
+  def divergence(x):
+    positive = x > 0
+    ratio = jnp.where(positive, x, 1) / jnp.where(positive, m, 1)
+    return jnp.where(positive, x * jnp.log(ratio), 0).sum(-1)
+
+  return ((divergence(p) + divergence(q)) / 2).mean(-1)

@@ -1,0 +1,166 @@
+"""A model's predictions as an explanation needs them: of one class, of parts of
+a text, and over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
+from bigru_jax.tasks import SingleLabel
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+Batch = Mapping[str, jax.Array]
+WITHOUT_WEIGHTS = 'max', 'last'  # Poolings.
+# A position is computed hundreds of times, and each shape compiles several
+# programs.
+_MAX_SHAPES = 4
+_SHAPE_COST = 1000
+
+
+def check_supported(config: Config) -> None:
+  """Raises ValueError where a configuration's model cannot be explained."""
+  if config.task != 'single_label':
+    raise ValueError(f'task={config.task}: explanations take single_label')
+  if config.model != 'flat':
+    raise ValueError(f'model={config.model}: explanations take flat')
+  if config.attention == 'label_wise':
+    raise ValueError(
+      'attention=label_wise: explanations take one attention for all labels'
+    )
+
+
+def probabilities(
+  model: nn.Module, task: SingleLabel, params: Any, batch: Batch, **inputs: Any
+) -> jax.Array:
+  """The class probabilities [B, C].
+
+  Args:
+    model, task, params: the trained model.
+    batch: its batch.
+    **inputs: the model's further inputs by name, such as `attention`.
+  """
+  outputs: Any = model.apply({'params': params}, batch, **inputs)
+  return task.probabilities(outputs.logits)
+
+
+def predicted_classes(
+  model: nn.Module, task: SingleLabel, params: Any, batch: Batch
+) -> jax.Array:
+  """The most probable class of each text, [B]."""
+  return probabilities(model, task, params, batch).argmax(-1)
+
+
+def log_odds(
+  task: SingleLabel, logits_BxC: jax.Array, classes_B: jax.Array
+) -> jax.Array:
+  """log p - log(1 - p) of the probability p of a class of each text, [B].
+
+  It is a monotone function of p, so that the gradient of p is that of the log
+  odds times p (1 - p): the order of the tokens of a text is the same for both,
+  but the log odds have a gradient where p is 1 in float32.
+  """
+  if task.num_outputs == 1:
+    return jnp.where(classes_B == 1, logits_BxC[:, 0], -logits_BxC[:, 0])
+  mine = jnp.arange(logits_BxC.shape[-1]) == classes_B[:, None]
+  of_class_B = jnp.where(mine, logits_BxC, 0).sum(-1)
+  if task.loss != 'softmax':
+    return of_class_B
+  others_BxC = jnp.where(mine, -jnp.inf, logits_BxC)
+  return of_class_B - jax.nn.logsumexp(others_BxC, axis=-1)
+
+
+def of_classes(values: jax.Array, classes_B: jax.Array) -> jax.Array:
+  """The value of a class of each text, [B, ...] of values [B, ..., C]."""
+  classes = classes_B.reshape(-1, *(1 for _ in values.shape[1:]))
+  return jnp.take_along_axis(values, classes, axis=-1)[..., 0]
+
+
+def total_variation(p: jax.Array, q: jax.Array) -> jax.Array:
+  """The total variation distance 1/2 sum_c |p_c - q_c| over the last axis."""
+  return jnp.abs(p - q).sum(-1) / 2
+
+
+def real_tokens(batch: Batch) -> jax.Array:
+  """Whether each position holds a token, bool [B, T]."""
+  positions = jnp.arange(batch['tokens'].shape[1])
+  return positions < batch['lengths'][:, None]
+
+
+def keep_tokens(batch: Batch, keep_BxT: jax.Array) -> dict[str, jax.Array]:
+  """The batch with only some tokens of each text, which close up.
+
+  No token stands in for those that are left out: the text is shorter. Of a text
+  that keeps none the model sees padding alone.
+
+  Args:
+    batch: `tokens`, `lengths` and others.
+    keep_BxT: False at padding.
+  """
+  order_BxT = jnp.argsort(~keep_BxT, axis=-1, stable=True)
+  kept = {
+    name: jnp.take_along_axis(batch[name], order_BxT, axis=-1)
+    for name in ('tokens', 'entities')
+    if name in batch
+  }
+  lengths_B = keep_BxT.sum(-1).astype(batch['lengths'].dtype)
+  return {**batch, **kept, 'lengths': lengths_B}
+
+
+def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
+  """At most `limit` texts of a split, drawn at random, in their order.
+
+  The texts are those of equal weight in the loss; the padded lengths are few.
+  """
+  rows = np.arange(len(split))
+  if limit < len(rows):
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.choice(rows, limit, replace=False))
+  encoded = split.encoded.take(rows)
+  return dataclasses.replace(
+    split,
+    encoded=encoded,
+    labels=split.labels[rows],
+    weights=np.ones(len(rows), np.float32),
+    buckets=choose_buckets(round_up(encoded.lengths), _MAX_SHAPES, _SHAPE_COST),
+    rows=split.rows[rows] if len(split.rows) else split.rows,
+    sources=split.sources[rows] if len(split.sources) else split.sources,
+  )
+
+
+def over_split(
+  step: Callable[..., dict[str, jax.Array]],
+  params: Any,
+  split: EncodedSplit,
+  batch_size: int,
+  seed: int = 0,
+) -> dict[str, list[np.ndarray]]:
+  """What a step finds of each text of a split, in the order of the texts.
+
+  Args:
+    step: the jitted (params, batch, key) -> arrays by name, whose leading axis
+      is that of the texts. The last axis of those of two and more axes is that
+      of the tokens; it is cut to each text's length.
+    params: the model's.
+    split: texts.
+    batch_size: the most texts per batch.
+    seed: of the key, which differs from batch to batch.
+  """
+  found: dict[str, list[Any]] = {}
+  size = min(batch_size, int(round_up(np.array([len(split)]))[0]))
+  for i, (shape, rows) in enumerate(split.plan(size)):
+    batch = split.batch(rows, shape, size)
+    key = jax.random.fold_in(jax.random.key(seed), i)
+    for name, array in jax.device_get(step(params, batch, key)).items():
+      values = found.setdefault(name, [None] * len(split))
+      for row, value, length in zip(rows, array, batch['lengths']):
+        values[row] = value[..., :length] if value.ndim else value
+  return found

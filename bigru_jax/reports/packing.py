@@ -1,0 +1,142 @@
+"""Answers to texts, packed for a page: spans and weights as bytes in base64."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+_PROBABILITIES = 5  # Of a text, the largest.
+
+
+def pack_texts(
+  texts: Sequence[str],
+  answers: Sequence[dict[str, Any]],
+  golds: Sequence[Any],
+  places: Sequence[str],
+  labels: Sequence[str],
+) -> dict[str, Any]:
+  """The columns of a page's texts.
+
+  Args:
+    texts: as they were given.
+    answers: of `Run.predict`.
+    golds: of each text its label, its labels, or None where it has none.
+    places: where each text comes from.
+    labels: the classes' names.
+
+  Returns:
+    Lists by name, an entry per text, of what `page_texts.js` reads. `spans`
+    are the gap before each token and its length, in UTF-16 units as JavaScript
+    counts, in base64 of 7 bits a byte; `weights` the heads of each text one
+    after another, 255 for the largest weight of each, which is in `largest`.
+  """
+  index = {label: i for i, label in enumerate(labels)}
+  columns: dict[str, list] = {
+    'text': list(texts),
+    'place': list(places),
+    'truncated': [int(answer['truncated']) for answer in answers],
+    'gold': [_ids(gold, index) for gold in golds],
+    'prediction': [_ids(answer['label'], index) for answer in answers],
+    'right': [
+      None
+      if gold is None
+      else int(_ids(gold, index) == _ids(x['label'], index))
+      for x, gold in zip(answers, golds)
+    ],
+    'surety': [_surety(x, gold) for x, gold in zip(answers, golds)],
+    'probabilities': [_largest(answer, index) for answer in answers],
+  }
+  packed = [_pack(text, x, index) for text, x in zip(texts, answers)]
+  names = packed[0] if packed else ('spans', 'weights', 'largest')
+  return columns | {
+    name: [of_text[name] for of_text in packed] for name in names
+  }
+
+
+def _ids(label: Any, index: dict[str, int]) -> Any:
+  if label is None or isinstance(label, str):
+    return None if label is None else index[label]
+  return [index[name] for name in label]
+
+
+def _surety(answer: dict[str, Any], gold: Any) -> float:
+  """How sure an answer is; of several labels, how far the farthest is off."""
+  probabilities = answer['probabilities']
+  if gold is None or isinstance(gold, str):
+    return round(max(probabilities.values()), 4)
+  true = set(gold)
+  return round(
+    max(abs((name in true) - p) for name, p in probabilities.items()), 4
+  )
+
+
+def _largest(answer: dict[str, Any], index: dict[str, int]) -> list[int]:
+  """The classes of the largest probabilities, each with its thousandths."""
+  pairs = sorted(answer['probabilities'].items(), key=lambda x: -x[1])
+  told = answer['label']
+  told = {told} if isinstance(told, str) else set(told)
+  shown = [x for i, x in enumerate(pairs) if i < _PROBABILITIES or x[0] in told]
+  return [n for name, p in shown for n in (index[name], round(1000 * p))]
+
+
+def _pack(
+  text: str, answer: dict[str, Any], index: dict[str, int]
+) -> dict[str, Any]:
+  """The spans, weights, heads and sentences of a text."""
+  spans = np.array(answer['spans'], np.int64)
+  lengths = spans[:, 1] - spans[:, 0]
+  full = lengths > 0
+  # The weight of a token without a span of its own goes to the one before it.
+  owner = np.maximum(np.cumsum(full) - 1, 0)
+  count = int(full.sum())
+  weights = answer['attention'].get('words', [])
+  owned = np.array(
+    [np.bincount(owner, head, count)[:count] for head in weights]
+  ).reshape(len(weights), count)
+  packed: dict[str, Any] = {'spans': _numbers(_gaps(text, spans[full]))}
+  packed['weights'], packed['largest'] = quantized(owned)
+  if 'sentences' in answer:
+    ends = np.cumsum(answer['sentences'])
+    of_all = np.concatenate([[0], np.cumsum(full)])
+    packed['sentences'] = np.diff(of_all[np.append(0, ends)]).tolist()
+    heads = answer['attention'].get('sentences', [])
+    shape = len(heads), len(answer['sentences'])
+    found = quantized(np.array(heads).reshape(shape))
+    packed['sentence_weights'], packed['sentence_largest'] = found
+  if 'attention_labels' in answer:
+    packed['head_labels'] = _ids(answer['attention_labels'], index)
+  return packed
+
+
+def _gaps(text: str, spans: np.ndarray) -> list[int]:
+  """Of each span the distance from the end before it, and its length."""
+  flat = spans.ravel()
+  if not text.isascii():
+    wide = np.array([c > '\uffff' for c in text], np.int64)
+    flat = flat + np.concatenate([[0], np.cumsum(wide)])[flat]
+  return np.diff(flat, prepend=0).tolist()
+
+
+def _numbers(values: Iterable[int]) -> str:
+  """Numbers of 0 or more, 7 bits a byte, the lowest first, in base64."""
+  found = bytearray()
+  for value in values:
+    while value > 127:
+      found.append(value & 127 | 128)
+      value >>= 7
+    found.append(value)
+  return base64.b64encode(found).decode()
+
+
+def quantized(weights_KxT: np.ndarray) -> tuple[str, list[float]]:
+  """Weights as bytes in base64, 255 for each head's largest, and these."""
+  if not weights_KxT.size:
+    return '', [0.0] * len(weights_KxT)
+  largest_K = weights_KxT.max(axis=1)
+  scale_Kx1 = np.maximum(largest_K, 1e-12)[:, None]
+  scaled = np.rint(255 * np.maximum(weights_KxT, 0) / scale_Kx1)
+  packed = base64.b64encode(scaled.astype(np.uint8).tobytes()).decode()
+  return packed, [float(f'{x:.3g}') for x in largest_K]

@@ -1,0 +1,196 @@
+"""A run as one HTML page, which opens from disk and needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import json
+import os
+import pathlib
+import re
+import shlex
+from typing import Any
+
+from bigru_jax import runs
+from bigru_jax.config import Config
+from bigru_jax.explain.predictions import check_supported
+from bigru_jax.reports.packing import pack_texts
+from bigru_jax.reports.records import (
+  command_of,
+  grouped_fields,
+  learning_rates,
+  read_diagnostics,
+  read_metrics,
+  read_object,
+)
+
+_SURROGATE = re.compile('[\ud800-\udfff]')  # These are no characters.
+_FOLDER = pathlib.Path(__file__).parent
+_START = '<script type="application/json" id="data">'
+_PARTS = ('page.css', 'page_charts.js', 'page_run.js', 'page_texts.js')
+
+
+def write_page(
+  path: pathlib.Path,
+  workdir: pathlib.Path,
+  texts: Sequence[str],
+  answers: Sequence[dict[str, Any]],
+  golds: Sequence[Any],
+  places: Sequence[str],
+  note: str,
+) -> None:
+  """Writes the page of a finished run, completely or not at all.
+
+  Attention is shown below what `explain-<split>.json` says of its faithfulness,
+  or below a sentence that it was not tested.
+
+  Args:
+    path: the .html file.
+    workdir: the run directory.
+    texts: those that the page shows.
+    answers: to them, of `Run.predict`.
+    golds: of each text its label, its labels, or None where it has none.
+    places: where each text comes from.
+    note: which texts these are, a sentence.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or corrupt.
+  """
+  data = describe(workdir)
+  data['note'] = note
+  data['texts'] = pack_texts(texts, answers, golds, places, data['labels'])
+  _write(path, data)
+
+
+def note_on_test(count: int, every: int) -> str:
+  """A sentence on which of the texts of the test split a page shows."""
+  if every > 1:
+    return f'Every {every}th of the {count} texts of the test split.'
+  return f'All {count} texts of the test split.'
+
+
+def update_page(workdir: pathlib.Path) -> None:
+  """Brings report.html up to date with what stands beside it, if it is there.
+
+  Its texts stay, so that no prediction is made again.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or corrupt.
+  """
+  path = workdir / 'report.html'
+  if path.exists():
+    before = data_of(path)
+    kept = {name: before[name] for name in ('note', 'texts')}
+    _write(path, describe(workdir) | kept)
+
+
+def data_of(path: pathlib.Path) -> dict[str, Any]:
+  """What a page was made of.
+
+  Raises:
+    ValueError: it is no such page.
+  """
+  try:
+    content = path.read_text('utf-8').split(_START, 1)[1]
+    found = json.loads(content.split('</script>', 1)[0])
+    if not {'note', 'texts'} <= found.keys():
+      raise ValueError('it has no texts')
+  except (OSError, IndexError, AttributeError, ValueError) as error:
+    raise ValueError(f'{path} is no page of a run: {error}') from error
+  return found
+
+
+def _write(path: pathlib.Path, data: dict[str, Any]) -> None:
+  partial = path.with_name(path.name + '.partial')
+  partial.write_text(render(data), encoding='utf-8')
+  os.replace(partial, path)
+
+
+def describe(workdir: pathlib.Path) -> dict[str, Any]:
+  """What a page says of a finished run, but for its texts.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or corrupt.
+  """
+  config, result = runs.read_config(workdir), runs.read_result(workdir)
+  lines = read_metrics(workdir)
+  name = str(result.get('dataset', config.dataset))
+  in_memory = name == 'corpus'
+  scores = result['test']
+  costs = {
+    key: result[key]
+    for key in (
+      'best_epoch', 'parameters', 'train_seconds', 'compile_seconds',
+      'examples_per_second', 'tokens_per_second', 'temperature',
+    )
+    if key in result
+  }  # fmt: skip
+  kind = 'hierarchical ' if config.model == 'hierarchical' else ''
+  return {
+    'title': f'{name}: {kind}BiGRU with attention={config.attention}',
+    'summary': f'Accuracy {scores["accuracy"]:.4f} and macro F1 '
+    f'{scores["macro_f1"]:.4f} on {scores["examples"]} test texts.',
+    'command': None if in_memory else command_of(config),
+    'config': grouped_fields(config),
+    'labels': runs.read_labels(workdir),
+    'metrics': [
+      ('test', scores),
+      ('validation', result.get('validation', {})),
+      ('training', costs),
+    ],
+    'diagnostics': read_diagnostics(workdir),
+    'curves': lines,
+    'best_epoch': result.get('best_epoch'),
+    'learning_rate': learning_rates(config, lines),
+    'report': result.get('test_report'),
+    'ece': scores.get('ece'),
+    'explain': _faithfulness(workdir),
+    'untested': _untested(workdir, config, in_memory),
+  }
+
+
+def _untested(
+  workdir: pathlib.Path, config: Config, in_memory: bool
+) -> dict[str, str]:
+  """What to say of a run whose attention was not tested: a `note`, and the
+  `command` that tests it, if there is one."""
+  if in_memory:
+    return {'note': "explain.py has no access to this run's data, in memory."}
+  try:
+    check_supported(config)
+  except ValueError as error:
+    return {'note': f'The published tests do not apply to it: {error}.'}
+  command = shlex.join(
+    ['python', 'experiments/explain.py', f'--workdir={workdir}', '--split=test']
+  )
+  return {'note': 'This command does:', 'command': command}
+
+
+def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """The table of the tests of faithfulness, of test where there is one."""
+  for split in ('test', 'validation'):
+    found = read_object(workdir, f'explain-{split}.json', {'table'})
+    if found:
+      attributions = found.get('attributions', {})
+      return {
+        'split': split,
+        'table': found['table'],
+        'attributions': attributions,
+      }
+  return None
+
+
+def render(data: dict[str, Any]) -> str:
+  """The page of some data, as `page_run.js` and `page_texts.js` read it."""
+  content = json.dumps(
+    data, ensure_ascii=False, allow_nan=False, separators=(',', ':')
+  )
+  content = _SURROGATE.sub('\ufffd', content)
+  # No text ends the script element that it stands in, or a line of it.
+  for character in '<\u2028\u2029':
+    content = content.replace(character, f'\\u{ord(character):04x}')
+  page = (_FOLDER / 'page.html').read_text('utf-8')
+  for name in _PARTS:
+    part = (_FOLDER / name).read_text('utf-8')
+    page = page.replace('{{' + name + '}}', part.strip(), 1)
+  before, after = page.split('{{data}}')
+  return before + content + after

@@ -1,0 +1,205 @@
+'use strict';
+
+// Every string becomes a text node, so that no text of the data is markup.
+function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== null && value !== false) node.setAttribute(key, value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+function svg(name, attributes = {}, ...children) {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', name);
+  for (const [key, value] of Object.entries(attributes)) {
+    node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function number(value, digits = 3) {
+  if (value === null || value === undefined) return '–';
+  if (typeof value !== 'number') return String(value);
+  if (Number.isInteger(value)) return value.toLocaleString('en');
+  if (Math.abs(value) >= 100) {
+    return value.toLocaleString('en', {maximumFractionDigits: 1});
+  }
+  const small = value !== 0 && Math.abs(value) < 10 ** -digits;
+  return small ? value.toExponential(1) : value.toFixed(digits);
+}
+
+function table(head, rows, caption = null, className = '') {
+  const cells = (row) => row.map((cell, i) =>
+    el(i ? 'td' : 'th', i ? {} : {scope: 'row'}, cell));
+  return el('table', {class: className},
+    caption && el('caption', {}, caption),
+    el('thead', {}, el('tr', {},
+      ...head.map((cell) => el('th', {scope: 'col'}, cell)))),
+    el('tbody', {}, ...rows.map((row) => el('tr', {}, ...cells(row)))));
+}
+
+// A table that can be scrolled sideways, by the keyboard too.
+function scrolled(label, node) {
+  return el('div', {
+    class: 'scroll', tabindex: 0, role: 'group', 'aria-label': label}, node);
+}
+
+function ticks(low, high, count = 5) {
+  const raw = (high - low) / count || 1;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= raw);
+  const found = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9; i++) {
+    found.push(i * step);
+  }
+  return found;
+}
+
+const tick = (value) => {
+  if (!value) return '0';
+  const size = Math.abs(value);
+  if (size < 1e-3) return value.toExponential(0);
+  if (size >= 1e4) return `${+(value / 1000).toFixed(1)}k`;
+  return String(+value.toPrecision(3));
+};
+
+const WIDTH = 440, HEIGHT = 250;
+const LEFT = 52, RIGHT = 14, TOP = 12, BOTTOM = 40;
+
+// The axes of a chart, and the functions from values to places.
+function axes({x, y, xName, yName, xTicks = ticks(...x), wholeX = false}) {
+  const place = (range, from, to) => (value) =>
+    from + (to - from) * ((value - range[0]) / (range[1] - range[0] || 1));
+  const toX = place(x, LEFT, WIDTH - RIGHT);
+  const toY = place(y, HEIGHT - BOTTOM, TOP);
+  const root = svg('svg', {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`, 'aria-hidden': 'true'});
+  for (const value of ticks(...y)) {
+    root.append(
+      svg('path', {class: 'grid', d: `M${LEFT} ${toY(value)}H${WIDTH - RIGHT}`}),
+      svg('text', {x: LEFT - 6, y: toY(value) + 4, 'text-anchor': 'end'},
+        tick(value)));
+  }
+  for (const value of xTicks) {
+    if (wholeX && !Number.isInteger(value)) continue;
+    root.append(svg('text',
+      {x: toX(value), y: HEIGHT - BOTTOM + 16, 'text-anchor': 'middle'},
+      tick(value)));
+  }
+  root.append(
+    svg('path', {
+      class: 'axis', d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}`}),
+    svg('text', {
+      x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, 'text-anchor': 'middle'}, xName),
+    svg('text', {
+      transform: `translate(12 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)`,
+      'text-anchor': 'middle'}, yName));
+  return {root, toX, toY};
+}
+
+// A figure: a picture, what it says in words, and its numbers in a table.
+function figure(title, note, picture, numbers, wide = false) {
+  return el('figure', {class: wide ? 'wide' : ''},
+    el('figcaption', {}, title, note && el('small', {}, note)),
+    picture,
+    numbers && el('details', {}, el('summary', {}, `Numbers: ${title}`),
+      scrolled(title, numbers)));
+}
+
+function legend(root, series) {
+  let at = LEFT + 10;
+  series.forEach(({name}, i) => {
+    root.append(
+      svg('path', {class: `line s${i}`, d: `M${at} ${TOP + 2}h26`}),
+      svg('text', {x: at + 31, y: TOP + 6}, name));
+    at += 46 + 7 * name.length;
+  });
+}
+
+function lines({title, note, xName, yName, series, best, zero = false}) {
+  const points = series.flatMap((one) => one.points);
+  const xs = points.map((p) => p[0]);
+  const ys = points.map((p) => p[1]);
+  const low = zero ? 0 : Math.min(...ys), high = Math.max(...ys);
+  const room = (high - low || Math.abs(high) || 1) * 0.12;
+  const {root, toX, toY} = axes({
+    x: [Math.min(...xs), Math.max(...xs)],
+    y: [zero ? 0 : low - room, high + 1.6 * room],
+    xName, yName, wholeX: true});
+  series.forEach(({points}, i) => {
+    const d = points.map(([x, y]) => `${toX(x).toFixed(1)} ${toY(y).toFixed(1)}`);
+    root.append(svg('path', {class: `line s${i}`, d: `M${d.join('L')}`}));
+    if (points.length > 40) return;
+    for (const [x, y] of points) {
+      root.append(svg('circle',
+        {class: `dot s${i}`, cx: toX(x), cy: toY(y), r: 2.5}));
+    }
+  });
+  if (best) {
+    root.append(svg('circle',
+      {class: 'best', cx: toX(best[0]), cy: toY(best[1]), r: 7}));
+  }
+  if (series.length > 1) legend(root, series);
+  const places = [...new Set(xs)].sort((a, b) => a - b);
+  const rows = places.map((x) => [number(x), ...series.map(({points}) =>
+    number((points.find((p) => p[0] === x) || [])[1], 4))]);
+  return figure(title, note, root,
+    table([xName, ...series.map((one) => one.name)], rows));
+}
+
+// Bars between given borders, with the diagonal of perfect calibration.
+function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
+  const {root, toX, toY} = axes({x, y: [0, 1], xName, yName});
+  for (const {low, high, value} of bins) {
+    const left = toX(low) + 1, width = Math.max(toX(high) - left - 1, 2);
+    root.append(svg('rect', {
+      class: 'bar', x: left, width, y: toY(value),
+      height: Math.max(toY(0) - toY(value), 0)}));
+  }
+  if (diagonal) {
+    root.append(svg('path', {
+      class: 'diagonal', d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`}));
+  }
+  return figure(title, note, root, table(head, bins.map((bin) => bin.row)));
+}
+
+// Horizontal bars with a name each, in a table so that it is read aloud.
+function namedBars({title, note, head, rows}) {
+  const body = rows.map(([name, value, ...others]) => {
+    const bar = svg('svg',
+      {viewBox: '0 0 100 10', 'aria-hidden': 'true', style: 'width: 6rem'});
+    bar.append(
+      svg('path', {class: 'grid', d: 'M0 9.5H100'}),
+      svg('rect', {class: 'bar', x: 0, y: 1, width: 100 * value, height: 8}));
+    return [name, bar, number(value), ...others];
+  });
+  return figure(title, note, scrolled(title, table(head, body)), null);
+}
+
+function confusion(title, labels, counts) {
+  const most = 25;
+  if (labels.length > most) {
+    const pairs = counts.flatMap((row, i) =>
+      row.map((n, j) => [labels[i], labels[j], n]).filter((x, j) => i !== j));
+    pairs.sort((a, b) => b[2] - a[2]);
+    const rows = pairs.slice(0, most).filter((x) => x[2])
+      .map(([gold, answer, n]) => [gold, answer, number(n)]);
+    return figure(title, `of ${labels.length} classes, the pairs that are ` +
+      'confused most often', scrolled(title,
+      table(['gold', 'prediction', 'texts'], rows)), null);
+  }
+  const body = counts.map((row, i) => {
+    const sum = row.reduce((a, b) => a + b, 0) || 1;
+    return el('tr', {}, el('th', {scope: 'row'}, labels[i]),
+      ...row.map((n, j) => el('td', {
+        class: i === j ? 'shaded diagonal-cell' : 'shaded',
+        style: `--a: ${(n / sum).toFixed(3)}`}, number(n))));
+  });
+  return figure(title, 'rows are gold, columns predictions; the shade is the ' +
+    'share of the row', scrolled(title, el('table', {class: 'confusion'},
+    el('thead', {}, el('tr', {}, el('td', {}),
+      ...labels.map((name) => el('th', {scope: 'col'}, name)))),
+    el('tbody', {}, ...body))), null, labels.length > 6);
+}

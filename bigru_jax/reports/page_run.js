@@ -1,0 +1,164 @@
+// The run itself: configuration, data, curves, scores, faithfulness.
+
+const data = JSON.parse(document.getElementById('data').textContent);
+const $ = (id) => document.getElementById(id);
+
+function drawRun() {
+  document.title = $('title').textContent = data.title;
+  $('summary').textContent = data.summary;
+  $('command').append(data.command
+    ? el('pre', {tabindex: 0, 'aria-label': 'The command'}, data.command)
+    : 'It was trained on a data set in memory.');
+  for (const [name, values] of data.metrics) {
+    $('metrics').append(table([name, ''],
+      Object.entries(values).map(([key, x]) => [key, number(x, 4)])));
+  }
+  const {diagnostics: statistics} = data;
+  if (statistics) {
+    const rows = Object.entries(statistics.splits).map(([name, split]) => [
+      name, ...['texts', 'mean', 'median', 'p95', 'longest'].map((key) =>
+        number(split[key], 1))]);
+    $('statistics').append(
+      scrolled('Sizes', table(['split', 'texts', 'tokens, mean', 'median',
+        '95th percentile', 'longest'], rows)),
+      el('ul', {}, ...statistics.notes.map((note) => el('li', {}, note))),
+      labelCounts(statistics));
+  } else {
+    $('statistics').append('The run has no diagnostics.json; a run of this ' +
+      'version writes it.');
+  }
+  for (const [group, fields] of data.config) {
+    $('configuration').append(table([group, ''],
+      fields.map(([name, value, changed]) => [
+        el('span', {class: changed ? 'changed' : ''}, name),
+        value === '' ? '–' : String(value)])));
+  }
+}
+
+function labelCounts(statistics) {
+  const splits = Object.entries(statistics.splits);
+  const rows = data.labels.map((label, c) =>
+    [label, ...splits.map(([, split]) => number(split.labels[c]))]);
+  return el('details', {}, el('summary', {}, 'Texts per class'),
+    scrolled('Texts per class',
+      table(['class', ...splits.map(([name]) => name)], rows)));
+}
+
+function drawCurves() {
+  const of = (split, key) => data.curves
+    .filter((line) => line.split === split && line[key] !== undefined &&
+      line[key] !== null)
+    .map((line) => [line.epoch, line[key]]);
+  const best = (points) => points.find((p) => p[0] === data.best_epoch);
+  const loss = of('validation', 'loss');
+  if (!loss.length) return;
+  const ring = data.best_epoch
+    ? `the ring is the best epoch, ${data.best_epoch}` : null;
+  const series = ['train', 'validation']
+    .map((name) => ({name, points: of(name, 'loss')}))
+    .filter((one) => one.points.length);
+  const scores = [['accuracy', 'accuracy'], ['macro F1', 'macro_f1']]
+    .map(([name, key]) => ({name, points: of('validation', key)}))
+    .filter((one) => one.points.length);
+  $('curves').append(
+    lines({title: 'Loss', note: ring, xName: 'epoch', yName: 'cross entropy',
+      series, best: best(loss)}),
+    lines({title: 'Scores on validation', note: ring, xName: 'epoch',
+      yName: 'score', series: scores, best: best(scores[0].points)}),
+    lines({title: 'Learning rate', note: null, xName: 'step',
+      yName: 'learning rate', zero: true,
+      series: [{name: 'learning rate', points: data.learning_rate}]}));
+}
+
+function drawScores() {
+  const {report, diagnostics} = data;
+  if (!report) return;
+  if (report.confusion) {
+    $('figures').append(
+      confusion('Confusion matrix', data.labels, report.confusion));
+  }
+  const classes = Object.entries(report.classes);
+  const most = 60;
+  classes.sort((a, b) => a[1].f1 - b[1].f1);
+  $('figures').append(namedBars({
+    title: 'F1 by class',
+    note: classes.length > most
+      ? `the worst ${most} of ${classes.length} classes` : 'the worst first',
+    head: ['class', '0 to 1', 'F1', 'precision', 'recall', 'texts'],
+    rows: classes.slice(0, most).map(([name, x]) => [
+      name, x.f1, number(x.precision), number(x.recall), number(x.support)]),
+  }));
+  if (!diagnostics) return;
+  const percent = (value) => value.toFixed(2);
+  $('figures').append(
+    bars({
+      title: 'Reliability',
+      note: `expected calibration error ${number(data.ece, 4)}; on the ` +
+        'dashed line, probability and accuracy agree',
+      xName: 'probability of the answer', yName: 'accuracy', x: [0, 1],
+      diagonal: true, head: ['probability', 'mean', 'accuracy', 'answers'],
+      bins: diagnostics.reliability.map((bin) => ({
+        low: bin.low, high: bin.high, value: bin.accuracy,
+        row: [`${percent(bin.low)} to ${percent(bin.high)}`,
+          number(bin.confidence), number(bin.accuracy), number(bin.count)]})),
+    }),
+    bars({
+      title: 'Length and accuracy',
+      note: 'each bar has about as many texts',
+      xName: 'tokens', yName: 'accuracy',
+      x: [0, diagnostics.by_length.at(-1).high],
+      head: ['tokens', 'accuracy', 'texts'],
+      bins: diagnostics.by_length.map((bin) => ({
+        low: bin.low - 1, high: bin.high, value: bin.accuracy,
+        row: [`${bin.low} to ${bin.high}`, number(bin.accuracy),
+          number(bin.count)]})),
+    }));
+}
+
+function drawFaithful() {
+  const panel = $('faithful'), {explain} = data;
+  if (!explain) {
+    const {note, command} = data.untested;
+    panel.append(el('p', {}, 'Whether the attention explains the answers was ' +
+      `not tested for this run. ${note} `,
+      command ? el('code', {}, command) : null));
+    return;
+  }
+  const link = (paper) => {
+    const [name, address] = (paper || '–').split(', https:');
+    return address ? el('a', {href: `https:${address}`}, name) : name;
+  };
+  const within = ({low, high}) => low === null || low === undefined
+    ? '–' : `${number(low)} to ${number(high)}`;
+  const rows = (detail) => explain.table
+    .filter((row) => Boolean(row.detail) === detail)
+    .map((row) => [
+      el('span', {}, row.name,
+        row.reading ? el('small', {}, row.reading) : null),
+      number(row.value), within(row), number(row.n), link(row.paper)]);
+  const head = ['test', 'value', '95 % interval', 'texts', 'paper'];
+  panel.append(...rows(false).length
+    ? [el('p', {}, 'What published tests say of attention as an explanation, ' +
+        `on the run's ${explain.split} split.`),
+      scrolled('Tests of faithfulness',
+        table(head, rows(false), null, 'tests'))]
+    : [el('p', {}, 'This model has no attention weights to test.')]);
+  if (rows(true).length) {
+    panel.append(el('details', {},
+      el('summary', {}, 'By class, and how often significant'),
+      scrolled('Tests of faithfulness by class',
+        table(head, rows(true), null, 'tests'))));
+  }
+  const attributions = Object.entries(explain.attributions || {});
+  if (!attributions.length) return;
+  const words = (key) => key.replaceAll('_', ' ');
+  const columns = [...new Set(attributions.flatMap(([, x]) => Object.keys(x)))];
+  panel.append(el('details', {},
+    el('summary', {}, 'Gradients and other attributions beside it'),
+    scrolled('Attributions', table(
+      ['attribution', ...columns.map(words)],
+      attributions.map(([name, x]) =>
+        [words(name), ...columns.map((key) => number(x[key]))]),
+      'To the predicted class; a faithful one has a high comprehensiveness ' +
+      'and a low sufficiency'))));
+}

@@ -1,0 +1,275 @@
+// The texts: decoding, shading, choosing, and drawing those in view.
+
+const texts = data.texts;
+
+const bytes = (base64) =>
+  Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+
+// Of each token the gap before it and its length, as numbers of 7 bits a byte.
+function spansOf(i) {
+  const packed = bytes(texts.spans[i]);
+  const spans = [];
+  let at = 0, place = 0;
+  const next = () => {
+    let value = 0, unit = 1, byte;
+    do {
+      byte = packed[at++];
+      value += (byte & 127) * unit;
+      unit *= 128;
+    } while (byte & 128);
+    return value;
+  };
+  while (at < packed.length) {
+    const start = place + next();
+    place = start + next();
+    spans.push([start, place]);
+  }
+  return spans;
+}
+
+// The weights of a text by the chosen head, and null where it has no such.
+function weightsOf(packed, largest, i, count) {
+  const heads = largest[i].length;
+  if (!heads) return null;
+  const all = bytes(packed[i]);
+  const head = (k) => Array.from({length: count},
+    (_, t) => all[k * count + t] / 255 * largest[i][k]);
+  const k = headOf(i, heads);
+  if (k === null) return null;
+  if (k >= 0) return head(k);
+  const found = new Array(count).fill(0);
+  for (let h = 0; h < heads; h++) {
+    head(h).forEach((w, t) => { found[t] += w / heads; });
+  }
+  return found;
+}
+
+// Which head is chosen for a text; -1 is the mean of all.
+function headOf(i, heads) {
+  const chosen = $('head') ? $('head').value : '0';
+  if (texts.head_labels) {
+    const label = chosen === 'prediction'
+      ? [texts.prediction[i]].flat()[0] : Number(chosen);
+    const k = texts.head_labels[i].indexOf(label);
+    if (k >= 0) return k;
+    return chosen === 'prediction' ? 0 : null;
+  }
+  return chosen === 'mean' && heads > 1 ? -1 : Number(chosen) || 0;
+}
+
+const names = (labels) => labels === null ? 'unknown'
+  : [labels].flat().map((c) => data.labels[c]).join(', ') || 'no label';
+
+function probability(i) {
+  const pairs = texts.probabilities[i];
+  const shown = [texts.prediction[i]].flat();
+  const found = [];
+  for (let j = 0; j < pairs.length; j += 2) {
+    if (shown.includes(pairs[j])) found.push((pairs[j + 1] / 1000).toFixed(3));
+  }
+  return found.join(', ') || '–';
+}
+
+function shaded(i) {
+  const text = texts.text[i], spans = spansOf(i);
+  const weights = weightsOf(texts.weights, texts.largest, i, spans.length);
+  const most = weights ? weights.reduce((a, b) => Math.max(a, b), 1e-9) : 1;
+  const high = weights
+    ? 2 * weights.reduce((a, b) => a + b, 0) / weights.length : 1;
+  const body = el('p', {class: 'text', dir: 'auto'});
+  let place = 0;
+  const gap = (end) => text.slice(place, end);
+  const token = (t) => {
+    const [start, end] = spans[t];
+    const a = weights ? weights[t] / most : 0;
+    place = end;
+    return el('span', weights ? {
+      class: weights[t] >= high ? 't high' : 't', style: `--a: ${a.toFixed(3)}`,
+      title: `attention ${number(weights[t], 2)}`} : {class: 't'},
+    text.slice(start, end));
+  };
+  const rest = (end) => place < end
+    ? el('span', {class: 'dropped'}, gap(end)) : null;
+  if (texts.sentences) {
+    const counts = texts.sentences[i];
+    const ofSentences = weightsOf(
+      texts.sentence_weights, texts.sentence_largest, i, counts.length);
+    const mostOf = ofSentences ? Math.max(...ofSentences, 1e-9) : 1;
+    let t = 0;
+    counts.forEach((count, s) => {
+      const node = el('span', {class: 'sentence',
+        style: `--s: ${ofSentences ? (ofSentences[s] / mostOf).toFixed(3) : 0}`});
+      if (ofSentences) {
+        node.append(el('span', {class: 'weight'}, number(ofSentences[s], 2)));
+      }
+      for (const stop = t + count; t < stop; t++) {
+        const before = gap(spans[t][0]);
+        node.append(node.querySelector('.t') ? before : before.trimStart(),
+          token(t));
+      }
+      body.append(node);
+    });
+  } else {
+    spans.forEach(([start], t) => body.append(gap(start), token(t)));
+  }
+  const tail = rest(text.length);
+  if (tail) body.append(tail);
+  return [body, highest(text, spans, weights)];
+}
+
+// What the shades say, in words.
+function highest(text, spans, weights) {
+  if (!weights) return null;
+  const order = weights.map((w, t) => [w, t]).sort((a, b) => b[0] - a[0]);
+  const shown = order.slice(0, 3).filter(([w]) => w > 0).map(([w, t]) =>
+    `${text.slice(...spans[t])} ${number(w, 2)}`);
+  return shown.length
+    ? el('p', {class: 'highest', dir: 'auto'},
+      `Highest attention: ${shown.join(' · ')}`) : null;
+}
+
+function article(i, position) {
+  const right = texts.right[i];
+  const verdict = right === null ? null : el('span',
+    {class: `verdict ${right ? 'right' : 'wrong'}`},
+    right ? '✓ right' : '✗ wrong');
+  const pair = (name, value) =>
+    el('span', {}, `${name} `, el('b', {}, value));
+  const head = el('p', {class: 'answer', id: `answer-${i}`}, verdict,
+    right === null ? null : pair('gold', names(texts.gold[i])),
+    pair('prediction', names(texts.prediction[i])),
+    pair('probability', probability(i)),
+    el('span', {}, texts.place[i]),
+    texts.truncated[i] ? el('span', {}, 'truncated') : null);
+  return el('article', {tabindex: 0, 'aria-labelledby': `answer-${i}`,
+    'aria-posinset': position + 1, 'aria-setsize': shown.length, 'data-i': i},
+  head, ...shaded(i));
+}
+
+
+const CHUNK = 20;
+const ORDERS = {
+  mistakes: (i) => texts.right[i] === 0 ? 2 + texts.surety[i]
+    : 1 - texts.surety[i],
+  surest: (i) => texts.surety[i],
+  unsure: (i) => -texts.surety[i],
+  given: (i) => -i,
+  longest: (i) => texts.text[i].length,
+};
+let shown = [];
+let lowered = null;
+
+const observer = new IntersectionObserver((entries) => {
+  for (const {target, isIntersecting} of entries) {
+    if (isIntersecting) fill(target);
+    else if (target.firstChild && !target.contains(document.activeElement)) {
+      target.style.height = `${target.offsetHeight}px`;
+      target.replaceChildren();
+    }
+  }
+}, {rootMargin: '1000px 0px'});
+
+function fill(chunk) {
+  if (chunk.firstChild) return;
+  const first = Number(chunk.dataset.first);
+  chunk.replaceChildren(...shown.slice(first, first + CHUNK)
+    .map((i, k) => article(i, first + k)));
+  chunk.style.height = '';
+}
+
+function select() {
+  const query = $('search').value.trim().toLowerCase();
+  if (query && !lowered) lowered = texts.text.map((x) => x.toLowerCase());
+  const label = $('class').value === '' ? null : Number($('class').value);
+  const has = (labels) => labels !== null && [labels].flat().includes(label);
+  const verdict = $('verdict') ? $('verdict').value : 'all';
+  const wanted = {all: null, right: 1, wrong: 0}[verdict];
+  const key = ORDERS[$('order').value];
+  shown = [];
+  texts.text.forEach((_, i) => {
+    if (query && !lowered[i].includes(query)) return;
+    if (label !== null && !has(texts.gold[i]) && !has(texts.prediction[i])) {
+      return;
+    }
+    if (wanted === null || texts.right[i] === wanted) shown.push(i);
+  });
+  const keys = new Float64Array(texts.text.length);
+  for (const i of shown) keys[i] = key(i);
+  shown.sort((a, b) => keys[b] - keys[a] || a - b);
+  $('count').textContent = `${number(shown.length)} of ` +
+    `${number(texts.text.length)} texts`;
+  draw();
+}
+
+function draw() {
+  observer.disconnect();
+  const columns = Math.max($('feed').clientWidth / 7.5, 20);
+  const chunks = [];
+  for (let first = 0; first < shown.length; first += CHUNK) {
+    const rows = shown.slice(first, first + CHUNK).reduce((sum, i) =>
+      sum + 82 + 28 * Math.ceil(texts.text[i].length / columns), 0);
+    chunks.push(el('div', {
+      class: 'chunk', 'data-first': first, style: `height: ${rows}px`}));
+  }
+  $('feed').replaceChildren(...chunks);
+  chunks.forEach((chunk) => observer.observe(chunk));
+}
+
+function drawTexts() {
+  $('texts-note').textContent = data.note;
+  $('class').append(el('option', {value: ''}, 'all'),
+    ...data.labels.map((name, c) => el('option', {value: c}, name)));
+  const heads = Math.max(0, ...texts.largest.map((x) => x.length));
+  const options = texts.head_labels
+    ? [['prediction', 'for the prediction'],
+      ...data.labels.map((name, c) => [c, `for ${name}`])]
+    : [['mean', 'mean of the heads'],
+      ...Array.from({length: heads}, (_, k) => [k, `head ${k + 1}`])];
+  $('head').append(
+    ...options.map(([value, name]) => el('option', {value}, name)));
+  if (heads < 2) $('head-label').remove();
+  if (!texts.right.some((x) => x !== null)) {
+    $('verdict-label').remove();
+    $('order').value = 'given';
+  }
+  if (heads) {
+    $('legend').append('no weight ',
+      el('span', {class: 'bar-of-shades', 'aria-hidden': 'true'}),
+      " the text's largest weight; underlined from twice its mean on");
+  } else {
+    $('legend').append('The pooling of this model has no weights to show.');
+  }
+  $('controls').addEventListener('submit', (event) => event.preventDefault());
+  $('controls').addEventListener('input', (event) => {
+    if (event.target.id !== 'head') return select();
+    for (const chunk of $('feed').children) {
+      if (chunk.firstChild) {
+        chunk.replaceChildren();
+        fill(chunk);
+      }
+    }
+  });
+  // What is printed is the first of the texts that are chosen.
+  window.addEventListener('beforeprint', () =>
+    [...$('feed').children].slice(0, 5).forEach(fill));
+  select();
+}
+
+function drawTheme() {
+  const root = document.documentElement, button = $('theme');
+  const set = (dark) => {
+    root.dataset.theme = dark ? 'dark' : 'light';
+    button.setAttribute('aria-pressed', dark);
+  };
+  const system = window.matchMedia('(prefers-color-scheme: dark)');
+  set(system.matches);
+  system.addEventListener('change', () => set(system.matches));
+  button.addEventListener('click', () => set(root.dataset.theme !== 'dark'));
+}
+
+drawTheme();
+drawRun();
+drawCurves();
+drawScores();
+drawFaithful();
+drawTexts();

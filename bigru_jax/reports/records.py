@@ -1,0 +1,119 @@
+"""What a run left behind, as pages and figures show it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shlex
+from typing import Any
+
+import numpy as np
+
+from bigru_jax.config import Config
+from bigru_jax.optimizers import make_schedule
+
+_POINTS = 200  # Of a learning rate's curve.
+
+
+def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
+  """The lines of a run's metrics.jsonl whose loss is finite.
+
+  Raises:
+    FileNotFoundError, ValueError: there is none, it is corrupt, or no epoch is
+      finished.
+  """
+  path = workdir / 'metrics.jsonl'
+  try:
+    lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+    # A loss that was not finite is null.
+    lines = [line for line in lines if line['loss'] is not None]
+    splits = {line['split'] for line in lines}
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'workdir={workdir}: it has no {path.name}, so there is nothing to draw'
+    ) from None
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+  if 'validation' not in splits:
+    raise ValueError(
+      f'workdir={workdir}: no epoch is finished with a finite loss'
+    )
+  return lines
+
+
+def read_object(
+  workdir: pathlib.Path, name: str, needs: set[str]
+) -> dict[str, Any] | None:
+  """A JSON object that a run may have, such as diagnostics.json.
+
+  Args:
+    workdir: the run directory.
+    name: the file's.
+    needs: the keys that it has.
+
+  Returns:
+    None where there is no such file.
+
+  Raises:
+    ValueError: it is corrupt.
+  """
+  try:
+    found = json.loads((workdir / name).read_text('utf-8'))
+    if not isinstance(found, dict) or not needs <= found.keys():
+      raise ValueError(f'it has not {", ".join(sorted(needs))}')
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError, RecursionError) as error:
+    raise ValueError(f'workdir={workdir}: {name}: {error}') from error
+  return found
+
+
+def read_diagnostics(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """What `diagnostics.diagnose` gave; None for a run that has not stored it.
+
+  Raises:
+    ValueError: the file is corrupt.
+  """
+  needs = {'notes', 'splits', 'reliability', 'by_length'}
+  return read_object(workdir, 'diagnostics.json', needs)
+
+
+def command_of(config: Config) -> str:
+  """The command that trains such a run."""
+  fields = [f'--{x}={getattr(config, x)}' for x in config.differing_fields()]
+  return shlex.join(['python', 'experiments/run.py', *fields])
+
+
+def learning_rates(
+  config: Config, lines: list[dict[str, Any]]
+) -> list[tuple[int, float]]:
+  """The learning rate at some of the steps that were trained.
+
+  Args:
+    config: the run's.
+    lines: of its metrics.jsonl.
+  """
+  last = max(lines, key=lambda line: line['step'])
+  per_epoch = last['step'] / last['epoch']
+  schedule = make_schedule(
+    config.schedule,
+    config.learning_rate,
+    config.warmup,
+    round(per_epoch * config.epochs),
+  )
+  steps = np.unique(np.linspace(0, last['step'], _POINTS).astype(int))
+  rates = np.broadcast_to(np.asarray(schedule(steps)), steps.shape)
+  return list(zip(steps.tolist(), rates.tolist()))
+
+
+def grouped_fields(config: Config) -> list[tuple[str, list[tuple]]]:
+  """The fields by group: name, value, and whether it is not the default."""
+  differing = set(config.differing_fields())
+  groups: list[tuple[str, list[tuple]]] = []
+  for field in dataclasses.fields(Config):
+    if 'group' in field.metadata:
+      groups.append((field.metadata['group'], []))
+    value = getattr(config, field.name)
+    groups[-1][1].append((field.name, value, field.name in differing))
+  return groups

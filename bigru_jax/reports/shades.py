@@ -1,0 +1,80 @@
+"""The attention on a text as one number per token, and in a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import regex
+
+# Backgrounds of xterm's 256 colours from light to dark blue, of which black
+# letters stand out by 5 to 1 at least.
+_BACKGROUNDS = (189, 153, 117, 75, 33)
+_SHADE, _PLAIN = '\x1b[38;5;16;48;5;{}m', '\x1b[0m'
+# A text moves no cursor and sets no colours of its own.
+_CONTROL = regex.compile(r'[\p{Cc}\p{Cs}--[\n\t]]', regex.VERSION1)
+
+
+def shades(answer: dict[str, Any]) -> list[float]:
+  """How dark each token of an answer is, the darkest 1; empty without weights.
+
+  It is the mean weight over the heads, or with label-wise attention that of the
+  head of the first label that is predicted. In a hierarchical model the weight
+  of a word is multiplied by the root of its sentence's, as in Yang et al.,
+  2016, https://aclanthology.org/N16-1174, section 3.3.
+
+  Args:
+    answer: of `Run.predict`.
+  """
+  weights_KxT = np.array(answer['attention'].get('words', []))
+  if not weights_KxT.size:
+    return []
+  weights_T = _of_heads(answer, weights_KxT)
+  if 'sentences' in answer['attention']:
+    weights_S = _of_heads(answer, np.array(answer['attention']['sentences']))
+    weights_T = weights_T * np.repeat(np.sqrt(weights_S), answer['sentences'])
+  return (weights_T / max(weights_T.max(), 1e-12)).tolist()
+
+
+def _of_heads(answer: dict[str, Any], weights: np.ndarray) -> np.ndarray:
+  heads, label = answer.get('attention_labels'), answer['label']
+  first = label if isinstance(label, str) else next(iter(label), None)
+  if heads and first in heads:
+    return weights[heads.index(first)]
+  return weights.mean(axis=0)
+
+
+def colored(text: str, answer: dict[str, Any]) -> str:
+  """A text for a terminal, its tokens shaded by their attention.
+
+  Args:
+    text: as it was given.
+    answer: to it, of `Run.predict`.
+
+  Returns:
+    The text between ANSI escape sequences, below its label and probability.
+    Control characters in it are replaced.
+  """
+  place, parts = 0, []
+  for (start, end), shade in zip(answer['spans'], shades(answer)):
+    level = int(shade * len(_BACKGROUNDS) - 0.5)
+    token = _printable(text[start:end])
+    parts.append(_printable(text[place:start]))
+    if shade * len(_BACKGROUNDS) >= 0.5 and token:
+      token = _SHADE.format(_BACKGROUNDS[level]) + token + _PLAIN
+    parts.append(token)
+    place = end
+  parts.append(_printable(text[place:]))
+  return f'{_printable(headline(answer))}\n{"".join(parts)}\n'
+
+
+def headline(answer: dict[str, Any]) -> str:
+  """The label of an answer, or its labels, with their probabilities."""
+  labels = answer['label']
+  labels = [labels] if isinstance(labels, str) else labels
+  found = (f'{x} ({answer["probabilities"][x]:.2f})' for x in labels)
+  return ', '.join(found) or 'no label'
+
+
+def _printable(text: str) -> str:
+  return _CONTROL.sub('\ufffd', text)

@@ -1,0 +1,111 @@
+"""The page that a run ends with, of the outputs of its last evaluation."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bigru_jax import runs
+from bigru_jax.answers import make_answers
+from bigru_jax.data import sources
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.encode import encode
+from bigru_jax.data.limits import limits_of
+from bigru_jax.data.prepare import Dataset
+from bigru_jax.data.sources import Corpus
+from bigru_jax.data.spans import kept_spans
+from bigru_jax.evaluation import Calibration, Evaluation
+from bigru_jax.examples import find_examples
+from bigru_jax.models.classifier import Outputs
+from bigru_jax.reports.page import note_on_test, write_page
+from bigru_jax.tasks import Task
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+# The most texts and tokens of a page that is written without being asked for.
+_TEXTS, _TOKENS = 10_000, 400_000
+_log = logging.getLogger(__name__)
+
+
+class PageOutputs:
+  """The model's outputs for the texts of the page.
+
+  Attributes:
+    every: the page shows every so many-th text of the split.
+    batches: of each batch, which of these texts it has, and their `Outputs`,
+      as NumPy arrays.
+  """
+
+  def __init__(self, split: EncodedSplit) -> None:
+    tokens = int(split.encoded.lengths.sum())
+    self.every = max(1, -(-len(split) // _TEXTS), -(-tokens // _TOKENS))
+    self.batches: list[tuple[np.ndarray, Any]] = []
+
+  def add(self, rows: np.ndarray, outputs: Outputs) -> None:
+    """Keeps what the page shows of a batch; see `steps.evaluate`."""
+    places = np.flatnonzero(rows % self.every == 0)
+    kept = jax.tree.map(lambda x: x[places], outputs)
+    self.batches.append((rows[places] // self.every, kept))
+
+
+def write_run_page(
+  workdir: pathlib.Path,
+  config: Config,
+  data: Dataset,
+  task: Task,
+  calibration: Calibration,
+  evaluation: Evaluation,
+  outputs: PageOutputs,
+  corpus: Corpus | None,
+) -> None:
+  """Writes report.html, without a new prediction.
+
+  A run without the page is a run, too: what hinders it is logged.
+
+  Args:
+    workdir: the run directory, with all its other files.
+    config, data, task, calibration: of the run.
+    evaluation: on its test split.
+    outputs: for texts of that.
+    corpus: its data set in memory, if it has one.
+  """
+  lines = runs.read_predictions(workdir, 'test')
+  note = note_on_test(len(lines), outputs.every)
+  try:
+    examples = find_examples(
+      lines[:: outputs.every], sources.read(config, corpus)
+    )
+    texts = [example.text for example in examples]
+    limits = limits_of(config)
+    kept, _ = encode(texts, data.tokenizer, limits)
+    spans = [kept_spans(text, data.tokenizer, limits) for text in texts]
+    answers: list[dict[str, Any]] = [{}] * len(texts)
+    probabilities_NxC = evaluation.probabilities[:: outputs.every]
+    for rows, (logits_BxC, attention, heads_BxK) in outputs.batches:
+      found = make_answers(
+        task,
+        data.labels,
+        calibration.thresholds,
+        [kept[row] for row in rows],
+        [spans[row] for row in rows],
+        limits.hierarchical,
+        (probabilities_NxC[rows], logits_BxC, attention, heads_BxK),
+      )
+      for row, answer in zip(rows, found):
+        answers[row] = answer
+    write_page(
+      workdir / 'report.html',
+      workdir,
+      texts,
+      answers,
+      [example.label for example in examples],
+      [f'{example.source}, row {example.row}' for example in examples],
+      note,
+    )
+  except (OSError, ValueError) as error:
+    _log.warning('report.html is not written: %s', error)

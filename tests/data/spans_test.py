@@ -1,0 +1,120 @@
+"""Where tokens stand in the user's own text."""
+
+import pathlib
+import tempfile
+
+from hypothesis import example, given, settings, strategies as st
+import pytest
+
+from bigru_jax.data import text
+from bigru_jax.data.encode import encode
+from bigru_jax.data.limits import TRUNCATIONS, Limits
+from bigru_jax.data.spans import kept_spans
+
+_TEXTS = st.text() | st.text(
+  "İIß AΣ’'n't.!?。”\n\u2028\x1c<e1></e1>br好ก한🎬é́\r\t "
+)
+
+
+def _vocabulary(name):
+  return text.VocabularyTokenizer(name, [text.PAD, text.UNK])
+
+
+def _json(kind):
+  """A tokenizer of the tokenizers package that splits `kind` of text."""
+  tokenizers = pytest.importorskip('tokenizers')
+  if kind == 'bytes':
+    letters = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    model = tokenizers.models.BPE({c: i for i, c in enumerate(letters)}, [])
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
+      add_prefix_space=False
+    )
+  else:
+    model = tokenizers.models.WordLevel({'[UNK]': 0}, '[UNK]')
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder, 'tokenizer.json')
+    tokenizer.save(str(path))
+    return text.JsonTokenizer(path)
+
+
+def _check(spans, given_text):
+  """Increasing, disjoint, and inside the text."""
+  before = 0
+  for start, end in spans:
+    assert before <= start <= end <= len(given_text)
+    before = end
+
+
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+@given(_TEXTS)
+@example('İİ <e1>İ</e1>ΑΣ. Β don’t 好看')
+@example(' ')
+def test_a_span_holds_its_token(name, given_text):
+  tokenizer = _vocabulary(name)
+  tokens, _ = tokenizer.encode(given_text)
+  spans = tokenizer.spans(given_text)
+  _check(spans, given_text)
+  if tokens == [text.UNK] and not given_text.strip():
+    assert spans == [(0, 0)]
+    return
+  assert len(spans) == len(tokens)
+  covered = ''.join(given_text[start:end] for start, end in spans)
+  assert covered == ''.join(given_text.split())
+  for (start, end), token in zip(spans, tokens):
+    piece = given_text[start:end]
+    if name == 'words':
+      piece = piece.lower().replace('’', "'")
+    # The small sigma at a word's end is chosen by what stands around it.
+    assert piece.replace('ς', 'σ') == token.replace('ς', 'σ')
+
+
+@pytest.mark.parametrize('kind', ['words', 'bytes'])
+@settings(max_examples=50)
+@given(st.text(st.characters(exclude_categories=['Cs'])))
+def test_spans_of_a_tokenizer_json(kind, given_text):
+  tokenizer = _json(kind)
+  spans = tokenizer.spans(given_text)
+  _check(spans, given_text)
+  assert len(spans) == len(tokenizer.encode(given_text)[0])
+  covered = ''.join(given_text[start:end] for start, end in spans)
+  assert ''.join(covered.split()) == ''.join(given_text.split())
+
+
+def test_a_character_of_several_bytes_belongs_to_the_first():
+  assert _json('bytes').spans('é!') == [(0, 1), (1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize('truncate', list(TRUNCATIONS))
+@pytest.mark.parametrize('hierarchical', [False, True])
+@given(_TEXTS)
+@example('  One  here.\r\nTwo, İ don’t!  好。看 <br> 3 4 5 6')
+def test_spans_are_those_of_the_tokens_that_are_kept(
+  truncate, hierarchical, given_text
+):
+  limits = Limits(5, truncate, hierarchical, 3, 2)
+  tokenizer = _vocabulary('whitespace')
+  kept, _ = encode([given_text], tokenizer, limits)
+  spans = kept_spans(given_text, tokenizer, limits)
+  _check(spans, given_text)
+  found = [given_text[start:end] for start, end in spans]
+  assert (found if given_text.strip() else [text.UNK]) == kept[0].tokens
+
+
+@pytest.mark.parametrize(
+  'given_text, pieces',
+  [
+    ('Don’t STOP!', ['Do', 'n’t', 'STOP', '!']),
+    ('She’s İyi', ['She', '’s', 'İyi']),
+    ('这是 iPhone！', ['这', '是', 'iPhone', '！']),
+    ('ÇOK İYİ film', ['ÇOK', 'İYİ', 'film']),
+    ('A <e1>cup</e1>.', ['A', '<e1>', 'cup', '</e1>', '.']),
+    ('فيلم جميل', ['فيلم', 'جميل']),
+  ],
+)
+def test_the_own_text_of_each_word(given_text, pieces):
+  spans = _vocabulary('words').spans(given_text)
+  assert [given_text[start:end] for start, end in spans] == pieces

@@ -1,0 +1,194 @@
+"""Attributions against finite differences, texts changed by hand, Captum."""
+
+import jax
+import numpy as np
+import pytest
+from small_models import TASK, TEXTS, log_odds, make_batch, make_model
+
+from bigru_jax.explain import attributions, predictions
+from bigru_jax.explain.attributions import (
+  ATTRIBUTIONS,
+  attributions_of_batch,
+  integrated_gradients,
+)
+
+CLASSES = np.array([0, 1, 1])
+
+
+@pytest.fixture(scope='module')
+def trained():
+  return make_model()
+
+
+def _differences(score, x, at, step=1e-2):
+  """Central differences of scores [B] by x[at]."""
+  moved = np.zeros(x.shape, np.float32)
+  moved[at] = step
+  return (score(x + moved) - score(x - moved)) / (2 * step)
+
+
+def test_gradients_are_those_of_the_log_odds(trained):
+  model, params = trained
+  batch = make_batch()
+
+  def score(perturbation):
+    return log_odds(
+      model, params, batch, CLASSES, perturbation_BxTxE=perturbation
+    )
+
+  x = np.asarray(params['embedding'])[batch['tokens']]
+  g = np.zeros(x.shape)
+  for t in range(x.shape[1]):
+    for e in range(x.shape[2]):
+      at = np.s_[:, t, e]
+      g[at] = _differences(score, np.zeros(x.shape, np.float32), at)
+  arguments = model, TASK, params, batch, CLASSES
+  np.testing.assert_allclose(
+    attributions.gradient(*arguments), np.linalg.norm(g, axis=-1), atol=2e-3
+  )
+  np.testing.assert_allclose(
+    attributions.gradient_x_input(*arguments), (g * x).sum(-1), atol=2e-3
+  )
+
+
+def test_attention_and_its_gradient(trained):
+  model, params = trained
+  batch = make_batch()
+  weights = np.asarray(
+    model.apply({'params': params}, batch).attention['words']
+  )
+
+  def score(weights):
+    return log_odds(model, params, batch, CLASSES, attention={'words': weights})
+
+  arguments = model, TASK, params, batch, CLASSES
+  found = attributions.attention(*arguments)
+  np.testing.assert_allclose(found, weights[:, 0], atol=1e-6)
+  found = attributions.attention_x_gradient(*arguments)
+  for t in range(weights.shape[-1]):
+    slope = _differences(score, weights, np.s_[:, 0, t])
+    np.testing.assert_allclose(found[:, t], weights[:, 0, t] * slope, atol=2e-3)
+
+
+def test_leave_one_out_is_the_drop_without_the_token(trained):
+  model, params = trained
+  batch = make_batch()
+  found = attributions.leave_one_out(model, TASK, params, batch, CLASSES)
+  for i, text in enumerate(TEXTS):
+    for t in range(len(text)):
+      pair = make_batch([text, text[:t] + text[t + 1 :]])
+      p = predictions.probabilities(model, TASK, params, pair)[:, CLASSES[i]]
+      np.testing.assert_allclose(found[i, t], p[0] - p[1], atol=1e-5)
+    np.testing.assert_array_equal(found[i, len(text) :], 0)
+
+
+def test_a_text_of_one_token_can_be_left_without_it(trained):
+  model, params = trained
+  batch = make_batch([[4]], 1)
+  found = attributions.leave_one_out(model, TASK, params, batch, np.array([0]))
+  bias = np.asarray(params['output']['bias'])
+  empty = np.exp(bias[0]) / np.exp(bias).sum()
+  whole = predictions.probabilities(model, TASK, params, batch)[0, 0]
+  np.testing.assert_allclose(found, [[whole - empty]], atol=1e-6)
+
+
+def test_integrated_gradients_are_complete(trained):
+  model, params = trained
+  batch = make_batch()
+  arguments = model, TASK, params, batch, CLASSES
+  weights, error = integrated_gradients(*arguments)
+  x = np.asarray(params['embedding'])[batch['tokens']]
+  difference = log_odds(model, params, batch, CLASSES) - log_odds(
+    model, params, batch, CLASSES, perturbation_BxTxE=-x
+  )
+  np.testing.assert_allclose(weights.sum(1), difference, atol=1e-3)
+  assert error.max() < 1e-3
+  _, coarse = integrated_gradients(*arguments, steps=1)
+  difference_of_one = np.abs(
+    integrated_gradients(*arguments, steps=1)[0].sum(1) - difference
+  )
+  np.testing.assert_allclose(coarse, difference_of_one, atol=1e-3)
+  assert coarse.max() > 10 * error.max()
+
+
+def test_integrated_gradients_equal_captums(trained):
+  torch = pytest.importorskip('torch', reason='the twin needs PyTorch')
+  captum = pytest.importorskip('captum.attr', reason='Captum is not installed')
+  model, params = trained
+  batch = make_batch()
+  weights, _ = integrated_gradients(model, TASK, params, batch, CLASSES)
+  twin = _twin(torch, params)
+  for i, text in enumerate(TEXTS):
+    x = torch.tensor(np.asarray(params['embedding'])[text][None])
+
+    def odds(x, c=int(CLASSES[i])):
+      logits = twin(x)
+      return logits[:, c] - logits[:, 1 - c]
+
+    expected = captum.IntegratedGradients(odds).attribute(
+      x, torch.zeros_like(x), n_steps=attributions.STEPS
+    )
+    np.testing.assert_allclose(
+      weights[i, : len(text)], expected.sum(-1)[0].numpy(), atol=1e-4
+    )
+
+
+def _twin(torch, params):
+  """The model in PyTorch, from embedded tokens to logits."""
+  p = jax.tree.map(lambda a: torch.tensor(np.asarray(a)), params)
+  encoder, attention, output = p['encoder'], p['attention'], p['output']
+  hidden = encoder['recurrent_kernel_0'].shape[-1]
+  gru = torch.nn.GRU(
+    encoder['input_kernel_0'].shape[-1],
+    hidden,
+    bidirectional=True,
+    batch_first=True,
+  )
+  with torch.no_grad():
+    for d, name in enumerate(('l0', 'l0_reverse')):
+      for of_torch, ours in (
+        ('weight_ih', 'input_kernel_0'),
+        ('weight_hh', 'recurrent_kernel_0'),
+        ('bias_ih', 'input_bias_0'),
+      ):
+        getattr(gru, f'{of_torch}_{name}').copy_(encoder[ours][d])
+      bias = getattr(gru, f'bias_hh_{name}').zero_()
+      bias[2 * hidden :] = encoder['recurrent_bias_0'][d]
+
+  def classify(x):
+    h, _ = gru(x)
+    u = torch.tanh(h @ attention['kernel'] + attention['bias'])
+    a = torch.softmax(u @ attention['query'], dim=1)
+    c = (a[..., None] * h).sum(1)
+    return c @ output['kernel'] + output['bias']
+
+  return classify
+
+
+@pytest.mark.parametrize('encoder', ['bigru', 'average'])
+def test_padding_changes_nothing(encoder):
+  model, params = make_model(encoder=encoder)
+  names = tuple(ATTRIBUTIONS)
+  narrow = attributions_of_batch(model, TASK, names, params, make_batch())
+  wide = make_batch(width=9)
+  wide['tokens'][np.arange(9) >= wide['lengths'][:, None]] = 7
+  again = attributions_of_batch(model, TASK, names, params, wide)
+  for name in names:
+    found = np.asarray(again[name])
+    np.testing.assert_allclose(found[:, :6], narrow[name], atol=1e-4)
+    np.testing.assert_array_equal(found[:, 6:], 0)
+
+
+def test_the_log_odds_of_several_classes():
+  logits = np.array([[1.0, 2.0, 0.5], [60.0, 0.0, 1.0]])
+  p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+  classes = np.array([2, 1])
+  found = predictions.log_odds(predictions.SingleLabel(3), logits, classes)
+  mine = p[[0, 1], classes]
+  np.testing.assert_allclose(found, np.log(mine / (1 - mine)), rtol=1e-5)
+
+
+def test_a_pooling_without_weights_has_no_attention():
+  model, params = make_model(attention='max')
+  with pytest.raises(ValueError, match='the pooling of this model has no wei'):
+    attributions.attention(model, TASK, params, make_batch(), CLASSES)

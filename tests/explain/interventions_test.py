@@ -1,0 +1,97 @@
+"""Other attention weights: what the model answers, and how far they can go."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial import distance
+from small_models import TASK, make_batch, make_model
+
+from bigru_jax.explain import interventions
+from bigru_jax.tasks import SingleLabel
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+  'attention', ['additive', 'multi_head', 'structured', 'entity']
+)
+def test_other_weights_give_the_model_s_own_answer(attention):
+  task = SingleLabel(3)
+  model, params = make_model(3, attention=attention, num_heads=2)
+  batch = make_batch()
+  weights, probabilities_of = interventions.with_weights(
+    model, task, params, batch
+  )
+  heads = weights.shape[1]
+  others = jnp.stack(
+    [weights, interventions.uniform_weights(batch, heads), weights[..., ::-1]]
+  )
+  for found, other in zip(probabilities_of(others), others):
+    outputs = model.apply({'params': params}, batch, attention={'words': other})
+    expected = jax.nn.softmax(outputs.logits)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_permuted_weights_are_the_same_numbers_elsewhere():
+  batch = make_batch()
+  weights = np.where(
+    np.arange(6) < batch['lengths'][:, None], np.arange(1, 7), 0
+  )[:, None]
+  found = interventions.permuted_weights(weights, batch, KEY)
+  assert not np.array_equal(found, weights)
+  for i, length in enumerate(batch['lengths']):
+    assert sorted(found[i, 0, :length].tolist()) == list(range(1, length + 1))
+    np.testing.assert_array_equal(found[i, 0, length:], 0)
+
+
+def test_permuting_uniform_weights_changes_nothing():
+  model, params = make_model(attention='mean')
+  found = interventions.permutation_change(
+    model, TASK, params, make_batch(), KEY, permutations=5
+  )
+  np.testing.assert_allclose(found, 0, atol=1e-6)
+  distances, flipped = interventions.uniform_change(
+    model, TASK, params, make_batch()
+  )
+  np.testing.assert_allclose(distances, 0, atol=1e-6)
+  assert not flipped.any()
+
+
+def test_the_divergence_is_scipys():
+  p, q = np.random.default_rng(0).dirichlet([0.3] * 5, (2, 4, 1))
+  p[0, 0] = [1, 0, 0, 0, 0]
+  expected = [distance.jensenshannon(a[0], b[0]) ** 2 for a, b in zip(p, q)]
+  found = interventions.jensen_shannon(jnp.array(p), jnp.array(q))
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_adversarial_weights_keep_the_output():
+  model, params = make_model()
+  batch = make_batch()
+  found = interventions.adversarial_weights(
+    model, TASK, params, batch, KEY, iterations=60
+  )
+  own = model.apply({'params': params}, batch)
+  outputs = model.apply(
+    {'params': params}, batch, attention={'words': found.weights}
+  )
+  p, q = (np.asarray(jax.nn.softmax(x.logits)) for x in (own, outputs))
+  change = np.abs(p - q).sum(-1) / 2
+  np.testing.assert_allclose(found.change, change, atol=1e-5)
+  assert change.max() <= interventions.EPSILON + 1e-6
+  np.testing.assert_allclose(found.weights.sum(-1), 1, atol=1e-5)
+  expected = interventions.jensen_shannon(found.weights, own.attention['words'])
+  np.testing.assert_allclose(found.divergence, expected, atol=1e-5)
+
+
+def test_where_the_output_ignores_the_states_any_weights_will_do():
+  model, params = make_model()
+  output = {**params['output'], 'kernel': params['output']['kernel'] * 0}
+  found = interventions.adversarial_weights(
+    model, TASK, {**params, 'output': output}, make_batch(), KEY,
+    iterations=60,
+  )  # fmt: skip
+  # Of two tokens as little as that is possible, where their weights are even.
+  assert found.divergence.min() > 0.2
+  assert found.divergence.max() <= np.log(2) + 1e-6

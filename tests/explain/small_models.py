@@ -1,0 +1,37 @@
+"""A small model with large parameters, and texts of three lengths."""
+
+import jax
+import numpy as np
+
+from bigru_jax.models.classifier import Classifier
+from bigru_jax.tasks import SingleLabel
+
+TASK = SingleLabel(2)
+TEXTS = [[4, 5, 6, 7, 3], [8, 2], [9, 9, 4, 2]]
+
+
+def make_batch(texts=TEXTS, width=6):
+  tokens = np.zeros((len(texts), width), np.int32)
+  for row, text in zip(tokens, texts):
+    row[: len(text)] = text
+  lengths = np.array(list(map(len, texts)), np.int32)
+  entities = np.zeros_like(tokens)
+  entities[:, 0] = 1
+  entities[np.arange(len(texts)), lengths - 1] = 2
+  return {'tokens': tokens, 'lengths': lengths, 'entities': entities}
+
+
+def make_model(num_outputs=2, **options):
+  """The model and its parameters, as large as a trained model's."""
+  model = Classifier(10, num_outputs, 4, 3, **options)
+  variables = model.init(jax.random.key(0), make_batch())
+  return model, jax.tree.map(lambda p: p * 3, variables['params'])
+
+
+def log_odds(model, params, batch, classes, **inputs):
+  """By NumPy, in float64."""
+  outputs = model.apply({'params': params}, batch, **inputs)
+  logits = np.asarray(outputs.logits, np.float64)
+  p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+  p = p[np.arange(len(p)), classes]
+  return np.log(p) - np.log1p(-p)

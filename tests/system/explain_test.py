@@ -1,0 +1,145 @@
+"""The explanations of a run on `synthetic`, whose deciding tokens are known."""
+
+import json
+import shutil
+
+import pytest
+from scripts import ROOT, call
+
+from bigru_jax.explain.attributions import ATTRIBUTIONS
+from bigru_jax.reports.page import data_of
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def workdir(run_directory, tmp_path_factory):
+  return shutil.copytree(
+    run_directory, tmp_path_factory.mktemp('explained') / 'run'
+  )
+
+
+@pytest.fixture(scope='module')
+def explained(run_directory, workdir):
+  # Stands for a run of the same data that was trained with uniform weights.
+  uniform = shutil.copytree(run_directory, workdir.parent / 'uniform')
+  config = json.loads((uniform / 'config.json').read_text())
+  config['attention'] = 'mean'
+  (uniform / 'config.json').write_text(json.dumps(config))
+  done = call(
+    'explain.py',
+    f'--uniform={uniform}', f'--workdir={workdir}', '--limit=60',
+    '--adversarial_texts=8', '--diagnostic_texts=1000',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  return json.loads((workdir / 'explain-test.json').read_text()), done.stdout
+
+
+def test_attributions_find_the_deciding_tokens(explained):
+  found = explained[0]['attributions']
+  assert set(found) == {*ATTRIBUTIONS, 'random'}
+  assert explained[0]['texts'] == 60
+  # Half of the sentences have one deciding token, the others two. The norm of
+  # the gradient says how much another word would change, not what this one did.
+  for name, precision, recall in (
+    ('gradient_x_input', 0.9, 0.7),
+    ('integrated_gradients', 0.9, 0.7),
+    ('leave_one_out', 0.9, 0.8),
+    ('attention', 0.3, 0.3),
+    ('attention_x_gradient', 0.3, 0.3),
+    ('gradient', 0, 0.1),
+  ):
+    assert found[name]['precision_at_1'] >= precision
+    assert found[name]['recall_at_2'] >= recall
+  assert found['random']['precision_at_1'] < 0.3
+  for means in found.values():
+    assert means['recall_at_2'] >= means['recall_at_1']
+  erased = found['leave_one_out']
+  assert erased['comprehensiveness'] > found['random']['comprehensiveness']
+  assert erased['sufficiency'] < found['random']['sufficiency']
+  assert found['integrated_gradients']['completeness_error'] < 0.1
+
+
+def test_the_table_has_all_tests_of_the_attention(explained):
+  explanation, shown = explained
+  rows = {row['name']: row for row in explanation['table']}
+  for name in (
+    'Kendall tau of attention and gradient x input',
+    'Kendall tau of attention and gradient x input: positive',
+    'Kendall tau of attention and leave-one-out',
+    'median output change of permuted attention',
+    'largest Jensen-Shannon divergence of adversarial attention',
+    'uniform attention changes the prediction',
+    'accuracy of an MLP guided by uniform weights',
+    "accuracy of an MLP guided by the model's attention",
+  ):
+    row = rows[name]
+    assert row['low'] <= row['value'] <= row['high']
+    assert -1 <= row['value'] <= 1 and 0 < row['n'] <= 60
+    assert 'https://aclanthology.org/' in row['paper']
+    assert row['reading'] or row['detail'] or name.endswith('uniform weights')
+    assert name in shown
+  adversarial = rows[
+    'largest Jensen-Shannon divergence of adversarial attention'
+  ]
+  assert adversarial['n'] == 8
+
+
+def test_the_page_shows_what_was_found(run_directory, workdir, explained):
+  explanation, _ = explained
+  for folder, expected in (
+    (workdir, {x: explanation[x] for x in ('split', 'table', 'attributions')}),
+    (run_directory, None),
+  ):
+    data = data_of(folder / 'report.html')
+    assert data['explain'] == expected
+    command = data['untested']['command']
+    assert command.startswith('python experiments/explain.py --workdir=')
+
+
+def test_the_uniform_control_compares_accuracies(run_directory, explained):
+  rows = {row['name']: row for row in explained[0]['table']}
+  result = json.loads((run_directory / 'result.json').read_text())
+  for name in ('the run', 'the run trained with uniform attention'):
+    row = rows[f'accuracy of {name}']
+    assert abs(row['value'] - result['test']['accuracy']) < 1e-9
+    assert row['n'] == result['test']['examples']
+
+
+def test_a_uniform_control_has_uniform_attention(run_directory, tmp_path):
+  done = call(
+    'explain.py', f'--workdir={run_directory}', f'--uniform={run_directory}'
+  )
+  assert done.returncode == 2
+  assert 'has attention=additive, not mean' in done.stderr
+  done = call('explain.py', f'--workdir={tmp_path}')
+  assert done.returncode == 2 and 'is no run' in done.stderr
+
+
+def test_the_table_of_jain_and_wallace(tmp_path):
+  page = ROOT / 'docs' / 'explanations.md'
+  copy = tmp_path / 'page.md'
+  shutil.copy(page, copy)
+  done = call('jain_wallace.py', f'--page={copy}')
+  assert done.returncode == 0, done.stderr
+  # Where it fails: python experiments/jain_wallace.py
+  assert copy.read_text() == page.read_text()
+  tau = 'Kendall tau of attention and gradient x input'
+  table = [
+    {'name': 'accuracy of the run', 'value': 0.8},
+    {'name': tau, 'value': 0.35},
+    {'name': f'{tau}: negative', 'value': 0.312},
+    {'name': f'{tau}: positive', 'value': None},
+    {'name': f'{tau}: share with p < 0.05', 'value': 0.5},
+  ]
+  (tmp_path / 'sst2-average.json').write_text(json.dumps({'table': table}))
+  done = call('jain_wallace.py', f'--page={copy}', f'--results={tmp_path}')
+  line = next(x for x in copy.read_text().splitlines() if '0.61 / 0.60' in x)
+  cells = [cell.strip() for cell in line.strip('|').split('|')]
+  assert cells[:7] == [
+    'SST-2', 'average', '0.81', '0.80', '–', '0.61 / 0.60', '0.31 / –',
+  ]  # fmt: skip
+  assert line in done.stdout
+  (tmp_path / 'sst2-average.json').write_text('[]')
+  done = call('jain_wallace.py', f'--page={copy}', f'--results={tmp_path}')
+  assert done.returncode == 2 and 'sst2-average.json is not of' in done.stderr

@@ -1,0 +1,284 @@
+"""The page of a run in a browser, as its reader uses it."""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+
+import pytest
+from scripts import call
+
+from bigru_jax.reports.page import write_page
+
+pytestmark = pytest.mark.slow
+_BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
+HOSTILE = (
+  '</script><script>alert(1)</script><img src=x onerror=alert(2)> <!-- &'
+)
+
+
+@pytest.fixture(scope='module')
+def browser():
+  playwright = pytest.importorskip('playwright.sync_api')
+  path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+  if not path:
+    pytest.skip('there is no Chromium')
+  # Chromium's sandbox refuses to start as root.
+  options = ['--no-sandbox'] if os.getuid() == 0 else []
+  with playwright.sync_playwright() as started:
+    launched = started.chromium.launch(executable_path=path, args=options)
+    yield launched
+    launched.close()
+
+
+@pytest.fixture
+def opened(browser):
+  """Opens a page from disk; at the end it must have been without errors."""
+  errors = []
+  with contextlib.ExitStack() as stack:
+
+    def open_page(path, **options):
+      page = browser.new_page(
+        viewport={'width': 1200, 'height': 900}, **options
+      )
+      stack.callback(page.close)
+      page.on('console', lambda x: errors.append(f'{x.type}: {x.text}'))
+      page.on('pageerror', lambda error: errors.append(str(error)))
+      page.on('dialog', lambda dialog: errors.append(dialog.message))
+      page.on('request', lambda x: errors.extend(_elsewhere(x.url)))
+      page.goto(path.as_uri())
+      page.locator('#texts').scroll_into_view_if_needed()
+      page.evaluate("document.getElementById('feed').scrollIntoView()")
+      page.wait_for_selector('article')
+      return page
+
+    yield open_page
+  assert not errors
+
+
+def _until(page, expression):
+  """Waits; Playwright's own way needs eval, which the page forbids itself."""
+  deadline = time.monotonic() + 20
+  while not page.evaluate(expression):
+    assert time.monotonic() < deadline, expression
+    page.wait_for_timeout(50)
+
+
+def _elsewhere(url):
+  return [] if url.startswith(('file:', 'data:')) else [url]
+
+
+def _answer(text, label, p, **other):
+  """An answer whose tokens are the words, the longest of the most weight."""
+  words = text.split()
+  spans, place = [], 0
+  for word in words:
+    place = text.index(word, place)
+    spans.append([place, place + len(word)])
+    place += len(word)
+  total = sum(map(len, words))
+  return {
+    'label': label,
+    'probabilities': {label: p, _other(label): 1 - p},
+    'tokens': words,
+    'spans': spans,
+    'truncated': False,
+    'attention': {'words': [[len(word) / total for word in words]]},
+    **other,
+  }
+
+
+def _other(label):
+  return 'negative' if label == 'positive' else 'positive'
+
+
+def _write(path, run_directory, texts, answers, golds):
+  places = [f'texts.csv, row {i}' for i in range(2, len(texts) + 2)]
+  write_page(path, run_directory, texts, answers, golds, places, 'Some texts.')
+  return path
+
+
+def test_training_writes_a_page_that_shows_filters_and_sorts(
+  run_directory, opened
+):
+  page = opened(run_directory / 'report.html')
+  tokens = page.locator('article').first.locator('.t').all_inner_texts()
+  text = page.locator('article').first.locator('.text').inner_text()
+  assert text.split() == tokens and len(tokens) > 2
+  lines = (run_directory / 'predictions-test.jsonl').read_text().splitlines()
+  lines = [json.loads(line) for line in lines]
+  wrong = [x for x in lines if x['label'] != x['prediction']]
+  count = page.locator('#count')
+  assert count.inner_text() == f'{len(lines)} of {len(lines)} texts'
+  page.select_option('#verdict', 'wrong')
+  assert count.inner_text() == f'{len(wrong)} of {len(lines)} texts'
+  page.select_option('#verdict', 'right')
+  page.select_option('#order', 'surest')
+  page.select_option('#class', label='negative')
+  page.wait_for_selector('article .verdict.right')
+  shown = page.locator('article .answer').all_inner_texts()
+  assert shown and all('prediction negative' in x for x in shown)
+  surest = max(
+    x['probabilities']['negative']
+    for x in lines
+    if x['label'] == x['prediction'] == 'negative'
+  )
+  assert f'probability {surest:.3f}' in shown[0]
+  page.select_option('#class', '')
+  page.select_option('#verdict', 'all')
+  page.fill('#search', tokens[0].upper())
+  _until(page, "document.querySelectorAll('article').length")
+  for found in page.locator('article .text').all_inner_texts():
+    assert tokens[0] in found
+  page.fill('#search', 'no text has this')
+  assert count.inner_text() == f'0 of {len(lines)} texts'
+
+
+def test_the_mistakes_that_are_surest_come_first(
+  run_directory, opened, tmp_path
+):
+  texts = ['sure and right', 'unsure and wrong', 'sure and wrong']
+  answers = [
+    _answer(text, 'positive', p) for text, p in zip(texts, (0.99, 0.6, 0.9))
+  ]
+  golds = ['positive', 'negative', 'negative']
+  page = opened(
+    _write(tmp_path / 'x.html', run_directory, texts, answers, golds)
+  )
+  assert page.locator('article .text').all_inner_texts() == [
+    texts[2], texts[1], texts[0],
+  ]  # fmt: skip
+  weights = page.locator('article').first.locator('.t')
+  assert weights.nth(2).get_attribute('title') == 'attention 0.42'
+  assert (
+    weights.nth(2).evaluate("x => x.style.getPropertyValue('--a')") == '1.000'
+  )
+  assert 'Highest attention: wrong 0.42' in page.inner_text('article >> nth=0')
+
+
+def test_it_is_light_or_dark_as_the_system_or_the_reader_says(
+  run_directory, opened
+):
+  def background(page):
+    return page.evaluate('getComputedStyle(document.body).backgroundColor')
+
+  path = run_directory / 'report.html'
+  light = opened(path, color_scheme='light')
+  assert background(light) == 'rgb(255, 255, 255)'
+  light.get_by_role('button', name='Dark').click()
+  assert background(light) == 'rgb(20, 24, 29)'
+  assert background(opened(path, color_scheme='dark')) == 'rgb(20, 24, 29)'
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_axe_finds_no_serious_fault(run_directory, opened, tmp_path, scheme):
+  axe = pytest.importorskip('axe_playwright_python.sync_playwright')
+  for name in os.listdir(run_directory):
+    os.symlink(run_directory / name, tmp_path / name)
+  row = {'name': 'tau', 'value': 0.3, 'low': 0.2, 'high': 0.4, 'n': 100,
+         'paper': 'A paper, https://example.org'}  # fmt: skip
+  (tmp_path / 'explain-test.json').write_text(
+    json.dumps({'table': [row], 'attributions': {'gradient': {'aopc': 0.1}}})
+  )
+  texts = ['a good film', 'a film that is not bad']
+  answers = [_answer(text, 'positive', 0.8) for text in texts]
+  golds = ['positive', 'negative']
+  path = _write(tmp_path / 'x.html', tmp_path, texts, answers, golds)
+  page = opened(path, color_scheme=scheme)
+  assert '0.200 to 0.400' in page.inner_text('#faithful')
+  page.evaluate(
+    "document.querySelectorAll('details').forEach(x => x.open = true)"
+  )
+  found = axe.Axe().run(page).response['violations']
+  assert [
+    x['id'] for x in found if x['impact'] in ('serious', 'critical')
+  ] == []
+
+
+def test_a_hostile_text_stays_text(run_directory, opened, tmp_path):
+  texts = [HOSTILE, 'İ \u2028 🎬film\x00 \ud800 好']
+  answers = [_answer(text, 'positive', 0.8) for text in texts]
+  path = _write(tmp_path / 'x.html', run_directory, texts, answers, [None] * 2)
+  page = opened(path)
+  first, second = page.locator('article').all()
+  assert first.locator('.text').text_content() == HOSTILE
+  assert first.locator('.t').all_text_contents() == HOSTILE.split()
+  # Offsets are right beside characters of two UTF-16 units.
+  shown = second.locator('.t').all_text_contents()
+  assert shown[1:] == ['🎬film\x00', '\ufffd', '好']
+  assert not page.locator('#verdict').count()  # There are no labels.
+
+
+def test_20_000_texts_are_drawn_as_they_are_scrolled_to(
+  run_directory, opened, tmp_path
+):
+  texts = [
+    f'{"a rather long film " * (i % 30)}number {i}' for i in range(20_000)
+  ]
+  answers = [_answer(text, 'positive', 0.8) for text in texts]
+  golds = ['positive', 'negative'] * 10_000
+  path = _write(tmp_path / 'x.html', run_directory, texts, answers, golds)
+  page = opened(path)
+  page.select_option('#order', 'given')
+  for place, number in (('1', '19999'), ('0', '0'), ('.5', '')):
+    page.evaluate(f'scrollTo(0, {place} * document.body.scrollHeight)')
+    page.wait_for_timeout(300)
+    page.evaluate(f'scrollTo(0, {place} * document.body.scrollHeight)')
+    page.evaluate(
+      f"({place}) || document.getElementById('feed').scrollIntoView()"
+    )
+    _until(
+      page,
+      "[...document.querySelectorAll('article')].some((x) => {"
+      ' const {top, bottom} = x.getBoundingClientRect();'
+      ' return bottom > 0 && top < innerHeight; })',
+    )
+    shown = page.locator('article .text').all_inner_texts()
+    assert 0 < len(shown) <= 400
+    assert (
+      any(text.endswith(f'number {number}') for text in shown) or not number
+    )
+  page.fill('#search', 'number 12345')
+  _until(
+    page,
+    "document.getElementById('count').textContent.startsWith('1 of 20,000')",
+  )
+
+
+def test_a_head_can_be_chosen_and_sentences_are_shown(
+  run_directory, opened, tmp_path
+):
+  text = 'One two. Three four.'
+  words = [[0.9, 0.1, 0.5, 0.5], [0.1, 0.9, 0.2, 0.8]]
+  answer = _answer(
+    text, 'positive', 0.8, sentences=[2, 2],
+    attention={'words': words, 'sentences': [[0.25, 0.75], [0.5, 0.5]]},
+  )  # fmt: skip
+  page = opened(
+    _write(tmp_path / 'x.html', run_directory, [text], [answer], ['positive'])
+  )
+  assert page.locator('.sentence .weight').all_inner_texts() == ['0.38', '0.63']
+  titles = [x.get_attribute('title') for x in page.locator('.t').all()]
+  assert titles[0] == 'attention 0.50'
+  page.select_option('#head', label='head 2')
+  page.wait_for_selector('.t[title="attention 0.10"]')
+  assert page.locator('.sentence .weight').all_inner_texts() == ['0.50', '0.50']
+
+
+def test_the_script_writes_a_page_of_other_texts(
+  run_directory, opened, tmp_path
+):
+  source, output = tmp_path / 'in.csv', tmp_path / 'out.html'
+  source.write_text('text,mood\nA GOOD film,negative\nIt was dull,negative\n')
+  flags = [f'--workdir={run_directory}', f'--output={output}']
+  done = call('report.py', *flags, f'--input={source}', '--label_column=mood')
+  assert done.returncode == 0, done.stderr
+  page = opened(output)
+  assert page.locator('.verdict').all_inner_texts() == ['✗ wrong', '✓ right']
+  assert page.locator('.t').first.inner_text() == 'A'
+  assert 'was not tested for this run' in page.inner_text('#faithful')
+  source.write_text('text,mood\nA GOOD film,odd\n')
+  done = call('report.py', *flags, f'--input={source}', '--label_column=mood')
+  assert done.returncode == 2
+  assert "row 2: the run does not know the label 'odd'" in done.stderr
