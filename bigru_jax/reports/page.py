@@ -26,6 +26,9 @@ from bigru_jax.reports.records import (
 _SURROGATE = re.compile('[\ud800-\udfff]')  # These are no characters.
 _FOLDER = pathlib.Path(__file__).parent
 _START = '<script type="application/json" id="data">'
+_IN_MEMORY = 'It was trained on a data set in memory.'
+# It has no data set, as `interop.torch_run` writes it.
+_CONVERTED = 'It was trained by another program, and converted.'
 _PARTS = ('page.css', 'page_charts.js', 'page_run.js', 'page_texts.js')
 
 
@@ -106,16 +109,24 @@ def _write(path: pathlib.Path, data: dict[str, Any]) -> None:
 
 
 def describe(workdir: pathlib.Path) -> dict[str, Any]:
-  """What a page says of a finished run, but for its texts.
+  """What a page says of a finished run or a converted model, but for its texts.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
   """
-  config, result = runs.read_config(workdir), runs.read_result(workdir)
-  lines = read_metrics(workdir)
-  name = str(result.get('dataset', config.dataset))
-  in_memory = name == 'corpus'
-  scores = result['test']
+  config = runs.read_config(workdir)
+  result: dict[str, Any] = {}
+  lines, name, origin = [], 'converted', _CONVERTED
+  if config.dataset or config.train:
+    result, lines = runs.read_result(workdir), read_metrics(workdir)
+    name, origin = str(result.get('dataset', config.dataset)), _IN_MEMORY
+  has_data = bool(result) and name != 'corpus'
+  scores, summary = result.get('test', {}), 'It was not tested here.'
+  if scores:
+    summary = (
+      f'Accuracy {scores["accuracy"]:.4f} and macro F1 '
+      f'{scores["macro_f1"]:.4f} on {scores["examples"]} test texts.'
+    )
   costs = {
     key: result[key]
     for key in (
@@ -127,34 +138,38 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   kind = 'hierarchical ' if config.model == 'hierarchical' else ''
   return {
     'title': f'{name}: {kind}BiGRU with attention={config.attention}',
-    'summary': f'Accuracy {scores["accuracy"]:.4f} and macro F1 '
-    f'{scores["macro_f1"]:.4f} on {scores["examples"]} test texts.',
-    'command': None if in_memory else command_of(config),
+    'summary': summary,
+    'command': command_of(config) if has_data else None,
+    'origin': origin,
     'config': grouped_fields(config),
     'labels': runs.read_labels(workdir),
     'metrics': [
-      ('test', scores),
-      ('validation', result.get('validation', {})),
-      ('training', costs),
+      (split, values)
+      for split, values in (
+        ('test', scores),
+        ('validation', result.get('validation')),
+        ('training', costs),
+      )
+      if values
     ],
     'diagnostics': read_diagnostics(workdir),
     'curves': lines,
     'best_epoch': result.get('best_epoch'),
-    'learning_rate': learning_rates(config, lines),
+    'learning_rate': learning_rates(config, lines) if lines else [],
     'report': result.get('test_report'),
     'ece': scores.get('ece'),
     'explain': _faithfulness(workdir),
-    'untested': _untested(workdir, config, in_memory),
+    'untested': _untested(workdir, config, has_data),
   }
 
 
 def _untested(
-  workdir: pathlib.Path, config: Config, in_memory: bool
+  workdir: pathlib.Path, config: Config, has_data: bool
 ) -> dict[str, str]:
   """What to say of a run whose attention was not tested: a `note`, and the
   `command` that tests it, if there is one."""
-  if in_memory:
-    return {'note': "explain.py has no access to this run's data, in memory."}
+  if not has_data:
+    return {'note': "explain.py has no access to this run's data."}
   try:
     check_supported(config)
   except ValueError as error:

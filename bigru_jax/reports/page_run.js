@@ -8,7 +8,7 @@ function drawRun() {
   $('summary').textContent = data.summary;
   $('command').append(data.command
     ? el('pre', {tabindex: 0, 'aria-label': 'The command'}, data.command)
-    : 'It was trained on a data set in memory.');
+    : data.origin);
   for (const [name, values] of data.metrics) {
     $('metrics').append(table([name, ''],
       Object.entries(values).map(([key, x]) => [key, number(x, 4)])));
@@ -24,8 +24,8 @@ function drawRun() {
       el('ul', {}, ...statistics.notes.map((note) => el('li', {}, note))),
       labelCounts(statistics));
   } else {
-    $('statistics').append('The run has no diagnostics.json; a run of this ' +
-      'version writes it.');
+    $('statistics').append('There is no diagnostics.json, in which training ' +
+      'leaves them.');
   }
   for (const [group, fields] of data.config) {
     $('configuration').append(table([group, ''],
@@ -44,6 +44,10 @@ function labelCounts(statistics) {
       table(['class', ...splits.map(([name]) => name)], rows)));
 }
 
+function hideSection(id) {
+  $(id).hidden = document.querySelector(`a[href="#${id}"]`).hidden = true;
+}
+
 function drawCurves() {
   const of = (split, key) => data.curves
     .filter((line) => line.split === split && line[key] !== undefined &&
@@ -51,7 +55,10 @@ function drawCurves() {
     .map((line) => [line.epoch, line[key]]);
   const best = (points) => points.find((p) => p[0] === data.best_epoch);
   const loss = of('validation', 'loss');
-  if (!loss.length) return;
+  if (!loss.length) {
+    hideSection('training');
+    return;
+  }
   const ring = data.best_epoch
     ? `the ring is the best epoch, ${data.best_epoch}` : null;
   const series = ['train', 'validation']
@@ -72,7 +79,10 @@ function drawCurves() {
 
 function drawScores() {
   const {report, diagnostics} = data;
-  if (!report) return;
+  if (!report) {
+    hideSection('scores');
+    return;
+  }
   if (report.confusion) {
     $('figures').append(
       confusion('Confusion matrix', data.labels, report.confusion));

@@ -14,6 +14,7 @@ from scripts import call
 
 import bigru_jax
 from bigru_jax.interop.torch import write_state_dict
+from bigru_jax.reports.page import data_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURE = ROOT / 'tests' / 'fixtures' / 'from_pytorch' / 'reviews.csv'
@@ -92,3 +93,11 @@ def test_a_safetensors_file_with_names_of_its_own(tmp_path):
   assert run.predict(['Good or bad'])[0]['tokens'] == ['good', 'or', 'bad']
   digest = json.loads((workdir / 'data.json').read_text())['weights']
   assert re.fullmatch('[0-9a-f]{64}', digest)
+  # A page of other texts, without scores; there are no texts of its own.
+  done = call('report.py', f'--workdir={workdir}', '--text=Good or bad')
+  assert done.returncode == 0, done.stderr
+  page = data_of(workdir / 'report.html')
+  assert page['title'].startswith('converted: BiGRU with attention=dot')
+  assert page['curves'] == [] and page['report'] is None
+  done = call('report.py', f'--workdir={workdir}')
+  assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
