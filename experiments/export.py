@@ -66,6 +66,9 @@ def main() -> None:
     if not flag.value:
       raise ValueError(f'{flag.name}: name one')
   output = pathlib.Path(_OUTPUT.value).expanduser()
+  beside = output.with_suffix('.json')
+  if beside == output:
+    raise ValueError(f'output={output}: that is the name of its description')
   host.configure_cpu()
   host.cache_compilations()
   run = bigru_jax.load(_WORKDIR.value)
@@ -76,9 +79,6 @@ def main() -> None:
     return
   from bigru_jax.interop.description import describe
 
-  beside = output.with_suffix('.json')
-  if beside == output:
-    raise ValueError(f'output={output}: its description is to be {beside.name}')
   write(output, serialized(run))
   write(beside, json.dumps(describe(run)).encode())
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import bigru_jax
 from bigru_jax.data import text
-from bigru_jax.data.entities import marker_ids
 from bigru_jax.data.limits import limits_of
 from bigru_jax.inference import Run
 
@@ -53,14 +52,13 @@ def describe(run: Run) -> dict[str, Any]:
     text, see `data.limits.Limits`; `tokenizer`, see `tokenizer_rules`, or of a
     tokenizer.json its content, `json`, and `shift`, which is added to its ids;
     and `vocabulary`, the tokens by id, of which 0 is padding and 1 an unknown
-    token, or None with a tokenizer.json. With entity attention also `markers`,
-    the ids of the markers of both entities.
+    token, or None with a tokenizer.json.
   """
   config, limits = run.config, limits_of(run.config)
   kept = ['max_length']
   if limits.hierarchical:
     kept = ['max_sentences', 'max_sentence_length']
-  description = {
+  return {
     'version': bigru_jax.__version__,
     'model': config.model,
     'task': config.task,
@@ -72,9 +70,6 @@ def describe(run: Run) -> dict[str, Any]:
     'tokenizer': _tokenizer(run),
     'vocabulary': run.tokenizer.vocabulary,
   }
-  if config.attention == 'entity':
-    description['markers'] = marker_ids(run.tokenizer)
-  return description
 
 
 def _tokenizer(run: Run) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_it_equals_the_model(run, batches):
 
 
 def test_its_metadata_describe_it(make_run):
-  several = {'task': 'multi_label', 'attention': 'entity', 'max_length': 9}
+  several = {'task': 'multi_label', 'max_length': 9}
   run = make_run(several, ['one', 'twö'])
   session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
   metadata = session.get_modelmeta().custom_metadata_map
@@ -38,7 +38,6 @@ def test_its_metadata_describe_it(make_run):
   assert found['vocabulary'] == run.tokenizer.vocabulary
   assert found['thresholds'] == [0.25, 0.25] and found['temperature'] == 1.5
   assert found['limits'] == {'max_length': 9, 'truncate': 'head'}
-  assert found['markers'] == [2, 3, 4, 5]
   assert found['tokenizer']['name'] == 'words'
 
 

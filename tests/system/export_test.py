@@ -66,10 +66,8 @@ def test_a_trained_run_in_onnx_runtime(run_directory, tmp_path):
 def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
   for flags, message in [
     (['--workdir=x'], 'output: name one'),
-    (['--output=x'], 'workdir: name one'),
-    (['--workdir=x', '--output=x', '--format=keras'], 'flag --format=keras'),
+    (['--workdir=x', '--output=a.json'], 'output=a.json'),
     ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is no run'),
-    ([f'--workdir={run_directory}', '--output=a.json'], 'output=a.json'),
     (
       [
         f'--workdir={run_directory}', f'--output={run_directory}',
