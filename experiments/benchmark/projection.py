@@ -4,7 +4,7 @@ A step of N devices, each with b examples of T tokens, takes
 
   max(compute(b) + collectives(b, N), input(b))
 
-since the host makes the next batches meanwhile. Ring and pairwise algorithms
+since the process makes the next batches meanwhile. Ring and pairwise algorithms
 move the bytes, trees pay the latency (Thakur, Rabenseifner & Gropp, 2005,
 https://doi.org/10.1177/1094342005051521):
 
@@ -52,7 +52,7 @@ class Device:
     fixed: seconds of a step, whatever the batch and the length.
     bandwidth: bytes in a second between two devices, in one direction.
     latency: seconds of a message.
-    per_host: devices of a host, which makes the batches of all of them.
+    per_process: devices of a process, which makes the batches of all of them.
   """
 
   flops: float
@@ -60,16 +60,17 @@ class Device:
   fixed: float
   bandwidth: float
   latency: float
-  per_host: int
+  per_process: int
 
 
 # A tenth of the 67 TFLOP/s of an NVIDIA H100 in float32; 400 Gb/s between any
 # two; a loop of XLA takes 8 us per iteration with a single small kernel on a
 # GPU (https://github.com/QuantEcon/lecture-python-programming/issues/440), and
-# the recurrence has several.
+# the recurrence has several. A process per device, as launch/slurm.sbatch
+# starts them.
 ACCELERATOR = Device(
   flops=6.7e12, iteration=20e-6, fixed=0.0, bandwidth=50e9, latency=10e-6,
-  per_host=8,
+  per_process=1,
 )  # fmt: skip
 
 
@@ -91,7 +92,7 @@ class Sizes:
 
 
 def core(line: dict[str, Any], sizes: Sizes) -> Device:
-  """A CPU core as it was measured, one per host, with 25 Gb/s between hosts.
+  """A CPU core as it was measured, with 25 Gb/s between any two.
 
   A step's time is a line through those of two batches.
   """
@@ -104,7 +105,7 @@ def core(line: dict[str, Any], sizes: Sizes) -> Device:
     fixed=max(full['step'] - full['batch'] * per_example, 0.0),
     bandwidth=25e9 / 8,
     latency=50e-6,
-    per_host=1,
+    per_process=1,
   )
 
 
@@ -153,12 +154,12 @@ def epoch(
   Args:
     corpus: trained on.
     sizes, device, devices, batch: see `step_parts`.
-    tokens_per_second: that a host makes batches of.
+    tokens_per_second: that a process makes batches of.
     plan_seconds: of the epoch's plan per document.
   """
   parts = step_parts(sizes, device, devices, batch, corpus.length)
-  on_host = batch * min(devices, device.per_host)
-  parts['input'] = on_host * corpus.length / tokens_per_second
+  in_process = batch * min(devices, device.per_process)
+  parts['input'] = in_process * corpus.length / tokens_per_second
   step = parts['compute'] + parts['recurrence'] + parts['collectives']
   step = max(step, parts['input'])
   steps = math.ceil(corpus.documents / (batch * devices))
@@ -185,7 +186,14 @@ def table(
     global_batch: of all devices, in the first rows of a corpus.
     batch: per device, in the others.
     counts: numbers of devices.
+
+  Raises:
+    ValueError: the global batch has not one example per device.
   """
+  if global_batch < max(counts):
+    raise ValueError(
+      f'global_batch={global_batch} is below the {max(counts)} devices'
+    )
   sizes = Sizes(
     *(line[x] for x in ('dense', 'vocabulary', 'embedding', 'hidden'))
   )
