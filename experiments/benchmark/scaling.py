@@ -109,26 +109,31 @@ def ended(processes: Started) -> Iterator[None]:
       process.kill()
 
 
-def members(count: int, places: list[int]) -> list[Member]:
-  """The processes of a run, each with one of the cores."""
+def members(cores_of_each: list[tuple[int, ...]]) -> list[Member]:
+  """The processes of a run, each with its cores and one device."""
   with socket.create_server(('127.0.0.1', 0)) as listener:
     port = listener.getsockname()[1]
-  return [Member((places[i],), i, count, port) for i in range(count)]
+  return [
+    Member(places, index=i, processes=len(cores_of_each), port=port)
+    for i, places in enumerate(cores_of_each)
+  ]
 
 
 def measure_steps(name: str) -> dict[str, Any]:
   """The line of one model."""
   model, batch = MODELS[name], _BATCH.value
-  first, second = places = sorted(os.sched_getaffinity(0))[:2]
+  first, second = sorted(os.sched_getaffinity(0))[:2]
   one = Member((first,))
   runs: dict[str, tuple[list[Member], int, list[str]]] = {
     'small batch': ([one], batch // 8, ['step']),
     'one device': ([one], batch, ['step', 'input']),
     'two runs': ([one, Member((second,))], batch, ['step']),
     'two devices': (
-      [Member((first, second))], batch, ['step', 'collectives'],
+      [Member((first, second), devices=2)], batch, ['step', 'collectives'],
     ),
-    'two processes': (members(2, places), batch, ['step', 'collectives']),
+    'two processes': (
+      members([(first,), (second,)]), batch, ['step', 'collectives'],
+    ),
   }  # fmt: skip
   line: dict[str, Any] = {
     'level': 'steps', 'model': name, 'length': _LENGTH.value,
@@ -175,15 +180,14 @@ def measure_memory(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
   path, cache = folder / 'documents.jsonl', folder / 'cache'
   write_documents(path)
   os.environ['XDG_CACHE_HOME'] = str(cache)
-  places = sorted(os.sched_getaffinity(0))
+  # Every process has all cores, as those of launch/local.sh.
+  places = tuple(os.sched_getaffinity(0))
   for count, state in itertools.product((1, 2), ('cold', 'warm')):
     if state == 'cold':
       shutil.rmtree(cache, ignore_errors=True)
-    # A process has all cores, for it tokenizes on all.
-    alone = [Member(tuple(places))]
     group = [
       start(scaling_work.memory, str(path), 10, member)
-      for member in (alone if count == 1 else members(count, places))
+      for member in members([places] * count)
     ]
     with ended(group):
       trees = [0.0] * count

@@ -53,12 +53,14 @@ class Member:
   """One process of a run.
 
   Attributes:
-    cores: on which it runs, one for each of its XLA host devices.
+    cores: on which it runs.
+    devices: XLA host devices.
     index, processes: its number, and how many processes the run has.
     port: of the coordinator, on this machine.
   """
 
   cores: tuple[int, ...]
+  devices: int = 1
   index: int = 0
   processes: int = 1
   port: int = 0
@@ -66,7 +68,7 @@ class Member:
   def start(self) -> None:
     """Sets this process up."""
     os.sched_setaffinity(0, self.cores)
-    host.configure_cpu(len(self.cores))
+    host.configure_cpu(self.devices)
     if self.processes > 1:
       address = f'127.0.0.1:{self.port}'
       distributed.initialize(address, self.processes, self.index)
