@@ -68,10 +68,10 @@ class Member:
   def start(self) -> None:
     """Sets this process up."""
     os.sched_setaffinity(0, self.cores)
-    host.configure_cpu(self.devices)
     if self.processes > 1:
       address = f'127.0.0.1:{self.port}'
       distributed.initialize(address, self.processes, self.index)
+    host.configure_cpu(self.devices)
 
 
 def steps(
