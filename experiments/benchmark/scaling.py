@@ -247,9 +247,10 @@ def tables(lines: list[dict[str, Any]]) -> str:
           f'{collectives / x["step"]:.1%}' if collectives else '–',
         ])  # fmt: skip
     elif line['level'] == 'memory':
-      parts = 'seconds', 'peak', 'tree', 'private', 'mapped'
+      parts = 'peak', 'tree', 'private', 'mapped'
       memory.append([
         str(line['processes']), line['state'],
+        ' and '.join(f'{x["seconds"]:.1f}' for x in line['each']),
         *(' and '.join(f'{x[part]:,.0f}' for x in line['each'])
           for part in parts),
       ])  # fmt: skip

@@ -241,7 +241,7 @@ def plan(rows: int, pipe: Connection) -> None:
   lengths = np.clip(rng.lognormal(4.2, 0.6, rows), 5, 512).astype(np.int32)
   buckets = choose_buckets(lengths)
   kept: list[Any] = []
-  seconds = []
+  seconds = list[float]()
 
   def make():
     kept.clear()
