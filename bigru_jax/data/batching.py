@@ -108,14 +108,15 @@ def epoch_plan(
     A list of (padded length, indices of the examples).
   """
   lengths = np.asarray(lengths)
+  bucket_of = np.searchsorted(buckets, lengths)
+  bucket_of = bucket_of.astype(np.min_scalar_type(len(buckets)))
+  ends = np.cumsum(np.bincount(bucket_of, minlength=len(buckets))).tolist()
   rng = None
   if seed is None:
-    order = np.argsort(lengths, kind='stable')
+    order = np.argsort(lengths, kind='stable').astype(np.int32)
   else:
     rng = np.random.default_rng([seed, epoch])
-    bucket_of = np.searchsorted(buckets, lengths)
-    order = np.lexsort((rng.random(len(lengths)), bucket_of))
-  ends = np.searchsorted(np.sort(lengths), buckets, side='right')
+    order = _shuffled(bucket_of, ends, rng)
   plan = []
   start = 0
   for bucket, end in zip(buckets, ends):
@@ -126,6 +127,34 @@ def epoch_plan(
   if rng is not None:
     plan = [plan[i] for i in rng.permutation(len(plan))]
   return plan
+
+
+def _shuffled(
+  bucket_of: np.ndarray, ends: list[int], rng: np.random.Generator
+) -> np.ndarray:
+  """The examples by bucket, shuffled inside each; int32.
+
+  It is `np.lexsort((keys, bucket_of))` of random keys, in half of the time and
+  of the memory, which count with millions of examples.
+
+  Args:
+    bucket_of: of each example.
+    ends: how many examples are in the buckets up to each.
+    rng: draws a key per example.
+  """
+  keys = rng.random(len(bucket_of))
+  order = np.empty(len(bucket_of), np.int32)
+  start = 0
+  for bucket, end in enumerate(ends):
+    rows = np.flatnonzero(bucket_of == bucket).astype(np.int32)
+    of_bucket = keys[rows]
+    by_key = np.argsort(of_bucket)
+    # The fast sort leaves it to the machine in which order equal keys come.
+    if not np.diff(of_bucket[by_key]).all():
+      by_key = np.argsort(of_bucket, kind='stable')
+    order[start:end] = rows[by_key]
+    start = end
+  return order
 
 
 def _nothing() -> np.ndarray:

@@ -50,7 +50,8 @@ def initialize(
 
   Args:
     coordinator: host and port of process 0. By default all three are those of
-      Slurm, Open MPI, Kubernetes or Cloud TPU.
+      Slurm, Open MPI, Kubernetes or Cloud TPU. Where they are given, nothing is
+      detected, and each process has all devices that it sees.
     num_processes: how many there are.
     process_id: this one's number, from 0.
 
@@ -75,6 +76,8 @@ def initialize(
       coordinator,
       num_processes,
       process_id,
+      # Else a Slurm or MPI around it would choose this process's devices.
+      cluster_detection_method='deactivate' if coordinator else None,
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
     )

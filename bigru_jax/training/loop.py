@@ -216,7 +216,9 @@ class Trainer:
     loss = float(self.state.loss_sum) / max(len(plan) - skipped, 1)
     seconds = time.perf_counter() - start
     seconds -= self.compile_seconds - compiled_before
-    rows = np.concatenate([np.zeros(0, int), *(r for _, r in plan[first:])])
+    rows = np.concatenate(
+      [np.zeros(0, np.int32), *(r for _, r in plan[first:])]
+    )
     tokens = int(split.encoded.lengths[rows].sum())
     self.train_seconds += seconds
     self.examples += len(rows)

@@ -11,14 +11,14 @@ of resident memory, of the tokenizing processes too.
 
 import json
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 
 from absl import app, flags
-import numpy as np
+import documents
+from memory import resident_mib
 
 _GIGABYTES = flags.DEFINE_float('gigabytes', 1.0, 'Size of each file.')
 _PROGRAM = flags.DEFINE_string('program', None, 'Run this one alone.')
@@ -26,29 +26,16 @@ _PATH = flags.DEFINE_string('path', None, 'The file that it reads.')
 
 
 def write_reviews(size: float, *paths: pathlib.Path) -> None:
-  """Writes reviews of generated words, whose frequencies follow Zipf's law."""
-  rng = np.random.default_rng(0)
-  letters = np.array(list('etaoinshrdlucmfwypvbgk'))
-  lengths = rng.poisson(4, 200_000) + 1
-  flat = rng.choice(letters, lengths.sum())
-  words = [''.join(x) for x in np.split(flat, np.cumsum(lengths)[:-1])]
-  probabilities = 1 / (np.arange(len(words)) + 2.7)
-  probabilities = np.cumsum(probabilities / probabilities.sum())
-  ends = ['', '', '', '', '', '', '', ',', '.', '!']
+  """Writes generated reviews, as CSV and as JSON lines."""
   files = [path.open('w', encoding='utf-8') for path in paths]
   files[0].write('text,label\n')
   written = 0
-  while written < size:
-    ids = np.searchsorted(probabilities[:-1], rng.random(100_000))
-    tokens = [words[i] + ends[i % 10] for i in ids]
-    at = 0
-    while at < len(tokens):
-      length = int(np.clip(rng.lognormal(5, 0.6), 5, 2000))
-      text, label = ' '.join(tokens[at : at + length]), int(rng.integers(2))
-      files[0].write(f'"{text}",{label}\n')
-      files[1].write(json.dumps({'text': text, 'label': label}) + '\n')
-      written += len(text) + 5
-      at += length
+  for text, label in documents.reviews(median=148):
+    files[0].write(f'"{text}",{label}\n')
+    files[1].write(json.dumps({'text': text, 'label': label}) + '\n')
+    written += len(text) + 5
+    if written >= size:
+      break
   for file in files:
     file.close()
 
@@ -92,18 +79,6 @@ PROGRAMS = {
   'pandas, and our tokenizer': tokenize_by_pandas,
   'datasets, into its cache': read_by_datasets,
 }
-
-
-def resident_mib(pid: int) -> float:
-  """The resident memory of a Linux process and of those it has started."""
-  folder = pathlib.Path('/proc', str(pid))
-  try:
-    pages = int((folder / 'statm').read_text().split()[1])
-    children = (folder / 'task' / str(pid) / 'children').read_text().split()
-  except FileNotFoundError:  # It has just ended.
-    return 0.0
-  own = pages * resource.getpagesize() / 2**20
-  return own + sum(resident_mib(int(child)) for child in children)
 
 
 def main(argv: list[str]) -> None:

@@ -6,7 +6,6 @@ the last three as large for every program.
 """
 
 import contextlib
-import ctypes
 import importlib
 from multiprocessing.connection import Connection
 import os
@@ -14,6 +13,7 @@ import time
 import timeit
 
 from cases import Call, Case
+from memory import peak_mib
 import numpy as np
 
 MODULES = {'ours': 'ours', 'torch': 'on_torch', 'torch_compile': 'on_torch',
@@ -39,7 +39,7 @@ def serve(name: str, case: Case, pipe: Connection, memory: bool) -> None:
     shape = list(result.shape)
     value = 0.0 if shape else float(result)
     del result
-    mib = _peak_mib(call) if memory else 0.0
+    mib = peak_mib(call) if memory else 0.0
     pipe.send({'shape': shape, 'value': value, 'mib': mib})
   except Exception as error:  # Whatever it is, the others are still measured.
     pipe.send({'error': f'{type(error).__name__}: {error}'.splitlines()[0]})
@@ -74,21 +74,3 @@ def _seconds(call: Call, work: str) -> float:
   start = time.perf_counter()
   call()
   return time.perf_counter() - start
-
-
-def _peak_mib(call: Call) -> float:
-  """The memory that a call takes and frees again."""
-  time.sleep(0.5)  # The last call's arrays are freed on XLA's own threads.
-  ctypes.CDLL(None).malloc_trim(0)  # Freed memory is not resident now.
-  with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
-    file.write('5')  # VmHWM restarts from here.
-  before = _status_mib('VmRSS')
-  call()
-  return round(_status_mib('VmHWM') - before, 1)
-
-
-def _status_mib(name: str) -> float:
-  """A line of /proc/self/status, such as VmRSS, in MiB."""
-  with open('/proc/self/status', encoding='ascii') as file:
-    line = next(line for line in file if line.startswith(f'{name}:'))
-  return int(line.split()[1]) / 1024

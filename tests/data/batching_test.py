@@ -67,6 +67,39 @@ def test_a_plan_is_a_function_of_seed_and_epoch():
   assert order(0, 1) != order(1, 1)
 
 
+class _FewKeys:
+  """A generator many of whose keys are equal."""
+
+  def __init__(self, seed):
+    self._rng = _DEFAULT_RNG(seed)
+
+  def random(self, size):
+    return self._rng.integers(0, 3, size) / 4
+
+  def permutation(self, size):
+    return np.arange(size)
+
+
+_DEFAULT_RNG = np.random.default_rng
+
+
+@pytest.mark.parametrize('equal_keys', [False, True])
+def test_the_order_is_that_of_random_keys_within_buckets(
+  equal_keys, monkeypatch
+):
+  rng = _FewKeys if equal_keys else _DEFAULT_RNG
+  monkeypatch.setattr(np.random, 'default_rng', rng)
+  lengths = _DEFAULT_RNG(0).integers(1, 31, 1000)
+  buckets = [10, 20, 25, 30]
+  plan = batching.epoch_plan(lengths, buckets, 1, seed=3, epoch=2)
+  keys = rng([3, 2])
+  order = np.lexsort(
+    (keys.random(1000), [sum(b < n for b in buckets) for n in lengths])
+  )
+  expected = order[keys.permutation(1000)]
+  assert [int(rows[0]) for _, rows in plan] == expected.tolist()
+
+
 def test_a_batch_is_completed_by_padding_examples():
   encoded = text.pack([[2], [3, 4, 5], [6, 7]])
   split = batching.EncodedSplit(
