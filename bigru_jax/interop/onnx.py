@@ -1,8 +1,7 @@
 """A trained run as an ONNX model, written with ONNX's own operators.
 
 The recurrence is the operator `GRU`, whose two directions end and begin at each
-text's own length. A converter could not write it: those for JAX unroll a loop
-or refuse one that runs backwards.
+text's own length.
 """
 
 from __future__ import annotations
@@ -124,12 +123,11 @@ def _flat(
   pooling = params.get('attention', {})
   if attention == 'label_wise':
     return label_wise(graph, pooling, h_BxTxF, mask_BxT)
-  if attention == 'entity':
-    c_BxF, weights_BxKxT = entity(graph, pooling, h_BxTxF, mask_BxT, markers)
-  else:
-    c_BxF, weights_BxKxT = POOLINGS[attention](
-      graph, pooling, h_BxTxF, mask_BxT
-    )
+  c_BxF, weights_BxKxT = (
+    entity(graph, pooling, h_BxTxF, mask_BxT, markers)
+    if attention == 'entity'
+    else POOLINGS[attention](graph, pooling, h_BxTxF, mask_BxT)
+  )
   found = {'attention_words': weights_BxKxT} if weights_BxKxT else {}
   return {**found, 'logits': dense(graph, params['output'], c_BxF)}
 

@@ -120,7 +120,7 @@ print(run.predict(['A text.'])[0])
 
 def _without_folders(config: Config) -> Config:
   """The configuration with the names of files for their paths."""
-  names = {
+  names: dict[str, Any] = {
     field.name: ','.join(
       os.path.basename(path.rstrip('/')) for path in value.split(',')
     )

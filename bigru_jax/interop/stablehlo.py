@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 from jax import export
 import jax.numpy as jnp
@@ -16,10 +18,9 @@ PLATFORMS = 'cpu', 'cuda', 'tpu'
 def to_stablehlo(run: Run) -> export.Exported:
   """The model of a run, with its parameters, for all of `PLATFORMS`.
 
-  It is made of XLA's own operations, so that it needs JAX alone, or a runtime
-  of StableHLO. Its call takes the inputs of `interop.onnx.to_onnx` in their
-  order, of any size, and returns a dict of its outputs, computed in the run's
-  `dtype`.
+  It is made of XLA's own operations, so that it needs JAX alone. Its call takes
+  the inputs of `interop.onnx.to_onnx` in their order, of any size, and returns
+  a dict of its outputs, computed in the run's `dtype`.
 
   Args:
     run: as `bigru_jax.load` gives it.
@@ -38,7 +39,7 @@ def to_stablehlo(run: Run) -> export.Exported:
     if markers:
       batch['entities'] = _inside_entities(ids, markers)
     arrays = jax.tree.map(jnp.asarray, params)
-    outputs = model.apply({'params': arrays}, batch)
+    outputs: Any = model.apply({'params': arrays}, batch)
     found = {'probabilities': task.probabilities(outputs.logits)}
     for name, weights in outputs.attention.items():
       found[f'attention_{name}'] = weights
