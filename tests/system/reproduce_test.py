@@ -217,7 +217,15 @@ def test_tables_and_comments_are_those_of_the_results():
     assert path.read_text('utf-8') == text, path
 
 
+# Of data that were not at hand.
+_NOT_RUN = {
+  'glue_sst2', 'yelp_polarity', 'yelp_2013', 'yelp_2015', 'yahoo_answers',
+  'amazon_reviews',
+}  # fmt: skip
+
+
 def test_results_name_what_their_rows_do():
+  assert recorded.read_all(recorded.RESULTS).keys() == ROWS.keys() - _NOT_RUN
   for name, record in recorded.read_all(recorded.RESULTS).items():
     row = ROWS[name]
     assert record['protocol'] == row.protocol
