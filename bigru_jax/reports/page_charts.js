@@ -66,7 +66,7 @@ const tick = (value) => {
 };
 
 const WIDTH = 440, HEIGHT = 250;
-const LEFT = 52, RIGHT = 14, TOP = 12, BOTTOM = 40;
+const LEFT = 66, RIGHT = 14, TOP = 12, BOTTOM = 40;
 
 // The axes of a chart, and the functions from values to places.
 function axes({x, y, xName, yName, xTicks = ticks(...x), wholeX = false}) {
