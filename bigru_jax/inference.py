@@ -353,7 +353,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   config = runs.read_config(workdir)
   labels = runs.read_labels(workdir)
   tokenizer = text.load_tokenizer(workdir, config.tokenizer)
-  mesh = meshes.make_mesh(jax.device_count())
+  mesh = meshes.local_mesh()
   task = make_task(config, len(labels), labels=labels)
   model = make_classifier(config, tokenizer.size, task.num_outputs)
   abstract = jax.tree.map(
