@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 import jax
@@ -105,7 +106,7 @@ def _train(
   """The MLP's parameters after training with a guide's weights."""
   optimizer = optax.adam(_LEARNING_RATE)
 
-  @jax.jit
+  @functools.partial(jax.jit, donate_argnums=(0, 1))
   def step(mlp_params, state, params, batch, number):
     keys_B = example_keys(seed, number, len(batch['lengths']))
     weights = guide(params, batch)
@@ -120,7 +121,8 @@ def _train(
     updates, state = optimizer.update(jax.grad(loss)(mlp_params), state)
     return optax.apply_updates(mlp_params, updates), state
 
-  mlp_params, state, number = initial, optimizer.init(initial), 0
+  mlp_params = jax.tree.map(jnp.array, initial)  # A copy, which is donated.
+  state, number = optimizer.init(mlp_params), 0
   for epoch in range(epochs):
     for shape, rows in train.plan(batch_size, seed, epoch):
       batch = train.batch(rows, shape, batch_size)
