@@ -219,7 +219,7 @@ function drawTexts() {
   $('texts-note').textContent = data.note;
   $('class').append(el('option', {value: ''}, 'all'),
     ...data.labels.map((name, c) => el('option', {value: c}, name)));
-  const heads = Math.max(0, ...texts.largest.map((x) => x.length));
+  const heads = texts.largest.reduce((most, x) => Math.max(most, x.length), 0);
   const options = texts.head_labels
     ? [['prediction', 'for the prediction'],
       ...data.labels.map((name, c) => [c, `for ${name}`])]
