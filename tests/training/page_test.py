@@ -31,7 +31,7 @@ def test_a_run_ends_well_without_its_page(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-  'attention, every', [('additive', 2), ('multi_head', 4), ('label_wise', 2)]
+  'attention, every', [('additive', 2), ('multi_head', 4), ('label_wise', 4)]
 )
 def test_a_page_of_many_weights_shows_fewer_texts(
   attention, every, tmp_path, monkeypatch
