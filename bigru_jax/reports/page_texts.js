@@ -149,10 +149,10 @@ function article(i, position) {
 
 const CHUNK = 20;
 const ORDERS = {
-  mistakes: (i) => texts.right[i] === 0 ? 2 + texts.surety[i]
-    : 1 - texts.surety[i],
-  surest: (i) => texts.surety[i],
-  unsure: (i) => -texts.surety[i],
+  mistakes: (i) => texts.right[i] === 0 ? 2 + texts.confidence[i]
+    : 1 - texts.confidence[i],
+  most_confident: (i) => texts.confidence[i],
+  least_confident: (i) => -texts.confidence[i],
   given: (i) => -i,
   longest: (i) => texts.text[i].length,
 };

@@ -31,7 +31,7 @@ def test_attention_that_tells_the_label_guides_the_mlp_best(monkeypatch):
   rng = np.random.default_rng(0)
   model = Classifier(10, 2, 8, 16)
   train, test = _split(rng, 128), _split(rng, 200)
-  params = model.init(jax.random.key(0), train.batch(range(8), (8,), 8))
+  params = model.init(jax.random.key(0), train.batch(np.arange(8), 8, 8))
   table_VxE = rng.normal(size=(10, 8)).astype(np.float32)
   correct = diagnostic.accuracies(
     model, SingleLabel(2), params['params'], train, test, table_VxE,
