@@ -93,18 +93,18 @@ class Evaluation:
     ]
 
   def mistakes(self) -> np.ndarray:
-    """The texts that are answered wrongly, the surest first.
+    """The texts that are answered wrongly, the most confident first.
 
     With one label a text, by the probability of the prediction; with several,
     by the largest distance of a probability from the truth.
     """
     if self.labels.ndim > 1:
       wrong = (self.labels != self.predictions).any(1)
-      surety = np.abs(self.labels - self.probabilities).max(1)
+      confidence = np.abs(self.labels - self.probabilities).max(1)
     else:
       wrong = self.labels != self.predictions
-      surety = self.probabilities.max(1)
-    order = np.argsort(-surety, kind='stable')
+      confidence = self.probabilities.max(1)
+    order = np.argsort(-confidence, kind='stable')
     return order[wrong[order]]
 
 

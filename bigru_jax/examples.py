@@ -6,11 +6,58 @@ from collections.abc import Iterable, Mapping, Sequence
 import pathlib
 from typing import Any
 
-from bigru_jax import runs
+from bigru_jax import published, runs
 from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.data.read import SplitDigest
-from bigru_jax.data.splits import Example
+from bigru_jax.data.splits import NAMES, Example
+
+# Why the data of some runs cannot be read again, by the name of their data set.
+WITHOUT_DATA = {
+  'converted': 'It was trained by another program, and converted.',
+  'published': 'It is a published model, which comes without its data.',
+  'corpus': 'It was trained on a data set in memory.',
+}
+
+
+def name_of_data(workdir: pathlib.Path, config: Config) -> str:
+  """The name of a run's data set, or a key of `WITHOUT_DATA`.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or corrupt.
+  """
+  if not config.dataset and not config.train:  # As `interop.torch_run` writes.
+    return 'converted'
+  if (workdir / published.PARAMS).exists():
+    return 'published'
+  return str(runs.read_result(workdir).get('dataset', config.dataset))
+
+
+def check_data(workdir: pathlib.Path, config: Config) -> None:
+  """Raises ValueError where the data of a run cannot be read again."""
+  reason = WITHOUT_DATA.get(name_of_data(workdir, config))
+  if reason:
+    raise ValueError(f'workdir={workdir}: its data are not at hand. {reason}')
+
+
+def check_same_split(
+  workdir: pathlib.Path, other: pathlib.Path, field: str = 'workdir'
+) -> None:
+  """Raises ValueError where two runs were evaluated on other examples.
+
+  In the message the other run is named by `field`.
+  """
+
+  def split(path):
+    config, identity = runs.read_config(path), runs.read_identity(path)
+    digests = [identity.get(name) for name in NAMES]
+    return digests, config.split_seed, config.folds, config.fold
+
+  if split(workdir) != split(other):
+    raise ValueError(
+      f'{field}={other}: its data, split_seed or fold are not those of '
+      f'{workdir}'
+    )
 
 
 def examples_of_run(
@@ -19,8 +66,10 @@ def examples_of_run(
   """The examples of `validation` or `test`, in the order of its predictions.
 
   Raises:
-    FileNotFoundError, ValueError: the run is not finished, or its data changed.
+    FileNotFoundError, ValueError: the run is not finished, or its data changed
+      or are not at hand.
   """
+  check_data(workdir, config)
   lines = runs.read_predictions(workdir, split)
   identity = runs.read_identity(workdir)
   splits = sources.read(config)

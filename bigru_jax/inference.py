@@ -218,8 +218,11 @@ class Run:
     batch_size: int,
     calibrated: bool,
   ) -> tuple[list[str], list[Kept[str]], batching.Plan, list[Any]]:
-    """Starts the predictions of a chunk: it, its tokens, its plan, its
-    outputs."""
+    """Starts the predictions of a chunk of texts.
+
+    Returns:
+      The arguments of `_answers`; the outputs are still being computed.
+    """
     no_labels = np.zeros(len(texts), np.int32)
     params, kept, split = self._encode(texts, places, no_labels)
     split = split.sharded(self._mesh.size)

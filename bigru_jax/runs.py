@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# What a run that resumes with another configuration will write again.
+_OUTDATED = ('result.json', 'calibration.json', 'diagnostics.json',
+             'report.html', 'explain-*.json')  # fmt: skip
 _EXTENSIONS = ('.gz', '.zip', '.xz', '.bz2', '.txt', '.vec', '.bin', '.csv',
                '.tsv', '.jsonl', '.parquet', '.json')  # fmt: skip
 
@@ -176,9 +179,9 @@ def create_or_check(
   changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
-    outdated = 'result.json', 'calibration.json', 'report.html'
-    for path in (*map(workdir.joinpath, outdated), *workdir.glob('explain-*')):
-      path.unlink(missing_ok=True)
+    for pattern in _OUTDATED:
+      for path in workdir.glob(pattern):
+        path.unlink(missing_ok=True)
     write_json(workdir / 'config.json', dataclasses.asdict(config))
 
 

@@ -41,10 +41,14 @@ def make_predict_step(
 
 
 def make_eval_step(
-  model: nn.Module, task: Task, mesh: Mesh
+  model: nn.Module, task: Task, mesh: Mesh, with_attention: bool = False
 ) -> jax.stages.Wrapped:
   """The jitted (params, metrics, batch) -> (metrics with the batch added,
-  `Outputs`), of which the attention is sharded over the batch."""
+  `Outputs`).
+
+  Without attention XLA drops what only that needs; with it, it is sharded over
+  the batch.
+  """
   loss_fn = make_loss_fn(model, task)
 
   def eval_step(params, metrics, batch):
@@ -53,6 +57,8 @@ def make_eval_step(
       specs = meshes.partition_specs(params, mesh)
     losses_B, outputs = meshes.map_batch(loss_fn, mesh, specs)(params, batch)
     metrics = task.update_metrics(metrics, outputs.logits, losses_B, batch)
+    if not with_attention:
+      outputs = Outputs(outputs.logits, {})
     return metrics, outputs
 
   replicated, sharded = meshes.replicated(mesh), meshes.batch_sharding(mesh)
@@ -79,7 +85,7 @@ def evaluate(
   batch_size: int,
   mesh: Mesh,
   keep_logits: bool = True,
-  see: Callable[[np.ndarray, Outputs], None] | None = None,
+  on_batch: Callable[[np.ndarray, Outputs], None] | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
   """The metrics over every example of a split, once each, and its logits.
 
@@ -90,9 +96,9 @@ def evaluate(
     mesh: the devices.
     keep_logits: else no logit is copied from the devices, and the array is
       empty.
-    see: is called with the indices of each batch's examples and its outputs, as
-      NumPy arrays, those for padding examples last; of several processes, all
-      must give one.
+    on_batch: is called with the indices of each batch's examples and its
+      outputs on the devices, those for padding examples last; of several
+      processes, all must give one.
   """
   metrics = empty_metrics(task, mesh)
   split = split.sharded(mesh.size)
@@ -114,9 +120,9 @@ def evaluate(
       if before:
         logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
       before = (rows, outputs.logits) if keep_logits else None
-      if see:
+      if on_batch:
         jax.block_until_ready(metrics)  # No two collectives are in flight.
-        see(rows, meshes.fetch(outputs))
+        on_batch(rows, outputs)
   if before:
     logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
   return metrics.compute(), logits_NxC

@@ -11,7 +11,6 @@ and the metrics, and with --output writes the answers, a JSON line per text:
 
 import json
 import os
-import pathlib
 import sys
 from typing import Any
 
@@ -19,10 +18,9 @@ from absl import flags
 import command
 import inputs
 
-from bigru_jax import runs
-from bigru_jax.data.splits import NAMES, Example
+from bigru_jax.data.splits import Example
 from bigru_jax.evaluation import Evaluation
-from bigru_jax.examples import examples_of_run
+from bigru_jax.examples import check_same_split, examples_of_run
 from bigru_jax.reports import tables
 from bigru_jax.runtime import host
 
@@ -52,20 +50,6 @@ _LABEL_COLUMN = flags.DEFINE_string(
 _LABEL_SEPARATOR = flags.DEFINE_string(
   'label_separator', None, "The input's; by default that of the run."
 )
-
-
-def check_same_split(workdir: pathlib.Path, other: pathlib.Path) -> None:
-  """Raises ValueError where two runs were evaluated on other examples."""
-
-  def split(path):
-    config, identity = runs.read_config(path), runs.read_identity(path)
-    digests = [identity.get(name) for name in NAMES]
-    return digests, config.split_seed, config.folds, config.fold
-
-  if split(workdir) != split(other):
-    raise ValueError(
-      f'workdir={other}: its data or fold are not those of {workdir}'
-    )
 
 
 def known(

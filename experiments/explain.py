@@ -11,6 +11,7 @@ report.html, then shows it above the texts.
 """
 
 import dataclasses
+import logging
 import os
 import pathlib
 import sys
@@ -28,6 +29,7 @@ from bigru_jax.build import init_params, make_task
 from bigru_jax.data.corpora import synthetic
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.examples import check_data, check_same_split
 from bigru_jax.explain import study
 from bigru_jax.explain.predictions import check_supported, sampled
 from bigru_jax.reports import tables
@@ -67,6 +69,7 @@ _SEED = flags.DEFINE_integer(
 _OUTPUT = flags.DEFINE_string(
   'output', '', 'A .json file; by default in the run directory.'
 )
+_log = logging.getLogger('bigru_jax.explain')
 
 
 def read_data(workdir: pathlib.Path, config: bigru_jax.Config) -> Dataset:
@@ -103,8 +106,7 @@ def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
   attention = runs.read_config(other).attention
   if attention != 'mean':
     raise ValueError(f'uniform={other} has attention={attention}, not mean')
-  if runs.read_identity(other) != runs.read_identity(workdir):
-    raise ValueError(f'uniform={other}: its data are not those of {workdir}')
+  check_same_split(workdir, other, 'uniform')
 
 
 def correct_answers(workdir: pathlib.Path, split: str) -> list[bool]:
@@ -181,6 +183,7 @@ def explain(
   if table:
     table += study.accuracy_rows(correct, of_uniform)
   if table and _DIAGNOSTIC_TEXTS.value:
+    _log.info('the diagnostic MLP, on training texts')
     vectors = init_params(model, config.seed)['embedding']
     vocabulary = data.tokenizer.vocabulary
     if data.vectors and vocabulary:
@@ -207,7 +210,14 @@ def main() -> None:
     raise ValueError('workdir: name a run')
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
   split = _SPLIT.value
-  check_supported(runs.read_config(workdir))
+  config = runs.read_config(workdir)
+  check_supported(config)
+  check_data(workdir, config)
+  output = pathlib.Path(
+    os.path.expanduser(_OUTPUT.value) or workdir / f'explain-{split}.json'
+  )
+  if not output.parent.is_dir():
+    raise ValueError(f'output={output}: there is no folder {output.parent}')
   of_uniform = None
   if _UNIFORM.value:
     other = pathlib.Path(_UNIFORM.value).expanduser()
@@ -217,20 +227,16 @@ def main() -> None:
   host.cache_compilations()
   embeddings = os.path.expanduser(_EMBEDDINGS.value)
   run = bigru_jax.load(workdir, embeddings)
-  config = run.config
   if embeddings:
     config = dataclasses.replace(config, embeddings=embeddings)
   data = read_data(workdir, config)
   correct = correct_answers(workdir, split)
   explanation = explain(run, data, split, correct, of_uniform)
   sys.stdout.write(f'{shown(explanation)}\n')
-  output = os.path.expanduser(_OUTPUT.value)
-  if output:
-    runs.write_json(pathlib.Path(output), explanation)
-  else:
-    runs.write_json(workdir / f'explain-{split}.json', explanation)
+  runs.write_json(output, explanation)
+  if not _OUTPUT.value:
     update_page(workdir)
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, quiet=False)

@@ -126,12 +126,13 @@ def panels_of(
   workdirs: list[pathlib.Path], texts: list[str], parts: list[str]
 ) -> tuple[list[Callable[[Axes], None]], float]:
   """What draws each panel, and the height of all in inches."""
-  groups = figures.by_seed([figures.read_record(path) for path in workdirs])
-  panels: list[Callable[[Axes], None]] = [
-    functools.partial(figures.PARTS[part], groups=groups)
-    for part in parts
-    if part in figures.PARTS
-  ]
+  panels: list[Callable[[Axes], None]] = []
+  of_runs = [part for part in parts if part in figures.PARTS]
+  if of_runs:  # A converted or published model has no record.
+    groups = figures.by_seed([figures.read_record(path) for path in workdirs])
+    panels += [
+      functools.partial(figures.PARTS[part], groups=groups) for part in of_runs
+    ]
   # Only these need the models.
   of_texts = [part for part in parts if part not in figures.PARTS]
   if not texts or not of_texts:
@@ -166,6 +167,9 @@ def main() -> None:
   unknown = set(_PARTS.value) - set(_CHOICES)
   if unknown:
     raise ValueError(f'parts={min(unknown)}: choose {", ".join(_CHOICES)}')
+  if flags.FLAGS['parts'].present and not _TEXT.value:
+    for part in set(_PARTS.value) - set(figures.PARTS):
+      raise ValueError(f'parts={part}: give a text, whose attention is drawn')
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   workdirs = [pathlib.Path(name).expanduser() for name in _WORKDIR.value]

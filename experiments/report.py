@@ -2,7 +2,7 @@
 
   python experiments/report.py --workdir=RUN
   python experiments/report.py --workdir=RUN --input=reviews.csv --output=x.html
-  python experiments/report.py --workdir=RUN --text="A gentle, funny film."
+  python experiments/report.py --workdir=RUN --text="A film." --output=x.html
 
 Training writes the same page, RUN/report.html, with texts of the test split.
 An input is as predict.py takes it; of a .csv, .tsv, .jsonl, .json or .parquet
@@ -20,7 +20,7 @@ import inputs
 import bigru_jax
 from bigru_jax.data.splits import Example
 from bigru_jax.examples import examples_of_run
-from bigru_jax.reports.page import note_on_test, write_page
+from bigru_jax.reports.page import describe, note_on_test, write_page
 from bigru_jax.runtime import host
 
 flags.adopt_module_key_flags(inputs)
@@ -30,7 +30,10 @@ _LABEL_COLUMN = flags.DEFINE_string(
   'label_column', '', "The input's column of labels; without it none are shown."
 )
 _OUTPUT = flags.DEFINE_string(
-  'output', '', 'The .html file; by default report.html in the run directory.'
+  'output',
+  '',
+  'The .html file; of texts of the test split by default report.html in the '
+  'run directory.',
 )
 _MAX_TEXTS = flags.DEFINE_integer(
   'max_texts',
@@ -83,6 +86,17 @@ def main() -> None:
     raise ValueError('workdir: a page is of one run')
   if _TEXT.value and _INPUT.value:
     raise ValueError('give either text or input')
+  if (_TEXT.value or _INPUT.value) and not _OUTPUT.value:
+    raise ValueError(
+      'output: name a file; report.html in the run directory is that of its '
+      'test split'
+    )
+  if _LABEL_COLUMN.value and not _INPUT.value:
+    raise ValueError('label_column: give an input, whose column it is')
+  if flags.FLAGS['max_texts'].present and _TEXT.value:
+    raise ValueError(
+      'max_texts: of the texts of the command line all are shown'
+    )
   workdir = workdirs[0]
   output = os.path.expanduser(_OUTPUT.value) or workdir / 'report.html'
   command.check_output(str(output), os.path.expanduser(_INPUT.value))
@@ -90,6 +104,8 @@ def main() -> None:
   host.cache_compilations()
   run = inputs.load_model()
   assert isinstance(run, bigru_jax.Run)
+  workdir = run.workdir  # Of a published model, where it was downloaded to.
+  describe(workdir)  # Raises what the page would, before the predictions.
   examples, labelled, note = chosen(workdir, run)
   texts = [example.text for example in examples]
   write_page(

@@ -198,7 +198,7 @@ def test_calibration_changes_no_answer():
     np.testing.assert_array_equal(found.predictions, labels)
 
 
-def test_the_surest_mistakes_come_first():
+def test_the_most_confident_mistakes_come_first():
   probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
   found = evaluation.Evaluation(
     ['a', 'b'], {}, np.array([0, 0, 0, 1]), probabilities.argmax(1),

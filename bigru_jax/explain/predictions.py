@@ -118,7 +118,7 @@ def keep_tokens(batch: Batch, keep_BxT: jax.Array) -> dict[str, jax.Array]:
 def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
   """At most `limit` texts of a split, drawn at random, in their order.
 
-  The texts are those of equal weight in the loss; the padded lengths are few.
+  Each has the same weight in the loss, and its padded length is one of few.
   """
   rows = np.arange(len(split))
   if limit < len(rows):

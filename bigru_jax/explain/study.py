@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import functools
+import logging
 import math
 from typing import Any
 
@@ -95,6 +96,7 @@ _AT = 1, 2
 _BATCH_SIZE = 128
 _SIGNIFICANT = 0.05
 _MOST_CLASSES = 6  # With rows of their own.
+_log = logging.getLogger(__name__)
 
 
 def study(
@@ -128,6 +130,7 @@ def study(
   def step(params, batch, key):
     return _explain(model, task, tuple(names), params, batch, key)
 
+  _log.info('attributions and their removal, on %d texts', len(split))
   found = over_split(step, params, split, _BATCH_SIZE, seed)
   names.append('random')
   attributions: dict[str, dict[str, float]] = {}
@@ -146,6 +149,7 @@ def study(
     attributions[name] = means
   if not with_weights:
     return [], attributions
+  _log.info('adversarial attention, on at most %d texts', adversarial_texts)
   searched = over_split(
     lambda params, batch, key: _search(model, task, params, batch, key),
     params,

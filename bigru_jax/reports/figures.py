@@ -68,7 +68,13 @@ def read_record(workdir: pathlib.Path) -> Record:
 
 
 def by_seed(records: Sequence[Record]) -> dict[str, list[Record]]:
-  """Runs that differ in the seed alone, by what tells them from the others."""
+  """Runs that differ in the seed alone, by what tells them from the others.
+
+  Raises:
+    ValueError: two runs have the same seed, too.
+  """
+  if len({record.config for record in records}) < len(records):
+    raise ValueError('workdir: two runs have the same configuration and seed')
   groups: dict[Config, list[Record]] = {}
   for record in records:
     config = dataclasses.replace(record.config, seed=0)
@@ -212,7 +218,7 @@ def draw_heat_map(
   """A text, each of its tokens before a background as dark as its weight.
 
   Letters stand from left to right in columns of one width, or two for Chinese,
-  Japanese and Korean; the page of a run sets Arabic and Hebrew aright.
+  Japanese and Korean; the page of a run renders Arabic and Hebrew correctly.
   """
   pieces, rows = _laid_out(text, answer)
   for piece, column, row, columns, shade in pieces:

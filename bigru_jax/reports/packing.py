@@ -46,7 +46,7 @@ def pack_texts(
       else int(_ids(gold, index) == _ids(x['label'], index))
       for x, gold in zip(answers, golds)
     ],
-    'surety': [_surety(x, gold) for x, gold in zip(answers, golds)],
+    'confidence': [_confidence(x, gold) for x, gold in zip(answers, golds)],
     'probabilities': [_largest(answer, index) for answer in answers],
   }
   packed = [_pack(text, x, index) for text, x in zip(texts, answers)]
@@ -62,8 +62,9 @@ def _ids(label: Any, index: dict[str, int]) -> Any:
   return [index[name] for name in label]
 
 
-def _surety(answer: dict[str, Any], gold: Any) -> float:
-  """How sure an answer is; of several labels, how far the farthest is off."""
+def _confidence(answer: dict[str, Any], gold: Any) -> float:
+  """The largest probability of an answer; of several labels, the largest
+  distance of a probability from the truth."""
   probabilities = answer['probabilities']
   if gold is None or isinstance(gold, str):
     return round(max(probabilities.values()), 4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import json
-import os
 import pathlib
 import re
 import shlex
@@ -12,6 +11,7 @@ from typing import Any
 
 from bigru_jax import runs
 from bigru_jax.config import Config
+from bigru_jax.examples import WITHOUT_DATA, name_of_data
 from bigru_jax.explain.predictions import check_supported
 from bigru_jax.reports.packing import pack_texts
 from bigru_jax.reports.records import (
@@ -26,9 +26,6 @@ from bigru_jax.reports.records import (
 _SURROGATE = re.compile('[\ud800-\udfff]')  # These are no characters.
 _FOLDER = pathlib.Path(__file__).parent
 _START = '<script type="application/json" id="data">'
-_IN_MEMORY = 'It was trained on a data set in memory.'
-# It has no data set, as `interop.torch_run` writes it.
-_CONVERTED = 'It was trained by another program, and converted.'
 _PARTS = ('page.css', 'page_charts.js', 'page_run.js', 'page_texts.js')
 
 
@@ -61,7 +58,7 @@ def write_page(
   data = describe(workdir)
   data['note'] = note
   data['texts'] = pack_texts(texts, answers, golds, places, data['labels'])
-  _write(path, data)
+  runs.write_text(path, render(data))
 
 
 def note_on_test(count: int, every: int) -> str:
@@ -83,7 +80,7 @@ def update_page(workdir: pathlib.Path) -> None:
   if path.exists():
     before = data_of(path)
     kept = {name: before[name] for name in ('note', 'texts')}
-    _write(path, describe(workdir) | kept)
+    runs.write_text(path, render(describe(workdir) | kept))
 
 
 def data_of(path: pathlib.Path) -> dict[str, Any]:
@@ -102,25 +99,19 @@ def data_of(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def _write(path: pathlib.Path, data: dict[str, Any]) -> None:
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(render(data), encoding='utf-8')
-  os.replace(partial, path)
-
-
 def describe(workdir: pathlib.Path) -> dict[str, Any]:
-  """What a page says of a finished run or a converted model, but for its texts.
+  """What a page says of a finished run, or of a converted or published model,
+  but for its texts.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
   """
   config = runs.read_config(workdir)
   result: dict[str, Any] = {}
-  lines, name, origin = [], 'converted', _CONVERTED
-  if config.dataset or config.train:
+  lines, name = [], name_of_data(workdir, config)
+  if name not in ('converted', 'published'):
     result, lines = runs.read_result(workdir), read_metrics(workdir)
-    name, origin = str(result.get('dataset', config.dataset)), _IN_MEMORY
-  has_data = bool(result) and name != 'corpus'
+  has_data = name not in WITHOUT_DATA
   scores, summary = result.get('test', {}), 'It was not tested here.'
   if scores:
     summary = (
@@ -140,7 +131,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'title': f'{name}: {kind}BiGRU with attention={config.attention}',
     'summary': summary,
     'command': command_of(config) if has_data else None,
-    'origin': origin,
+    'origin': WITHOUT_DATA.get(name),
     'config': grouped_fields(config),
     'labels': runs.read_labels(workdir),
     'metrics': [

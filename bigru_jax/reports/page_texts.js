@@ -149,10 +149,10 @@ function article(i, position) {
 
 const CHUNK = 20;
 const ORDERS = {
-  mistakes: (i) => texts.right[i] === 0 ? 2 + texts.surety[i]
-    : 1 - texts.surety[i],
-  surest: (i) => texts.surety[i],
-  unsure: (i) => -texts.surety[i],
+  mistakes: (i) => texts.right[i] === 0 ? 2 + texts.confidence[i]
+    : 1 - texts.confidence[i],
+  most_confident: (i) => texts.confidence[i],
+  least_confident: (i) => -texts.confidence[i],
   given: (i) => -i,
   longest: (i) => texts.text[i].length,
 };
@@ -219,7 +219,7 @@ function drawTexts() {
   $('texts-note').textContent = data.note;
   $('class').append(el('option', {value: ''}, 'all'),
     ...data.labels.map((name, c) => el('option', {value: c}, name)));
-  const heads = Math.max(0, ...texts.largest.map((x) => x.length));
+  const heads = texts.largest.reduce((most, x) => Math.max(most, x.length), 0);
   const options = texts.head_labels
     ? [['prediction', 'for the prediction'],
       ...data.labels.map((name, c) => [c, `for ${name}`])]

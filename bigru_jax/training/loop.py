@@ -109,13 +109,17 @@ class Trainer:
     self._eval_step = Programs(
       make_eval_step(model, task, mesh), self._compiler
     )
+    self._attention_step = Programs(
+      make_eval_step(model, task, mesh, with_attention=True), self._compiler
+    )
     self.train_seconds = 0.0
     self.examples = self.tokens = 0
 
   @property
   def compile_seconds(self) -> float:
     """Spent on waiting for compilation, one program per batch shape."""
-    return self._train_step.seconds + self._eval_step.seconds
+    steps = self._train_step, self._eval_step, self._attention_step
+    return sum(step.seconds for step in steps)
 
   def compile_ahead(self) -> None:
     """Starts to compile all programs, in the order in which they are used."""
@@ -132,9 +136,9 @@ class Trainer:
         if name == 'train':
           self._train_step.compile_ahead(self.state, batch)
         else:
-          self._eval_step.compile_ahead(
-            self.state.evaluated_params, metrics, batch
-          )
+          # The test split is evaluated with attention, see `evaluate`.
+          step = self._attention_step if name == 'test' else self._eval_step
+          step.compile_ahead(self.state.evaluated_params, metrics, batch)
 
   def close(self) -> None:
     """Ends the compiling threads; one still in XLA would abort the exit."""
@@ -144,18 +148,21 @@ class Trainer:
     self,
     split: EncodedSplit,
     keep_logits: bool = True,
-    see: Callable[[np.ndarray, Outputs], None] | None = None,
+    on_batch: Callable[[np.ndarray, Outputs], None] | None = None,
   ) -> tuple[dict[str, Any], np.ndarray]:
-    """The metrics of a split, and its logits; see `steps.evaluate`."""
+    """The metrics of a split, and its logits; see `steps.evaluate`.
+
+    `on_batch` is given the attention, too.
+    """
     return evaluate(
-      self._eval_step,
+      self._attention_step if on_batch else self._eval_step,
       self.state.evaluated_params,
       self._task,
       split,
       self.config.batch_size,
       self._mesh,
       keep_logits,
-      see,
+      on_batch,
     )
 
   def train_epoch(

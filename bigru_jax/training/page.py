@@ -21,13 +21,16 @@ from bigru_jax.data.spans import kept_spans
 from bigru_jax.evaluation import Calibration, Evaluation
 from bigru_jax.examples import find_examples
 from bigru_jax.models.classifier import Outputs
+from bigru_jax.models.label_wise import MAX_HEADS
 from bigru_jax.reports.page import note_on_test, write_page
+from bigru_jax.runtime import mesh as meshes
 from bigru_jax.tasks import Task
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
 
-# The most texts and tokens of a page that is written without being asked for.
+# The most texts and tokens of a page that is written without being asked for;
+# with several heads each token has as many weights, so there are fewer tokens.
 _TEXTS, _TOKENS = 10_000, 400_000
 _log = logging.getLogger(__name__)
 
@@ -41,16 +44,22 @@ class PageOutputs:
       as NumPy arrays.
   """
 
-  def __init__(self, split: EncodedSplit) -> None:
-    tokens = int(split.encoded.lengths.sum())
-    self.every = max(1, -(-len(split) // _TEXTS), -(-tokens // _TOKENS))
+  def __init__(self, split: EncodedSplit, config: Config, task: Task) -> None:
+    heads = {
+      'multi_head': config.num_heads,
+      'structured': config.num_heads,
+      'label_wise': min(task.num_outputs, MAX_HEADS),
+    }.get(config.attention, 1)
+    weights = heads * int(split.encoded.lengths.sum())
+    self.every = max(1, -(-len(split) // _TEXTS), -(-weights // _TOKENS))
     self.batches: list[tuple[np.ndarray, Any]] = []
 
   def add(self, rows: np.ndarray, outputs: Outputs) -> None:
     """Keeps what the page shows of a batch; see `steps.evaluate`."""
     places = np.flatnonzero(rows % self.every == 0)
-    kept = jax.tree.map(lambda x: x[places], outputs)
-    self.batches.append((rows[places] // self.every, kept))
+    if len(places):  # On all processes or on none, for they share the rows.
+      kept = jax.tree.map(lambda x: x[places], meshes.fetch(outputs))
+      self.batches.append((rows[places] // self.every, kept))
 
 
 def write_run_page(
@@ -65,7 +74,7 @@ def write_run_page(
 ) -> None:
   """Writes report.html, without a new prediction.
 
-  A run without the page is a run, too: what hinders it is logged.
+  A run without the page is a run, too: a failure is logged.
 
   Args:
     workdir: the run directory, with all its other files.
@@ -74,9 +83,9 @@ def write_run_page(
     outputs: for texts of that.
     corpus: its data set in memory, if it has one.
   """
-  lines = runs.read_predictions(workdir, 'test')
-  note = note_on_test(len(lines), outputs.every)
   try:
+    lines = runs.read_predictions(workdir, 'test')
+    note = note_on_test(len(lines), outputs.every)
     examples = find_examples(
       lines[:: outputs.every], sources.read(config, corpus)
     )
@@ -107,5 +116,7 @@ def write_run_page(
       [f'{example.source}, row {example.row}' for example in examples],
       note,
     )
-  except (OSError, ValueError) as error:
-    _log.warning('report.html is not written: %s', error)
+  except Exception as error:  # A tokenizer of a library raises its own.
+    _log.warning(
+      'report.html is not written: %s: %s', type(error).__name__, error
+    )

@@ -230,9 +230,11 @@ def _evaluate(
   """The best model on validation and test, calibrated on validation, and its
   outputs for the texts of the page."""
   logits, metrics, labels = {}, {}, {}
-  outputs = PageOutputs(data.splits['test'])
-  for name, see in (('validation', None), ('test', outputs.add)):
-    metrics[name], logits[name] = trainer.evaluate(data.splits[name], see=see)
+  outputs = PageOutputs(data.splits['test'], config, task)
+  for name, on_batch in (('validation', None), ('test', outputs.add)):
+    metrics[name], logits[name] = trainer.evaluate(
+      data.splits[name], on_batch=on_batch
+    )
     labels[name] = data.splits[name].label_array()
   temperature = fit_temperature(
     task, logits['validation'], labels['validation']

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from small_models import TASK, TEXTS, log_odds, make_batch, make_model
 
+from bigru_jax.data.encode import make_split
 from bigru_jax.explain import attributions, predictions
 from bigru_jax.explain.attributions import (
   ATTRIBUTIONS,
   attributions_of_batch,
   integrated_gradients,
 )
+from bigru_jax.interop.torch import classifier_to_torch
 
 CLASSES = np.array([0, 1, 1])
 
@@ -135,34 +137,48 @@ def test_integrated_gradients_equal_captums(trained):
 
 def _twin(torch, params):
   """The model in PyTorch, from embedded tokens to logits."""
-  p = jax.tree.map(lambda a: torch.tensor(np.asarray(a)), params)
-  encoder, attention, output = p['encoder'], p['attention'], p['output']
-  hidden = encoder['recurrent_kernel_0'].shape[-1]
-  gru = torch.nn.GRU(
-    encoder['input_kernel_0'].shape[-1],
-    hidden,
-    bidirectional=True,
-    batch_first=True,
+  nn, state = torch.nn, classifier_to_torch(jax.device_get(params))
+  (units, features), (classes, _) = (
+    state[f'{name}.weight'].shape for name in ('attention.0', 'fc')
   )
-  with torch.no_grad():
-    for d, name in enumerate(('l0', 'l0_reverse')):
-      for of_torch, ours in (
-        ('weight_ih', 'input_kernel_0'),
-        ('weight_hh', 'recurrent_kernel_0'),
-        ('bias_ih', 'input_bias_0'),
-      ):
-        getattr(gru, f'{of_torch}_{name}').copy_(encoder[ours][d])
-      bias = getattr(gru, f'bias_hh_{name}').zero_()
-      bias[2 * hidden :] = encoder['recurrent_bias_0'][d]
+  embedding = nn.Embedding(*state['embedding.weight'].shape)
+  modules = nn.ModuleDict(
+    {
+      'embedding': embedding,
+      'gru': nn.GRU(
+        embedding.embedding_dim,
+        features // 2,
+        bidirectional=True,
+        batch_first=True,
+      ),
+      'attention': nn.Sequential(
+        nn.Linear(features, units), nn.Tanh(), nn.Linear(units, 1, bias=False)
+      ),
+      'fc': nn.Linear(features, classes),
+    }
+  )
+  modules.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
 
   def classify(x):
-    h, _ = gru(x)
-    u = torch.tanh(h @ attention['kernel'] + attention['bias'])
-    a = torch.softmax(u @ attention['query'], dim=1)
-    c = (a[..., None] * h).sum(1)
-    return c @ output['kernel'] + output['bias']
+    h, _ = modules['gru'](x)
+    a = torch.softmax(modules['attention'](h), dim=1)
+    return modules['fc']((a * h).sum(1))
 
   return classify
+
+
+def test_the_texts_of_a_split_keep_their_order_and_lengths(trained):
+  model, params = trained
+  labels = np.zeros(len(TEXTS), np.int32)
+  split = make_split(TEXTS, [], False, labels, 2)
+  found = attributions.attribute(model, TASK, params, split, batch_size=2)
+  assert set(found) == set(ATTRIBUTIONS)
+  for i, text in enumerate(TEXTS):
+    batch = make_batch([text], len(text))
+    classes = predictions.predicted_classes(model, TASK, params, batch)
+    for name, of_texts in found.items():
+      expected = ATTRIBUTIONS[name](model, TASK, params, batch, classes)
+      np.testing.assert_allclose(of_texts[i], expected[0], atol=1e-4)
 
 
 @pytest.mark.parametrize('encoder', ['bigru', 'average'])

@@ -80,11 +80,11 @@ def test_labels_are_indices_and_answers_are_right_or_wrong():
   golds = ['positive', 'negative', None]
   columns = pack_texts(['a'] * 3, answers, golds, ['x'] * 3, LABELS)
   assert columns['gold'] == [1, 0, None] and columns['right'] == [1, 0, None]
-  assert columns['surety'] == [0.75] * 3
+  assert columns['confidence'] == [0.75] * 3
   assert columns['probabilities'][0] == [1, 750, 0, 250]
   several = {**answers[0], 'label': ['positive'], 'attention_labels': LABELS}
   columns = pack_texts(['a'], [several], [[]], ['x'], LABELS)
-  assert columns['right'] == [0] and columns['surety'] == [0.75]
+  assert columns['right'] == [0] and columns['confidence'] == [0.75]
   assert columns['head_labels'] == [[0, 1]]
 
 
@@ -142,7 +142,9 @@ def test_the_texts_of_training_are_those_of_a_prediction(run_directory):
   packed = pack_texts(shown['text'], answers, golds, places, run.labels)
   for name in ('spans', 'prediction', 'right', 'truncated'):
     assert shown[name] == packed[name]
-  np.testing.assert_allclose(shown['surety'], packed['surety'], atol=2e-4)
+  np.testing.assert_allclose(
+    shown['confidence'], packed['confidence'], atol=2e-4
+  )
   np.testing.assert_allclose(shown['largest'], packed['largest'], rtol=0.01)
   lines = (run_directory / 'predictions-test.jsonl').read_text().splitlines()
   lines = [json.loads(line) for line in lines]

@@ -45,7 +45,7 @@ def test_a_split_of_the_run_has_the_metrics_of_its_result(
     assert np.isclose(report['classes'][name]['f1'], expected[name]['f1-score'])
 
 
-def test_the_surest_mistake_comes_first(run_directory, tmp_path):
+def test_the_most_confident_mistake_comes_first(run_directory, tmp_path):
   path, output = tmp_path / 'labelled.csv', tmp_path / 'answers.jsonl'
   texts, labels, _ = synthetic.sentences(20, seed=9)
   other = {'negative': 'positive', 'positive': 'negative'}
@@ -57,10 +57,10 @@ def test_the_surest_mistake_comes_first(run_directory, tmp_path):
   )
   lines = [json.loads(line) for line in output.read_text().splitlines()]
   wrong = [line for line in lines if line['label'] != line['prediction']]
-  surest = max(wrong, key=lambda line: max(line['probabilities'].values()))
+  first = max(wrong, key=lambda line: max(line['probabilities'].values()))
   assert {line['row'] for line in wrong} >= {5, 6, 7}
-  assert f'row {surest["row"]}: {surest["prediction"]} (' in done.stdout
-  assert done.stdout.endswith(f'  {texts[surest["row"] - 2]}\n')
+  assert f'row {first["row"]}: {first["prediction"]} (' in done.stdout
+  assert done.stdout.endswith(f'  {texts[first["row"] - 2]}\n')
   refused = _evaluate(run_directory, f'--input={path}', f'--output={path}')
   assert refused.returncode == 2 and 'is the input' in refused.stderr
 

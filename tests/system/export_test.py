@@ -184,7 +184,7 @@ def test_onnxruntime_web_gives_what_the_run_gives(run_directory, tmp_path):
     shutil.copy(path, tmp_path)
   (tmp_path / 'package.json').write_text('{"type": "module"}')
   installed = subprocess.run(
-    [npm, 'install', '--no-audit', '--no-fund', 'onnxruntime-web'],
+    [npm, 'install', '--no-audit', '--no-fund', 'onnxruntime-web@1.30.0'],
     cwd=tmp_path,
     capture_output=True,
     text=True,

@@ -94,10 +94,19 @@ def test_a_safetensors_file_with_names_of_its_own(tmp_path):
   digest = json.loads((workdir / 'data.json').read_text())['weights']
   assert re.fullmatch('[0-9a-f]{64}', digest)
   # A page of other texts, without scores; there are no texts of its own.
-  done = call('report.py', f'--workdir={workdir}', '--text=Good or bad')
+  flags = [f'--workdir={workdir}', '--text=Good or bad']
+  done = call('report.py', *flags)
+  assert done.returncode == 2 and 'output: name a file' in done.stderr
+  done = call('report.py', *flags, f'--output={tmp_path / "page.html"}')
   assert done.returncode == 0, done.stderr
-  page = data_of(workdir / 'report.html')
+  page = data_of(tmp_path / 'page.html')
   assert page['title'].startswith('converted: BiGRU with attention=dot')
   assert page['curves'] == [] and page['report'] is None
-  done = call('report.py', f'--workdir={workdir}')
-  assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+  for script, *more in (
+    ('report.py',),
+    ('explain.py',),
+    ('evaluate.py', '--split=test'),
+  ):
+    done = call(script, f'--workdir={workdir}', *more)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert 'its data are not at hand. It was trained by another' in done.stderr

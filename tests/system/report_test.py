@@ -114,17 +114,17 @@ def test_training_writes_a_page_that_shows_filters_and_sorts(
   page.select_option('#verdict', 'wrong')
   assert count.inner_text() == f'{len(wrong)} of {len(lines)} texts'
   page.select_option('#verdict', 'right')
-  page.select_option('#order', 'surest')
+  page.select_option('#order', 'most_confident')
   page.select_option('#class', label='negative')
   page.wait_for_selector('article .verdict.right')
   shown = page.locator('article .answer').all_inner_texts()
   assert shown and all('prediction negative' in x for x in shown)
-  surest = max(
+  largest = max(
     x['probabilities']['negative']
     for x in lines
     if x['label'] == x['prediction'] == 'negative'
   )
-  assert f'probability {surest:.3f}' in shown[0]
+  assert f'probability {largest:.3f}' in shown[0]
   page.select_option('#class', '')
   page.select_option('#verdict', 'all')
   page.fill('#search', tokens[0].upper())
@@ -135,7 +135,7 @@ def test_training_writes_a_page_that_shows_filters_and_sorts(
   assert count.inner_text() == f'0 of {len(lines)} texts'
 
 
-def test_the_mistakes_that_are_surest_come_first(
+def test_the_most_confident_mistakes_come_first(
   run_directory, opened, tmp_path
 ):
   texts = ['sure and right', 'unsure and wrong', 'sure and wrong']

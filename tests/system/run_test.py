@@ -152,11 +152,23 @@ def test_runs_are_drawn_by_their_seeds(run_directory, tmp_path):
   content = output.read_text()
   for label in ('dropout=0.2, 2 seeds', 'dropout=0.0', 'learning rate', 'F1'):
     assert f'<!-- {label} -->' in content
+  for token in ('good', 'film'):  # A heat map of each run.
+    assert content.count(f'<!-- {token} -->') == len(flags)
   (other / 'diagnostics.json').unlink()
   done = call('plot.py', *flags, '--parts=length', f'--output={output}')
   assert done.returncode == 2 and 'has no diagnostics.json' in done.stderr
   done = call('plot.py', *flags, '--parts=losses')
   assert done.returncode == 2 and 'parts=losses: choose loss' in done.stderr
+  done = call('plot.py', *flags, '--parts=loss,heatmap')
+  assert done.returncode == 2 and 'parts=heatmap: give a text' in done.stderr
+  done = call('plot.py', *flags, flags[0], '--parts=loss')
+  assert done.returncode == 2 and 'workdir: two runs have the' in done.stderr
+  # As a model without a record of its training.
+  (other / 'metrics.jsonl').unlink()
+  flags = [f'--workdir={other}', '--parts=heatmap', '--text=a good film']
+  done = call('plot.py', *flags, f'--output={output}')
+  assert done.returncode == 0, done.stderr
+  assert '<!-- good -->' in output.read_text()
 
 
 def test_a_dollar_sign_is_drawn_as_it_is(run_directory, tmp_path):
