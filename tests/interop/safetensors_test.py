@@ -30,6 +30,9 @@ def test_a_model_is_loaded_bit_for_bit(run, tmp_path):
   assert loaded.calibration == run.calibration
   assert loaded.tokenizer.vocabulary == run.tokenizer.vocabulary
   assert loaded.model == run.model
+  # They are on the devices, not to be carried there with every batch.
+  for array in jax.tree.leaves(loaded.params):
+    assert isinstance(array, jax.Array) and array.committed
 
 
 def test_its_predictions_are_those_of_the_run(make_run, shared):
@@ -132,20 +135,18 @@ def test_a_repository_is_loaded_by_its_name(
   monkeypatch.chdir(tmp_path)
   _fake_cache(tmp_path / 'hub', shared, 'someone/some-model')
   run = make_run({'loss': 'sigmoid'}, ['no', 'yes'])
-  loaded = bigru_jax.load('someone/some-model')
+  loaded = bigru_jax.load('hf://someone/some-model')
   jax.tree.map(np.testing.assert_array_equal, loaded.params, run.params)
-  missing = 'workdir=someone/other is no folder, nor to be had from the Hugging'
+  missing = 'workdir=hf://someone/other is not available from the Hugging Face'
   with pytest.raises(FileNotFoundError, match=missing) as e:
-    bigru_jax.load('someone/other')
+    bigru_jax.load('hf://someone/other')
   assert '\n' not in str(e.value)
-  # A folder of the repository's owner is meant before the hub is.
-  (tmp_path / 'someone').mkdir()
+  # A path, such as that of a run not yet trained, is not looked up there.
   with pytest.raises(FileNotFoundError, match='is no run: it has no config'):
     bigru_jax.load('someone/some-model')
 
 
-def test_without_huggingface_hub_a_name_is_a_folder(monkeypatch, tmp_path):
-  monkeypatch.chdir(tmp_path)
+def test_without_huggingface_hub_the_message_says_so(monkeypatch):
   monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
-  with pytest.raises(FileNotFoundError, match='someone/some-model is no run'):
-    bigru_jax.load('someone/some-model')
+  with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):
+    bigru_jax.load('hf://someone/some-model')
