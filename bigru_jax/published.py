@@ -54,12 +54,14 @@ def find(workdir: str | os.PathLike) -> pathlib.Path:
 def write_params(folder: pathlib.Path, params: Any) -> None:
   """Writes parameters to model.safetensors, completely or not at all.
 
-  A tensor's name is its path in the parameters, as in `encoder.input_bias_0`.
+  The folder is made where it is not there. A tensor's name is its path in the
+  parameters, as in `encoder.input_bias_0`.
 
   Raises:
     ValueError: the package safetensors is not installed.
   """
   save_file = _package('output', folder).save_file
+  folder.mkdir(parents=True, exist_ok=True)
   tensors = {
     name: np.ascontiguousarray(array)
     for name, array in traverse_util.flatten_dict(params, sep='.').items()

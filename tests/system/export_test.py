@@ -81,6 +81,23 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+  'format, package', [('onnx', 'onnx'), ('stablehlo', 'flatbuffers')]
+)
+def test_a_missing_package_is_one_line(
+  run_directory, tmp_path, format, package
+):
+  (tmp_path / f'{package}.py').write_text('raise ImportError')
+  path = os.pathsep.join([str(tmp_path), str(ROOT)])
+  done = call(
+    'export.py', f'--workdir={run_directory}', f'--format={format}',
+    f'--output={tmp_path / "model"}', env={**os.environ, 'PYTHONPATH': path},
+  )  # fmt: skip
+  assert done.returncode == 2 and 'pip install' in done.stderr, done.stderr
+  assert f'format={format} needs' in done.stderr
+  assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_the_programs_of_the_page_give_what_the_run_gives(
   run_directory, tmp_path
@@ -184,7 +201,7 @@ def test_onnxruntime_web_gives_what_the_run_gives(run_directory, tmp_path):
     shutil.copy(path, tmp_path)
   (tmp_path / 'package.json').write_text('{"type": "module"}')
   installed = subprocess.run(
-    [npm, 'install', '--no-audit', '--no-fund', 'onnxruntime-web'],
+    [npm, 'install', '--no-audit', '--no-fund', 'onnxruntime-web@1.30.0'],
     cwd=tmp_path,
     capture_output=True,
     text=True,
