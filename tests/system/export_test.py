@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from scripts import ROOT, call
+from scripts import ROOT, call, programs_of
 
 import bigru_jax
 from bigru_jax.data import text
@@ -108,8 +108,7 @@ def test_the_programs_of_the_page_give_what_the_run_gives(
   os.symlink(ROOT / 'experiments', tmp_path / 'experiments')
   environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
   printed = []
-  pattern = r'```python\n(.*?)```|^    (python [^\n]*)$'
-  for code, line in re.findall(pattern, PAGE, re.DOTALL | re.MULTILINE):
+  for code, line in programs_of('serving.md'):
     if 'run.py' in line:  # This run is trained.
       continue
     done = subprocess.run(
