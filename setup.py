@@ -16,6 +16,7 @@ VERSION = re.search(
 )
 OPS = pathlib.Path('bigru_jax', 'ops')
 EXPORT = [
+  'flatbuffers>=25.12',  # jax.export needs it, unsaid.
   'huggingface_hub>=2.4',
   'onnx>=1.23',
   'onnxruntime>=1.32',

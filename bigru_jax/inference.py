@@ -344,7 +344,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
 
   Args:
     workdir: the run directory; or a folder that `interop.safetensors` wrote,
-      or the `owner/name` of one on the Hugging Face hub, see `published.find`.
+      or `hf://owner/name`, one on the Hugging Face hub, see `published.find`.
     embeddings: where the file of vectors that the run started from is now; by
       default where it was. It gives vectors to words unseen in training.
 
@@ -366,7 +366,11 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     jax.eval_shape(lambda: init_params(model, config.seed)),
   )
   if (workdir / published.PARAMS).exists():
-    params = published.read_params(workdir, abstract)
+    # Else every batch would carry them to the devices again.
+    params = meshes.place(
+      published.read_params(workdir, abstract),
+      jax.tree.map(lambda x: x.sharding, abstract),
+    )
   else:
     params = checkpoints.restore_best_params(
       workdir, abstract, 'averaged_params' if config.ema_decay else 'params'

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 from typing import Any
 
 from flax import traverse_util
 import numpy as np
 
 PARAMS = 'model.safetensors'
+_HUB = 'hf://'
 _FILES = ['*.json', 'vocabulary.txt', 'README.md', PARAMS]
 
 
@@ -23,27 +23,30 @@ def find(workdir: str | os.PathLike) -> pathlib.Path:
   """The folder of a run, or of a published model, which may be downloaded.
 
   Args:
-    workdir: a path; or `owner/name`, a repository of the Hugging Face hub,
-      where there is no folder `owner` and `huggingface_hub` is installed.
+    workdir: a path; or `hf://owner/name`, a repository of the Hugging Face hub.
 
   Raises:
     FileNotFoundError: the hub has no such model, or cannot be reached.
+    ValueError: the package huggingface_hub is not installed.
   """
-  path = pathlib.Path(workdir).expanduser()
   name = str(workdir)
-  if not re.fullmatch(r'\w[\w.-]*/[\w.-]+', name) or path.parent.exists():
-    return path
+  if not name.startswith(_HUB):
+    return pathlib.Path(workdir).expanduser()
   try:
     import huggingface_hub
-  except ImportError:
-    return path
+  except ImportError as error:
+    raise ValueError(
+      f'workdir={name} needs the huggingface_hub package: '
+      'pip install "bigru_jax[export]"'
+    ) from error
   try:
-    folder = huggingface_hub.snapshot_download(name, allow_patterns=_FILES)
+    folder = huggingface_hub.snapshot_download(
+      name.removeprefix(_HUB), allow_patterns=_FILES
+    )
   except (OSError, ValueError, RuntimeError) as error:
     reason = str(error).strip().partition('\n')[0]
     raise FileNotFoundError(
-      f'workdir={name} is no folder, nor to be had from the Hugging Face hub: '
-      f'{reason}'
+      f'workdir={name} is not available from the Hugging Face hub: {reason}'
     ) from error
   return pathlib.Path(folder)
 
@@ -51,12 +54,14 @@ def find(workdir: str | os.PathLike) -> pathlib.Path:
 def write_params(folder: pathlib.Path, params: Any) -> None:
   """Writes parameters to model.safetensors, completely or not at all.
 
-  A tensor's name is its path in the parameters, as in `encoder.input_bias_0`.
+  The folder is made where it is not there. A tensor's name is its path in the
+  parameters, as in `encoder.input_bias_0`.
 
   Raises:
     ValueError: the package safetensors is not installed.
   """
   save_file = _package('output', folder).save_file
+  folder.mkdir(parents=True, exist_ok=True)
   tensors = {
     name: np.ascontiguousarray(array)
     for name, array in traverse_util.flatten_dict(params, sep='.').items()
@@ -75,7 +80,7 @@ def read_params(folder: pathlib.Path, abstract: Any) -> Any:
 
   Raises:
     ValueError: the package safetensors is not installed, the file is corrupt,
-      or a tensor is missing, of no use, or of another shape or type.
+      or a tensor is missing, unexpected, or of another shape or type.
   """
   package = _package('workdir', folder)
   field = f'workdir={folder}: {PARAMS}'

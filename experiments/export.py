@@ -24,8 +24,8 @@ _FORMAT = flags.DEFINE_enum(
   'format',
   'onnx',
   ['onnx', 'stablehlo', 'safetensors'],
-  'onnx for ONNX Runtime, stablehlo for JAX alone, safetensors for a folder '
-  'with a model card, which bigru_jax.load opens.',
+  'onnx for ONNX Runtime, stablehlo for JAX and flatbuffers, safetensors for '
+  'a folder with a model card, which bigru_jax.load opens.',
 )
 _OUTPUT = flags.DEFINE_string(
   'output', '', 'A file, or of safetensors a folder.'
@@ -48,17 +48,19 @@ def serialized(run: bigru_jax.Run) -> bytes:
   Raises:
     ValueError: a package is not installed.
   """
-  if _FORMAT.value == 'stablehlo':
-    from bigru_jax.interop.stablehlo import to_stablehlo
-
-    return bytes(to_stablehlo(run).serialize())
   try:
+    if _FORMAT.value == 'stablehlo':
+      from bigru_jax.interop.stablehlo import to_stablehlo
+
+      return bytes(to_stablehlo(run).serialize())
     from bigru_jax.interop.onnx import to_onnx
+
+    return to_onnx(run).SerializeToString()
   except ImportError as error:
     raise ValueError(
-      'format=onnx needs the onnx package: pip install "bigru_jax[export]"'
+      f'format={_FORMAT.value} needs more packages: '
+      f'pip install "bigru_jax[export]" ({error})'
     ) from error
-  return to_onnx(run).SerializeToString()
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from absl import flags
 
 import bigru_jax
+from bigru_jax import published
 from bigru_jax.data import files, sources, streams
 from bigru_jax.data.splits import Example
 
@@ -43,14 +44,14 @@ _EMBEDDINGS = flags.DEFINE_string(
 
 
 def workdirs() -> list[pathlib.Path]:
-  """The run directories that are named.
+  """The directories of the runs that are named, or of published models.
 
   Raises:
-    ValueError: none is.
+    FileNotFoundError, ValueError: none is named; or see `published.find`.
   """
   if not _WORKDIR.value:
     raise ValueError('workdir: name a run')
-  return [pathlib.Path(name).expanduser() for name in _WORKDIR.value]
+  return [published.find(name) for name in _WORKDIR.value]
 
 
 def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:

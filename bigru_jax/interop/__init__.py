@@ -1,1 +1,1 @@
-"""Models from and for other programs: PyTorch, ONNX, StableHLO."""
+"""Models from and for other programs: PyTorch, ONNX, StableHLO, safetensors."""

@@ -70,6 +70,12 @@ def to_onnx(run: Run) -> onnx.ModelProto:
     inputs = {'ids': 'BT', 'lengths': 'B'}
     markers = marker_ids(run.tokenizer) if config.attention == 'entity' else ()
     found = _flat(graph, params, config.attention, markers)
+  # One sigmoid for two classes is the probability of the second.
+  offset = task.num_classes - task.num_outputs
+  if offset and 'attention_labels' in found:
+    found['attention_labels'] = graph.apply(
+      'Add', found['attention_labels'], np.array(offset)
+    )
   logits_BxC = found['logits']
   found = {'probabilities': _probabilities(graph, task, logits_BxC), **found}
   words = 'BKMT' if 'sentence_mask' in inputs else 'BKT'

@@ -29,13 +29,21 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
     license: for the card, an identifier of the Hugging Face hub such as `mit`.
 
   Raises:
-    ValueError: the folder is a run directory, or the package safetensors is not
-      installed.
+    ValueError: the folder is a run directory, or holds anything but a
+      published model; or the package safetensors is not installed.
   """
   folder = pathlib.Path(folder).expanduser()
   if (folder / 'checkpoints').exists():
     raise ValueError(f'output={folder} is a run directory')
-  folder.mkdir(parents=True, exist_ok=True)
+  if (
+    folder.exists()
+    and any(folder.iterdir())
+    and not (folder / published.PARAMS).exists()
+  ):
+    raise ValueError(
+      f'output={folder} holds other files; name a new folder, an empty one or '
+      'a published model'
+    )
   published.write_params(folder, jax.device_get(run.params))
   runs.write_json(folder / 'labels.json', run.labels)
   runs.write_json(folder / 'data.json', runs.read_identity(run.workdir))
@@ -56,7 +64,6 @@ def model_card(run: Run, config: Config, license: str) -> str:
     config: what to show as its configuration.
     license: see `save`.
   """
-  data = ', '.join(filter(None, [config.train or config.dataset, config.test]))
   each = 'any number of' if config.task == 'multi_label' else 'one'
   metadata: dict[str, Any] = {
     'license': license,
@@ -64,10 +71,18 @@ def model_card(run: Run, config: Config, license: str) -> str:
     'pipeline_tag': 'text-classification',
     'tags': ['bigru', 'attention', 'jax', 'flax'],
   }
-  scores = 'The run was not finished.'
+  data, scores = 'not recorded', 'No metrics are recorded.'
+  if not (config.train or config.dataset):
+    data = 'not known; the model was converted from another program'
   if (run.workdir / 'result.json').exists():
-    tested = runs.read_result(run.workdir)['test']
-    result = {
+    result = runs.read_result(run.workdir)
+    tested = result['test']
+    data = ', '.join(
+      filter(None, [config.train or config.dataset, config.test])
+    )
+    if result.get('dataset') == 'corpus':
+      data = 'a data set in memory'
+    entry = {
       'task': {'type': 'text-classification'},
       'dataset': {'type': data, 'name': data},
       'metrics': [
@@ -76,7 +91,7 @@ def model_card(run: Run, config: Config, license: str) -> str:
       ],
     }
     name = run.workdir.resolve().name
-    metadata['model-index'] = [{'name': name, 'results': [result]}]
+    metadata['model-index'] = [{'name': name, 'results': [entry]}]
     scores = (
       f'On {tested["examples"]} test texts: accuracy {tested["accuracy"]:.4f}, '
       f'macro F1 {tested["macro_f1"]:.4f}.'

@@ -18,9 +18,10 @@ PLATFORMS = 'cpu', 'cuda', 'tpu'
 def to_stablehlo(run: Run) -> export.Exported:
   """The model of a run, with its parameters, for all of `PLATFORMS`.
 
-  It is made of XLA's own operations, so that it needs JAX alone. Its call takes
-  the inputs of `interop.onnx.to_onnx` in their order, of any size, and returns
-  a dict of its outputs, computed in the run's `dtype`.
+  It is made of XLA's own operations, so that it needs only JAX and flatbuffers,
+  the package with which `jax.export` writes and reads it. Its call takes the
+  inputs of `interop.onnx.to_onnx` in their order, of any size, and returns a
+  dict of its outputs, computed in the run's `dtype`.
 
   Args:
     run: as `bigru_jax.load` gives it.
@@ -44,7 +45,9 @@ def to_stablehlo(run: Run) -> export.Exported:
     for name, weights in outputs.attention.items():
       found[f'attention_{name}'] = weights
     if outputs.heads is not None:
-      found['attention_labels'] = outputs.heads
+      # One sigmoid for two classes is the probability of the second.
+      offset = task.num_classes - task.num_outputs
+      found['attention_labels'] = outputs.heads + offset
     return {**found, 'logits': outputs.logits}
 
   names = 'S, T, B, M' if hierarchical else 'B, T'

@@ -146,7 +146,7 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
 
 
 def takes_part(name: str, work: str) -> bool:
-  """Whether a program does a work: ONNX Runtime serves our own export."""
+  """Whether a program is measured: ONNX Runtime serves our own export."""
   if work == 'serving':
     return name in ('ours', 'onnxruntime')
   return name != 'onnxruntime' or work == 'inference'

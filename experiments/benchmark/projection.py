@@ -18,6 +18,8 @@ import dataclasses
 import math
 from typing import Any
 
+from bigru_jax.reports.tables import markdown
+
 FLOAT = 4  # Bytes.
 
 
@@ -203,7 +205,6 @@ def table(
   rows = [['data set', 'devices', 'batch, each', 'compute', 'recurrence',
            'collectives', 'input', 'step, ms', 'epoch, s', 'speed-up',
            'longest part']]  # fmt: skip
-  rows.append(['---'] * len(rows[0]))
   for (name, corpus), is_global in (
     (x, y) for x in CORPORA.items() for y in (True, False)
   ):
@@ -221,4 +222,4 @@ def table(
         f'{found["epoch"]:,.1f}', f'{alone / found["epoch"]:.1f}',
         max(shown, key=lambda part: found[part]),
       ])  # fmt: skip
-  return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+  return markdown(rows)

@@ -44,6 +44,7 @@ import projection  # noqa: E402
 import scaling_work  # noqa: E402
 from scaling_work import Member, Model  # noqa: E402
 
+from bigru_jax.reports.tables import markdown  # noqa: E402
 from bigru_jax.runtime.cores import cores  # noqa: E402
 
 LEVELS = 'steps', 'memory', 'plan'
@@ -74,7 +75,7 @@ Started = list[tuple[Any, Connection]]
 
 
 def start(work: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
-  """Starts a process that does a work."""
+  """Starts a process that runs a function, `work`."""
   spawn = multiprocessing.get_context('spawn')
   pipe, other = spawn.Pipe()
   process = spawn.Process(target=work, args=(*arguments, other), daemon=True)
@@ -218,12 +219,6 @@ def measure() -> Iterator[dict[str, Any]]:
       yield from measure_memory(pathlib.Path(folder))
   if 'plan' in _LEVEL.value:
     yield from (measure_plan(int(float(rows))) for rows in _ROWS.value)
-
-
-def markdown(rows: list[list[str]]) -> str:
-  """A table, the first row of which is its header."""
-  rows = [rows[0], ['---'] * len(rows[0]), *rows[1:]]
-  return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
 
 
 def tables(lines: list[dict[str, Any]]) -> str:

@@ -77,7 +77,7 @@ class Member:
 def steps(
   model: Model, batch: int, length: int, member: Member, pipe: Connection
 ) -> None:
-  """Sends the seconds of one step for each name of a work that it receives.
+  """Sends the seconds of a step for each name of a measurement it receives.
 
   `step` is the training step as in a run, with its input; `input` is making the
   batches alone; `collectives` is the step's collectives alone, where there are

@@ -170,6 +170,7 @@ def _outputs(run, inputs):
     if name in found.attention:
       outputs[f'attention_{name}'] = found.attention[name]
   if found.heads is not None:
-    outputs['attention_labels'] = found.heads
+    offset = task.num_classes - task.num_outputs
+    outputs['attention_labels'] = found.heads + offset
   outputs['logits'] = found.logits
   return {name: np.asarray(array) for name, array in outputs.items()}

@@ -28,6 +28,16 @@ def test_it_equals_the_model(run, batches):
         np.testing.assert_array_equal(found == 0, expected == 0)
 
 
+@pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
+def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
+  run = make_run({'attention': 'label_wise', 'loss': loss}, ['no', 'yes'])
+  session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
+  inputs = {'ids': np.int32([[6, 7]]), 'lengths': np.int32([2])}
+  (heads,) = session.run(['attention_labels'], inputs)[0]
+  (answer,) = run.predict(['a b'])
+  assert [run.labels[head] for head in heads] == answer['attention_labels']
+
+
 def test_its_metadata_describe_it(make_run):
   several = {'task': 'multi_label', 'max_length': 9}
   run = make_run(several, ['one', 'twö'])

@@ -30,6 +30,9 @@ def test_a_model_is_loaded_bit_for_bit(run, tmp_path):
   assert loaded.calibration == run.calibration
   assert loaded.tokenizer.vocabulary == run.tokenizer.vocabulary
   assert loaded.model == run.model
+  # They are on the devices, not to be carried there with every batch.
+  for array in jax.tree.leaves(loaded.params):
+    assert isinstance(array, jax.Array) and array.committed
 
 
 def test_its_predictions_are_those_of_the_run(make_run, shared):
@@ -52,10 +55,10 @@ def test_no_folder_of_this_machine_is_shared(make_run, tmp_path):
 def test_the_card_says_what_one_must_know(make_run, tmp_path):
   hub = pytest.importorskip('huggingface_hub')
   run = make_run({}, ['no', 'yes'])
-  save(run, tmp_path / 'unfinished')
-  assert 'not finished' in (tmp_path / 'unfinished/README.md').read_text()
   tested = {'accuracy': 0.75, 'macro_f1': 0.5, 'examples': 8}
-  runs.write_json(run.workdir / 'result.json', {'test': tested})
+  runs.write_json(
+    run.workdir / 'result.json', {'dataset': 'rotten_tomatoes', 'test': tested}
+  )
   save(run, tmp_path / 'shared', 'apache-2.0')
   card = hub.ModelCard.load(tmp_path / 'shared' / 'README.md')
   assert card.data.license == 'apache-2.0'
@@ -70,9 +73,52 @@ def test_the_card_says_what_one_must_know(make_run, tmp_path):
     'bigru_jax.load',
   ):
     assert said in card.text
+
+
+def test_the_card_claims_no_data_but_those_of_the_run(make_run, tmp_path):
+  run = make_run({}, ['no', 'yes'])
+  assert run.config.dataset == 'rotten_tomatoes'  # The default.
+
+  def card(name):
+    save(run, tmp_path / name)
+    return (tmp_path / name / 'README.md').read_text()
+
+  text = card('unfinished')
+  assert '**Data**: not recorded.' in text and 'No metrics' in text
+  tested = {'accuracy': 0.75, 'macro_f1': 0.5, 'examples': 8}
+  result = {'dataset': 'corpus', 'test': tested}
+  runs.write_json(run.workdir / 'result.json', result)
+  text = card('in_memory')
+  assert '**Data**: a data set in memory.' in text and '0.7500' in text
+  assert 'rotten_tomatoes' not in text
+  (run.workdir / 'result.json').unlink()
+  run.config = dataclasses.replace(run.config, dataset='')
+  text = card('converted')
+  assert '**Data**: not known; the model was converted' in text
+  assert 'No metrics are recorded.' in text
+  run = bigru_jax.load(tmp_path / 'in_memory')
+  assert 'rotten_tomatoes' not in card('again')
+
+
+def test_nothing_but_a_published_model_is_written_over(
+  make_run, tmp_path, monkeypatch
+):
+  run = make_run({}, ['no', 'yes'])
+  save(run, tmp_path / 'shared')
+  save(run, tmp_path / 'shared', 'mit')
+  assert 'mit' in (tmp_path / 'shared' / 'README.md').read_text()
+  (tmp_path / 'shared' / 'checkpoints').mkdir()
   with pytest.raises(ValueError, match='is a run directory'):
-    (tmp_path / 'unfinished' / 'checkpoints').mkdir()
-    save(run, tmp_path / 'unfinished')
+    save(run, tmp_path / 'shared')
+  (tmp_path / 'project').mkdir()
+  (tmp_path / 'project' / 'README.md').write_text('mine')
+  with pytest.raises(ValueError, match='project holds other files'):
+    save(run, tmp_path / 'project')
+  assert (tmp_path / 'project' / 'README.md').read_text() == 'mine'
+  monkeypatch.setitem(sys.modules, 'safetensors.numpy', None)
+  with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):
+    save(run, tmp_path / 'new')
+  assert not (tmp_path / 'new').exists()
 
 
 @pytest.mark.parametrize(
@@ -132,20 +178,18 @@ def test_a_repository_is_loaded_by_its_name(
   monkeypatch.chdir(tmp_path)
   _fake_cache(tmp_path / 'hub', shared, 'someone/some-model')
   run = make_run({'loss': 'sigmoid'}, ['no', 'yes'])
-  loaded = bigru_jax.load('someone/some-model')
+  loaded = bigru_jax.load('hf://someone/some-model')
   jax.tree.map(np.testing.assert_array_equal, loaded.params, run.params)
-  missing = 'workdir=someone/other is no folder, nor to be had from the Hugging'
+  missing = 'workdir=hf://someone/other is not available from the Hugging Face'
   with pytest.raises(FileNotFoundError, match=missing) as e:
-    bigru_jax.load('someone/other')
+    bigru_jax.load('hf://someone/other')
   assert '\n' not in str(e.value)
-  # A folder of the repository's owner is meant before the hub is.
-  (tmp_path / 'someone').mkdir()
+  # A path, such as that of a run not yet trained, is not looked up there.
   with pytest.raises(FileNotFoundError, match='is no run: it has no config'):
     bigru_jax.load('someone/some-model')
 
 
-def test_without_huggingface_hub_a_name_is_a_folder(monkeypatch, tmp_path):
-  monkeypatch.chdir(tmp_path)
+def test_without_huggingface_hub_the_message_says_so(monkeypatch):
   monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
-  with pytest.raises(FileNotFoundError, match='someone/some-model is no run'):
-    bigru_jax.load('someone/some-model')
+  with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):
+    bigru_jax.load('hf://someone/some-model')

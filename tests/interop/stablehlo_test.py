@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from bigru_jax.interop.stablehlo import to_stablehlo
 
@@ -15,3 +16,13 @@ def test_it_equals_the_model(run, batches):
     assert found.keys() == batch.outputs.keys()
     for name, expected in batch.outputs.items():
       np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
+def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
+  run = make_run({'attention': 'label_wise', 'loss': loss}, ['no', 'yes'])
+  found = to_stablehlo(run).call(np.int32([[6, 7]]), np.int32([2]))
+  (answer,) = run.predict(['a b'])
+  assert [run.labels[head] for head in found['attention_labels'][0]] == (
+    answer['attention_labels']
+  )

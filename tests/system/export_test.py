@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from scripts import ROOT, call
+from scripts import ROOT, call, programs_of
 
 import bigru_jax
 from bigru_jax.data import text
@@ -81,6 +81,23 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+  'format, package', [('onnx', 'onnx'), ('stablehlo', 'flatbuffers')]
+)
+def test_a_missing_package_is_one_line(
+  run_directory, tmp_path, format, package
+):
+  (tmp_path / f'{package}.py').write_text('raise ImportError')
+  path = os.pathsep.join([str(tmp_path), str(ROOT)])
+  done = call(
+    'export.py', f'--workdir={run_directory}', f'--format={format}',
+    f'--output={tmp_path / "model"}', env={**os.environ, 'PYTHONPATH': path},
+  )  # fmt: skip
+  assert done.returncode == 2 and 'pip install' in done.stderr, done.stderr
+  assert f'format={format} needs' in done.stderr
+  assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_the_programs_of_the_page_give_what_the_run_gives(
   run_directory, tmp_path
@@ -91,8 +108,7 @@ def test_the_programs_of_the_page_give_what_the_run_gives(
   os.symlink(ROOT / 'experiments', tmp_path / 'experiments')
   environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
   printed = []
-  pattern = r'```python\n(.*?)```|^    (python [^\n]*)$'
-  for code, line in re.findall(pattern, PAGE, re.DOTALL | re.MULTILINE):
+  for code, line in programs_of('serving.md'):
     if 'run.py' in line:  # This run is trained.
       continue
     done = subprocess.run(

@@ -10,13 +10,12 @@ import sys
 
 import numpy as np
 import pytest
-from scripts import call
+from scripts import ROOT, call, programs_of
 
 import bigru_jax
 from bigru_jax.interop.torch import write_state_dict
 from bigru_jax.reports.page import data_of
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIXTURE = ROOT / 'tests' / 'fixtures' / 'from_pytorch' / 'reviews.csv'
 
 
@@ -25,9 +24,7 @@ def test_the_page(tmp_path, monkeypatch):
   torch = pytest.importorskip('torch')
   monkeypatch.chdir(tmp_path)
   shutil.copy(FIXTURE, 'reviews.csv')
-  page = (ROOT / 'docs' / 'from_pytorch.md').read_text()
-  pattern = r'```python\n(.*?)```|^    (python [^\n]*)$'
-  found = re.findall(pattern, page, re.DOTALL | re.MULTILINE)
+  found = programs_of('from_pytorch.md')
   assert len(found) == 9
   namespace, printed = {}, []
   for code, line in found:
