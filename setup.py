@@ -33,6 +33,7 @@ TEST = [
   'matplotlib>=3.9',
   'mypy>=1.18',
   'nbclient>=0.10',
+  'onnxscript>=0.7',
   'pandas>=2.2',
   'playwright>=1.55',
   'pytest>=8',
