@@ -118,4 +118,4 @@ def test_an_ensemble_needs_runs_of_the_same_split(run_directory, tmp_path):
   (other / 'config.json').write_text(json.dumps({**config, 'split_seed': 1}))
   done = _evaluate(run_directory, f'--workdir={other}', '--split=test')
   assert done.returncode == 2
-  assert f'{other}: its data, split_seed or fold are not those of' in done.stderr
+  assert f'{other}: its data, split_seed or fold are not' in done.stderr
