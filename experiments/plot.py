@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bigru_jax
+from bigru_jax import published
 from bigru_jax.reports import figures
 from bigru_jax.reports.shades import headline
 
@@ -172,7 +173,7 @@ def main() -> None:
       raise ValueError(f'parts={part}: give a text, whose attention is drawn')
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
-  workdirs = [pathlib.Path(name).expanduser() for name in _WORKDIR.value]
+  workdirs = [published.find(name) for name in _WORKDIR.value]
   panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
   if not panels:
     raise ValueError('text: give a text, whose attention is to be drawn')

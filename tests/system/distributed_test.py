@@ -1,6 +1,9 @@
 """Several real processes, with Gloo, against one with as many devices."""
 
+import json
 import signal
+import subprocess
+import sys
 import time
 
 import chaos
@@ -12,6 +15,17 @@ from bigru_jax import runs
 from bigru_jax.reports.page import data_of
 
 FLAGS = [*chaos.FLAGS, '--epochs=2']
+# Each of two processes predicts other texts, and not as many.
+PREDICT = """
+import json, sys
+import jax
+import bigru_jax
+workdir, address, process = sys.argv[1:]
+jax.distributed.initialize(address, 2, int(process))
+texts = ['a film', 'another film', 'no film'][int(process):]
+answers = bigru_jax.load(workdir).predict(texts)
+print(json.dumps([answer['probabilities'] for answer in answers]))
+"""
 
 
 def _one(workdir, devices, flags):
@@ -151,6 +165,23 @@ def test_a_run_of_two_processes_resumes_on_four_devices(tmp_path, count):
   # Sums in another order differ by rounding, which a hundred steps amplify.
   for line, other in zip(ours, others):
     assert line['loss'] == pytest.approx(other['loss'], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_each_of_two_processes_predicts_on_its_own(undisturbed):
+  address = f'127.0.0.1:{processes.free_port()}'
+  started = [
+    subprocess.Popen(
+      [sys.executable, '-c', PREDICT, undisturbed, address, str(i)],
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+    for i in range(2)
+  ]
+  ours, others = (json.loads(x.communicate(timeout=300)[0]) for x in started)
+  assert len(ours) == 3 and len(others) == 2
+  for answer, other in zip(ours[1:], others):
+    assert answer == pytest.approx(other, abs=1e-6)
 
 
 def test_bad_input_at_one_process_ends_all_with_status_2(tmp_path):
