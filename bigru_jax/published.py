@@ -60,14 +60,15 @@ def write_params(folder: pathlib.Path, params: Any) -> None:
   Raises:
     ValueError: the package safetensors is not installed.
   """
-  save_file = _package('output', folder).save_file
+  package = _package('output', folder)
   folder.mkdir(parents=True, exist_ok=True)
   tensors = {
     name: np.ascontiguousarray(array)
     for name, array in traverse_util.flatten_dict(params, sep='.').items()
   }
   partial = folder / f'{PARAMS}.partial'
-  save_file(tensors, partial, metadata={'format': 'flax'})
+  # The library's own file would be readable by its owner alone.
+  partial.write_bytes(package.save(tensors, metadata={'format': 'flax'}))
   os.replace(partial, folder / PARAMS)
 
 

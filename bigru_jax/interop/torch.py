@@ -283,9 +283,10 @@ def write_state_dict(
   arrays = {name: np.array(x, order='C') for name, x in state.items()}
   try:
     if path.suffix == '.safetensors':
-      from safetensors.numpy import save_file
+      from safetensors.numpy import save
 
-      save_file(arrays, path)
+      # The library's own file would be readable by its owner alone.
+      path.write_bytes(save(arrays))
     else:
       import torch
 

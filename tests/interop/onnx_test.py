@@ -28,6 +28,16 @@ def test_it_equals_the_model(run, batches):
         np.testing.assert_array_equal(found == 0, expected == 0)
 
 
+def test_it_differs_from_a_bfloat16_run_by_rounding(make_run):
+  run = make_run({'dtype': 'bfloat16'}, ['no', 'yes'])
+  session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
+  inputs = {'ids': np.int32([[6, 7, 8]]), 'lengths': np.int32([3])}
+  (found,) = session.run(['probabilities'], inputs)[0]
+  (answer,) = run.predict(['a b c'])
+  expected = list(answer['probabilities'].values())
+  np.testing.assert_allclose(found, expected, atol=0.02)
+
+
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
 def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
   run = make_run({'attention': 'label_wise', 'loss': loss}, ['no', 'yes'])

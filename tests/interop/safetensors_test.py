@@ -10,9 +10,11 @@ import pytest
 
 import bigru_jax
 from bigru_jax import published, runs
+from bigru_jax.data.text import JsonTokenizer
 from bigru_jax.interop.safetensors import save
 
 numpy = pytest.importorskip('safetensors.numpy')
+TEXTS = ['a b c', '', 'e a strange d']
 
 
 @pytest.fixture
@@ -35,10 +37,35 @@ def test_a_model_is_loaded_bit_for_bit(run, tmp_path):
     assert isinstance(array, jax.Array) and array.committed
 
 
-def test_its_predictions_are_those_of_the_run(make_run, shared):
-  run = make_run({'loss': 'sigmoid'}, ['no', 'yes'])
-  texts = ['a b c', '', 'e a strange d']
-  assert bigru_jax.load(shared).predict(texts) == run.predict(texts)
+@pytest.mark.parametrize('fields', [{'loss': 'sigmoid'}, {'dtype': 'bfloat16'}])
+def test_its_predictions_are_those_of_the_run(make_run, tmp_path, fields):
+  run = make_run(fields, ['no', 'yes'])
+  save(run, tmp_path / 'shared')
+  loaded = bigru_jax.load(tmp_path / 'shared')
+  assert loaded.predict(TEXTS) == run.predict(TEXTS)
+
+
+def test_a_tokenizer_json_is_shared(make_run, tmp_path):
+  tokenizers = pytest.importorskip('tokenizers')
+  run = make_run({}, ['no', 'yes'])
+  tokens = ['[UNK]', *'abcdefghijklm']
+  model = tokenizers.models.WordLevel(
+    {token: i for i, token in enumerate(tokens)}, '[UNK]'
+  )
+  file = tokenizers.Tokenizer(model)
+  file.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+  file.save(str(run.workdir / 'tokenizer.json'))
+  run.tokenizer = JsonTokenizer(run.workdir / 'tokenizer.json')
+  run.config = dataclasses.replace(run.config, tokenizer='mine.json')
+  save(run, tmp_path / 'shared')
+  (run.workdir / 'tokenizer.json').unlink()
+  loaded = bigru_jax.load(tmp_path / 'shared')
+  assert loaded.predict(TEXTS) == run.predict(TEXTS)
+
+
+def test_others_may_read_it(shared):
+  modes = {path.stat().st_mode for path in shared.iterdir()}
+  assert len(modes) == 1
 
 
 def test_no_folder_of_this_machine_is_shared(make_run, tmp_path):
