@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 import plans
 from plans import Planned
-from rows import ROWS, TABLE, Row
+from rows import ROWS, TABLE, Published, Row
 
 from bigru_jax import runs
 from bigru_jax.reports import comparison
@@ -75,8 +75,15 @@ def make(
     folder: of the data sets, which `DIR` stands for in the result.
 
   Raises:
-    ValueError: a run has no such metric.
+    ValueError: a run has no such metric, or has read other data than the first.
   """
+  identities = [runs.read_identity(output / run.name) for run in planned]
+  for run, identity in zip(planned, identities):
+    if identity != identities[0]:
+      raise ValueError(
+        f'output={output}: {run.name} has read other data than '
+        f'{planned[0].name}'
+      )
   cells = list(plans.finished_cells(output, planned))
   found = comparison.compare_settings(cells, row.metric)
   summary = getattr(found, row.split)[row.name]
@@ -103,7 +110,7 @@ def make(
       }
       for cell, run, provenance in zip(cells, planned, made)
     ],
-    'identity': runs.read_identity(output / planned[0].name),
+    'identity': identities[0],
     'hardware': '; '.join(hardware) or None,
     'minutes': sum(cell.seconds for cell in cells) / 60,
   }
@@ -120,7 +127,7 @@ def _portable(flag: str, folder: str) -> str:
 
 
 def write_provenance(workdir: pathlib.Path, hardware: str) -> None:
-  """Notes in a run's directory what is about to do it: commit and machine.
+  """Writes the commit and the machine that are about to train a run.
 
   Of a run that is resumed, those before are kept.
   """
@@ -134,7 +141,7 @@ def write_provenance(workdir: pathlib.Path, hardware: str) -> None:
 
 
 def _provenance(workdir: pathlib.Path) -> dict[str, str | None]:
-  """What did a run; nothing is known of one that another command did."""
+  """The commit and the machine of a run; None for each if not recorded."""
   path = workdir / 'provenance.json'
   if not path.exists():
     return {'commit': None, 'hardware': None}
@@ -184,14 +191,13 @@ def table(
     if row.name in notes:
       ours = f'{ours}, recorded; ' if record else ''
       ours += notes[row.name]
-    papers: list[Any] = _published(row, record)
-    for place, paper in enumerate(papers or [None]):
+    for place, paper in enumerate(row.published or [None]):
       difference = '–'
       if paper and record:
-        difference = f'{100 * (record["mean"] - paper["value"]):+.2f}'
+        difference = f'{100 * (record["mean"] - paper.value):+.2f}'
       lines.append(
         [
-          paper['paper'] if paper else '–',
+          paper.paper if paper else '–',
           title,
           _score(paper) if paper else '–',
           # The rest of a row's lines would only repeat the first.
@@ -211,7 +217,7 @@ def short_table(records: Mapping[str, Record]) -> str:
     lines.append(
       [
         f'{row.title}: {row.protocol}',
-        _papers(row, record) or '–',
+        '; '.join(f'{x.paper} {_score(x)}' for x in row.published) or '–',
         _ours(record),
         f'`{row.name}`',
       ]
@@ -244,11 +250,13 @@ def pairs(records: Mapping[str, Record]) -> str:
   return '\n\n'.join(parts)
 
 
-def write_tables(results: pathlib.Path, root: pathlib.Path = ROOT) -> list[str]:
+def write_tables(
+  results: pathlib.Path, root: pathlib.Path = ROOT
+) -> list[pathlib.Path]:
   """Brings all that is made of the results up to date.
 
-  These are a part of README.md and of docs/results.md, and the comment at the
-  top of each recipe.
+  These are a part of README.md and of docs/results.md, the comment at the top
+  of each recipe, and what each result says of its papers.
 
   Returns:
     The files that changed.
@@ -260,7 +268,7 @@ def write_tables(results: pathlib.Path, root: pathlib.Path = ROOT) -> list[str]:
   for path, text in generated(results, root).items():
     if path.read_text('utf-8') != text:
       path.write_text(text, encoding='utf-8')
-      changed.append(str(path.relative_to(root)))
+      changed.append(path)
   return changed
 
 
@@ -273,6 +281,10 @@ def generated(
   parts = [table(every, records, {}), pairs(records)]
   full = '\n\n'.join(part for part in parts if part)
   found = {}
+  for name, record in records.items():
+    papers = [dataclasses.asdict(paper) for paper in ROWS[name].published]
+    content = json.dumps({**record, 'published': papers}, indent=2)
+    found[results / f'{name}.json'] = f'{content}\n'
   for path, part in (
     (root / 'README.md', short_table(records)),
     (root / 'docs' / 'results.md', full),
@@ -319,7 +331,7 @@ def comment(row: Row, record: Record | None) -> str:
     command.append(f'--folds={row.folds} --fold=0')
   lines = [
     f'{row.title}: {row.protocol}.',
-    *(f'{p["paper"]}: {_score(p)}' for p in _published(row, record)),
+    *(f'{paper.paper}: {_score(paper)}' for paper in row.published),
     f'Expected: {expected}.',
     ' \\\n#     '.join(command),
     f'All runs: python experiments/reproduce.py --rows={row.name}',
@@ -327,24 +339,12 @@ def comment(row: Row, record: Record | None) -> str:
   return '\n'.join(f'# {line}' for line in lines)
 
 
-def _published(row: Row, record: Record | None) -> list[dict[str, Any]]:
-  """What papers report of a row."""
-  if record:
-    return record['published']
-  return [dataclasses.asdict(paper) for paper in row.published]
-
-
-def _papers(row: Row, record: Record | None) -> str:
-  published = _published(row, record)
-  return '; '.join(f'{paper["paper"]} {_score(paper)}' for paper in published)
-
-
-def _score(paper: Mapping[str, Any]) -> str:
+def _score(paper: Published) -> str:
   """A published score in percent, with its kind where it is not its own."""
-  text = _percent(paper['value'])
-  if paper['std'] is not None:
-    text += f' ± {_percent(paper["std"])}'
-  return text if paper['kind'] == TABLE else f'{text} ({paper["kind"]})'
+  text = _percent(paper.value)
+  if paper.std is not None:
+    text += f' ± {_percent(paper.std)}'
+  return text if paper.kind == TABLE else f'{text} ({paper.kind})'
 
 
 def _percent(value: float) -> str:

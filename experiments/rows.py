@@ -77,7 +77,8 @@ _REVIEWS = (
 )
 _TREES = 'train.txt', 'dev.txt', 'test.txt'
 _PARQUET = 'train.parquet', 'test.parquet'
-_BLSTM_ATT = 'BLSTM-Att'
+# P. Zhou et al., 2016, https://aclanthology.org/C16-1329.
+_BLSTM_ATT = 'BLSTM-Att (Zhou et al. 2016)'
 _BLSTM_2DCNN = 'BLSTM-2DCNN (Zhou et al. 2016)'
 _YAO = 'Yao et al. 2019'
 
@@ -91,7 +92,7 @@ ROWS = {
       (
         Published('GRU (Mu 2018)', 0.783, kind=QUOTED),
         Published(_BLSTM_ATT, 0.810, kind=REPORTED),
-        Published('RNN-Capsule', 0.838, kind=QUOTED),
+        Published('RNN-Capsule (Wang et al. 2018)', 0.838, kind=QUOTED),
       ),
       folder='mr',
       files=('rt-polarity.pos', 'rt-polarity.neg'),
@@ -196,8 +197,9 @@ ROWS = {
       'SemEval-2010 Task 8',
       'its test set, the official macro F1',
       (
+        # P. Zhou et al., 2016, https://aclanthology.org/P16-2034.
         Published('Att-BLSTM (Zhou et al. 2016)', 0.840, kind=QUOTED),
-        Published('Att-BLSTM, re-implementations, the best', 0.835),
+        Published('Att-BLSTM, the best of its re-implementations', 0.835),
         Published('BiGRU with entity attention (Qin et al. 2017)', 0.847),
         Published('BiGRU without attention (Qin et al. 2017)', 0.846),
       ),
@@ -213,8 +215,14 @@ ROWS = {
       (
         Published('LSTM with attention, informal, 300 dimensions', 0.921),
         Published('LSTM with attention (Jain & Wallace 2019)', 0.90),
-        Published('VAT, with unlabelled text', 0.941, kind=QUOTED),
-        Published('mixed objective, with unlabelled text', 0.957, kind=QUOTED),
+        Published(
+          'VAT, with unlabelled text (Miyato et al. 2017)', 0.941, kind=QUOTED
+        ),
+        Published(
+          'mixed objective, with unlabelled text (Sachan et al. 2019)',
+          0.957,
+          kind=QUOTED,
+        ),
       ),
       folder='imdb',
       files=_PARQUET,

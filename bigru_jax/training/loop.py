@@ -77,10 +77,10 @@ class Trainer:
         config.warmup,
         self.steps_per_epoch * config.epochs,
       ),
-      config.weight_decay,
-      config.clip_norm,
-      config.freeze_embeddings,
-      config.embedding_learning_rate_factor,
+      weight_decay=config.weight_decay,
+      clip_norm=config.clip_norm,
+      freeze_embeddings=config.freeze_embeddings,
+      embedding_learning_rate_factor=config.embedding_learning_rate_factor,
     )
     self.state = self._place(
       TrainState.create(params, optimizer, averaged=config.ema_decay > 0)
@@ -90,9 +90,9 @@ class Trainer:
       make_loss_fn(model, task),
       task,
       config.embedding_size,
-      config.adversarial,
-      config.virtual_adversarial,
-      config.attention_penalty,
+      adversarial=config.adversarial,
+      virtual_adversarial=config.virtual_adversarial,
+      attention_penalty=config.attention_penalty,
     )
     self._compiler = ThreadPoolExecutor(cores())
     self._train_step = Programs(
@@ -101,8 +101,8 @@ class Trainer:
         optimizer,
         mesh,
         config.seed,
-        config.weight_drop,
-        config.ema_decay,
+        weight_drop_rate=config.weight_drop,
+        ema_decay=config.ema_decay,
       ),
       self._compiler,
     )

@@ -30,10 +30,11 @@ def make_train_step(
     mesh: the devices.
     seed: of the dropout keys.
     weight_drop_rate: see `ops.dropout.weight_drop`.
-    ema_decay: d of the parameters' moving average, m <- d m + (1 - d) p (Polyak
-      & Juditsky, 1992, https://doi.org/10.1137/0330046), where the state has
-      one. At step t it is at most (1 + t) / (10 + t), so that the first
-      parameters are soon forgotten.
+    ema_decay: d of the parameters' exponential moving average, m <- d m +
+      (1 - d) p, where the state has one (after the averages of Polyak &
+      Juditsky, 1992, https://doi.org/10.1137/0330046). At step t it is at most
+      (1 + t) / (10 + t), as TensorFlow's `ExponentialMovingAverage` has it, so
+      that the first parameters are soon forgotten.
   """
   value_and_grad = meshes.value_and_grad(loss_fn, mesh)
 

@@ -162,6 +162,10 @@ def test_folds_count_once_each_over_their_seeds(tmp_path, data):
   assert found['mean'] == pytest.approx(0.455)
   assert found['std'] == pytest.approx(np.std(np.arange(10) / 10, ddof=1))
   assert found['hardware'] is None and found['runs'][0]['commit'] is None
+  changed = tmp_path / 'made' / planned[-1].name / 'data.json'
+  changed.write_text('{"train": "another digest"}')
+  with pytest.raises(ValueError, match='seed=1,fold=9 has read other data'):
+    recorded.make(ROWS['mr'], tmp_path / 'made', planned, '')
 
 
 def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
@@ -230,9 +234,6 @@ def test_results_name_what_their_rows_do():
     row = ROWS[name]
     assert record['protocol'] == row.protocol
     assert record['metric'] == row.metric
-    assert [paper['value'] for paper in record['published']] == [
-      paper.value for paper in row.published
-    ]
     scores = {}
     recipe = plans.config_of(recorded.recipe_flags(row))
     for run in record['runs']:
@@ -279,7 +280,7 @@ def test_a_new_result_reaches_the_tables(tmp_path):
     path = results / f'{name}.json'
     path.write_text(json.dumps(_record(name, scores)))
   changed = recorded.write_tables(results, tmp_path)
-  assert set(changed) >= {
+  assert {str(path.relative_to(tmp_path)) for path in changed} >= {
     'README.md', 'docs/results.md', 'experiments/recipes/movie_reviews.flags',
   }  # fmt: skip
   assert recorded.write_tables(results, tmp_path) == []

@@ -1,6 +1,7 @@
 """Epochs on the mesh: what devices, padding and non-finite steps may not do."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -41,6 +42,41 @@ def _trainer(mesh, config=CONFIG):
   params = init_params(model, config.seed)
   splits = {'train': split, 'validation': split}
   return Trainer(config, mesh, model, params, task, splits)
+
+
+def _trained(config):
+  """The parameters after an epoch on one device."""
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), (meshes.DATA_AXIS,))
+  trainer = _trainer(mesh, config)
+  trainer.train_epoch(1)
+  return jax.device_get(trainer.state.evaluated_params)
+
+
+@pytest.fixture(scope='module')
+def plain():
+  """Parameters by pooling, trained without any regularizer."""
+  return functools.cache(
+    lambda name: _trained(dataclasses.replace(CONFIG, attention=name))
+  )
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'word_dropout': 0.3},
+    {'weight_drop': 0.3},
+    {'ema_decay': 0.9},
+    {'adversarial': 0.5},
+    {'virtual_adversarial': 0.5},
+    {'attention': 'structured', 'attention_penalty': 1.0},
+    {'embedding_learning_rate_factor': 0.5},
+  ],
+)
+def test_each_regularizer_changes_what_is_learned(plain, options):
+  params = _trained(dataclasses.replace(CONFIG, **options))
+  without = plain(options.get('attention', CONFIG.attention))
+  pairs = zip(jax.tree.leaves(params), jax.tree.leaves(without))
+  assert not all(np.allclose(a, b, atol=1e-5) for a, b in pairs)
 
 
 @pytest.mark.parametrize(
