@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
@@ -64,6 +65,7 @@ def make_optimizer(
   clip_norm: float = 0.0,
   freeze_embeddings: bool = False,
   embedding_learning_rate_factor: float = 1.0,
+  trained_words: int | None = None,
 ) -> optax.GradientTransformation:
   """Builds the gradient transformation.
 
@@ -77,6 +79,9 @@ def make_optimizer(
     freeze_embeddings: whether the embedding table stays as it is.
     embedding_learning_rate_factor: the learning rate of the embedding table
       over that of the other parameters.
+    trained_words: how many rows of the embedding table are trained; those
+      behind them, of words that training has not seen, stay as they are. By
+      default all are.
   """
   optimizer = OPTIMIZERS[name](learning_rate, weight_decay)
   if clip_norm:
@@ -94,5 +99,13 @@ def make_optimizer(
   if embedding_learning_rate_factor != 1:
     # Every optimizer's update is a multiple of its learning rate.
     scale = optax.scale(embedding_learning_rate_factor)
-    return optax.chain(optimizer, optax.masked(scale, is_embedding))
+    optimizer = optax.chain(optimizer, optax.masked(scale, is_embedding))
+  if trained_words is not None:
+    # Without a gradient, weight decay alone would shrink the others.
+    only = optax.stateless_with_tree_map(
+      lambda update_VxE, _: jnp.where(
+        jnp.arange(len(update_VxE))[:, None] < trained_words, update_VxE, 0
+      )
+    )
+    optimizer = optax.chain(optimizer, optax.masked(only, is_embedding))
   return optimizer

@@ -1,5 +1,6 @@
 """The optimizers against Adam's formulas, and what they leave alone."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -43,6 +44,15 @@ def test_frozen_embeddings_stay():
   updates, _ = optimizer.update(params, optimizer.init(params), params)
   assert not updates['embedding'].any()
   assert updates['out']['kernel'].all()
+
+
+def test_words_unseen_in_training_stay_as_they_are():
+  params = {'embedding': jnp.ones((3, 2)), 'out': {'kernel': jnp.ones((2, 2))}}
+  grads = jax.tree.map(jnp.zeros_like, params)  # Weight decay alone.
+  optimizer = optimizers.make_optimizer(trained_words=2)
+  updates, _ = optimizer.update(grads, optimizer.init(params), params)
+  assert updates['embedding'][:2].all() and updates['out']['kernel'].all()
+  assert not updates['embedding'][2:].any()
 
 
 @pytest.mark.parametrize('kind', list(optimizers.OPTIMIZERS))

@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 class Trainer:
   """The steps of one run, and what they have cost so far.
 
+  `trained_words` is that of `optimizers.make_optimizer`.
+
   Attributes:
     splits: `train`, `validation` and `test`.
     state: the `TrainState` on the mesh.
@@ -59,6 +61,7 @@ class Trainer:
     params: Any,
     task: Task,
     splits: dict[str, EncodedSplit],
+    trained_words: int | None = None,
   ) -> None:
     self.config, self._mesh = config, mesh
     self.splits = {
@@ -81,6 +84,7 @@ class Trainer:
       clip_norm=config.clip_norm,
       freeze_embeddings=config.freeze_embeddings,
       embedding_learning_rate_factor=config.embedding_learning_rate_factor,
+      trained_words=trained_words,
     )
     self.state = self._place(
       TrainState.create(params, optimizer, averaged=config.ema_decay > 0)

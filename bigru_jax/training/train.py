@@ -113,7 +113,16 @@ def train(
     )
     model = make_classifier(config, data.tokenizer.size, task.num_outputs)
     params = _initial_params(config, model, data)
-    trainer = Trainer(config, mesh, model, params, task, data.splits)
+    all_seen = data.seen == data.tokenizer.size
+    trainer = Trainer(
+      config,
+      mesh,
+      model,
+      params,
+      task,
+      data.splits,
+      trained_words=None if all_seen else data.seen,
+    )
     stack.callback(trainer.close)
     trainer.compile_ahead()
     with distributed.agreed():
