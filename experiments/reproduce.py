@@ -118,7 +118,8 @@ def missing(
     return f'skipped: {folder} lacks {", ".join(lacking)}, from {row.source}'
   if not row.folder:
     try:
-      CORPORA[plans.config_of(recorded.recipe_flags(row)).dataset](None)
+      config = plans.config_of(recorded.recipe_flags(row))
+      CORPORA[config.dataset](config)
     except (OSError, ValueError) as error:
       return f'skipped: {error}'
   if row.vectors and not vectors:
@@ -182,7 +183,7 @@ def reproduce(
   planned: dict[str, list[Planned]],
   notes: dict[str, str],
 ) -> bool:
-  """Does the runs of rows, and writes each row's result once it has all.
+  """Trains the runs of rows; writes a row's result once all its runs are done.
 
   Args:
     output: the folder of all runs.

@@ -357,13 +357,16 @@ def fit(
     log.add({**at, 'split': 'train', **trained})
     log.add({**at, 'split': 'validation', **validated})
     improved = _improves(validated, progress.best, config.select_by)
+    shown = ['loss', 'accuracy']
+    shown += [config.select_by] if config.select_by not in shown else []
     _log.info(
-      'epoch %2d  train loss %.4f  validation loss %.4f  accuracy %.4f  '
-      '%.0f tokens/s%s',
-      progress.epoch, trained['loss'], validated['loss'],
-      validated['accuracy'], trained['tokens_per_second'],
+      'epoch %2d  train loss %.4f  validation %s  %.0f tokens/s%s',
+      progress.epoch,
+      trained['loss'],
+      '  '.join(f'{name} {validated[name]:.4f}' for name in shown),
+      trained['tokens_per_second'],
       '  *' if improved else '',
-    )  # fmt: skip
+    )
     if improved:
       progress.best = {**at, **validated}
       progress.epochs_without_improvement = 0

@@ -65,6 +65,7 @@ def regularized(
 
       positions = jnp.arange(batch['tokens'].shape[1])
       mask_BxT = positions < batch['lengths'][:, None]
+      # Dropout makes 0 or 2 of each one, so these are random signs.
       signs = dropout(zeros + 1, 0.5, fold_keys(keys_B, _SITE)) - 1
       direction = jnp.where(mask_BxT[..., None], signs, 0)
       losses_B += divergences(
@@ -114,7 +115,7 @@ def virtual_adversarial_perturbation(
   """r = epsilon g / ||g||, where g is the divergence's gradient beside 0.
 
   Miyato et al., 2017, equations 6 to 8: one step of the power iteration, from a
-  random direction.
+  random direction. It is of random signs here, and normal in the paper.
 
   Args:
     divergences: of a perturbation, how far each prediction moves.

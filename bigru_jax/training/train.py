@@ -198,10 +198,11 @@ def train(
     if mesh.is_multi_process:
       params, mesh = meshes.fetch(params), meshes.local_mesh()
       distributed.wait()  # The run is complete when this returns.
+  shown = ['accuracy', 'macro_f1']
+  shown += ['semeval2010'] if 'semeval2010' in tested else []
   _log.info(
-    'test accuracy %.4f, macro F1 %.4f (best epoch %d); see %s',
-    tested['accuracy'],
-    tested['macro_f1'],
+    'test %s (best epoch %d); see %s',
+    ', '.join(f'{name} {tested[name]:.4f}' for name in shown),
     best['epoch'],
     workdir,
   )

@@ -301,3 +301,19 @@ def test_label_wise_attention_is_refused():
     ValueError, match="attention='label_wise': model=hierarchical takes addi"
   ):
     Config(model='hierarchical', attention='label_wise')
+
+
+def test_a_long_document_makes_no_room_in_the_others():
+  # One of 50 sentences and 15 of one: 65 sentences, and not 16 times 50.
+  documents = [[[1] * 20] * 50, *[[[1] * 20]] * 15]
+  batch = _batch(documents, 50, 20, 65)
+  model = HierarchicalClassifier(VOCABULARY, 3, 32, 64)
+  params = _init(model)
+
+  def loss(params):
+    return model.apply(params, batch).logits.sum()
+
+  compiled = jax.jit(jax.grad(loss)).lower(params).compile()
+  scratch = compiled.memory_analysis().temp_size_in_bytes
+  word_states_of_a_cube = 16 * 50 * 20 * 2 * 64 * 4  # Bytes.
+  assert scratch < 2 * word_states_of_a_cube  # These, and their gradients.
