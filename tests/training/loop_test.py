@@ -37,6 +37,8 @@ def _split(hierarchical=False, count=20, seed=0):
 
 def _trainer(mesh, config=CONFIG):
   split = _split(config.model == 'hierarchical')
+  if config.attention == 'entity':
+    split = dataclasses.replace(split, markers=(2, 3, 4, 5))
   task = make_task(config, 3)
   model = make_classifier(config, 20, task.num_outputs)
   params = init_params(model, config.seed)
@@ -90,6 +92,7 @@ def test_each_regularizer_changes_what_is_learned(plain, options):
         {'weight_drop': 0.3, 'ema_decay': 0.9, 'word_dropout': 0.2},
         {'adversarial': 0.5, 'virtual_adversarial': 0.5},
         {'attention': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
+        {'attention': 'entity'},
       )
     ),
   ],
