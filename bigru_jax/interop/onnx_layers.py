@@ -228,7 +228,11 @@ def entity(
   bias_Bx1xF = graph.apply('Add', bias_Bx1xF, params['bias'])
   keys_BxTxF = graph.apply('MatMul', h_BxTxF, params['kernel'])
   keys_BxTxF = graph.apply('Add', keys_BxTxF, bias_Bx1xF)
-  return _of_keys(graph, params['query'], keys_BxTxF, h_BxTxF, mask_BxT)
+  mean_BxF, weights_BxKxT = _of_keys(
+    graph, params['query'], keys_BxTxF, h_BxTxF, mask_BxT
+  )
+  e_Bx2F = _flattened(graph, e_Bx1x2F)
+  return graph.apply('Concat', mean_BxF, e_Bx2F, axis=1), weights_BxKxT
 
 
 def label_wise(

@@ -11,11 +11,13 @@ class Entity(nn.Module):
   """Attention that scores each state together with two entities of the text.
 
     u_t = tanh(W h_t + V [e_1; e_2] + b),  a = softmax_t(u . u_t),
-    c = sum_t a_t h_t
+    c = [sum_t a_t h_t; e_1; e_2]
 
-  After Qin, Xu & Guo, 2017, Designing an adaptive attention mechanism for
-  relation classification (IJCNN). An entity e_i is the mean of the states of
-  its words.
+  An entity e_i is the mean of the states of its words. The weights depend on
+  both entities as in Qin, Xu & Guo, 2017, Designing an adaptive attention
+  mechanism for relation classification (IJCNN), with an additive score in place
+  of their dot product; the entities stand beside the weighted mean as in Wu &
+  He, 2019, https://arxiv.org/abs/1905.08284.
   """
 
   @nn.compact
@@ -26,7 +28,7 @@ class Entity(nn.Module):
     entities_BxT: jax.Array,
     weights_BxKxT: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array]:
-    """Returns the context c_BxF and the weights [B, 1, T].
+    """Returns the context c_Bx3F and the weights [B, 1, T].
 
     Args:
       h_BxTxF, mask_BxT: the states, and which are real.
@@ -45,16 +47,17 @@ class Entity(nn.Module):
     query = self.param(
       'query', nn.initializers.normal(features**-0.5), (features,)
     )
+    means = [
+      _mean(h_BxTxF, mask_BxT & (entities_BxT == entity)) for entity in (1, 2)
+    ]
+    e_Bx2F = jnp.concatenate(means, axis=-1)
     if weights_BxKxT is None:
-      means = [
-        _mean(h_BxTxF, mask_BxT & (entities_BxT == entity)) for entity in (1, 2)
-      ]
-      e_Bx2F = jnp.concatenate(means, axis=-1)
       bias_BxF = e_Bx2F @ entity_kernel.astype(dtype) + bias.astype(dtype)
       keys_BxTxF = h_BxTxF @ kernel.astype(dtype) + bias_BxF[:, None]
       scores_BxT = jnp.tanh(keys_BxTxF) @ query.astype(dtype)
       weights_BxKxT = masked_softmax(scores_BxT, mask_BxT)[:, None]
-    return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
+    context_BxF = weighted_mean(h_BxTxF, weights_BxKxT[:, 0])
+    return jnp.concatenate([context_BxF, e_Bx2F], axis=-1), weights_BxKxT
 
 
 def _mean(h_BxTxF: jax.Array, chosen_BxT: jax.Array) -> jax.Array:

@@ -40,7 +40,8 @@ def test_it_is_the_formula():
     expected = scores / scores.sum()
     np.testing.assert_allclose(weights[i, 0, :n], expected, atol=1e-5)
     np.testing.assert_array_equal(weights[i, 0, n:], 0)
-    np.testing.assert_allclose(context[i], expected @ h[i, :n], atol=1e-5)
+    expected = np.concatenate([expected @ h[i, :n], *means])
+    np.testing.assert_allclose(context[i], expected, atol=1e-5)
 
 
 def test_padding_and_neighbors_change_nothing():
@@ -86,7 +87,7 @@ def test_the_gradient_of_the_weights_reaches_the_entities_words():
   # Through V alone the words of both entities are reached.
   assert (grads[[1, 2, 4]] > 1e-6).all()
   given = jnp.asarray(_apply(h)[1])
-  by_mean = jax.grad(lambda h: _apply(h, weights=given)[0].sum())(h)
+  by_mean = jax.grad(lambda h: _apply(h, weights=given)[0][:, :4].sum())(h)
   np.testing.assert_allclose(by_mean[0], np.outer(given[0, 0], np.ones(4)))
 
 
@@ -96,7 +97,7 @@ def test_given_weights_replace_its_own():
   given[..., 2] = 1
   context, used = _apply(h, weights=jnp.asarray(given))
   np.testing.assert_array_equal(used, given)
-  np.testing.assert_allclose(context, h[:, 2])
+  np.testing.assert_allclose(context[:, :4], h[:, 2])
 
 
 def test_the_gradient_of_a_classifier_reaches_the_entities_embeddings():
