@@ -26,8 +26,8 @@ class Ensemble:
 
   Lakshminarayanan et al., 2017, https://arxiv.org/abs/1612.01474.
 
-  Several labels a text are told by the mean of the runs' thresholds. The mean
-  has no temperature, so there are no calibrated probabilities.
+  With several labels a text, the thresholds are the means of the runs'. The
+  mean has no temperature, so there are no calibrated probabilities.
 
   Attributes:
     members: the runs.

@@ -200,8 +200,12 @@ ROWS = {
         # P. Zhou et al., 2016, https://aclanthology.org/P16-2034.
         Published('Att-BLSTM (Zhou et al. 2016)', 0.840, kind=QUOTED),
         Published('Att-BLSTM, the best of its re-implementations', 0.835),
+        # Table 2 of https://doi.org/10.1155/2017/3924641.
         Published('BiGRU with entity attention (Qin et al. 2017)', 0.847),
-        Published('BiGRU without attention (Qin et al. 2017)', 0.846),
+        Published(
+          'BiGRU, the entities concatenated, no attention (Qin et al. 2017)',
+          0.846,
+        ),
       ),
       folder='semeval2010_task8',
       files=('TRAIN_FILE.TXT', 'TEST_FILE_FULL.TXT'),

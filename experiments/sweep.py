@@ -87,8 +87,8 @@ def plan(common: Sequence[str]) -> list[Planned]:
       name_of(setting), [*common, *values], seeds, _FOLDS.value
     )
   for run in planned:
-    select_by = plans.config_of(run.flags).select_by
-    if _METRIC.value == 'semeval2010' != select_by:
+    scored = plans.config_of(run.flags).select_by == 'semeval2010'
+    if _METRIC.value == 'semeval2010' and not scored:
       raise ValueError('metric=semeval2010 needs --select_by=semeval2010')
   names = {run.name for run in planned}
   if len(names) < len(planned):

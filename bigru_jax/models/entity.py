@@ -14,10 +14,10 @@ class Entity(nn.Module):
     c = [sum_t a_t h_t; e_1; e_2]
 
   An entity e_i is the mean of the states of its words. The weights depend on
-  both entities as in Qin, Xu & Guo, 2017, Designing an adaptive attention
-  mechanism for relation classification (IJCNN), with an additive score in place
-  of their dot product; the entities stand beside the weighted mean as in Wu &
-  He, 2019, https://arxiv.org/abs/1905.08284.
+  both entities as in Qin, Xu & Guo, 2017,
+  https://doi.org/10.1155/2017/3924641, with an additive score in place of their
+  dot product; the entities stand beside the weighted mean as in Wu & He, 2019,
+  https://arxiv.org/abs/1905.08284.
   """
 
   @nn.compact
