@@ -108,7 +108,7 @@ def mistakes_of(
       f'{line["source"]}, row {line["row"]}: {answer or "no label"}, '
       f'but it is {gold}\n  {texts[i]}'
     )
-  return '\n'.join(shown)
+  return '\n'.join(shown) or 'no mistakes'
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Runs the rows of papers, and prints the published scores beside ours.
 
   python experiments/reproduce.py --rows=trec,r8 --data_dir=data
-  python experiments/reproduce.py --rows=trec --output=FOLDER --results=FOLDER \
-    -- --epochs=1
+  python experiments/reproduce.py --rows=trec --output=FOLDER --results=FOLDER \\
+      -- --epochs=1
   python experiments/reproduce.py --tables
 
 A row has a recipe, recipes/<row>.flags, a protocol in rows.py, and, once its
@@ -12,8 +12,9 @@ own in the output folder. What is finished is skipped, so the same command
 resumes.
 
 The data folder holds a folder for each data set; a row that lacks its data is
-skipped, and the table says what to put where. `--tables` rewrites what
-README.md, docs/results.md and the recipes say of the results, and runs nothing.
+skipped, a warning says what to put where, and the exit status is 1 if the row
+was named. `--tables` rewrites what README.md, docs/results.md and the recipes
+say of the results, and runs nothing.
 """
 
 from collections.abc import Sequence
@@ -253,9 +254,10 @@ def main(extra: list[str]) -> None:
       notes[row.name] = reason
     else:
       planned[row.name] = plan(row, data_dir, vectors, extra)
+  for name, reason in notes.items():
+    _log.warning('%s: %s', name, reason)
+  skipped = bool(notes) and _ROWS.value != 'all'
   if _PRINT.value:
-    for name, reason in notes.items():
-      _log.warning('%s: %s', name, reason)
     for run in (run for group in planned.values() for run in group):
       if not plans.is_finished(output, run):
         print(shlex.join(plans.command_line(output, run)))
@@ -266,7 +268,7 @@ def main(extra: list[str]) -> None:
     text = recorded.table(chosen, recorded.read_all(results), notes) + '\n'
     (output / 'reproduce.md').write_text(text, encoding='utf-8')
   print(text, end='')
-  if not complete:
+  if skipped or not complete:
     sys.exit(1)
 
 

@@ -171,7 +171,7 @@ def test_folds_count_once_each_over_their_seeds(tmp_path, data):
 def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   (tmp_path / 'data' / 'trec').mkdir(parents=True)
   done = _reproduce(tmp_path, '--rows=trec,r8', others=[])
-  assert done.returncode == 0, done.stderr
+  assert done.returncode == 1, done.stderr
   lines = _cells(done.stdout)
   trec, r8 = lines[0], lines[len(ROWS['trec'].published)]
   folder = tmp_path / 'data'
@@ -183,6 +183,8 @@ def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   assert r8['ours'].startswith(
     f'skipped: there is no {folder}/glove/glove.6B.100d.txt, from https://'
   )
+  warned = done.stderr.splitlines()
+  assert 'trec: skipped: ' in warned[0] and 'r8: skipped: ' in warned[1]
   assert not list((tmp_path / 'results').iterdir())
 
 
