@@ -1,8 +1,7 @@
 """Runs the rows of papers, and prints the published scores beside ours.
 
   python experiments/reproduce.py --rows=trec,r8 --data_dir=data
-  python experiments/reproduce.py --rows=trec --output=FOLDER --results=FOLDER \\
-      -- --epochs=1
+  python experiments/reproduce.py --rows=trec --results=FOLDER -- --epochs=1
   python experiments/reproduce.py --tables
 
 A row has a recipe, recipes/<row>.flags, a protocol in rows.py, and, once its
