@@ -316,9 +316,14 @@ def comment(row: Row, record: Record | None) -> str:
   """The comment at the top of a recipe."""
   expected = 'no result is recorded'
   if record:
-    expected = (
-      f'{row.split} {row.metric} {_ours(record)}, minutes: {_cost(record)}'
-    )
+    vectors = [
+      flag.removeprefix('--embeddings=')
+      for flag in record['runs'][0]['flags']
+      if flag.startswith('--embeddings=')
+    ]
+    expected = f'{row.split} {row.metric} {_ours(record)}'
+    expected += ''.join(f', with {name}' for name in vectors)
+    expected += f'; minutes of all runs: {_cost(record)}'
   command = [
     'python experiments/run.py',
     f'--flagfile=experiments/recipes/{row.name}.flags',
