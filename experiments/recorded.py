@@ -317,7 +317,7 @@ def comment(row: Row, record: Record | None) -> str:
   expected = 'no result is recorded'
   if record:
     vectors = [
-      flag.removeprefix('--embeddings=')
+      pathlib.Path(flag.removeprefix('--embeddings=')).name
       for flag in record['runs'][0]['flags']
       if flag.startswith('--embeddings=')
     ]
