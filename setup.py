@@ -37,6 +37,7 @@ TEST = [
   'pandas>=2.2',
   'playwright>=1.55',
   'pytest>=8',
+  'pytest-xdist>=3.6',
   'ruff>=0.14',
   'scikit-learn>=1.5',
   'scipy>=1.13',
