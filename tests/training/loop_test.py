@@ -56,7 +56,7 @@ def _trained(config):
 
 @pytest.fixture(scope='module')
 def plain():
-  """Parameters by pooling, trained without any regularizer."""
+  """Parameters by pooling, trained without these regularizers."""
   return functools.cache(
     lambda name: _trained(dataclasses.replace(CONFIG, attention=name))
   )
