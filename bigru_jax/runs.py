@@ -1,6 +1,6 @@
 """A run directory on disk: what it holds, written and read.
 
-  config.json       the configuration
+  config.json       the configuration, and the version that wrote it
   data.json         SHA-256 digests of the data it was started on
   labels.json       the classes' names, by index
   vocabulary.txt    one token per line (or tokenizer.json)
@@ -36,6 +36,7 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any
 
+import bigru_jax
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.evaluation import Calibration
 
@@ -166,7 +167,7 @@ def create_or_check(
     write_json(workdir / 'data.json', data.identity)
     data.tokenizer.save(workdir)
     # The last, so that a directory with a configuration has the others.
-    write_json(workdir / 'config.json', dataclasses.asdict(config))
+    write_config(workdir, config)
     return
   before = read_identity(workdir)
   names = sorted(before.keys() | data.identity.keys())
@@ -182,7 +183,13 @@ def create_or_check(
     for pattern in _OUTDATED:
       for path in workdir.glob(pattern):
         path.unlink(missing_ok=True)
-    write_json(workdir / 'config.json', dataclasses.asdict(config))
+    write_config(workdir, config)
+
+
+def write_config(workdir: pathlib.Path, config: Config) -> None:
+  """Writes a configuration and our version to config.json."""
+  values = {'version': bigru_jax.__version__, **dataclasses.asdict(config)}
+  write_json(workdir / 'config.json', values)
 
 
 def read_config(workdir: pathlib.Path) -> Config:
@@ -190,17 +197,27 @@ def read_config(workdir: pathlib.Path) -> Config:
 
   Raises:
     FileNotFoundError, ValueError: the file is missing, or holds anything but
-      the fields of `Config` within their bounds.
+      the fields of `Config` within their bounds, and a version.
   """
   path = workdir / 'config.json'
-  values = _read_json(path)
-  known = {field.name for field in dataclasses.fields(Config)}
-  if not isinstance(values, dict) or not set(values) <= known:
-    raise ValueError(f'workdir={workdir}: {path.name} holds no configuration')
+  field, values = f'workdir={workdir}: {path.name}', _read_json(path)
+  if not isinstance(values, dict):
+    raise ValueError(f'{field} holds no configuration')
+  ours = bigru_jax.__version__
+  version = values.pop('version', ours)  # 0.2.0 wrote none.
+  origin = ''
+  if version != ours:
+    origin = f' (written by bigru_jax {version}; this is {ours})'
+  unknown = values.keys() - {field.name for field in dataclasses.fields(Config)}
+  if unknown:
+    names = ', '.join(sorted(unknown)[:5])
+    raise ValueError(
+      f'{field} holds no configuration that is known here: {names}{origin}'
+    )
   try:
     return Config(**values)
   except ValueError as error:
-    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+    raise ValueError(f'{field}: {error}{origin}') from error
 
 
 def read_identity(workdir: pathlib.Path) -> dict[str, str]:

@@ -164,8 +164,8 @@ class VocabularyTokenizer:
     self._name = name
     self._pieces = TOKENIZERS[name].pieces
     self._tokens = Memo(TOKENIZERS[name].tokens)
-    self._ids = {token: i for i, token in enumerate(vocabulary)}
-    self._ids[PAD] = UNK_ID  # Where a text spells it out.
+    # Row 0 is no token's: a text that spells <pad> out has an unknown one.
+    self._ids = {token: i for i, token in enumerate(vocabulary) if i}
 
   def encode(self, text: str) -> tuple[list[str], list[int]]:
     """The tokens of a text and their ids; an empty text is one <unk>."""
@@ -185,7 +185,7 @@ class VocabularyTokenizer:
     """Writes vocabulary.txt, one token per line, completely or not at all."""
     partial = workdir / 'vocabulary.txt.partial'
     content = '\n'.join(self.vocabulary) + '\n'
-    partial.write_text(content, encoding='utf-8', errors='surrogatepass')
+    partial.write_bytes(content.encode('utf-8', 'surrogatepass'))
     os.replace(partial, workdir / 'vocabulary.txt')
 
 
@@ -262,6 +262,18 @@ class JsonTokenizer:
 Tokenizer = VocabularyTokenizer | JsonTokenizer
 
 
+def vocabulary_lines(content: str) -> list[str]:
+  """The lines of a file with one token per line.
+
+  They end with a line feed, or all of them with a carriage return before it.
+  Any other character that ends a line elsewhere is part of a token, as is a
+  carriage return before some of the line feeds.
+  """
+  if content.count('\n') == content.count('\r\n'):
+    content = content.replace('\r\n', '\n')
+  return content.removesuffix('\n').split('\n')
+
+
 def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
   """The tokenizer of a run directory.
 
@@ -277,14 +289,14 @@ def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
     return JsonTokenizer(workdir / 'tokenizer.json', f'{field}: tokenizer')
   path = workdir / 'vocabulary.txt'
   try:
-    content = path.read_text(encoding='utf-8', errors='surrogatepass')
+    content = path.read_bytes().decode('utf-8', 'surrogatepass')
   except FileNotFoundError:
     raise FileNotFoundError(
       f'{field} is no run: it has no vocabulary.txt'
     ) from None
   except (OSError, UnicodeDecodeError) as error:
     raise ValueError(f'{field}: vocabulary.txt: {error}') from error
-  vocabulary = content.split('\n')[:-1]
+  vocabulary = vocabulary_lines(content)
   if vocabulary[:2] != [PAD, UNK]:
     raise ValueError(
       f'{field}: vocabulary.txt does not begin with {PAD} and {UNK}'

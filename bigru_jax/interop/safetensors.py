@@ -53,7 +53,7 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   run.tokenizer.save(folder)
   config = _without_folders(run.config)
   runs.write_text(folder / 'README.md', model_card(run, config, license))
-  runs.write_json(folder / 'config.json', dataclasses.asdict(config))
+  runs.write_config(folder, config)
 
 
 def model_card(run: Run, config: Config, license: str) -> str:

@@ -18,13 +18,15 @@ heads, a query that is itself a state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import os
 import pathlib
 import re
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from bigru_jax.interop import torch_file
 
 StateDict = dict[str, np.ndarray]
 
@@ -69,6 +71,7 @@ def gru_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     ValueError: the GRU has one direction, or names or shapes are not those of
       such a module; all that do not fit are listed.
   """
+  state = _unwrapped(state, ('weight_ih_l0',))
   kernels = [state.get(f'weight_{x}_l0', np.zeros(())) for x in ('ih', 'hh')]
   if any(kernel.ndim != 2 for kernel in kernels):
     raise ValueError(
@@ -153,27 +156,15 @@ def classifier_from_torch(
   the scores is dropped, for the softmax does not see it.
 
   Args:
-    state: the state dict; see the module's docstring for the program.
+    state: the state dict; see the module's docstring for the program. A prefix
+      that all names share, such as `module.`, is dropped.
     modules: the names of its modules.
 
   Raises:
     ValueError: a module is not there or not of this form, or the state dict
-      holds others; all names that do not fit are listed.
+      holds others; the names that do not fit are listed.
   """
-  left = dict(state)
-  table, gru, dense = (
-    _take(left, field, getattr(modules, field))
-    for field in ('embedding', 'gru', 'dense')
-  )
-  attention: StateDict = {}
-  for module in modules.attention:
-    attention |= _take(left, 'attention', module)
-  if left:
-    raise ValueError(
-      f'the model has no place for {_listed(left)}; embedding='
-      f'{modules.embedding}, gru={modules.gru}, attention='
-      f'{",".join(modules.attention)} and dense={modules.dense} are all of it'
-    )
+  table, gru, attention, dense = _parts(state, modules)
   start = f'{modules.gru}.'
   try:
     encoder = gru_from_torch({x.removeprefix(start): gru[x] for x in gru})
@@ -245,7 +236,8 @@ def classifier_to_torch(
 def read_state_dict(path: str | os.PathLike) -> StateDict:
   """Reads a .safetensors file, or what `torch.save` wrote, as float32.
 
-  Nothing in the file is executed.
+  Of a checkpoint with other entries the state dict is found. Nothing in the
+  file is executed.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -261,7 +253,7 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
 
       state = load_file(path)
     else:
-      state = _load_torch(path)
+      state = torch_file.load(path)
   except ImportError as error:
     raise ValueError(f'weights={path}: {_missing(error)}') from error
   except Exception as error:  # The libraries raise many types.
@@ -295,32 +287,64 @@ def write_state_dict(
     raise ValueError(f'{path}: {_missing(error)}') from error
 
 
-def _load_torch(path: pathlib.Path) -> StateDict:
-  import torch
-
-  state: Any = torch.load(path, map_location='cpu', weights_only=True)
-  if not isinstance(state, Mapping):
-    state = {type(state).__name__: None}
-  others = [x for x, y in state.items() if not isinstance(y, torch.Tensor)]
-  if others:
-    raise ValueError(
-      'save model.state_dict() alone; the file holds '
-      f'{", ".join(map(str, others))}'
-    )
-  return {name: x.float().numpy() for name, x in state.items()}
-
-
 def _missing(error: ImportError) -> str:
   package = 'torch' if error.name == 'torch' else 'bigru_jax[export]'
   return f'this file needs {error.name}: pip install "{package}"'
 
 
-def _take(left: StateDict, field: str, module: str) -> StateDict:
-  """Takes a module's parameters out of those that are left."""
-  found = [x for x in left if x == module or x.startswith(f'{module}.')]
-  if not found:
-    raise ValueError(f'{field}={module}: no such module in {_listed(left)}')
-  return {name: left.pop(name) for name in found}
+def _parts(
+  state: Mapping[str, np.ndarray], modules: Modules
+) -> tuple[StateDict, StateDict, StateDict, StateDict]:
+  """The embedding's tensors, the GRU's, the attention's and the logits'.
+
+  Raises:
+    ValueError: a module has none, or tensors are left.
+  """
+  names = modules.embedding, modules.gru, *modules.attention, modules.dense
+  left = _unwrapped(state, names)
+  parts: dict[str, StateDict] = {}
+  missing = []
+  for field, value in modules._asdict().items():
+    parts[field] = {}
+    for module in value if field == 'attention' else (value,):
+      tensors = [name for name in left if _is_of(name, module)]
+      if not tensors:
+        missing.append(f'{field}={module}')
+      parts[field] |= {name: left.pop(name) for name in tensors}
+  if missing:
+    raise ValueError(
+      f'{", ".join(missing)}: no such module in {_listed(left or state)}'
+    )
+  if left:
+    raise ValueError(
+      f'the model has no place for {_listed(left)}; embedding='
+      f'{modules.embedding}, gru={modules.gru}, attention='
+      f'{",".join(modules.attention)} and dense={modules.dense} are all of it'
+    )
+  return parts['embedding'], parts['gru'], parts['attention'], parts['dense']
+
+
+def _is_of(name: str, module: str) -> bool:
+  """Whether a tensor is a module's, or is itself the bare parameter."""
+  return name == module or name.startswith(f'{module}.')
+
+
+def _unwrapped(
+  state: Mapping[str, np.ndarray], modules: Sequence[str]
+) -> StateDict:
+  """The tensors by their names without the prefix that all of them share.
+
+  It is that of a wrapper: `module.` of DataParallel, `_orig_mod.` of
+  torch.compile, or the attribute of a Lightning module. No more of it is
+  dropped than it takes to find the modules.
+  """
+  named = dict(state)
+  while not all(any(_is_of(x, module) for x in named) for module in modules):
+    prefix = f'{next(iter(named), "").partition(".")[0]}.'
+    if not all(name.startswith(prefix) for name in named) or not named:
+      break
+    named = {name.removeprefix(prefix): x for name, x in named.items()}
+  return named
 
 
 def _rows(state: StateDict, name: str) -> int:
@@ -390,5 +414,7 @@ def _check(
 
 
 def _listed(state: Mapping[str, np.ndarray]) -> str:
-  """The names with their shapes."""
-  return ', '.join(f'{name} {list(x.shape)}' for name, x in state.items())
+  """The names with their shapes, of many of them the first ones."""
+  listed = [f'{name} {list(x.shape)}' for name, x in state.items()]
+  more = f' and {len(listed) - 20} more' if len(listed) > 20 else ''
+  return f'{", ".join(listed[:20])}{more}'

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 
@@ -27,6 +28,8 @@ from bigru_jax.interop.torch import (
 from bigru_jax.training.loop import Progress
 from bigru_jax.training.state import TrainState
 
+_log = logging.getLogger(__name__)
+
 
 def write_run(
   workdir: str | os.PathLike,
@@ -44,7 +47,8 @@ def write_run(
   """Writes a run directory that `load` opens, as training does.
 
   All sizes follow from the shapes. The rows of the embedding table are ordered
-  as ours are: the padding's, the unknown token's, then the others.
+  as ours are: the padding's, the unknown token's, then the others. A token with
+  a line break, which no tokenizer of `text.TOKENIZERS` gives, is left out.
 
   Args:
     workdir: the run directory; it is made.
@@ -62,8 +66,8 @@ def write_run(
     identity: digests of where the model comes from, for data.json.
 
   Raises:
-    ValueError: the state dict, the vocabulary and the labels do not fit, or
-      the directory holds a run.
+    ValueError: the state dict, the vocabulary and the labels do not fit, the
+      tokenizer gives none of the tokens, or the directory holds a run.
   """
   workdir = pathlib.Path(workdir).expanduser()
   params = classifier_from_torch(state, modules)
@@ -73,27 +77,20 @@ def write_run(
       f'vocabulary: {len(vocabulary)} tokens, and {modules.embedding}.weight '
       f'has {len(table_VxE)} rows'
     )
-  first = [
-    _row(vocabulary, padding, 'padding') if padding else len(table_VxE),
-    _row(vocabulary, unknown, 'unknown'),
-  ]
+  made, rows = _arranged(vocabulary, tokenizer, padding, unknown)
   # The row after the last is one of zeros.
-  table_VxE = np.pad(table_VxE, ((0, 1), (0, 0)))
-  if tokenizer in text.TOKENIZERS:
-    others = [i for i in range(len(vocabulary)) if i not in first]
-    tokens = [text.PAD, text.UNK, *(vocabulary[i] for i in others)]
-    _check_tokens(tokens)
-    made: text.Tokenizer = text.VocabularyTokenizer(tokenizer, tokens)
-  else:
-    others = list(range(len(vocabulary)))
-    made = text.JsonTokenizer(tokenizer)
-  params['embedding'] = table_VxE[[*first, *others]]
+  params['embedding'] = np.pad(table_VxE, ((0, 1), (0, 0)))[rows]
   outputs = len(params['output']['bias'])
   binary = outputs == 1 and len(labels) == 2
-  if len(labels) != outputs and not binary or len(set(labels)) < len(labels):
+  if (
+    not all(isinstance(label, str) for label in labels)
+    or len(labels) != outputs
+    and not binary
+    or len(set(labels)) < len(labels)
+  ):
     raise ValueError(
-      f'labels={",".join(labels)}: give {outputs} different names, for '
-      f'{modules.dense} has {outputs} outputs, or two names for one output'
+      f'labels={",".join(map(str, labels))}: give {outputs} different names, '
+      f'for {modules.dense} has {outputs} outputs, or two names for one output'
     )
   encoder = params['encoder']
   config = Config(
@@ -134,21 +131,23 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
 
   Args:
     path: a JSON object of tokens and ids (.json), or one token per line, whose
-      id is its line's number from 0.
+      id is its line's number from 0. Lines end with a line feed, or all of them
+      with a carriage return and a line feed; any other character is part of a
+      token.
 
   Raises:
     FileNotFoundError, ValueError: there is none, or it holds something else.
   """
   field, path = f'vocabulary={path}', pathlib.Path(path)
   try:
-    content = path.read_text('utf-8')
+    content = path.read_bytes().decode('utf-8-sig', 'surrogatepass')
     ids = json.loads(content) if path.suffix == '.json' else None
   except FileNotFoundError:
     raise FileNotFoundError(f'{field}: no such file') from None
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'{field}: {error}') from error
   if path.suffix != '.json':
-    tokens = content.removesuffix('\n').split('\n')
+    tokens = text.vocabulary_lines(content)
     rows: dict[str, int] = {}
     for row, token in enumerate(tokens, 1):
       if rows.setdefault(token, row) != row:
@@ -166,21 +165,80 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
   return sorted(ids, key=ids.__getitem__)
 
 
+def _arranged(
+  vocabulary: Sequence[str], tokenizer: str, padding: str, unknown: str
+) -> tuple[text.Tokenizer, list[int]]:
+  """The tokenizer of a run, and the program's id of each of its ids.
+
+  The id after the program's last is that of a padding which it does not have.
+  """
+  _check_tokens(vocabulary)
+  first = [
+    _row(vocabulary, padding, 'padding') if padding else len(vocabulary),
+    _row(vocabulary, unknown, 'unknown'),
+  ]
+  if tokenizer not in text.TOKENIZERS:
+    made = text.JsonTokenizer(tokenizer)
+    if made.tokens() != list(vocabulary):
+      raise ValueError(f'vocabulary: it is not that of tokenizer={tokenizer}')
+    return made, [*first, *range(len(vocabulary))]
+  others = [i for i in range(len(vocabulary)) if i not in first]
+  _check_tokenizer(tokenizer, [vocabulary[i] for i in others])
+  if padding and _gives(tokenizer, padding):  # A text may spell it out.
+    others.append(first[0])
+  others = [i for i in others if '\n' not in vocabulary[i]]
+  tokens = [text.PAD, text.UNK, *(vocabulary[i] for i in others)]
+  return text.VocabularyTokenizer(tokenizer, tokens), [*first, *others]
+
+
 def _row(vocabulary: Sequence[str], token: str, field: str) -> int:
   if token not in vocabulary:
     raise ValueError(f'{field}={token}: no such token in the vocabulary')
   return vocabulary.index(token)
 
 
-def _check_tokens(tokens: list[str]) -> None:
-  """Raises ValueError where vocabulary.txt cannot hold the tokens."""
-  seen = set[str]()
-  for token in tokens:
-    if token in seen:
+def _check_tokens(vocabulary: Sequence[str]) -> None:
+  """Raises ValueError where an entry is no text, or occurs twice."""
+  ids: dict[str, int] = {}
+  for i, token in enumerate(vocabulary):
+    if not isinstance(token, str):
+      raise ValueError(f'vocabulary: token {i} is {token!r}, which is no text')
+    if ids.setdefault(token, i) != i:
       raise ValueError(
-        f'vocabulary: {token!r} stands in it twice, or is a name that only '
-        'padding or unknown can have'
+        f'vocabulary: {token!r} stands in it twice, as {ids[token]} and as {i}'
       )
-    if '\n' in token:
-      raise ValueError(f'vocabulary: {token!r} holds a line break')
-    seen.add(token)
+
+
+def _gives(tokenizer: str, token: str) -> bool:
+  """Whether a text can have a token: it is one if it is the whole text."""
+  return text.TOKENIZERS[tokenizer](token) == [token]
+
+
+def _check_tokenizer(tokenizer: str, tokens: Sequence[str]) -> None:
+  """Warns of tokens that a tokenizer cannot give.
+
+  Args:
+    tokenizer: a name of `text.TOKENIZERS`.
+    tokens: the vocabulary without the tokens for padding and the unknown.
+
+  Raises:
+    ValueError: it gives none of them.
+  """
+  lost = [token for token in tokens if not _gives(tokenizer, token)]
+  if not lost:
+    return
+  counts = {
+    name: sum(_gives(name, token) for token in tokens)
+    for name in text.TOKENIZERS
+  }
+  best = max(counts, key=counts.__getitem__)
+  examples = ', '.join(map(repr, lost[:3]))
+  message = (
+    f'vocabulary: {len(lost)} of {len(tokens)} tokens can never occur with '
+    f'tokenizer={tokenizer}, such as {examples}'
+  )
+  if counts[best] > counts[tokenizer]:
+    message += f'; with tokenizer={best} {counts[best]} can'
+  if len(lost) == len(tokens):
+    raise ValueError(message)
+  _log.warning('%s', message)

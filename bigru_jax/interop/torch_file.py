@@ -1,0 +1,110 @@
+"""The state dict in a file of `torch.save`, or what the file is instead.
+
+PyTorch reads it with `weights_only=True`, so nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import pathlib
+import pickle
+import re
+from typing import Any
+import warnings
+
+import numpy as np
+
+# The entries of a checkpoint that hold the model's state dict.
+_ENTRIES = 'state_dict', 'model_state_dict', 'model', 'net', 'weights'
+
+
+def load(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The state dict of a file, or that of the checkpoint which the file holds.
+
+  Raises:
+    ImportError: PyTorch is missing.
+    OSError: the file cannot be read.
+    ValueError: the file holds no state dict, or several; the message says what
+      it is.
+  """
+  import torch
+
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # The error says more.
+      content: Any = torch.load(path, map_location='cpu', weights_only=True)
+  except OSError:
+    raise
+  except Exception as error:  # The library raises many types.
+    raise ValueError(_refusal(path, error)) from error
+  return {x: y.detach().float().numpy() for x, y in _find(content).items()}
+
+
+def _find(content: Any) -> Mapping[str, Any]:
+  """The state dict that a file's content is, or has as one of its entries."""
+  if _is_state_dict(content):
+    return content
+  if not isinstance(content, Mapping):
+    raise ValueError(
+      f'the file holds a {type(content).__name__}; save model.state_dict()'
+    )
+  named = [x for x in _ENTRIES if isinstance(content.get(x), Mapping)]
+  names = [x for x in named or content if _is_state_dict(content[x])]
+  if len(names) == 1:
+    return content[names[0]]
+  if names:
+    raise ValueError(
+      f'the file holds several state dicts, {", ".join(map(str, names))}; save '
+      'that of the model alone'
+    )
+  entries = [
+    f'{name} ({type(value).__name__})'
+    for name, value in content.items()
+    if type(value).__name__ not in ('Tensor', 'Parameter')
+  ]
+  more = f' and {len(entries) - 20} more' if len(entries) > 20 else ''
+  others = f' alone, without {", ".join(entries[:20])}{more}' if entries else ''
+  raise ValueError(
+    f'the file holds no state dict; save model.state_dict(){others}'
+  )
+
+
+def _is_state_dict(value: Any) -> bool:
+  import torch
+
+  return (
+    isinstance(value, Mapping)
+    and bool(value)
+    and all(isinstance(name, str) for name in value)
+    and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+  )
+
+
+def _refusal(path: pathlib.Path, error: Exception) -> str:
+  """Why PyTorch does not read a file, as one sentence.
+
+  The bytes of a pickle tell what it holds, for it spells out names.
+  """
+  advice = 'load it where it was written, and save model.state_dict()'
+  if 'TorchScript' in str(error):
+    return f'the file is a TorchScript archive; {advice}'
+  if isinstance(error, pickle.UnpicklingError):
+    refused = re.search(r'(?:GLOBAL|Unsupported class) ([\w.]+)', str(error))
+    which = f' ({refused[1]})' if refused else ''
+    content = path.read_bytes()
+    if b'pytorch-lightning_version' in content:
+      return (
+        'the file is a Lightning checkpoint with Python objects in it'
+        f'{which}, and objects are never unpickled; {advice}'
+      )
+    if b'_backward_hooks' in content:
+      return (
+        f'the file holds a pickled module{which}, as torch.save(model) writes '
+        f'it, and objects are never unpickled; {advice}'
+      )
+    if refused:
+      return (
+        f'the file holds Python objects{which}, which are never unpickled; '
+        f'{advice}'
+      )
+  return 'the file is corrupt, or torch.save did not write it'
