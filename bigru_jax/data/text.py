@@ -169,7 +169,9 @@ class VocabularyTokenizer:
 
   def encode(self, text: str) -> tuple[list[str], list[int]]:
     """The tokens of a text and their ids; an empty text is one <unk>."""
-    tokens = self._tokenize(text) or [UNK]
+    tokens = self._tokenize(text)
+    if not tokens:
+      return [UNK], [UNK_ID]
     return tokens, [self._ids.get(token, UNK_ID) for token in tokens]
 
   def spans(self, text: str) -> list[Span]:

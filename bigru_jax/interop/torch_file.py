@@ -6,6 +6,7 @@ PyTorch reads it with `weights_only=True`, so nothing in it is executed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+import errno
 import pathlib
 import pickle
 import re
@@ -33,9 +34,10 @@ def load(path: pathlib.Path) -> dict[str, np.ndarray]:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # The error says more.
       content: Any = torch.load(path, map_location='cpu', weights_only=True)
-  except OSError:
-    raise
   except Exception as error:  # The library raises many types.
+    # It looks for places before a file's start where the file is a wrong one.
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
+      raise
     raise ValueError(_refusal(path, error)) from error
   return {x: y.detach().float().numpy() for x, y in _find(content).items()}
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -198,11 +199,14 @@ def _row(vocabulary: Sequence[str], token: str, field: str) -> int:
 
 
 def _check_tokens(vocabulary: Sequence[str]) -> None:
-  """Raises ValueError where an entry is no text, or occurs twice."""
+  """Raises ValueError where an entry is no valid text, or occurs twice."""
   ids: dict[str, int] = {}
   for i, token in enumerate(vocabulary):
     if not isinstance(token, str):
       raise ValueError(f'vocabulary: token {i} is {token!r}, which is no text')
+    # Of which a text has none: it has a question mark there.
+    if re.search('[\ud800-\udfff]', token):
+      raise ValueError(f'vocabulary: {token!r} holds a lone surrogate')
     if ids.setdefault(token, i) != i:
       raise ValueError(
         f'vocabulary: {token!r} stands in it twice, as {ids[token]} and as {i}'

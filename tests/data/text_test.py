@@ -93,7 +93,10 @@ def test_a_tokenizer_gives_tokens_with_their_ids():
   assert tokenizer.size == 3
 
 
-@pytest.mark.parametrize('token', ['caf\u00e9', '\U0001f600', '\ud800', 'a\tb'])
+@pytest.mark.parametrize(
+  'token',
+  ['caf\u00e9', '\U0001f600', '\ud800', 'a\tb', 'a\rb', 'a\r', '\u2028', ''],
+)
 def test_a_vocabulary_is_saved_and_loaded(tmp_path, token):
   vocabulary = ['<pad>', '<unk>', token]
   text.VocabularyTokenizer('characters', vocabulary).save(tmp_path)

@@ -1,6 +1,7 @@
 """Every model as a folder to share: written, loaded, found on the hub."""
 
 import dataclasses
+import json
 import os
 import sys
 
@@ -32,6 +33,8 @@ def test_a_model_is_loaded_bit_for_bit(run, tmp_path):
   assert loaded.calibration == run.calibration
   assert loaded.tokenizer.vocabulary == run.tokenizer.vocabulary
   assert loaded.model == run.model
+  written = json.loads((tmp_path / 'shared' / 'config.json').read_text())
+  assert written['version'] == bigru_jax.__version__
   # They are on the devices, not to be carried there with every batch.
   for array in jax.tree.leaves(loaded.params):
     assert isinstance(array, jax.Array) and array.committed

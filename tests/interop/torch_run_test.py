@@ -1,0 +1,200 @@
+"""Run directories from PyTorch programs, which answer as the programs do."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from torch_programs import Classifier, additive, arrays, nn, torch
+
+import bigru_jax
+from bigru_jax.data.text import JsonTokenizer
+from bigru_jax.interop.torch import read_state_dict
+from bigru_jax.interop.torch_run import read_vocabulary, write_run
+
+WORDS = ['the', '<unk>', 'good', '<pad>', 'bad', 'film', 'not']  # By id.
+TEXTS = ['the good film', 'not a bad film , the film', '', 'bad']
+
+
+def _ids(text):
+  return [WORDS.index(w) if w in WORDS else 1 for w in text.split()] or [1]
+
+
+def _expected(program):
+  """The program's probabilities of each of `TEXTS`, by itself."""
+  for text in TEXTS:
+    ids = torch.tensor([_ids(text)])
+    logits = program(ids, torch.tensor([ids.shape[1]])).detach()
+    yield logits.softmax(-1)[0] if logits.shape[1] > 1 else logits.sigmoid()[0]
+
+
+@pytest.mark.parametrize('as_json', [True, False])
+def test_a_run_answers_as_the_program_does(as_json, tmp_path):
+  torch.manual_seed(0)
+  program = Classifier(additive(units=3))
+  with torch.no_grad():
+    program.embedding.weight[3] = 9.0  # Nothing reads it.
+  torch.save(program.state_dict(), tmp_path / 'model.pt')
+  vocabulary = tmp_path / ('words.json' if as_json else 'words.txt')
+  ids = {word: i for i, word in enumerate(WORDS)}
+  vocabulary.write_text(json.dumps(ids) if as_json else '\n'.join(WORDS) + '\n')
+  write_run(
+    tmp_path / 'run',
+    read_state_dict(tmp_path / 'model.pt'),
+    read_vocabulary(vocabulary),
+    ['x', 'y', 'z'],
+  )
+  run = bigru_jax.load(tmp_path / 'run')
+  assert run.tokenizer.vocabulary[:4] == ['<pad>', '<unk>', 'the', 'good']
+  assert (run.config.num_layers, run.config.hidden_size) == (2, 4)
+  for answer, expected in zip(run.predict(TEXTS), _expected(program)):
+    found = [answer['probabilities'][label] for label in 'xyz']
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+  with pytest.raises(ValueError, match='output=.*holds a run already'):
+    write_run(tmp_path / 'run', arrays(program), WORDS, ['x', 'y', 'z'])
+
+
+def test_one_output_is_the_logit_of_the_second_label(tmp_path):
+  torch.manual_seed(1)
+  program = Classifier(nn.Linear(8, 1), outputs=1)
+  vocabulary = ['pad' if word == '<pad>' else word for word in WORDS]
+  write_run(tmp_path, arrays(program), vocabulary, ['no', 'yes'], padding='')
+  answers = bigru_jax.load(tmp_path).predict(TEXTS)
+  for answer, expected in zip(answers, _expected(program)):
+    np.testing.assert_allclose(
+      answer['probabilities']['yes'], expected[0], atol=1e-5
+    )
+
+
+# A line break within and alone, whatever else ends a line in Python, nothing,
+# and the special tokens' names where others are special.
+ODD = [
+  'film', '[UNK]', 'good', 'film\r', 'x\ry', 'x', '\n', 'a\nb', 'a', 'b', ' ',
+  '\u2028', 'a\u2029b', '\x85', 'c\x0bd', '\x0c', '\x1c', 'n\x00l', '',
+   '\ufeff', '<pad>', '[PAD]', '<unk>', 'y',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ['words.json', 'words.txt', ''])
+def test_tokens_that_hold_line_ends_change_no_answer(name, tmp_path, caplog):
+  words = list(ODD)
+  if name == 'words.txt':  # Which cannot hold line feeds.
+    words = [word for word in words if '\n' not in word]
+  vocabulary, path = words, tmp_path / name
+  ids = {word: i for i, word in enumerate(words)}
+  if name:
+    content = json.dumps(ids) if 'json' in name else '\n'.join(words) + '\n'
+    path.write_bytes(content.encode('utf-8', 'surrogatepass'))
+    vocabulary = read_vocabulary(path)
+  torch.manual_seed(0)
+  program = Classifier(additive(), words=len(words))
+  with torch.no_grad():
+    program.embedding.weight[ids['[PAD]']] = 2.0
+  write_run(
+    tmp_path / 'run', arrays(program), vocabulary, ['x', 'y', 'z'],
+    tokenizer='whitespace', padding='[PAD]', unknown='[UNK]',
+  )  # fmt: skip
+  never = sum(word.split() != [word] for word in words)
+  message = f'{never} of {len(words) - 2} tokens can never occur with'
+  assert f'{message} tokenizer=whitespace, such as ' in caplog.text
+  draw = random.Random(0)
+  texts = [
+    draw.choice(' \r\n\u2028').join(draw.choices([*words, 'other'], k=8))
+    for _ in range(30)
+  ] + ['']
+  assert {'[PAD]', '[UNK]', '<pad>', '<unk>', 'n\x00l'} <= set(
+    ' '.join(texts).split()
+  )
+  answers = bigru_jax.load(tmp_path / 'run').predict(texts)
+  for text, answer in zip(texts, answers):
+    tokens = torch.tensor([[ids.get(word, 1) for word in text.split()] or [1]])
+    logits = program(tokens, torch.tensor([tokens.shape[1]])).detach()
+    found = list(answer['probabilities'].values())
+    np.testing.assert_allclose(found, logits.softmax(1)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize('end', ['', '\r\n'])
+def test_a_vocabulary_from_windows(end, tmp_path):
+  path = tmp_path / 'words.txt'
+  path.write_bytes(b'\xef\xbb\xbf' + ('\r\n'.join(WORDS) + end).encode())
+  assert read_vocabulary(path) == WORDS
+
+
+def test_a_cased_vocabulary_is_no_vocabulary_of_lower_case(tmp_path, caplog):
+  state, labels = arrays(Classifier(additive())), ['x', 'y', 'z']
+  cased = ['The', '<unk>', 'Good', '<pad>', 'Bad', 'Film', 'Not']
+  message = (
+    "5 of 5 tokens can never occur with tokenizer=words, such as 'The', "
+    "'Good', 'Bad'; with tokenizer=whitespace 5 can"
+  )
+  with pytest.raises(ValueError, match=message):
+    write_run(tmp_path / 'words', state, cased, labels)
+  assert not list(tmp_path.iterdir())
+  write_run(tmp_path / 'some', state, [*cased[:-1], 'not'], labels)
+  assert '4 of 5 tokens can never occur with tokenizer=words' in caplog.text
+  caplog.clear()
+  write_run(tmp_path / 'all', state, cased, labels, tokenizer='whitespace')
+  assert 'never' not in caplog.text
+
+
+def test_a_tokenizer_json_is_the_vocabulary(tmp_path):
+  tokenizers = pytest.importorskip('tokenizers')
+  path = tmp_path / 'tokenizer.json'
+  ids = {word: i for i, word in enumerate(WORDS)}
+  made = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, '<unk>'))
+  made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+  made.save(str(path))
+  program = Classifier(additive())
+  write_run(
+    tmp_path / 'run', arrays(program), JsonTokenizer(path).tokens(),
+    ['x', 'y', 'z'], tokenizer=str(path),
+  )  # fmt: skip
+  answers = bigru_jax.load(tmp_path / 'run').predict(TEXTS)
+  for answer, expected in zip(answers, _expected(program)):
+    found = [answer['probabilities'][label] for label in 'xyz']
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+  with pytest.raises(ValueError, match='it is not that of tokenizer='):
+    write_run(
+      tmp_path / 'other', arrays(program), WORDS[::-1], ['x', 'y', 'z'],
+      tokenizer=str(path),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  'changed, message',
+  [
+    ({'vocabulary': WORDS[:-1]}, '6 tokens, and embedding.weight has 7 rows'),
+    ({'vocabulary': [*WORDS[:-1], 'the']}, "'the' stands in it twice"),
+    ({'vocabulary': [*WORDS[:-1], 'a\ud800']}, r"'a\\ud800' holds a lone surr"),
+    ({'vocabulary': [*WORDS[:-1], 5]}, 'token 6 is 5, which is no text'),
+    (
+      {'vocabulary': ['[A]', '<unk>', '[B]', '<pad>', '', 'C', 'D\n']},
+      "5 of 5 tokens can never .* '\\[A\\]', .*tokenizer=whitespace 3 can",
+    ),
+    ({'padding': '[PAD]'}, r'padding=\[PAD\]: no such token'),
+    ({'unknown': 'UNK'}, 'unknown=UNK: no such token'),
+    ({'labels': ['x', 'y']}, 'labels=x,y: give 3 different names'),
+    ({'labels': ['x', 'y', 'y']}, 'labels=x,y,y: give 3 different names'),
+    ({'labels': [1, 2, 3]}, 'labels=1,2,3: give 3 different names'),
+  ],
+)
+def test_a_run_that_does_not_fit_is_refused(changed, message, tmp_path):
+  values = {'vocabulary': WORDS, 'labels': ['x', 'y', 'z'], **changed}
+  with pytest.raises(ValueError, match=message):
+    write_run(tmp_path, arrays(Classifier(additive())), **values)
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('content', ['[]', '{"a": 1}', '{"a": "0"}', '{'])
+def test_a_vocabulary_that_is_none(content, tmp_path):
+  path = tmp_path / 'words.json'
+  path.write_text(content)
+  with pytest.raises(ValueError, match='vocabulary=.*words.json: '):
+    read_vocabulary(path)
+
+
+def test_a_token_that_stands_in_two_rows_is_named(tmp_path):
+  path = tmp_path / 'words.txt'
+  path.write_text('<pad>\n<unk>\nfilm\nfilm\n')
+  with pytest.raises(ValueError, match="row 4: 'film' stands in row 3 already"):
+    read_vocabulary(path)
