@@ -21,7 +21,10 @@ from bigru_jax.interop.torch_run import read_vocabulary, write_run
 from bigru_jax.runtime import host
 
 _WEIGHTS = flags.DEFINE_string(
-  'weights', '', 'The state dict: a .safetensors file, or one of torch.save.'
+  'weights',
+  '',
+  'The state dict: a .safetensors file, or one of torch.save, alone or in a '
+  'checkpoint.',
 )
 _VOCABULARY = flags.DEFINE_string(
   'vocabulary',
