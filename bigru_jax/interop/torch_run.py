@@ -185,8 +185,6 @@ def _arranged(
     return made, [*first, *range(len(vocabulary))]
   others = [i for i in range(len(vocabulary)) if i not in first]
   _check_tokenizer(tokenizer, [vocabulary[i] for i in others])
-  if padding and _gives(tokenizer, padding):  # A text may spell it out.
-    others.append(first[0])
   others = [i for i in others if '\n' not in vocabulary[i]]
   tokens = [text.PAD, text.UNK, *(vocabulary[i] for i in others)]
   return text.VocabularyTokenizer(tokenizer, tokens), [*first, *others]
