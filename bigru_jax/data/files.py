@@ -62,6 +62,10 @@ def read_file(
   A missing text (an empty field, null or NaN) is an empty one. A pipe, which
   has no extension, is JSON if it begins with `[` or `{`, and CSV if not.
 
+  The row of an example, in messages too, is the number of the line at which its
+  record begins in the file, as an editor shows it: the header and blank lines
+  count. Of Parquet and of a JSON array it is the number of the record.
+
   Args:
     paths: a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, compressed
       or not (`.csv.gz`); or several, see `find`. JSON is an array of objects,

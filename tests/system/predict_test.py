@@ -105,10 +105,16 @@ def test_csv_in_csv_out_keeps_columns_and_rows(run_directory, tmp_path):
   assert done.returncode == 0, done.stderr
   with output.open(newline='') as file:
     names, *found = csv.reader(file)
-  assert names == ['id', 'review', 'who', 'prediction', 'probability']
+  assert names == [
+    'id', 'review', 'who', 'prediction', 'probability_negative',
+    'probability_positive', 'empty',
+  ]  # fmt: skip
   assert [row[:3] for row in found] == rows
   assert [row[3] for row in found[:2]] == ['positive', 'negative']
-  assert all(0.5 <= float(row[4]) <= 1 for row in found)
+  for row in found:
+    by_label = dict(zip(['negative', 'positive'], map(float, row[4:6])))
+    assert max(by_label, key=by_label.get) == row[3]
+  assert [row[6] for row in found] == ['false', 'false', 'true']
   again = call('predict.py', *flags[:1], f'--input={output}',
                f'--output={source}', flags[3])  # fmt: skip
   assert again.returncode == 2

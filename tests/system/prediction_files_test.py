@@ -76,7 +76,10 @@ def test_labels_that_hold_the_separator_are_a_list_that_reads_back(
   output = tmp_path / 'out.csv'
   lines = ['a dull film', 'a good film', '']
   predict(
-    '--input=-', f'--output={output}', input='\n'.join(lines), workdir=topics
+    '--input=-',
+    f'--output={output}',
+    input='\n'.join(lines) + '\n',
+    workdir=topics,
   )
   names, rows = _read(output)
   labels = bigru_jax.load(topics).labels
