@@ -95,11 +95,11 @@ def main() -> None:
     if not flag.value:
       raise ValueError(f'{flag.name}: name one')
   output = pathlib.Path(_OUTPUT.value).expanduser()
-  description = output.with_suffix('.json')
   if _FORMAT.value != 'safetensors':
+    command.check_output(str(output))
+    description = output.with_suffix('.json')
     if description == output:
       raise ValueError(f'output={output}: that is the name of its description')
-    command.check_output(str(output))
     check_description(description, output)
   host.configure_cpu()
   host.cache_compilations()
