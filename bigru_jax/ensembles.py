@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 import itertools
 import os
 from typing import Any
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax import published, runs
+from bigru_jax.answers import choose_fields
 from bigru_jax.build import make_task
 from bigru_jax.evaluation import (
   Calibration,
@@ -19,6 +20,8 @@ from bigru_jax.evaluation import (
   label_names,
 )
 from bigru_jax.inference import BATCH_SIZE, Run, load
+
+_FIELDS = 'label', 'probabilities', 'truncated', 'empty', 'members'
 
 
 class Ensemble:
@@ -32,6 +35,7 @@ class Ensemble:
   Attributes:
     members: the runs.
     config, labels: those of the first; all have its task, loss and labels.
+    fields: the names of what its answers consist of; see `predict`.
   """
 
   def __init__(self, members: Sequence[Run]) -> None:
@@ -45,6 +49,7 @@ class Ensemble:
     if not self.members:
       raise ValueError('members: there is no run')
     first = self.members[0]
+    self.fields = list(_FIELDS)
     self.config, self.labels = first.config, first.labels
     self._task = make_task(self.config, len(self.labels), labels=self.labels)
     for run in self.members[1:]:
@@ -57,25 +62,34 @@ class Ensemble:
     self._thresholds = np.mean(thresholds, axis=0)
 
   def predict(
-    self, texts: Sequence[str], batch_size: int = BATCH_SIZE
+    self,
+    texts: Sequence[str],
+    batch_size: int = BATCH_SIZE,
+    fields: Collection[str] | None = None,
   ) -> list[dict[str, Any]]:
     """Predicts every text, in order; see `Run.predict`.
 
     Returns:
-      A dict per text: `label`, `probabilities`, `truncated`, and `members`, the
-      label of each run. A run's attention is its own; load it alone for that.
+      A dict per text: `label`, `probabilities`, `truncated`, `empty`, and
+      `members`, the label of each run; or those of them that `fields` names. A
+      run's attention is its own; load it alone for that.
     """
-    return list(self.stream(texts, batch_size))
+    return list(self.stream(texts, batch_size, fields))
 
   def stream(
-    self, texts: Iterable[str], batch_size: int = BATCH_SIZE
+    self,
+    texts: Iterable[str],
+    batch_size: int = BATCH_SIZE,
+    fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
     if isinstance(texts, str):
       raise ValueError(f'texts={texts!r:.60} is one string; give a list')
+    names = choose_fields(fields, self.fields)
     copies = itertools.tee(texts, len(self.members))
     streams = [
-      run.stream(copy, batch_size) for run, copy in zip(self.members, copies)
+      run.stream(copy, batch_size, fields=_FIELDS[:-1])
+      for run, copy in zip(self.members, copies)
     ]
     for answers in zip(*streams):
       probabilities = np.mean(
@@ -84,12 +98,14 @@ class Ensemble:
       predictions = self._task.predictions(
         self._logits(probabilities[None]), self._thresholds
       )
-      yield {
+      answer = {
         'label': label_names(predictions[0], self.labels),
         'probabilities': dict(zip(self.labels, probabilities.tolist())),
         'truncated': any(answer['truncated'] for answer in answers),
+        'empty': answers[0]['empty'],
         'members': [answer['label'] for answer in answers],
       }
+      yield {name: answer[name] for name in names}
 
   def evaluate(
     self,

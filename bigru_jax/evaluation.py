@@ -60,18 +60,20 @@ class Evaluation:
     return classification_report(self.labels, self.predictions, self.names)
 
   def answers(
-    self, rows: Sequence[int], sources: Sequence[str]
+    self, rows: Sequence[int], sources: Sequence[str], every: bool = False
   ) -> list[dict[str, Any]]:
     """One dict per text, for a predictions file.
 
     Args:
-      rows, sources: of each text its place and its source.
+      rows, sources: of each text its line number and its file, see
+        `data.splits.Example`.
+      every: whether all probabilities are given, however many there are.
 
     Returns:
       `source`, `row`, `label` (gold), `prediction`, `probabilities` by class;
       of over 100 labels a text only the 100 largest probabilities.
     """
-    few = self.labels.ndim == 1 or len(self.names) <= _MANY_LABELS
+    few = self.labels.ndim == 1 or len(self.names) <= _MANY_LABELS or every
 
     def shown(i):
       if few:

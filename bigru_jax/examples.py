@@ -134,5 +134,5 @@ def _find(
 
 
 def _place(source: str, row: int, label: Any) -> tuple:
-  # Rows are counted in each file, and a file may hold the texts of one label.
+  # Lines are counted in each file, and a file may hold the texts of one label.
   return source, row, label if isinstance(label, str) else frozenset(label)

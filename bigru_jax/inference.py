@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 import numpy as np
 
 from bigru_jax import checkpoints, published, runs
-from bigru_jax.answers import make_answers
+from bigru_jax.answers import choose_fields, fields_of, make_answers
 from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.data import batching, text
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
@@ -25,7 +25,7 @@ from bigru_jax.data.encode import encode, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.limits import Kept, limits_of
 from bigru_jax.data.named_vectors import fetch
-from bigru_jax.data.spans import kept_spans
+from bigru_jax.data.spans import Span, kept_spans
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.evaluation import Calibration, Evaluation, evaluate_logits
 from bigru_jax.runtime import mesh as meshes
@@ -51,6 +51,7 @@ class Run:
     model: the Flax module.
     params: its best parameters, replicated over the devices.
     calibration: its temperature and thresholds, chosen on validation.
+    fields: the names of what its answers consist of; see `predict`.
   """
 
   def __init__(
@@ -68,7 +69,7 @@ class Run:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.model = tokenizer, model
     self.params = jax.device_put(params, meshes.replicated(mesh))
-    self.calibration = calibration
+    self.calibration, self.fields = calibration, fields_of(config)
     self._mesh, self._unseen = mesh, unseen
     self._task = make_task(config, len(labels), labels=labels)
     self._steps: dict[int, tuple[Callable, Callable]] = {}
@@ -80,6 +81,7 @@ class Run:
     texts: Sequence[str],
     batch_size: int = BATCH_SIZE,
     calibrated: bool = False,
+    fields: Collection[str] | None = None,
   ) -> list[dict[str, Any]]:
     """Predicts every text, in order; texts of like lengths share a batch.
 
@@ -89,16 +91,19 @@ class Run:
         devices.
       calibrated: whether the probabilities are those of the logits over the
         temperature that was fitted on validation; the label is the same.
+      fields: which of the values below an answer has; by default all. Spans
+        and attention that are left out are not computed or copied.
 
     Returns:
       A dict per text, which `json.dumps` takes: `label`, or with several labels
       a text a list of them; `probabilities` by label; `tokens`, those of the
       text within `max_length`; `spans`, of each token its [start, end) in the
       text as given, in code points, increasing and disjoint; `truncated`,
-      whether it has more; `attention`, by name (`words`) a list per head of one
-      weight per token, and empty where the pooling has no weights;
-      `attention_labels`, with label-wise attention, the label of each head: all
-      of them, or the most probable of many.
+      whether it has more; `empty`, whether the text is missing or nothing but
+      white space, so that the answer says nothing of it; `attention`, by name
+      (`words`) a list per head of one weight per token, and empty where the
+      pooling has no weights; `attention_labels`, with label-wise attention,
+      the label of each head: all of them, or the most probable of many.
 
       Of a hierarchical model `tokens` are those of the sentences within
       `max_sentences`, and `sentences` the number of tokens of each. The weights
@@ -106,20 +111,22 @@ class Run:
       one weight per sentence.
 
     Raises:
-      ValueError: `texts` is a single string, or with entity attention a text
-        has not both entities; its number is named.
+      ValueError: `texts` is a single string; a field is unknown; or with
+        entity attention a text has not both entities; its number is named.
     """
-    return list(self.stream(texts, batch_size, calibrated))
+    return list(self.stream(texts, batch_size, calibrated, fields))
 
   def stream(
     self,
     texts: Iterable[str],
     batch_size: int = BATCH_SIZE,
     calibrated: bool = False,
+    fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
     if isinstance(texts, str):
       raise ValueError(f'texts={texts!r:.60} is one string; give a list')
+    names = choose_fields(fields, self.fields)
     texts = iter(texts)
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
@@ -127,10 +134,10 @@ class Run:
       places = [f'text {first + i}' for i in range(len(chunk))]
       dispatched = self._dispatch(chunk, places, batch_size, calibrated)
       if before:
-        yield from self._answers(*before)
+        yield from self._answers(names, *before)
       before, first = dispatched, first + len(chunk)
     if before:
-      yield from self._answers(*before)
+      yield from self._answers(names, *before)
 
   def evaluate(
     self,
@@ -221,7 +228,7 @@ class Run:
     """Starts the predictions of a chunk of texts.
 
     Returns:
-      The arguments of `_answers`; the outputs are still being computed.
+      The other arguments of `_answers`; the outputs are still being computed.
     """
     no_labels = np.zeros(len(texts), np.int32)
     params, kept, split = self._encode(texts, places, no_labels)
@@ -244,6 +251,7 @@ class Run:
 
   def _answers(
     self,
+    fields: list[str],
     texts: list[str],
     kept: list[Kept[str]],
     plan: batching.Plan,
@@ -252,18 +260,21 @@ class Run:
     """The answers of a chunk, in the order of its texts."""
     answers: list[dict[str, Any]] = [{}] * len(kept)
     limits = limits_of(self.config)
-    # While the devices compute.
-    spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
-    hierarchical = self.config.model == 'hierarchical'
+    spans: list[list[Span]] = [[]] * len(texts)
+    if 'spans' in fields:  # While the devices compute.
+      spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
+    if 'attention' not in fields:  # Then it stays on the devices.
+      outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
     task, thresholds = self._task, self.calibration.thresholds
     for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
       found = make_answers(
         task,
         self.labels,
         thresholds,
+        [texts[row] for row in rows],
         [kept[row] for row in rows],
         [spans[row] for row in rows],
-        hierarchical,
+        fields,
         of_batch,
       )
       for row, answer in zip(rows, found):

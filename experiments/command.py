@@ -16,6 +16,7 @@ gc.set_threshold(50_000)
 from absl import app, flags, logging as absl_logging  # noqa: E402
 import jax  # noqa: E402
 
+from bigru_jax.data import files  # noqa: E402
 from bigru_jax.runtime import distributed, preemption  # noqa: E402
 
 
@@ -91,10 +92,40 @@ def run(
 
 
 def check_output(output: str, source: str = '') -> None:
-  """Raises ValueError where a script would write over what it reads."""
-  both = os.path.isfile(source) and os.path.isfile(output)
-  if both and os.path.samefile(source, output):
+  """Refuses an output that cannot be written, or is what the script reads.
+
+  Args:
+    output: a path, or - for standard output.
+    source: the files that the script reads, see `files.find`; - for none.
+
+  Raises:
+    FileNotFoundError: a source is missing.
+    ValueError: the output is a folder or in no folder, or one of the sources.
+  """
+  folder = os.path.dirname(output) or '.'
+  if os.path.isdir(output):
+    raise ValueError(f'output={output} is a folder')
+  if not os.path.isdir(folder):
+    raise ValueError(f'output={output}: there is no folder {folder}')
+  paths = files.find(source, 'input') if source not in ('', '-') else []
+  if os.path.isfile(output) and any(
+    os.path.samefile(path, output) for path in paths
+  ):
     raise ValueError(f'output={output} is the input')
+
+
+def is_csv(output: str) -> bool:
+  """Whether an output is a CSV file; else it is one of JSON lines.
+
+  Raises:
+    ValueError: its extension is neither .csv nor .jsonl.
+  """
+  is_device = os.path.exists(output) and not os.path.isfile(output)
+  if output == '-' or is_device or output.lower().endswith('.jsonl'):
+    return False
+  if not output.lower().endswith('.csv'):
+    raise ValueError(f'output={output}: a file must end in .jsonl or .csv')
+  return True
 
 
 @contextlib.contextmanager
@@ -103,10 +134,10 @@ def opened(output: str, source: str = '') -> Iterator[TextIO]:
 
   Args:
     output: a path; a ~ is expanded.
-    source: the file that the script reads.
+    source: the files that the script reads.
 
   Raises:
-    ValueError: they are the same file.
+    FileNotFoundError, ValueError: see `check_output`.
   """
   output = os.path.expanduser(output)
   check_output(output, source)

@@ -5,10 +5,15 @@
   python experiments/evaluate.py --workdir=RUN --split=test --mistakes=10
 
 It prints precision, recall and F1 by class, the averages, the confusion matrix
-and the metrics, and with --output writes the answers, a JSON line per text:
-`row`, `label`, `prediction`, `probabilities`.
+and the metrics, and with --output writes the answers, one per text: `source`,
+the file; `row`, the line at which the text begins there; `label`, the right
+one; `prediction`; `probabilities`; and `empty`, whether the text is missing or
+blank. A .csv file has a column `probability_<label>` for each label, as that of
+predict.py.
 """
 
+from collections.abc import Iterable
+import csv
 import json
 import os
 import sys
@@ -18,9 +23,16 @@ from absl import flags
 import command
 import inputs
 
+from bigru_jax.data import sources
 from bigru_jax.data.splits import Example
+from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation import Evaluation
 from bigru_jax.examples import check_same_split, examples_of_run
+from bigru_jax.prediction_table import (
+  DEFAULT_CSV_FIELDS,
+  label_writer,
+  prediction_columns,
+)
 from bigru_jax.reports import tables
 from bigru_jax.runtime import host
 
@@ -31,7 +43,9 @@ _INPUT = flags.DEFINE_string(
 _SPLIT = flags.DEFINE_enum(
   'split', '', ['', 'validation', 'test'], 'A split of the run.'
 )
-_OUTPUT = flags.DEFINE_string('output', None, 'A .jsonl file for the answers.')
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'A .jsonl or .csv file for the answers.'
+)
 _MISTAKES = flags.DEFINE_integer(
   'mistakes',
   0,
@@ -111,10 +125,40 @@ def mistakes_of(
   return '\n'.join(shown) or 'no mistakes'
 
 
+def write_csv(
+  file: Any,
+  labels: list[str],
+  separator: str | None,
+  answers: Iterable[dict[str, Any]],
+) -> None:
+  """Writes answers with the columns of predict.py.
+
+  Args:
+    file: open for writing.
+    labels, separator: see `prediction_table.prediction_columns`.
+    answers: with `row`, `label` and so on, and all probabilities.
+  """
+  columns = prediction_columns(labels, separator, DEFAULT_CSV_FIELDS)
+  write_label = label_writer(labels, separator)
+  writer = csv.writer(file)
+  writer.writerow(['source', 'row', 'label', *columns])
+  for answer in answers:
+    predicted = {**answer, 'label': answer['prediction']}
+    cells = [cell(predicted) for cell in columns.values()]
+    gold = write_label(answer['label'])
+    writer.writerow([answer['source'], answer['row'], gold, *cells])
+
+
 def main() -> None:
   workdirs = inputs.workdirs()
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
+  output = os.path.expanduser(_OUTPUT.value or '')
+  if output == '-':
+    raise ValueError('output: name a file; the tables are on standard output')
+  is_csv = bool(output) and command.is_csv(output)
+  if output:
+    command.check_output(output, os.path.expanduser(_INPUT.value))
   # A text may hold what is no character.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   host.configure_cpu()
@@ -140,16 +184,23 @@ def main() -> None:
   answers = evaluation.answers(
     [example.row for example in examples],
     [example.source for example in examples],
+    every=is_csv,
   )
+  for answer, text in zip(answers, texts):
+    answer['empty'] = is_blank(text)
   print(tables.classification_table(evaluation.report()), end='\n\n')
   print(tables.metrics_table(evaluation.metrics))
   if ignored:
     print(f'{ignored} texts have a label that the run does not know')
   if _MISTAKES.value:
     print(f'\n{mistakes_of(evaluation, answers, texts)}')
-  if _OUTPUT.value:
-    with command.opened(_OUTPUT.value, _INPUT.value) as file:
-      file.writelines(json.dumps(answer) + '\n' for answer in answers)
+  if output:
+    with command.opened(output, os.path.expanduser(_INPUT.value)) as file:
+      if is_csv:
+        separator = sources.label_separator(run.config)
+        write_csv(file, run.labels, separator, answers)
+      else:
+        file.writelines(json.dumps(answer) + '\n' for answer in answers)
 
 
 if __name__ == '__main__':

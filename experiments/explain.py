@@ -233,6 +233,8 @@ def main() -> None:
   correct = correct_answers(workdir, split)
   explanation = explain(run, data, split, correct, of_uniform)
   sys.stdout.write(f'{shown(explanation)}\n')
+  if output.exists():
+    _log.info('%s is written anew', output)
   runs.write_json(output, explanation)
   if not _OUTPUT.value:
     update_page(workdir)

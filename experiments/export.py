@@ -5,13 +5,16 @@
   python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
 
 Beside model.onnx it writes model.json (and m.json beside m.hlo): the labels,
-the vocabulary, the rules of the tokenizer. docs/serving.md has a program for
-each format.
+the vocabulary, the rules of the tokenizer, and the name of the model's file. A
+file of that name which is of another model, or anything else, is not written
+over. docs/serving.md has a program for each format.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+from typing import Any
 
 from absl import flags
 import command
@@ -35,11 +38,35 @@ _LICENSE = flags.DEFINE_string(
 )
 
 
-def write(output: pathlib.Path, content: bytes) -> None:
-  """Writes a file, completely or not at all."""
-  partial = output.with_name(f'{output.name}.partial')
-  partial.write_bytes(content)
-  os.replace(partial, output)
+def check_description(description: pathlib.Path, output: pathlib.Path) -> None:
+  """Refuses to write a description over a file that is not the model's own.
+
+  Raises:
+    ValueError: there is a file, and it does not say that it is of the model.
+  """
+  if not description.exists():
+    return
+  content: Any = None
+  with contextlib.suppress(ValueError, RecursionError):
+    content = json.loads(description.read_bytes())
+  if not isinstance(content, dict) or content.get('file') != output.name:
+    raise ValueError(
+      f'output={output}: {description} is there already, and is not the '
+      f'description of {output.name}; name another output, or remove it'
+    )
+
+
+def write(contents: dict[pathlib.Path, bytes]) -> None:
+  """Writes files, all of them or none."""
+  partials = {path: path.with_name(f'{path.name}.partial') for path in contents}
+  try:
+    for path, content in contents.items():
+      partials[path].write_bytes(content)
+    for path, partial in partials.items():
+      os.replace(partial, path)
+  finally:
+    for partial in partials.values():
+      partial.unlink(missing_ok=True)
 
 
 def serialized(run: bigru_jax.Run) -> bytes:
@@ -68,9 +95,12 @@ def main() -> None:
     if not flag.value:
       raise ValueError(f'{flag.name}: name one')
   output = pathlib.Path(_OUTPUT.value).expanduser()
-  beside = output.with_suffix('.json')
-  if beside == output:
-    raise ValueError(f'output={output}: that is the name of its description')
+  if _FORMAT.value != 'safetensors':
+    command.check_output(str(output))
+    description = output.with_suffix('.json')
+    if description == output:
+      raise ValueError(f'output={output}: that is the name of its description')
+    check_description(description, output)
   host.configure_cpu()
   host.cache_compilations()
   run = bigru_jax.load(_WORKDIR.value)
@@ -81,8 +111,8 @@ def main() -> None:
     return
   from bigru_jax.interop.description import describe
 
-  write(output, serialized(run))
-  write(beside, json.dumps(describe(run)).encode())
+  about = {'file': output.name, **describe(run)}
+  write({output: serialized(run), description: json.dumps(about).encode()})
 
 
 if __name__ == '__main__':

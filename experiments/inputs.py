@@ -85,18 +85,55 @@ def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
   )
 
 
-def read_texts(path: str, config: bigru_jax.Config) -> Iterator[str]:
-  """The texts of a file, a pipe, or standard input where the path is -."""
+def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
+  """The texts of files, see `files.find`, of a pipe, or of standard input.
+
+  Args:
+    source: the paths; - for standard input.
+    config: of the run, whose columns and encoding are the defaults.
+
+  Raises:
+    FileNotFoundError, ValueError: with the file and the row.
+  """
   column, encoding, delimiter = input_format(config)
-  if path == '-':
+  if source == '-':
     stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
     yield from (line.removesuffix('\n') for line in stdin)
-  elif path.lower().removesuffix('.gz').endswith('.txt') or _is_pipe(path):
-    with streams.open_lines(path, 'input', encoding) as lines:
-      yield from (line.removesuffix('\n') for line in lines)
-  else:
-    examples = files.read_file(path, 'input', column, None, encoding, delimiter)
-    yield from (example.text for example in examples)
+    return
+  for path in files.find(source, 'input'):
+    if files.file_extension(path) == '.txt' or _is_pipe(path):
+      with streams.open_lines(path, 'input', encoding) as lines:
+        yield from (line.removesuffix('\n') for line in lines)
+    else:
+      examples = files.read_file(
+        path, 'input', column, None, encoding, delimiter
+      )
+      yield from (example.text for example in examples)
+
+
+def read_rows(
+  source: str, config: bigru_jax.Config
+) -> tuple[list[str], Iterator[list[str]]]:
+  """The columns of an input, and the fields of its rows as they are read.
+
+  CSV and TSV files have all of their columns, other inputs that of the text.
+
+  Args:
+    source, config: see `read_texts`.
+
+  Raises:
+    FileNotFoundError, ValueError: with the file and the row.
+  """
+  column, encoding, delimiter = input_format(config)
+  paths = files.find(source, 'input') if source != '-' else ['-']
+  tables = {'.csv', '.tsv'}
+  if all(
+    files.file_extension(path) in tables and not _is_pipe(path)
+    for path in paths
+  ):
+    rows = files.read_table(source, 'input', encoding, delimiter, column)
+    return next(rows), rows
+  return [column], ([text] for text in read_texts(source, config))
 
 
 def _is_pipe(path: str) -> bool:

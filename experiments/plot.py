@@ -40,7 +40,11 @@ _PARTS = flags.DEFINE_list(
   'per text.',
 )
 _TEXT = flags.DEFINE_multi_string('text', [], 'A text to show; repeatable.')
-_OUTPUT = flags.DEFINE_string('output', 'run.png', 'The image file.')
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  'run.png',
+  'The image file; one that is there is written over only where it is named.',
+)
 _HEIGHT = 3.2  # Inches.
 _log = logging.getLogger('bigru_jax.plot')
 
@@ -171,13 +175,16 @@ def main() -> None:
   if flags.FLAGS['parts'].present and not _TEXT.value:
     for part in set(_PARTS.value) - set(figures.PARTS):
       raise ValueError(f'parts={part}: give a text, whose attention is drawn')
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  command.check_output(str(output))
+  if not flags.FLAGS['output'].present and output.exists():
+    raise ValueError(f'output: {output} is there already; name a file')
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   workdirs = [published.find(name) for name in _WORKDIR.value]
   panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
   if not panels:
     raise ValueError('text: give a text, whose attention is to be drawn')
-  output = pathlib.Path(_OUTPUT.value).expanduser()
   figure = Figure(figsize=(4.5 * len(panels), height), layout='constrained')
   axes = figure.subplots(1, len(panels), squeeze=False)[0]
   for panel, draw in zip(axes, panels):

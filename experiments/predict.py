@@ -7,12 +7,15 @@
 
 An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
 a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
-text, in the same order. Where it is a .csv file and the input too, it holds the
-input's columns, the label as `prediction`, and its `probability`; where a text
-has several labels, these are joined by the run's label_separator.
+text, in the same order, or a .csv file. That holds the columns of a .csv or
+.tsv input, and else the text, then `prediction`, the label; a column
+`probability_<label>` for each label of the run; and `empty`, true where a text
+is missing or blank. Where a text has any number of labels, `prediction` joins
+them by the run's label_separator; if a label of the run holds that, it is a
+JSON list. --fields=label,probabilities leaves the other fields out.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 import csv
 import itertools
 import json
@@ -27,8 +30,14 @@ import inputs
 from tqdm import tqdm
 
 import bigru_jax
-from bigru_jax.data import files
+from bigru_jax.answers import choose_fields
+from bigru_jax.data import sources
 from bigru_jax.data.limits import limits_of
+from bigru_jax.prediction_table import (
+  DEFAULT_CSV_FIELDS,
+  check_names,
+  prediction_columns,
+)
 from bigru_jax.reports.shades import colored
 from bigru_jax.runtime import host
 
@@ -41,6 +50,12 @@ _INPUT = flags.DEFINE_string('input', None, 'A file of texts, or -.')
 _OUTPUT = flags.DEFINE_string(
   'output', '-', 'A .jsonl file, - for standard output, or a .csv file.'
 )
+_FIELDS = flags.DEFINE_list(
+  'fields',
+  None,
+  'The fields of the answers that are written, such as label,probabilities; by '
+  'default all, and in a .csv file label,probabilities,empty.',
+)
 _COLOR = flags.DEFINE_bool(
   'color',
   False,
@@ -51,36 +66,56 @@ _BATCH_SIZE = flags.DEFINE_integer(
 )
 
 
-def write_csv(run: Model, path: str, output: str) -> None:
-  """Predicts a CSV file into another one that keeps its columns."""
-  column, encoding, delimiter = inputs.input_format(run.config)
-  table = files.read_table(path, 'input', encoding, delimiter, column)
-  names = next(table)
-  for added in ('prediction', 'probability'):
-    if added in names:
-      raise ValueError(f'input={path} has a column {added!r} already')
-  place = names.index(column)
-  rows, texts = itertools.tee(table)
-  answers = _predict(run, (row[place] for row in texts))
-  with command.opened(output, path) as file:
+def write_csv(
+  run: Model, names: list[str], rows: Iterator[list[str]], output: str
+) -> None:
+  """Predicts the rows of a table into a CSV file that keeps its columns.
+
+  Args:
+    run: the model.
+    names: of the columns, one of which is that of the texts.
+    rows: their fields.
+    output: the file.
+
+  Raises:
+    ValueError: the table has a column that predictions have, a field has no
+      column, or a text is not one of Unicode.
+  """
+  fields = _FIELDS.value or DEFAULT_CSV_FIELDS
+  columns = prediction_columns(
+    run.labels, sources.label_separator(run.config), fields
+  )
+  check_names(names, columns, f'input={_INPUT.value or ""}')
+  text_index = names.index(inputs.input_format(run.config)[0])
+  rows, text_rows = itertools.tee(rows)
+  answers = _predict(run, (row[text_index] for row in text_rows), fields)
+  with command.opened(output, os.path.expanduser(_INPUT.value or '')) as file:
     writer = csv.writer(file)
-    writer.writerow([*names, 'prediction', 'probability'])
-    for answer, row in zip(answers, rows):
-      found = answer['label']
-      labels = [found] if isinstance(found, str) else found
-      probabilities = [str(answer['probabilities'][label]) for label in labels]
-      between = run.config.label_separator.join
-      writer.writerow([*row, between(labels), between(probabilities)])
+    writer.writerow([*names, *columns])
+    for number, (answer, row) in enumerate(zip(answers, rows), 1):
+      cells = [cell(answer) for cell in columns.values()]
+      try:
+        writer.writerow([*row, *cells])
+      except UnicodeEncodeError as error:
+        raise ValueError(
+          f'output={output}: text {number} has a lone surrogate, which UTF-8 '
+          'cannot hold; name a .jsonl file'
+        ) from error
 
 
-def _predict(run: Model, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
-  """The answers, behind a progress bar; truncated texts are said once."""
+def _predict(
+  run: Model, texts: Iterable[str], fields: Collection[str] | None
+) -> Iterator[dict[str, Any]]:
+  """The answers, behind a progress bar; truncated texts are counted once."""
   truncated = 0
-  answers = run.stream(texts, _BATCH_SIZE.value, **inputs.options())
-  shown = tqdm(answers, unit=' texts', delay=2, leave=False, disable=None)
-  for answer in shown:
+  names = choose_fields(fields, run.fields)
+  answers = run.stream(
+    texts, _BATCH_SIZE.value, fields={*names, 'truncated'}, **inputs.options()
+  )
+  progress = tqdm(answers, unit=' texts', delay=2, leave=False, disable=None)
+  for answer in progress:
     truncated += answer['truncated']
-    yield answer
+    yield {name: answer[name] for name in names}
   if truncated:
     limits = limits_of(run.config)
     _log.warning('%d texts are truncated at %s', truncated, limits)
@@ -90,18 +125,24 @@ def main() -> None:
   inputs.workdirs()
   if (_TEXT.value is None) == (_INPUT.value is None):
     raise ValueError('give either text or input')
+  if _COLOR.value and _FIELDS.value is not None:
+    raise ValueError('fields: color prints no fields')
   output = os.path.expanduser(_OUTPUT.value)
   source = os.path.expanduser(_INPUT.value or '')
+  is_csv = command.is_csv(output)
   command.check_output(output, source)
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()
   if _COLOR.value and (output != '-' or isinstance(run, bigru_jax.Ensemble)):
     raise ValueError('color: it is of one run, on standard output')
-  if output.endswith('.csv'):
-    if not source.lower().removesuffix('.gz').endswith('.csv'):
-      raise ValueError(f'output={output} needs a .csv file as input')
-    write_csv(run, source, output)
+  if is_csv:
+    if _TEXT.value is None:
+      names, rows = inputs.read_rows(source, run.config)
+    else:
+      names = [inputs.input_format(run.config)[0]]
+      rows = iter([[_TEXT.value]])
+    write_csv(run, names, rows, output)
     return
   if _TEXT.value is not None:
     texts: Iterable[str] = [_TEXT.value]
@@ -109,10 +150,11 @@ def main() -> None:
     texts = inputs.read_texts(source, run.config)
   lines: Iterable[str]
   if _COLOR.value:
-    shown, asked = itertools.tee(texts)
-    lines = map(colored, shown, _predict(run, asked))
+    colored_texts, texts = itertools.tee(texts)
+    lines = map(colored, colored_texts, _predict(run, texts, None))
   else:
-    lines = (json.dumps(answer) + '\n' for answer in _predict(run, texts))
+    answers = _predict(run, texts, _FIELDS.value)
+    lines = (json.dumps(answer) + '\n' for answer in answers)
   if output == '-':
     sys.stdout.writelines(lines)
     sys.stdout.flush()

@@ -37,6 +37,17 @@ def find(paths: str, field: str) -> list[str]:
   return found
 
 
+def file_extension(path: str) -> str:
+  """The extension of a file that says its format, in lower case.
+
+  That of a compression is left out, and a pipe's is `.pipe`.
+  """
+  name = os.path.splitext(_COMPRESSED.sub('', path.lower()))[1]
+  if not name and os.path.exists(path) and not os.path.isfile(path):
+    return '.pipe'
+  return name
+
+
 def read_file(
   paths: str | os.PathLike,
   field: str = 'path',
@@ -50,6 +61,10 @@ def read_file(
 
   A missing text (an empty field, null or NaN) is an empty one. A pipe, which
   has no extension, is JSON if it begins with `[` or `{`, and CSV if not.
+
+  The row of an example, in messages too, is the number of the line at which its
+  record begins in the file, as an editor shows it: the header and blank lines
+  count. Of Parquet and of a JSON array it is the number of the record.
 
   Args:
     paths: a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, compressed
@@ -127,22 +142,39 @@ def as_labels(
 
 
 def read_table(
-  path: str, field: str, encoding: str, delimiter: str, column: str
+  paths: str, field: str, encoding: str, delimiter: str, column: str
 ) -> Iterator[list[str]]:
-  """The header of a CSV file that has a column, then all fields of each row.
+  """The header of CSV or TSV files, then all fields of each of their rows.
+
+  Args:
+    paths: one file, or several of the same columns, see `find`.
+    field, encoding, delimiter: see `read_file`.
+    column: a column that they must have.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  where = f'{field}={path}'
-  with open_lines(path, field, encoding, newline='') as lines:
-    first, lines = _first_line(lines, where)
-    records = _csv(lines, where, [column], delimiter, first)
-    _, names = next(records)
-    _indices(names, where, [column])
-    yield names
+  header: list[str] = []
+  for path in find(paths, field):
+    where = f'{field}={path}'
+    if file_extension(path) == '.tsv':
+      records = _tsv(path, field, encoding)
+    else:
+      records = _csv_file(path, field, [column], encoding, delimiter)
+    _, names = next(records, (0, None))
+    if names is None:
+      raise ValueError(f'{where} is empty')
+    (index,) = _indices(names, where, [column])
+    if header and names != header:
+      raise ValueError(
+        f'{where} has the columns {", ".join(map(repr, names))}; those of the '
+        f'file before it are {", ".join(map(repr, header))}'
+      )
+    if not header:
+      header = names
+      yield names
     for row, fields in records:
-      _check_width(fields, names, where, row, [names.index(column)])
+      _check_width(fields, names, where, row, [index])
       missing = [''] * (len(names) - len(fields))
       yield fields[: len(names)] + missing
 
@@ -157,9 +189,7 @@ def _values(
 ) -> _Values:
   """The values of the columns, in the format of the file."""
   where = f'{field}={path}'
-  extension = os.path.splitext(_COMPRESSED.sub('', path.lower()))[1]
-  if not extension and os.path.exists(path) and not os.path.isfile(path):
-    extension = '.pipe'
+  extension = file_extension(path)
   if extension == '.parquet':
     yield from _parquet(path, field, columns)
     return
@@ -168,15 +198,17 @@ def _values(
       f'{where}: a file must end in .csv, .tsv, .jsonl, .json, .parquet or .gz'
     )
   if extension == '.tsv':
-    yield from _tsv(path, field, columns, encoding)
+    yield from _select(_tsv(path, field, encoding), where, columns)
+    return
+  if extension == '.csv':
+    records = _csv_file(path, field, columns, encoding, delimiter)
+    yield from _select(records, where, columns)
     return
   with open_lines(path, field, encoding, newline='') as lines:
     first, lines = _first_line(lines, where)
-    if extension == '.pipe':
-      line = next(lines)
-      lines = itertools.chain([line], lines)
-      extension = '.json' if line.lstrip()[0] in '[{' else '.csv'
-    if extension == '.csv':
+    line = next(lines)
+    lines = itertools.chain([line], lines)
+    if extension == '.pipe' and line.lstrip()[0] not in '[{':
       records = _csv(lines, where, columns, delimiter, first)
       yield from _select(records, where, columns)
     else:
@@ -189,6 +221,16 @@ def _first_line(lines: Iterator[str], where: str) -> tuple[int, Iterator[str]]:
     if line.strip():
       return row, itertools.chain([line], lines)
   raise ValueError(f'{where} is empty')
+
+
+def _csv_file(
+  path: str, field: str, columns: list[str], encoding: str, delimiter: str
+) -> _Records:
+  """The records of a CSV file, the header first; see `_csv`."""
+  where = f'{field}={path}'
+  with open_lines(path, field, encoding, newline='') as lines:
+    first, lines = _first_line(lines, where)
+    yield from _csv(lines, where, columns, delimiter, first)
 
 
 def _csv(
@@ -256,8 +298,8 @@ def quoted_records(
     raise ValueError(f'{where}, row {row}: {fault}')
 
 
-def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
-  """Values of a TSV file, as pandas and Excel quote it, or unquoted.
+def _tsv(path: str, field: str, encoding: str) -> _Records:
+  """Records of a TSV file, the header first, quoted or not.
 
   pandas and Excel quote a field that holds a tab, a quote or a newline; GLUE
   quotes nothing, and its texts may begin with a quote. So a first pass looks
@@ -293,7 +335,7 @@ def _tsv(path: str, field: str, columns: list[str], encoding: str) -> _Values:
     records = quoted_records(lines, '\t', where) if is_quoted else plain(lines)
     if not is_quoted and len(widths) == 1:
       records = ((row, list(map(_unquoted, x))) for row, x in records)
-    yield from _select((r for r in records if r[1]), where, columns)
+    yield from (record for record in records if record[1])
 
 
 def _unquoted(field: str) -> str:

@@ -182,7 +182,7 @@ class _Reader:
     self._rows.append(example.row)
     self._sources.append(example.source)
     self._digests += digest[:8]
-    self._blank.append(not example.text.strip())
+    self._blank.append(text.is_blank(example.text))
     self.source = example.source
 
 

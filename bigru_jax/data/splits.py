@@ -17,13 +17,16 @@ HELD_OUT = 10  # One example in so many.
 
 
 class Example(NamedTuple):
-  """A text with its label and its place, for messages.
+  """A text with its label and where it comes from, for messages.
 
   Attributes:
     text: the text.
     label: the label's name; or the names of all of its labels.
     source: the file or data set it comes from.
-    row: its place there, from 1.
+    row: the number of the line at which its record begins in the file, from 1.
+      The header and blank lines count; a record of CSV can take several lines.
+      Of Parquet, of a JSON array and of data in memory, which have no lines,
+      it is the number of the record.
   """
 
   text: str
@@ -39,7 +42,7 @@ class Split:
   Attributes:
     texts: strings.
     labels: of each text the label's name, or the names of all of its labels.
-    rows: the place of each example in its source, from 1.
+    rows: of each text the line number, see `Example`.
     name: the source, for messages.
   """
 
@@ -139,7 +142,7 @@ class Table:
   Attributes:
     encoded: the texts as ids.
     labels: the indices of the labels' names in the order of occurrence.
-    rows: int64, the place of each example in its source, from 1.
+    rows: int64, the line number of each example, see `Example`.
     sources: the source of each example, an array of strings.
     digests: uint64, of each text: equal where the texts are.
     truncated: bool, whether a text was longer than the limit.

@@ -117,6 +117,11 @@ class Memo(dict[str, Any]):
     return value
 
 
+def is_blank(text: str) -> bool:
+  """Whether a text is missing, or nothing but white space."""
+  return not text.strip()
+
+
 def space_markers(text: str) -> str:
   """The text with white space around each of `MARKERS`.
 

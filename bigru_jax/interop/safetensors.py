@@ -20,6 +20,9 @@ from bigru_jax.inference import Run
 def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   """Writes a published model, which `bigru_jax.load` opens, and its card.
 
+  Where the folder holds a published model, all of its files are written anew,
+  the card too.
+
   Of the paths in the configuration, such as `train`, only the files' names are
   kept.
 
@@ -35,11 +38,7 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   folder = pathlib.Path(folder).expanduser()
   if (folder / 'checkpoints').exists():
     raise ValueError(f'output={folder} is a run directory')
-  if (
-    folder.exists()
-    and any(folder.iterdir())
-    and not (folder / published.PARAMS).exists()
-  ):
+  if folder.exists() and any(folder.iterdir()) and not _is_published(folder):
     raise ValueError(
       f'output={folder} holds other files; name a new folder, an empty one or '
       'a published model'
@@ -131,6 +130,16 @@ run = bigru_jax.load('.')  # This folder, or the name of its repository.
 print(run.predict(['A text.'])[0])
 ```
 """
+
+
+def _is_published(folder: pathlib.Path) -> bool:
+  """Whether a folder holds a model of `save`, and not one of another program,
+  whose files have the same names."""
+  try:
+    runs.read_config(folder)
+  except (OSError, ValueError):
+    return False
+  return (folder / published.PARAMS).exists()
 
 
 def _without_folders(config: Config) -> Config:

@@ -68,7 +68,8 @@ def write_run(
 
   Raises:
     ValueError: the state dict, the vocabulary and the labels do not fit, the
-      tokenizer gives none of the tokens, or the directory holds a run.
+      tokenizer gives none of the tokens, or the directory holds a run or any
+      other file.
   """
   workdir = pathlib.Path(workdir).expanduser()
   params = classifier_from_torch(state, modules)
@@ -122,6 +123,11 @@ def write_run(
   with runs.locked(workdir, 'output'):
     if (workdir / 'config.json').exists():
       raise ValueError(f'output={workdir} holds a run already')
+    # One of them may be the vocabulary or the weights that are converted.
+    if any(path.name != 'lock' for path in workdir.iterdir()):
+      raise ValueError(
+        f'output={workdir} holds other files; name a new folder or an empty one'
+      )
     runs.create_or_check(workdir, config, data)
     with contextlib.closing(Checkpoints(workdir)) as saved:
       saved.save(train_state, dataclasses.asdict(progress))

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from bigru_jax import runs
-from bigru_jax.answers import make_answers
+from bigru_jax.answers import fields_of, make_answers
 from bigru_jax.data import sources
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.encode import encode
@@ -100,9 +100,10 @@ def write_run_page(
         task,
         data.labels,
         calibration.thresholds,
+        [texts[row] for row in rows],
         [kept[row] for row in rows],
         [spans[row] for row in rows],
-        limits.hierarchical,
+        fields_of(config),
         (probabilities_NxC[rows], logits_BxC, attention, heads_BxK),
       )
       for row, answer in zip(rows, found):

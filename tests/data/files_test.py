@@ -246,3 +246,17 @@ def test_a_table_keeps_all_columns_and_names_its_rows(tmp_path):
   path.write_text('\nn,text\n1,a\n2,b,c\n')
   with pytest.raises(ValueError, match='row 4: 3 fields, the header has 2'):
     list(files.read_table(str(path), 'input', '', '', 'text'))
+
+
+def test_a_table_may_be_tsv_quoted_or_not(tmp_path):
+  path = tmp_path / 'a.tsv'
+  for content, rows in [
+    ('n\ttext\n1\t"good\n2\ta\n', [['1', '"good'], ['2', 'a']]),
+    ('n\ttext\n1\t"a\tb\nc"\n', [['1', 'a\tb\nc']]),
+  ]:
+    path.write_text(content)
+    table = files.read_table(str(path), 'input', '', '', 'text')
+    assert list(table) == [['n', 'text'], *rows]
+  path.write_text('\n\n')
+  with pytest.raises(ValueError, match='a.tsv is empty'):
+    next(files.read_table(str(path), 'input', '', '', 'text'))

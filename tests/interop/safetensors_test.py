@@ -145,6 +145,12 @@ def test_nothing_but_a_published_model_is_written_over(
   with pytest.raises(ValueError, match='project holds other files'):
     save(run, tmp_path / 'project')
   assert (tmp_path / 'project' / 'README.md').read_text() == 'mine'
+  # As other programs name the files of their models.
+  (tmp_path / 'project' / published.PARAMS).write_bytes(b'theirs')
+  (tmp_path / 'project' / 'config.json').write_text('{"vocab_size": 9}')
+  with pytest.raises(ValueError, match='project holds other files'):
+    save(run, tmp_path / 'project')
+  assert (tmp_path / 'project' / published.PARAMS).read_bytes() == b'theirs'
   monkeypatch.setitem(sys.modules, 'safetensors.numpy', None)
   with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):
     save(run, tmp_path / 'new')

@@ -1,5 +1,6 @@
 """export.py from a trained run, and the programs of docs/serving.md."""
 
+import functools
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import sys
 
 import numpy as np
 import pytest
-from scripts import ROOT, call, programs_of
+from scripts import ROOT, call, call_script, programs_of
 
 import bigru_jax
 from bigru_jax.data import text
@@ -67,6 +68,8 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
   for flags, message in [
     (['--workdir=x'], 'output: name one'),
     (['--workdir=x', '--output=a.json'], 'output=a.json'),
+    (['--workdir=x', '--output=.'], 'output=. is a folder'),
+    (['--workdir=x', '--output=b/a.onnx'], 'there is no folder b'),
     ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is no run'),
     (
       [
@@ -76,9 +79,37 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
       'is a run directory',
     ),
   ]:  # fmt: skip
-    done = call('export.py', *flags, cwd=tmp_path)
+    done = call_script('export.py', *flags, cwd=tmp_path)
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_two_exports_never_share_a_description(run_directory, tmp_path):
+  pytest.importorskip('onnx')
+  export = functools.partial(
+    call_script, 'export.py', f'--workdir={run_directory}', cwd=tmp_path
+  )
+  for name in ('a', 'b', 'a'):  # An export may be made again.
+    done = export(f'--output={name}.onnx')
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / f'{name}.json').read_text())
+    assert about['file'] == f'{name}.onnx'
+  (tmp_path / 'mine.json').write_text('[1]')
+  (tmp_path / 'data.json').write_text('no JSON')
+  shutil.copy(run_directory / 'labels.json', tmp_path)
+  before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+  for flags, name in [
+    (['--output=a.stablehlo', '--format=stablehlo'], 'a.json'),
+    (['--output=a'], 'a.json'),
+    (['--output=mine.onnx'], 'mine.json'),
+    (['--output=data.onnx'], 'data.json'),
+    (['--output=labels.onnx'], 'labels.json'),
+  ]:
+    done = export(*flags)
+    assert done.returncode == 2
+    assert f'{name} is there already, and is not the desc' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+  assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(
