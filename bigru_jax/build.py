@@ -72,10 +72,10 @@ def make_classifier(
 def init_params(model: nn.Module, seed: int) -> Any:
   """Initial parameters, a function of the seed alone."""
   one_text = {
-    'tokens': jnp.ones((1, 2), int),
-    'lengths': jnp.ones(1, int),
-    'entities': jnp.zeros((1, 2), int),
-    'sentence_lengths': jnp.ones(1, int),
+    'tokens': jnp.ones((1, 2), jnp.int32),
+    'lengths': jnp.ones(1, jnp.int32),
+    'entities': jnp.zeros((1, 2), jnp.int32),
+    'sentence_lengths': jnp.ones(1, jnp.int32),
     'sentence_mask': jnp.ones((1, 1), bool),
   }
   init = jax.jit(lambda key: model.init(key, one_text)['params'])

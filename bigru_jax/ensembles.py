@@ -19,6 +19,7 @@ from bigru_jax.evaluation import (
   label_names,
 )
 from bigru_jax.inference import BATCH_SIZE, Run, load
+from bigru_jax.runtime.precision import single_precision
 
 
 class Ensemble:
@@ -101,6 +102,7 @@ class Ensemble:
     found = self.evaluation(texts, labels, batch_size)
     return {**found.metrics, **found.report()}
 
+  @single_precision()
   def evaluation(
     self,
     texts: Sequence[str],

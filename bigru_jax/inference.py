@@ -29,6 +29,7 @@ from bigru_jax.data.spans import kept_spans
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.evaluation import Calibration, Evaluation, evaluate_logits
 from bigru_jax.runtime import mesh as meshes
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.steps import evaluate, make_eval_step, make_predict_step
 from bigru_jax.tasks import MultiLabel
 
@@ -53,6 +54,7 @@ class Run:
     calibration: its temperature and thresholds, chosen on validation.
   """
 
+  @single_precision()
   def __init__(
     self,
     workdir: pathlib.Path,
@@ -150,6 +152,7 @@ class Run:
     found = self.evaluation(texts, labels, batch_size)
     return {**found.metrics, **found.report()}
 
+  @single_precision()
   def evaluation(
     self,
     texts: Sequence[str],
@@ -211,6 +214,7 @@ class Run:
       calibrated,
     )
 
+  @single_precision()
   def _dispatch(
     self,
     texts: list[str],
@@ -242,6 +246,7 @@ class Run:
       outputs = [predict_step(params, batch, temperature) for batch in batches]
     return texts, kept, plan, outputs
 
+  @single_precision()
   def _answers(
     self,
     texts: list[str],
@@ -334,6 +339,7 @@ def _scalars(one_text: str) -> str:
   return one_text.encode('utf-8', 'replace').decode('utf-8')
 
 
+@single_precision()
 def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   """Opens a run directory with its best model, or a published model.
 

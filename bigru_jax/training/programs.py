@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from bigru_jax.runtime.precision import single_precision
+
 
 class Programs:
   """A jitted function, compiled once for each shape of its last argument.
@@ -31,8 +33,12 @@ class Programs:
     """Starts to compile for arguments, which may be `ShapeDtypeStruct`s."""
     abstract = jax.tree.map(_abstract, arguments)
     self._programs[_shapes(arguments[-1])] = self._executor.submit(
-      lambda: self._function.lower(*abstract).compile()
+      self._compile, abstract
     )
+
+  @single_precision()  # Of the caller, which is another thread.
+  def _compile(self, abstract: tuple[Any, ...]) -> jax.stages.Compiled:
+    return self._function.lower(*abstract).compile()
 
   def __call__(self, *arguments: Any) -> Any:
     shapes = _shapes(arguments[-1])
