@@ -47,7 +47,8 @@ _MAY_BE_CORRUPT = {
   errno.ENAMETOOLONG,
   errno.EINVAL,
 }
-_OS_ERROR = re.compile(r'\bOS error (\d+)')  # As TensorStore's messages have it.
+# In TensorStore's messages.
+_OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 
 
 class CorruptError(ValueError):
@@ -204,9 +205,11 @@ class Checkpoints:
       self._manager.close()
 
   def _cannot_save(self, error: Exception) -> OSError:
+    match = _OS_ERROR.search(str(error))
+    reason = os.strerror(int(match[1])) if match else _first_line(error)
     return OSError(
-      f'workdir={self._workdir}: cannot save in {self._folder}: '
-      f'{_first_line(error)}; the last good checkpoint stays'
+      f'workdir={self._workdir}: cannot save in {self._folder}: {reason}; the '
+      'last good checkpoint stays'
     )
 
   def _read(self, step: int, like: Any) -> tuple[Any, str]:

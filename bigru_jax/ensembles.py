@@ -57,6 +57,13 @@ class Ensemble:
     thresholds = [run.calibration.thresholds for run in self.members]
     self._thresholds = np.mean(thresholds, axis=0)
 
+  def __reduce__(self) -> Any:
+    """Raises TypeError: what computes a prediction belongs to this process."""
+    raise TypeError(
+      'an ensemble cannot be pickled: bigru_jax.load_ensemble(workdirs) '
+      'opens it in another process'
+    )
+
   def predict(
     self, texts: Sequence[str], batch_size: int = BATCH_SIZE
   ) -> list[dict[str, Any]]:

@@ -77,6 +77,13 @@ class Run:
     entities = config.attention == 'entity'
     self._markers = marker_ids(tokenizer) if entities else ()
 
+  def __reduce__(self) -> Any:
+    """Raises TypeError: what computes a prediction belongs to this process."""
+    raise TypeError(
+      'a run cannot be pickled: bigru_jax.load(workdir) opens '
+      f'workdir={self.workdir} in another process'
+    )
+
   def predict(
     self,
     texts: Sequence[str],

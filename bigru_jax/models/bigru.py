@@ -114,9 +114,7 @@ class BiGRU(nn.Module):
         (2, 3 * hidden, hidden),
         jnp.float32,
       ),
-      self.param(
-        f'input_bias_{layer}', zeros, (2, 3 * hidden), jnp.float32
-      ),
+      self.param(f'input_bias_{layer}', zeros, (2, 3 * hidden), jnp.float32),
       self.param(f'recurrent_bias_{layer}', zeros, (2, hidden), jnp.float32),
     )
     return GRUParams(*(p.astype(self.dtype) for p in params))

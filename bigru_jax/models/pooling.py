@@ -49,12 +49,8 @@ class Additive(nn.Module):
       (features, features),
       jnp.float32,
     )
-    bias = self.param(
-      'bias', nn.initializers.zeros, (features,), jnp.float32
-    )
-    query = self.param(
-      'query', _query_init(features), (features,), jnp.float32
-    )
+    bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+    query = self.param('query', _query_init(features), (features,), jnp.float32)
     if weights_BxKxT is not None:
       return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
     params = (p.astype(h_BxTxF.dtype) for p in (kernel, bias, query))
@@ -79,9 +75,7 @@ class Dot(nn.Module):
   ) -> tuple[jax.Array, jax.Array | None]:
     """Returns the context c_BxF and the weights [B, 1, T]."""
     features = h_BxTxF.shape[-1]
-    query = self.param(
-      'query', _query_init(features), (features,), jnp.float32
-    )
+    query = self.param('query', _query_init(features), (features,), jnp.float32)
     scores_BxT = h_BxTxF @ query.astype(h_BxTxF.dtype) * features**-0.5
     return _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
 
@@ -118,9 +112,7 @@ class MultiHead(nn.Module):
     init = nn.initializers.lecun_normal(batch_axis=0)
     key_kernel = self.param('key_kernel', init, shape, jnp.float32)
     value_kernel = self.param('value_kernel', init, shape, jnp.float32)
-    query = self.param(
-      'query', _query_init(width), (heads, width), jnp.float32
-    )
+    query = self.param('query', _query_init(width), (heads, width), jnp.float32)
     dtype = h_BxTxF.dtype
     # A head's query and key kernel make one vector: q^T (K h) = (K^T q)^T h.
     vectors_FxK = jnp.einsum('kfw,kw->fk', key_kernel, query) * width**-0.5

@@ -149,13 +149,15 @@ def train(
       'recurrence: implementation=%s',
       best_implementation(mesh.devices.flat[0].platform, config.dtype),
     )
+
+    def open_log(lines):
+      with distributed.agreed():
+        if main:
+          runs.record_changes(workdir, config)
+      return runs.MetricsLog(workdir, lines, write=main)
+
     with contextlib.closing(Checkpoints(workdir)) as saved:
-      best, log = fit(
-        trainer,
-        saved,
-        lambda lines: runs.MetricsLog(workdir, lines, write=main),
-        stop,
-      )
+      best, log = fit(trainer, saved, open_log, stop)
     found, calibration, outputs = _evaluate(config, task, trainer, data)
     tested = found['test'].metrics
     if main:
