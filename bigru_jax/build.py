@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from bigru_jax.metrics import relations_of
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.hierarchical import HierarchicalClassifier
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def make_classifier(
   )
 
 
+@single_precision()
 def init_params(model: nn.Module, seed: int) -> Any:
   """Initial parameters, a function of the seed alone."""
   one_text = {
