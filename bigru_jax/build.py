@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from bigru_jax.metrics import relations_of
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.hierarchical import HierarchicalClassifier
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 
 if TYPE_CHECKING:
@@ -69,13 +70,14 @@ def make_classifier(
   )
 
 
+@single_precision()
 def init_params(model: nn.Module, seed: int) -> Any:
   """Initial parameters, a function of the seed alone."""
   one_text = {
-    'tokens': jnp.ones((1, 2), int),
-    'lengths': jnp.ones(1, int),
-    'entities': jnp.zeros((1, 2), int),
-    'sentence_lengths': jnp.ones(1, int),
+    'tokens': jnp.ones((1, 2), jnp.int32),
+    'lengths': jnp.ones(1, jnp.int32),
+    'entities': jnp.zeros((1, 2), jnp.int32),
+    'sentence_lengths': jnp.ones(1, jnp.int32),
     'sentence_mask': jnp.ones((1, 1), bool),
   }
   init = jax.jit(lambda key: model.init(key, one_text)['params'])

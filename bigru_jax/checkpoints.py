@@ -7,6 +7,10 @@ configuration and the step, so nothing else decides how a run continues.
 The metadata hold a checksum of each array and of themselves, so that a
 checkpoint that was corrupted on disk is never taken for a good one.
 
+Only bytes that were read and do not fit their checksum or their format are
+corrupt. An error of the system (a permission, a disk, a network file system)
+and a checkpoint of another model end the run, with all files where they were.
+
 Of several processes, all call the same methods, and each writes its part of the
 arrays that are sharded over them. In reading, each has whole arrays and places
 its part of them, so a run resumes on another number of processes and devices.
@@ -14,12 +18,15 @@ its part of them, so a run resumes on another number of processes and devices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import pathlib
+import re
 import time
 from typing import Any
 
@@ -32,8 +39,24 @@ from bigru_jax.runtime import distributed, mesh as meshes
 _log = logging.getLogger(__name__)
 
 
+# A wrong name or offset in corrupt bytes can lead to these, too.
+_MAY_BE_CORRUPT = {
+  errno.ENOENT,
+  errno.ENOTDIR,
+  errno.EISDIR,
+  errno.ENAMETOOLONG,
+  errno.EINVAL,
+}
+# In TensorStore's messages.
+_OS_ERROR = re.compile(r"os_error_code='(\d+)'")
+
+
+class CorruptError(ValueError):
+  """Bytes of a checkpoint were read, and do not fit checksum or format."""
+
+
 class OtherStateError(ValueError):
-  """A checkpoint is intact, but holds a train state of other fields."""
+  """A checkpoint is intact, but holds a train state of other arrays."""
 
 
 class Checkpoints:
@@ -104,7 +127,7 @@ class Checkpoints:
     self.seconds += time.perf_counter() - start
 
   def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Restores the newest checkpoint that is complete, as its best one is.
+    """Restores the newest checkpoint that is intact, as its best one is.
 
     Checkpoints that are corrupt are reported and moved to the folder
     `quarantine` of the run.
@@ -117,39 +140,33 @@ class Checkpoints:
       The state and the progress, or None where nothing is saved.
 
     Raises:
-      ValueError: a checkpoint holds a train state of other fields.
+      ValueError: a checkpoint holds a train state of other arrays.
+      OSError: a file cannot be read or moved; all files stay where they are.
     """
-    complete = set(self._manager.all_steps())
-    self._quarantine(_steps(self._folder) - complete, 'it is incomplete')
-    for step in sorted(complete, reverse=True):
-      if step not in self._manager.all_steps():
+    with distributed.agreed():
+      listed = _steps(self._folder)
+    steps = distributed.gather(sorted(listed))[0]
+    while steps:
+      step = steps.pop()
+      read, reason = self._read(step, state)
+      if reason:
+        self._quarantine([step], reason)
         continue
-      try:
-        with distributed.agreed():
-          saved = _read_metadata(self._folder, step)['checksums'].keys()
-          if other := saved ^ dict(_named_leaves(state)).keys():
-            raise OtherStateError(
-              f'workdir={self._workdir}: checkpoint {step} holds another train '
-              f'state, which differs in {min(other)}; choose another workdir'
-            )
-          restored, progress = _restore(self._folder, step, state)
-      except OtherStateError:
-        raise
-      except ValueError as error:
-        self._quarantine([step], error)
-        continue
+      restored, progress = read
       best = progress['best'] and progress['best']['step']
       if best not in (None, step):
-        try:
-          self.restore_best(state, best)
-        except ValueError as error:
+        self._check_best_is_there(best, steps)
+        params = {state.evaluated: state.params}
+        _, reason = self._read(best, params)
+        if reason:
           # The end of the run needs the best parameters, so training restarts
           # from before them.
-          later = {s for s in self._manager.all_steps() if s >= best}
-          self._quarantine(later, error)
+          later = [s for s in (*steps, step) if s >= best]
+          self._quarantine(later, reason)
+          steps = [s for s in steps if s < best]
           continue
       self._policy.best = best
-      return restored, progress
+      return meshes.place(restored, _shardings(state)), progress
     return None
 
   def restore_best(self, state: Any, step: int) -> Any:
@@ -157,12 +174,15 @@ class Checkpoints:
 
     Raises:
       ValueError: that checkpoint was corrupted since it was saved.
+      OSError: it cannot be read.
     """
     self.wait()
     field = state.evaluated
+    like = {field: state.params}
     with distributed.agreed():
-      restored, _ = _restore(self._folder, step, {field: state.params})
-    return state.replace(**{'params': restored[field], field: restored[field]})
+      restored, _ = _restore(self._folder, step, like)
+    params = meshes.place(restored, _shardings(like))[field]
+    return state.replace(**{'params': params, field: params})
 
   def wait(self) -> None:
     """Waits for what is being written.
@@ -185,20 +205,52 @@ class Checkpoints:
       self._manager.close()
 
   def _cannot_save(self, error: Exception) -> OSError:
+    match = _OS_ERROR.search(str(error))
+    reason = os.strerror(int(match[1])) if match else _first_line(error)
     return OSError(
-      f'workdir={self._workdir}: cannot save in {self._folder}: '
-      f'{_first_line(error)}; the last good checkpoint stays'
+      f'workdir={self._workdir}: cannot save in {self._folder}: {reason}; the '
+      'last good checkpoint stays'
     )
 
-  def _quarantine(self, steps: Iterable[int], reason: object) -> None:
-    for step in steps if distributed.is_main() else ():
-      target = self._workdir / 'quarantine' / f'{step}-{time.time_ns()}'
-      target.parent.mkdir(exist_ok=True)
-      if (self._folder / str(step)).exists():
-        os.rename(self._folder / str(step), target)
-      _log.warning(
-        'checkpoint %d is quarantined in %s: %s', step, target, reason
+  def _read(self, step: int, like: Any) -> tuple[Any, str]:
+    """What `_restore` returns, or None and why the checkpoint is corrupt."""
+    read, reason = None, ''
+    with distributed.agreed():  # All other errors end all processes.
+      try:
+        read = _restore(self._folder, step, like)
+      except CorruptError as error:
+        reason = str(error)
+    reasons = [x for x in distributed.gather(reason) if x]
+    return (None, reasons[0]) if reasons else (read, '')
+
+  def _check_best_is_there(self, best: int, steps: Sequence[int]) -> None:
+    """Raises OSError where the folder of the best checkpoint was taken away.
+
+    It is missing for a good reason where a later checkpoint, which replaced it,
+    was corrupt and is in quarantine.
+    """
+    replaced = (self._workdir / 'quarantine').is_dir()
+    if best not in steps and not replaced:
+      raise OSError(
+        f'workdir={self._workdir}: {self._folder / str(best)}, the best '
+        'checkpoint, is missing; every file stays where it is'
       )
+
+  def _quarantine(self, steps: Iterable[int], reason: str) -> None:
+    with distributed.agreed():
+      for step in steps if distributed.is_main() else ():
+        target = self._workdir / 'quarantine' / f'{step}-{time.time_ns()}'
+        try:
+          target.parent.mkdir(exist_ok=True)
+          os.rename(self._folder / str(step), target)
+        except OSError as error:
+          raise OSError(
+            f'workdir={self._workdir}: {reason}, and it cannot be moved to '
+            f'{target}: {error.strerror}'
+          ) from error
+        _log.warning(
+          'checkpoint %d is quarantined in %s: %s', step, target, reason
+        )
     distributed.wait()
     self._manager.reload()
 
@@ -216,22 +268,24 @@ def restore_best_params(
   Raises:
     FileNotFoundError: the run has no best checkpoint yet.
     ValueError: the checkpoint is corrupt, or does not fit the configuration.
+    OSError: it cannot be read.
   """
   folder = pathlib.Path(workdir).absolute() / 'checkpoints'
   missing = FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
-  if not folder.is_dir():
-    raise missing
   try:
-    for step in sorted(_steps(folder), reverse=True):
-      try:
-        best = _read_metadata(folder, step)['progress']['best']
-      except ValueError as error:
-        _log.warning('%s', error)
-        continue
-      if best:
-        return _restore(folder, best['step'], {field: params})[0][field]
-  except ValueError as error:
-    raise ValueError(f'workdir={workdir}: {error}') from error
+    steps = _steps(folder)
+  except FileNotFoundError:
+    raise missing from None
+  for step in sorted(steps, reverse=True):
+    try:
+      best = _read_metadata(folder, step)['progress']['best']
+    except CorruptError as error:
+      _log.warning('%s', error)
+      continue
+    if best:
+      like = {field: params}
+      restored, _ = _restore(folder, best['step'], like)
+      return meshes.place(restored, _shardings(like))[field]
   raise missing
 
 
@@ -268,7 +322,13 @@ def _array_handler() -> ocp.PyTreeCheckpointHandler:
 
 
 def _steps(folder: pathlib.Path) -> set[int]:
-  return {int(p.name) for p in folder.iterdir() if p.name.isdigit()}
+  """The checkpoints of a folder; those that are being written have names."""
+  with _system_errors(folder), os.scandir(folder) as entries:
+    return {int(x.name) for x in entries if x.name.isdigit() and x.is_dir()}
+
+
+def _shardings(tree: Any) -> Any:
+  return jax.tree.map(lambda x: x.sharding, tree)
 
 
 def _checksums(tree: Any) -> dict[str, str]:
@@ -298,69 +358,209 @@ def _first_line(error: Exception) -> str:
   return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _cannot_read(step: int, error: Exception) -> ValueError:
-  return ValueError(f'checkpoint {step} cannot be read: {_first_line(error)}')
+def _corrupt(folder: pathlib.Path, step: int, reason: str) -> CorruptError:
+  return CorruptError(
+    f'workdir={folder.parent}: checkpoint {step} cannot be read: {reason}'
+  )
+
+
+@contextlib.contextmanager
+def _system_errors(folder: pathlib.Path) -> Iterator[None]:
+  """Names the run directory and the file in an error of the system.
+
+  Raises:
+    FileNotFoundError: the folder itself is not there.
+    OSError: anything else.
+  """
+  try:
+    yield
+  except OSError as error:
+    path = error.filename or folder
+    kind = FileNotFoundError if _is_missing(error, folder) else OSError
+    raise kind(
+      f'workdir={folder.parent}: cannot read {path}: '
+      f'{error.strerror or _first_line(error)}; every file stays where it is'
+    ) from error
+
+
+def _is_missing(error: OSError, folder: pathlib.Path) -> bool:
+  return isinstance(error, FileNotFoundError) and error.filename in (
+    folder,
+    str(folder),
+  )
+
+
+def _files(folder: pathlib.Path, step: int) -> list[str]:
+  """The paths of all files of a checkpoint.
+
+  Raises:
+    OSError: a folder cannot be listed.
+  """
+
+  def fail(error):
+    raise error
+
+  with _system_errors(folder):
+    return [
+      os.path.join(parent, name)
+      for parent, _, names in os.walk(folder / str(step), onerror=fail)
+      for name in names
+    ]
 
 
 def _read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
   """The content of a checkpoint's metadata.
 
   Raises:
-    ValueError: they are corrupt.
+    CorruptError: they do not fit their checksum, or there are none.
+    OSError: they cannot be read.
   """
   path = folder / str(step) / 'metadata' / 'metadata'
+  with _system_errors(folder):
+    try:
+      data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+      if str(path) in _files(folder, step):
+        raise
+      raise _corrupt(folder, step, 'it is incomplete') from None
   try:
-    metadata = json.loads(path.read_text(encoding='utf-8'))
+    metadata = json.loads(data.decode('utf-8'))
     content = metadata['content']
-    if _sha256(content) != metadata['sha256'] or content['step'] != step:
-      raise ValueError('its metadata are corrupt')
-  except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-    raise _cannot_read(step, error) from error
+    intact = _sha256(content) == metadata['sha256'] and content['step'] == step
+  except (ValueError, KeyError, TypeError, RecursionError):
+    intact = False
+  if not intact:
+    raise _corrupt(folder, step, 'its metadata are corrupt')
   return content
 
 
 def _restore(
   folder: pathlib.Path, step: int, like: Any
 ) -> tuple[Any, dict[str, Any]]:
-  """Restores a state, or a part of one, and the progress.
+  """Reads a state, or a part of one, and the progress.
 
   Args:
     folder: of the checkpoints.
     step: the checkpoint.
-    like: a train state, or a dict of some of its fields; the result has its
-      structure, types and sharding.
+    like: a train state, or a dict of some of its fields, of arrays or abstract
+      ones; the result has its structure.
+
+  Returns:
+    The state as NumPy arrays, each whole: the checksums are of whole arrays,
+    and one process whose part is corrupt must not leave the others waiting in a
+    collective.
 
   Raises:
-    ValueError: the checkpoint is corrupt.
+    CorruptError: the checkpoint does not fit its checksums or its format.
+    OtherStateError: its arrays are others than those of `like`.
+    OSError: it cannot be read.
   """
   content = _read_metadata(folder, step)
-  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-  shardings = jax.tree.map(lambda x: x.sharding, abstract)
-  # Orbax could restore a part on each process, but the checksums are of whole
-  # arrays, and one process whose part is corrupt must not leave the others
-  # waiting in a collective.
-  several = not all(s.is_fully_addressable for s in jax.tree.leaves(shardings))
-  if several:
-    abstract = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), abstract
-    )
+  checksums = content['checksums']
+  leaves = dict(_named_leaves(like))
+  missing = leaves.keys() - checksums.keys()
+  if not isinstance(like, dict):
+    missing |= checksums.keys() - leaves.keys()
+  if missing:
+    raise _other_state(folder, step, min(missing))
+  state, reason = None, ''
+  for _ in range(2):  # An error of the system may last a moment only.
+    try:
+      state = _read_arrays(folder / str(step) / 'state', like)
+      wrong = [x for x, y in _checksums(state).items() if checksums[x] != y]
+      if not wrong:
+        break
+      reason = f'its array {wrong[0]} is corrupt'
+    except Exception as error:  # Orbax and TensorStore raise many types.
+      _raise_if_of_system(folder, error)
+      reason = _first_line(error)
+    _read_all(folder, step)
+  else:
+    raise _corrupt(folder, step, reason)
+  for name, array in _named_leaves(state):
+    expected = leaves[name]
+    if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+      raise _other_state(
+        folder,
+        step,
+        f'{name}: {array.dtype}{list(array.shape)} there, '
+        f'{expected.dtype}{list(expected.shape)} here',
+      )
+  return state, content['progress']
+
+
+def _other_state(
+  folder: pathlib.Path, step: int, difference: str
+) -> OtherStateError:
+  return OtherStateError(
+    f'workdir={folder.parent}: checkpoint {step} holds another train state, '
+    f'which differs in {difference}; choose another workdir'
+  )
+
+
+def _read_arrays(path: pathlib.Path, like: Any) -> Any:
+  """The arrays of a checkpoint in the structure of `like`, as they were saved.
+
+  Their shapes and types are not asked for, for Orbax would convert them.
+  """
   args = ocp.args.PyTreeRestore(
-    item=abstract,
-    restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
+    item=jax.tree.map(ocp.utils.to_shape_dtype_struct, like),
+    restore_args=jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like
+    ),
     partial_restore=isinstance(like, dict),
   )
-  try:
-    with ocp.Checkpointer(
-      _array_handler(),
-      # Otherwise it waits at the end for the others, which may have failed.
-      multiprocessing_options=_processes({jax.process_index()}),
-    ) as checkpointer:
-      restored = checkpointer.restore(folder / str(step) / 'state', args=args)
-    for path, checksum in _checksums(restored).items():
-      if content['checksums'].get(path) != checksum:
-        raise ValueError(f'its array {path} is corrupt')
-  except Exception as error:  # Orbax and TensorStore raise many types.
-    raise _cannot_read(step, error) from error
-  if several:
-    restored = meshes.place(restored, shardings)
-  return restored, content['progress']
+  with ocp.Checkpointer(
+    _array_handler(),
+    # Otherwise it waits at the end for the others, which may have failed.
+    multiprocessing_options=_processes({jax.process_index()}),
+  ) as checkpointer:
+    return checkpointer.restore(path, args=args)
+
+
+def _read_all(folder: pathlib.Path, step: int) -> None:
+  """Reads every byte of a checkpoint.
+
+  Orbax and TensorStore turn an error of the system into one of theirs, or into
+  an array of zeros.
+
+  Raises:
+    OSError: a file cannot be read.
+  """
+  for path in _files(folder, step):
+    with _system_errors(folder):
+      try:
+        with open(path, 'rb') as file:
+          while file.read(2**20):
+            pass
+      except OSError as error:  # That of reading does not name the file.
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
+  """Raises OSError where the system, and no byte, is the reason of an error.
+
+  Raises:
+    MemoryError: the memory was too small, which says nothing about the bytes.
+  """
+  pending, seen = [error], set[int]()
+  while pending:
+    reason = pending.pop()
+    if id(reason) in seen:
+      continue
+    seen.add(id(reason))
+    if isinstance(reason, (MemoryError, jax.errors.JaxRuntimeError)):
+      raise reason
+    number = reason.errno if isinstance(reason, OSError) else None
+    if match := _OS_ERROR.search(str(reason)):
+      number = int(match[1])
+    if "can't start new thread" in str(reason):
+      number = errno.EAGAIN
+    if number is not None and number not in _MAY_BE_CORRUPT:
+      path = getattr(reason, 'filename', None)
+      with _system_errors(folder):
+        raise OSError(number, os.strerror(number), path) from error
+    pending += [
+      x for x in (reason.__cause__, reason.__context__) if x is not None
+    ]
+    pending += getattr(reason, 'exceptions', ())

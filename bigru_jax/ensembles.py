@@ -20,6 +20,7 @@ from bigru_jax.evaluation import (
   label_names,
 )
 from bigru_jax.inference import BATCH_SIZE, Run, load
+from bigru_jax.runtime.precision import single_precision
 
 _FIELDS = 'label', 'probabilities', 'truncated', 'empty', 'members'
 
@@ -60,6 +61,13 @@ class Ensemble:
         )
     thresholds = [run.calibration.thresholds for run in self.members]
     self._thresholds = np.mean(thresholds, axis=0)
+
+  def __reduce__(self) -> Any:
+    """Raises TypeError: what computes a prediction belongs to this process."""
+    raise TypeError(
+      'an ensemble cannot be pickled: bigru_jax.load_ensemble(workdirs) '
+      'opens it in another process'
+    )
 
   def predict(
     self,
@@ -117,6 +125,7 @@ class Ensemble:
     found = self.evaluation(texts, labels, batch_size)
     return {**found.metrics, **found.report()}
 
+  @single_precision()
   def evaluation(
     self,
     texts: Sequence[str],

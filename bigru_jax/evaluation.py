@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 
 ECE_BINS = 15
@@ -315,6 +316,7 @@ def calibration_error(
   return float(difference / max(found['count'].sum(), 1))
 
 
+@single_precision()
 def fit_temperature(
   task: Task, logits_NxC: np.ndarray, labels: np.ndarray
 ) -> float:

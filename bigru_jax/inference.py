@@ -29,6 +29,7 @@ from bigru_jax.data.spans import Span, kept_spans
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.evaluation import Calibration, Evaluation, evaluate_logits
 from bigru_jax.runtime import mesh as meshes
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.steps import evaluate, make_eval_step, make_predict_step
 from bigru_jax.tasks import MultiLabel
 
@@ -54,6 +55,7 @@ class Run:
     fields: the names of what its answers consist of; see `predict`.
   """
 
+  @single_precision()
   def __init__(
     self,
     workdir: pathlib.Path,
@@ -75,6 +77,13 @@ class Run:
     self._steps: dict[int, tuple[Callable, Callable]] = {}
     entities = config.attention == 'entity'
     self._markers = marker_ids(tokenizer) if entities else ()
+
+  def __reduce__(self) -> Any:
+    """Raises TypeError: what computes a prediction belongs to this process."""
+    raise TypeError(
+      'a run cannot be pickled: bigru_jax.load(workdir) opens '
+      f'workdir={self.workdir} in another process'
+    )
 
   def predict(
     self,
@@ -157,6 +166,7 @@ class Run:
     found = self.evaluation(texts, labels, batch_size)
     return {**found.metrics, **found.report()}
 
+  @single_precision()
   def evaluation(
     self,
     texts: Sequence[str],
@@ -218,6 +228,7 @@ class Run:
       calibrated,
     )
 
+  @single_precision()
   def _dispatch(
     self,
     texts: list[str],
@@ -249,6 +260,7 @@ class Run:
       outputs = [predict_step(params, batch, temperature) for batch in batches]
     return texts, kept, plan, outputs
 
+  @single_precision()
   def _answers(
     self,
     fields: list[str],
@@ -345,6 +357,7 @@ def _scalars(one_text: str) -> str:
   return one_text.encode('utf-8', 'replace').decode('utf-8')
 
 
+@single_precision()
 def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   """Opens a run directory with its best model, or a published model.
 

@@ -34,8 +34,8 @@ class ClassificationMetrics(struct.PyTreeNode):
   ) -> ClassificationMetrics:
     """The metrics of no example."""
     return cls(
-      loss=jnp.zeros(()),
-      weight=jnp.zeros(()),
+      loss=jnp.zeros((), jnp.float32),
+      weight=jnp.zeros((), jnp.float32),
       confusion_CxC=jnp.zeros((num_classes, num_classes), jnp.int32),
       relations=relations,
     )
@@ -160,8 +160,8 @@ class MultiLabelMetrics(struct.PyTreeNode):
     """The metrics of no example."""
     counts = [jnp.zeros(num_labels, jnp.int32) for _ in range(3)]
     return cls(
-      jnp.zeros(()),
-      jnp.zeros(()),
+      jnp.zeros((), jnp.float32),
+      jnp.zeros((), jnp.float32),
       jnp.zeros((), jnp.int32),
       jnp.zeros((), jnp.int32),
       *counts,

@@ -52,6 +52,20 @@ _EXTENSIONS = ('.gz', '.zip', '.xz', '.bz2', '.txt', '.vec', '.bin', '.csv',
                '.tsv', '.jsonl', '.parquet', '.json')  # fmt: skip
 
 
+def exists(path: pathlib.Path) -> bool:
+  """Whether there is a file.
+
+  Raises:
+    OSError: the system does not say. Of later versions of Python
+      `Path.exists` says then that there is none.
+  """
+  try:
+    path.stat()
+  except (FileNotFoundError, NotADirectoryError):
+    return False
+  return True
+
+
 def default_workdir(config: Config) -> pathlib.Path:
   """`runs/<dataset>` and the fields that differ from their defaults.
 
@@ -76,7 +90,7 @@ def default_workdir(config: Config) -> pathlib.Path:
   if len(name.encode()) > 200:  # File systems allow 255 bytes.
     name = f'{name.encode()[:180].decode("utf-8", "ignore")},{digest}'
   workdir = pathlib.Path('runs', name)
-  if (workdir / 'config.json').exists() and read_config(workdir) != config:
+  if exists(workdir / 'config.json') and read_config(workdir) != config:
     workdir = workdir.with_name(f'{name},{digest}')
   return workdir
 
@@ -137,7 +151,7 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
   Raises:
     ValueError: a field that is not mutable differs.
   """
-  if not (workdir / 'config.json').exists():
+  if not exists(workdir / 'config.json'):
     return
   before = read_config(workdir)
   differing = [
@@ -157,12 +171,10 @@ def create_or_check(
 ) -> None:
   """Writes the files that describe a run, or compares those that are there.
 
-  Another value of a mutable field is written to config.json.
-
   Raises:
     ValueError: the run was started on other data.
   """
-  if not (workdir / 'config.json').exists():
+  if not exists(workdir / 'config.json'):
     write_json(workdir / 'labels.json', data.labels)
     write_json(workdir / 'data.json', data.identity)
     data.tokenizer.save(workdir)
@@ -177,6 +189,14 @@ def create_or_check(
       f'workdir={workdir} holds a run that was started on other data: '
       f'{", ".join(differing)} changed since; choose another workdir'
     )
+
+
+def record_changes(workdir: pathlib.Path, config: Config) -> None:
+  """Writes other values of mutable fields to config.json.
+
+  It removes the results that they outdate, so it is called when the run is sure
+  to resume.
+  """
   changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
@@ -255,7 +275,7 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
     FileNotFoundError, ValueError: it is not finished, or the file is corrupt.
   """
   path = workdir / 'result.json'
-  if not path.exists():
+  if not exists(path):
     raise FileNotFoundError(f'workdir={workdir} holds no finished run')
   result = _read_json(path)
   if not isinstance(result, dict) or 'test' not in result:
@@ -273,7 +293,7 @@ def read_calibration(
   """
   several = task == 'multi_label'
   path = workdir / 'calibration.json'
-  if not path.exists():  # Of a run that is not finished, or an old one.
+  if not exists(path):  # Of a run that is not finished, or an old one.
     return Calibration(1.0, (0.5,) * num_classes if several else ())
   values = _read_json(path)
   try:

@@ -59,11 +59,15 @@ def run(
     # Ctrl-C ends a script without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not flags.FLAGS['verbosity'].present:
-      absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX and Orbax.
+      absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
+      # Orbax logs a traceback for each of its threads that a full disk stops;
+      # `Checkpoints` says in one line what the matter is.
+      logging.getLogger('absl').setLevel(logging.CRITICAL)
     if not quiet:
       logging.getLogger('bigru_jax').setLevel(logging.INFO)
     # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
     logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+    sys.unraisablehook = _leave_out_closed_loops
     try:
       main()
       # The garbage collector would walk through all of JAX at exit, for 0.4 s.
@@ -80,15 +84,38 @@ def run(
       sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError) as error:
       fail(error)
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    except (MemoryError, RuntimeError, AssertionError) as error:
       if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
         fail(
           'out of memory: try a lower batch_size, hidden_size, '
           'max_length or max_sentences'
         )
+      if problem := missing_backend(error):
+        fail(problem)
       raise
 
   app.run(guarded, flags_parser=parse)
+
+
+def _leave_out_closed_loops(unraisable: 'sys.UnraisableHookArgs') -> None:
+  """Says nothing of tasks of Orbax that outlive the save that failed."""
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(unraisable)
+
+
+def missing_backend(error: Exception) -> str:
+  """Why JAX cannot start on this machine; '' where an error is another one."""
+  reason = str(error).partition('. (set ')[0].partition(' (set ')[0]
+  if not reason.startswith('Unable to initialize backend'):
+    try:
+      jax.local_devices()
+      return ''
+    except (RuntimeError, AssertionError):  # JAX asserts that there is one.
+      reason = reason or 'there is no such device, or no plugin of JAX for it'
+  platforms = jax.config.jax_platforms or ''  # type: ignore[attr-defined]
+  if platforms != platforms.lower():
+    reason = f'JAX takes lower case: {platforms.lower()}'
+  return f'JAX_PLATFORMS={platforms}: {reason.splitlines()[0]}'
 
 
 def check_output(output: str, source: str = '') -> None:

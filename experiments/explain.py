@@ -35,6 +35,7 @@ from bigru_jax.explain.predictions import check_supported, sampled
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
 from bigru_jax.runtime import host
+from bigru_jax.runtime.precision import single_precision
 
 _WORKDIR = flags.DEFINE_string('workdir', '', 'The run directory.')
 _SPLIT = flags.DEFINE_enum(
@@ -149,6 +150,7 @@ def shown(explanation: dict[str, Any]) -> str:
   return '\n'.join([*lines, '', *tables.aligned(rows, left=1)]).lstrip()
 
 
+@single_precision()
 def explain(
   run: bigru_jax.Run,
   data: Dataset,

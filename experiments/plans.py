@@ -139,13 +139,13 @@ def is_finished(output: pathlib.Path, run: Planned) -> bool:
     ValueError: its directory holds a run of another configuration.
   """
   workdir = output / run.name
-  if not (workdir / 'config.json').exists():
+  if not runs.exists(workdir / 'config.json'):
     return False
   config = config_of(run.flags)
   runs.check_config(workdir, config)
   if config.differing_fields(runs.read_config(workdir)):
     return False  # It has another number of epochs, say, and resumes.
-  return (workdir / 'result.json').exists()
+  return runs.exists(workdir / 'result.json')
 
 
 def finished_cells(
@@ -205,16 +205,10 @@ def run_all(
     for job, status in jobs.run_jobs(queue, at_once, stop):
       run, failure = by_name[job.name], ''
       if status or not is_finished(output, run):
-        failure = last_line(job.log)
+        failure = job.last_line or 'it said nothing'
         _log.warning('%s failed with status %d: %s', job.name, status, failure)
       progress_bar.update()
       yield run, failure
     if stop():
       done = sum(is_finished(output, run) for run in planned)
       raise preemption.Preempted(f'{done} of {len(planned)} runs are finished')
-
-
-def last_line(log: pathlib.Path) -> str:
-  """What a program said last."""
-  lines = log.read_text('utf-8', errors='replace').strip().splitlines()
-  return lines[-1] if lines else 'it said nothing'

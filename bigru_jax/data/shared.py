@@ -72,8 +72,12 @@ def prepare_shared(config: Config, corpus: Corpus | None = None) -> Dataset:
     except OSError as error:
       _log.warning('encoded texts are not cached: %s', error)
       return prepare(config)
-    with contextlib.suppress(FileNotFoundError):
-      return _load_or_remove(folder, config)
+    try:
+      with contextlib.suppress(FileNotFoundError):
+        return _load_or_remove(folder, config)
+    except OSError as error:
+      _log.warning('the cache is not used: %s', error)
+      return prepare(config)
     data = prepare(config)
     if _key(config) != key:  # A file has changed while it was read.
       return data
@@ -209,26 +213,32 @@ def _load_or_remove(folder: pathlib.Path, config: Config) -> Dataset:
 
   Raises:
     FileNotFoundError: there is none, or it was corrupt and is removed.
+    OSError: it cannot be read; it stays as it is.
   """
-  if not folder.exists():
-    raise FileNotFoundError(folder)
+  names = {path.name for path in folder.iterdir()}
   try:
-    return _load(folder, config)
-  except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    return _load(folder, names, config)
+  except (ValueError, KeyError, TypeError, RecursionError) as error:
     _log.warning('%s is corrupt, and is made anew: %s', folder, error)
     shutil.rmtree(folder)
     raise FileNotFoundError(folder) from error
 
 
-def _load(folder: pathlib.Path, config: Config) -> Dataset:
+def _load(folder: pathlib.Path, names: set[str], config: Config) -> Dataset:
   path = folder / 'entry.json'
+  if path.name not in names:
+    raise ValueError(f'{path.name} is missing')
   sha256, written = json.loads(path.read_text(encoding='utf-8'))
   if _sha256(written) != sha256:
     raise ValueError(f'{path.name} differs from its checksum')
   content = written['content']
   arrays = {}
   for name, checksum in written['sha256'].items():
-    if file_sha256(folder / name, 'cache') != checksum:
+    if name not in names:
+      raise ValueError(f'{name} is missing')
+    with (folder / name).open('rb') as file:
+      sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
+    if sha256 != checksum:
       raise ValueError(f'{name} differs from its checksum')
     mapped = np.load(folder / name, mmap_mode='r', allow_pickle=False)
     arrays[name] = np.asarray(mapped)

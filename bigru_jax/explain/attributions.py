@@ -30,6 +30,7 @@ from bigru_jax.explain.predictions import (
   real_tokens,
 )
 from bigru_jax.ops.embedding import lookup
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
 # Of the Gauss-Legendre quadrature; the completeness error says whether they are
@@ -37,6 +38,7 @@ from bigru_jax.tasks import SingleLabel
 STEPS = 20
 
 
+@single_precision()
 def gradient(
   model: nn.Module,
   task: SingleLabel,
@@ -52,6 +54,7 @@ def gradient(
   return _at_tokens(jnp.sqrt((g_BxTxE**2).sum(-1)), batch)
 
 
+@single_precision()
 def gradient_x_input(
   model: nn.Module,
   task: SingleLabel,
@@ -79,6 +82,7 @@ def gradient_x_input(
   return _at_tokens((x_BxTxE * g_BxTxE).sum(-1), batch)
 
 
+@single_precision()
 def integrated_gradients(
   model: nn.Module,
   task: SingleLabel,
@@ -122,6 +126,7 @@ def integrated_gradients(
   return weights_BxT, jnp.abs(weights_BxT.sum(-1) - difference_B)
 
 
+@single_precision()
 def leave_one_out(
   model: nn.Module,
   task: SingleLabel,
@@ -141,6 +146,7 @@ def leave_one_out(
   return _at_tokens(of_classes(drops_BxTxC, classes_B), batch)
 
 
+@single_precision()
 def left_out(
   model: nn.Module, task: SingleLabel, params: Any, batch: Batch
 ) -> jax.Array:
@@ -155,6 +161,7 @@ def left_out(
   return jnp.moveaxis(jax.lax.map(without, positions_T), 0, 1)
 
 
+@single_precision()
 def attention(
   model: nn.Module,
   task: SingleLabel,
@@ -173,6 +180,7 @@ def attention(
   return attention_weights(model, params, batch).mean(1)
 
 
+@single_precision()
 def attention_x_gradient(
   model: nn.Module,
   task: SingleLabel,
@@ -221,6 +229,7 @@ ATTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
 OF_ATTENTION = 'attention', 'attention_x_gradient'
 
 
+@single_precision()
 @functools.partial(jax.jit, static_argnames=('model', 'task', 'names'))
 def attributions_of_batch(
   model: nn.Module,
@@ -237,6 +246,7 @@ def attributions_of_batch(
   }
 
 
+@single_precision()
 def attribute(
   model: nn.Module,
   task: SingleLabel,

@@ -17,6 +17,7 @@ from bigru_jax.explain.attributions import attention_weights
 from bigru_jax.explain.interventions import uniform_weights
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.ops.dropout import example_keys
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
 # The weights with which the MLP pools its states.
@@ -25,6 +26,7 @@ _LEARNING_RATE = 1e-3
 _TEST_BATCH = 256
 
 
+@single_precision()
 def accuracies(
   model: Classifier,
   task: SingleLabel,

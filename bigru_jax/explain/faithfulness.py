@@ -35,6 +35,7 @@ from bigru_jax.explain.predictions import (
   probabilities,
   real_tokens,
 )
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
 SHARES = 0.01, 0.05, 0.1, 0.2, 0.5
@@ -101,6 +102,7 @@ def kendall_tau(
   return taus, p_values
 
 
+@single_precision()
 def erasure(
   model: nn.Module,
   task: SingleLabel,

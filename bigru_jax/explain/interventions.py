@@ -16,6 +16,7 @@ import optax
 
 from bigru_jax.explain.attributions import attention_weights
 from bigru_jax.explain.predictions import Batch, real_tokens, total_variation
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
 PERMUTATIONS = 100
@@ -45,6 +46,7 @@ class Adversarial(NamedTuple):
   change: jax.Array
 
 
+@single_precision()
 def with_weights(
   model: nn.Module, task: SingleLabel, params: Any, batch: Batch
 ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
@@ -99,6 +101,7 @@ def permuted_weights(
   return jnp.take_along_axis(weights_BxKxT, order_BxT[:, None], axis=-1)
 
 
+@single_precision()
 def permutation_change(
   model: nn.Module,
   task: SingleLabel,
@@ -129,6 +132,7 @@ def permutation_change(
   return jnp.median(changes, axis=0)
 
 
+@single_precision()
 def uniform_change(
   model: nn.Module, task: SingleLabel, params: Any, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
@@ -145,6 +149,7 @@ def uniform_change(
   return total_variation(own_BxC, other_BxC), flipped_B
 
 
+@single_precision()
 def adversarial_weights(
   model: nn.Module,
   task: SingleLabel,

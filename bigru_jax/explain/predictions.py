@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
   )
 
 
+@single_precision()
 def over_split(
   step: Callable[..., dict[str, jax.Array]],
   params: Any,

@@ -64,6 +64,7 @@ from bigru_jax.explain.predictions import (
   total_variation,
 )
 from bigru_jax.models.classifier import Classifier
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
 JAIN_WALLACE = 'Jain & Wallace, 2019, https://aclanthology.org/N19-1357'
@@ -99,6 +100,7 @@ _MOST_CLASSES = 6  # With rows of their own.
 _log = logging.getLogger(__name__)
 
 
+@single_precision()
 def study(
   model: Classifier,
   task: SingleLabel,

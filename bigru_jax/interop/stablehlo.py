@@ -11,10 +11,12 @@ import jax.numpy as jnp
 from bigru_jax.build import make_task
 from bigru_jax.data.entities import marker_ids
 from bigru_jax.inference import Run
+from bigru_jax.runtime.precision import single_precision
 
 PLATFORMS = 'cpu', 'cuda', 'tpu'
 
 
+@single_precision()
 def to_stablehlo(run: Run) -> export.Exported:
   """The model of a run, with its parameters, for all of `PLATFORMS`.
 

@@ -26,12 +26,14 @@ from bigru_jax.interop.torch import (
   Modules,
   classifier_from_torch,
 )
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.training.loop import Progress
 from bigru_jax.training.state import TrainState
 
 _log = logging.getLogger(__name__)
 
 
+@single_precision()
 def write_run(
   workdir: str | os.PathLike,
   state: Mapping[str, np.ndarray],

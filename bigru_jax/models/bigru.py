@@ -103,13 +103,19 @@ class BiGRU(nn.Module):
     zeros = nn.initializers.zeros
     params = GRUParams(
       self.param(
-        f'input_kernel_{layer}', input_init, (2, 3 * hidden, features)
+        f'input_kernel_{layer}',
+        input_init,
+        (2, 3 * hidden, features),
+        jnp.float32,
       ),
       self.param(
-        f'recurrent_kernel_{layer}', recurrent_init, (2, 3 * hidden, hidden)
+        f'recurrent_kernel_{layer}',
+        recurrent_init,
+        (2, 3 * hidden, hidden),
+        jnp.float32,
       ),
-      self.param(f'input_bias_{layer}', zeros, (2, 3 * hidden)),
-      self.param(f'recurrent_bias_{layer}', zeros, (2, hidden)),
+      self.param(f'input_bias_{layer}', zeros, (2, 3 * hidden), jnp.float32),
+      self.param(f'recurrent_bias_{layer}', zeros, (2, hidden), jnp.float32),
     )
     return GRUParams(*(p.astype(self.dtype) for p in params))
 

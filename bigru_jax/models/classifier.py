@@ -179,7 +179,10 @@ def embed(model: Any, tokens_NxT: jax.Array) -> jax.Array:
   if model.embedding_axis is not None:
     columns //= jax.lax.axis_size(model.embedding_axis)
   table_VxE = model.param(
-    'embedding', _embedding_init, (model.vocabulary_size, columns)
+    'embedding',
+    _embedding_init,
+    (model.vocabulary_size, columns),
+    jnp.float32,
   )
   x_NxTxE = lookup(table_VxE, tokens_NxT, model.embedding_axis)
   return x_NxTxE.astype(model.dtype)

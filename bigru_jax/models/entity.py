@@ -37,15 +37,14 @@ class Entity(nn.Module):
       weights_BxKxT: weights to use instead of its own.
     """
     features, dtype = h_BxTxF.shape[-1], h_BxTxF.dtype
-    kernel = self.param(
-      'kernel', nn.initializers.lecun_normal(), (features, features)
-    )
+    init = nn.initializers.lecun_normal()
+    kernel = self.param('kernel', init, (features, features), jnp.float32)
     entity_kernel = self.param(
-      'entity_kernel', nn.initializers.lecun_normal(), (2 * features, features)
+      'entity_kernel', init, (2 * features, features), jnp.float32
     )
-    bias = self.param('bias', nn.initializers.zeros, (features,))
+    bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
     query = self.param(
-      'query', nn.initializers.normal(features**-0.5), (features,)
+      'query', nn.initializers.normal(features**-0.5), (features,), jnp.float32
     )
     means = [
       _mean(h_BxTxF, mask_BxT & (entities_BxT == entity)) for entity in (1, 2)

@@ -43,11 +43,18 @@ class LabelWise(nn.Module):
     """
     features = h_BxTxF.shape[-1]
     shape = self.num_labels, features
-    query = self.param('query', nn.initializers.normal(features**-0.5), shape)
-    kernel = self.param(
-      'kernel', nn.initializers.lecun_normal(in_axis=-1, out_axis=0), shape
+    query = self.param(
+      'query', nn.initializers.normal(features**-0.5), shape, jnp.float32
     )
-    bias = self.param('bias', nn.initializers.zeros, (self.num_labels,))
+    kernel = self.param(
+      'kernel',
+      nn.initializers.lecun_normal(in_axis=-1, out_axis=0),
+      shape,
+      jnp.float32,
+    )
+    bias = self.param(
+      'bias', nn.initializers.zeros, (self.num_labels,), jnp.float32
+    )
     query, kernel = query.astype(h_BxTxF.dtype), kernel.astype(h_BxTxF.dtype)
     if weights_BxCxT is None:
       logits_BxC = label_wise_logits(h_BxTxF, mask_BxT, query, kernel, bias)

@@ -44,10 +44,13 @@ class Additive(nn.Module):
     """Returns the context c_BxF and the weights [B, 1, T]."""
     features = h_BxTxF.shape[-1]
     kernel = self.param(
-      'kernel', nn.initializers.lecun_normal(), (features, features)
+      'kernel',
+      nn.initializers.lecun_normal(),
+      (features, features),
+      jnp.float32,
     )
-    bias = self.param('bias', nn.initializers.zeros, (features,))
-    query = self.param('query', _query_init(features), (features,))
+    bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+    query = self.param('query', _query_init(features), (features,), jnp.float32)
     if weights_BxKxT is not None:
       return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
     params = (p.astype(h_BxTxF.dtype) for p in (kernel, bias, query))
@@ -72,7 +75,7 @@ class Dot(nn.Module):
   ) -> tuple[jax.Array, jax.Array | None]:
     """Returns the context c_BxF and the weights [B, 1, T]."""
     features = h_BxTxF.shape[-1]
-    query = self.param('query', _query_init(features), (features,))
+    query = self.param('query', _query_init(features), (features,), jnp.float32)
     scores_BxT = h_BxTxF @ query.astype(h_BxTxF.dtype) * features**-0.5
     return _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
 
@@ -107,9 +110,9 @@ class MultiHead(nn.Module):
     width = features // heads
     shape = heads, features, width
     init = nn.initializers.lecun_normal(batch_axis=0)
-    key_kernel = self.param('key_kernel', init, shape)
-    value_kernel = self.param('value_kernel', init, shape)
-    query = self.param('query', _query_init(width), (heads, width))
+    key_kernel = self.param('key_kernel', init, shape, jnp.float32)
+    value_kernel = self.param('value_kernel', init, shape, jnp.float32)
+    query = self.param('query', _query_init(width), (heads, width), jnp.float32)
     dtype = h_BxTxF.dtype
     # A head's query and key kernel make one vector: q^T (K h) = (K^T q)^T h.
     vectors_FxK = jnp.einsum('kfw,kw->fk', key_kernel, query) * width**-0.5
@@ -146,8 +149,10 @@ class Structured(nn.Module):
     """Returns the contexts of all hops [B, K * F] and the weights [B, K, T]."""
     features, dtype = h_BxTxF.shape[-1], h_BxTxF.dtype
     init = nn.initializers.lecun_normal()
-    kernel = self.param('kernel', init, (features, features))
-    hops = self.param('hops_kernel', init, (features, self.num_heads))
+    kernel = self.param('kernel', init, (features, features), jnp.float32)
+    hops = self.param(
+      'hops_kernel', init, (features, self.num_heads), jnp.float32
+    )
     scores_BxTxK = jnp.tanh(h_BxTxF @ kernel.astype(dtype))
     scores_BxTxK @= hops.astype(dtype)
     contexts, weights_BxKxT = _means(
@@ -167,7 +172,7 @@ class Mean(nn.Module):
     weights_BxKxT: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array | None]:
     """Returns the context c_BxF and the weights [B, 1, T]."""
-    scores_BxT = jnp.zeros(mask_BxT.shape)
+    scores_BxT = jnp.zeros(mask_BxT.shape, jnp.float32)
     return _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
 
 

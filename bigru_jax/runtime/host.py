@@ -86,6 +86,6 @@ def _keep_freed_memory() -> bool:
   libc.mallopt(mmap_max, 0)
   libc.mallopt(trim_threshold, 2**31 - 1)
   libc.mallopt(arena_max, 1)
-  jax.jit(lambda x: x + 1)(1.0).block_until_ready()
+  jax.block_until_ready(jax.jit(lambda x: x + 1)(1.0))
   libc.mallopt(arena_max, 8 * cores())  # glibc's default.
   return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -10,13 +11,16 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from typing import BinaryIO
 
 from bigru_jax.runtime.preemption import EXIT_STATUS
 
 _KILLS = 3  # A job that signals have killed so often has failed.
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
+_TAIL = 2**16  # Bytes of an output in which its last line is looked for.
 
 
 @dataclasses.dataclass
@@ -26,11 +30,13 @@ class Job:
   Attributes:
     name: for messages.
     command: the program and its arguments.
-    log: the file that its output is appended to.
+    log: the file that its output is appended to, as far as the disk takes it.
     is_busy: whether another process still does this job; it starts when that
       has ended.
     before: is called when it is about to start.
     kills: how often a signal has killed it.
+    last_line: of its output, when it has ended, or ''; a full disk does not
+      keep it from being known.
   """
 
   name: str
@@ -39,6 +45,41 @@ class Job:
   is_busy: Callable[[], bool] = lambda: False
   before: Callable[[], None] = lambda: None
   kills: int = 0
+  last_line: str = ''
+
+
+@dataclasses.dataclass
+class _Running:
+  """A job that has started.
+
+  Attributes:
+    job: what it is.
+    process: that does it.
+    output: the process writes to it. It is not on the disk of the log, which
+      may be full.
+    copied: bytes of it that are in the log.
+  """
+
+  job: Job
+  process: subprocess.Popen
+  output: BinaryIO
+  copied: int = 0
+
+  def copy_output(self) -> None:
+    """Appends what is new in the output to the log."""
+    with contextlib.suppress(OSError):  # Tried again at the next call.
+      while data := os.pread(self.output.fileno(), _TAIL, self.copied):
+        with self.job.log.open('ab', buffering=0) as log:
+          self.copied += log.write(data)
+
+  def end(self) -> None:
+    """Keeps what the process said last."""
+    self.copy_output()
+    size = os.fstat(self.output.fileno()).st_size
+    tail = os.pread(self.output.fileno(), _TAIL, max(size - _TAIL, 0))
+    lines = tail.decode('utf-8', 'replace').strip().splitlines()
+    self.job.last_line = lines[-1] if lines else ''
+    self.output.close()
 
 
 def run_jobs(
@@ -59,15 +100,15 @@ def run_jobs(
   waiting = list(jobs)
   at_once = min(at_once, max(len(jobs), 1))
   shares = core_shares(at_once)
-  running: dict[int, tuple[Job, subprocess.Popen]] = {}
+  running: dict[int, _Running] = {}
   stopping = False
   try:
     while waiting or running:
       if not stopping and stop():
         stopping = True
         waiting.clear()
-        for _, process in running.values():
-          process.terminate()
+        for started in running.values():
+          started.process.terminate()
       for place in range(at_once):
         if place in running:
           continue
@@ -75,11 +116,13 @@ def run_jobs(
         if job:
           waiting.remove(job)
           job.before()
-          running[place] = job, _start(job, shares[place])
-      for place, (job, process) in list(running.items()):
-        status = process.poll()
+          running[place] = _start(job, shares[place])
+      for place, started in list(running.items()):
+        job, status = started.job, started.process.poll()
         if status is None:
+          started.copy_output()
           continue
+        started.end()
         del running[place]
         job.kills += status < 0
         again = status == EXIT_STATUS or (status < 0 and job.kills < _KILLS)
@@ -89,8 +132,8 @@ def run_jobs(
           waiting.insert(0, job)
       time.sleep(_POLL_SECONDS)
   finally:
-    for _, process in running.values():
-      process.terminate()
+    for started in running.values():
+      started.process.terminate()
 
 
 def core_shares(at_once: int) -> list[set[int]]:
@@ -109,7 +152,7 @@ def core_shares(at_once: int) -> list[set[int]]:
   return [set(cores[i * each : (i + 1) * each]) for i in range(at_once)]
 
 
-def _start(job: Job, cores: set[int]) -> subprocess.Popen:
+def _start(job: Job, cores: set[int]) -> _Running:
   library = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
   def prepare():
@@ -119,12 +162,19 @@ def _start(job: Job, cores: set[int]) -> subprocess.Popen:
       os.sched_setaffinity(0, cores)
 
   job.log.parent.mkdir(parents=True, exist_ok=True)
-  with job.log.open('ab') as log:
-    return subprocess.Popen(
-      job.command,
-      stdin=subprocess.DEVNULL,
-      stdout=log,
-      stderr=log,
-      start_new_session=True,  # Ctrl-C reaches this process alone.
-      preexec_fn=prepare,
-    )
+  job.log.touch()
+  output: BinaryIO
+  if hasattr(os, 'memfd_create'):
+    file = os.memfd_create('output')
+    output = open(file, 'w+b', buffering=0)  # noqa: SIM115
+  else:
+    output = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+  process = subprocess.Popen(
+    job.command,
+    stdin=subprocess.DEVNULL,
+    stdout=output,
+    stderr=output,
+    start_new_session=True,  # Ctrl-C reaches this process alone.
+    preexec_fn=prepare,
+  )
+  return _Running(job, process, output)

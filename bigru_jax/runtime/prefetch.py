@@ -5,6 +5,8 @@ import queue
 import threading
 from typing import TypeVar
 
+from bigru_jax.runtime.precision import single_precision
+
 _T = TypeVar('_T')
 
 
@@ -28,10 +30,11 @@ def prefetch(items: Iterable[_T], size: int = 4) -> Generator[_T]:
 
   def work():
     try:
-      for item in items:
-        if closed.is_set():
-          return
-        put((item, None))
+      with single_precision():  # Of its consumer, which is another thread.
+        for item in items:
+          if closed.is_set():
+            return
+          put((item, None))
       put((done, None))
     except BaseException as error:  # It belongs to the consumer.
       put((done, error))

@@ -8,13 +8,16 @@ from typing import Any
 
 import jax
 
+from bigru_jax.runtime.precision import single_precision
+
 
 class Programs:
   """A jitted function, compiled once for each shape of its last argument.
 
   It is called like the function. `compile_ahead` compiles on other threads, so
   that all shapes of an epoch are compiled at the same time, and those of the
-  evaluation while the first epoch trains.
+  evaluation while the first epoch trains. With JAX_DISABLE_JIT, nothing is
+  compiled.
 
   Attributes:
     seconds: for how long calls have waited for a compilation.
@@ -29,12 +32,20 @@ class Programs:
 
   def compile_ahead(self, *arguments: Any) -> None:
     """Starts to compile for arguments, which may be `ShapeDtypeStruct`s."""
+    if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+      return
     abstract = jax.tree.map(_abstract, arguments)
     self._programs[_shapes(arguments[-1])] = self._executor.submit(
-      lambda: self._function.lower(*abstract).compile()
+      self._compile, abstract
     )
 
+  @single_precision()  # Of the caller, which is another thread.
+  def _compile(self, abstract: tuple[Any, ...]) -> jax.stages.Compiled:
+    return self._function.lower(*abstract).compile()
+
   def __call__(self, *arguments: Any) -> Any:
+    if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+      return self._function(*arguments)
     shapes = _shapes(arguments[-1])
     if shapes not in self._programs:
       self.compile_ahead(*arguments)

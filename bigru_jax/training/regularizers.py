@@ -48,7 +48,7 @@ def regularized(
       return loss_fn(params, batch, keys_B, perturbation_BxTxE=r)
 
     losses_B, outputs = loss_fn(params, batch, keys_B)
-    zeros = jnp.zeros((*batch['tokens'].shape, embedding_size))
+    zeros = jnp.zeros((*batch['tokens'].shape, embedding_size), jnp.float32)
     zeros = vary_like(zeros, batch['tokens'])
     if attention_penalty:
       losses_B += attention_penalty * overlap(outputs.attention['words'])

@@ -32,6 +32,7 @@ from bigru_jax.evaluation import (
 from bigru_jax.inference import Run, unseen_words
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.runtime import distributed, mesh as meshes
+from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
 from bigru_jax.training.loop import Trainer, fit
 from bigru_jax.training.page import PageOutputs, write_run_page
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@single_precision()
 def train(
   config: Config,
   workdir: str | os.PathLike,
@@ -147,13 +149,15 @@ def train(
       'recurrence: implementation=%s',
       best_implementation(mesh.devices.flat[0].platform, config.dtype),
     )
+
+    def open_log(lines):
+      with distributed.agreed():
+        if main:
+          runs.record_changes(workdir, config)
+      return runs.MetricsLog(workdir, lines, write=main)
+
     with contextlib.closing(Checkpoints(workdir)) as saved:
-      best, log = fit(
-        trainer,
-        saved,
-        lambda lines: runs.MetricsLog(workdir, lines, write=main),
-        stop,
-      )
+      best, log = fit(trainer, saved, open_log, stop)
     found, calibration, outputs = _evaluate(config, task, trainer, data)
     tested = found['test'].metrics
     if main:

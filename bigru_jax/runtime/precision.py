@@ -1,0 +1,32 @@
+"""JAX's modes of a thread, as all of this library needs them."""
+
+from collections.abc import Iterator
+import contextlib
+
+import jax
+
+
+@contextlib.contextmanager
+def single_precision() -> Iterator[None]:
+  """JAX's own defaults for types and ranks, in this thread, for a while.
+
+  A process may have switched `jax_enable_x64` on, or made
+  `jax_numpy_dtype_promotion` and `jax_numpy_rank_promotion` strict, for other
+  code. What is public here computes in float32 and int32 nevertheless, with the
+  same bits, and changes nothing of the process.
+
+  It is a context manager and a decorator of functions; in a generator it would
+  reach the code that reads it. A new thread does not inherit it.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> with jax.enable_x64(True), single_precision():
+    ...   jnp.zeros(1).dtype
+    dtype('float32')
+  """
+  with (
+    jax.enable_x64(False),
+    jax.numpy_dtype_promotion('standard'),
+    jax.numpy_rank_promotion('allow'),
+  ):
+    yield
