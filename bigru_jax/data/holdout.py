@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import hashlib
 import heapq
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from bigru_jax.data.splits import (
 )
 
 HELD_OUT = 10  # One example in so many.
+_ONE = 2**40  # The share of a label in a fold that has all of it.
 
 
 class _Texts(NamedTuple):
@@ -75,12 +77,10 @@ def hold_out(
   for i, name in enumerate(missing):
     train = splits['train']
     texts = _distinct(train, f'{split_seed}/{name}/')
-    draw = (
-      _draw_iteratively
-      if isinstance(train.labels, LabelSets)
-      else _draw_by_class
-    )
-    drawn = draw(train.labels, texts, tenth)
+    if isinstance(train.labels, LabelSets):
+      drawn = _draw_iteratively(train.labels, texts, tenth)
+    else:
+      drawn = _draw_by_class(train.labels, texts, tenth)
     _complete(drawn, texts.sizes, tenth, len(missing) - i)
     out = drawn[texts.text_of]
     splits[name] = train.take(np.flatnonzero(out))
@@ -362,56 +362,61 @@ def _stratify(
   """
   pairs = _stratified_pairs(labels, texts, chosen)
   num_texts = np.bincount(pairs.labels)
+  num_labels = len(num_texts)
   ends = np.searchsorted(pairs.texts, np.arange(len(chosen) + 1)).tolist()
   by_label = np.argsort(pairs.labels, kind='stable')
   members = np.split(pairs.texts[by_label], np.cumsum(num_texts)[:-1])
-  ids, amounts = pairs.labels.tolist(), pairs.amounts.tolist()
-  sizes, keys = texts.sizes.tolist(), texts.keys.tolist()
-  totals = np.bincount(pairs.labels, pairs.amounts).tolist()
-  in_label = [[0] * len(rooms) for _ in members]
-  in_all = [0] * len(rooms)
+  # Shares are whole numbers, so that sums are the same on every machine.
+  ones = _ONE // np.bincount(pairs.labels, pairs.amounts).astype(int)
+  shares = (pairs.amounts * ones[pairs.labels]).tolist()
+  label_ids, sizes = pairs.labels.tolist(), texts.sizes.tolist()
+  num_folds = len(rooms)
+  turns = (texts.keys % np.uint64(num_folds)).tolist()
+  orders = [
+    [(f + i) % num_folds for f in range(num_folds)] for i in range(num_folds)
+  ]
+  share_of_label = [[0] * num_folds for _ in members]
+  in_fold = [0] * num_folds
   fold_of = [-1] * len(chosen)
 
-  def choose(text: int, counts: list[int], text_labels: list[int]) -> int:
-    size = sizes[text]
-    folds = [f for f, n in enumerate(in_all) if n + size <= rooms[f]]
-    if not folds:
-      return min(overflow, key=in_all.__getitem__)
-    fewest = min([counts[f] for f in folds])
-    folds = [f for f in folds if counts[f] == fewest]
-    if len(folds) == 1:
-      return folds[0]
-    shares = [(in_label[x], totals[x]) for x in text_labels]
-    ranks = [
-      (sum([n[f] / total for n, total in shares]), in_all[f]) for f in folds
-    ]
-    best = min(ranks)
-    folds = [f for f, rank in zip(folds, ranks) if rank == best]
-    return folds[keys[text] % len(folds)]
+  def choose(text: int, label: int, text_labels: list[int]) -> int:
+    size, turn = sizes[text], turns[text]
+    has_room = [n + size <= room for n, room in zip(in_fold, rooms)]
+    ranks = zip(
+      share_of_label[label],
+      map(sum, zip(*[share_of_label[x] for x in text_labels])),
+      in_fold,
+      orders[turn],
+    )
+    best = min(itertools.compress(ranks, has_room), default=None)
+    if best is None:
+      return min(overflow, key=in_fold.__getitem__)
+    return (best[-1] - turn) % num_folds
 
   remaining = num_texts.tolist()
-  heap = [(left, label) for label, left in enumerate(remaining)]
+  # Entries are `left * num_labels + label`.
+  heap = [left * num_labels + label for label, left in enumerate(remaining)]
   heapq.heapify(heap)
   while heap:
-    left, label = heapq.heappop(heap)
+    left, label = divmod(heapq.heappop(heap), num_labels)
     if left != remaining[label]:
-      continue  # Another entry has the number of today.
+      continue  # The label has a later entry.
     touched: set[int] = set()
     for text in members[label].tolist():
       if fold_of[text] >= 0:
         continue
       text_pairs = slice(ends[text], ends[text + 1])
-      text_labels = ids[text_pairs]
-      fold = choose(text, in_label[label], text_labels)
+      text_labels = label_ids[text_pairs]
+      fold = choose(text, label, text_labels)
       fold_of[text] = fold
-      in_all[fold] += sizes[text]
-      for other, amount in zip(text_labels, amounts[text_pairs]):
-        in_label[other][fold] += amount
+      in_fold[fold] += sizes[text]
+      for other, share in zip(text_labels, shares[text_pairs]):
+        share_of_label[other][fold] += share
         remaining[other] -= 1
       touched.update(text_labels)
     for other in touched:
       if remaining[other]:
-        heapq.heappush(heap, (remaining[other], other))
+        heapq.heappush(heap, remaining[other] * num_labels + other)
   return np.array(fold_of)
 
 
