@@ -7,12 +7,7 @@ import heapq
 
 import numpy as np
 
-from bigru_jax.data.splits import (
-  NAMES,
-  LabelSets,
-  Table,
-  label_pairs,
-)
+from bigru_jax.data.splits import NAMES, LabelSets, Table, label_pairs
 from bigru_jax.data.stratification import (
   Texts,
   distinct_texts,
@@ -21,6 +16,8 @@ from bigru_jax.data.stratification import (
 )
 
 HELD_OUT = 10  # One example in so many.
+# How far it is searched for texts that occur several times and fill a split.
+_MOST_EXCHANGED, _MOST_CANDIDATES = 8, 100
 
 
 def hold_out(
@@ -131,11 +128,10 @@ def describe_rare_labels(splits: Mapping[str, Table]) -> list[str]:
 
 def _too_few(train: Table, num_texts: int, missing: Sequence[str]) -> str:
   """The message where train has no text for each missing split and itself."""
-  different = 'text' if num_texts == 1 else 'texts'
   flags = ' and '.join(f'--{name}' for name in missing)
   return (
-    f'{train.sources[0]}: {len(train)} examples of {num_texts} different '
-    f'{different} are too few to hold out {" and ".join(missing)}; give {flags}'
+    f'{train.sources[0]}: too few different texts ({num_texts}, in '
+    f'{len(train)} rows) to hold out {" and ".join(missing)}; give {flags}'
   )
 
 
@@ -161,6 +157,35 @@ def _complete(
       drawn[text] = True
       room -= sizes[text]
       possible -= 1
+  # The room that is left is smaller than every other text: exchange some.
+  last_drawn = np.flatnonzero(drawn)[::-1]
+  for i in range(1, 1 + min(_MOST_EXCHANGED, len(last_drawn))):
+    exchanged = last_drawn[:i]
+    total = int(room + sizes[exchanged].sum())
+    others = np.flatnonzero(~drawn & (sizes <= total))[:_MOST_CANDIDATES]
+    chosen = _with_total(sizes, others.tolist(), total)
+    if chosen and len(chosen) - i <= possible:
+      drawn[exchanged] = False
+      drawn[chosen] = True
+      return
+
+
+def _with_total(
+  sizes: np.ndarray, texts: Sequence[int], total: int
+) -> list[int]:
+  """Some of the texts with `total` examples; empty where there are none."""
+  # By sum of sizes: the last text that was added, and the sum before it.
+  reached: dict[int, tuple[int, int]] = {0: (-1, 0)}
+  for text in texts:
+    for before in list(reached):
+      after = before + int(sizes[text])
+      if after <= total and after not in reached:
+        reached[after] = text, before
+  chosen = []
+  while total in reached and total:
+    text, total = reached[total]
+    chosen.append(text)
+  return chosen
 
 
 def _folds_by_class(labels: np.ndarray, texts: Texts, folds: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import collections
 import hashlib
 import itertools
+import re
 
 from hypothesis import assume, example, given, settings, strategies as st
 import numpy as np
@@ -220,16 +221,24 @@ def test_a_share_that_duplicates_make_impossible_is_said(labels):
 
 @pytest.mark.parametrize('labels', [[0, 1] * 3, [[0], [1, 2]] * 3])
 def test_too_few_different_texts_are_an_error(labels):
-  message = (
-    'train: 6 examples of 2 different texts are too few to hold out test and '
+  message = re.escape(
+    'train: too few different texts (2, in 6 rows) to hold out test and '
     'validation; give --test and --validation'
   )
   with pytest.raises(ValueError, match=message):
     hold_out({'train': _table([0, 1] * 3, labels)}, 0)
   train = _table([0] * 6, labels)
-  message = '6 examples of 1 different text are .*; give --validation'
-  with pytest.raises(ValueError, match=message):
+  with pytest.raises(ValueError, match=r'texts \(1, .*; give --validation'):
     hold_out({'train': train, 'test': train}, 0)
+
+
+@pytest.mark.parametrize('many_labels', [False, True])
+def test_texts_that_occur_two_or_three_times_add_up_to_a_tenth(many_labels):
+  for seed in range(20):
+    texts = [*(np.arange(100) // 2), *(np.arange(150) // 3 + 50)]
+    labels = [[x % 2] if many_labels else x % 2 for x in range(250)]
+    splits, _ = hold_out({'train': _table(texts, labels)}, seed)
+    assert [len(split) for split in splits.values()] == [200, 25, 25]
 
 
 def _folds(train, folds, seed=0):
