@@ -169,10 +169,10 @@ class _Folds:
 def _stratified_pairs(
   labels: LabelSets, texts: Texts, chosen: np.ndarray
 ) -> Pairs:
-  """The pairs for `_stratify`, whose labels do not depend on the rows' order.
+  """The pairs for `iterative_folds`, whose labels do not depend on the rows' order.
 
-  The labels of a single text, which no rule can spread, are one label, so that
-  each fold has its share of them; so are the texts without any label.
+  Texts without any label have one that is theirs, so that each fold has its
+  share of them.
   """
   pairs = text_label_pairs(labels, texts)
   pairs = Pairs(*(x[chosen[pairs.texts]] for x in pairs))
@@ -183,24 +183,18 @@ def _stratified_pairs(
   np.add.at(sums, pairs.labels, keys)
   ranks = np.empty(num_labels, int)
   ranks[np.argsort(sums)] = np.arange(num_labels)
-  is_rare = np.bincount(pairs.labels, minlength=num_labels) == 1
-  ranks[is_rare] = num_labels
   has_label = np.zeros(len(chosen), bool)
   has_label[pairs.texts] = True
   without = np.flatnonzero(chosen & ~has_label)
   owners = np.append(pairs.texts, without)
-  ids = np.append(ranks[pairs.labels], np.full(len(without), num_labels + 1))
+  label_ranks = np.append(
+    ranks[pairs.labels], np.full(len(without), num_labels)
+  )
+  order = np.argsort(owners, kind='stable')
+  # The labels that are left are numbered from 0.
+  _, ids = np.unique(label_ranks[order], return_inverse=True)
   amounts = np.append(pairs.amounts, texts.sizes[without])
-  codes, places = np.unique(
-    owners * (num_labels + 2) + ids, return_inverse=True
-  )
-  # Labels that are left are numbered from 0.
-  _, ids = np.unique(codes % (num_labels + 2), return_inverse=True)
-  return Pairs(
-    texts=codes // (num_labels + 2),
-    labels=ids,
-    amounts=np.bincount(places, amounts).astype(int),
-  )
+  return Pairs(texts=owners[order], labels=ids, amounts=amounts[order])
 
 
 def text_label_pairs(labels: Labels, texts: Texts) -> Pairs:

@@ -66,6 +66,13 @@ def test_the_tenth_is_stratified():
   assert set(splits['train'].labels) == {0, 1, 2, 3, 4}
 
 
+def test_the_last_text_of_a_class_is_kept_where_others_can_be_drawn():
+  texts, labels = [*range(100), 0], [0] * 100 + [1]
+  for seed in range(20):
+    splits, _ = hold_out({'train': _table(texts, labels)}, seed)
+    assert 0 in _texts(splits['train'])
+
+
 def test_equal_texts_are_held_out_together():
   texts, labels = np.arange(400) % 100, np.arange(400) % 2
   splits, _ = hold_out({'train': _table(texts, labels)}, 0)
@@ -383,6 +390,20 @@ def test_many_labels_are_spread_as_well_as_by_the_published_algorithm(seed):
   for name in ('test', 'validation'):
     part = np.array(_texts(held_out[name]))
     assert _distance(hot, part) < np.quantile(published, 0.9)
+
+
+def test_the_spread_is_a_function_of_the_texts_and_not_of_their_rows():
+  labels = _long_tail(300, 0)
+  order = np.random.default_rng(0).permutation(300)
+  names: dict[int, int] = {}  # Labels are numbered in the order of the rows.
+  for i in order:
+    for label in labels[i]:
+      names.setdefault(label, len(names))
+  renamed = [[names[label] for label in labels[i]] for i in order]
+  splits, _ = hold_out({'train': _table(range(300), labels)}, 0)
+  others, _ = hold_out({'train': _table(order, renamed)}, 0)
+  for name, split in splits.items():
+    assert sorted(_texts(split)) == sorted(_texts(others[name]))
 
 
 def test_a_label_for_each_text_leaves_the_others_stratified():
