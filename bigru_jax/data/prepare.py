@@ -15,6 +15,7 @@ from bigru_jax.data.batching import (
   longest_sentence,
 )
 from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.limits import Limits, limits_of
 from bigru_jax.data.named_vectors import fetch
@@ -23,10 +24,8 @@ from bigru_jax.data.splits import (
   Labels,
   LabelSets,
   Table,
-  hold_out,
   label_pairs,
   sort_labels,
-  take_fold,
 )
 from bigru_jax.data.streams import file_sha256
 
@@ -97,11 +96,8 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
     )
   splits, held_out_notes = hold_out(splits, config.split_seed)
   notes += held_out_notes
-  for name, table in splits.items():
-    if not len(table):
-      source = f'train={config.train}' if config.train else config.dataset
-      source = 'corpus' if corpus else source
-      raise ValueError(f'{source}: no example is left for {name}')
+  if notes:
+    notes += describe_rare_labels(splits)
   tokenizer: text.Tokenizer
   if lexicon:
     vocabulary, vectors, seen = _vocabulary(

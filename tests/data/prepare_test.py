@@ -257,3 +257,16 @@ def test_folds_cover_a_corpus_and_remember_the_rows():
     assert set(data.splits['test'].sources) == {"corpus['train']"}
     assert data.notes[0] == f'test is fold {fold} of 4: 10 of 40 examples'
   assert sorted(rows) == list(range(1, 41))
+
+
+@pytest.mark.parametrize('task', ['single_label', 'multi_label'])
+def test_a_long_tail_of_labels_is_said_and_weighted(task):
+  texts = [f'text {i}' for i in range(40)]
+  corpus = {'train': (texts, [f'label {i}' for i in range(40)])}
+  data = prepare(Config(task=task, class_weights='balanced'), corpus)
+  assert [len(split) for split in data.splits.values()] == [32, 4, 4]
+  assert data.notes[2] == (
+    'rare labels: 40 of 40 occur in one split only, and 8 do not occur in '
+    'train, so that the model cannot learn them'
+  )
+  assert len(data.labels) == 40 and np.isfinite(data.label_weights).all()

@@ -1,0 +1,299 @@
+"""Holding out what is missing: a tenth of train, or one of several folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import heapq
+
+import numpy as np
+
+from bigru_jax.data.splits import NAMES, LabelSets, Table, label_pairs
+from bigru_jax.data.stratification import (
+  Texts,
+  distinct_texts,
+  iterative_folds,
+  text_label_pairs,
+)
+
+HELD_OUT = 10  # One example in so many.
+# How far it is searched for texts that occur several times and fill a split.
+_MOST_EXCHANGED, _MOST_CANDIDATES = 8, 100
+
+
+def hold_out(
+  splits: Mapping[str, Table], split_seed: int
+) -> tuple[dict[str, Table], list[str]]:
+  """Holds a tenth of train out for a missing test, and for validation.
+
+  The tenth is exact and stratified. With one label a text each class gives a
+  tenth of its examples, to the nearest, and at least one where there are
+  enough; with several labels the tenth is drawn by iterative stratification,
+  see `iterative_folds`. Equal texts stay on one side. Which ones are drawn is a
+  function of the texts and the seed.
+
+  Returns:
+    The splits in the order of `NAMES`, and a sentence for each that was held
+    out.
+
+  Raises:
+    ValueError: there are too few different texts.
+  """
+  splits, notes = dict(splits), []
+  missing = [name for name in ('test', 'validation') if name not in splits]
+  read = len(splits['train'])
+  tenth = max(1, round(read / HELD_OUT))
+  for i, name in enumerate(missing):
+    train = splits['train']
+    texts = distinct_texts(train, f'{split_seed}/{name}/')
+    if len(texts.sizes) <= len(missing) - i:
+      raise ValueError(_too_few(train, len(texts.sizes), missing))
+    if isinstance(train.labels, LabelSets):
+      drawn = _draw_iteratively(train.labels, texts, tenth)
+    else:
+      drawn = _draw_by_class(train.labels, texts, tenth)
+    _complete(drawn, texts.sizes, tenth, len(missing) - i)
+    out = drawn[texts.text_of]
+    splits[name] = train.take(np.flatnonzero(out))
+    splits['train'] = train.take(np.flatnonzero(~out))
+    note = (
+      f'there is no {name} split: {len(splits[name])} of {read} training '
+      'examples are held out for it'
+    )
+    if len(splits[name]) != tenth:
+      note += f', not {tenth}, because equal texts stay in one split'
+    notes.append(note)
+  return {name: splits[name] for name in NAMES}, notes
+
+
+def take_fold(
+  splits: Mapping[str, Table], folds: int, fold: int, split_seed: int
+) -> tuple[dict[str, Table], list[str]]:
+  """Makes one of several folds of train the test split.
+
+  The folds are disjoint, stratified, and cover train; equal texts share one.
+  They are a function of the texts and the seed. With several labels a text they
+  are those of iterative stratification, see `iterative_folds`.
+
+  Args:
+    splits: without a test split.
+    folds: how many there are.
+    fold: which one, from 0.
+    split_seed: draws them.
+
+  Returns:
+    The splits, and a sentence on what was done.
+
+  Raises:
+    ValueError: there are fewer texts than folds, or a test split.
+  """
+  if 'test' in splits:
+    raise ValueError(f'folds={folds}: the data have a test split of their own')
+  train = splits['train']
+  texts = distinct_texts(train, f'{split_seed}/folds/')
+  if len(texts.sizes) < folds:
+    raise ValueError(f'folds={folds}: there are too few texts in train')
+  if isinstance(train.labels, LabelSets):
+    rooms = _even(len(train), folds)
+    fold_of_text = iterative_folds(
+      train.labels, texts, rooms, range(folds), texts.sizes > 0
+    )
+  else:
+    fold_of_text = _folds_by_class(train.labels, texts, folds)
+  fold_of = fold_of_text[texts.text_of]
+  test = train.take(np.flatnonzero(fold_of == fold))
+  rest = train.take(np.flatnonzero(fold_of != fold))
+  note = f'test is fold {fold} of {folds}: {len(test)} of {len(train)} examples'
+  return {**splits, 'train': rest, 'test': test}, [note]
+
+
+def describe_rare_labels(splits: Mapping[str, Table]) -> list[str]:
+  """A sentence on labels that not every split has; none where all is well.
+
+  Args:
+    splits: all three, after some of train was held out.
+  """
+  ids = {name: label_pairs(splits[name].labels)[1] for name in NAMES}
+  size = 1 + max(int(x.max(initial=-1)) for x in ids.values())
+  occurs = np.array([np.bincount(ids[x], minlength=size) > 0 for x in NAMES])
+  total = int(occurs.any(0).sum())
+  alone = int((occurs.sum(0) == 1).sum())
+  unseen = total - int(occurs[NAMES.index('train')].sum())
+  if not alone and not unseen:
+    return []
+  return [
+    f'rare labels: {alone} of {total} occur in one split only, and {unseen} do '
+    'not occur in train, so that the model cannot learn them'
+  ]
+
+
+def _too_few(train: Table, num_texts: int, missing: Sequence[str]) -> str:
+  """The message where train has no text for each missing split and itself."""
+  flags = ' and '.join(f'--{name}' for name in missing)
+  return (
+    f'{train.sources[0]}: too few different texts ({num_texts}, in '
+    f'{len(train)} rows) to hold out {" and ".join(missing)}; give {flags}'
+  )
+
+
+def _complete(
+  drawn: np.ndarray, sizes: np.ndarray, count: int, keep: int
+) -> None:
+  """Draws further texts, of any label, until `count` examples are drawn.
+
+  Args:
+    drawn: bool, whether each text is drawn; it is changed.
+    sizes: of each text the number of its examples.
+    count: examples to draw; where every text has more, one text.
+    keep: the number of texts that are left at least.
+  """
+  possible = len(sizes) - keep
+  drawn[np.flatnonzero(drawn)[possible:]] = False
+  room = max(count, sizes.min()) - sizes[drawn].sum()
+  possible -= drawn.sum()
+  for text in np.flatnonzero(~drawn):
+    if room <= 0 or not possible:
+      return
+    if sizes[text] <= room:
+      drawn[text] = True
+      room -= sizes[text]
+      possible -= 1
+  # The room that is left is smaller than every other text: exchange some.
+  last_drawn = np.flatnonzero(drawn)[::-1]
+  for i in range(1, 1 + min(_MOST_EXCHANGED, len(last_drawn))):
+    exchanged = last_drawn[:i]
+    total = int(room + sizes[exchanged].sum())
+    others = np.flatnonzero(~drawn & (sizes <= total))[:_MOST_CANDIDATES]
+    chosen = _with_total(sizes, others.tolist(), total)
+    if chosen and len(chosen) - i <= possible:
+      drawn[exchanged] = False
+      drawn[chosen] = True
+      return
+
+
+def _with_total(
+  sizes: np.ndarray, texts: Sequence[int], total: int
+) -> list[int]:
+  """Some of the texts with `total` examples; empty where there are none."""
+  # By sum of sizes: the last text that was added, and the sum before it.
+  reached: dict[int, tuple[int, int]] = {0: (-1, 0)}
+  for text in texts:
+    for before in list(reached):
+      after = before + int(sizes[text])
+      if after <= total and after not in reached:
+        reached[after] = text, before
+  chosen = []
+  while total in reached and total:
+    text, total = reached[total]
+    chosen.append(text)
+  return chosen
+
+
+def _folds_by_class(labels: np.ndarray, texts: Texts, folds: int) -> np.ndarray:
+  """The fold of each text, for one label an example."""
+  classes = labels[texts.first].tolist()
+  in_class = [[0] * folds for _ in range(max(classes) + 1)]
+  in_all = [0] * folds
+  fold_of = np.zeros(len(classes), int)
+  for text, (label, size) in enumerate(zip(classes, texts.sizes.tolist())):
+    counts = in_class[label]
+    # The fold with the fewest of this class, then the fewest of all.
+    _, _, fold = min(zip(counts, in_all, range(folds)))
+    fold_of[text] = fold
+    counts[fold] += size
+    in_all[fold] += size
+  return fold_of
+
+
+def _draw_by_class(labels: np.ndarray, texts: Texts, count: int) -> np.ndarray:
+  """Whether each text is drawn: `count` examples in all, of each class a share.
+
+  The last text of a class is not drawn.
+  """
+  # The class of a text is that of its first example.
+  classes = labels[texts.first]
+  sizes_C = np.bincount(labels)
+  texts_C = np.bincount(classes, minlength=len(sizes_C))
+  quotas = _quotas(sizes_C, texts_C, count).tolist()
+  # All of its labels, for a text can occur with several.
+  pairs = text_label_pairs(labels, texts)
+  remaining = np.bincount(pairs.labels, minlength=len(sizes_C)).tolist()
+  ends = np.searchsorted(pairs.texts, np.arange(len(classes) + 1)).tolist()
+  ids, sizes = pairs.labels.tolist(), texts.sizes.tolist()
+  drawn = np.zeros(len(classes), bool)
+
+  def draw(by_class: bool) -> None:
+    nonlocal count
+    for text, (label, size) in enumerate(zip(classes.tolist(), sizes)):
+      if size > count or (by_class and size > quotas[label]) or drawn[text]:
+        continue
+      labels_of_text = ids[ends[text] : ends[text + 1]]
+      if all(remaining[x] > 1 for x in labels_of_text):
+        drawn[text] = True
+        for x in labels_of_text:
+          remaining[x] -= 1
+        quotas[label] -= size
+        count -= size
+      if not count:
+        return
+
+  draw(by_class=True)
+  draw(by_class=False)  # Where texts did not fit a quota.
+  if not drawn.any():  # Every text occurs more often than that.
+    count = min(sizes)
+    draw(by_class=False)
+  return drawn
+
+
+def _quotas(sizes: np.ndarray, texts: np.ndarray, count: int) -> np.ndarray:
+  """How many examples each class gives, `count` in all where possible.
+
+  Args:
+    sizes: examples of each class.
+    texts: distinct texts of each class; one is kept.
+    count: examples to draw.
+  """
+  share = sizes * count / sizes.sum()
+  most = np.where(texts > 1, sizes - 1, 0)
+  quotas = np.minimum(np.maximum(np.floor(share), 1), most)
+  missing = int(count - quotas.sum())
+  step = 1 if missing > 0 else -1
+
+  def is_possible(label: int) -> bool:
+    return quotas[label] < most[label] if step > 0 else quotas[label] > 0
+
+  # One more of the class furthest below its share, or less of the one above.
+  heap = [
+    (-step * (share[label] - quotas[label]), label)
+    for label in range(len(sizes))
+    if is_possible(label)
+  ]
+  heapq.heapify(heap)
+  for _ in range(abs(missing)):
+    if not heap:
+      break
+    _, label = heapq.heappop(heap)
+    quotas[label] += step
+    if is_possible(label):
+      heapq.heappush(heap, (-step * (share[label] - quotas[label]), label))
+  return quotas.astype(int)
+
+
+def _draw_iteratively(
+  labels: LabelSets, texts: Texts, count: int
+) -> np.ndarray:
+  """Whether each text is drawn: one of several folds of `count` examples.
+
+  Texts that occur more often than that are in none of the folds.
+  """
+  count = max(count, int(texts.sizes.min()))
+  small = texts.sizes <= count
+  total = int(texts.sizes[small].sum())
+  rest = max(1, round(total / count) - 1)
+  rooms = [count, *_even(max(0, total - count), rest)]
+  fold_of = iterative_folds(labels, texts, rooms, range(1, 1 + rest), small)
+  return fold_of == 0
+
+
+def _even(total: int, parts: int) -> list[int]:
+  """A number as a sum of whole numbers that differ by at most 1."""
+  return [total // parts + (i < total % parts) for i in range(parts)]

@@ -1,0 +1,207 @@
+"""Iterative stratification of texts that have any number of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import hashlib
+import heapq
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from bigru_jax.data.splits import Labels, LabelSets, Table, label_pairs
+
+_ONE = 2**40  # The share of a label in a fold that has all of it.
+
+
+class Texts(NamedTuple):
+  """The distinct texts of a split, in an order drawn from the seed.
+
+  Attributes:
+    first: of each text its first example.
+    text_of: of each example its text.
+    sizes: of each text the number of its examples.
+    keys: uint64, of each text a number drawn from the seed; they ascend.
+  """
+
+  first: np.ndarray
+  text_of: np.ndarray
+  sizes: np.ndarray
+  keys: np.ndarray
+
+
+class Pairs(NamedTuple):
+  """Distinct pairs of a text and a label, in the order of the texts.
+
+  Attributes:
+    texts, labels: of each pair.
+    amounts: of each pair the number of examples.
+  """
+
+  texts: np.ndarray
+  labels: np.ndarray
+  amounts: np.ndarray
+
+
+def distinct_texts(train: Table, salt: str) -> Texts:
+  """The distinct texts, in an order that is a function of salt and texts."""
+  digests, first, groups, sizes = np.unique(
+    train.digests, return_index=True, return_inverse=True, return_counts=True
+  )
+  prefix = salt.encode()
+  hashes = b''.join(
+    hashlib.sha256(prefix + digest.tobytes()).digest()[:8] for digest in digests
+  )
+  keys = np.frombuffer(hashes, '>u8').astype(np.uint64)
+  order = np.argsort(keys)
+  places = np.empty_like(order)
+  places[order] = np.arange(len(order))
+  return Texts(first[order], places[groups], sizes[order], keys[order])
+
+
+def iterative_folds(
+  labels: LabelSets,
+  texts: Texts,
+  rooms: Sequence[int],
+  overflow: Sequence[int],
+  chosen: np.ndarray,
+) -> np.ndarray:
+  """The fold of each text by iterative stratification.
+
+  Sechidis, Tsoumakas and Vlahavas, 2011, algorithm 1, for folds of equal
+  shares, https://doi.org/10.1007/978-3-642-23808-6_10: the label with the
+  fewest texts left gives its texts, one after another, to the fold with the
+  fewest examples of it. Here, of several such folds a text goes to the one with
+  the smallest share of the text's labels, of several such to the one with the
+  fewest examples, and then to one that is drawn. A full fold takes no more, so
+  that the sizes are exact.
+
+  Args:
+    labels: of each example.
+    texts: the distinct ones.
+    rooms: how many examples each fold takes.
+    overflow: the folds of which one takes a text that has room in none.
+    chosen: bool, whether each text takes part.
+
+  Returns:
+    The fold of each text, -1 for those that take no part.
+  """
+  pairs = _stratified_pairs(labels, texts, chosen)
+  remaining = np.bincount(pairs.labels).tolist()
+  num_labels = len(remaining)
+  by_label = np.argsort(pairs.labels, kind='stable')
+  members = np.split(pairs.texts[by_label], np.cumsum(remaining)[:-1])
+  # Shares are whole numbers, so that their sums are exact.
+  ones = _ONE // np.bincount(pairs.labels, pairs.amounts).astype(int)
+  shares = (pairs.amounts * ones[pairs.labels]).tolist()
+  label_ids, sizes = pairs.labels.tolist(), texts.sizes.tolist()
+  starts = np.searchsorted(pairs.texts, np.arange(len(chosen) + 1)).tolist()
+  turns = (texts.keys % np.uint64(len(rooms))).tolist()
+  folds = _Folds(rooms, overflow, num_labels)
+  fold_of = [-1] * len(chosen)
+  # An entry is `remaining * num_labels + label`.
+  heap = [n * num_labels + label for label, n in enumerate(remaining)]
+  heapq.heapify(heap)
+  while heap:
+    count, label = divmod(heapq.heappop(heap), num_labels)
+    if count != remaining[label]:
+      continue  # The label has another entry, for the texts that are left.
+    changed: set[int] = set()
+    for text in members[label].tolist():
+      if fold_of[text] >= 0:
+        continue
+      text_pairs = slice(starts[text], starts[text + 1])
+      text_labels = label_ids[text_pairs]
+      fold = folds.choose(label, text_labels, sizes[text], turns[text])
+      folds.add(fold, text_labels, shares[text_pairs], sizes[text])
+      fold_of[text] = fold
+      for text_label in text_labels:
+        remaining[text_label] -= 1
+      changed.update(text_labels)
+    for label in changed:
+      if remaining[label]:
+        heapq.heappush(heap, remaining[label] * num_labels + label)
+  return np.array(fold_of)
+
+
+class _Folds:
+  """What each fold has so far."""
+
+  def __init__(
+    self, rooms: Sequence[int], overflow: Sequence[int], num_labels: int
+  ) -> None:
+    self._rooms, self._overflow = rooms, overflow
+    self._sizes = [0] * len(rooms)
+    self._shares = [[0] * len(rooms) for _ in range(num_labels)]
+    folds = list(range(len(rooms)))
+    self._orders = [folds[i:] + folds[:i] for i in folds]
+
+  def choose(
+    self, label: int, text_labels: Sequence[int], size: int, turn: int
+  ) -> int:
+    """The fold that a text of this label goes to.
+
+    Args:
+      label: the one with the fewest texts left.
+      text_labels: all labels of the text.
+      size: the number of its examples.
+      turn: decides between equal folds.
+    """
+    rows = [self._shares[x] for x in text_labels]
+    order = self._orders[turn]
+    ranks = zip(self._shares[label], map(sum, zip(*rows)), self._sizes, order)
+    has_room = [n + size <= room for n, room in zip(self._sizes, self._rooms)]
+    best = min(itertools.compress(ranks, has_room), default=None)
+    if best is None:
+      return min(self._overflow, key=self._sizes.__getitem__)
+    return order.index(best[-1])
+
+  def add(
+    self, fold: int, text_labels: list[int], shares: list[int], size: int
+  ) -> None:
+    """Adds a text to a fold, with its share of each of its labels."""
+    self._sizes[fold] += size
+    for label, share in zip(text_labels, shares):
+      self._shares[label][fold] += share
+
+
+def _stratified_pairs(
+  labels: LabelSets, texts: Texts, chosen: np.ndarray
+) -> Pairs:
+  """The pairs for `iterative_folds`, whose labels do not depend on the rows' order.
+
+  Texts without any label have one that is theirs, so that each fold has its
+  share of them.
+  """
+  pairs = text_label_pairs(labels, texts)
+  pairs = Pairs(*(x[chosen[pairs.texts]] for x in pairs))
+  num_labels = int(pairs.labels.max(initial=-1)) + 1
+  # A label is known by its texts: labels with the same ones are alike.
+  sums = np.zeros(num_labels, np.uint64)
+  keys = texts.keys[pairs.texts] * pairs.amounts.astype(np.uint64)
+  np.add.at(sums, pairs.labels, keys)
+  ranks = np.empty(num_labels, int)
+  ranks[np.argsort(sums)] = np.arange(num_labels)
+  has_label = np.zeros(len(chosen), bool)
+  has_label[pairs.texts] = True
+  without = np.flatnonzero(chosen & ~has_label)
+  owners = np.append(pairs.texts, without)
+  label_ranks = np.append(
+    ranks[pairs.labels], np.full(len(without), num_labels)
+  )
+  order = np.argsort(owners, kind='stable')
+  # The labels that are left are numbered from 0.
+  _, ids = np.unique(label_ranks[order], return_inverse=True)
+  amounts = np.append(pairs.amounts, texts.sizes[without])
+  return Pairs(texts=owners[order], labels=ids, amounts=amounts[order])
+
+
+def text_label_pairs(labels: Labels, texts: Texts) -> Pairs:
+  """All pairs of a text and one of its labels."""
+  rows, ids = label_pairs(labels)
+  num_labels = int(ids.max(initial=0)) + 1
+  codes, amounts = np.unique(
+    texts.text_of[rows] * num_labels + ids, return_counts=True
+  )
+  return Pairs(codes // num_labels, codes % num_labels, amounts)
