@@ -169,7 +169,7 @@ class _Folds:
 def _stratified_pairs(
   labels: LabelSets, texts: Texts, chosen: np.ndarray
 ) -> Pairs:
-  """The pairs for `iterative_folds`, whose labels do not depend on the rows' order.
+  """The pairs for `iterative_folds`; labels are numbered whatever the order.
 
   Texts without any label have one that is theirs, so that each fold has its
   share of them.
