@@ -10,7 +10,6 @@ and the metrics, and with --output writes the answers, a JSON line per text:
 """
 
 import json
-import os
 import sys
 from typing import Any
 
@@ -18,6 +17,7 @@ from absl import flags
 import command
 import inputs
 
+from bigru_jax.data import files
 from bigru_jax.data.splits import Example
 from bigru_jax.evaluation import Evaluation
 from bigru_jax.examples import check_same_split, examples_of_run
@@ -115,13 +115,21 @@ def main() -> None:
   workdirs = inputs.workdirs()
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
+  path = files.expand_users(_INPUT.value)
+  inputs.check_flags(path, pipe_of_lines=False)
+  if not path:
+    of_input = 'label_column', 'label_separator', 'ignore_unknown_labels'
+    command.refuse_flags('an input', *of_input)
+  if not (_OUTPUT.value or _MISTAKES.value):
+    command.refuse_flags('output or mistakes, which show it', 'calibrated')
   # A text may hold what is no character.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()
-  if _INPUT.value:
-    path = os.path.expanduser(_INPUT.value)
+  if run.config.task != 'multi_label':
+    command.refuse_flags('a run of several labels a text', 'label_separator')
+  if path:
     examples = inputs.labelled_file(
       path, run.config, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
     )
@@ -148,7 +156,7 @@ def main() -> None:
   if _MISTAKES.value:
     print(f'\n{mistakes_of(evaluation, answers, texts)}')
   if _OUTPUT.value:
-    with command.opened(_OUTPUT.value, _INPUT.value) as file:
+    with command.opened(_OUTPUT.value, path) as file:
       file.writelines(json.dumps(answer) + '\n' for answer in answers)
 
 

@@ -171,6 +171,8 @@ def main() -> None:
   if flags.FLAGS['parts'].present and not _TEXT.value:
     for part in set(_PARTS.value) - set(figures.PARTS):
       raise ValueError(f'parts={part}: give a text, whose attention is drawn')
+  if set(_PARTS.value) <= set(figures.PARTS):
+    command.refuse_flags('attention or heatmap among the parts', 'text')
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   workdirs = [published.find(name) for name in _WORKDIR.value]

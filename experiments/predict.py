@@ -91,8 +91,9 @@ def main() -> None:
   if (_TEXT.value is None) == (_INPUT.value is None):
     raise ValueError('give either text or input')
   output = os.path.expanduser(_OUTPUT.value)
-  source = os.path.expanduser(_INPUT.value or '')
+  source = files.expand_users(_INPUT.value or '')
   command.check_output(output, source)
+  inputs.check_flags(source)
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()
