@@ -17,6 +17,7 @@ from absl import flags
 import command
 import inputs
 
+from bigru_jax import runs
 from bigru_jax.data import files
 from bigru_jax.data.splits import Example
 from bigru_jax.evaluation import Evaluation
@@ -120,6 +121,8 @@ def main() -> None:
   if not path:
     of_input = 'label_column', 'label_separator', 'ignore_unknown_labels'
     command.refuse_flags('an input', *of_input)
+  if runs.read_config(workdirs[0]).task != 'multi_label':
+    command.refuse_flags('a run of several labels a text', 'label_separator')
   if not (_OUTPUT.value or _MISTAKES.value):
     command.refuse_flags('output or mistakes, which show it', 'calibrated')
   # A text may hold what is no character.
@@ -127,8 +130,6 @@ def main() -> None:
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()
-  if run.config.task != 'multi_label':
-    command.refuse_flags('a run of several labels a text', 'label_separator')
   if path:
     examples = inputs.labelled_file(
       path, run.config, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value

@@ -41,8 +41,8 @@ _log = logging.getLogger('bigru_jax.sweep')
 _GRID = flags.DEFINE_multi_string(
   'grid',
   [],
-  'A flag of run.py and its values: name=value,value; repeatable, and values of '
-  'one flag are joined.',
+  'A flag of run.py and its values: name=value,value; repeatable, and the '
+  'values of one flag are joined.',
 )
 _LIST = flags.DEFINE_string(
   'list', None, 'Settings instead of a grid: a JSON object of flags per line.'

@@ -14,10 +14,12 @@ import types
 
 import jax
 import numpy as np
+import pandas
 import pytest
 import tokenizers
 
-from bigru_jax import effects
+import bigru_jax
+from bigru_jax import effects, runs
 from bigru_jax.build import make_classifier, make_task
 from bigru_jax.config import Config
 from bigru_jax.data.prepare import prepare
@@ -103,7 +105,9 @@ ELSEWHERE = {'cpu_devices'}
 def corpus(tmp_path_factory):
   """The files of the configurations, in the working directory."""
   tmp_path = tmp_path_factory.mktemp('corpus')
-  words = 'a fine film. the plot is slow. a café scene; an old song. so.'.split()
+  words = (
+    'a fine film. the plot is slow. a café scene; an old song. so.'.split()
+  )
   rng = np.random.default_rng(0)
   texts = [' '.join(rng.choice(words, 9)) for _ in range(40)]
   one = [[x, 'ab'[i % 2], 'xyz'[i % 3]] for i, x in enumerate(texts)]
@@ -114,7 +118,9 @@ def corpus(tmp_path_factory):
     (tmp_path / f'{name}.csv').write_text('\n'.join(lines), 'utf-8')
   # Its columns are there with a comma, and others with a semicolon.
   lines = ['text,label,x;text;label']
-  lines += [f'film {i},{"ab"[i % 2]},x;plot {i};{"ba"[i % 2]}' for i in range(40)]
+  lines += [
+    f'film {i},{"ab"[i % 2]},x;plot {i};{"ba"[i % 2]}' for i in range(40)
+  ]
   (tmp_path / 'both.csv').write_text('\n'.join(lines))
   for folder, sentences in (('trees', 30), ('more_trees', 40)):
     (tmp_path / folder).mkdir()
@@ -127,7 +133,9 @@ def corpus(tmp_path_factory):
   vectors = [f'{word} 1 2 3 4' for word in ('film.', 'plot', 'slow')]
   (tmp_path / 'vectors.txt').write_text('\n'.join(vectors))
   words = ['[PAD]', '[UNK]', *words]
-  model = tokenizers.models.WordLevel({x: i for i, x in enumerate(words)}, '[UNK]')
+  model = tokenizers.models.WordLevel(
+    {x: i for i, x in enumerate(words)}, '[UNK]'
+  )
   tokenizer = tokenizers.Tokenizer(model)
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   tokenizer.save(str(tmp_path / 'tokenizer.json'))
@@ -293,7 +301,8 @@ KINDS = {
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_field_is_ignored_in_any_run(kind):
-  config = Config(**{**ONE, **KINDS[kind]})
+  limit = 'max_sentences' if kind == 'hierarchical' else 'max_length'
+  config = Config(**{**ONE, limit: 2, **KINDS[kind]})
   ignored = []
   for name, (value, _) in CHANGES.items():
     try:
@@ -306,5 +315,90 @@ def test_no_field_is_ignored_in_any_run(kind):
         ignored.append(name)
     except (ValueError, FileNotFoundError) as error:
       assert len(str(error).splitlines()) == 1
-      print(error)
   assert not ignored
+
+
+# A field, another value, the fields beside it, and what it needs.
+IGNORED = [
+  ('dataset', 'trec', {}, 'a run without train'),
+  ('data_dir', 'trees', {}, 'a dataset that is read from files, and no train'),
+  ('data_dir', 'trees', {'train': ''}, 'a dataset that is read from files'),
+  ('text_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
+  ('label_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
+  ('encoding', 'latin-1', {'train': ''}, 'a file of text as train'),
+  ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
+  ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),
+  ('sst_phrases', True, {**TREES, 'dataset': 'mr'}, 'dataset=sst1 or sst2'),
+  ('label_separator', ';', {}, 'task=multi_label'),
+  ('threshold', 'tuned', {}, 'task=multi_label'),
+  ('threshold', 'per_label', {}, 'task=multi_label'),
+  ('loss', 'sigmoid', SEVERAL, 'task=single_label'),
+  ('max_length', 9, HIERARCHICAL, 'model=flat'),
+  ('max_sentences', 9, {}, 'model=hierarchical'),
+  ('max_sentence_length', 9, {}, 'model=hierarchical'),
+  ('max_vocabulary', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
+  ('min_count', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
+  *(
+    ('num_heads', 2, {'attention': name}, 'attention=multi_head or structured')
+    for name in ('additive', 'dot', 'mean', 'max', 'last', 'entity')
+  ),
+  ('weight_decay', 0.1, {'optimizer': 'adam'}, 'optimizer=adamw'),
+  ('weight_decay', 0.1, {'optimizer': 'sgd'}, 'optimizer=adamw'),
+]
+
+
+@pytest.mark.parametrize('name, value, others, needs', IGNORED)
+def test_what_would_be_ignored_is_refused(name, value, others, needs):
+  config = Config(**{**ONE, **others})
+  effects.check_effects(config)
+  config = dataclasses.replace(config, **{name: value})
+  message = f'{name}={value} needs {needs}'
+  with pytest.raises(ValueError, match=f'^{re.escape(message)}'):
+    effects.check_effects(config)
+
+
+def test_a_corpus_in_memory_is_no_file():
+  pairs = {'train': (['a', 'b'], ['x', 'y'])}
+  effects.check_effects(Config(), pairs)
+  for name, value in (
+    ('train', 'one.csv'),
+    ('dataset', 'trec'),
+    ('encoding', 'latin-1'),
+  ):
+    with pytest.raises(ValueError, match=f'{name}={value} needs a run without'):
+      effects.check_effects(Config(**{name: value}), pairs)
+  named = Config(text_column='title')
+  with pytest.raises(ValueError, match='text_column=title needs train'):
+    effects.check_effects(named, pairs)
+  effects.check_effects(named, {'train': pandas.DataFrame({'title': ['a']})})
+
+
+def test_split_seed_needs_something_to_draw():
+  every = ['train', 'validation', 'test']
+  drawn = Config(split_seed=1)
+  effects.check_split_seed(drawn, every[:2])
+  effects.check_split_seed(Config(), every)
+  effects.check_split_seed(Config(split_seed=1, dataset='synthetic'), every)
+  with pytest.raises(ValueError, match='split_seed=1 needs data without'):
+    effects.check_split_seed(drawn, every)
+
+
+def test_the_devices_are_those_that_jax_has():
+  effects.check_devices(Config(cpu_devices=len(jax.devices())))
+  with pytest.raises(ValueError, match='cpu_devices=7 needs .* it has 4 cpu'):
+    effects.check_devices(Config(cpu_devices=7))
+
+
+def test_a_run_refuses_what_it_would_ignore_and_an_older_one_resumes(tmp_path):
+  texts = [f'a {x} film {i}' for i in range(20) for x in ('good', 'bad')]
+  corpus = {'train': (texts, ['good', 'bad'] * 20)}
+  config = Config(**SMALL, epochs=1, num_heads=8)
+  with pytest.raises(ValueError, match='num_heads=8 needs attention='):
+    bigru_jax.train(config, tmp_path, corpus)
+  assert not (tmp_path / 'config.json').exists()
+  # As it was written before there was this check.
+  bigru_jax.train(dataclasses.replace(config, num_heads=4), tmp_path, corpus)
+  runs.write_json(tmp_path / 'config.json', dataclasses.asdict(config))
+  resumed = dataclasses.replace(config, epochs=2)
+  assert bigru_jax.train(resumed, tmp_path, corpus).config == resumed
+  assert bigru_jax.load(tmp_path).predict(['a good film'])

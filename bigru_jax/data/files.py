@@ -58,7 +58,7 @@ def find(paths: str, field: str) -> list[str]:
 
 
 def _matches(pattern: str) -> list[str]:
-  """The file of this name, which may look like a pattern, or what it matches."""
+  """What a pattern matches; or the file of this name, if there is one."""
   if os.path.exists(pattern):
     return [pattern]
   return sorted(glob.glob(pattern, recursive=True))

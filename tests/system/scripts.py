@@ -1,5 +1,7 @@
 """Calling the scripts as a user does."""
 
+import json
+import os
 import pathlib
 import re
 import subprocess
@@ -35,3 +37,38 @@ def call(script, *arguments, **options):
     timeout=300,
     **options,
   )
+
+
+# Forks after the imports, which take most of the time of a short call.
+_CALL_EACH = """
+import json, os, runpy, sys
+import command, inputs
+from bigru_jax import load, train
+from bigru_jax.reports import figures, page
+from matplotlib import figure, font_manager
+os.dup2(1, 2)
+for line in json.loads(sys.argv[1]):
+  if not os.fork():
+    sys.argv = line
+    runpy.run_path(line[0], run_name='__main__')
+    os._exit(0)
+  print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+def call_each(calls):
+  """Runs scripts that end soon, each a list of its name and its arguments.
+
+  Returns:
+    What all of them said, each followed by a line with its exit status.
+  """
+  folder = ROOT / 'experiments'
+  lines = [[str(folder / name), *map(str, rest)] for name, *rest in calls]
+  done = subprocess.run(
+    [sys.executable, '-c', _CALL_EACH, json.dumps(lines)],
+    capture_output=True,
+    text=True,
+    timeout=300,
+    env={**os.environ, 'PYTHONPATH': f'{folder}:{ROOT}'},
+  )
+  return done.stdout.splitlines()
