@@ -39,19 +39,26 @@ def call(script, *arguments, **options):
   )
 
 
-# Forks after the imports, which take most of the time of a short call.
+# Importing takes most of the time of a short call, so it is done once. A child
+# leaves without the clean-up of the interpreter, which takes the rest.
 _CALL_EACH = """
-import json, os, runpy, sys
-import command, inputs
+import gc, json, os, runpy, sys
+import command
 from bigru_jax import load, train
+from bigru_jax.explain import study
 from bigru_jax.reports import figures, page
 from matplotlib import figure, font_manager
 os.dup2(1, 2)
+gc.freeze()
 for line in json.loads(sys.argv[1]):
   if not os.fork():
-    sys.argv = line
-    runpy.run_path(line[0], run_name='__main__')
-    os._exit(0)
+    sys.argv, status = line, 0
+    try:
+      runpy.run_path(line[0], run_name='__main__')
+    except SystemExit as end:
+      status = end.code or 0
+    sys.stdout.flush()
+    os._exit(status)
   print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
