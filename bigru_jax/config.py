@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from typing import Any
 
 from bigru_jax.data.corpora import CORPORA
+from bigru_jax.data.files import expand_users
 from bigru_jax.data.limits import TRUNCATIONS
 from bigru_jax.data.named_vectors import NAMED_VECTORS
 from bigru_jax.data.text import TOKENIZERS
@@ -301,7 +301,7 @@ class Config:
     for field in dataclasses.fields(self):
       value = _checked(field, getattr(self, field.name))
       if field.metadata.get('path'):
-        value = os.path.expanduser(value)
+        value = expand_users(value)
       object.__setattr__(self, field.name, value)
     size = NAMED_VECTORS.get(self.embeddings)
     if size and self.embedding_size not in (0, size):

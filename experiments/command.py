@@ -46,10 +46,16 @@ def run(
     if {'--help', '-help', '-h', '--helpshort'} & set(argv[1:]):
       print(f'{sys.modules["__main__"].__doc__}\n{help_text()}')
       sys.exit(0)
+    own = flags.FLAGS.get_key_flags_for_module(argv[0])
+    before = {flag.name: flag.present for flag in own}
     try:
       positional = flags.FLAGS(argv)[1:]
     except flags.Error as error:
       fail(error)
+    for flag in own:  # Those of run.py's configuration may be overridden.
+      twice = flag.present > before[flag.name] + 1
+      if twice and not isinstance(flag, flags.MultiFlag):
+        fail(f'{flag.name} is given twice')
     if positional:
       fail(f'{positional[0]!r} is not a flag')
     return argv[:1]
@@ -116,6 +122,22 @@ def missing_backend(error: Exception) -> str:
   if platforms != platforms.lower():
     reason = f'JAX takes lower case: {platforms.lower()}'
   return f'JAX_PLATFORMS={platforms}: {reason.splitlines()[0]}'
+
+
+def refuse_flags(needs: str, *names: str) -> None:
+  """Refuses flags that would be ignored.
+
+  Args:
+    needs: what they need to have an effect.
+    names: of flags whose values must be the defaults.
+
+  Raises:
+    ValueError: another value is given.
+  """
+  for name in names:
+    flag = flags.FLAGS[name]
+    if flag.value != flag.default:
+      raise ValueError(f'{name} needs {needs}')
 
 
 def check_output(output: str, source: str = '') -> None:

@@ -23,7 +23,8 @@ from absl import flags
 import command
 import inputs
 
-from bigru_jax.data import sources
+from bigru_jax import runs
+from bigru_jax.data import files, sources
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation import Evaluation
@@ -153,19 +154,27 @@ def main() -> None:
   workdirs = inputs.workdirs()
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
+  path = files.expand_users(_INPUT.value)
   output = os.path.expanduser(_OUTPUT.value or '')
   if output == '-':
     raise ValueError('output: name a file; the tables are on standard output')
   is_csv = bool(output) and command.is_csv(output)
   if output:
-    command.check_output(output, os.path.expanduser(_INPUT.value))
+    command.check_output(output, path)
+  inputs.check_flags(path, pipe_of_lines=False)
+  if not path:
+    of_input = 'label_column', 'label_separator', 'ignore_unknown_labels'
+    command.refuse_flags('an input', *of_input)
+  if runs.read_config(workdirs[0]).task != 'multi_label':
+    command.refuse_flags('a run of several labels a text', 'label_separator')
+  if not (_OUTPUT.value or _MISTAKES.value):
+    command.refuse_flags('output or mistakes, which show it', 'calibrated')
   # A text may hold what is no character.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()
-  if _INPUT.value:
-    path = os.path.expanduser(_INPUT.value)
+  if path:
     examples = inputs.labelled_file(
       path, run.config, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
     )
@@ -195,7 +204,7 @@ def main() -> None:
   if _MISTAKES.value:
     print(f'\n{mistakes_of(evaluation, answers, texts)}')
   if output:
-    with command.opened(output, os.path.expanduser(_INPUT.value)) as file:
+    with command.opened(output, path) as file:
       if is_csv:
         separator = sources.label_separator(run.config)
         write_csv(file, run.labels, separator, answers)

@@ -31,7 +31,11 @@ from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.examples import check_data, check_same_split
 from bigru_jax.explain import study
-from bigru_jax.explain.predictions import check_supported, sampled
+from bigru_jax.explain.predictions import (
+  WITHOUT_WEIGHTS,
+  check_supported,
+  sampled,
+)
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
 from bigru_jax.runtime import host
@@ -214,6 +218,11 @@ def main() -> None:
   split = _SPLIT.value
   config = runs.read_config(workdir)
   check_supported(config)
+  if config.attention in WITHOUT_WEIGHTS:
+    ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform'
+    command.refuse_flags('an attention with weights', *ignored)
+  if not config.embeddings:
+    command.refuse_flags('a run that started from vectors', 'embeddings')
   check_data(workdir, config)
   output = pathlib.Path(
     os.path.expanduser(_OUTPUT.value) or workdir / f'explain-{split}.json'

@@ -94,6 +94,8 @@ def main() -> None:
   for flag in (_WORKDIR, _OUTPUT):
     if not flag.value:
       raise ValueError(f'{flag.name}: name one')
+  if _FORMAT.value != 'safetensors':
+    command.refuse_flags('format=safetensors, which has a card', 'license')
   output = pathlib.Path(_OUTPUT.value).expanduser()
   if _FORMAT.value != 'safetensors':
     command.check_output(str(output))

@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 from absl import flags
+import command
 
 import bigru_jax
-from bigru_jax import published
+from bigru_jax import published, runs
 from bigru_jax.data import files, sources, streams
 from bigru_jax.data.splits import Example
 
@@ -54,14 +55,48 @@ def workdirs() -> list[pathlib.Path]:
   return [published.find(name) for name in _WORKDIR.value]
 
 
+def check_flags(path: str, pipe_of_lines: bool = True) -> None:
+  """Refuses the flags of an input that this one would ignore.
+
+  Args:
+    path: the input, - for standard input, or empty where there is none.
+    pipe_of_lines: whether a pipe is a text per line, and no table.
+
+  Raises:
+    FileNotFoundError, ValueError: there is such a flag, or no such file.
+  """
+  if not path:
+    command.refuse_flags('an input', 'text_column', 'encoding', 'delimiter')
+    return
+  if path == '-':
+    kinds = {'-'}
+  else:
+    kinds = set(map(files.file_extension, files.find(path, 'input')))
+  lines = {'-', '.txt', '.pipe'} if pipe_of_lines else {'.txt'}
+  if not kinds - lines:
+    command.refuse_flags('an input with columns', 'text_column')
+  if not kinds - {'-', '.parquet'}:
+    command.refuse_flags('a file of text as input', 'encoding')
+  if not kinds & ({'.csv'} if pipe_of_lines else {'.csv', '.pipe'}):
+    command.refuse_flags('a .csv file as input', 'delimiter')
+
+
 def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:
   """The run that is named, or the ensemble.
 
   Raises:
-    ValueError: an ensemble is to give calibrated probabilities.
+    ValueError: an ensemble is to give calibrated probabilities, or calibrated
+      or embeddings would be ignored.
   """
   vectors = os.path.expanduser(_EMBEDDINGS.value)
   paths = workdirs()
+  if vectors and not any(runs.read_config(path).embeddings for path in paths):
+    raise ValueError('embeddings needs a run that started from vectors')
+  for path in paths if _CALIBRATED.value else ():
+    if not (path / 'calibration.json').exists():
+      raise ValueError(
+        f'calibrated needs a temperature, and workdir={path} has none'
+      )
   if len(paths) > 1 and _CALIBRATED.value:
     raise ValueError(
       'calibrated: each workdir has a temperature, their mean has none'
@@ -137,7 +172,9 @@ def read_rows(
 
 
 def _is_pipe(path: str) -> bool:
-  return os.path.exists(path) and not os.path.isfile(path)
+  return os.path.exists(path) and not (
+    os.path.isfile(path) or os.path.isdir(path)
+  )
 
 
 def labelled_file(

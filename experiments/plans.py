@@ -16,7 +16,7 @@ import sys
 from absl import flags
 from tqdm import tqdm
 
-from bigru_jax import config_flags, runs
+from bigru_jax import config_flags, effects, runs
 from bigru_jax.config import Config
 from bigru_jax.reports import comparison
 from bigru_jax.runtime import jobs, preemption
@@ -89,6 +89,17 @@ def plan(
     config_of([*run_flags, *own])  # Found before any run starts.
     planned.append(Planned(name, setting, seed, fold, [*run_flags, *own]))
   return planned
+
+
+def check_effects(output: pathlib.Path, planned: Sequence[Planned]) -> None:
+  """Refuses flags that the runs which are not there yet would ignore.
+
+  Raises:
+    ValueError, FileNotFoundError: see `effects.check_effects`.
+  """
+  for run in planned:
+    if not (output / run.name / 'config.json').exists():
+      effects.check_effects(config_of(run.flags))
 
 
 def check_common(common: Sequence[str], own: Sequence[str], see: str) -> None:

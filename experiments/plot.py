@@ -179,6 +179,8 @@ def main() -> None:
   command.check_output(str(output))
   if not flags.FLAGS['output'].present and output.exists():
     raise ValueError(f'output: {output} is there already; name a file')
+  if set(_PARTS.value) <= set(figures.PARTS):
+    command.refuse_flags('attention or heatmap among the parts', 'text')
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   workdirs = [published.find(name) for name in _WORKDIR.value]

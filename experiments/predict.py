@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 import bigru_jax
 from bigru_jax.answers import choose_fields
-from bigru_jax.data import sources
+from bigru_jax.data import files, sources
 from bigru_jax.data.limits import limits_of
 from bigru_jax.prediction_table import (
   DEFAULT_CSV_FIELDS,
@@ -128,9 +128,10 @@ def main() -> None:
   if _COLOR.value and _FIELDS.value is not None:
     raise ValueError('fields: color prints no fields')
   output = os.path.expanduser(_OUTPUT.value)
-  source = os.path.expanduser(_INPUT.value or '')
+  source = files.expand_users(_INPUT.value or '')
   is_csv = command.is_csv(output)
   command.check_output(output, source)
+  inputs.check_flags(source)
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()

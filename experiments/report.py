@@ -18,6 +18,7 @@ import command
 import inputs
 
 import bigru_jax
+from bigru_jax.data import files
 from bigru_jax.data.splits import Example
 from bigru_jax.examples import examples_of_run
 from bigru_jax.reports.page import describe, note_on_test, write_page
@@ -59,7 +60,7 @@ def chosen(
     examples = examples_of_run(workdir, 'test', run.config)
     every = -(-len(examples) // limit)
     return examples[::every], True, note_on_test(len(examples), every)
-  path = os.path.expanduser(_INPUT.value)
+  path = files.expand_users(_INPUT.value)
   note = f'Texts of {_INPUT.value}.'
   if _LABEL_COLUMN.value:
     labelled = inputs.labelled_file(path, run.config, _LABEL_COLUMN.value)
@@ -97,9 +98,11 @@ def main() -> None:
     raise ValueError(
       'max_texts: of the texts of the command line all are shown'
     )
+  path = files.expand_users(_INPUT.value)
+  inputs.check_flags(path, pipe_of_lines=not _LABEL_COLUMN.value)
   workdir = workdirs[0]
   output = os.path.expanduser(_OUTPUT.value) or workdir / 'report.html'
-  command.check_output(str(output), os.path.expanduser(_INPUT.value))
+  command.check_output(str(output), path)
   host.configure_cpu()
   host.cache_compilations()
   run = inputs.load_model()

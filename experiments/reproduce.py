@@ -231,11 +231,33 @@ def reproduce(
   return not notes.keys() & planned.keys()
 
 
-def main(extra: list[str]) -> None:
+def check_flags(extra: Sequence[str]) -> None:
+  """Refuses flags that would be ignored.
+
+  Raises:
+    ValueError: there is one, or flags that need results are without it.
+  """
+  if _TABLES.value:
+    ignored = 'rows', 'data_dir', 'vectors', 'seeds', 'jobs', 'output', 'print'
+    command.refuse_flags('runs, and tables does none', *ignored)
+    if extra:
+      raise ValueError(f'{extra[0]} needs runs, and tables does none')
+  if _PRINT.value:
+    command.refuse_flags('runs, and print does none', 'jobs')
+  uses = {name for row in chosen_rows() for name in ('vectors', 'folder')
+          if getattr(row, name)}  # fmt: skip
+  if 'vectors' not in uses:
+    command.refuse_flags('a row with word vectors', 'vectors')
+  if not uses:
+    command.refuse_flags('a row with files', 'data_dir')
   if (extra or _VECTORS.value or _SEEDS.value) and not _RESULTS.value:
     raise ValueError(
       'results: flags after --, vectors and seeds need a folder of their own'
     )
+
+
+def main(extra: list[str]) -> None:
+  check_flags(extra)
   results = pathlib.Path(_RESULTS.value or recorded.RESULTS).expanduser()
   if _TABLES.value:
     for changed in recorded.write_tables(results):
@@ -253,6 +275,8 @@ def main(extra: list[str]) -> None:
       notes[row.name] = reason
     else:
       planned[row.name] = plan(row, data_dir, vectors, extra)
+  for runs_of_row in planned.values():
+    plans.check_effects(output, runs_of_row)
   for name, reason in notes.items():
     _log.warning('%s: %s', name, reason)
   skipped = bool(notes) and _ROWS.value != 'all'

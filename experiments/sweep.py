@@ -39,7 +39,10 @@ from bigru_jax.reports import comparison
 _log = logging.getLogger('bigru_jax.sweep')
 
 _GRID = flags.DEFINE_multi_string(
-  'grid', [], 'A flag of run.py and its values: name=value,value; repeatable.'
+  'grid',
+  [],
+  'A flag of run.py and its values: name=value,value; repeatable, and the '
+  'values of one flag are joined.',
 )
 _LIST = flags.DEFINE_string(
   'list', None, 'Settings instead of a grid: a JSON object of flags per line.'
@@ -76,13 +79,14 @@ def plan(common: Sequence[str]) -> list[Planned]:
   """
   planned: list[Planned] = []
   plans.check_common(common, plans.OWN, 'seeds, folds and output')
-  if _METRIC.value not in comparison.METRICS:
-    raise ValueError(
-      f'metric={_METRIC.value!r}: choose {", ".join(comparison.METRICS)}'
-    )
   seeds = plans.parse_seeds(_SEEDS.value)
+  configs = set()
   for setting in settings():
     values = [f'--{key}={value}' for key, value in setting.items()]
+    config = plans.config_of([*common, *values])
+    if config in configs:  # As of 0.001 and 1e-3.
+      continue
+    configs.add(config)
     planned += plans.plan(
       name_of(setting), [*common, *values], seeds, _FOLDS.value
     )
@@ -90,9 +94,6 @@ def plan(common: Sequence[str]) -> list[Planned]:
     scored = plans.config_of(run.flags).select_by == 'semeval2010'
     if _METRIC.value == 'semeval2010' and not scored:
       raise ValueError('metric=semeval2010 needs --select_by=semeval2010')
-  names = {run.name for run in planned}
-  if len(names) < len(planned):
-    raise ValueError('grid or list: a setting is there twice')
   return planned
 
 
@@ -108,7 +109,7 @@ def settings() -> list[dict[str, Any]]:
     for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
       if line.strip():
         try:
-          setting = json.loads(line)
+          setting = json.loads(line, object_pairs_hook=_without_repeats)
         except ValueError:
           setting = None
         if not isinstance(setting, dict):
@@ -117,17 +118,25 @@ def settings() -> list[dict[str, Any]]:
     if not found:
       raise ValueError(f'list={path} has no settings')
   else:
-    axes = []
+    axes: dict[str, list[str]] = {}
     for axis in _GRID.value:
       name, equals, values = axis.partition('=')
       if not (name and equals and values):
         raise ValueError(f'grid={axis!r}: give name=value,value')
-      axes.append([(name, value) for value in values.split(',')])
-    found = [dict(pairs) for pairs in itertools.product(*axes)]
+      axes.setdefault(name, []).extend(values.split(','))
+    found = [
+      dict(zip(axes, values)) for values in itertools.product(*axes.values())
+    ]
   for name in plans.OWN:
     if any(name in setting for setting in found):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return found
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+  """A JSON object; None where it names a flag twice."""
+  setting = dict(pairs)
+  return setting if len(setting) == len(pairs) else None
 
 
 def name_of(setting: dict[str, Any]) -> str:
@@ -214,11 +223,23 @@ def sweep(
 def main(common: list[str]) -> None:
   if not _OUTPUT.value:
     raise ValueError('output: name the folder of the sweep')
+  if _METRIC.value not in comparison.METRICS:
+    raise ValueError(
+      f'metric={_METRIC.value!r}: choose {", ".join(comparison.METRICS)}'
+    )
   output = pathlib.Path(_OUTPUT.value).expanduser()
+  if _COLLECT.value:
+    ignored = 'grid', 'list', 'seeds', 'folds', 'jobs', 'print'
+    command.refuse_flags('a sweep without collect', *ignored)
+    if common:
+      raise ValueError(f'{common[0]} needs a sweep without collect')
+  if _PRINT.value:
+    command.refuse_flags('a sweep without print', 'jobs', 'metric')
   if _COLLECT.value:
     write(output, read_plan(output), [])
     return
   planned = plan(common)
+  plans.check_effects(output, planned)
   with runs.locked(output, 'output'):
     waiting = [run for run in planned if not plans.is_finished(output, run)]
     runs.write_lines(

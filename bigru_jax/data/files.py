@@ -20,21 +20,48 @@ _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 _LARGEST_FIELD = 2**24  # Characters of a CSV field.
 
 
+def expand_users(paths: str) -> str:
+  """Paths, with commas between, with a home directory for the ~ of each."""
+  expanded = []
+  for part in paths.split(','):
+    path = part.lstrip()
+    blanks = part[: len(part) - len(path)]
+    expanded.append(blanks + os.path.expanduser(path))
+  return ','.join(expanded)
+
+
 def find(paths: str, field: str) -> list[str]:
   """The files that a field names: one, several with commas between, or a glob.
 
+  The folders among the matches of a glob are left out.
+
   Raises:
     FileNotFoundError: a pattern matches no file.
+    ValueError: a path is that of a folder, or is empty.
   """
-  if os.path.exists(paths):
-    return [paths]
-  found = []
-  for path in paths.split(','):
-    matches = sorted(glob.glob(path.strip(), recursive=True))
+  files = []
+  # The name of a file or a folder may have a comma in it.
+  for part in [paths] if _matches(paths) else paths.split(','):
+    path = part if _matches(part) else part.strip()
+    if not path:
+      raise ValueError(f'{field}={paths!r} has an empty path between commas')
+    if os.path.isdir(path):
+      raise ValueError(
+        f'{field}={path} is a folder: give a pattern such as '
+        f'{os.path.join(path, "*.csv")}'
+      )
+    matches = [match for match in _matches(path) if not os.path.isdir(match)]
     if not matches:
       raise FileNotFoundError(f'{field}={path}: no such file')
-    found += matches
-  return found
+    files += matches
+  return files
+
+
+def _matches(pattern: str) -> list[str]:
+  """What a pattern matches; or the file of this name, if there is one."""
+  if os.path.exists(pattern):
+    return [pattern]
+  return sorted(glob.glob(pattern, recursive=True))
 
 
 def file_extension(path: str) -> str:

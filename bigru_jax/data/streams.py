@@ -45,10 +45,9 @@ def open_binary(path: str | os.PathLike, field: str) -> Iterator[BinaryIO]:
 
   Raises:
     FileNotFoundError: there is none.
-    ValueError: it is corrupt, or an archive of several files.
+    ValueError: it is a folder, corrupt, or an archive of several files.
   """
-  if not os.path.exists(path) or os.path.isdir(path):
-    raise FileNotFoundError(f'{field}={path}: no such file')
+  _check_exists(path, field)
   with io.BufferedReader(WatchedFile(path), 2**18) as raw:
     start = raw.peek(6)
     opener = next(
@@ -177,11 +176,17 @@ def file_sha256(path: str | os.PathLike, field: str) -> str:
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it is a pipe, which cannot be read once more.
+    ValueError: it is a folder, or a pipe, which cannot be read once more.
   """
-  if not os.path.exists(path) or os.path.isdir(path):
-    raise FileNotFoundError(f'{field}={path}: no such file')
+  _check_exists(path, field)
   if not os.path.isfile(path):
     raise ValueError(f'{field}={path} is a pipe; give a file')
   with open(path, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _check_exists(path: str | os.PathLike, field: str) -> None:
+  if os.path.isdir(path):
+    raise ValueError(f'{field}={path} is a folder: name a file')
+  if not os.path.exists(path):
+    raise FileNotFoundError(f'{field}={path}: no such file')

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from scipy import special
 
-from bigru_jax import runs
+from bigru_jax import effects, runs
 from bigru_jax.build import init_params, make_classifier, make_task
 from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.data import embeddings
@@ -82,8 +82,9 @@ def train(
     each predicts by itself, on its own devices.
 
   Raises:
-    ValueError, FileNotFoundError: the configuration or the data are wrong; the
-      message names the field, the file and the row.
+    ValueError, FileNotFoundError: the configuration or the data are wrong, or a
+      field of a new run would be ignored; the message names the field, the file
+      and the row.
     ValueError: the directory is in use, or holds another run.
     OSError: a checkpoint cannot be written.
     Preempted: `stop` said so; what was done is saved.
@@ -96,13 +97,19 @@ def train(
     with distributed.agreed():
       if main:
         stack.enter_context(runs.locked(workdir))
+      is_new = not (workdir / 'config.json').exists()
       runs.check_config(workdir, config)
+      if is_new:
+        effects.check_effects(config, corpus)
+        effects.check_devices(config)
     with distributed.agreed():
       if not workdir.is_dir():
         raise ValueError(
           f'workdir={workdir} is not a directory of all processes'
         )
       data = prepare_shared(config, corpus)
+      if is_new:
+        effects.check_split_seed(config, data.identity)
     distributed.check_equal('data', data.identity)
     for note in data.notes:
       _log.info('%s', note)

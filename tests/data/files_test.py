@@ -8,7 +8,9 @@ import pyarrow
 from pyarrow import parquet
 import pytest
 
+from bigru_jax.config import Config
 from bigru_jax.data import files
+from bigru_jax.data.prepare import prepare
 from bigru_jax.data.splits import Split
 
 ROWS = [('good film', 'pos'), ('bad film', 'neg'), ('fine, "so"', 'pos')]
@@ -128,6 +130,65 @@ def test_bad_files_name_field_file_and_row(tmp_path, name, content, message):
 def test_a_missing_file(name):
   with pytest.raises(FileNotFoundError, match=f'test={name}: no such file'):
     _split(name, 'test')
+
+
+def _named(tmp_path, *names):
+  for name in names:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'text,label\n{name},a\n')
+  return [str(tmp_path / name) for name in names]
+
+
+def test_paths_with_commas_blanks_and_patterns(tmp_path):
+  a, b, comma, bracket, in_folder = _named(
+    tmp_path, 'a.csv', 'b.csv', 'c, d.csv', 'e[1].csv', 'f,g/h.csv'
+  )
+  (tmp_path / 'folder').mkdir()
+  for paths, expected in (
+    (f'{a}, {b}', [a, b]),
+    (comma, [comma]),
+    (f'{bracket},{a}', [bracket, a]),
+    (f'{tmp_path}/f,g/*.csv', [in_folder]),
+    (f'{tmp_path}/[ab]*', [a, b]),
+    (f'{tmp_path}/f*', None),  # Two folders.
+  ):
+    if expected is None:
+      with pytest.raises(FileNotFoundError, match='train=.*no such file'):
+        files.find(paths, 'train')
+    else:
+      assert files.find(paths, 'train') == expected
+
+
+@pytest.mark.parametrize('field', ['train', 'validation', 'test', 'input'])
+def test_a_folder_or_an_empty_path_is_refused(tmp_path, field):
+  (path,) = _named(tmp_path, 'a.csv')
+  for paths in (str(tmp_path), f'{path},{tmp_path}/', f'{tmp_path}, {path}'):
+    with pytest.raises(
+      ValueError, match='is a folder: give a pattern such'
+    ) as e:
+      files.find(paths, field)
+    assert str(e.value).startswith(f'{field}={tmp_path}')
+    assert str(e.value).endswith(f'{tmp_path}/*.csv')
+  for paths in (f'{path},,{path}', f'{path},', ',', ' '):
+    with pytest.raises(ValueError, match=f'{field}=.* has an empty path'):
+      files.find(paths, field)
+
+
+def test_each_path_may_begin_in_the_home_directory(monkeypatch):
+  monkeypatch.setenv('HOME', '/home/me')
+  assert Config(train='~/a.csv,~/b*.csv, ~/c.csv,d~.csv').train == (
+    '/home/me/a.csv,/home/me/b*.csv, /home/me/c.csv,d~.csv'
+  )
+  assert Config(data_dir='~', embeddings='~/v.txt').data_dir == '/home/me'
+
+
+@pytest.mark.parametrize('field', ['embeddings', 'tokenizer'])
+def test_a_folder_in_place_of_a_file(tmp_path, field):
+  folder = tmp_path / 'x.json'
+  folder.mkdir()
+  with pytest.raises(ValueError, match=f'^{field}={folder} is a folder: name'):
+    prepare(Config(**{field: str(folder)}), {'train': (['a', 'b'], ['x', 'y'])})
 
 
 def _read(tmp_path, name, content, **options):

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import json
 import logging
 import os
 import pathlib
@@ -170,3 +171,45 @@ def _modules():
     for name in own():
       del sys.modules[name]
     sys.modules.update(before)
+
+
+# Importing takes most of the time of a short call, so it is done once. A child
+# leaves without the clean-up of the interpreter, which takes the rest.
+_CALL_EACH = """
+import gc, json, os, runpy, sys
+import command
+from bigru_jax import load, train
+from bigru_jax.explain import study
+from bigru_jax.reports import figures, page
+from matplotlib import figure, font_manager
+os.dup2(1, 2)
+gc.freeze()
+for line in json.loads(sys.argv[1]):
+  if not os.fork():
+    sys.argv, status = line, 0
+    try:
+      runpy.run_path(line[0], run_name='__main__')
+    except SystemExit as end:
+      status = end.code or 0
+    sys.stdout.flush()
+    os._exit(status)
+  print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+def call_each(calls):
+  """Runs scripts that end soon, each a list of its name and its arguments.
+
+  Returns:
+    What all of them said, each followed by a line with its exit status.
+  """
+  folder = ROOT / 'experiments'
+  lines = [[str(folder / name), *map(str, rest)] for name, *rest in calls]
+  done = subprocess.run(
+    [sys.executable, '-c', _CALL_EACH, json.dumps(lines)],
+    capture_output=True,
+    text=True,
+    timeout=300,
+    env={**os.environ, 'PYTHONPATH': f'{folder}:{ROOT}'},
+  )
+  return done.stdout.splitlines()

@@ -75,7 +75,6 @@ _WRONG = [
   (['--grid=seed=1,2'], 'seed is no setting'),
   (['--seeds=3-1'], "seeds='3-1': none, or one twice"),
   (['--seeds=x'], "seeds='x': give 0-4 or 0,3,7"),
-  (['--grid=hidden_size=8,8'], 'a setting is there twice'),
   (['--list=missing.jsonl'], 'list=missing.jsonl: no such file'),
   (['--metric=f2'], "metric='f2': choose accuracy, macro_f1"),
   (

@@ -1,7 +1,8 @@
 """The data sets that have a name: a reader per file, and one dict of them.
 
 To add one, write a module with a function that returns its splits, and name it
-in `CORPORA`. A split that the data set does not define is held out of train.
+in `PACKAGED` or `_FROM_FILES`. A split that the data set does not define is
+held out of train.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,8 +26,9 @@ _PARQUET = (
   'imdb', 'ohsumed', 'mr_text_gcn', 'yelp_2013', 'yelp_2015', 'yahoo_answers',
   'amazon_reviews',
 )  # fmt: skip
-# Each reader takes the configuration.
-CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
+_Readers = dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]]
+# Each reader takes the configuration. These need no files of the user:
+PACKAGED: _Readers = {
   'rotten_tomatoes': lambda config: rotten_tomatoes.read(),
   'reuters_r8': lambda config: cachopo.read('reuters-r8'),
   'reuters_r52': lambda config: cachopo.read('reuters-r52'),
@@ -35,6 +37,13 @@ CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
   'newsgroups_sports': lambda config: cachopo.read(
     '20newsgroups', ('rec.sport.baseball', 'rec.sport.hockey')
   ),
+  'synthetic': lambda config: synthetic.read(config.split_seed),
+  'synthetic_multi_label': lambda config: synthetic.read_multi_label(
+    config.split_seed
+  ),
+}
+# And these read the files in data_dir:
+_FROM_FILES: _Readers = {
   'mr': lambda config: mr.read(_data_dir(config)),
   'trec': lambda config: trec.read(_data_dir(config)),
   'sst1': lambda config: sst.read(
@@ -54,11 +63,8 @@ CORPORA: dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]] = {
   ),
   'movie_reviews': lambda config: movie_reviews.read(_data_dir(config)),
   'semeval2010': lambda config: semeval2010.read(_data_dir(config)),
-  'synthetic': lambda config: synthetic.read(config.split_seed),
-  'synthetic_multi_label': lambda config: synthetic.read_multi_label(
-    config.split_seed
-  ),
 }
+CORPORA: _Readers = {**PACKAGED, **_FROM_FILES}
 
 
 def _data_dir(config: Any) -> str:
