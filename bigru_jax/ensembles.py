@@ -12,6 +12,7 @@ import numpy as np
 
 from bigru_jax import published, runs
 from bigru_jax.build import make_task
+from bigru_jax.data.memory import check_texts, column
 from bigru_jax.evaluation import (
   Calibration,
   Evaluation,
@@ -71,9 +72,7 @@ class Ensemble:
     self, texts: Iterable[str], batch_size: int = BATCH_SIZE
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
-    if isinstance(texts, str):
-      raise ValueError(f'texts={texts!r:.60} is one string; give a list')
-    copies = itertools.tee(texts, len(self.members))
+    copies = itertools.tee(check_texts(texts), len(self.members))
     streams = [
       run.stream(copy, batch_size) for run, copy in zip(self.members, copies)
     ]
@@ -109,6 +108,7 @@ class Ensemble:
     places: Sequence[str] | None = None,
   ) -> Evaluation:
     """Like `evaluate`, with the answer to each text; see `Run.evaluation`."""
+    texts, labels = list(check_texts(texts)), column(labels, 'labels')
     found = [
       run.evaluation(texts, labels, batch_size, places=places)
       for run in self.members

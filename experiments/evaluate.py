@@ -18,6 +18,7 @@ from absl import flags
 import command
 import inputs
 
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.evaluation import Evaluation
 from bigru_jax.examples import check_same_split, examples_of_run
@@ -68,6 +69,7 @@ def known(
   ignored = 0
   for example in examples:
     label = example.label
+    assert not isinstance(label, Flags)  # They are read as names.
     strange = {label} if isinstance(label, str) else set(label)
     strange -= names
     for name in strange:
@@ -123,7 +125,7 @@ def main() -> None:
   if _INPUT.value:
     path = os.path.expanduser(_INPUT.value)
     examples = inputs.labelled_file(
-      path, run.config, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
+      path, run, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
     )
   else:
     for other in workdirs[1:]:

@@ -118,7 +118,7 @@ def test_what_a_corpus_in_memory_lacks_is_held_out():
       {'train': (['a', 'b'], ['c'])},
       r"corpus\['train'\]: 2 texts but 1 labels",
     ),
-    ({'train': (['a', 3], ['c', 'd'])}, "'train'.*, row 2: 3 is not a text"),
+    ({'train': (['a', 3], ['c', 'd'])}, "'train'.*, row 2: 'text' is not a text: 3"),
   ],
 )
 def test_a_wrong_corpus_is_named(corpus, message):
