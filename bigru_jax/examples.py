@@ -9,7 +9,8 @@ from typing import Any
 from bigru_jax import published, runs
 from bigru_jax.config import Config
 from bigru_jax.data import sources
-from bigru_jax.data.labels import Flags, form_of
+from bigru_jax.data.label_forms import form_of
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.read import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
 

@@ -23,7 +23,8 @@ from bigru_jax.data import batching, files, sources, text
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
 from bigru_jax.data.encode import encode, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
-from bigru_jax.data.labels import Flags, form_of
+from bigru_jax.data.label_forms import form_of
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.limits import Kept, limits_of
 from bigru_jax.data.memory import check_texts, column
 from bigru_jax.data.named_vectors import fetch

@@ -12,7 +12,7 @@ from absl import flags
 
 import bigru_jax
 from bigru_jax import published, runs
-from bigru_jax.data import files, labels, sources, streams
+from bigru_jax.data import files, label_forms, labels, sources, streams
 from bigru_jax.data.splits import Example
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -113,7 +113,7 @@ def labelled_file(
   """The examples of a file, whose columns are by default the run's."""
   config = model.config
   run = model if isinstance(model, bigru_jax.Run) else model.members[0]
-  form = labels.form_of(runs.read_identity(run.workdir))
+  form = label_forms.form_of(runs.read_identity(run.workdir))
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)

@@ -8,12 +8,7 @@ number of labels, they are given in one of three forms:
 - A multi-hot list, with a 0 or 1 (or a boolean) for each label.
 - A column for each label, which holds 0 or 1; see `from_columns`.
 
-Lists of strings are always names. Lists of numbers can be names or multi-hot,
-and which of the two is decided from all lists of the training split: they are
-multi-hot if all have one length and hold only 0 and 1. (Names that are only 0
-and 1 would be both in every list of two, and repeated in every longer one.)
-Lists of one number could be either, so they are an error unless `label_names`
-decides. Lists of booleans are always multi-hot. The other splits follow train.
+Which of the first two a list of numbers has, `label_forms` decides.
 """
 
 from __future__ import annotations
@@ -124,7 +119,7 @@ def as_labels(
           f'{where}, row {row}: {column!r} holds a number between 0 and 1: '
           f'{value!r:.60}; a label applies to a text or does not'
         )
-  _check_distinct(names, where, row, column)
+  check_distinct(names, where, row, column)
   return names
 
 
@@ -160,171 +155,12 @@ def label_columns(label_column: str, names: Iterable[str]) -> list[str]:
   return [part.strip() for part in label_column.split(',')]
 
 
-class ListForm:
-  """Decides whether lists of numbers are names or multi-hot, and reads them.
-
-  Attributes:
-    names: of the places of a multi-hot list, as far as they are known.
-    is_multi_hot: None until it is decided.
-  """
-
-  def __init__(
-    self, names: Sequence[str] = (), is_multi_hot: bool | None = None
-  ) -> None:
-    """Args: the attributes; with names the lists are multi-hot."""
-    self.names = tuple(names)
-    self.is_multi_hot = True if names else is_multi_hot
-    self._waiting: list[Flags] = []
-    self._first = ''  # The place of the first list, and of the first that is
-    self._named = ''  # no multi-hot one like it.
-    self._has_flags = False
-
-  def add(
-    self, label: tuple[str, ...] | Flags, where: str, row: int
-  ) -> list[tuple[str, ...]]:
-    """Takes the labels of the next text of a split.
-
-    Returns:
-      The names of the labels of the texts that are decided with this one: of
-      those that were not yet, and of this one. None where it has to wait, too.
-
-    Raises:
-      ValueError: it has not the form of the others.
-    """
-    self._has_flags |= isinstance(label, Flags)
-    if isinstance(label, Flags) and label.names:
-      if self.names not in ((), label.names):
-        raise ValueError(
-          f'label_names={",".join(self.names)}: the columns of label_column '
-          'name the labels'
-        )
-      self.names, self.is_multi_hot = label.names, True
-    if self.is_multi_hot is None:
-      self._first = self._first or f'{where}, row {row}'
-      self._decide(label, where, row)
-    if self.is_multi_hot is None:
-      assert isinstance(label, Flags)
-      self._waiting.append(label)
-      return []
-    if self.is_multi_hot and not isinstance(label, Flags):
-      written = json.dumps(label, ensure_ascii=False)
-      raise ValueError(
-        f'{where}, row {row}: {written:.60} is no list of {len(self.names)} '
-        'zeros and ones'
-      )
-    return [*self._released(), self.names_of(label, where, row)]
-
-  def _decide(
-    self, label: tuple[str, ...] | Flags, where: str, row: int
-  ) -> None:
-    """Decides where the next labels leave no choice."""
-    sizes = [len(flags.values) for flags in self._waiting[:1]]
-    if isinstance(label, Flags):
-      sizes.append(len(label.values))
-      if label.values[0] in ('False', 'True') or _repeats(label.values):
-        self._settle(sizes[0])
-        return
-    if not isinstance(label, Flags) or sizes[0] != sizes[-1]:
-      self.is_multi_hot = False
-      self._named = f'{where}, row {row}'
-
-  def close(self) -> list[tuple[str, ...]]:
-    """Decides at the end of the training split; returns what `add` does.
-
-    Raises:
-      ValueError: every list has one number, 0 or 1, which can mean two things.
-    """
-    if self._waiting:
-      size = len(self._waiting[0].values)
-      if size == 1:
-        raise ValueError(
-          f'{self._first}: every text has a list of one number, 0 or 1; '
-          'give label_names=NAME where it says whether the text has that '
-          'label, and strings where the labels are called 0 and 1'
-        )
-      self._settle(size)
-    self.is_multi_hot = bool(self.is_multi_hot)
-    return self._released()
-
-  def names_of(self, label: Label, where: str, row: int) -> tuple[str, ...]:
-    """The names of a text's labels, once the form is decided.
-
-    Raises:
-      ValueError: the list has another length than the others, or repeats a
-        name.
-    """
-    if isinstance(label, str):
-      return (label,)
-    if not isinstance(label, Flags):
-      return label
-    names = label.names or (self.names if self.is_multi_hot else ())
-    if not names:
-      hint = self._named and (
-        '; multi-hot lists all hold only 0 and 1 and have one length, unlike '
-        f'that of {self._named}'
-      )
-      _check_distinct(label.values, where, row, 'label', hint)
-      return label.values
-    if len(names) != len(label.values):
-      raise ValueError(
-        f'{where}, row {row}: a list of {len(label.values)} zeros and ones, '
-        f'not of {len(names)} as the others (the labels '
-        f'{", ".join(names[:9])})'
-      )
-    return label.chosen(names)
-
-  def identity(self) -> dict[str, str]:
-    """What `form_of` needs of a run's `data.json`; empty for names."""
-    return {'multi_hot': ','.join(self.names)} if self.is_multi_hot else {}
-
-  def notes(self, names: Sequence[str], separator: str) -> list[str]:
-    """Sentences for the log: how lists were read, and a likely separator.
-
-    Args:
-      names: of all labels.
-      separator: by which they were separated.
-    """
-    if self.is_multi_hot:
-      more = ', …' if len(self.names) > 9 else ''
-      return [
-        f'labels: a 0 or 1 for each of {len(self.names)}, '
-        f'{", ".join(self.names[:9])}{more}'
-      ]
-    notes = []
-    if self._has_flags:
-      notes = ['labels: numbers in lists are names, not zeros and ones']
-    candidate = likely_separator(names, separator)
-    if candidate:
-      example = next(name for name in names if candidate in name)
-      notes.append(
-        f'warning: most label names hold {candidate!r}, such as {example!r}: '
-        f'is label_separator={candidate!r} meant, not {separator!r}?'
-      )
-    return notes
-
-  def _settle(self, size: int) -> None:
-    """Decides that lists are multi-hot, of this many labels."""
-    self.is_multi_hot = True
-    self.names = tuple(map(str, range(size)))
-
-  def _released(self) -> list[tuple[str, ...]]:
-    names = [self.names_of(label, '', 0) for label in self._waiting]
-    self._waiting.clear()
-    return names
-
-
-def form_of(identity: Mapping[str, str]) -> ListForm:
-  """The form in which a run's lists of labels are, by its `data.json`."""
-  names = identity.get('multi_hot', '')
-  return ListForm(names.split(',') if names else (), is_multi_hot=False)
-
-
 def likely_separator(names: Sequence[str], separator: str) -> str:
   """What seems to separate labels inside the names of most; '' for nothing.
 
-  The parts of such names are fewer than the names, and most of them occur both
-  behind a separator and before one or alone: those of `toxic`, `toxic,insult`
-  and `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not.
+  The parts of such names are fewer than the names, and some occur both behind a
+  separator and before one or alone: those of `toxic`, `toxic,insult` and
+  `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not.
 
   Args:
     names: of all labels.
@@ -339,9 +175,8 @@ def likely_separator(names: Sequence[str], separator: str) -> str:
     early = {x[0] for x in parts if x}.union(names)
     free = early & {part for x in parts for part in x[1:]}
     # Names of several words are common, so of a space more is asked.
-    if len(distinct) < len(names) and (
-      2 * len(free) >= len(distinct) + (candidate == ' ')
-    ):
+    least = len(distinct) // 2 if candidate == ' ' else 0
+    if len(distinct) < len(names) and len(free) > least:
       return candidate
   return ''
 
@@ -461,16 +296,17 @@ def _listed(value: str) -> list[Any] | None:
   return list(literal) if isinstance(literal, list | tuple) else None
 
 
-def _check_distinct(
+def check_distinct(
   names: Sequence[str], where: str, row: int, column: str, hint: str = ''
 ) -> None:
   """Raises ValueError where a name occurs twice."""
-  if _repeats(names):
+  if has_repeats(names):
     name = Counter(names).most_common(1)[0][0]
     raise ValueError(
       f'{where}, row {row}: {column!r} has the label {name!r} twice{hint}'
     )
 
 
-def _repeats(names: Sequence[str]) -> bool:
+def has_repeats(names: Sequence[str]) -> bool:
+  """Whether a name occurs twice."""
   return len(set(names)) < len(names)

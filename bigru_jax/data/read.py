@@ -14,7 +14,8 @@ import mmap
 import numpy as np
 
 from bigru_jax.data import text
-from bigru_jax.data.labels import Flags, ListForm
+from bigru_jax.data.label_forms import ListForm
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.lexicon import Ids, Lexicon, Pool, collect
 from bigru_jax.data.limits import Limits
 from bigru_jax.data.splits import NAMES, Example, Labels, LabelSets, Table

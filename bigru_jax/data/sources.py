@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bigru_jax.data import files, memory
 from bigru_jax.data.corpora import CORPORA, tfds
-from bigru_jax.data.labels import ListForm, unescaped
+from bigru_jax.data.label_forms import ListForm
+from bigru_jax.data.labels import unescaped
 from bigru_jax.data.memory import Corpus
 from bigru_jax.data.splits import NAMES, Example
 
