@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
+import os
 from typing import Any
+
+import numpy as np
 
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.data.files import expand_users
@@ -73,7 +77,11 @@ class Config:
     path=True,
   )
   text_column: str = _field('text', 'The column that holds the text.')
-  label_column: str = _field('label', 'The column that holds the label.')
+  label_column: str = _field(
+    'label',
+    'The column that holds the label; or for multi_label a column of 0 and 1 '
+    'for each label, with commas between: toxic,insult.',
+  )
   encoding: str = _field(
     '', 'Of your files; by default UTF-8, or UTF-16 with its byte-order mark.'
   )
@@ -87,6 +95,11 @@ class Config:
   )
   label_separator: str = _field(
     '|', 'Between the labels of a text, for multi_label, in a string.'
+  )
+  label_names: str = _field(
+    '',
+    'The names of the labels of multi-hot lists such as [0, 1, 1], with commas '
+    'between; by default 0, 1, 2, ...',
   )
   sst_phrases: bool = _field(False, 'Train sst1 and sst2 on all phrases.')
   split_seed: int = _field(
@@ -347,8 +360,20 @@ class Config:
       )
     if not self.label_separator:
       raise ValueError('label_separator is empty')
+    self._check_label_names()
     if not self.embedding_size:
       object.__setattr__(self, 'embedding_size', size or 100)
+
+  def _check_label_names(self) -> None:
+    if not self.label_names:
+      return
+    if self.task != 'multi_label':
+      raise ValueError(f'label_names={self.label_names} needs task=multi_label')
+    names = [name.strip() for name in self.label_names.split(',')]
+    if not all(names) or len(set(names)) < len(names):
+      raise ValueError(
+        f'label_names={self.label_names}: a name is empty or occurs twice'
+      )
 
   def differing_fields(self, other: Config | None = None) -> list[str]:
     """The names of the fields that differ from another's, or the defaults'."""
@@ -378,10 +403,14 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
   """
   name, limits = field.name, field.metadata
   kind = _TYPES[str(field.type)]
-  if type(value) is int and kind is float:
-    value = float(value)
+  value = _plain(value, kind, limits.get('path', False))
   if type(value) is not kind:
-    raise ValueError(f'{name}={value!r} is not of type {kind.__name__}')
+    hint = ''
+    if value is None:
+      hint = f': leave it out or give {field.default!r}'
+    elif isinstance(value, list | tuple) and kind is str:
+      hint = f': give {",".join(map(str, value))!r}'
+    raise ValueError(f'{name}={value!r} is not of type {kind.__name__}{hint}')
   if kind is float and not math.isfinite(value):
     raise ValueError(f'{name}={value} is not a finite number')
   if 'lower' in limits and value < limits['lower']:
@@ -392,4 +421,21 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
     raise ValueError(f'{name}={value} is not below {limits["below"]}')
   if 'choices' in limits and value not in limits['choices']:
     raise ValueError(f'{name}={value!r}: choose {", ".join(limits["choices"])}')
+  return value
+
+
+def _plain(value: Any, kind: type, is_path: bool) -> Any:
+  """A number, boolean, string or path of any library as one of Python."""
+  if kind is bool and isinstance(value, np.bool_):
+    return bool(value)
+  if isinstance(value, bool):
+    return value
+  if kind is int and isinstance(value, numbers.Integral):
+    return int(value)
+  if kind is float and isinstance(value, numbers.Real):
+    return float(value)
+  if is_path and isinstance(value, os.PathLike):
+    return os.fspath(value)
+  if kind is str and isinstance(value, str):
+    return str.__str__(value)
   return value

@@ -13,6 +13,7 @@ import numpy as np
 from bigru_jax import published, runs
 from bigru_jax.answers import choose_fields
 from bigru_jax.build import make_task
+from bigru_jax.data.memory import check_texts, column
 from bigru_jax.evaluation import (
   Calibration,
   Evaluation,
@@ -91,10 +92,8 @@ class Ensemble:
     fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
-    if isinstance(texts, str):
-      raise ValueError(f'texts={texts!r:.60} is one string; give a list')
     names = choose_fields(fields, self.fields)
-    copies = itertools.tee(texts, len(self.members))
+    copies = itertools.tee(check_texts(texts), len(self.members))
     streams = [
       run.stream(copy, batch_size, fields=_FIELDS[:-1])
       for run, copy in zip(self.members, copies)
@@ -134,6 +133,7 @@ class Ensemble:
     places: Sequence[str] | None = None,
   ) -> Evaluation:
     """Like `evaluate`, with the answer to each text; see `Run.evaluation`."""
+    texts, labels = list(check_texts(texts)), column(labels, 'labels')
     found = [
       run.evaluation(texts, labels, batch_size, places=places)
       for run in self.members

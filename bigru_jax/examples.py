@@ -9,6 +9,8 @@ from typing import Any
 from bigru_jax import published, runs
 from bigru_jax.config import Config
 from bigru_jax.data import sources
+from bigru_jax.data.label_forms import form_of
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.read import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
 
@@ -73,27 +75,32 @@ def examples_of_run(
   lines = runs.read_predictions(workdir, split)
   identity = runs.read_identity(workdir)
   splits = sources.read(config)
-  found = _find(lines, _checked(splits, identity, split), to_the_end=True)
+  examples = _checked(splits, identity, split)
+  found = _find(lines, examples, identity, to_the_end=True)
   if found is None:
     raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
   return found
 
 
 def find_examples(
-  lines: Sequence[Mapping[str, Any]], splits: Mapping[str, Iterable[Example]]
+  lines: Sequence[Mapping[str, Any]],
+  splits: Mapping[str, Iterable[Example]],
+  identity: Mapping[str, str],
 ) -> list[Example]:
   """The examples of answers; no more is read than is needed.
 
   Args:
     lines: of each its `source`, `row` and `label`.
     splits: the data, from `sources.read`.
+    identity: the digests of the data of the run.
 
   Raises:
     ValueError: the data have no such example.
   """
   # Where there is no test split, it is held out of train.
   names = sorted(splits, key=('test', 'validation', 'train').index)
-  found = _find(lines, (x for name in names for x in splits[name]))
+  examples = (x for name in names for x in splits[name])
+  found = _find(lines, examples, identity)
   if found is None:
     raise ValueError('the data changed since the run')
   return found
@@ -117,12 +124,17 @@ def _checked(
 def _find(
   lines: Sequence[Mapping[str, Any]],
   examples: Iterable[Example],
+  identity: Mapping[str, str],
   to_the_end: bool = False,
 ) -> list[Example] | None:
   """The examples at the places of lines; None where some are missing."""
   wanted = {_place(x['source'], x['row'], x['label']) for x in lines}
   found: dict[tuple, Example] = {}
+  form = form_of(identity)
   for example in examples:
+    if isinstance(example.label, Flags):
+      names = form.names_of(example.label, example.source, example.row)
+      example = example._replace(label=names)
     place = _place(example.source, example.row, example.label)
     if place in wanted:
       found[place] = example

@@ -19,11 +19,14 @@ import numpy as np
 from bigru_jax import checkpoints, published, runs
 from bigru_jax.answers import choose_fields, fields_of, make_answers
 from bigru_jax.build import init_params, make_classifier, make_task
-from bigru_jax.data import batching, text
+from bigru_jax.data import batching, files, sources, text
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
 from bigru_jax.data.encode import encode, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.label_forms import form_of
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.limits import Kept, limits_of
+from bigru_jax.data.memory import check_texts, column
 from bigru_jax.data.named_vectors import fetch
 from bigru_jax.data.spans import Span, kept_spans
 from bigru_jax.data.splits import Labels, LabelSets
@@ -95,7 +98,8 @@ class Run:
     """Predicts every text, in order; texts of like lengths share a batch.
 
     Args:
-      texts: strings; an empty one is the unknown token.
+      texts: a list, an array or a column of strings; an empty one is the
+        unknown token.
       batch_size: the most texts per batch, rounded up to a multiple of the
         devices.
       calibrated: whether the probabilities are those of the logits over the
@@ -120,8 +124,9 @@ class Run:
       one weight per sentence.
 
     Raises:
-      ValueError: `texts` is a single string; a field is unknown; or with
-        entity attention a text has not both entities; its number is named.
+      ValueError: `texts` is a single string, a table or the like; a field is
+        unknown; or one of the texts is no string, or with entity attention has
+        not both entities: its number is named.
     """
     return list(self.stream(texts, batch_size, calibrated, fields))
 
@@ -133,10 +138,8 @@ class Run:
     fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
-    if isinstance(texts, str):
-      raise ValueError(f'texts={texts!r:.60} is one string; give a list')
     names = choose_fields(fields, self.fields)
-    texts = iter(texts)
+    texts = check_texts(texts)
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
     while chunk := list(itertools.islice(texts, _CHUNK)):
@@ -179,7 +182,8 @@ class Run:
 
     Args:
       texts: strings.
-      labels: a name per text, or with several labels a text a list of names.
+      labels: in any form in which training takes them; with several labels a
+        text also as lists of names.
       batch_size, calibrated: see `predict`.
       places: where each text comes from, for messages; by default its number.
 
@@ -187,20 +191,19 @@ class Run:
       ValueError: there are not as many labels as texts, none at all, or a
         label that the run was not trained with; or see `predict`.
     """
-    if len(texts) != len(labels) or not len(texts):
-      raise ValueError(f'{len(texts)} texts and {len(labels)} labels')
+    texts = list(check_texts(texts))
+    sets = self.label_sets(labels)
+    if len(texts) != len(sets) or not len(texts):
+      raise ValueError(f'{len(texts)} texts and {len(sets)} labels')
     several = isinstance(self._task, MultiLabel)
-    if several and any(isinstance(names, str) for names in labels):
-      raise ValueError('labels: give a list of names per text')
-    sets = labels if several else [[label] for label in labels]
     indices = {label: i for i, label in enumerate(self.labels)}
-    unknown = sorted({str(x) for names in sets for x in names} - indices.keys())
+    unknown = sorted({x for names in sets for x in names} - indices.keys())
     if unknown:
       raise ValueError(
         f'labels={", ".join(map(repr, unknown[:9]))}: the run knows '
         f'{", ".join(map(repr, self.labels))}'
       )
-    ids = [[indices[str(name)] for name in names] for names in sets]
+    ids = [[indices[name] for name in names] for names in sets]
     label_ids: Labels
     if several:
       label_ids = LabelSets(text.pack(ids))
@@ -227,6 +230,25 @@ class Run:
       metrics,
       calibrated,
     )
+
+  def label_sets(self, labels: Sequence[Any]) -> list[tuple[str, ...]]:
+    """The names of each text's labels, which are in a form of training's.
+
+    Raises:
+      ValueError: one is no label, or in another form.
+    """
+    form = form_of(runs.read_identity(self.workdir))
+    separator = sources.label_separator(self.config)
+    return [
+      form.names_of(
+        label
+        if isinstance(label, Flags)
+        else files.read_label([label], 'labels', i, 'label', separator),
+        'labels',
+        i,
+      )
+      for i, label in enumerate(column(labels, 'labels'), 1)
+    ]
 
   @single_precision()
   def _dispatch(

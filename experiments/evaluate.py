@@ -25,6 +25,7 @@ import inputs
 
 from bigru_jax import runs
 from bigru_jax.data import files, sources
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation import Evaluation
@@ -83,6 +84,7 @@ def known(
   ignored = 0
   for example in examples:
     label = example.label
+    assert not isinstance(label, Flags)  # They are read as names.
     strange = {label} if isinstance(label, str) else set(label)
     strange -= names
     for name in strange:
@@ -176,7 +178,7 @@ def main() -> None:
   run = inputs.load_model()
   if path:
     examples = inputs.labelled_file(
-      path, run.config, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
+      path, run, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
     )
   else:
     for other in workdirs[1:]:

@@ -1,6 +1,7 @@
 """The flags of the scripts that read texts for a trained run."""
 
 from collections.abc import Iterator
+import dataclasses
 import io
 import os
 import pathlib
@@ -12,7 +13,7 @@ import command
 
 import bigru_jax
 from bigru_jax import published, runs
-from bigru_jax.data import files, sources, streams
+from bigru_jax.data import files, label_forms, labels, sources, streams
 from bigru_jax.data.splits import Example
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -179,13 +180,18 @@ def _is_pipe(path: str) -> bool:
 
 def labelled_file(
   path: str,
-  config: bigru_jax.Config,
+  model: bigru_jax.Run | bigru_jax.Ensemble,
   label_column: str | None = None,
   label_separator: str | None = None,
 ) -> list[Example]:
   """The examples of a file, whose columns are by default the run's."""
+  config = model.config
+  run = model if isinstance(model, bigru_jax.Run) else model.members[0]
+  form = label_forms.form_of(runs.read_identity(run.workdir))
   text_column, encoding, delimiter = input_format(config)
-  return list(
+  if label_separator:
+    config = dataclasses.replace(config, label_separator=label_separator)
+  examples = list(
     files.read_file(
       path,
       'input',
@@ -193,7 +199,12 @@ def labelled_file(
       label_column or config.label_column,
       encoding,
       delimiter,
-      sources.label_separator(config)
-      and (label_separator or config.label_separator),
+      sources.label_separator(config),
     )
   )
+  return [
+    x._replace(label=form.names_of(x.label, x.source, x.row))
+    if isinstance(x.label, labels.Flags)
+    else x
+    for x in examples
+  ]

@@ -19,6 +19,7 @@ import inputs
 
 import bigru_jax
 from bigru_jax.data import files
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.examples import examples_of_run
 from bigru_jax.reports.page import describe, note_on_test, write_page
@@ -63,11 +64,12 @@ def chosen(
   path = files.expand_users(_INPUT.value)
   note = f'Texts of {_INPUT.value}.'
   if _LABEL_COLUMN.value:
-    labelled = inputs.labelled_file(path, run.config, _LABEL_COLUMN.value)
+    labelled = inputs.labelled_file(path, run, _LABEL_COLUMN.value)
     examples = labelled[:limit]
     run_labels = set(run.labels)
     for example in examples:
       label = example.label
+      assert not isinstance(label, Flags)  # They are read as names.
       unknown = {label} if isinstance(label, str) else set(label)
       unknown -= run_labels
       if unknown:

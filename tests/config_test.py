@@ -1,8 +1,11 @@
 """The configuration: its checks, its flags and the directory it names."""
 
 import dataclasses
+import json
+import pathlib
 
 from absl import flags
+import numpy as np
 import pytest
 
 from bigru_jax import config_flags, runs
@@ -24,7 +27,12 @@ from bigru_jax.config import Config
       'sum',
       "attention='sum': choose additive, dot, multi_head",
     ),
-    ('train', None, 'train=None is not of type str'),
+    ('train', None, "train=None is not of type str: leave it out or give ''"),
+    ('train', ['a.csv', 'b.csv'], "not of type str: give 'a.csv,b.csv'"),
+    ('text_column', pathlib.Path('a'), 'is not of type str'),
+    ('epochs', np.float32(2), 'is not of type int'),
+    ('epochs', np.True_, 'is not of type int'),
+    ('label_names', 'a,b', 'label_names=a,b needs task=multi_label'),
   ],
 )
 def test_a_bad_value_is_named(field, value, message):
@@ -53,6 +61,31 @@ def test_the_average_encoder_has_no_recurrence(options, message):
 
 def test_whole_numbers_are_floats_where_floats_belong():
   assert Config(learning_rate=1) == Config(learning_rate=1.0)
+
+
+def test_values_of_numpy_and_paths_are_those_of_python():
+  config = Config(
+    learning_rate=np.float32(0.5),
+    epochs=np.int64(3),
+    freeze_embeddings=np.True_,
+    text_column=np.str_('review'),
+    train=pathlib.Path('~') / 'a.csv',
+  )
+  assert config == Config(
+    learning_rate=0.5,
+    epochs=3,
+    freeze_embeddings=True,
+    text_column='review',
+    train='~/a.csv',
+  )
+  written = json.dumps(dataclasses.asdict(config))
+  assert Config(**json.loads(written)) == config
+
+
+@pytest.mark.parametrize('names', ['a,', 'a,b,a', ','])
+def test_label_names_are_distinct(names):
+  with pytest.raises(ValueError, match='a name is empty or occurs twice'):
+    Config(task='multi_label', label_names=names)
 
 
 def test_flags_are_the_fields():

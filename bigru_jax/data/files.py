@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 import contextlib
 import csv
 import glob
@@ -13,6 +13,17 @@ import os
 import re
 from typing import Any
 
+from bigru_jax.data.labels import (
+  Label,
+  as_label,
+  as_labels,
+  class_names,
+  from_columns,
+  is_missing,
+  label_columns,
+  named,
+  unescaped,
+)
 from bigru_jax.data.splits import Example
 from bigru_jax.data.streams import WatchedFile, open_lines
 
@@ -99,12 +110,13 @@ def read_file(
       which is held in memory, or one object per line.
     field: of the configuration that names the file, for messages.
     text_column: the column that holds the text.
-    label_column: the column of the labels; None reads texts alone.
+    label_column: the column of the labels, or several, one for each label, see
+      `labels.label_columns`; None reads texts alone.
     encoding: see `open_lines`.
     delimiter: between the fields of a `.csv` file; by default that of `, ; tab`
       with which its header has the columns.
     label_separator: where a text has any number of labels, what stands between
-      them in a string; see `as_labels`.
+      them in a string; see `labels.as_labels`.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -113,59 +125,44 @@ def read_file(
   for path in find(os.fspath(paths), field):
     where, row = f'{field}={path}', 0
     for row, values in _values(path, field, columns, encoding, delimiter):
-      label: str | tuple[str, ...] = ''
-      if label_column and label_separator is not None:
-        label = as_labels(values[1], where, row, label_column, label_separator)
-      elif label_column:
-        label = as_label(values[1], where, row, label_column)
-      yield Example(
-        _as_text(values[0], where, row, text_column), label, where, row
-      )
+      text, *of_text = values
+      label: Label = ''
+      if label_column:
+        label = read_label(of_text, where, row, label_column, label_separator)
+      text = as_text(text, where, row, text_column)
+      yield Example(text, label, where, row)
     if not row:
       raise ValueError(f'{where} has no rows')
 
 
-def as_label(value: Any, where: str, row: int, column: str) -> str:
-  """One name per label, whatever the format: whole numbers without `.0`.
+def read_label(
+  values: Sequence[Any],
+  where: str,
+  row: int,
+  label_column: str,
+  separator: str | None,
+) -> Label:
+  """The label of a text, or its labels where a separator is given.
+
+  Args:
+    values: of the label's column, or of the column of each label.
+    where, row: of the text, for messages.
+    label_column: the name of the column, or those of the columns.
+    separator: see `labels.as_labels`.
 
   Raises:
-    ValueError: it is missing, empty, or neither a text nor a number.
+    ValueError: see `labels`; or several columns, but no separator.
   """
-  if not isinstance(value, str | int | float) or value != value:
-    raise ValueError(
-      f'{where}, row {row}: {column!r} is no label: {value!r:.60}'
-    )
-  label = str(value).strip()
-  if not label:
-    raise ValueError(f'{where}, row {row}: {column!r} is no label: it is empty')
-  return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
-
-
-def as_labels(
-  value: Any, where: str, row: int, column: str, separator: str
-) -> tuple[str, ...]:
-  """The distinct labels of a text: a list, or a string with separators.
-
-  A string in brackets is a JSON list. A missing or empty value is no label.
-
-  Raises:
-    ValueError: it is anything else, or one of the labels is no label.
-  """
-  if value is None or value != value:
-    return ()
-  if isinstance(value, str):
-    if re.fullmatch(r'\s*\[.*\]\s*', value, re.DOTALL):
-      try:
-        value = json.loads(value)
-      except (ValueError, RecursionError) as error:
-        raise ValueError(
-          f'{where}, row {row}: {column!r} is no JSON list: {value!r:.60}'
-        ) from error
-    else:
-      value = [part for part in value.split(separator) if part.strip()]
-  if not isinstance(value, list | tuple):
-    value = [value]
-  return tuple(dict.fromkeys(as_label(x, where, row, column) for x in value))
+  if len(values) > 1:
+    if separator is None:
+      raise ValueError(
+        f'label_column={label_column}: a column for each label needs '
+        'task=multi_label'
+      )
+    return from_columns(values, where, row, label_columns(label_column, ()))
+  if separator is None:
+    return as_label(values[0], where, row, label_column)
+  return as_labels(values[0], where, row, label_column, separator)
 
 
 def read_table(
@@ -191,7 +188,7 @@ def read_table(
     _, names = next(records, (0, None))
     if names is None:
       raise ValueError(f'{where} is empty')
-    (index,) = _indices(names, where, [column])
+    (index,) = check_columns(names, where, [column])
     if header and names != header:
       raise ValueError(
         f'{where} has the columns {", ".join(map(repr, names))}; those of the '
@@ -281,7 +278,9 @@ def _csv(
     names = {
       d: next(csv.reader([header], delimiter=d), []) for d in (',', ';', '\t')
     }
-    fitting = (d for d in names if set(columns) <= set(names[d]))
+    fitting = (
+      d for d in names if set(resolved(columns, names[d])) <= set(names[d])
+    )
     delimiter = next(fitting, ',')
   lines = itertools.chain([header], lines)
   records = quoted_records(lines, delimiter, where, first)
@@ -296,8 +295,7 @@ def quoted_records(
   Raises:
     ValueError: a quote is never closed, or text follows a closing one.
   """
-  if delimiter == '\\t':  # As one types it in a shell.
-    delimiter = '\t'
+  delimiter = unescaped(delimiter)
   if len(delimiter) != 1:
     raise ValueError(f'delimiter={delimiter!r} is not one character')
   reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -376,7 +374,7 @@ def _select(records: _Records, where: str, columns: list[str]) -> _Values:
   _, names = next(records, (0, None))
   if names is None:
     raise ValueError(f'{where} is empty')
-  indices = _indices(names, where, columns)
+  indices = check_columns(names, where, resolved(columns, names))
   for row, fields in records:
     _check_width(fields, names, where, row, indices)
     yield row, [fields[i] for i in indices]
@@ -392,8 +390,27 @@ def _check_width(
     )
 
 
-def _indices(names: list[str], where: str, columns: list[str]) -> list[int]:
-  """The places of the columns among the names."""
+def resolved(columns: list[str], names: Iterable[str]) -> list[str]:
+  """The columns of the text and of the label, or of each label, among names.
+
+  Raises:
+    ValueError: a label is named twice.
+  """
+  text, *label = columns
+  labels = [x for column in label for x in label_columns(column, names)]
+  if len(set(labels)) < len(labels):
+    raise ValueError(f'label_column={label[0]} names a column twice')
+  return [text, *labels]
+
+
+def check_columns(
+  names: list[str], where: str, columns: list[str]
+) -> list[int]:
+  """The indices of the columns among the names.
+
+  Raises:
+    ValueError: there is none of that name, or there are two.
+  """
   for column in columns:
     if names.count(column) != 1:
       raise ValueError(
@@ -418,9 +435,12 @@ def _json(
     records = (
       (n, _loads(x.strip(), where, n)) for n, x in numbered if x.strip()
     )
+  is_first = True
   for row, record in records:
     if not isinstance(record, dict):
       raise ValueError(f'{where}, row {row}: not a JSON object')
+    if is_first:
+      columns, is_first = resolved(columns, record), False
     for column in columns:
       if column not in record:
         raise ValueError(f'{where}, row {row}: no {column!r}')
@@ -447,20 +467,42 @@ def _parquet(path: str, field: str, columns: list[str]) -> _Values:
   try:
     with io.BufferedReader(WatchedFile(path)) as binary:
       file = parquet.ParquetFile(binary)
-      _indices(file.schema_arrow.names, where, columns)
-      row = 0
-      for batch in file.iter_batches(1024, columns=columns):
-        lists = [batch.column(column).to_pylist() for column in columns]
-        for values in zip(*lists):
-          row += 1
-          yield row, list(values)
+      columns = resolved(columns, file.schema_arrow.names)
+      check_columns(file.schema_arrow.names, where, columns)
+      batches = file.iter_batches(1024, columns=columns)
+      yield from arrow_rows(batches, file.schema_arrow, where, columns)
   except (pyarrow.ArrowException, OSError) as error:
     raise ValueError(f'{where}: not a Parquet file: {error}') from error
 
 
-def _as_text(value: Any, where: str, row: int, column: str) -> str:
-  if value is None or value != value:  # NaN, as pandas writes a missing text.
+def arrow_rows(
+  batches: Iterable[Any], schema: Any, where: str, columns: list[str]
+) -> _Values:
+  """The values of the columns of a text and its label in batches of Arrow.
+
+  The names of the classes that the schema's metadata have stand for indices.
+  """
+  names = class_names(schema.metadata, columns[1]) if len(columns) == 2 else []
+  row = 0
+  for batch in batches:
+    lists = [batch.column(column).to_pylist() for column in columns]
+    for values in zip(*lists):
+      row += 1
+      if names:
+        values = values[0], named(values[1], names, where, row, columns[1])
+      yield row, list(values)
+
+
+def as_text(value: Any, where: str, row: int, column: str) -> str:
+  """The text of a row; a missing one is empty.
+
+  Raises:
+    ValueError: it is no string.
+  """
+  if isinstance(value, str):
+    return value
+  if is_missing(value):
     return ''
-  if not isinstance(value, str):
-    raise ValueError(f'{where}, row {row}: {column!r} is not a text')
-  return value
+  raise ValueError(
+    f'{where}, row {row}: {column!r} is not a text: {value!r:.60}'
+  )

@@ -51,7 +51,8 @@ class Dataset:
     notes: sentences for the log.
     identity: SHA-256 digests of what the run is trained and tested on: the
       texts and labels of each split that is read, and the files `tokenizer` and
-      `embeddings` where there is one.
+      `embeddings` where there is one; and, where the labels are multi-hot
+      lists, the names of their places.
   """
 
   splits: dict[str, EncodedSplit]
@@ -82,11 +83,12 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   if vectors_path:
     identity['embeddings'] = file_sha256(vectors_path, 'embeddings')
   limits = limits_of(config)
+  form = sources.label_form(config)
   tables, names, lexicon, digests = read_splits(
     sources.read(config, corpus),
     json_tokenizer or config.tokenizer,
     limits,
-    config.task == 'multi_label',
+    form,
   )
   identity |= digests
   splits, notes = tables, list[str]()
@@ -94,9 +96,12 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
     splits, notes = take_fold(
       tables, config.folds, config.fold, config.split_seed
     )
+  if form:
+    identity |= form.identity()
+    notes += form.notes(names, sources.label_separator(config) or '')
   splits, held_out_notes = hold_out(splits, config.split_seed)
   notes += held_out_notes
-  if notes:
+  if held_out_notes or config.folds:
     notes += describe_rare_labels(splits)
   tokenizer: text.Tokenizer
   if lexicon:

@@ -14,6 +14,8 @@ import mmap
 import numpy as np
 
 from bigru_jax.data import text
+from bigru_jax.data.label_forms import ListForm
+from bigru_jax.data.labels import Flags
 from bigru_jax.data.lexicon import Ids, Lexicon, Pool, collect
 from bigru_jax.data.limits import Limits
 from bigru_jax.data.splits import NAMES, Example, Labels, LabelSets, Table
@@ -26,7 +28,7 @@ def read_splits(
   splits: Mapping[str, Iterable[Example]],
   tokenizer: str | text.JsonTokenizer,
   limits: Limits,
-  multi_label: bool = False,
+  form: ListForm | None = None,
 ) -> tuple[dict[str, Table], list[str], Lexicon | None, dict[str, str]]:
   """Reads every split once; no text is kept.
 
@@ -34,7 +36,8 @@ def read_splits(
     splits: by name; `train` is read first.
     tokenizer: a name of `text.TOKENIZERS`, or a tokenizer with ids of its own.
     limits: what of a text is kept.
-    multi_label: whether a text has any number of labels, and not one.
+    form: of the labels where a text has any number of them, and not one;
+      train decides what it leaves open.
 
   Returns:
     The splits as arrays; the labels' names in the order of occurrence; the
@@ -59,10 +62,10 @@ def read_splits(
     for name in NAMES:
       if name not in splits:
         continue
-      reader = _Reader(labels, multi_label, grow=name == 'train')
+      reader = _Reader(labels, form, grow=name == 'train')
       chunks = reader.chunks(name, splits[name])
       tables[name], digests[name] = reader.table(encode(chunks))
-      if len(labels) < (1 if multi_label else 2):
+      if len(labels) < (1 if form else 2):
         found = (
           f'a single class, {next(iter(labels))!r}' if labels else 'no label'
         )
@@ -82,6 +85,8 @@ class SplitDigest:
     digest = hashlib.sha256(data).digest()
     self._sha256.update(digest)
     label = example.label
+    if isinstance(label, Flags):
+      label = label.values
     written = label if isinstance(label, str) else json.dumps(label)
     label_bytes = written.encode('utf-8', 'surrogatepass')
     self._sha256.update(hashlib.sha256(label_bytes).digest())
@@ -96,10 +101,10 @@ class _Reader:
   """Collects the arrays of one split while its texts pass by."""
 
   def __init__(
-    self, labels: dict[str, int], multi_label: bool, grow: bool
+    self, labels: dict[str, int], form: ListForm | None, grow: bool
   ) -> None:
     self._label_ids = labels
-    self._multi_label, self._grow = multi_label, grow
+    self._form, self._grow = form, grow
     self._labels: list[int] = []
     self._label_counts: list[int] = []
     self._rows = array.array('q')
@@ -153,37 +158,49 @@ class _Reader:
     return table, self._digest.hexdigest()
 
   def _label_array(self) -> Labels:
+    if self._form:
+      for names in self._form.close():
+        self._add_names(names, self.source, 0)
+      if self._grow and self._form.is_multi_hot and self._labels:
+        for name in self._form.names:  # Of which train need not have all.
+          self._label_ids.setdefault(name, len(self._label_ids))
     labels = np.array(self._labels, np.int32)
-    if not self._multi_label:
+    if not self._form:
       return labels
     counts = np.array(self._label_counts, np.int32)
     return LabelSets(text.consecutive(labels, counts))
 
   def _add(self, example: Example) -> None:
     label = example.label
-    names = (label,) if isinstance(label, str) else label
-    if not self._multi_label and not isinstance(label, str):
+    if not self._form and isinstance(label, str):
+      self._labels.append(self._label_id(label, example.source, example.row))
+    elif not self._form:
       raise ValueError(
         f'{example.source}, row {example.row}: several labels need '
         'task=multi_label'
       )
-    for name in names:
-      label_id = self._label_ids.get(name)
-      if label_id is None:
-        if not self._grow:
-          raise ValueError(
-            f'{example.source}, row {example.row}: training has no label '
-            f'{name!r}'
-          )
-        label_id = self._label_ids[name] = len(self._label_ids)
-      self._labels.append(label_id)
+    else:
+      sets = (label,) if isinstance(label, str) else label
+      for names in self._form.add(sets, example.source, example.row):
+        self._add_names(names, example.source, example.row)
     digest = self._digest.add(example)
-    self._label_counts.append(len(names))
     self._rows.append(example.row)
     self._sources.append(example.source)
     self._digests += digest[:8]
     self._blank.append(text.is_blank(example.text))
     self.source = example.source
+
+  def _add_names(self, names: tuple[str, ...], source: str, row: int) -> None:
+    self._labels += [self._label_id(name, source, row) for name in names]
+    self._label_counts.append(len(names))
+
+  def _label_id(self, name: str, source: str, row: int) -> int:
+    label_id = self._label_ids.get(name)
+    if label_id is None:
+      if not self._grow:
+        raise ValueError(f'{source}, row {row}: training has no label {name!r}')
+      label_id = self._label_ids[name] = len(self._label_ids)
+    return label_id
 
 
 class _Buffer:

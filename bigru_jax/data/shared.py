@@ -43,9 +43,10 @@ LEAST_BYTES = 2**23
 FIELDS = (
   'attention', 'class_weights', 'data_dir', 'dataset', 'delimiter',
   'embedding_size', 'embeddings', 'encoding', 'fold', 'folds', 'label_column',
-  'label_separator', 'max_length', 'max_sentence_length', 'max_sentences',
-  'max_vocabulary', 'min_count', 'model', 'split_seed', 'sst_phrases', 'task',
-  'test', 'text_column', 'tokenizer', 'train', 'truncate', 'validation',
+  'label_names', 'label_separator', 'max_length', 'max_sentence_length',
+  'max_sentences', 'max_vocabulary', 'min_count', 'model', 'split_seed',
+  'sst_phrases', 'task', 'test', 'text_column', 'tokenizer', 'train',
+  'truncate', 'validation',
 )  # fmt: skip
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bigru_jax.data import files
+from bigru_jax.data import files, memory
 from bigru_jax.data.corpora import CORPORA, tfds
+from bigru_jax.data.label_forms import ListForm
+from bigru_jax.data.labels import unescaped
+from bigru_jax.data.memory import Corpus
 from bigru_jax.data.splits import NAMES, Example
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
-
-# By split: texts and labels; for several labels a text, lists of them.
-Corpus = Mapping[str, tuple[Sequence[str], Sequence[Any]]]
 
 
 def read(
@@ -30,7 +28,9 @@ def read(
   """
   separator = label_separator(config)
   if corpus is not None:
-    return _from_memory(corpus, separator)
+    return memory.read(
+      corpus, config.text_column, config.label_column, separator
+    )
   if config.train:
     paths = {name: getattr(config, name) for name in NAMES}
     for name, path in paths.items():
@@ -68,43 +68,13 @@ def read(
 
 def label_separator(config: Config) -> str | None:
   """What stands between the labels of a text; None where there is one."""
-  return config.label_separator if config.task == 'multi_label' else None
+  several = config.task == 'multi_label'
+  return unescaped(config.label_separator) if several else None
 
 
-def _from_memory(
-  corpus: Corpus, separator: str | None
-) -> dict[str, Iterator[Example]]:
-  """The splits of a data set in memory."""
-  unknown = sorted(set(corpus) - set(NAMES))
-  if unknown or 'train' not in corpus:
-    raise ValueError(
-      f'corpus has the splits {", ".join(map(repr, corpus))}; it needs '
-      "'train', and may have 'validation' and 'test'"
-    )
-  for name, (texts, labels) in corpus.items():
-    if len(texts) != len(labels):
-      raise ValueError(
-        f'corpus[{name!r}]: {len(texts)} texts but {len(labels)} labels'
-      )
-  return {
-    name: _examples(name, *pair, separator) for name, pair in corpus.items()
-  }
-
-
-def _examples(
-  name: str,
-  texts: Sequence[str],
-  labels: Sequence[Any],
-  separator: str | None,
-) -> Iterator[Example]:
-  source = f'corpus[{name!r}]'
-  for row, (text, label) in enumerate(zip(texts, labels), 1):
-    if not isinstance(text, str):
-      raise ValueError(f'{source}, row {row}: {text!r:.60} is not a text')
-    if isinstance(label, np.generic | np.ndarray):
-      label = label.tolist()
-    if separator is None:
-      found: Any = files.as_label(label, source, row, 'label')
-    else:
-      found = files.as_labels(label, source, row, 'label', separator)
-    yield Example(text, found, source, row)
+def label_form(config: Config) -> ListForm | None:
+  """In which form lists of labels are; None where a text has one label."""
+  if config.task != 'multi_label':
+    return None
+  names = config.label_names.split(',') if config.label_names else []
+  return ListForm([name.strip() for name in names])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigru_jax.data.labels import Label
 from bigru_jax.data.text import Encoded, consecutive
 
 NAMES = ('train', 'validation', 'test')
@@ -28,7 +29,7 @@ class Example(NamedTuple):
   """
 
   text: str
-  label: str | tuple[str, ...]
+  label: Label
   source: str
   row: int
 

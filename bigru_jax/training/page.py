@@ -87,7 +87,7 @@ def write_run_page(
     lines = runs.read_predictions(workdir, 'test')
     note = note_on_test(len(lines), outputs.every)
     examples = find_examples(
-      lines[:: outputs.every], sources.read(config, corpus)
+      lines[:: outputs.every], sources.read(config, corpus), data.identity
     )
     texts = [example.text for example in examples]
     limits = limits_of(config)

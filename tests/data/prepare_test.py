@@ -118,7 +118,10 @@ def test_what_a_corpus_in_memory_lacks_is_held_out():
       {'train': (['a', 'b'], ['c'])},
       r"corpus\['train'\]: 2 texts but 1 labels",
     ),
-    ({'train': (['a', 3], ['c', 'd'])}, "'train'.*, row 2: 3 is not a text"),
+    (
+      {'train': (['a', 3], ['c', 'd'])},
+      "'train'.*, row 2: 'text' is not a text: 3",
+    ),
   ],
 )
 def test_a_wrong_corpus_is_named(corpus, message):
@@ -210,7 +213,7 @@ def test_data_never_import_jax():
 
 def test_several_labels_a_text():
   config = Config(task='multi_label', class_weights='balanced')
-  train = ['a|b', '', ['b', 'a', 'b'], None, np.array(['c'])]
+  train = ['a|b', '', ['b', 'a'], None, np.array(['c'])]
   texts = ['one two', 'three', 'four', 'five', 'six']
   corpus = {'train': (texts, train), 'test': (['one', 'two'], ['c', []])}
   corpus['validation'] = corpus['test']

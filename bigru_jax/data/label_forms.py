@@ -1,0 +1,181 @@
+"""Whether lists of numbers are the names of labels, or multi-hot.
+
+Lists of strings are always names. Lists of numbers can be names or multi-hot,
+and which of the two is decided from all lists of the training split: they are
+multi-hot if all have one length and hold only 0 and 1. (Names that are only 0
+and 1 would be both in every list of two, and repeated in every longer one.)
+Lists of one number could be either, so they are an error unless `label_names`
+decides. Lists of booleans are always multi-hot. The other splits follow train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import json
+
+from bigru_jax.data.labels import (
+  Flags,
+  Label,
+  check_distinct,
+  has_repeats,
+  likely_separator,
+)
+
+
+class ListForm:
+  """Decides whether lists of numbers are names or multi-hot, and reads them.
+
+  Attributes:
+    names: of the places of a multi-hot list, as far as they are known.
+    is_multi_hot: None until it is decided.
+  """
+
+  def __init__(
+    self, names: Sequence[str] = (), is_multi_hot: bool | None = None
+  ) -> None:
+    """Args: the attributes; with names the lists are multi-hot."""
+    self.names = tuple(names)
+    self.is_multi_hot = True if names else is_multi_hot
+    self._waiting: list[Flags] = []
+    self._first = ''  # The place of the first list, and of the first that is
+    self._named = ''  # no multi-hot one like it.
+    self._has_flags = False
+
+  def add(
+    self, label: tuple[str, ...] | Flags, where: str, row: int
+  ) -> list[tuple[str, ...]]:
+    """Takes the labels of the next text of a split.
+
+    Returns:
+      The names of the labels of the texts that are decided with this one: of
+      those that were not yet, and of this one. None where it has to wait, too.
+
+    Raises:
+      ValueError: it has not the form of the others.
+    """
+    self._has_flags |= isinstance(label, Flags)
+    if isinstance(label, Flags) and label.names:
+      if self.names not in ((), label.names):
+        raise ValueError(
+          f'label_names={",".join(self.names)}: the columns of label_column '
+          'name the labels'
+        )
+      self.names, self.is_multi_hot = label.names, True
+    if self.is_multi_hot is None:
+      self._first = self._first or f'{where}, row {row}'
+      self._decide(label, where, row)
+    if self.is_multi_hot is None:
+      assert isinstance(label, Flags)
+      self._waiting.append(label)
+      return []
+    if self.is_multi_hot and not isinstance(label, Flags):
+      written = json.dumps(label, ensure_ascii=False)
+      raise ValueError(
+        f'{where}, row {row}: {written:.60} is no list of {len(self.names)} '
+        'zeros and ones'
+      )
+    return [*self._released(), self.names_of(label, where, row)]
+
+  def _decide(
+    self, label: tuple[str, ...] | Flags, where: str, row: int
+  ) -> None:
+    """Decides where the next labels leave no choice."""
+    sizes = [len(flags.values) for flags in self._waiting[:1]]
+    if isinstance(label, Flags):
+      sizes.append(len(label.values))
+      if label.values[0] in ('False', 'True') or has_repeats(label.values):
+        self._settle(sizes[0])
+        return
+    if not isinstance(label, Flags) or sizes[0] != sizes[-1]:
+      self.is_multi_hot = False
+      self._named = f'{where}, row {row}'
+
+  def close(self) -> list[tuple[str, ...]]:
+    """Decides at the end of the training split; returns what `add` does.
+
+    Raises:
+      ValueError: every list has one number, 0 or 1, which can mean two things.
+    """
+    if self._waiting:
+      size = len(self._waiting[0].values)
+      if size == 1:
+        raise ValueError(
+          f'{self._first}: every text has a list of one number, 0 or 1; '
+          'give label_names=NAME where it says whether the text has that '
+          'label, and strings where the labels are called 0 and 1'
+        )
+      self._settle(size)
+    self.is_multi_hot = bool(self.is_multi_hot)
+    return self._released()
+
+  def names_of(self, label: Label, where: str, row: int) -> tuple[str, ...]:
+    """The names of a text's labels, once the form is decided.
+
+    Raises:
+      ValueError: the list has another length than the others, or repeats a
+        name.
+    """
+    if isinstance(label, str):
+      return (label,)
+    if not isinstance(label, Flags):
+      return label
+    names = label.names or (self.names if self.is_multi_hot else ())
+    if not names:
+      hint = self._named and (
+        '; multi-hot lists all hold only 0 and 1 and have one length, unlike '
+        f'that of {self._named}'
+      )
+      check_distinct(label.values, where, row, 'label', hint)
+      return label.values
+    if len(names) != len(label.values):
+      raise ValueError(
+        f'{where}, row {row}: a list of {len(label.values)} zeros and ones, '
+        f'not of {len(names)} as the others (the labels '
+        f'{", ".join(names[:9])})'
+      )
+    return label.chosen(names)
+
+  def identity(self) -> dict[str, str]:
+    """What `form_of` needs of a run's `data.json`; empty for names."""
+    return {'multi_hot': ','.join(self.names)} if self.is_multi_hot else {}
+
+  def notes(self, names: Sequence[str], separator: str) -> list[str]:
+    """Sentences for the log: how lists were read, and a likely separator.
+
+    Args:
+      names: of all labels.
+      separator: by which they were separated.
+    """
+    if self.is_multi_hot:
+      more = ', …' if len(self.names) > 9 else ''
+      return [
+        f'labels: a 0 or 1 for each of {len(self.names)}, '
+        f'{", ".join(self.names[:9])}{more}'
+      ]
+    notes = []
+    if self._has_flags:
+      notes = ['labels: numbers in lists are names, not zeros and ones']
+    candidate = likely_separator(names, separator)
+    if candidate:
+      example = next(name for name in names if candidate in name)
+      notes.append(
+        f'warning: most label names hold {candidate!r}, such as {example!r}: '
+        f'is label_separator={candidate!r} meant, not {separator!r}?'
+      )
+    return notes
+
+  def _settle(self, size: int) -> None:
+    """Decides that lists are multi-hot, of this many labels."""
+    self.is_multi_hot = True
+    self.names = tuple(map(str, range(size)))
+
+  def _released(self) -> list[tuple[str, ...]]:
+    names = [self.names_of(label, '', 0) for label in self._waiting]
+    self._waiting.clear()
+    return names
+
+
+def form_of(identity: Mapping[str, str]) -> ListForm:
+  """The form in which a run's lists of labels are, by its `data.json`."""
+  names = identity.get('multi_hot', '')
+  return ListForm(names.split(',') if names else (), is_multi_hot=False)

@@ -1,0 +1,312 @@
+"""What labels are called: one rule for files, memory, training, evaluation.
+
+A label is a name. A whole number is written without `.0`, a boolean as `True`
+or `False`, and blanks around a name are no part of it. Where a text has any
+number of labels, they are given in one of three forms:
+
+- Names: a list of them, or a string with separators between them.
+- A multi-hot list, with a 0 or 1 (or a boolean) for each label.
+- A column for each label, which holds 0 or 1; see `from_columns`.
+
+Which of the first two a list of numbers has, `label_forms` decides.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import decimal
+import json
+import re
+from typing import Any
+import warnings
+
+_SEPARATORS = ',;|/\t '
+_BINARY = {'0': '0', '0.0': '0', 'false': '0',
+           '1': '1', '1.0': '1', 'true': '1'}  # fmt: skip
+_PLAIN = frozenset((str, int, float, bool, type(None), list, tuple))
+_QUOTES_WITHOUT_COMMA = re.compile(r"""['"]\s+['"]""")
+_NUMPY = re.compile(r'\[\s*((?:[\d.]+|True|False)\s+)+([\d.]+|True|False)\s*\]')
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+  """The labels of a text as a 0 or 1 for each; or, of a list, as two names.
+
+  Attributes:
+    values: `0` and `1`, or `False` and `True`.
+    names: of the columns; empty for a list, whose `ListForm` decides.
+  """
+
+  values: tuple[str, ...]
+  names: tuple[str, ...] = ()
+
+  def chosen(self, names: Sequence[str]) -> tuple[str, ...]:
+    """The names at which there is a 1."""
+    flags = zip(names, self.values)
+    return tuple(name for name, flag in flags if flag in ('1', 'True'))
+
+
+# The label of a text, the names of all of its labels, or flags.
+Label = str | tuple[str, ...] | Flags
+
+
+def as_label(value: Any, where: str, row: int, column: str) -> str:
+  """The name of a text's one label.
+
+  Args:
+    value: a string, a number or a boolean, of Python or another library.
+    where: the field and the file, for messages.
+    row: its row there.
+    column: its column.
+
+  Raises:
+    ValueError: it is missing, empty, a list, or neither a text nor a number.
+  """
+  value = plain(value)
+  if isinstance(value, str) and value.lstrip()[:1] == '[':
+    listed = _listed(value)
+    value = value if listed is None else listed
+  return _name(value, where, row, column)
+
+
+def as_labels(
+  value: Any, where: str, row: int, column: str, separator: str
+) -> tuple[str, ...] | Flags:
+  """The labels of a text that has any number of them.
+
+  Args:
+    value: a list, a set or an array; a string with separators; or a string
+      that holds a list as JSON, Python or NumPy writes it. A missing or empty
+      value is no label.
+    where, row, column: see `as_label`.
+    separator: between the names in a string.
+
+  Raises:
+    ValueError: it is anything else, one of the labels is no label or occurs
+      twice, or the list holds numbers between 0 and 1.
+  """
+  value = plain(value)
+  if is_missing(value):
+    return ()
+  is_list = isinstance(value, list | tuple)
+  if isinstance(value, str):
+    listed = _listed(value)
+    is_list = listed is not None
+    if listed is not None:
+      value = listed
+    elif re.fullmatch(r'\s*\[.*\]\s*', value, re.DOTALL):
+      raise ValueError(
+        f'{where}, row {row}: {column!r} is neither a JSON list nor a Python '
+        f'list: {value!r:.60}'
+      )
+    else:
+      value = [part for part in value.split(separator) if part.strip()]
+  values = [plain(x) for x in value] if is_list else value
+  if not isinstance(values, list):
+    values = [values]
+  names = tuple(_name(x, where, row, column) for x in values)
+  if is_list and values:
+    if all(isinstance(x, bool) for x in values):
+      return Flags(names)
+    if all(isinstance(x, int | float) for x in values):
+      if set(names) <= {'0', '1'}:
+        return Flags(names)
+      if any(0 < x < 1 for x in values):
+        raise ValueError(
+          f'{where}, row {row}: {column!r} holds a number between 0 and 1: '
+          f'{value!r:.60}; a label applies to a text or does not'
+        )
+  check_distinct(names, where, row, column)
+  return names
+
+
+def from_columns(
+  values: Sequence[Any], where: str, row: int, columns: Sequence[str]
+) -> Flags:
+  """The labels of a text that has a column for each, which are their names.
+
+  Raises:
+    ValueError: a value is not 0 or 1, true or false.
+  """
+  flags = []
+  for value, column in zip(values, columns):
+    flag = _BINARY.get(str(plain(value)).strip().lower())
+    if flag is None:
+      raise ValueError(
+        f'{where}, row {row}: {column!r} is neither 0 nor 1: {value!r:.60}'
+      )
+    flags.append(flag)
+  return Flags(tuple(flags), tuple(columns))
+
+
+def label_columns(label_column: str, names: Iterable[str]) -> list[str]:
+  """The columns that a field names: one, or a 0/1 column for each label.
+
+  Args:
+    label_column: a column's name; or several with commas between, unless there
+      is a column of this whole name.
+    names: of all columns.
+  """
+  if ',' not in label_column or label_column in names:
+    return [label_column]
+  return [part.strip() for part in label_column.split(',')]
+
+
+def likely_separator(names: Sequence[str], separator: str) -> str:
+  """What seems to separate labels inside the names of most; '' for nothing.
+
+  The parts of such names are fewer than the names, and some occur both behind a
+  separator and before one or alone: those of `toxic`, `toxic,insult` and
+  `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not.
+
+  Args:
+    names: of all labels.
+    separator: by which they were separated.
+  """
+  for candidate in _SEPARATORS:
+    holding = [name.split(candidate) for name in names if candidate in name]
+    if candidate == separator or 2 * len(holding) <= len(names):
+      continue
+    parts = [[part.strip() for part in x if part.strip()] for x in holding]
+    distinct = {part for x in parts for part in x}
+    early = {x[0] for x in parts if x}.union(names)
+    free = early & {part for x in parts for part in x[1:]}
+    # Names of several words are common, so of a space more is asked.
+    least = len(distinct) // 2 if candidate == ' ' else 0
+    if len(distinct) < len(names) and len(free) > least:
+      return candidate
+  return ''
+
+
+def class_names(
+  metadata: Mapping[bytes, bytes] | None, column: str
+) -> list[str]:
+  """The names of a column's classes in the metadata of an Arrow schema.
+
+  Hugging Face's `datasets` writes them for a `ClassLabel`, and for lists of
+  them; the column then holds indices. Empty where there are none.
+  """
+  try:
+    info = json.loads((metadata or {})[b'huggingface'])
+    feature = info['info']['features'][column]
+    while 'names' not in feature:
+      feature = feature[0] if isinstance(feature, list) else feature['feature']
+    return list(map(str, feature['names']))
+  except (KeyError, TypeError, ValueError, IndexError):
+    return []
+
+
+def named(
+  value: Any, names: Sequence[str], where: str, row: int, column: str
+) -> Any:
+  """The names of the classes in place of their indices; see `class_names`.
+
+  Raises:
+    ValueError: an index is missing (-1 or null) or out of range.
+  """
+  if isinstance(value, list):
+    return [named(x, names, where, row, column) for x in value]
+  if value is None or value == -1:
+    raise ValueError(f'{where}, row {row}: {column!r} is no label: {value}')
+  if not isinstance(value, int):
+    return value
+  if not 0 <= value < len(names):
+    raise ValueError(
+      f'{where}, row {row}: {column!r} is {value}, but there are '
+      f'{len(names)} classes'
+    )
+  return names[value]
+
+
+def plain(value: Any) -> Any:
+  """A value of NumPy, pandas, Arrow and such as one of Python; sets sorted."""
+  if type(value) in _PLAIN:
+    return value
+  for name in ('tolist', 'to_list', 'to_pylist', 'as_py'):
+    if hasattr(value, name):
+      return getattr(value, name)()
+  if isinstance(value, set | frozenset):
+    return sorted(value, key=str)
+  return value
+
+
+def is_missing(value: Any) -> bool:
+  """Whether it is None, NaN or pandas' NA."""
+  if value is None:
+    return True
+  try:
+    return bool(value != value)
+  except TypeError:  # pandas.NA is neither true nor false.
+    return True
+
+
+def unescaped(separator: str) -> str:
+  r"""A separator as one types it in a shell: a tab for `\t`."""
+  return re.sub(
+    r'\\(?:[tnrfv\\]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})',
+    lambda match: ast.literal_eval(f"'{match[0]}'"),
+    separator,
+  )
+
+
+def _name(value: Any, where: str, row: int, column: str) -> str:
+  """The name of one label."""
+  at = f'{where}, row {row}: {column!r} is no label: '
+  if isinstance(value, list | tuple):
+    raise ValueError(
+      f'{at}{value!r:.60} is a list; give the name or index of one class, or '
+      'see task=multi_label'
+    )
+  if is_missing(value):
+    raise ValueError(f'{at}it is missing')
+  if not isinstance(value, str | int | float | decimal.Decimal):
+    raise ValueError(f'{at}{value!r:.60}')
+  label = str(value).strip()
+  if not label:
+    raise ValueError(f'{at}it is empty')
+  return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
+
+
+def _listed(value: str) -> list[Any] | None:
+  """The list that a string holds as JSON, Python or NumPy writes it, or None.
+
+  Nothing is evaluated but literals.
+  """
+  text = value.strip()
+  if not re.fullmatch(r'\[.*\]|\(.*\)|\{.*\}', text, re.DOTALL):
+    return None
+  try:
+    if text[0] == '[':
+      return json.loads(text)
+  except (ValueError, RecursionError):
+    pass
+  if _NUMPY.fullmatch(text):
+    text = f'[{", ".join(text[1:-1].split())}]'
+  if _QUOTES_WITHOUT_COMMA.search(text):  # Python would join the two.
+    return None
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # Of unknown escapes.
+      literal = plain(ast.literal_eval(text))
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    return None
+  return list(literal) if isinstance(literal, list | tuple) else None
+
+
+def check_distinct(
+  names: Sequence[str], where: str, row: int, column: str, hint: str = ''
+) -> None:
+  """Raises ValueError where a name occurs twice."""
+  if has_repeats(names):
+    name = Counter(names).most_common(1)[0][0]
+    raise ValueError(
+      f'{where}, row {row}: {column!r} has the label {name!r} twice{hint}'
+    )
+
+
+def has_repeats(names: Sequence[str]) -> bool:
+  """Whether a name occurs twice."""
+  return len(set(names)) < len(names)

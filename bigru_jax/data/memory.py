@@ -1,0 +1,164 @@
+"""Data in memory: texts, and corpora of texts and labels, of any library.
+
+pandas, Polars, datasets and the like are recognised by what they can do, and
+never imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any
+
+from bigru_jax.data import files
+from bigru_jax.data.labels import plain
+from bigru_jax.data.splits import NAMES, Example
+
+# By split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
+Corpus = Mapping[str, Any]
+
+_FORMS = (
+  'give (texts, labels), a pandas or Polars DataFrame, a Hugging Face Dataset '
+  'or a PyArrow table'
+)
+
+
+def read(
+  corpus: Corpus,
+  text_column: str,
+  label_column: str,
+  label_separator: str | None,
+) -> dict[str, Iterable[Example]]:
+  """The splits of a data set in memory.
+
+  Args:
+    corpus: by split (`train`; `validation` and `test` where there are any) a
+      pair of texts and labels, or a table with columns of them: a pandas or
+      Polars DataFrame, a Hugging Face Dataset, a PyArrow table.
+    text_column, label_column, label_separator: see `files.read_file`; of
+      tables.
+
+  Raises:
+    ValueError: it is none of these, or the texts are not as many as the labels.
+  """
+  if not isinstance(corpus, Mapping):
+    raise ValueError(
+      f"corpus is a {type(corpus).__name__}; give {{'train': X}}, with X as "
+      f'follows: {_FORMS}'
+    )
+  unknown = sorted(map(str, set(corpus) - set(NAMES)))
+  if unknown or 'train' not in corpus:
+    raise ValueError(
+      f'corpus has the splits {", ".join(map(repr, corpus))}; it needs '
+      "'train', and may have 'validation' and 'test'"
+    )
+  columns = [text_column, label_column]
+  return {
+    name: _Rows(split, f'corpus[{name!r}]', columns, label_separator)
+    for name, split in corpus.items()
+  }
+
+
+class _Rows:
+  """The examples of a split, which can be read more than once."""
+
+  def __init__(
+    self, split: Any, where: str, columns: list[str], separator: str | None
+  ) -> None:
+    self._where, self._columns, self._separator = where, columns, separator
+    if isinstance(split, tuple) and len(split) == 2:
+      texts, labels = (column(x, where) for x in split)
+      if len(texts) != len(labels):
+        raise ValueError(
+          f'{where}: {len(texts)} texts but {len(labels)} labels'
+        )
+      self._columns = ['text', 'label']
+      self._values: Any = lambda: enumerate(zip(texts, labels), 1)
+    elif is_table(split) and hasattr(split, '__len__'):
+      self._values = lambda: enumerate(_table_rows(split, where, columns), 1)
+    else:
+      raise ValueError(f'{where} is a {type(split).__name__}; {_FORMS}')
+
+  def __iter__(self) -> Iterator[Example]:
+    where, (text_column, label_column) = self._where, self._columns
+    for row, (text, *of_text) in self._values():
+      yield Example(
+        files.as_text(plain(text), where, row, text_column),
+        files.read_label(of_text, where, row, label_column, self._separator),
+        where,
+        row,
+      )
+
+
+def column(values: Any, where: str) -> Sequence[Any]:
+  """Texts or labels as a list.
+
+  Raises:
+    ValueError: they are a table, a string or the like.
+  """
+  if (
+    isinstance(values, str | bytes | Mapping | Set)
+    or is_table(values)
+    or not hasattr(values, '__len__')
+  ):
+    raise ValueError(
+      f'{where}: a {type(values).__name__} is no list, array or column; '
+      f'{_FORMS}'
+    )
+  values = plain(values)
+  return values if isinstance(values, list) else list(values)
+
+
+def is_table(value: Any) -> bool:
+  """Whether it is a DataFrame, a Dataset, an Arrow table or the like."""
+  kind = type(value)
+  return hasattr(kind, 'columns') or hasattr(kind, 'column_names')
+
+
+def _table_rows(
+  table: Any, where: str, columns: list[str]
+) -> Iterator[Sequence[Any]]:
+  """The values of the columns of a table."""
+  kind = type(table)  # An instance may have a column of any name.
+  is_frame = not hasattr(kind, 'column_names')
+  names = list(table.columns) if is_frame else table.column_names
+  columns = files.resolved(columns, names)
+  files.check_columns(names, where, columns)
+  if is_frame:
+    yield from zip(*(plain(table[column]) for column in columns))
+    return
+  batches: Iterable[Any]
+  if hasattr(kind, 'with_format'):  # A Dataset, perhaps of chosen rows.
+    schema = table.features.arrow_schema
+    table = table.select_columns(columns).with_format('arrow')
+    batches = (table[i : i + 1024] for i in range(0, len(table), 1024))
+  elif hasattr(kind, 'to_batches'):
+    schema, batches = table.schema, table.to_batches(max_chunksize=1024)
+  else:
+    schema, batches = table.schema, [table]  # A record batch.
+  for _, values in files.arrow_rows(batches, schema, where, columns):
+    yield values
+
+
+def check_texts(texts: Any) -> Iterator[str]:
+  """The texts of a list, an array, a column or an iterator.
+
+  Raises:
+    ValueError: it is a table, a single string or the like; or one of them is no
+      string, which is named by its number.
+  """
+  kind = type(texts).__name__
+  if isinstance(texts, str | bytes):
+    raise ValueError(f'texts={texts!r:.60} is one string; give a list')
+  if isinstance(texts, Mapping | Set) or is_table(texts):
+    raise ValueError(
+      f"texts is a {kind}; give a list of strings, or one column: x['text']"
+    )
+  try:
+    values = iter(texts)
+  except TypeError:
+    raise ValueError(f'texts is a {kind}; give a list of strings') from None
+  for number, value in enumerate(values, 1):
+    text = value if isinstance(value, str) else plain(value)
+    if not isinstance(text, str):
+      raise ValueError(f'texts: text {number} is {text!r:.60}, not a string')
+    yield text

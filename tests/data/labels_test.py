@@ -1,0 +1,298 @@
+"""Labels in every form, and what each is called."""
+
+import ast
+import json
+
+import numpy as np
+import pyarrow
+from pyarrow import parquet
+import pytest
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from bigru_jax.config import Config
+from bigru_jax.data import labels
+from bigru_jax.data.prepare import prepare
+
+SETS = [('a', 'c'), (), ('b',), ('a',), ('b', 'c'), ('a', 'b', 'c')] * 3
+TEXTS = [f'text {i}' for i in range(len(SETS))]
+HOT = MultiLabelBinarizer().fit_transform(SETS)
+
+
+def _write(path, values, column='label'):
+  """A file of the texts and these values, in the format of its extension."""
+  rows = [{'text': t, column: v} for t, v in zip(TEXTS, values, strict=True)]
+  if path.suffix == '.parquet':
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+  elif path.suffix == '.jsonl':
+    path.write_text('\n'.join(map(json.dumps, rows)))
+  else:
+    lines = [f'{row["text"]},"{row[column]}"' for row in rows]
+    path.write_text('\n'.join([f'text,{column}', *lines]))
+  return str(path)
+
+
+def _hot(data):
+  """The labels of all texts, in the order of the rows."""
+  splits = data.splits.values()
+  order = np.argsort(np.concatenate([split.rows for split in splits]))
+  return np.concatenate([split.label_array() for split in splits])[order]
+
+
+@pytest.mark.parametrize(
+  'name, form',
+  [
+    ('a.jsonl', lambda row: row.tolist()),
+    ('a.jsonl', lambda row: row.astype(float).tolist()),
+    ('a.jsonl', lambda row: row.astype(bool).tolist()),
+    ('a.jsonl', lambda row: str(row.tolist())),
+    ('a.parquet', lambda row: row.tolist()),
+    ('a.parquet', lambda row: row.astype(bool).tolist()),
+    ('a.csv', lambda row: json.dumps(row.tolist())),
+    ('a.csv', lambda row: str(row.astype(bool).tolist())),
+    ('a.csv', lambda row: str(tuple(row.tolist()))),
+    ('a.csv', str),  # As pandas writes a column of arrays.
+    ('a.csv', lambda row: str(row.astype(float))),
+  ],
+)
+def test_multi_hot_lists_of_every_file(tmp_path, name, form):
+  path = _write(tmp_path / name, list(map(form, HOT)))
+  numbered = prepare(Config(task='multi_label', train=path))
+  assert numbered.labels == ['0', '1', '2']
+  np.testing.assert_array_equal(_hot(numbered), HOT)
+  assert 'labels: a 0 or 1 for each of 3, 0, 1, 2' in numbered.notes
+  named = Config(task='multi_label', train=path, label_names='z, y,x')
+  data = prepare(named)
+  assert data.labels == ['x', 'y', 'z']
+  np.testing.assert_array_equal(_hot(data), HOT[:, ::-1])
+
+
+def test_a_label_that_no_text_of_train_has_stays(tmp_path):
+  hot = HOT * [1, 0, 1]
+  data = prepare(Config(task='multi_label'), {'train': (TEXTS, hot)})
+  assert data.labels == ['0', '1', '2']
+  np.testing.assert_array_equal(_hot(data), hot)
+  with pytest.raises(ValueError, match='training has no label'):
+    prepare(Config(task='multi_label'), {'train': (TEXTS, 0 * hot)})
+
+
+def _labels(lists, **options):
+  """The labels' names and the sets of the texts of train."""
+  texts = [f'text {i}' for i in range(len(lists))]
+  held_out = (['x'], [lists[0]])
+  corpus = {'train': (texts, lists), 'validation': held_out, 'test': held_out}
+  data = prepare(Config(task='multi_label', **options), corpus)
+  array = data.splits['train'].label_array()
+  return data.labels, [
+    {data.labels[i] for i in np.flatnonzero(row)} for row in array
+  ]
+
+
+@pytest.mark.parametrize(
+  'lists, names, sets',
+  [
+    ([[0, 1], [5], [0]], '0 1 5', [{'0', '1'}, {'5'}, {'0'}]),
+    ([[0, 1], [0], []], '0 1', [{'0', '1'}, {'0'}, set()]),
+    ([['0'], ['1', '0']], '0 1', [{'0'}, {'0', '1'}]),
+    ([[0, 1], [1, 0]], '0 1', [{'1'}, {'0'}]),
+    ([[0, 1], [1, 1], [1, 0]], '0 1', [{'1'}, {'0', '1'}, {'0'}]),
+    ([[True], [False]], '0', [{'0'}, set()]),
+    ([['0', '1'], ['1', '0']], '0 1', [{'0', '1'}] * 2),
+  ],
+)
+def test_which_lists_are_multi_hot(lists, names, sets):
+  assert _labels(lists) == (names.split(), sets)
+
+
+@pytest.mark.parametrize(
+  'lists, message',
+  [
+    ([[0, 1, 1], [0, 1]], 'row 2: a list of 2 zeros and ones, not of 3'),
+    ([[0, 1], [0, 1, 1]], 'row 2: a list of 3 zeros and ones, not of 2'),
+    ([[0, 1, 1], []], r'row 2: \[\] is no list of 3 zeros and ones'),
+    ([[0, 1, 1], [0, 2, 1]], 'row 2: .*"2", .* is no list of 3 zeros'),
+    ([[3], [0, 1, 1]], "row 2: 'label' has the label '1' twice; .*, row 1"),
+    ([[0], [1]], 'row 1: every text has a list of one number'),
+    ([['a', 'b', 'a']], "row 1: 'label' has the label 'a' twice"),
+    (['a| b|b'], "row 1: 'label' has the label 'b' twice"),
+    ([[1, 1.0, 2]], "'label' has the label '1' twice"),
+    ([[0.3, 0.7]], 'row 1: .* holds a number between 0 and 1'),
+    ([['a'], ['b', None]], "row 2: 'label' is no label: it is missing"),
+    (["['a' 'b']"], "row 1: 'label' is neither a JSON list nor a Python list"),
+    (['[a]'], 'neither a JSON list nor'),
+    (['[__import__("os")]'], 'neither a JSON list nor'),
+    ([[['a']]], 'is a list'),
+    ([b'a'], "is no label: b'a'"),
+  ],
+)
+def test_lists_that_have_no_one_meaning(lists, message):
+  with pytest.raises(ValueError, match=message):
+    _labels(lists)
+
+
+def test_names_decide_what_a_list_of_one_number_is():
+  assert _labels([[0], [1]], label_names='x') == (['x'], [set(), {'x'}])
+  with pytest.raises(ValueError, match='row 1: .* not of 1'):
+    _labels([[0, 1], [1, 0]], label_names='x')
+  with pytest.raises(ValueError, match='row 1: .* is no list of 2 zeros'):
+    _labels(['a|b'], label_names='a,b')
+
+
+def test_the_other_splits_follow_train():
+  config = Config(task='multi_label')
+  corpus = {'train': (TEXTS, HOT), 'test': (['x'], [[0, 1]])}
+  with pytest.raises(ValueError, match=r"'test'\], row 1: a list of 2"):
+    prepare(config, corpus)
+  corpus = {'train': (TEXTS, SETS), 'test': (['x'], [[0, 1, 1]])}
+  with pytest.raises(ValueError, match=r"'test'\], row 1: .* '1' twice"):
+    prepare(config, corpus)
+
+
+@pytest.mark.parametrize('form', [json.dumps, lambda x: repr(list(x))])
+def test_strings_that_are_lists(tmp_path, form):
+  values = [form(x).replace('"', '""') for x in SETS]
+  path = _write(tmp_path / 'a.csv', values)
+  data = prepare(Config(task='multi_label', train=path))
+  assert data.labels == ['a', 'b', 'c']
+  np.testing.assert_array_equal(_hot(data), HOT)
+  with pytest.raises(ValueError, match='row 2: .* is a list; .*multi_label'):
+    prepare(Config(train=path))
+
+
+@pytest.mark.parametrize('flags', ['01', ('false', 'True'), ('0.0', '1.0')])
+def test_a_column_for_each_label(tmp_path, flags):
+  rows = [','.join(flags[x] for x in row) for row in HOT]
+  lines = [f'{text},{row}' for text, row in zip(TEXTS, rows, strict=True)]
+  path = tmp_path / 'a.csv'
+  path.write_text('\n'.join(['text,c,b,a', *lines]))
+  config = Config(task='multi_label', train=str(path), label_column='c, b,a')
+  data = prepare(config)
+  assert data.labels == ['a', 'b', 'c']
+  np.testing.assert_array_equal(_hot(data), HOT[:, ::-1])
+  assert data.identity['multi_hot'] == 'c,b,a'
+  path.write_text(path.read_text() + '\nlast,0,0.5,1')
+  with pytest.raises(ValueError, match="row 20: 'b' is neither 0 nor 1: '0.5'"):
+    prepare(config)
+
+
+@pytest.mark.parametrize('name', ['a.jsonl', 'a.parquet', 'a.tsv'])
+def test_a_column_for_each_label_in_other_formats(tmp_path, name):
+  path = tmp_path / name
+  rows = [
+    {'text': text, 'a': int(a), 'b': bool(b), 'c': float(c)}
+    for text, (a, b, c) in zip(TEXTS, HOT, strict=True)
+  ]
+  if name == 'a.parquet':
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+  elif name == 'a.jsonl':
+    path.write_text('\n'.join(map(json.dumps, rows)))
+  else:
+    lines = ['\t'.join(map(str, row.values())) for row in rows]
+    path.write_text('\n'.join(['text\ta\tb\tc', *lines]))
+  config = Config(task='multi_label', train=str(path), label_column='a,b,c')
+  np.testing.assert_array_equal(_hot(prepare(config)), HOT)
+
+
+def test_columns_that_are_wrong(tmp_path):
+  path = tmp_path / 'a.csv'
+  path.write_text('text;a,b\none;x\ntwo;y\nthree;x\nfour;y')
+  # A column may have a comma in its name.
+  data = prepare(Config(train=str(path), label_column='a,b', delimiter=';'))
+  assert data.labels == ['x', 'y']
+  path.write_text('text,a,b\none,0,1\ntwo,1,0')
+  for options, message in [
+    ({'label_column': 'a,b'}, 'label_column=a,b: .* needs task=multi_label'),
+    ({'label_column': 'a,c'}, "no column 'c'"),
+    ({'label_column': 'a,b,a'}, 'names a column twice'),
+  ]:
+    with pytest.raises(ValueError, match=message):
+      prepare(Config(train=str(path), **options))
+  config = Config(
+    train=str(path), label_column='a,b', label_names='x,y', task='multi_label'
+  )
+  with pytest.raises(ValueError, match='label_names=x,y: the columns'):
+    prepare(config)
+
+
+def test_a_separator_as_one_types_it():
+  assert labels.unescaped(r'\t') == '\t'
+  assert labels.unescaped(r'\x1f\u241f\\') == '\x1f\u241f\\'
+  assert labels.unescaped('|') == '|'
+  joined = ['a\tc', '', 'b']
+  assert _labels(joined, label_separator=r'\t')[1] == [{'a', 'c'}, set(), {'b'}]
+
+
+@pytest.mark.parametrize('separator', [',', ';', '/', '\t', ' '])
+def test_a_likely_separator_is_named(separator):
+  joined = [separator.join(x) for x in [*SETS[:-1], ('c', 'a')]]
+  corpus = {'train': (TEXTS, joined)}
+  notes = prepare(Config(task='multi_label'), corpus).notes
+  wanted = f'label_separator={separator!r} meant'
+  assert any(wanted in note for note in notes)
+  right = Config(task='multi_label', label_separator=separator)
+  assert not any('warning' in note for note in prepare(right, corpus).notes)
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    ['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Member(e1,e2)',
+     'Member(e2,e1)', 'Content(e1,e2)', 'Content(e2,e1)', 'Other'],
+    ['sports', 'sports/football', 'sports/tennis', 'arts', 'arts/film'],
+    ['red car', 'blue car', 'red bike', 'blue bike', 'red van', 'blue van'],
+    ['not good', 'not bad', 'very good', 'very bad', 'good', 'bad'],
+    ['New York, NY', 'Buffalo, NY', 'Boston, MA', 'Salem, MA', 'Lowell, MA'],
+  ],
+)  # fmt: skip
+def test_names_that_merely_hold_a_separator(names):
+  assert labels.likely_separator(names, '|') == ''
+
+
+def _class_labels(path, values, feature):
+  info = {'info': {'features': {'label': feature}}}
+  table = pyarrow.table({'text': TEXTS[: len(values)], 'label': values})
+  metadata = {b'huggingface': json.dumps(info).encode()}
+  parquet.write_table(table.replace_schema_metadata(metadata), path)
+  return str(path)
+
+
+def test_class_names_in_the_metadata_of_parquet(tmp_path):
+  feature = {'names': ['no', 'yes'], '_type': 'ClassLabel'}
+  path = tmp_path / 'a.parquet'
+  train = _class_labels(path, [0, 1] * 6, feature)
+  data = prepare(Config(train=train))
+  assert data.labels == ['no', 'yes']
+  for wrong, message in [
+    (-1, "row 2: 'label' is no label: -1"),
+    (None, "row 2: 'label' is no label: None"),
+    (2, "row 2: 'label' is 2, but there are 2 classes"),
+  ]:
+    _class_labels(path, [0, wrong], feature)
+    with pytest.raises(ValueError, match=message):
+      prepare(Config(train=train))
+  for kind in ({'feature': feature, '_type': 'List'}, [feature]):
+    _class_labels(path, [[0, 1], [1], [], [0]] * 4, kind)
+    data = prepare(Config(train=train, task='multi_label'))
+    assert data.labels == ['no', 'yes']
+    expected = np.array([[1, 1], [0, 1], [0, 0], [1, 0]] * 4)
+    np.testing.assert_array_equal(_hot(data), expected)
+
+
+def test_one_name_for_a_value_of_any_library():
+  pandas = pytest.importorskip('pandas')
+  one = [1, 1.0, '1', ' 1.0 ', np.int64(1), np.float32(1), np.array(1),
+         pyarrow.scalar(1), pyarrow.scalar(1.0)]  # fmt: skip
+  assert {labels.as_label(x, 'train', 1, 'label') for x in one} == {'1'}
+  truth = [True, np.True_, pyarrow.scalar(True), 'True']
+  assert {labels.as_label(x, 'train', 1, 'label') for x in truth} == {'True'}
+  for missing in (None, float('nan'), np.nan, pandas.NA, pandas.NaT):
+    with pytest.raises(ValueError, match="train, row 3: 'label' is no label"):
+      labels.as_label(missing, 'train', 3, 'label')
+    assert labels.as_labels(missing, 'train', 3, 'label', '|') == ()
+  assert labels.as_labels({'b', 'a', 'c'}, 'x', 1, 'y', '|') == tuple('abc')
+
+
+def test_only_literals_are_read(monkeypatch):
+  called = []
+  monkeypatch.setattr(ast, 'parse', lambda *a, **k: called.append(a) or 1 / 0)
+  assert labels.as_label('plain', 'x', 1, 'y') == 'plain'
+  assert not called

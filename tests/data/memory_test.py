@@ -1,0 +1,143 @@
+"""Data in memory, of every library that has them."""
+
+import numpy as np
+import pyarrow
+import pytest
+
+from bigru_jax.config import Config
+from bigru_jax.data import memory
+from bigru_jax.data.prepare import prepare
+
+TEXTS = [f'text {i}' for i in range(12)]
+KINDS = ['pos', 'neg', 'neg'] * 4
+COLUMNS = {'review': TEXTS, 'kind': KINDS}
+NAMES = {'text_column': 'review', 'label_column': 'kind'}
+
+
+def _identity(split, **options):
+  return prepare(Config(**options), {'train': split}).identity
+
+
+@pytest.mark.parametrize(
+  'library, make',
+  [
+    ('pandas', lambda x: x.DataFrame(COLUMNS, index=range(50, 62))),
+    ('pandas', lambda x: x.DataFrame(COLUMNS).astype({'kind': 'category'})),
+    ('polars', lambda x: x.DataFrame(COLUMNS)),
+    ('pyarrow', lambda x: x.table(COLUMNS)),
+    ('pyarrow', lambda x: x.RecordBatch.from_pydict(COLUMNS)),
+    ('datasets', lambda x: x.Dataset.from_dict(COLUMNS)),
+  ],
+)
+def test_tables_are_the_texts_and_labels_of_their_columns(library, make):
+  table = make(pytest.importorskip(library))
+  assert _identity(table, **NAMES) == _identity((TEXTS, KINDS))
+  with pytest.raises(ValueError, match=r"'train'\] has no column 'text', of"):
+    _identity(table)
+
+
+def test_a_dataset_has_the_names_of_its_classes_and_its_chosen_rows():
+  datasets = pytest.importorskip('datasets')
+  features = datasets.Features(
+    review=datasets.Value('string'),
+    kind=datasets.ClassLabel(names=['neg', 'pos']),
+  )
+  dataset = datasets.Dataset.from_dict(COLUMNS, features=features)
+  assert _identity(dataset, **NAMES) == _identity((TEXTS, KINDS))
+  rows = [7, 3, 5, 0, 1, 9, 10, 4]
+  chosen = dataset.select(rows)
+  expected = [TEXTS[i] for i in rows], [KINDS[i] for i in rows]
+  assert _identity(chosen, **NAMES) == _identity(expected)
+  splits = datasets.DatasetDict(train=dataset, test=chosen)
+  data = prepare(Config(**NAMES), splits)
+  assert data.labels == ['neg', 'pos'] and len(data.splits['test']) == 8
+
+
+@pytest.mark.parametrize('library', ['pandas', 'polars'])
+def test_a_frame_with_a_column_for_each_label(library):
+  frames = pytest.importorskip(library)
+  frame = frames.DataFrame(
+    {'text': TEXTS, 'b': [1, 0] * 6, 'a': [True, True, False] * 4}
+  )
+  data = prepare(
+    Config(task='multi_label', label_column='b,a'), {'train': frame}
+  )
+  assert data.labels == ['a', 'b']
+  sets = data.splits['train'].label_array()
+  for row, one in zip(data.splits['train'].rows - 1, sets, strict=True):
+    assert one.tolist() == [row % 3 < 2, row % 2 == 0]
+
+
+def test_columns_of_libraries():
+  pandas, polars = map(pytest.importorskip, ('pandas', 'polars'))
+  expected = _identity((TEXTS, KINDS))
+  for column in (pandas.Series, polars.Series, pyarrow.array, np.array):
+    assert _identity((column(TEXTS), column(KINDS))) == expected
+  flags = np.array([1.0, 0.0, 0.0] * 4)
+  assert _identity((TEXTS, flags)) == _identity((TEXTS, flags.astype(int)))
+
+
+def test_a_missing_text_is_an_empty_one():
+  pandas = pytest.importorskip('pandas')
+  for missing in (None, float('nan'), pandas.NA):
+    texts = [*TEXTS[:-1], missing]
+    data = prepare(Config(), {'train': (texts, KINDS)})
+    assert any('1 missing or blank texts' in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+  'corpus, message',
+  [
+    ((TEXTS, KINDS), "corpus is a tuple; give {'train': X}"),
+    ({'train': [('a', 'x'), ('b', 'y')]}, r"corpus\['train'\] is a list; give"),
+    ({'train': COLUMNS}, r"corpus\['train'\] is a dict; give \(texts, labels"),
+    ({'train': (t for t in TEXTS)}, r"corpus\['train'\] is a generator"),
+    ({'train': (TEXTS, KINDS, KINDS)}, r"corpus\['train'\] is a tuple"),
+    ({'train': ('text', 'y')}, r"corpus\['train'\]: a str is no list"),
+    ({'train': (TEXTS, iter(KINDS))}, r"corpus\['train'\]: a list_iterator"),
+    ({'train': (TEXTS, pyarrow.table(COLUMNS))}, r"'train'\]: a Table is no"),
+    ({'train': (TEXTS, KINDS[1:])}, r"'train'\]: 12 texts but 11 labels"),
+    ({'train': ([], [])}, 'train has no examples'),
+    ({'train': pyarrow.table({'text': [], 'label': []})}, 'train has no examp'),
+    ({'train': (['a', b'b'], 'xy')}, 'a str is no list'),
+    ({'train': (['a', b'b'], ['x', 'y'])}, "row 2: 'text' is not a text: b'b'"),
+    ({'train': (TEXTS, KINDS), 'dev': (TEXTS, KINDS)}, "'train', 'dev'; it"),
+    ({}, "it needs 'train'"),
+  ],
+)  # fmt: skip
+def test_what_is_no_corpus(corpus, message):
+  with pytest.raises(ValueError, match=message):
+    prepare(Config(), corpus)
+
+
+def test_one_hot_rows_need_the_task():
+  hot = np.eye(2, dtype=int)[[0, 1] * 6]
+  with pytest.raises(ValueError, match='row 1: .* is a list; .* one class, or'):
+    prepare(Config(), {'train': (TEXTS, hot)})
+
+
+def test_texts_of_libraries():
+  pandas, polars = map(pytest.importorskip, ('pandas', 'polars'))
+  for column in (pandas.Series, polars.Series, pyarrow.array, np.array, iter):
+    assert list(memory.check_texts(column(TEXTS))) == TEXTS
+
+
+@pytest.mark.parametrize(
+  'texts, message',
+  [
+    ('one', "texts='one' is one string; give a list"),
+    (b'one', 'is one string'),
+    ({'text': TEXTS}, 'texts is a dict; give a list of strings'),
+    (pyarrow.table(COLUMNS), 'texts is a Table; .* one column'),
+    (None, 'texts is a NoneType'),
+    (5, 'texts is a int'),
+    (['a', 'b', None], 'texts: text 3 is None, not a string'),
+    (['a', float('nan')], 'text 2 is nan, not a string'),
+    ([b'a'], "text 1 is b'a', not a string"),
+    (np.array([['a', 'b']]), 'text 1 is .*, not a string'),
+    (iter(['a', 3]), 'text 2 is 3, not a string'),
+  ],
+)
+def test_what_is_no_text(texts, message):
+  with pytest.raises(ValueError, match=message):
+    list(memory.check_texts(texts))
