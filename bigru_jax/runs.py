@@ -37,6 +37,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from bigru_jax.config import Config, is_mutable
+from bigru_jax.data.text import load_tokenizer
 from bigru_jax.evaluation import Calibration
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def create_or_check(
   Another value of a mutable field is written to config.json.
 
   Raises:
-    ValueError: the run was started on other data.
+    ValueError: the run was started on other data, or with another vocabulary.
   """
   if not (workdir / 'config.json').exists():
     write_json(workdir / 'labels.json', data.labels)
@@ -177,6 +178,15 @@ def create_or_check(
       f'{", ".join(differing)} changed since; choose another workdir'
     )
   changed = config.differing_fields(read_config(workdir))
+  vocabulary = data.tokenizer.vocabulary
+  if (
+    vocabulary is not None
+    and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
+  ):
+    raise ValueError(
+      f'workdir={workdir} holds a run of a version that makes other tokens of '
+      'these texts: vocabulary.txt differs; choose another workdir'
+    )
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
     for pattern in _OUTDATED:

@@ -28,7 +28,8 @@ A number before a single period is
   a. of a list, and belongs to what follows it, where it begins the sentence or
      stands after a semicolon, or is the first (`1`, `a`, `i`) and stands after
      a colon. Such a number has one or two digits, or several of these with
-     periods between them (`1.2.`), or is one small letter, or Roman, of I, V and X;
+     periods between them (`1.2.`), or is one small letter, or Roman (of I, V
+     and X alone);
   b. an ordinal of German, if it has one to three digits or is Roman, after one
      of `DETERMINERS`, after another ordinal and one of `CONJUNCTIONS`, or, of
      digits, before one of `COUNTED`: `der 2. Weltkrieg`, `im XIX. Jahrhundert`,

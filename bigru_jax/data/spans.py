@@ -18,11 +18,10 @@ if TYPE_CHECKING:
   from bigru_jax.data.text import Tokenizer
 
 Span = tuple[int, int]
-# A character and what may compose with it or change places under NFC. White
-# space does neither.
-_CLUSTER = regex.compile(
-  r'[\s\x1c-\x1f] | (?s:.) [\P{ccc=0}\p{NFC_QC=Maybe}]*+', regex.VERBOSE
-)
+# What may compose with the character before it, or change places, under NFC.
+_MARKS = regex.compile(r'[\P{ccc=0}\p{NFC_QC=Maybe}]*+')
+# A character with its marks. White space has none.
+_CLUSTER = regex.compile(rf'[\s\x1c-\x1f]|(?s:.){_MARKS.pattern}')
 
 
 def kept_spans(text: str, tokenizer: Tokenizer, limits: Limits) -> list[Span]:
@@ -108,3 +107,15 @@ def disjoint(spans: Sequence[Span]) -> list[Span]:
     before = max(end, start)
     found.append((start, before))
   return found
+
+
+def with_marks(text: str, spans: Sequence[Span]) -> list[Span]:
+  """Disjoint spans with the marks after them that no other span has.
+
+  A tokenizer that composes a letter and its accent may name the letter alone.
+  """
+  limits = [*(start for start, _ in spans[1:]), len(text)]
+  return [
+    (start, _MARKS.match(text, end, limit).end() if start < end else end)
+    for (start, end), limit in zip(spans, limits)
+  ]

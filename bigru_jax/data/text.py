@@ -14,7 +14,7 @@ import unicodedata
 import numpy as np
 import regex
 
-from bigru_jax.data.spans import Span, disjoint, walk
+from bigru_jax.data.spans import Span, disjoint, walk, with_marks
 
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
@@ -275,7 +275,7 @@ class JsonTokenizer:
   def spans(self, text: str) -> list[Span]:
     """Where each token stands; the <unk> of an empty text has (0, 0)."""
     encoding = self._tokenizer.encode(text, add_special_tokens=False)
-    return disjoint(encoding.offsets) or [(0, 0)]
+    return with_marks(text, disjoint(encoding.offsets)) or [(0, 0)]
 
   def encode_ids(self, texts: list[str]) -> list[list[int]]:
     """The ids of texts, on all cores."""

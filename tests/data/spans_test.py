@@ -36,7 +36,11 @@ def _json(kind):
   else:
     model = tokenizers.models.WordLevel({'[UNK]': 0}, '[UNK]')
     tokenizer = tokenizers.Tokenizer(model)
-    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    tokenizer.normalizer = (
+      tokenizers.normalizers.NFC()
+      if kind == 'composed'
+      else tokenizers.normalizers.Lowercase()
+    )
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder, 'tokenizer.json')
@@ -102,6 +106,15 @@ def test_spans_of_a_tokenizer_json(kind, given_text):
   assert len(spans) == len(tokenizer.encode(given_text)[0])
   covered = ''.join(given_text[start:end] for start, end in spans)
   assert ''.join(covered.split()) == ''.join(given_text.split())
+
+
+def test_a_tokenizer_json_that_composes_has_the_marks_in_its_spans():
+  given_text = (
+    'Le cafe\u0301 e\u0301te\u0301 a\u0301\u0323b \u1112\u1161\u11ab!'
+  )
+  spans = _json('composed').spans(given_text)
+  pieces = [given_text[start:end] for start, end in spans]
+  assert pieces == [*given_text[:-1].split(), '!']
 
 
 def test_a_character_of_several_bytes_belongs_to_the_first():
