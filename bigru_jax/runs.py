@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 import bigru_jax
 from bigru_jax.config import Config, is_mutable
+from bigru_jax.data.text import load_tokenizer
 from bigru_jax.evaluation import Calibration
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def create_or_check(
   """Writes the files that describe a run, or compares those that are there.
 
   Raises:
-    ValueError: the run was started on other data.
+    ValueError: the run was started on other data, or with another vocabulary.
   """
   if not exists(workdir / 'config.json'):
     write_json(workdir / 'labels.json', data.labels)
@@ -198,6 +199,15 @@ def record_changes(workdir: pathlib.Path, config: Config) -> None:
   to resume.
   """
   changed = config.differing_fields(read_config(workdir))
+  vocabulary = data.tokenizer.vocabulary
+  if (
+    vocabulary is not None
+    and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
+  ):
+    raise ValueError(
+      f'workdir={workdir} holds a run of a version that makes other tokens of '
+      'these texts: vocabulary.txt differs; choose another workdir'
+    )
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
     for pattern in _OUTDATED:

@@ -83,7 +83,10 @@ class Lexicon:
     """Args: a name of `TOKENIZERS`, and what of a text is kept."""
     self.ids: dict[str, int] = {UNK: 0}
     self._limits = limits
-    self._pieces, self._tokens = TOKENIZERS[name]
+    self._pieces, self._tokens = (
+      TOKENIZERS[name].pieces,
+      TOKENIZERS[name].tokens,
+    )
     self._memo = Memo(self._ids_of_piece)
 
   def encode(self, texts: list[str]) -> Ids:

@@ -8,13 +8,38 @@ A sentence ends
      letter, a letter of a script that has no case, a digit, or an opening quote
      or bracket. A single period ends none after an abbreviation: a word of
      `ABBREVIATIONS`, one of `NUMBERED` before a digit, an upper-case initial
-     (`J. Smith`), or letters with periods between them (`e.g.`, `U.S.`);
+     (`J. Smith`), or letters with periods between them (`e.g.`, `U.S.`); and
+     none after the number of a list, an ordinal or a date, see below;
   3. after such marks that stand between white space (`good . but`), as in
      tokenised text, where closing quotes and brackets stand alone, too;
   4. after the full-width marks of Chinese and Japanese, with the closing quotes
-     and brackets that follow, whatever comes next.
+     and brackets that follow, whatever comes next;
+  5. after the other marks that Unicode calls Sentence_Terminal, such as those
+     of Hindi (danda), Arabic and Urdu, Armenian, Ethiopic, Burmese and Khmer,
+     with the closing quotes and brackets that follow, before white space or a
+     letter of a script that has no case. Abbreviations hold the full stops of
+     Urdu and Khmer, which so end a sentence before white space alone.
 
-So a mark before a lower-case letter ends no sentence unless it stands alone.
+So a mark before a lower-case letter ends no sentence unless it stands alone or
+is of rule 4 or 5. No semicolon ends one, nor does the Greek question mark.
+
+A number before a single period is
+
+  a. of a list, and belongs to what follows it, where it begins the sentence or
+     stands after a semicolon, or is the first (`1`, `a`, `i`) and stands after
+     a colon. Such a number has one or two digits, or several of these with
+     periods between them (`1.2.`), or is one small letter, or Roman (of I, V
+     and X alone);
+  b. an ordinal of German, if it has one to three digits or is Roman, after one
+     of `DETERMINERS`, after another ordinal and one of `CONJUNCTIONS`, or, of
+     digits, before one of `COUNTED`: `der 2. Weltkrieg`, `im XIX. Jahrhundert`,
+     `der 1. und 2. Platz`, `am 3. Mai`. Languages that go on with a small
+     letter, as the Scandinavian ones and Czech do, need no such rule;
+  c. of a date in digits: `3. 5. 2020`.
+
+After any other number a sentence ends as after a word: `It was 1999. Then came
+the war.`, `I am 42. She is 40.`
+
 White space around a sentence is stripped, blank sentences are dropped, and all
 other characters are kept, in their order.
 """
@@ -31,22 +56,62 @@ ABBREVIATIONS = frozenset(
 )
 # Of these `no` is a word, too, so they are abbreviations before a digit alone.
 NUMBERED = frozenset('no nos p pp vol vols fig figs ch sec eq art'.split())
+# Before an ordinal; no words of English, but `am`, which is one after `I`.
+DETERMINERS = frozenset(
+  'der die das den dem des am im zum zur vom beim ins jeder jede jedes jedem '
+  'jeden dieser diese dieses diesem diesen mein meine meinem meinen meiner '
+  'sein seine seinem seinen seiner ihr ihre ihrem ihren ihrer unser unsere '
+  'unserem unseren unserer det'.split()
+)
+CONJUNCTIONS = frozenset('und oder bis sowie og och'.split())
+# After an ordinal: months, and nouns that no other number stands before.
+COUNTED = frozenset(
+  'januar jänner jan februar feber feb märz mrz april apr mai juni jun juli '
+  'jul august aug september sept sep oktober okt november nov dezember dez '
+  'jahrhundert jahrhunderts jahrtausend jahrtausends weltkrieg weltkriegs '
+  'weltkrieges lebensjahr geburtstag bundesliga liga auflage halbzeit'.split()
+)
 
 _OPENING = '"\'\u201c\u2018\u00ab\u201e([{\u00bf\u00a1'
-_LONGEST_WORD = 32  # No abbreviation is longer.
+_CONTEXT = 32  # Characters; no abbreviation is longer.
 # No quantifier gives back what it took, so that the time is linear in the text.
-_ENDS = regex.compile(
-  r"""
+_RULES = r"""
   (?i: <br \s*+ /?> \s*+ )++
   | [。！？｡]++ ["'”’»)\]}」』）】]*+
   | (?<=\s) [.!?…]++ (?!\S)
     (?: \s++ (?: [.!?…]++ | '' | [”’»)\]}]++ ) (?!\S) )*+
   | (?<![.!?…]) (?P<marks>[.!?…]++) ["'”’»)\]}]*+
     (?= \s++ (?P<next>[\p{Lu}\p{Lt}\p{Lo}\p{N}"'“‘«„(\[{¿¡]) )
-  """,
-  regex.VERBOSE | regex.VERSION1,
+"""
+_OTHER = r'[\p{STerm}--[.!?]]'
+_RULE_5 = rf"""
+  | (?<![…\p{{STerm}}])
+    [.!?…]*+ {_OTHER} […\p{{STerm}}]*+ ["'”’»)\]}}]*+
+    (?: (?!\S) | (?<![۔។]) (?=\p{{Lo}}) )
+"""
+_FLAGS = regex.VERBOSE | regex.VERSION1
+_ENDS = regex.compile(_RULES, _FLAGS)
+# Rule 5 takes half as much time again; few texts need it.
+_OTHER_MARK = regex.compile(_OTHER, _FLAGS)
+_ALL_ENDS = regex.compile(_RULES + _RULE_5, _FLAGS)
+# Initials, whose accents may follow them, and any number with a rule.
+_SHORT = regex.compile(
+  r'(?P<initials>\p{Lu}\p{M}*+|(?:\p{L}\p{M}*+\.)+\p{L}\p{M}*+)'
+  r'|\d{1,3}(?:\.\d{1,2})*+|\p{Ll}\p{M}*+|[IVX]++|[ivx]++'
 )
-_INITIALS = regex.compile(r'\p{Lu}|(?:\p{L}\.)+\p{L}')
+_OF_LIST = regex.compile(
+  r'\d{1,2}(?:\.\d{1,2})*+|\p{Ll}\p{M}*+|[IVX]++|[ivx]++'
+)
+_ORDINAL = regex.compile(r'\d{1,3}|[IVX]++')
+_BEFORE_ORDINAL = regex.compile(
+  rf'(?<!\bI )\b(?:{"|".join(DETERMINERS)})$'
+  rf'|\b(?:\d{{1,3}}|[IVX]++)\. (?:{"|".join(CONJUNCTIONS)})$',
+  regex.IGNORECASE,
+)
+_AFTER_ORDINAL = regex.compile(
+  rf'\s++(?:{"|".join(COUNTED)})\b', regex.IGNORECASE
+)
+_DATE = regex.compile(r'\d{1,2}\.\s*+\d{1,2}\.\s*+\d{2,4}\b')
 
 
 def split_sentences(text: str) -> list[str]:
@@ -62,11 +127,13 @@ def split_sentences(text: str) -> list[str]:
   Returns:
     At least one sentence; of a blank text it is empty.
   """
+  needs_all = not text.isascii() and _OTHER_MARK.search(text)
+  ends = _ALL_ENDS if needs_all else _ENDS
   found = []
-  for line in text.splitlines():
+  for line in map(str.strip, text.splitlines()):
     start = 0
-    for end in _ENDS.finditer(line):
-      if end['marks'] == '.' and _abbreviates(line, start, end):
+    for end in ends.finditer(line):
+      if end['marks'] == '.' and _continues(line, start, end):
         continue
       found.append(line[start : end.end()].strip())
       start = end.end()
@@ -74,10 +141,42 @@ def split_sentences(text: str) -> list[str]:
   return [sentence for sentence in found if sentence] or ['']
 
 
-def _abbreviates(line: str, start: int, end: regex.Match) -> bool:
-  """Whether a period ends an abbreviation, in the sentence from `start`."""
-  before = line[max(start, end.start() - _LONGEST_WORD) : end.start()].split()
-  word = before[-1].lstrip(_OPENING) if before else ''
+def _continues(line: str, start: int, end: regex.Match) -> bool:
+  """Whether the sentence that begins at `start` goes on after a period."""
+  before = line[max(start, end.start() - _CONTEXT) : end.start()].split()
+  if not before:
+    return False
+  word = before.pop().lstrip(_OPENING)
   if word.lower() in NUMBERED:
     return end['next'].isdigit()
-  return word.lower() in ABBREVIATIONS or bool(_INITIALS.fullmatch(word))
+  if word.lower() in ABBREVIATIONS:
+    return True
+  short = _SHORT.fullmatch(word)
+  if not short or short['initials']:
+    return bool(short)
+  begins = not before and end.start() - start <= _CONTEXT
+  return _is_of_list(word, before[-1] if before else '', begins) or _is_ordinal(
+    word, ' '.join(before), line[end.end() : end.end() + _CONTEXT]
+  )
+
+
+def _is_of_list(word: str, before: str, begins: bool) -> bool:
+  """Whether a word is the number of a list, after the word `before`."""
+  if before.endswith(':'):
+    return word in ('1', 'a', 'i')
+  return (begins or before.endswith(';')) and bool(_OF_LIST.fullmatch(word))
+
+
+def _is_ordinal(word: str, before: str, after: str) -> bool:
+  """Whether a word is an ordinal, or the day or month of a date in digits."""
+  if not _ORDINAL.fullmatch(word):
+    return False
+  if _BEFORE_ORDINAL.search(before):
+    return True
+  last = before.rsplit(maxsplit=1)[-1:]
+  return word.isdecimal() and bool(
+    _AFTER_ORDINAL.match(after)
+    or _DATE.match(f'{word}.{after}')
+    or last
+    and _DATE.match(f'{last[0]}{word}.{after}')
+  )

@@ -1,19 +1,27 @@
 """Where in a text its tokens stand, as [start, end) in code points.
 
-A tokenizer changes no character but the case and the apostrophe, and drops
-white space alone, so its tokens are found by walking along the text.
+A tokenizer of words drops nothing but white space of the normal form of a text,
+so its tokens are found by walking along that form, of which each character is
+known to be made of which characters of the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+import unicodedata
+
+import regex
 
 if TYPE_CHECKING:
   from bigru_jax.data.limits import Limits
   from bigru_jax.data.text import Tokenizer
 
 Span = tuple[int, int]
+# What may compose with the character before it, or change places, under NFC.
+_MARKS = regex.compile(r'[\P{ccc=0}\p{NFC_QC=Maybe}]*+')
+# A character with its marks. White space has none.
+_CLUSTER = regex.compile(rf'[\s\x1c-\x1f]|(?s:.){_MARKS.pattern}')
 
 
 def kept_spans(text: str, tokenizer: Tokenizer, limits: Limits) -> list[Span]:
@@ -44,27 +52,51 @@ def kept_spans(text: str, tokenizer: Tokenizer, limits: Limits) -> list[Span]:
   return limits.keep(found).tokens
 
 
-def walk(text: str, tokens: Sequence[str], lowered: bool) -> list[Span]:
+def walk(
+  text: str, tokens: Sequence[str], normalize: Callable[[str], str]
+) -> list[Span]:
   """The spans of tokens that hold all of a text but its white space.
 
   Args:
     text: as it was given.
-    tokens: in their order.
-    lowered: whether they are of the text in lower case, which a few characters
-      make longer, such as the capital dotted I of Turkish.
+    tokens: of the text's normal form, in their order.
+    normalize: a text to its normal form, `WordTokenizer.normalize`.
   """
-  origins: Sequence[int] = range(len(text) + 1)
-  if lowered and len(text.lower()) != len(text):
-    origins = [i for i, c in enumerate(text) for _ in c.lower()]
-  spans, place, before = [], 0, 0
+  normal = normalize(text)
+  starts, ends = _origins(text, normal, normalize)
+  spans, position, end = [], 0, 0
   for token in tokens:
-    while text[origins[place]].isspace():
-      place += 1
-    last = place + len(token) - 1
-    start, end = max(origins[place], before), origins[last] + 1
+    while normal[position].isspace():
+      position += 1
+    last = position + len(token) - 1
+    start, end = max(starts[position], end), max(ends[last], end)
     spans.append((start, end))
-    place, before = last + 1, end
+    position = last + 1
   return spans
+
+
+def _origins(
+  text: str, normal: str, normalize: Callable[[str], str]
+) -> tuple[Sequence[int], Sequence[int]]:
+  """Where what each character of the normal form is made of starts and ends.
+
+  Characters that became others together have the same origin.
+  """
+  if len(normal) == len(text) and unicodedata.is_normalized('NFC', text):
+    # Then only the case differs, or apostrophes.
+    return range(len(text)), range(1, len(text) + 1)
+  starts, ends = list[int](), list[int]()
+  for match in _CLUSTER.finditer(text):
+    cluster, (start, end) = match[0], match.span()
+    whole, parts = normalize(cluster), [normalize(c) for c in cluster]
+    if ''.join(parts) != whole:
+      starts += [start] * len(whole)
+      ends += [end] * len(whole)
+      continue
+    for i, part in enumerate(parts, start):
+      starts += [i] * len(part)
+      ends += [i + 1] * len(part)
+  return starts, ends
 
 
 def disjoint(spans: Sequence[Span]) -> list[Span]:
@@ -75,3 +107,15 @@ def disjoint(spans: Sequence[Span]) -> list[Span]:
     before = max(end, start)
     found.append((start, before))
   return found
+
+
+def with_marks(text: str, spans: Sequence[Span]) -> list[Span]:
+  """Disjoint spans with the marks after them that no other span has.
+
+  A tokenizer that composes a letter and its accent may name the letter alone.
+  """
+  limits = [*(start for start, _ in spans[1:]), len(text)]
+  return [
+    (start, _MARKS.match(text, end, limit).end() if start < end else end)
+    for (start, end), limit in zip(spans, limits)
+  ]

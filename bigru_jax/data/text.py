@@ -9,11 +9,12 @@ import os
 import pathlib
 import shutil
 from typing import Any, NamedTuple
+import unicodedata
 
 import numpy as np
 import regex
 
-from bigru_jax.data.spans import Span, disjoint, walk
+from bigru_jax.data.spans import Span, disjoint, walk, with_marks
 
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
@@ -23,26 +24,53 @@ MARKERS = ('<e1>', '</e1>', '<e2>', '</e2>')
 _MARKER = regex.compile(r'(</?e[12]>)')
 # Where a marker touches another character.
 _EDGE = regex.compile(r'(?<=\S)(?=</?e[12]>)|(?<=</?e[12]>)(?=\S)')
+_DOTTED_I = 'i\u0307'  # The lower case of U+0130.
 _MEMO_SIZE = 2**18  # Pieces whose tokens are kept.
 
 
 class WordTokenizer(NamedTuple):
-  """Text to tokens in two steps: pieces between white space, then tokens.
+  """Text to tokens in three steps: normal form, pieces, tokens.
 
-  A piece has the same tokens wherever it occurs, so they are looked up when it
-  is met again, which takes a third of the time (measured on IMDB).
+  The normal form is NFC, so that texts that are canonically equivalent have the
+  same tokens: an accent may be composed with its letter or follow it. A piece,
+  which is what stands between white space, has the same tokens wherever it
+  occurs, so they are looked up when it is met again, which takes a third of the
+  time (measured on IMDB).
 
   Attributes:
-    pieces: a text to its pieces.
-    tokens: a piece to its tokens.
+    tokens: a piece to its tokens, which hold all of its characters.
+    lowercase: whether the normal form is in lower case, with straight
+      apostrophes. The dotted capital I of Turkish becomes `i`, without the
+      second dot that the lower case of Unicode gives it.
   """
 
-  pieces: Callable[[str], list[str]]
   tokens: Callable[[str], Sequence[str]]
+  lowercase: bool = False
 
   def __call__(self, text: str) -> list[str]:
     """The tokens of a text."""
     return [t for piece in self.pieces(text) for t in self.tokens(piece)]
+
+  def normalize(self, text: str) -> str:
+    """The normal form of a text.
+
+    Example:
+      >>> words.normalize('Cafe\u0301 \u0130yi')
+      'caf\xe9 iyi'
+    """
+    if self.lowercase:
+      text = text.lower().replace('\u2019', "'")
+    if text.isascii():
+      return text
+    text = unicodedata.normalize('NFC', text)
+    if self.lowercase and _DOTTED_I in text:
+      # What follows the dot may compose with the letter.
+      text = unicodedata.normalize('NFC', text.replace(_DOTTED_I, 'i'))
+    return text
+
+  def pieces(self, text: str) -> list[str]:
+    """What stands between the white space of a text, in its normal form."""
+    return self.normalize(text).split()
 
 
 def _words_pattern(letter: str) -> Any:
@@ -90,16 +118,13 @@ def _with_markers(
 # Lower-cased words and punctuation; `n't` and `'s` are tokens, as in PTB. Han,
 # Hiragana, Katakana and Thai, which write no spaces, give one token per
 # character; Latin words among them stay whole.
-words = WordTokenizer(
-  lambda text: text.lower().replace('\u2019', "'").split(),
-  _with_markers(_words_of_piece),
-)
-# Every character but white space.
-characters = WordTokenizer(str.split, _with_markers(tuple))
+words = WordTokenizer(_with_markers(_words_of_piece), lowercase=True)
+# Every code point of the normal form but white space.
+characters = WordTokenizer(_with_markers(tuple))
 
 TOKENIZERS: dict[str, WordTokenizer] = {
   'words': words,
-  'whitespace': WordTokenizer(str.split, _with_markers(lambda piece: (piece,))),
+  'whitespace': WordTokenizer(_with_markers(lambda piece: (piece,))),
   'characters': characters,
 }
 
@@ -166,11 +191,16 @@ class VocabularyTokenizer:
   def __init__(self, name: str, vocabulary: list[str]) -> None:
     self.vocabulary = vocabulary
     self.size = len(vocabulary)
-    self._name = name
-    self._pieces = TOKENIZERS[name].pieces
-    self._tokens = Memo(TOKENIZERS[name].tokens)
+    self._rules = TOKENIZERS[name]
+    self._tokens = Memo(self._rules.tokens)
     # Row 0 is no token's: a text that spells <pad> out has an unknown one.
     self._ids = {token: i for i, token in enumerate(vocabulary) if i}
+    for i, token in enumerate(vocabulary):
+      # Vocabularies of other programs, and of versions before NFC.
+      if not token.isascii() and not (
+        self._rules.lowercase and token != token.lower()
+      ):
+        self._ids.setdefault(self._rules.normalize(token), i)
 
   def encode(self, text: str) -> tuple[list[str], list[int]]:
     """The tokens of a text and their ids; an empty text is one <unk>."""
@@ -182,10 +212,10 @@ class VocabularyTokenizer:
   def spans(self, text: str) -> list[Span]:
     """Where each token stands; the <unk> of an empty text has (0, 0)."""
     tokens = self._tokenize(text)
-    return walk(text, tokens, lowered=self._name == 'words') or [(0, 0)]
+    return walk(text, tokens, self._rules.normalize) or [(0, 0)]
 
   def _tokenize(self, text: str) -> list[str]:
-    pieces = map(self._tokens.__getitem__, self._pieces(text))
+    pieces = map(self._tokens.__getitem__, self._rules.pieces(text))
     return list(itertools.chain.from_iterable(pieces))
 
   def save(self, workdir: pathlib.Path) -> None:
@@ -252,7 +282,7 @@ class JsonTokenizer:
   def spans(self, text: str) -> list[Span]:
     """Where each token stands; the <unk> of an empty text has (0, 0)."""
     encoding = self._tokenizer.encode(text, add_special_tokens=False)
-    return disjoint(encoding.offsets) or [(0, 0)]
+    return with_marks(text, disjoint(encoding.offsets)) or [(0, 0)]
 
   def encode_ids(self, texts: list[str]) -> list[list[int]]:
     """The ids of texts, on all cores."""

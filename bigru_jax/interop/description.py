@@ -83,15 +83,17 @@ def tokenizer_rules(name: str) -> dict[str, Any]:
   """How a tokenizer of `text.TOKENIZERS` makes a text tokens.
 
   Returns:
-    Its `name`; `lowercase`, whether the text is first lower-cased; `replace`,
-    pairs of what is replaced then; and `pattern`, whose matches are the tokens,
-    a regular expression of ECMAScript with the flag v and of Python's `regex`
-    with the flag V1.
+    Its `name`; `lowercase`, whether the text is first lower-cased; `normalize`,
+    the normal form of Unicode that it is then brought to, and once more after
+    the pairs of `replace` are replaced; and `pattern`, whose matches are the
+    tokens, a regular expression of ECMAScript with the flag v and of Python's
+    `regex` with the flag V1.
   """
-  words = name == 'words'
+  lowercase = text.TOKENIZERS[name].lowercase
   return {
     'name': name,
-    'lowercase': words,
-    'replace': [['\u2019', "'"]] if words else [],
+    'lowercase': lowercase,
+    'normalize': 'NFC',
+    'replace': [['\u2019', "'"], ['i\u0307', 'i']] if lowercase else [],
     'pattern': _PATTERNS[name],
   }

@@ -4,7 +4,9 @@ export function makeTokenizer({ tokenizer, vocabulary, limits }) {
   const ids = new Map(vocabulary.map((token, id) => [token, id]));
   return (text) => {
     if (tokenizer.lowercase) text = text.toLowerCase();
+    text = text.normalize(tokenizer.normalize);
     for (const [old, by] of tokenizer.replace) text = text.replaceAll(old, by);
+    text = text.normalize(tokenizer.normalize);
     const tokens = text.match(pattern) ?? ['<unk>'];
     // This is the default, truncate=head. Id 1 is an unknown token.
     return tokens.slice(0, limits.max_length).map((t) => ids.get(t) || 1);

@@ -1,6 +1,7 @@
 """Word vectors in every form, and what is wrong with a file."""
 
 import bz2
+import codecs
 import gzip
 import logging
 import lzma
@@ -56,6 +57,22 @@ def test_word2vec_binary(tmp_path):
     (b'the 1 2\nfilm 3 nan\n', 'row 2: the vector of .film. is not finite'),
     (b'the 1 2 3\n', 'vectors of 3 numbers, but embedding_size=2'),
     (b'', 'is empty'),
+    (b'\xef\xbb\xbf\n', 'is empty'),
+    (b'2 2\n\n', 'is empty'),
+    ('the 1 2\n'.encode('utf-16'), 'is in UTF-16; save it as UTF-8'),
+    # One number too many, however it is written, in whichever row.
+    (GLOVE + b'cat 1e-05 2 3\n', 'row 4: 3 numbers, but embedding_size=2'),
+    (GLOVE + b'cat 1 2 3\n', 'row 4: 3 numbers, but embedding_size=2'),
+    (GLOVE + b'cat -.5E+3 2 3\n', 'row 4: 3 numbers'),
+    (GLOVE + b'cat nan 2 3\n', 'row 4: 3 numbers'),
+    (b'cat\t1\t2\t3\n' + GLOVE, 'row 1: 3 numbers, but embedding_size=2'),
+    (b'cat 1 2 3\nthe 1 2\n', 'row 1: 3 numbers, but embedding_size=2'),
+    (b'2 2\nthe 1 2\ncat 1 2 3 \n', 'row 3: 3 numbers'),
+    (b'the 1 2\n3 4\n', 'row 2: 1 numbers'),
+    # A file of another size, whatever its first word.
+    (b'. . . 1 2 3\nthe 1 2 3\n', 'vectors of 3 numbers, but embedding_size=2'),
+    (b'. . . 1\n5 1\n', 'vectors of 1 numbers, but embedding_size=2'),
+    (b'9 3\n. . . 1 2 3\n', 'vectors of 3 numbers, but embedding_size=2'),
   ],
 )
 def test_bad_files(tmp_path, content, message):
@@ -122,6 +139,7 @@ def test_a_vector_that_is_not_finite_names_its_word(tmp_path):
   'content, message',
   [
     (b'9 2\nfilm 1 2\n', 'has 1 vectors, its header says 9'),
+    (b'1 2\nfilm 1 2\ncat 3 4\n\n', 'has 2 vectors, its header says 1'),
     (b'Film 1 2\n', '0.0 % of the vocabulary .* match in lower case'),
     (b'cat 1 2\n', '0.0 % of the vocabulary have a vector$'),
   ],
@@ -133,3 +151,71 @@ def test_what_is_odd_is_a_warning(tmp_path, caplog, content, message):
     _load(path)
   (record,) = caplog.records
   assert re.search(message, record.getMessage())
+
+
+@pytest.mark.parametrize('compress', [bytes, gzip.compress, lzma.compress])
+@pytest.mark.parametrize('header', [b'', b'3 2\n'])
+def test_a_byte_order_mark_is_skipped(tmp_path, header, compress):
+  path = tmp_path / 'v.txt'
+  path.write_bytes(compress(codecs.BOM_UTF8 + header + GLOVE))
+  np.testing.assert_array_equal(
+    embeddings.load_vectors(path, {'the'}, 2)['the'], [1, 2]
+  )
+  for word, vector in embeddings.VectorIndex(path, 2).lookup(WORDS).items():
+    np.testing.assert_array_equal(vector, WORDS[word])
+
+
+WORDS = {'the': [1, 2], 'film': [3, 4.5], '. . .': [5, 6]}
+
+
+@pytest.mark.parametrize(
+  'row, word',
+  [
+    ('. . . 1 2', '. . .'),
+    ('at name@domain.com 1 2', 'at name@domain.com'),
+    ('1 2/3 1 2', '1 2/3'),
+    ('to infinity 1 2', 'to infinity'),
+    ('5 1 2', '5'),
+    ('1e5 1e-05 2E+1', '1e5'),
+    ('10\u00a0000 1 2', '10\u00a0000'),
+    ('\u597d\u3000\u7684 1 2', '\u597d\u3000\u7684'),
+    ('a\x85b 1 2', 'a\x85b'),
+    ('word 1 2 ', 'word'),
+    ('word 1 2\t\r', 'word'),
+    ('word\t1\t2\r', 'word'),
+    (' word  1   2', 'word'),
+    ('iphone 5\t1\t2', 'iphone 5'),
+    ('iphone 5\t1 2', 'iphone 5'),
+  ],
+)
+@pytest.mark.parametrize('first', [True, False])
+def test_a_word_and_its_numbers(tmp_path, row, word, first):
+  path = tmp_path / 'v.txt'
+  rows = [row, 'the 3 4'] if first else ['the 3 4', row]
+  path.write_text('\n'.join(rows) + '\n\n \n', encoding='utf-8', newline='')
+  numbers = [1e-05, 20] if word == '1e5' else [1, 2]
+  for vectors in (
+    embeddings.load_vectors(path, {word, 'the'}, 2),
+    embeddings.VectorIndex(path, 2).lookup([word, 'the']),
+  ):
+    np.testing.assert_array_equal(vectors[word], np.float32(numbers))
+    np.testing.assert_array_equal(vectors['the'], [3, 4])
+
+
+def test_a_word_has_the_vector_of_an_equivalent_one(tmp_path):
+  path = tmp_path / 'v.txt'
+  path.write_text(
+    # Half composed, as Vietnamese is written on Windows.
+    'e\u0301 1 2\n\u00e9 3 4\ncafe\u0301 5 6\nti\u00ea\u0301ng 7 8\n'
+    'tie\u0302\u0301ng 9 9\n\u212b 1 1\n',
+    encoding='utf-8',
+  )
+  expected = {'\u00e9': [3, 4], 'caf\u00e9': [5, 6], 'ti\u1ebfng': [7, 8],
+              '\u00c5': [1, 1]}  # fmt: skip
+  for vectors in (
+    embeddings.load_vectors(path, {*expected, 'absent'}, 2),
+    embeddings.VectorIndex(path, 2).lookup([*expected, 'absent']),
+  ):
+    assert set(vectors) == set(expected)
+    for word, numbers in expected.items():
+      np.testing.assert_array_equal(vectors[word], numbers)

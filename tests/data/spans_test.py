@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+import unicodedata
 
 from hypothesis import example, given, settings, strategies as st
 import pytest
@@ -13,6 +14,8 @@ from bigru_jax.data.spans import kept_spans
 
 _TEXTS = st.text() | st.text(
   "İIß AΣ’'n't.!?。”\n\u2028\x1c<e1></e1>br好ก한🎬é́\r\t "
+  'ieê\u0301\u0302\u0307\u0323\u0338\u0344\u212a\u0958\u0921\u093c\u093f'
+  '\u09c7\u09be\u1112\u1161\u11ab\U0001d15e\u2000\ud800'
 )
 
 
@@ -33,7 +36,11 @@ def _json(kind):
   else:
     model = tokenizers.models.WordLevel({'[UNK]': 0}, '[UNK]')
     tokenizer = tokenizers.Tokenizer(model)
-    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    tokenizer.normalizer = (
+      tokenizers.normalizers.NFC()
+      if kind == 'composed'
+      else tokenizers.normalizers.Lowercase()
+    )
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder, 'tokenizer.json')
@@ -64,12 +71,29 @@ def test_a_span_holds_its_token(name, given_text):
   assert len(spans) == len(tokens)
   covered = ''.join(given_text[start:end] for start, end in spans)
   assert covered == ''.join(given_text.split())
+  rules = text.TOKENIZERS[name]
+  waiting, piece = '', ''
   for (start, end), token in zip(spans, tokens):
-    piece = given_text[start:end]
-    if name == 'words':
-      piece = piece.lower().replace('’', "'")
+    # Tokens with a share of the same characters follow each other, and those
+    # after the first are empty, or begin where those characters end.
+    waiting += token
+    piece += given_text[start:end]
     # The small sigma at a word's end is chosen by what stands around it.
-    assert piece.replace('ς', 'σ') == token.replace('ς', 'σ')
+    if rules.normalize(piece).replace('ς', 'σ') == waiting.replace('ς', 'σ'):
+      waiting, piece = '', ''
+  assert not waiting and not piece
+
+
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+@given(_TEXTS)
+def test_a_span_of_composed_text_is_the_token(name, given_text):
+  given_text = unicodedata.normalize('NFC', given_text)
+  tokenizer = _vocabulary(name)
+  tokens, _ = tokenizer.encode(given_text)
+  for (start, end), token in zip(tokenizer.spans(given_text), tokens):
+    piece = text.TOKENIZERS[name].normalize(given_text[start:end])
+    if given_text.strip():
+      assert piece.replace('ς', 'σ') == token.replace('ς', 'σ')
 
 
 @pytest.mark.parametrize('kind', ['words', 'bytes'])
@@ -84,6 +108,15 @@ def test_spans_of_a_tokenizer_json(kind, given_text):
   assert ''.join(covered.split()) == ''.join(given_text.split())
 
 
+def test_a_tokenizer_json_that_composes_has_the_marks_in_its_spans():
+  given_text = (
+    'Le cafe\u0301 e\u0301te\u0301 a\u0301\u0323b \u1112\u1161\u11ab!'
+  )
+  spans = _json('composed').spans(given_text)
+  pieces = [given_text[start:end] for start, end in spans]
+  assert pieces == [*given_text[:-1].split(), '!']
+
+
 def test_a_character_of_several_bytes_belongs_to_the_first():
   assert _json('bytes').spans('é!') == [(0, 1), (1, 1), (1, 2)]
 
@@ -96,6 +129,7 @@ def test_spans_are_those_of_the_tokens_that_are_kept(
   truncate, hierarchical, given_text
 ):
   limits = Limits(5, truncate, hierarchical, 3, 2)
+  given_text = unicodedata.normalize('NFC', given_text)
   tokenizer = _vocabulary('whitespace')
   kept, _ = encode([given_text], tokenizer, limits)
   spans = kept_spans(given_text, tokenizer, limits)
@@ -113,8 +147,24 @@ def test_spans_are_those_of_the_tokens_that_are_kept(
     ('ÇOK İYİ film', ['ÇOK', 'İYİ', 'film']),
     ('A <e1>cup</e1>.', ['A', '<e1>', 'cup', '</e1>', '.']),
     ('فيلم جميل', ['فيلم', 'جميل']),
+    ('Cafe\u0301s!', ['Cafe\u0301s', '!']),
+    ('I\u0307yi \u0130yi.', ['I\u0307yi', '\u0130yi', '.']),
+    (' \u0301e\u0301 e\u0301', ['\u0301e\u0301', 'e\u0301']),
+    ('\u1112\u1161\u11ab\u1112 \u212a', ['\u1112\u1161\u11ab\u1112', '\u212a']),
+    (
+      'a\u0301\u0323<e1>e\u0301</e1>',
+      ['a\u0301\u0323', '<e1>', 'e\u0301', '</e1>'],
+    ),
   ],
 )
 def test_the_own_text_of_each_word(given_text, pieces):
   spans = _vocabulary('words').spans(given_text)
+  assert [given_text[start:end] for start, end in spans] == pieces
+
+
+def test_the_own_text_of_each_character():
+  given_text = 'e\u0301\u0958\u093f \u2000\u0323\u0301x'
+  spans = _vocabulary('characters').spans(given_text)
+  # NFC makes two characters of U+0958; the second has none of its own.
+  pieces = ['e\u0301', '\u0958', '', '\u093f', '\u0323', '\u0301', 'x']
   assert [given_text[start:end] for start, end in spans] == pieces

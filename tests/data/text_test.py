@@ -1,6 +1,7 @@
 """Tokenisers, the vocabulary and encoding."""
 
 import re
+import unicodedata
 
 from hypothesis import assume, given, strategies as st
 import numpy as np
@@ -33,10 +34,69 @@ def test_characters_serve_scripts_without_spaces():
   assert text.characters('好 电影') == ['好', '电', '影']
 
 
+def _normal(sentence):
+  """The normal form of `words`, by its definition."""
+  lowered = sentence.lower().replace('\u2019', "'")
+  composed = unicodedata.normalize('NFC', lowered).replace('i\u0307', 'i')
+  return unicodedata.normalize('NFC', composed)
+
+
 @given(st.text(st.characters(exclude_categories=['Cc'])))
 def test_words_lose_no_character_but_space(sentence):
-  lowered = sentence.lower().replace('\u2019', "'")
-  assert ''.join(text.words(sentence)) == ''.join(lowered.split())
+  assert ''.join(text.words(sentence)) == ''.join(_normal(sentence).split())
+
+
+# Characters that compose with what is before them, that change places, that
+# become longer under NFC, whose lower case is longer, or that are half of one.
+_EQUIVALENTS = (
+  'eaIi\u0130\u0131 \u1ebf\u00ea\u0301\u0323\u0307\u0302\u0338\u0344<>='
+  '\u212a\u2126\u212b\u0958\u095c\u0921\u093c\u09c7\u09be\u1112\u1161\u11ab'
+  '\ud55c\ufb1d\u03a3\u03c3\u03b1\u2000\U0001d15e\ud800\u2019'
+)
+
+
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+@given(st.text() | st.text(_EQUIVALENTS))
+def test_equivalent_texts_have_equal_tokens(name, sentence):
+  tokenizer = text.TOKENIZERS[name]
+  tokens = tokenizer(sentence)
+  for form in ('NFC', 'NFD'):
+    assert tokenizer(unicodedata.normalize(form, sentence)) == tokens
+  joined = ''.join(tokens)
+  # A token may begin with what follows a letter, where a marker ends.
+  assert all(unicodedata.is_normalized('NFC', t) for t in tokens) or (
+    unicodedata.is_normalized('NFC', joined)
+  )
+
+
+def test_every_character_has_the_tokens_of_its_decomposition():
+  for code in range(0x110000):
+    character = chr(code)
+    decomposed = unicodedata.normalize('NFD', character)
+    if decomposed != character:
+      for tokenizer in text.TOKENIZERS.values():
+        assert tokenizer(character) == tokenizer(decomposed), hex(code)
+
+
+@pytest.mark.parametrize(
+  'sentence, tokens',
+  [
+    ('Caf\u00e9 cafe\u0301', ['caf\u00e9'] * 2),
+    # With a circumflex alone, the tone mark after it, as Windows writes it.
+    ('Ti\u1ebfng ti\u00ea\u0301ng tie\u0302\u0301ng', ['ti\u1ebfng'] * 3),
+    ('\u0130Y\u0130 I\u0307YI\u0307 i\u0307yi\u0307', ['iyi'] * 3),
+    ('\u0915\u093c \u0958', ['\u0915\u093c'] * 2),
+    ('\u1112\u1161\u11ab \ud55c', ['\ud55c'] * 2),
+    ('\u212aelvin \u2126 \u212b', ['kelvin', '\u03c9', '\u00e5']),
+    ('<e1>e\u0301</e1>', ['<e1>', '\u00e9', '</e1>']),
+  ],
+)
+def test_words_are_composed(sentence, tokens):
+  assert text.words(sentence) == tokens
+
+
+def test_characters_are_composed():
+  assert text.characters('e\u0301 \u1112\u1161\u11ab') == ['\u00e9', '\ud55c']
 
 
 @given(st.text(st.characters(max_codepoint=127)) | st.text("ab n't's.-"))
@@ -91,6 +151,23 @@ def test_a_tokenizer_gives_tokens_with_their_ids():
   assert tokenizer.encode('Good film') == (['good', 'film'], [2, 1])
   assert tokenizer.encode(' ') == (['<unk>'], [1])
   assert tokenizer.size == 3
+
+
+def test_a_vocabulary_that_is_not_composed_is_met():
+  vocabulary = ['<pad>', '<unk>', 'cafe\u0301', 'the\u0301', 'th\u00e9',
+                'i\u0307yi', 'A\u030a']  # fmt: skip
+  words = text.VocabularyTokenizer('words', vocabulary)
+  # A word's own entry comes before that of an equivalent one.
+  assert words.encode('CAF\u00c9 th\u00e9 the\u0301 \u0130yi')[1] == [
+    2,
+    4,
+    4,
+    5,
+  ]
+  # Lower-casing makes no capital a token that occurs.
+  assert words.encode('\u00c5 \u00e5')[1] == [1, 1]
+  cased = text.VocabularyTokenizer('whitespace', vocabulary)
+  assert cased.encode('\u00c5 \u00e5')[1] == [6, 1]
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ def _sentences():
   alphabet = (
     "aBcnstlmrevd '\u2019-._,!<>/e12"
     '\u00c9\u00df\u0130\u03a3\u0939\u093f\u0928\u094d\u0416\u597d\u96fb'
+    'I\u0301\u0307\u0323\u0958\u1112\u1161\u11ab\u212a\ufb1d'
     '\u30c6\u3066\u0e44\u200d\u00a0\ufeff\u3000\u0085\x1c\t\U0001f600\uff01'
   )
   drawn = (rng.choices(alphabet, k=rng.randint(0, 30)) for _ in range(2000))

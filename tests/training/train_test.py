@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -114,6 +115,19 @@ def test_changed_data_are_refused_and_no_checkpoint_is_touched(
   with pytest.raises(ValueError, match='started on other data: train'):
     bigru_jax.train(CONFIG, workdir, {**corpus, 'train': (texts, corrected)})
   assert contents() == before
+
+
+def test_a_run_with_other_tokens_of_the_same_texts_is_not_resumed(
+  trained, corpus, workdir, tmp_path
+):
+  shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+  path = tmp_path / 'vocabulary.txt'
+  words = path.read_text().splitlines()
+  path.write_text('\n'.join([*words[:-2], words[-1], words[-2]]) + '\n')
+  before = sorted(tmp_path.rglob('*'))
+  with pytest.raises(ValueError, match='vocabulary.txt differs'):
+    bigru_jax.train(CONFIG, tmp_path, corpus)
+  assert sorted(tmp_path.rglob('*')) == before
 
 
 def test_a_pooling_without_weights_trains_and_predicts(corpus, tmp_path):

@@ -1,0 +1,229 @@
+"""The rows of files of word vectors: GloVe, word2vec and fastText.
+
+A row of text is a word and its numbers, with blanks or tabs between them; a
+byte-order mark, blanks at the end of a row and blank rows are skipped. A word
+may hold blanks, as `. . .` and `at name@domain.com` of GloVe 840B do: the word
+is what stands before the row's last `embedding_size` fields. But it cannot end
+in a blank and a number (`1 2/3` can, `iphone 5` cannot), for that is what a row
+with one number too many looks like, which is an error. Where a tab stands
+between the word and its numbers, the word is what stands before it. White
+space outside ASCII, such as U+00A0, is a part of the word.
+"""
+
+from __future__ import annotations
+
+import codecs
+import collections
+from collections.abc import Iterable, Iterator
+import itertools
+import logging
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import regex
+
+_FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of its own binary format.
+# As programs write a number; `infinity` and `1_000` are words.
+_NUMBER = regex.compile(
+  rb'[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)', regex.IGNORECASE
+)
+_FIRST_ROWS = 100  # By which the size of a file's vectors is known.
+_log = logging.getLogger(__name__)
+
+
+class Row(NamedTuple):
+  """A row of a file of vectors.
+
+  Attributes:
+    row: from 1, or 0 where it is not known.
+    position: of the row, in bytes; for a compressed file, decompressed.
+    word: as in the file.
+    numbers: the vector's bytes, text or binary.
+  """
+
+  row: int
+  position: int
+  word: bytes
+  numbers: bytes
+
+
+def is_binary(path: str) -> bool:
+  """Whether a file is of word2vec's binary form, which its name says."""
+  return path.removesuffix('.gz').endswith('.bin')
+
+
+def rows(
+  file: BinaryIO, path: str, size: int, at_row: bool = False
+) -> Iterator[Row]:
+  """The rows of a file of vectors.
+
+  Args:
+    file: the file, decompressed.
+    path: its name, for messages.
+    size: the numbers of a vector.
+    at_row: whether the file is at a row's position, and not at its start.
+
+  Raises:
+    ValueError: the file or a row is malformed, or of another size.
+  """
+  read = _binary_rows if is_binary(path) else _text_rows
+  return read(file, path, size, at_row)
+
+
+def parse(row: Row, path: str) -> np.ndarray:
+  """The vector of a row.
+
+  Raises:
+    ValueError: it holds anything but finite numbers.
+  """
+  where = f'embeddings={path}' + (f', row {row.row}' if row.row else '')
+  try:
+    if is_binary(path):
+      vector = np.frombuffer(row.numbers, '<f4').astype(np.float32)
+    else:
+      vector = np.array(row.numbers.split(b' '), np.float32)
+  except ValueError as error:
+    raise ValueError(f'{where}: {error}') from error
+  if not np.isfinite(vector).all():
+    word = row.word.decode('utf-8', 'replace')
+    raise ValueError(f'{where}: the vector of {word!r} is not finite')
+  return vector
+
+
+def _wrong_size(path: str, width: int, size: int) -> ValueError:
+  return ValueError(
+    f'embeddings={path} has vectors of {width} numbers, '
+    f'but embedding_size={size}'
+  )
+
+
+def _text_rows(
+  file: BinaryIO, path: str, size: int, at_row: bool
+) -> Iterator[Row]:
+  lines: Iterable[bytes] = file
+  promised, position, row, blank = None, 0, 0, 0
+  if not at_row:
+    first = list(itertools.islice(file, _FIRST_ROWS))
+    if first:
+      position = _byte_order_mark(first[0], path)
+      first[0] = first[0][position:]
+      promised = _promised(first[0])
+    if promised is not None:
+      position += len(first.pop(0))
+    _check_width(first, path, size)
+    lines = itertools.chain(first, file)
+  header = promised is not None
+  for row, line in enumerate(lines, 0 if at_row else 1 + header):
+    text = line.rstrip().replace(b'\t', b' ')
+    if text.count(b' ') == size:
+      word, numbers = text.split(b' ', 1)
+      yield Row(row, position, word, numbers)
+    elif text:
+      yield Row(row, position, *_split_row(line, path, row, size))
+    else:
+      blank += 1
+    position += len(line)
+  count = row - header - blank
+  if count <= 0 and not at_row:
+    raise ValueError(f'embeddings={path} is empty')
+  if promised is not None and count != promised:
+    _log.warning(
+      'embeddings=%s has %d vectors, its header says %d', path, count, promised
+    )
+
+
+def _byte_order_mark(line: bytes, path: str) -> int:
+  """The length of the byte-order mark at the start of a file.
+
+  Raises:
+    ValueError: it is that of UTF-16.
+  """
+  if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    raise ValueError(f'embeddings={path} is in UTF-16; save it as UTF-8')
+  return len(codecs.BOM_UTF8) if line.startswith(codecs.BOM_UTF8) else 0
+
+
+def _promised(line: bytes) -> int | None:
+  """The number of vectors in a header; None where the line is none."""
+  fields = line.split()
+  if len(fields) == 2 and all(field.isdigit() for field in fields):
+    return int(fields[0])
+  return None
+
+
+def _numbers(fields: list[bytes]) -> int:
+  """How many of the fields of a row, after its word, are numbers at the end."""
+  last = fields[:0:-1]
+  return sum(1 for _ in itertools.takewhile(_NUMBER.fullmatch, last))
+
+
+def _check_width(lines: list[bytes], path: str, size: int) -> None:
+  """Checks the size of a file's vectors, which is that of most first rows.
+
+  Raises:
+    ValueError: it is another.
+  """
+  widths = collections.Counter(
+    _numbers(line.split()) for line in lines if line.strip()
+  )
+  # A row without numbers is an error of its own.
+  width = max(
+    widths, key=lambda width: (widths[width], width == size), default=0
+  )
+  if width and width != size:
+    raise _wrong_size(path, width, size)
+
+
+def _split_row(
+  line: bytes, path: str, row: int, size: int
+) -> tuple[bytes, bytes]:
+  """The word of a row and its numbers, where single blanks do not tell them.
+
+  Raises:
+    ValueError: it has not so many numbers.
+  """
+  word, _, rest = line.partition(b'\t')
+  numbers = rest.split()
+  if len(numbers) == size:
+    return word, b' '.join(numbers)
+  fields = line.split()
+  count = len(fields) - size  # Of the word's fields: none of a blank word.
+  too_many = count > 1 and _NUMBER.fullmatch(fields[count - 1])
+  if count < 0 or not (count or line[:1].isspace()) or too_many:
+    raise ValueError(
+      f'embeddings={path}, row {row}: {_numbers(fields)} numbers, '
+      f'but embedding_size={size}'
+    )
+  word = line.rsplit(None, size)[0].strip() if count else b''
+  return word, b' '.join(fields[count:])
+
+
+def _binary_rows(
+  file: BinaryIO, path: str, size: int, at_row: bool
+) -> Iterator[Row]:
+  count, position = 1, 0
+  if not at_row:
+    line = file.readline(64)
+    if line.startswith(_FASTTEXT):
+      raise ValueError(
+        f"embeddings={path} is of fastText's own format; give its .vec file"
+      )
+    header = line.split()
+    if len(header) != 2 or not all(field.isdigit() for field in header):
+      raise ValueError(f'embeddings={path}: no word2vec header in row 1')
+    count, width = map(int, header)
+    if width != size:
+      raise _wrong_size(path, width, size)
+    position = len(line)
+  for row in range(1, count + 1):
+    name = bytearray()
+    while (char := file.read(1)) not in (b' ', b''):
+      name += char
+    numbers = file.read(4 * size)
+    if len(numbers) < 4 * size:
+      raise ValueError(f'embeddings={path} ends in vector {row} of {count}')
+    # Some writers end each vector with a newline.
+    yield Row(
+      0 if at_row else row, position, bytes(name.lstrip(b'\n')), numbers
+    )
+    position += len(name) + 1 + len(numbers)
