@@ -190,15 +190,6 @@ def create_or_check(
       f'workdir={workdir} holds a run that was started on other data: '
       f'{", ".join(differing)} changed since; choose another workdir'
     )
-
-
-def record_changes(workdir: pathlib.Path, config: Config) -> None:
-  """Writes other values of mutable fields to config.json.
-
-  It removes the results that they outdate, so it is called when the run is sure
-  to resume.
-  """
-  changed = config.differing_fields(read_config(workdir))
   vocabulary = data.tokenizer.vocabulary
   if (
     vocabulary is not None
@@ -208,6 +199,15 @@ def record_changes(workdir: pathlib.Path, config: Config) -> None:
       f'workdir={workdir} holds a run of a version that makes other tokens of '
       'these texts: vocabulary.txt differs; choose another workdir'
     )
+
+
+def record_changes(workdir: pathlib.Path, config: Config) -> None:
+  """Writes other values of mutable fields to config.json.
+
+  It removes the results that they outdate, so it is called when the run is sure
+  to resume.
+  """
+  changed = config.differing_fields(read_config(workdir))
   if changed:
     _log.info('the run resumes with another %s', ', '.join(changed))
     for pattern in _OUTDATED:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import re
+import shutil
 import types
 
 import jax
@@ -389,16 +390,31 @@ def test_the_devices_are_those_that_jax_has():
     effects.check_devices(Config(cpu_devices=7))
 
 
-def test_a_run_refuses_what_it_would_ignore_and_an_older_one_resumes(tmp_path):
-  texts = [f'a {x} film {i}' for i in range(20) for x in ('good', 'bad')]
-  corpus = {'train': (texts, ['good', 'bad'] * 20)}
-  config = Config(**SMALL, epochs=1, num_heads=8)
+def test_a_run_that_starts_refuses_what_it_would_ignore(tmp_path):
+  corpus = {'train': (['good', 'bad'] * 20, ['1', '0'] * 20)}
   with pytest.raises(ValueError, match='num_heads=8 needs attention='):
-    bigru_jax.train(config, tmp_path, corpus)
+    bigru_jax.train(Config(num_heads=8), tmp_path, corpus)
+  splits = dict.fromkeys(('train', 'validation', 'test'), corpus['train'])
+  with pytest.raises(ValueError, match='split_seed=1 needs data without'):
+    bigru_jax.train(Config(split_seed=1), tmp_path, splits)
   assert not (tmp_path / 'config.json').exists()
+
+
+def test_an_older_run_is_opened_and_resumes(
+  run_directory, tmp_path, monkeypatch
+):
+  workdir = shutil.copytree(run_directory, tmp_path / 'run')
   # As it was written before there was this check.
-  bigru_jax.train(dataclasses.replace(config, num_heads=4), tmp_path, corpus)
-  runs.write_json(tmp_path / 'config.json', dataclasses.asdict(config))
-  resumed = dataclasses.replace(config, epochs=2)
-  assert bigru_jax.train(resumed, tmp_path, corpus).config == resumed
-  assert bigru_jax.load(tmp_path).predict(['a good film'])
+  config = dataclasses.replace(runs.read_config(workdir), num_heads=8)
+  runs.write_json(workdir / 'config.json', dataclasses.asdict(config))
+  assert bigru_jax.load(workdir).config == config
+
+  def read(config, corpus):
+    del config, corpus
+    raise ValueError('the data are read')
+
+  monkeypatch.setattr(train, 'prepare_shared', read)
+  with pytest.raises(ValueError, match='the data are read'):
+    bigru_jax.train(config, workdir)
+  with pytest.raises(ValueError, match='num_heads=8 needs attention='):
+    bigru_jax.train(config, tmp_path / 'new')

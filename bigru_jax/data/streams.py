@@ -47,7 +47,7 @@ def open_binary(path: str | os.PathLike, field: str) -> Iterator[BinaryIO]:
     FileNotFoundError: there is none.
     ValueError: it is a folder, corrupt, or an archive of several files.
   """
-  _check_exists(path, field)
+  check_file(path, field)
   with io.BufferedReader(WatchedFile(path), 2**18) as raw:
     start = raw.peek(6)
     opener = next(
@@ -178,14 +178,20 @@ def file_sha256(path: str | os.PathLike, field: str) -> str:
     FileNotFoundError: there is no such file.
     ValueError: it is a folder, or a pipe, which cannot be read once more.
   """
-  _check_exists(path, field)
+  check_file(path, field)
   if not os.path.isfile(path):
     raise ValueError(f'{field}={path} is a pipe; give a file')
   with open(path, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def _check_exists(path: str | os.PathLike, field: str) -> None:
+def check_file(path: str | os.PathLike, field: str) -> None:
+  """Checks that a file, or a pipe, is there.
+
+  Raises:
+    FileNotFoundError: it is not.
+    ValueError: it is a folder.
+  """
   if os.path.isdir(path):
     raise ValueError(f'{field}={path} is a folder: name a file')
   if not os.path.exists(path):

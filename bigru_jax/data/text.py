@@ -15,6 +15,7 @@ import numpy as np
 import regex
 
 from bigru_jax.data.spans import Span, disjoint, walk, with_marks
+from bigru_jax.data.streams import check_file
 
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1
@@ -245,6 +246,7 @@ class JsonTokenizer:
       FileNotFoundError: there is none.
       ValueError: the library is missing, or the file is no such tokenizer.
     """
+    check_file(path, field)
     self._path = pathlib.Path(path)
     if not self._path.is_file():
       raise FileNotFoundError(f'{field}={path}: no such file')
