@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
-  from bigru_jax.ensembles import Ensemble, load_ensemble
-  from bigru_jax.inference import Run, load
+  from bigru_jax.inference.ensemble import Ensemble, load_ensemble
+  from bigru_jax.inference.run import Run, load
   from bigru_jax.models.bigru import BiGRU
   from bigru_jax.models.classifier import Classifier
   from bigru_jax.models.hierarchical import HierarchicalClassifier
@@ -40,13 +40,13 @@ _MODULES = {
   'BiGRU': 'models.bigru',
   'Classifier': 'models.classifier',
   'Config': 'config',
-  'Ensemble': 'ensembles',
+  'Ensemble': 'inference.ensemble',
   'GRUParams': 'ops.gru',
   'HierarchicalClassifier': 'models.hierarchical',
-  'Run': 'inference',
+  'Run': 'inference.run',
   'bidirectional_gru': 'ops.gru',
-  'load': 'inference',
-  'load_ensemble': 'ensembles',
+  'load': 'inference.run',
+  'load_ensemble': 'inference.ensemble',
   'train': 'training.train',
 }
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from bigru_jax.data.corpora import CORPORA
-from bigru_jax.data.files import expand_users
-from bigru_jax.data.limits import TRUNCATIONS
-from bigru_jax.data.named_vectors import NAMED_VECTORS
+from bigru_jax.data.glove import NAMED_VECTORS
+from bigru_jax.data.tabular_files import expand_users
 from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.data.truncation import TRUNCATIONS
 from bigru_jax.losses import LOSSES
 from bigru_jax.models.classifier import ATTENTIONS, ENCODERS
 from bigru_jax.models.pooling import MULTI_HEADED, POOLINGS

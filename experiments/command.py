@@ -16,7 +16,7 @@ gc.set_threshold(50_000)
 from absl import app, flags, logging as absl_logging  # noqa: E402
 import jax  # noqa: E402
 
-from bigru_jax.data import files  # noqa: E402
+from bigru_jax.data import tabular_files  # noqa: E402
 from bigru_jax.runtime import distributed, preemption  # noqa: E402
 
 
@@ -156,7 +156,7 @@ def check_output(output: str, source: str = '') -> None:
     raise ValueError(f'output={output} is a folder')
   if not os.path.isdir(folder):
     raise ValueError(f'output={output}: there is no folder {folder}')
-  paths = files.find(source, 'input') if source not in ('', '-') else []
+  paths = tabular_files.find(source, 'input') if source not in ('', '-') else []
   if os.path.isfile(output) and any(
     os.path.samefile(path, output) for path in paths
   ):

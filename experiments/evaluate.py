@@ -23,19 +23,19 @@ from absl import flags
 import command
 import inputs
 
-from bigru_jax import runs
-from bigru_jax.data import files, sources
+from bigru_jax.data import sources, tabular_files
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
-from bigru_jax.evaluation import Evaluation
-from bigru_jax.examples import check_same_split, examples_of_run
-from bigru_jax.prediction_table import (
+from bigru_jax.evaluation.evaluation import Evaluation
+from bigru_jax.inference.prediction_table import (
   DEFAULT_CSV_FIELDS,
   label_writer,
   prediction_columns,
 )
 from bigru_jax.reports import tables
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.examples import check_same_split, examples_of_run
 from bigru_jax.runtime import host
 
 flags.adopt_module_key_flags(inputs)
@@ -156,7 +156,7 @@ def main() -> None:
   workdirs = inputs.workdirs()
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
-  path = files.expand_users(_INPUT.value)
+  path = tabular_files.expand_users(_INPUT.value)
   output = os.path.expanduser(_OUTPUT.value or '')
   if output == '-':
     raise ValueError('output: name a file; the tables are on standard output')
@@ -167,7 +167,7 @@ def main() -> None:
   if not path:
     of_input = 'label_column', 'label_separator', 'ignore_unknown_labels'
     command.refuse_flags('an input', *of_input)
-  if runs.read_config(workdirs[0]).task != 'multi_label':
+  if run_files.read_config(workdirs[0]).task != 'multi_label':
     command.refuse_flags('a run of several labels a text', 'label_separator')
   if not (_OUTPUT.value or _MISTAKES.value):
     command.refuse_flags('output or mistakes, which show it', 'calibrated')

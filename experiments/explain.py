@@ -24,20 +24,20 @@ import jax.numpy as jnp
 import numpy as np
 
 import bigru_jax
-from bigru_jax import runs
-from bigru_jax.build import init_params, make_task
 from bigru_jax.data.corpora import synthetic
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
-from bigru_jax.examples import check_data, check_same_split
 from bigru_jax.explain import study
 from bigru_jax.explain.predictions import (
   WITHOUT_WEIGHTS,
   check_supported,
   sampled,
 )
+from bigru_jax.models.build import init_params, make_task
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.examples import check_data, check_same_split
 from bigru_jax.runtime import host
 from bigru_jax.runtime.precision import single_precision
 
@@ -84,7 +84,7 @@ def read_data(workdir: pathlib.Path, config: bigru_jax.Config) -> Dataset:
     ValueError: they are not those that it was trained on.
   """
   data = prepare(config)
-  if data.identity != runs.read_identity(workdir):
+  if data.identity != run_files.read_identity(workdir):
     raise ValueError(f'workdir={workdir}: the data changed since the run')
   return data
 
@@ -108,7 +108,7 @@ def deciding_tokens(
 
 def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
   """Raises ValueError where a run is not the uniform control of another."""
-  attention = runs.read_config(other).attention
+  attention = run_files.read_config(other).attention
   if attention != 'mean':
     raise ValueError(f'uniform={other} has attention={attention}, not mean')
   check_same_split(workdir, other, 'uniform')
@@ -118,7 +118,7 @@ def correct_answers(workdir: pathlib.Path, split: str) -> list[bool]:
   """Whether a run is right about each text of a split."""
   return [
     answer['label'] == answer['prediction']
-    for answer in runs.read_predictions(workdir, split)
+    for answer in run_files.read_predictions(workdir, split)
   ]
 
 
@@ -216,7 +216,7 @@ def main() -> None:
     raise ValueError('workdir: name a run')
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
   split = _SPLIT.value
-  config = runs.read_config(workdir)
+  config = run_files.read_config(workdir)
   check_supported(config)
   if config.attention in WITHOUT_WEIGHTS:
     ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform'
@@ -246,7 +246,7 @@ def main() -> None:
   sys.stdout.write(f'{shown(explanation)}\n')
   if output.exists():
     _log.info('%s is written anew', output)
-  runs.write_json(output, explanation)
+  run_files.write_json(output, explanation)
   if not _OUTPUT.value:
     update_page(workdir)
 

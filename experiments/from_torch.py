@@ -15,7 +15,7 @@ from absl import flags
 import command
 
 from bigru_jax.data import text
-from bigru_jax.data.streams import file_sha256
+from bigru_jax.data.open_files import file_sha256
 from bigru_jax.interop.torch import DEFAULT_MODULES, Modules, read_state_dict
 from bigru_jax.interop.torch_run import read_vocabulary, write_run
 from bigru_jax.runtime import host

@@ -12,9 +12,15 @@ from absl import flags
 import command
 
 import bigru_jax
-from bigru_jax import published, runs
-from bigru_jax.data import files, label_forms, labels, sources, streams
+from bigru_jax.data import (
+  label_forms,
+  labels,
+  open_files,
+  sources,
+  tabular_files,
+)
 from bigru_jax.data.splits import Example
+from bigru_jax.rundir import files as run_files, published
 
 _WORKDIR = flags.DEFINE_multi_string(
   'workdir',
@@ -72,7 +78,9 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
   if path == '-':
     kinds = {'-'}
   else:
-    kinds = set(map(files.file_extension, files.find(path, 'input')))
+    kinds = set(
+      map(tabular_files.file_extension, tabular_files.find(path, 'input'))
+    )
   lines = {'-', '.txt', '.pipe'} if pipe_of_lines else {'.txt'}
   if not kinds - lines:
     command.refuse_flags('an input with columns', 'text_column')
@@ -91,7 +99,9 @@ def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:
   """
   vectors = os.path.expanduser(_EMBEDDINGS.value)
   paths = workdirs()
-  if vectors and not any(runs.read_config(path).embeddings for path in paths):
+  if vectors and not any(
+    run_files.read_config(path).embeddings for path in paths
+  ):
     raise ValueError('embeddings needs a run that started from vectors')
   for path in paths if _CALIBRATED.value else ():
     if not (path / 'calibration.json').exists():
@@ -136,12 +146,12 @@ def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
     stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
     yield from (line.removesuffix('\n') for line in stdin)
     return
-  for path in files.find(source, 'input'):
-    if files.file_extension(path) == '.txt' or _is_pipe(path):
-      with streams.open_lines(path, 'input', encoding) as lines:
+  for path in tabular_files.find(source, 'input'):
+    if tabular_files.file_extension(path) == '.txt' or _is_pipe(path):
+      with open_files.open_lines(path, 'input', encoding) as lines:
         yield from (line.removesuffix('\n') for line in lines)
     else:
-      examples = files.read_file(
+      examples = tabular_files.read_file(
         path, 'input', column, None, encoding, delimiter
       )
       yield from (example.text for example in examples)
@@ -161,13 +171,15 @@ def read_rows(
     FileNotFoundError, ValueError: with the file and the row.
   """
   column, encoding, delimiter = input_format(config)
-  paths = files.find(source, 'input') if source != '-' else ['-']
+  paths = tabular_files.find(source, 'input') if source != '-' else ['-']
   tables = {'.csv', '.tsv'}
   if all(
-    files.file_extension(path) in tables and not _is_pipe(path)
+    tabular_files.file_extension(path) in tables and not _is_pipe(path)
     for path in paths
   ):
-    rows = files.read_table(source, 'input', encoding, delimiter, column)
+    rows = tabular_files.read_table(
+      source, 'input', encoding, delimiter, column
+    )
     return next(rows), rows
   return [column], ([text] for text in read_texts(source, config))
 
@@ -187,12 +199,12 @@ def labelled_file(
   """The examples of a file, whose columns are by default the run's."""
   config = model.config
   run = model if isinstance(model, bigru_jax.Run) else model.members[0]
-  form = label_forms.form_of(runs.read_identity(run.workdir))
+  form = label_forms.form_of(run_files.read_identity(run.workdir))
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)
   examples = list(
-    files.read_file(
+    tabular_files.read_file(
       path,
       'input',
       text_column,

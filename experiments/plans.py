@@ -16,10 +16,12 @@ import sys
 from absl import flags
 from tqdm import tqdm
 
-from bigru_jax import config_flags, effects, runs
+from bigru_jax import config_flags
 from bigru_jax.config import Config
 from bigru_jax.reports import comparison
+from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import jobs, preemption
+from bigru_jax.training import effects
 
 OWN = 'seed', 'folds', 'fold', 'workdir'  # What the planning script sets.
 RUN = pathlib.Path(__file__).resolve().with_name('run.py')
@@ -150,13 +152,13 @@ def is_finished(output: pathlib.Path, run: Planned) -> bool:
     ValueError: its directory holds a run of another configuration.
   """
   workdir = output / run.name
-  if not runs.exists(workdir / 'config.json'):
+  if not run_files.exists(workdir / 'config.json'):
     return False
   config = config_of(run.flags)
-  runs.check_config(workdir, config)
-  if config.differing_fields(runs.read_config(workdir)):
+  run_files.check_config(workdir, config)
+  if config.differing_fields(run_files.read_config(workdir)):
     return False  # It has another number of epochs, say, and resumes.
-  return runs.exists(workdir / 'result.json')
+  return run_files.exists(workdir / 'result.json')
 
 
 def finished_cells(
@@ -165,7 +167,7 @@ def finished_cells(
   """The results of the runs that have one."""
   for run in planned:
     if is_finished(output, run):
-      result = runs.read_result(output / run.name)
+      result = run_files.read_result(output / run.name)
       yield comparison.Cell(
         run.setting,
         run.seed,
@@ -208,7 +210,7 @@ def run_all(
         run.name,
         command_line(output, run),
         output / run.name / 'log.txt',
-        functools.partial(runs.is_locked, output / run.name),
+        functools.partial(run_files.is_locked, output / run.name),
         functools.partial(before, run),
       )
       for run in waiting

@@ -25,9 +25,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bigru_jax
-from bigru_jax import published
 from bigru_jax.reports import figures
 from bigru_jax.reports.shades import headline
+from bigru_jax.rundir import published
 
 _WORKDIR = flags.DEFINE_multi_string(
   'workdir', [], 'A run directory; several, each with its flag.'

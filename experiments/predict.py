@@ -30,14 +30,14 @@ import inputs
 from tqdm import tqdm
 
 import bigru_jax
-from bigru_jax.answers import choose_fields
-from bigru_jax.data import files, sources
-from bigru_jax.data.limits import limits_of
-from bigru_jax.prediction_table import (
+from bigru_jax.data import sources, tabular_files
+from bigru_jax.data.truncation import limits_of
+from bigru_jax.inference.prediction_table import (
   DEFAULT_CSV_FIELDS,
   check_names,
   prediction_columns,
 )
+from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.reports.shades import colored
 from bigru_jax.runtime import host
 
@@ -128,7 +128,7 @@ def main() -> None:
   if _COLOR.value and _FIELDS.value is not None:
     raise ValueError('fields: color prints no fields')
   output = os.path.expanduser(_OUTPUT.value)
-  source = files.expand_users(_INPUT.value or '')
+  source = tabular_files.expand_users(_INPUT.value or '')
   is_csv = command.is_csv(output)
   command.check_output(output, source)
   inputs.check_flags(source)

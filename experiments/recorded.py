@@ -14,10 +14,10 @@ import plans
 from plans import Planned
 from rows import ROWS, TABLE, Published, Row
 
-from bigru_jax import runs
 from bigru_jax.reports import comparison
 from bigru_jax.reports.comparison import Cell
 from bigru_jax.reports.tables import markdown
+from bigru_jax.rundir import files as run_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'experiments' / 'results'
@@ -77,7 +77,7 @@ def make(
   Raises:
     ValueError: a run has no such metric, or has read other data than the first.
   """
-  identities = [runs.read_identity(output / run.name) for run in planned]
+  identities = [run_files.read_identity(output / run.name) for run in planned]
   for run, identity in zip(planned, identities):
     if identity != identities[0]:
       raise ValueError(
@@ -137,7 +137,7 @@ def write_provenance(workdir: pathlib.Path, hardware: str) -> None:
   for name, value in values.items():
     every = [*(before[name] or '').split('; '), value]
     values[name] = '; '.join(dict.fromkeys(filter(None, every))) or None
-  runs.write_json(workdir / 'provenance.json', values)
+  run_files.write_json(workdir / 'provenance.json', values)
 
 
 def _provenance(workdir: pathlib.Path) -> dict[str, str | None]:

@@ -29,8 +29,8 @@ from plans import Planned
 import recorded
 from rows import ROWS, VECTORS_SOURCE, Row
 
-from bigru_jax import runs
 from bigru_jax.data.corpora import CORPORA
+from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import cores, jobs
 
 _log = logging.getLogger('bigru_jax.reproduce')
@@ -159,7 +159,7 @@ def check_recipes(output: pathlib.Path, planned: Sequence[Planned]) -> None:
   for run in planned:
     workdir = output / run.name
     if (workdir / 'config.json').exists():
-      config = runs.read_config(workdir)
+      config = run_files.read_config(workdir)
       differing = plans.config_of(run.flags).differing_fields(config)
       if differing:
         raise ValueError(
@@ -213,7 +213,7 @@ def reproduce(
     except ValueError as error:
       notes[name] = str(error)
     else:
-      runs.write_json(results / f'{name}.json', found)
+      run_files.write_json(results / f'{name}.json', found)
 
   for name in planned:
     if not left[name]:
@@ -286,7 +286,7 @@ def main(extra: list[str]) -> None:
         print(shlex.join(plans.command_line(output, run)))
     return
   results.mkdir(parents=True, exist_ok=True)
-  with runs.locked(output, 'output'):
+  with run_files.locked(output, 'output'):
     complete = reproduce(output, results, planned, notes)
     text = recorded.table(chosen, recorded.read_all(results), notes) + '\n'
     (output / 'reproduce.md').write_text(text, encoding='utf-8')

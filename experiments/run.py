@@ -23,8 +23,9 @@ from absl import flags
 import command
 
 import bigru_jax
-from bigru_jax import config_flags, runs
+from bigru_jax import config_flags
 from bigru_jax.reports import tables
+from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import distributed, host, preemption
 
 _log = logging.getLogger('bigru_jax.run')
@@ -86,11 +87,11 @@ def main() -> None:
     host.cache_compilations()
     if not distributed.is_main():
       logging.getLogger('bigru_jax').setLevel(logging.WARNING)
-    workdir = pathlib.Path(_WORKDIR.value or runs.default_workdir(config))
+    workdir = pathlib.Path(_WORKDIR.value or run_files.default_workdir(config))
     run = bigru_jax.train(config, workdir, stop=stop)
   if not distributed.is_main():
     return
-  result = runs.read_result(run.workdir)
+  result = run_files.read_result(run.workdir)
   print(tables.classification_table(result['test_report']), end='\n\n')
   print(tables.metrics_table(result['test']))
   _log.info('%.1f s in all', time.perf_counter() - started)

@@ -33,8 +33,8 @@ import command
 import plans
 from plans import Planned
 
-from bigru_jax import runs
 from bigru_jax.reports import comparison
+from bigru_jax.rundir import files as run_files
 
 _log = logging.getLogger('bigru_jax.sweep')
 
@@ -166,7 +166,7 @@ def write(
   lines += [f'Failed: {name}; see its log.txt.' for name in failed]
   text = '\n'.join(lines) + '\n'
   (output / 'sweep.md').write_text(text, encoding='utf-8')
-  runs.write_json(output / 'sweep.json', comparison.as_json(found))
+  run_files.write_json(output / 'sweep.json', comparison.as_json(found))
   write_csv(output / 'sweep.csv', cells)
   try:
     from bigru_jax.reports import plots
@@ -240,9 +240,9 @@ def main(common: list[str]) -> None:
     return
   planned = plan(common)
   plans.check_effects(output, planned)
-  with runs.locked(output, 'output'):
+  with run_files.locked(output, 'output'):
     waiting = [run for run in planned if not plans.is_finished(output, run)]
-    runs.write_lines(
+    run_files.write_lines(
       output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
     )
     if _PRINT.value:

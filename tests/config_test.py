@@ -8,8 +8,9 @@ from absl import flags
 import numpy as np
 import pytest
 
-from bigru_jax import config_flags, runs
+from bigru_jax import config_flags
 from bigru_jax.config import Config
+from bigru_jax.rundir import files as run_files
 
 
 @pytest.mark.parametrize(
@@ -112,22 +113,22 @@ def test_flags_are_the_fields():
 )
 def test_a_configuration_names_its_run(options, name, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  assert str(runs.default_workdir(Config(**options))) == f'runs/{name}'
+  assert str(run_files.default_workdir(Config(**options))) == f'runs/{name}'
 
 
 def test_two_runs_of_one_name_have_two_directories(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   first = Config(train='a/x.csv')
-  workdir = runs.default_workdir(first)
+  workdir = run_files.default_workdir(first)
   workdir.mkdir(parents=True)
-  runs.write_json(workdir / 'config.json', dataclasses.asdict(first))
-  assert runs.default_workdir(first) == workdir
-  other = runs.default_workdir(Config(train='b/x.csv'))
+  run_files.write_json(workdir / 'config.json', dataclasses.asdict(first))
+  assert run_files.default_workdir(first) == workdir
+  other = run_files.default_workdir(Config(train='b/x.csv'))
   assert other != workdir
-  assert other == runs.default_workdir(Config(train='b/x.csv'))
+  assert other == run_files.default_workdir(Config(train='b/x.csv'))
 
 
 def test_a_long_name_is_one_that_file_systems_take(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = Config(train='x' * 300 + '.csv')
-  runs.default_workdir(config).mkdir(parents=True)
+  run_files.default_workdir(config).mkdir(parents=True)

@@ -11,7 +11,7 @@ from pyarrow import csv as _csv, parquet as _parquet  # noqa: F401 (loads them)
 import pytest
 
 import bigru_jax
-from bigru_jax.data import embeddings, files
+from bigru_jax.data import embeddings, tabular_files
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def test_readers(tmp_path, name, content, header, zipped):
   content = header + content
   path.write_bytes(gzip.compress(content) if zipped else content)
   try:
-    examples = list(files.read_file(path, 'train'))
+    examples = list(tabular_files.read_file(path, 'train'))
   except (ValueError, FileNotFoundError) as error:
     assert str(error).startswith(f'train={path}')
     return
@@ -126,7 +126,7 @@ _WRITERS = {
 def test_what_others_write_is_read_back_equal(tmp_path, name, rows):
   path = tmp_path / name
   _WRITERS[name](rows, path)
-  found = [(x.text, x.label) for x in files.read_file(path, 'train')]
+  found = [(x.text, x.label) for x in tabular_files.read_file(path, 'train')]
   assert found == rows
 
 

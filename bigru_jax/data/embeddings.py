@@ -15,8 +15,8 @@ import unicodedata
 
 import numpy as np
 
-from bigru_jax.data.named_vectors import fetch
-from bigru_jax.data.streams import file_sha256, open_binary
+from bigru_jax.data.glove import fetch
+from bigru_jax.data.open_files import file_sha256, open_binary
 from bigru_jax.data.vector_rows import is_binary, parse, rows
 
 _log = logging.getLogger(__name__)

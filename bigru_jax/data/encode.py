@@ -8,8 +8,8 @@ import numpy as np
 
 from bigru_jax.data import text
 from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
-from bigru_jax.data.limits import Kept, Limits
 from bigru_jax.data.splits import Labels
+from bigru_jax.data.truncation import Kept, Limits
 
 # More buckets than in training, for their programs are cached on disk.
 _MAX_SHAPES = 8

@@ -24,8 +24,8 @@ from typing import IO
 
 import numpy as np
 
-from bigru_jax.data.limits import Kept, Limits
 from bigru_jax.data.text import TOKENIZERS, UNK, Memo
+from bigru_jax.data.truncation import Kept, Limits
 
 # Characters tokenized here before processes are started. This many take about a
 # second; a process takes 0.1 s to start, and splits every word once more.

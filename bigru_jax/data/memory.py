@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from bigru_jax.data import files
+from bigru_jax.data import tabular_files
 from bigru_jax.data.labels import plain
 from bigru_jax.data.splits import NAMES, Example
 
@@ -82,8 +82,10 @@ class _Rows:
     where, (text_column, label_column) = self._where, self._columns
     for row, (text, *of_text) in self._values():
       yield Example(
-        files.as_text(plain(text), where, row, text_column),
-        files.read_label(of_text, where, row, label_column, self._separator),
+        tabular_files.as_text(plain(text), where, row, text_column),
+        tabular_files.read_label(
+          of_text, where, row, label_column, self._separator
+        ),
         where,
         row,
       )
@@ -121,8 +123,8 @@ def _table_rows(
   kind = type(table)  # An instance may have a column of any name.
   is_frame = not hasattr(kind, 'column_names')
   names = list(table.columns) if is_frame else table.column_names
-  columns = files.resolved(columns, names)
-  files.check_columns(names, where, columns)
+  columns = tabular_files.resolved(columns, names)
+  tabular_files.check_columns(names, where, columns)
   if is_frame:
     yield from zip(*(plain(table[column]) for column in columns))
     return
@@ -135,7 +137,7 @@ def _table_rows(
     schema, batches = table.schema, table.to_batches(max_chunksize=1024)
   else:
     schema, batches = table.schema, [table]  # A record batch.
-  for _, values in files.arrow_rows(batches, schema, where, columns):
+  for _, values in tabular_files.arrow_rows(batches, schema, where, columns):
     yield values
 
 

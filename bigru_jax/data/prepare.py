@@ -15,11 +15,10 @@ from bigru_jax.data.batching import (
   longest_sentence,
 )
 from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.lexicon import Lexicon
-from bigru_jax.data.limits import Limits, limits_of
-from bigru_jax.data.named_vectors import fetch
-from bigru_jax.data.read import read_splits
+from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.splits import (
   Labels,
   LabelSets,
@@ -27,7 +26,8 @@ from bigru_jax.data.splits import (
   label_pairs,
   sort_labels,
 )
-from bigru_jax.data.streams import file_sha256
+from bigru_jax.data.tabulate import read_splits
+from bigru_jax.data.truncation import Limits, limits_of
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from bigru_jax.data import files, memory
+from bigru_jax.data import memory, tabular_files
 from bigru_jax.data.corpora import CORPORA, tfds
 from bigru_jax.data.label_forms import ListForm
 from bigru_jax.data.labels import unescaped
@@ -35,9 +35,11 @@ def read(
     paths = {name: getattr(config, name) for name in NAMES}
     for name, path in paths.items():
       if path:
-        files.find(path, name)  # All are there before the first is read.
+        tabular_files.find(
+          path, name
+        )  # All are there before the first is read.
     return {
-      name: files.read_file(
+      name: tabular_files.read_file(
         path,
         name,
         config.text_column,

@@ -14,8 +14,8 @@ import unicodedata
 import regex
 
 if TYPE_CHECKING:
-  from bigru_jax.data.limits import Limits
   from bigru_jax.data.text import Tokenizer
+  from bigru_jax.data.truncation import Limits
 
 Span = tuple[int, int]
 # What may compose with the character before it, or change places, under NFC.
@@ -28,7 +28,7 @@ def kept_spans(text: str, tokenizer: Tokenizer, limits: Limits) -> list[Span]:
   """The spans of the tokens that are kept of a text.
 
   Example:
-    >>> from bigru_jax.data.limits import Limits
+    >>> from bigru_jax.data.truncation import Limits
     >>> from bigru_jax.data.text import VocabularyTokenizer
     >>> words = VocabularyTokenizer('words', ['<pad>', '<unk>'])
     >>> kept_spans("It's 好看 !", words, Limits(max_length=4))

@@ -14,8 +14,8 @@ import unicodedata
 import numpy as np
 import regex
 
+from bigru_jax.data.open_files import check_file
 from bigru_jax.data.spans import Span, disjoint, walk, with_marks
-from bigru_jax.data.streams import check_file
 
 PAD, UNK = '<pad>', '<unk>'
 PAD_ID, UNK_ID = 0, 1

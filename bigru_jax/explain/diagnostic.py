@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bigru_jax.build import init_params
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.explain.attributions import attention_weights
 from bigru_jax.explain.interventions import uniform_weights
+from bigru_jax.models.build import init_params
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.ops.dropout import example_keys
 from bigru_jax.runtime.precision import single_precision

@@ -7,8 +7,8 @@ from typing import Any
 
 import bigru_jax
 from bigru_jax.data import text
-from bigru_jax.data.limits import limits_of
-from bigru_jax.inference import Run
+from bigru_jax.data.truncation import limits_of
+from bigru_jax.inference.run import Run
 
 _WORD = r'\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d'
 _NO_SPACES = (

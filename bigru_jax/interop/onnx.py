@@ -13,9 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from bigru_jax.build import make_task
 from bigru_jax.data.entities import marker_ids
-from bigru_jax.inference import Run
+from bigru_jax.inference.run import Run
 from bigru_jax.interop.description import describe
 from bigru_jax.interop.onnx_layers import (
   POOLINGS,
@@ -30,6 +29,7 @@ from bigru_jax.interop.onnx_layers import (
   positions,
   unsqueeze,
 )
+from bigru_jax.models.build import make_task
 from bigru_jax.tasks import SingleLabel, Task
 
 # All operators below are in ONNX Runtime since its version 1.12.

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 
 import bigru_jax
-from bigru_jax import published, runs
 from bigru_jax.config import Config
-from bigru_jax.data.limits import limits_of
-from bigru_jax.inference import Run
+from bigru_jax.data.truncation import limits_of
+from bigru_jax.inference.run import Run
+from bigru_jax.rundir import files as run_files, published
 
 
 def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
@@ -44,15 +44,17 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
       'a published model'
     )
   published.write_params(folder, jax.device_get(run.params))
-  runs.write_json(folder / 'labels.json', run.labels)
-  runs.write_json(folder / 'data.json', runs.read_identity(run.workdir))
-  runs.write_json(
+  run_files.write_json(folder / 'labels.json', run.labels)
+  run_files.write_json(
+    folder / 'data.json', run_files.read_identity(run.workdir)
+  )
+  run_files.write_json(
     folder / 'calibration.json', dataclasses.asdict(run.calibration)
   )
   run.tokenizer.save(folder)
   config = _without_folders(run.config)
-  runs.write_text(folder / 'README.md', model_card(run, config, license))
-  runs.write_config(folder, config)
+  run_files.write_text(folder / 'README.md', model_card(run, config, license))
+  run_files.write_config(folder, config)
 
 
 def model_card(run: Run, config: Config, license: str) -> str:
@@ -74,7 +76,7 @@ def model_card(run: Run, config: Config, license: str) -> str:
   if not (config.train or config.dataset):
     data = 'not known; the model was converted from another program'
   if (run.workdir / 'result.json').exists():
-    result = runs.read_result(run.workdir)
+    result = run_files.read_result(run.workdir)
     tested = result['test']
     data = ', '.join(
       filter(None, [config.train or config.dataset, config.test])
@@ -136,7 +138,7 @@ def _is_published(folder: pathlib.Path) -> bool:
   """Whether a folder holds a model of `save`, and not one of another program,
   whose files have the same names."""
   try:
-    runs.read_config(folder)
+    run_files.read_config(folder)
   except (OSError, ValueError):
     return False
   return (folder / published.PARAMS).exists()

@@ -8,9 +8,9 @@ import jax
 from jax import export
 import jax.numpy as jnp
 
-from bigru_jax.build import make_task
 from bigru_jax.data.entities import marker_ids
-from bigru_jax.inference import Run
+from bigru_jax.inference.run import Run
+from bigru_jax.models.build import make_task
 from bigru_jax.runtime.precision import single_precision
 
 PLATFORMS = 'cpu', 'cuda', 'tpu'

@@ -16,8 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bigru_jax import runs
-from bigru_jax.checkpoints import Checkpoints
 from bigru_jax.config import Config
 from bigru_jax.data import text
 from bigru_jax.data.prepare import Dataset
@@ -26,8 +24,10 @@ from bigru_jax.interop.torch import (
   Modules,
   classifier_from_torch,
 )
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.training.loop import Progress
+from bigru_jax.training.fit import Progress
 from bigru_jax.training.state import TrainState
 
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def write_run(
     jax.tree.map(jnp.asarray, params), optax.identity()
   )
   progress = Progress(best={'step': 0, 'epoch': 0})
-  with runs.locked(workdir, 'output'):
+  with run_files.locked(workdir, 'output'):
     if (workdir / 'config.json').exists():
       raise ValueError(f'output={workdir} holds a run already')
     # One of them may be the vocabulary or the weights that are converted.
@@ -130,7 +130,7 @@ def write_run(
       raise ValueError(
         f'output={workdir} holds other files; name a new folder or an empty one'
       )
-    runs.create_or_check(workdir, config, data)
+    run_files.create_or_check(workdir, config, data)
     with contextlib.closing(Checkpoints(workdir)) as saved:
       saved.save(train_state, dataclasses.asdict(progress))
 

@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
-from bigru_jax import runs
 from bigru_jax.config import Config
 from bigru_jax.reports.records import (
   learning_rates,
@@ -21,6 +20,7 @@ from bigru_jax.reports.records import (
 )
 from bigru_jax.reports.shades import headline, shades
 from bigru_jax.reports.tables import columns_of
+from bigru_jax.rundir import files as run_files
 
 # Okabe and Ito's, which the colour-blind can tell apart, and lines that differ
 # in grey, too.
@@ -57,13 +57,15 @@ def read_record(workdir: pathlib.Path) -> Record:
   """
   lines = read_metrics(workdir)
   finished = (workdir / 'result.json').exists()
-  report = runs.read_result(workdir).get('test_report') if finished else None
+  report = (
+    run_files.read_result(workdir).get('test_report') if finished else None
+  )
   return Record(
-    runs.read_config(workdir),
+    run_files.read_config(workdir),
     lines,
     read_diagnostics(workdir),
     report,
-    runs.read_labels(workdir),
+    run_files.read_labels(workdir),
   )
 
 

@@ -9,9 +9,7 @@ import re
 import shlex
 from typing import Any
 
-from bigru_jax import runs
 from bigru_jax.config import Config
-from bigru_jax.examples import WITHOUT_DATA, name_of_data
 from bigru_jax.explain.predictions import check_supported
 from bigru_jax.reports.packing import pack_texts
 from bigru_jax.reports.records import (
@@ -22,6 +20,8 @@ from bigru_jax.reports.records import (
   read_metrics,
   read_object,
 )
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.examples import WITHOUT_DATA, name_of_data
 
 _SURROGATE = re.compile('[\ud800-\udfff]')  # These are no characters.
 _FOLDER = pathlib.Path(__file__).parent
@@ -58,7 +58,7 @@ def write_page(
   data = describe(workdir)
   data['note'] = note
   data['texts'] = pack_texts(texts, answers, golds, places, data['labels'])
-  runs.write_text(path, render(data))
+  run_files.write_text(path, render(data))
 
 
 def note_on_test(count: int, every: int) -> str:
@@ -80,7 +80,7 @@ def update_page(workdir: pathlib.Path) -> None:
   if path.exists():
     before = data_of(path)
     kept = {name: before[name] for name in ('note', 'texts')}
-    runs.write_text(path, render(describe(workdir) | kept))
+    run_files.write_text(path, render(describe(workdir) | kept))
 
 
 def data_of(path: pathlib.Path) -> dict[str, Any]:
@@ -106,11 +106,11 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
   """
-  config = runs.read_config(workdir)
+  config = run_files.read_config(workdir)
   result: dict[str, Any] = {}
   lines, name = [], name_of_data(workdir, config)
   if name not in ('converted', 'published'):
-    result, lines = runs.read_result(workdir), read_metrics(workdir)
+    result, lines = run_files.read_result(workdir), read_metrics(workdir)
   has_data = name not in WITHOUT_DATA
   scores, summary = result.get('test', {}), 'It was not tested here.'
   if scores:
@@ -133,7 +133,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'command': command_of(config) if has_data else None,
     'origin': WITHOUT_DATA.get(name),
     'config': grouped_fields(config),
-    'labels': runs.read_labels(workdir),
+    'labels': run_files.read_labels(workdir),
     'metrics': [
       (split, values)
       for split, values in (

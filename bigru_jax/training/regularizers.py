@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from bigru_jax.ops.dropout import dropout, fold_keys
 from bigru_jax.ops.varying import vary_like
-from bigru_jax.runtime.mesh import LossFn
+from bigru_jax.parallel import LossFn
 from bigru_jax.tasks import Task
 
 _XI = 0.1  # The norm of the first, random perturbation.

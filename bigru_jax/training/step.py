@@ -7,12 +7,12 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import optax
 
+from bigru_jax import parallel
 from bigru_jax.ops.dropout import example_keys, weight_drop
-from bigru_jax.runtime import mesh as meshes
 
 
 def make_train_step(
-  loss_fn: meshes.LossFn,
+  loss_fn: parallel.LossFn,
   optimizer: optax.GradientTransformation,
   mesh: Mesh,
   seed: int,
@@ -36,7 +36,7 @@ def make_train_step(
       (1 + t) / (10 + t), as TensorFlow's `ExponentialMovingAverage` has it, so
       that the first parameters are soon forgotten.
   """
-  value_and_grad = meshes.value_and_grad(loss_fn, mesh)
+  value_and_grad = parallel.value_and_grad(loss_fn, mesh)
 
   def train_step(state, batch):
     keys_B = example_keys(seed, state.step, len(batch['weights']))
@@ -76,14 +76,14 @@ def make_train_step(
       averaged_params=averaged_params,
     )
     state = jax.lax.with_sharding_constraint(
-      state, meshes.shardings(state, mesh)
+      state, parallel.shardings(state, mesh)
     )
     return state, state.consecutive_nonfinite
 
   return jax.jit(
     train_step,
     donate_argnums=0,
-    compiler_options=meshes.compiler_options(mesh),
+    compiler_options=parallel.compiler_options(mesh),
   )
 
 

@@ -14,28 +14,30 @@ import jax
 import numpy as np
 from scipy import special
 
-from bigru_jax import effects, runs
-from bigru_jax.build import init_params, make_classifier, make_task
-from bigru_jax.checkpoints import Checkpoints
+from bigru_jax import parallel
 from bigru_jax.data import embeddings
+from bigru_jax.data.cache import prepare_shared
 from bigru_jax.data.prepare import Dataset
-from bigru_jax.data.shared import prepare_shared
 from bigru_jax.data.sources import Corpus
-from bigru_jax.diagnostics import diagnose
-from bigru_jax.evaluation import (
+from bigru_jax.evaluation.diagnostics import diagnose
+from bigru_jax.evaluation.evaluation import (
   Calibration,
   Evaluation,
   evaluate_logits,
   fit_temperature,
   fit_thresholds,
 )
-from bigru_jax.inference import Run, unseen_words
+from bigru_jax.inference.run import Run, unseen_words
+from bigru_jax.models.build import init_params, make_classifier, make_task
 from bigru_jax.ops.gru import best_implementation
-from bigru_jax.runtime import distributed, mesh as meshes
+from bigru_jax.reports.run_page import PageOutputs, write_run_page
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.checkpoints import Checkpoints
+from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
-from bigru_jax.training.loop import Trainer, fit
-from bigru_jax.training.page import PageOutputs, write_run_page
+from bigru_jax.training import effects
+from bigru_jax.training.fit import Trainer, fit
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -91,14 +93,14 @@ def train(
     ProcessLost: another process ended.
   """
   workdir = pathlib.Path(workdir).expanduser()
-  mesh = meshes.make_mesh(config.batch_size)
+  mesh = parallel.make_mesh(config.batch_size)
   main = distributed.is_main()
   with distributed.lost_processes(), contextlib.ExitStack() as stack:
     with distributed.agreed():
       if main:
-        stack.enter_context(runs.locked(workdir))
+        stack.enter_context(run_files.locked(workdir))
       is_new = not (workdir / 'config.json').exists()
-      runs.check_config(workdir, config)
+      run_files.check_config(workdir, config)
       if is_new:
         effects.check_effects(config, corpus)
         effects.check_devices(config)
@@ -136,7 +138,7 @@ def train(
     trainer.compile_ahead()
     with distributed.agreed():
       if main:
-        runs.create_or_check(workdir, config, data)
+        run_files.create_or_check(workdir, config, data)
     train_split = trainer.splits['train']
     name = 'corpus' if corpus else config.train or config.dataset
     parameters = sum(np.size(p) for p in jax.tree.leaves(params))
@@ -160,8 +162,8 @@ def train(
     def open_log(lines):
       with distributed.agreed():
         if main:
-          runs.record_changes(workdir, config)
-      return runs.MetricsLog(workdir, lines, write=main)
+          run_files.record_changes(workdir, config)
+      return run_files.MetricsLog(workdir, lines, write=main)
 
     with contextlib.closing(Checkpoints(workdir)) as saved:
       best, log = fit(trainer, saved, open_log, stop)
@@ -193,8 +195,8 @@ def train(
     }
     if main:
       diagnostics = diagnose(data, found['test'])
-      runs.write_json(workdir / 'diagnostics.json', diagnostics)
-      runs.write_json(workdir / 'result.json', result)
+      run_files.write_json(workdir / 'diagnostics.json', diagnostics)
+      run_files.write_json(workdir / 'result.json', result)
       write_run_page(
         workdir,
         config,
@@ -207,7 +209,7 @@ def train(
       )
     params = trainer.state.params
     if mesh.is_multi_process:
-      params, mesh = meshes.fetch(params), meshes.local_mesh()
+      params, mesh = parallel.fetch(params), parallel.local_mesh()
       distributed.wait()  # The run is complete when this returns.
   shown = ['accuracy', 'macro_f1']
   shown += ['semeval2010'] if 'semeval2010' in tested else []
@@ -285,11 +287,13 @@ def _write_answers(
   """Writes the predictions on validation and test, and the calibration."""
   for name, evaluation in found.items():
     split = data.splits[name]
-    runs.write_lines(
+    run_files.write_lines(
       workdir / f'predictions-{name}.jsonl',
       evaluation.answers(split.rows.tolist(), split.sources.tolist()),
     )
-  runs.write_json(workdir / 'calibration.json', dataclasses.asdict(calibration))
+  run_files.write_json(
+    workdir / 'calibration.json', dataclasses.asdict(calibration)
+  )
 
 
 def _without_unseen(

@@ -7,20 +7,21 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from bigru_jax.build import init_params, make_classifier, make_task
+from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.batching import SHAPE_COST
+from bigru_jax.evaluation.steps import make_predict_step
 from bigru_jax.models.bigru import BiGRU
-from bigru_jax.runtime import host, mesh as meshes
-from bigru_jax.steps import make_predict_step
-from bigru_jax.training.loop import Trainer
+from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.runtime import host
+from bigru_jax.training.fit import Trainer
 
 
 def build(name: str, case: Case) -> Call:
   """The function that does the work of a case once."""
   del name
   host.configure_cpu(case.devices)
-  mesh = meshes.make_mesh(case.batch)
+  mesh = parallel.make_mesh(case.batch)
   if case.work in ('forward', 'backward'):
     return _encoder(case, mesh)
   return _classifier(case, mesh)
@@ -44,7 +45,7 @@ def _encoder(case: Case, mesh: Mesh) -> Call:
   backward = case.work == 'backward'
   program = jax.jit(
     gradients if backward else forward,
-    compiler_options=meshes.compiler_options(mesh),
+    compiler_options=parallel.compiler_options(mesh),
   )
 
   def call() -> Any:
@@ -67,10 +68,11 @@ def _classifier(case: Case, mesh: Mesh) -> Call:
   model = make_classifier(config, texts.vocabulary, task.num_outputs)
   params = init_params(model, config.seed)
   if case.work == 'inference':
-    params = jax.device_put(params, meshes.replicated(mesh))
+    params = jax.device_put(params, parallel.replicated(mesh))
     step = make_predict_step(model, task, mesh)
     return lambda: texts.predict(
-      case.batch, lambda batch: step(params, meshes.place_batch(batch, mesh))[0]
+      case.batch,
+      lambda batch: step(params, parallel.place_batch(batch, mesh))[0],
     )
   trainer = Trainer(config, mesh, model, params, task, {'train': texts.split})
   epoch = 0

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 from memory import peak_mib, status_mib
 import numpy as np
 
-from bigru_jax.build import init_params, make_classifier, make_task
+from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data import text
 from bigru_jax.data.batching import (
@@ -26,9 +26,10 @@ from bigru_jax.data.batching import (
   choose_buckets,
   epoch_plan,
 )
-from bigru_jax.data.shared import prepare_shared
-from bigru_jax.runtime import distributed, host, mesh as meshes
-from bigru_jax.training.loop import Trainer
+from bigru_jax.data.cache import prepare_shared
+from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.runtime import distributed, host
+from bigru_jax.training.fit import Trainer
 
 _WARM_STEPS = 2  # Not timed: cores have slept, caches hold others' data.
 
@@ -96,13 +97,13 @@ def steps(
   config = Config(
     embedding_size=model.embedding, hidden_size=model.hidden, batch_size=batch
   )
-  mesh = meshes.make_mesh(batch)
+  mesh = parallel.make_mesh(batch)
   task = make_task(config, 2)
   classifier = make_classifier(config, model.vocabulary, task.num_outputs)
   params = init_params(classifier, config.seed)
   size = sum(x.size for x in jax.tree.leaves(params))
   table = model.vocabulary * model.embedding
-  sharded = meshes.embedding_axis(params, mesh) is not None
+  sharded = parallel.embedding_axis(params, mesh) is not None
   examples = batch * model.steps
   rng = np.random.default_rng(0)
   tokens_NxT = rng.integers(2, model.vocabulary, (examples, length), np.int32)
@@ -113,7 +114,7 @@ def steps(
     [length],
   )
   trainer = Trainer(config, mesh, classifier, params, task, {'train': split})
-  share = meshes.share_of_batch(mesh)
+  share = parallel.share_of_batch(mesh)
 
   def train(first):
     trainer.train_epoch(1, first)
@@ -122,7 +123,7 @@ def steps(
   def make_input(first):
     for shape, rows in split.plan(batch, 0, 1)[first:]:
       arrays = split.share(rows, shape, batch, *share)
-      jax.block_until_ready(meshes.place_batch(arrays, mesh))
+      jax.block_until_ready(parallel.place_batch(arrays, mesh))
 
   works: dict[str, Callable[[int], None]] = {
     'step': train, 'input': make_input,
@@ -165,7 +166,7 @@ def _collectives(
     shape: of the embedded tokens, [B, T, E].
     sharded: whether the table is.
   """
-  axis = meshes.DATA_AXIS
+  axis = parallel.DATA_AXIS
 
   def of_device(gradients, tokens_BxT, x_BxTxE):
     gradients = jax.lax.pcast(gradients, axis, to='varying')
@@ -178,7 +179,7 @@ def _collectives(
           x_BxTxE, axis, split, concatenated, tiled=True
         )
       gradients, x_BxTxE = jax.lax.optimization_barrier((gradients, x_BxTxE))
-    return meshes.sum_over_devices(gradients), tokens_BxT, x_BxTxE
+    return parallel.sum_over_devices(gradients), tokens_BxT, x_BxTxE
 
   program = jax.jit(
     jax.shard_map(
@@ -188,12 +189,12 @@ def _collectives(
       out_specs=(P(), P(axis), P(axis)),
     )
   )
-  local = shape[0] // meshes.share_of_batch(mesh)[1], *shape[1:]
+  local = shape[0] // parallel.share_of_batch(mesh)[1], *shape[1:]
   batch = np.zeros(local[:2], np.int32), np.zeros(local, np.float32)
-  gradients = meshes.place(
-    jnp.zeros(replicated, jnp.float32), meshes.replicated(mesh)
+  gradients = parallel.place(
+    jnp.zeros(replicated, jnp.float32), parallel.replicated(mesh)
   )
-  arguments = gradients, *meshes.place_batch(batch, mesh)
+  arguments = gradients, *parallel.place_batch(batch, mesh)
   return lambda: jax.block_until_ready(program(*arguments))
 
 
@@ -214,7 +215,7 @@ def memory(path: str, count: int, member: Member, pipe: Connection) -> None:
   start = time.perf_counter()
   data = prepare_shared(config)
   seconds = time.perf_counter() - start
-  mesh = meshes.make_mesh(config.batch_size)
+  mesh = parallel.make_mesh(config.batch_size)
   task = make_task(config, len(data.labels))
   model = make_classifier(config, data.tokenizer.size, task.num_outputs)
   params = init_params(model, config.seed)

@@ -9,13 +9,14 @@ from cases import Call, Case
 import numpy as np
 import onnxruntime
 
-from bigru_jax.build import init_params, make_classifier, make_task
+from bigru_jax import parallel
 from bigru_jax.data import sources
 from bigru_jax.data.prepare import prepare
-from bigru_jax.evaluation import Calibration
-from bigru_jax.inference import Run
+from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.inference.run import Run
 from bigru_jax.interop.onnx import to_onnx
-from bigru_jax.runtime import host, mesh as meshes
+from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.runtime import host
 
 
 def build(name: str, case: Case) -> Call:
@@ -27,7 +28,7 @@ def build(name: str, case: Case) -> Call:
   model = make_classifier(config, data.tokenizer.size, task.num_outputs)
   run = Run(
     pathlib.Path(), config, data.labels, data.tokenizer, model,
-    init_params(model, config.seed), meshes.local_mesh(), Calibration(),
+    init_params(model, config.seed), parallel.local_mesh(), Calibration(),
   )  # fmt: skip
   read = [example.text for example in sources.read(config)['train']]
   texts = [read[i % len(read)] for i in range(case.sentences)]

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from bigru_jax.config import Config
-from bigru_jax.data import sources, wheels
+from bigru_jax.data import packaged_data, sources
 from bigru_jax.data.corpora import sst, synthetic
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / 'fixtures'
@@ -228,9 +228,9 @@ def _put_wheel(cache, monkeypatch, requirement, members):
       wheel.writestr(name, content)
   data = buffer.getvalue()
   digest = hashlib.sha256(data).hexdigest()
-  path = cache / wheels.WHEELS[requirement][0]
+  path = cache / packaged_data.WHEELS[requirement][0]
   path.write_bytes(data)
-  monkeypatch.setitem(wheels.WHEELS, requirement, (path.name, digest))
+  monkeypatch.setitem(packaged_data.WHEELS, requirement, (path.name, digest))
   return path
 
 

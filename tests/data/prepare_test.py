@@ -10,8 +10,8 @@ import pytest
 
 from bigru_jax.config import Config
 from bigru_jax.data.encode import encode
-from bigru_jax.data.limits import limits_of
 from bigru_jax.data.prepare import class_weights, prepare
+from bigru_jax.data.truncation import limits_of
 
 CORPUS = {
   'train': (['a good film', 'a bad film', 'bad'] * 4, ['1', '0', '0'] * 4),

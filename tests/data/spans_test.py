@@ -9,8 +9,8 @@ import pytest
 
 from bigru_jax.data import text
 from bigru_jax.data.encode import encode
-from bigru_jax.data.limits import TRUNCATIONS, Limits
 from bigru_jax.data.spans import kept_spans
+from bigru_jax.data.truncation import TRUNCATIONS, Limits
 
 _TEXTS = st.text() | st.text(
   "İIß AΣ’'n't.!?。”\n\u2028\x1c<e1></e1>br好ก한🎬é́\r\t "

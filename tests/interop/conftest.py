@@ -9,16 +9,16 @@ import jax
 import numpy as np
 import pytest
 
-from bigru_jax import runs
-from bigru_jax.build import init_params, make_classifier, make_task
+from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.entities import inside_entities, marker_ids
 from bigru_jax.data.text import MARKERS, VocabularyTokenizer
-from bigru_jax.evaluation import Calibration
-from bigru_jax.inference import Run
+from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.inference.run import Run
+from bigru_jax.models.build import init_params, make_classifier, make_task
 from bigru_jax.models.classifier import ATTENTIONS
 from bigru_jax.models.pooling import POOLINGS
-from bigru_jax.runtime import mesh as meshes
+from bigru_jax.rundir import files as run_files
 
 VOCABULARY = ['<pad>', '<unk>', *MARKERS, *'abcdefghij']
 KINDS = [('flat', name) for name in ATTENTIONS]
@@ -95,13 +95,13 @@ def _make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
     lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32),
     jax.eval_shape(lambda: init_params(model, 0)),
   )
-  runs.write_json(workdir / 'labels.json', labels)
-  runs.write_json(workdir / 'data.json', {'train': 'a digest'})
-  runs.write_json(workdir / 'config.json', dataclasses.asdict(config))
+  run_files.write_json(workdir / 'labels.json', labels)
+  run_files.write_json(workdir / 'data.json', {'train': 'a digest'})
+  run_files.write_json(workdir / 'config.json', dataclasses.asdict(config))
   tokenizer.save(workdir)
   several = config.task == 'multi_label'
   calibration = Calibration(1.5, (0.25,) * len(labels) if several else ())
-  mesh = meshes.local_mesh()
+  mesh = parallel.local_mesh()
   return Run(
     workdir, config, labels, tokenizer, model, params, mesh, calibration
   )

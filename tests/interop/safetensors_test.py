@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import bigru_jax
-from bigru_jax import published, runs
 from bigru_jax.data.text import JsonTokenizer
 from bigru_jax.interop.safetensors import save
+from bigru_jax.rundir import files as run_files, published
 
 numpy = pytest.importorskip('safetensors.numpy')
 TEXTS = ['a b c', '', 'e a strange d']
@@ -86,7 +86,7 @@ def test_the_card_says_what_one_must_know(make_run, tmp_path):
   hub = pytest.importorskip('huggingface_hub')
   run = make_run({}, ['no', 'yes'])
   tested = {'accuracy': 0.75, 'macro_f1': 0.5, 'examples': 8}
-  runs.write_json(
+  run_files.write_json(
     run.workdir / 'result.json', {'dataset': 'rotten_tomatoes', 'test': tested}
   )
   save(run, tmp_path / 'shared', 'apache-2.0')
@@ -117,7 +117,7 @@ def test_the_card_claims_no_data_but_those_of_the_run(make_run, tmp_path):
   assert '**Data**: not recorded.' in text and 'No metrics' in text
   tested = {'accuracy': 0.75, 'macro_f1': 0.5, 'examples': 8}
   result = {'dataset': 'corpus', 'test': tested}
-  runs.write_json(run.workdir / 'result.json', result)
+  run_files.write_json(run.workdir / 'result.json', result)
   text = card('in_memory')
   assert '**Data**: a data set in memory.' in text and '0.7500' in text
   assert 'rotten_tomatoes' not in text

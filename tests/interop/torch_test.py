@@ -10,7 +10,6 @@ import pytest
 from torch_programs import Classifier, additive, arrays
 
 import bigru_jax
-from bigru_jax.build import init_params
 from bigru_jax.interop.torch import (
   Modules,
   classifier_from_torch,
@@ -20,6 +19,7 @@ from bigru_jax.interop.torch import (
   read_state_dict,
   write_state_dict,
 )
+from bigru_jax.models.build import init_params
 
 torch = pytest.importorskip('torch')
 nn, rnn = torch.nn, torch.nn.utils.rnn

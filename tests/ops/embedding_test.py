@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 import numpy as np
 
+from bigru_jax import parallel
 from bigru_jax.ops.embedding import lookup
-from bigru_jax.runtime import mesh as meshes
 
 
 def test_a_sharded_table_gives_the_same_vectors_and_gradient():
@@ -14,7 +14,7 @@ def test_a_sharded_table_gives_the_same_vectors_and_gradient():
   table = jnp.asarray(rng.normal(size=(10, 8)), jnp.float32)
   tokens = jnp.asarray(rng.integers(0, 10, (4, 3)))
   weights = jnp.asarray(rng.normal(size=(4, 3, 8)), jnp.float32)
-  axis = meshes.DATA_AXIS
+  axis = parallel.DATA_AXIS
 
   def loss(table):
     return jnp.sum(lookup(table, tokens) * weights)
@@ -25,7 +25,7 @@ def test_a_sharded_table_gives_the_same_vectors_and_gradient():
 
   sharded = jax.shard_map(
     of_shard,
-    mesh=meshes.make_mesh(4),
+    mesh=parallel.make_mesh(4),
     in_specs=(P(None, axis), P(axis), P(axis)),
     out_specs=(P(), P(axis)),
   )

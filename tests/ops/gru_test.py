@@ -12,10 +12,10 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
+from bigru_jax import parallel
 from bigru_jax.interop.torch import gru_from_torch
 from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_xla
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
-from bigru_jax.runtime import mesh as meshes
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'gru.npz'
 
@@ -214,7 +214,7 @@ def test_composes(transform, implementation):
     return _loss(params, x, mask, implementation)
 
   expected = jax.grad(_loss)(params, x, mask)
-  mesh = meshes.make_mesh(batch_size=4)
+  mesh = parallel.make_mesh(batch_size=4)
   if transform == 'jit':
     grad = jax.jit(jax.grad(loss))
   elif transform == 'remat':
@@ -226,13 +226,13 @@ def test_composes(transform, implementation):
       )(x, mask).sum()
     )
   else:
-    x, mask = meshes.place_batch((x, mask), mesh)
+    x, mask = parallel.place_batch((x, mask), mesh)
     grad = jax.jit(
       jax.grad(
         jax.shard_map(
-          lambda *args: jax.lax.psum(loss(*args), meshes.DATA_AXIS),
+          lambda *args: jax.lax.psum(loss(*args), parallel.DATA_AXIS),
           mesh=mesh,
-          in_specs=(P(), P(meshes.DATA_AXIS), P(meshes.DATA_AXIS)),
+          in_specs=(P(), P(parallel.DATA_AXIS), P(parallel.DATA_AXIS)),
           out_specs=P(),
         )
       )

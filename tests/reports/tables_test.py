@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bigru_jax import evaluation
+from bigru_jax.evaluation import evaluation
 from bigru_jax.reports import tables
 
 

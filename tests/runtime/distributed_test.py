@@ -14,7 +14,8 @@ SCRIPT = """
 import json, os, sys
 import jax, numpy as np
 
-from bigru_jax.runtime import distributed, mesh as meshes
+from bigru_jax import parallel
+from bigru_jax.runtime import distributed
 
 os.environ['PJRT_NPROC'] = '4'
 jax.config.update('jax_num_cpu_devices', 2)

@@ -11,8 +11,8 @@ import processes
 import pytest
 from scripts import call
 
-from bigru_jax import runs
 from bigru_jax.reports.page import data_of
+from bigru_jax.rundir import files as run_files
 
 FLAGS = [*chaos.FLAGS, '--epochs=2']
 # Each of two processes predicts other texts, and not as many.
@@ -50,8 +50,8 @@ def _assert_same_run(workdir, expected):
   for line, other in zip(ours, others):
     assert line == pytest.approx(other, abs=1e-5)
   for split in ('validation', 'test'):
-    ours = runs.read_predictions(workdir, split)
-    others = runs.read_predictions(expected, split)
+    ours = run_files.read_predictions(workdir, split)
+    others = run_files.read_predictions(expected, split)
     assert [x['row'] for x in ours] == [x['row'] for x in others]
     for answer, other in zip(ours, others):
       assert answer['probabilities'] == pytest.approx(

@@ -76,7 +76,7 @@ def test_a_batch_of_any_size_gives_the_same_answer(trained):
 
 
 def test_a_stream_is_read_as_it_is_answered(trained, monkeypatch):
-  monkeypatch.setattr(bigru_jax.inference, '_CHUNK', 4)
+  monkeypatch.setattr(bigru_jax.inference.run, '_CHUNK', 4)
   taken = 0
 
   def texts():

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from scripts import call, command
 
-from bigru_jax import runs
 from bigru_jax.config import Config
+from bigru_jax.rundir import files as run_files
 
 SMALL = chaos.FLAGS
 
@@ -74,7 +74,7 @@ def test_a_signal_saves_and_exits_with_status_75(tmp_path, number):
 
 
 def test_two_runs_do_not_share_a_workdir(tmp_path):
-  with runs.locked(tmp_path):
+  with run_files.locked(tmp_path):
     done = call('run.py', f'--workdir={tmp_path}', *SMALL)
   assert done.returncode == 2
   assert f'in use by process {os.getpid()} on' in done.stderr

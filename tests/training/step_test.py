@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from bigru_jax import parallel
 from bigru_jax.ops.dropout import example_keys
-from bigru_jax.runtime import mesh as meshes
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
 
@@ -26,9 +26,9 @@ def test_three_steps_are_adams_on_any_loss_function():
     return residual**2, residual
 
   optimizer = optax.adam(0.1)
-  mesh = meshes.make_mesh(8)
+  mesh = parallel.make_mesh(8)
   state = TrainState.create({'kernel': jnp.ones(3)}, optimizer)
-  state = jax.device_put(state, meshes.shardings(state, mesh))
+  state = jax.device_put(state, parallel.shardings(state, mesh))
   step = make_train_step(loss_fn, optimizer, mesh, seed=0)
   expected, m, v, losses = np.ones(3), np.zeros(3), np.zeros(3), []
   for t in range(1, 4):
@@ -38,7 +38,7 @@ def test_three_steps_are_adams_on_any_loss_function():
     m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
     mhat, vhat = m / (1 - 0.9**t), v / (1 - 0.999**t)
     expected = expected - 0.1 * mhat / (np.sqrt(vhat) + 1e-8)
-    state, nonfinite = step(state, meshes.place_batch(batch, mesh))
+    state, nonfinite = step(state, parallel.place_batch(batch, mesh))
   np.testing.assert_allclose(state.params['kernel'], expected, rtol=1e-4)
   np.testing.assert_allclose(state.loss_sum, sum(losses), rtol=1e-5)
   assert int(state.step) == 3 and int(nonfinite) == 0
@@ -49,12 +49,12 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
     del keys_B
     return jnp.sqrt(batch['x'] * params['kernel']), None  # 0, with slope inf.
 
-  optimizer, mesh = optax.adam(0.1), meshes.make_mesh(4)
+  optimizer, mesh = optax.adam(0.1), parallel.make_mesh(4)
   state = TrainState.create({'kernel': jnp.zeros(())}, optimizer)
-  state = jax.device_put(state, meshes.shardings(state, mesh))
+  state = jax.device_put(state, parallel.shardings(state, mesh))
   step = make_train_step(loss_fn, optimizer, mesh, seed=0)
   batch = {'x': np.ones(4, np.float32), 'weights': np.ones(4, np.float32)}
-  state, nonfinite = step(state, meshes.place_batch(batch, mesh))
+  state, nonfinite = step(state, parallel.place_batch(batch, mesh))
   assert int(nonfinite) == 1 and float(state.params['kernel']) == 0
   assert all((x == 0).all() for x in jax.tree.leaves(state.opt_state))
 
@@ -85,14 +85,18 @@ def _linear_batch():
 
 
 def test_the_average_is_the_formula():
-  batch, mesh, optimizer = _linear_batch(), meshes.make_mesh(8), optax.sgd(0.05)
+  batch, mesh, optimizer = (
+    _linear_batch(),
+    parallel.make_mesh(8),
+    optax.sgd(0.05),
+  )
   start = {'recurrent_kernel': jnp.ones(6)}
   state = TrainState.create(start, optimizer, averaged=True)
-  state = jax.device_put(state, meshes.shardings(state, mesh))
+  state = jax.device_put(state, parallel.shardings(state, mesh))
   step = make_train_step(_linear_loss, optimizer, mesh, seed=0, ema_decay=0.3)
   expected = np.ones(6)
   for t in range(5):
-    state, _ = step(state, meshes.place_batch(batch, mesh))
+    state, _ = step(state, parallel.place_batch(batch, mesh))
     decay = min(0.3, (1 + t) / (10 + t))  # 0.1, 0.18, 0.25, 0.3, 0.3.
     params = np.asarray(state.params['recurrent_kernel'])
     expected = decay * expected + (1 - decay) * params
@@ -105,14 +109,14 @@ def test_weight_drop_trains_the_kept_weights_alone():
   changed = []
   for devices in (1, 8):
     mesh = jax.sharding.Mesh(
-      np.array(jax.devices()[:devices]), (meshes.DATA_AXIS,)
+      np.array(jax.devices()[:devices]), (parallel.DATA_AXIS,)
     )
     state = TrainState.create({'recurrent_kernel': jnp.ones(6)}, optimizer)
-    state = jax.device_put(state, meshes.shardings(state, mesh))
+    state = jax.device_put(state, parallel.shardings(state, mesh))
     step = make_train_step(
       _linear_loss, optimizer, mesh, seed=0, weight_drop_rate=0.5
     )
-    state, _ = step(state, meshes.place_batch(batch, mesh))
+    state, _ = step(state, parallel.place_batch(batch, mesh))
     changed.append(np.asarray(state.params['recurrent_kernel']) - 1)
   kept = changed[0] != 0
   assert 0 < kept.sum() < 6

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from bigru_jax.data.packaged_data import read_member
 from bigru_jax.data.splits import Split, empty_split
-from bigru_jax.data.wheels import read_member
 
 
 def read(name: str, labels: Collection[str] = ()) -> dict[str, Split]:

@@ -3,8 +3,8 @@
 import os
 import pathlib
 
+from bigru_jax.data.open_files import read_lines
 from bigru_jax.data.splits import Split, empty_split
-from bigru_jax.data.streams import read_lines
 
 
 def read(data_dir: str | os.PathLike) -> dict[str, Split]:

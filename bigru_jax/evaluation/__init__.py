@@ -1,0 +1,1 @@
+"""Metrics and reports of a trained model, without a gradient."""

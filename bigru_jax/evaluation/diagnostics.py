@@ -1,0 +1,90 @@
+"""What a page or a figure shows of a run beyond its scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.prepare import Dataset
+from bigru_jax.data.splits import label_pairs
+from bigru_jax.evaluation.evaluation import Evaluation, reliability
+
+_LENGTH_BINS = 10
+
+
+def diagnose(data: Dataset, evaluation: Evaluation) -> dict[str, Any]:
+  """The data's statistics, and how the answers on test depend on other things.
+
+  Args:
+    data: of the run.
+    evaluation: on its test split.
+
+  Returns:
+    What `json.dumps` takes. `notes`: sentences on the data. `splits`: by name
+    `texts`; `mean`, `median`, `p95`, `longest` of the tokens that are kept;
+    `labels`, how many texts have each. `reliability`: the bins that are not
+    empty, each with `low`, `high`, `count`, `confidence` and `accuracy`.
+    `by_length`: bins of about as many texts, from `low` to `high` tokens.
+  """
+  return {
+    'notes': data.notes,
+    'splits': {
+      name: _statistics(split, len(data.labels))
+      for name, split in data.splits.items()
+    },
+    'reliability': _reliability(evaluation),
+    'by_length': _by_length(data.splits['test'], evaluation),
+  }
+
+
+def _statistics(split: EncodedSplit, num_labels: int) -> dict[str, Any]:
+  lengths = split.encoded.lengths
+  _, ids = label_pairs(split.labels)
+  return {
+    'texts': len(split),
+    'mean': float(lengths.mean()),
+    'median': float(np.median(lengths)),
+    'p95': float(np.quantile(lengths, 0.95)),
+    'longest': int(lengths.max()),
+    'labels': np.bincount(ids, minlength=num_labels).tolist(),
+  }
+
+
+def _reliability(evaluation: Evaluation) -> list[dict[str, Any]]:
+  found = reliability(evaluation.labels, evaluation.probabilities)
+  bins = len(found['count'])
+  return [
+    {
+      'low': b / bins,
+      'high': (b + 1) / bins,
+      'count': int(count),
+      'confidence': float(found['confidence'][b] / count),
+      'accuracy': float(found['correct'][b] / count),
+    }
+    for b, count in enumerate(found['count'])
+    if count
+  ]
+
+
+def _by_length(
+  split: EncodedSplit, evaluation: Evaluation
+) -> list[dict[str, Any]]:
+  correct = evaluation.labels == evaluation.predictions
+  if correct.ndim > 1:
+    correct = correct.all(1)
+  lengths = split.encoded.lengths
+  shares = np.linspace(0, 1, _LENGTH_BINS + 1)[1:]
+  # The longest length of each bin; equal lengths share one.
+  highs = np.unique(np.quantile(lengths, shares, method='inverted_cdf'))
+  bin_of = np.searchsorted(highs, lengths)
+  return [
+    {
+      'low': int(lengths[bin_of == b].min()),
+      'high': int(high),
+      'count': int((bin_of == b).sum()),
+      'accuracy': float(correct[bin_of == b].mean()),
+    }
+    for b, high in enumerate(highs)
+  ]

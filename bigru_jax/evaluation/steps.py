@@ -1,0 +1,128 @@
+"""The jitted steps without a gradient, and an evaluation by them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import contextlib
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax.sharding import Mesh, PartitionSpec as P
+import numpy as np
+
+from bigru_jax import parallel
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.models.classifier import Outputs
+from bigru_jax.tasks import Task, make_loss_fn
+
+
+def make_predict_step(
+  model: nn.Module, task: Task, mesh: Mesh
+) -> Callable[..., Any]:
+  """The jitted (params, batch, temperature) -> (probabilities_BxC, logits_BxC,
+  attention, heads).
+
+  The parameters are replicated, the batch is sharded. The probabilities are
+  those of the logits over the temperature; for the others see `Outputs`.
+  """
+
+  def outputs_of(params, batch):
+    outputs: Any = model.apply({'params': params}, batch)
+    return outputs.logits, outputs.attention, outputs.heads
+
+  def predict(params, batch, temperature=1.0):
+    outputs = parallel.map_batch(outputs_of, mesh, P())(params, batch)
+    logits_BxC, attention, heads = outputs
+    probabilities_BxC = task.probabilities(logits_BxC / temperature)
+    return probabilities_BxC, logits_BxC, attention, heads
+
+  return jax.jit(predict, compiler_options=parallel.compiler_options(mesh))
+
+
+def make_eval_step(
+  model: nn.Module, task: Task, mesh: Mesh, with_attention: bool = False
+) -> jax.stages.Wrapped:
+  """The jitted (params, metrics, batch) -> (metrics with the batch added,
+  `Outputs`).
+
+  Without attention XLA drops what only that needs; with it, it is sharded over
+  the batch.
+  """
+  loss_fn = make_loss_fn(model, task)
+
+  def eval_step(params, metrics, batch):
+    specs = P()
+    if getattr(model, 'embedding_axis', None):
+      specs = parallel.partition_specs(params, mesh)
+    losses_B, outputs = parallel.map_batch(loss_fn, mesh, specs)(params, batch)
+    metrics = task.update_metrics(metrics, outputs.logits, losses_B, batch)
+    if not with_attention:
+      outputs = Outputs(outputs.logits, {})
+    return metrics, outputs
+
+  replicated, sharded = parallel.replicated(mesh), parallel.batch_sharding(mesh)
+  of_outputs: Any = replicated, sharded, sharded
+  return jax.jit(
+    eval_step,
+    donate_argnums=1,
+    out_shardings=(replicated, Outputs(*of_outputs)),
+    compiler_options=parallel.compiler_options(mesh),
+  )
+
+
+def empty_metrics(task: Task, mesh: Mesh) -> Any:
+  """The metrics of no example, on every device."""
+  metrics = task.empty_metrics()
+  return parallel.place(metrics, parallel.shardings(metrics, mesh))
+
+
+def evaluate(
+  eval_step: Callable[..., Any],
+  params: Any,
+  task: Task,
+  split: EncodedSplit,
+  batch_size: int,
+  mesh: Mesh,
+  keep_logits: bool = True,
+  on_batch: Callable[[np.ndarray, Outputs], None] | None = None,
+) -> tuple[dict[str, Any], np.ndarray]:
+  """The metrics over every example of a split, once each, and its logits.
+
+  Args:
+    eval_step, params, task: of the model.
+    split: the examples.
+    batch_size: of all devices together.
+    mesh: the devices.
+    keep_logits: else no logit is copied from the devices, and the array is
+      empty.
+    on_batch: is called with the indices of each batch's examples and its
+      outputs on the devices, those for padding examples last; of several
+      processes, all must give one.
+  """
+  metrics = empty_metrics(task, mesh)
+  split = split.sharded(mesh.size)
+  plan = split.plan(batch_size)
+  batches = parallel.prefetch_to_mesh(
+    (
+      split.share(rows, shape, batch_size, *parallel.share_of_batch(mesh))
+      for shape, rows in plan
+    ),
+    mesh,
+  )
+  count = len(split) if keep_logits else 0
+  logits_NxC = np.zeros((count, task.num_outputs), np.float32)
+  before = None
+  with contextlib.closing(batches):
+    for (_, rows), batch in zip(plan, batches):
+      metrics, outputs = eval_step(params, metrics, batch)
+      # The devices compute a batch while the one before it is copied.
+      if before:
+        logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
+      before = (rows, outputs.logits) if keep_logits else None
+      if on_batch:
+        jax.block_until_ready(metrics)  # No two collectives are in flight.
+        on_batch(rows, outputs)
+  if before:
+    logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
+  return metrics.compute(), logits_NxC

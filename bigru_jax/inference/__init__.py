@@ -1,0 +1,1 @@
+"""The trained run: predictions, evaluation, ensembles."""

@@ -1,0 +1,200 @@
+"""Several trained runs, over seeds say, that answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+import itertools
+import os
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bigru_jax.data.memory import check_texts, column
+from bigru_jax.evaluation.evaluation import (
+  Calibration,
+  Evaluation,
+  evaluate_logits,
+  label_names,
+)
+from bigru_jax.inference.predictions import choose_fields
+from bigru_jax.inference.run import BATCH_SIZE, Run, load
+from bigru_jax.models.build import make_task
+from bigru_jax.rundir import files as run_files, published
+from bigru_jax.runtime.precision import single_precision
+
+_FIELDS = 'label', 'probabilities', 'truncated', 'empty', 'members'
+
+
+class Ensemble:
+  """The mean of the probabilities of several runs.
+
+  Lakshminarayanan et al., 2017, https://arxiv.org/abs/1612.01474.
+
+  With several labels a text, the thresholds are the means of the runs'. The
+  mean has no temperature, so there are no calibrated probabilities.
+
+  Attributes:
+    members: the runs.
+    config, labels: those of the first; all have its task, loss and labels.
+    fields: the names of what its answers consist of; see `predict`.
+  """
+
+  def __init__(self, members: Sequence[Run]) -> None:
+    """Args: the runs.
+
+    Raises:
+      ValueError: there is none, or one has another task or loss or other labels
+        than the first.
+    """
+    self.members = list(members)
+    if not self.members:
+      raise ValueError('members: there is no run')
+    first = self.members[0]
+    self.fields = list(_FIELDS)
+    self.config, self.labels = first.config, first.labels
+    self._task = make_task(self.config, len(self.labels), labels=self.labels)
+    for run in self.members[1:]:
+      if _kind(run) != _kind(first):
+        raise ValueError(
+          f'workdir={run.workdir}: its task, loss or labels are not those of '
+          f'{first.workdir}'
+        )
+    thresholds = [run.calibration.thresholds for run in self.members]
+    self._thresholds = np.mean(thresholds, axis=0)
+
+  def __reduce__(self) -> Any:
+    """Raises TypeError: what computes a prediction belongs to this process."""
+    raise TypeError(
+      'an ensemble cannot be pickled: bigru_jax.load_ensemble(workdirs) '
+      'opens it in another process'
+    )
+
+  def predict(
+    self,
+    texts: Sequence[str],
+    batch_size: int = BATCH_SIZE,
+    fields: Collection[str] | None = None,
+  ) -> list[dict[str, Any]]:
+    """Predicts every text, in order; see `Run.predict`.
+
+    Returns:
+      A dict per text: `label`, `probabilities`, `truncated`, `empty`, and
+      `members`, the label of each run; or those of them that `fields` names. A
+      run's attention is its own; load it alone for that.
+    """
+    return list(self.stream(texts, batch_size, fields))
+
+  def stream(
+    self,
+    texts: Iterable[str],
+    batch_size: int = BATCH_SIZE,
+    fields: Collection[str] | None = None,
+  ) -> Iterator[dict[str, Any]]:
+    """Like `predict`, a few thousand texts at a time, in constant memory."""
+    names = choose_fields(fields, self.fields)
+    copies = itertools.tee(check_texts(texts), len(self.members))
+    streams = [
+      run.stream(copy, batch_size, fields=_FIELDS[:-1])
+      for run, copy in zip(self.members, copies)
+    ]
+    for answers in zip(*streams):
+      probabilities = np.mean(
+        [list(answer['probabilities'].values()) for answer in answers], axis=0
+      )
+      predictions = self._task.predictions(
+        self._logits(probabilities[None]), self._thresholds
+      )
+      answer = {
+        'label': label_names(predictions[0], self.labels),
+        'probabilities': dict(zip(self.labels, probabilities.tolist())),
+        'truncated': any(answer['truncated'] for answer in answers),
+        'empty': answers[0]['empty'],
+        'members': [answer['label'] for answer in answers],
+      }
+      yield {name: answer[name] for name in names}
+
+  def evaluate(
+    self,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    batch_size: int = BATCH_SIZE,
+  ) -> dict[str, Any]:
+    """Metrics and scores by class on labelled texts; see `Run.evaluate`."""
+    found = self.evaluation(texts, labels, batch_size)
+    return {**found.metrics, **found.report()}
+
+  @single_precision()
+  def evaluation(
+    self,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    batch_size: int = BATCH_SIZE,
+    places: Sequence[str] | None = None,
+  ) -> Evaluation:
+    """Like `evaluate`, with the answer to each text; see `Run.evaluation`."""
+    texts, labels = list(check_texts(texts)), column(labels, 'labels')
+    found = [
+      run.evaluation(texts, labels, batch_size, places=places)
+      for run in self.members
+    ]
+    logits_NxC = self._logits(
+      np.mean([evaluation.probabilities for evaluation in found], axis=0)
+    )
+    gold = found[0].labels
+    batch = {
+      'labels': jnp.asarray(gold),
+      'weights': jnp.ones(len(gold)),
+      'lengths': jnp.ones(len(gold), int),
+    }
+    logits = jnp.asarray(logits_NxC)
+    metrics = self._task.update_metrics(
+      self._task.empty_metrics(),
+      logits,
+      self._task.losses(logits, batch),
+      batch,
+    )
+    calibration = Calibration(thresholds=tuple(self._thresholds.tolist()))
+    evaluation = evaluate_logits(
+      self._task,
+      self.labels,
+      gold,
+      logits_NxC,
+      calibration,
+      metrics.compute(),
+    )
+    # The members have temperatures; their mean has none.
+    evaluation.metrics.pop('ece_calibrated')
+    return evaluation
+
+  def _logits(self, probabilities_NxC: np.ndarray) -> np.ndarray:
+    """The logits that have these probabilities."""
+    if self.config.task == 'single_label' and self.config.loss == 'softmax':
+      return np.log(np.maximum(probabilities_NxC, 1e-12))
+    p_NxC = np.clip(probabilities_NxC.astype(np.float64), 1e-12, 1 - 1e-12)
+    logits_NxC = np.log(p_NxC) - np.log1p(-p_NxC)
+    return logits_NxC[:, -self._task.num_outputs :]
+
+
+def _kind(run: Run) -> tuple[str, str, list[str]]:
+  return run.config.task, run.config.loss, run.labels
+
+
+def load_ensemble(
+  workdirs: Sequence[str | os.PathLike], embeddings: str = ''
+) -> Ensemble:
+  """Opens several run directories as one model.
+
+  Args:
+    workdirs: the run directories.
+    embeddings: see `load`; of those that started from vectors.
+
+  Raises:
+    FileNotFoundError, ValueError: see `load` and `Ensemble`.
+  """
+  return Ensemble(
+    [
+      load(path, embeddings if run_files.read_config(path).embeddings else '')
+      for path in map(published.find, workdirs)
+    ]
+  )

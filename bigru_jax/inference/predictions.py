@@ -1,0 +1,108 @@
+"""The outputs of a model as answers, dicts that `json.dumps` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigru_jax.data.spans import Span
+from bigru_jax.data.text import is_blank
+from bigru_jax.data.truncation import Kept
+from bigru_jax.evaluation.evaluation import label_names
+from bigru_jax.tasks import Task
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+
+def fields_of(config: Config) -> list[str]:
+  """The names of what an answer of a run consists of, in their order."""
+  fields = ['label', 'probabilities', 'tokens', 'spans', 'truncated', 'empty']
+  if config.model == 'hierarchical':
+    fields.append('sentences')
+  fields.append('attention')
+  if config.attention == 'label_wise':
+    fields.append('attention_labels')
+  return fields
+
+
+def choose_fields(
+  fields: Collection[str] | None, known: Sequence[str]
+) -> list[str]:
+  """The fields that are asked for, in the order of the known ones.
+
+  Args:
+    fields: their names; None for all.
+    known: those that an answer can have.
+
+  Raises:
+    ValueError: one is not known, or there is none.
+  """
+  if fields is None:
+    return list(known)
+  if isinstance(fields, str):
+    raise ValueError(f'fields={fields!r} is one string; give a list')
+  unknown = [name for name in fields if name not in known]
+  if unknown or not fields:
+    raise ValueError(
+      f'fields={",".join(map(str, unknown))}: choose among {", ".join(known)}'
+    )
+  return [name for name in known if name in fields]
+
+
+def make_answers(
+  task: Task,
+  labels: list[str],
+  thresholds: Sequence[float],
+  texts: Sequence[str],
+  kept: Sequence[Kept[str]],
+  spans: Sequence[list[Span]],
+  fields: Sequence[str],
+  outputs: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], Any],
+) -> list[dict[str, Any]]:
+  """The answers to the texts of a batch; see `inference.Run.predict`.
+
+  Args:
+    task: what the labels are.
+    labels: the classes' names, by index.
+    thresholds: see `evaluation.Calibration`.
+    texts: of the batch.
+    kept: the tokens of each text.
+    spans: where they stand in it; not needed without that field.
+    fields: what the answers consist of, of `fields_of`.
+    outputs: what `steps.make_predict_step` returns, as NumPy arrays; the
+      attention is not needed without that field.
+  """
+  probabilities_BxC, logits_BxC, attention, heads_BxK = outputs
+  predictions = task.predictions(logits_BxC, np.array(thresholds))
+  # One sigmoid for two classes is the probability of the second.
+  output_labels = labels[-task.num_outputs :]
+  values: dict[str, Callable[[int], Any]] = {
+    'label': lambda i: label_names(predictions[i], labels),
+    'probabilities': lambda i: dict(zip(labels, probabilities_BxC[i].tolist())),
+    'tokens': lambda i: kept[i].tokens,
+    'spans': lambda i: [list(span) for span in spans[i]],
+    'truncated': lambda i: kept[i].truncated,
+    'empty': lambda i: is_blank(texts[i]),
+    'sentences': lambda i: kept[i].sentences,
+    'attention': lambda i: {
+      name: _weights(name, array[i], kept[i].sentences).tolist()
+      for name, array in attention.items()
+    },
+    'attention_labels': lambda i: [output_labels[c] for c in heads_BxK[i]],
+  }
+  return [{name: values[name](i) for name in fields} for i in range(len(kept))]
+
+
+def _weights(
+  name: str, weights: np.ndarray, sentences: Sequence[int]
+) -> np.ndarray:
+  """The weights of a text's tokens or sentences, a row per head."""
+  if name == 'sentences':
+    return weights[:, : len(sentences)]
+  if weights.ndim == 2:
+    return weights[:, : sum(sentences)]
+  mask = np.arange(weights.shape[-1]) < np.array(sentences)[:, None]
+  return weights[:, : len(sentences)][:, mask]

@@ -1,0 +1,459 @@
+"""A trained run: predictions, attention and metrics on new texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import contextlib
+import dataclasses
+import itertools
+import os
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import numpy as np
+
+from bigru_jax import parallel
+from bigru_jax.data import batching, sources, tabular_files, text
+from bigru_jax.data.embeddings import UnseenWords, check_sha256
+from bigru_jax.data.encode import encode, make_split
+from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.glove import fetch
+from bigru_jax.data.label_forms import form_of
+from bigru_jax.data.labels import Flags
+from bigru_jax.data.memory import check_texts, column
+from bigru_jax.data.spans import Span, kept_spans
+from bigru_jax.data.splits import Labels, LabelSets
+from bigru_jax.data.truncation import Kept, limits_of
+from bigru_jax.evaluation.evaluation import (
+  Calibration,
+  Evaluation,
+  evaluate_logits,
+)
+from bigru_jax.evaluation.steps import (
+  evaluate,
+  make_eval_step,
+  make_predict_step,
+)
+from bigru_jax.inference.predictions import (
+  choose_fields,
+  fields_of,
+  make_answers,
+)
+from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.rundir import checkpoints, files as run_files, published
+from bigru_jax.runtime.precision import single_precision
+from bigru_jax.tasks import MultiLabel
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+BATCH_SIZE = 256
+_SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
+_CHUNK = 4096  # Texts that are predicted at a time.
+
+
+class Run:
+  """A trained model with all that predicting needs.
+
+  Attributes:
+    workdir: the run directory.
+    config: the configuration it was trained with.
+    labels: the classes' names, by index.
+    tokenizer: text to tokens and ids.
+    model: the Flax module.
+    params: its best parameters, replicated over the devices.
+    calibration: its temperature and thresholds, chosen on validation.
+    fields: the names of what its answers consist of; see `predict`.
+  """
+
+  @single_precision()
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    config: Config,
+    labels: list[str],
+    tokenizer: text.Tokenizer,
+    model: nn.Module,
+    params: Any,
+    mesh: Mesh,
+    calibration: Calibration,
+    unseen: UnseenWords | None = None,
+  ) -> None:
+    self.workdir, self.config, self.labels = workdir, config, labels
+    self.tokenizer, self.model = tokenizer, model
+    self.params = jax.device_put(params, parallel.replicated(mesh))
+    self.calibration, self.fields = calibration, fields_of(config)
+    self._mesh, self._unseen = mesh, unseen
+    self._task = make_task(config, len(labels), labels=labels)
+    self._steps: dict[int, tuple[Callable, Callable]] = {}
+    entities = config.attention == 'entity'
+    self._markers = marker_ids(tokenizer) if entities else ()
+
+  def __reduce__(self) -> Any:
+    """Raises TypeError: what computes a prediction belongs to this process."""
+    raise TypeError(
+      'a run cannot be pickled: bigru_jax.load(workdir) opens '
+      f'workdir={self.workdir} in another process'
+    )
+
+  def predict(
+    self,
+    texts: Sequence[str],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+    fields: Collection[str] | None = None,
+  ) -> list[dict[str, Any]]:
+    """Predicts every text, in order; texts of like lengths share a batch.
+
+    Args:
+      texts: a list, an array or a column of strings; an empty one is the
+        unknown token.
+      batch_size: the most texts per batch, rounded up to a multiple of the
+        devices.
+      calibrated: whether the probabilities are those of the logits over the
+        temperature that was fitted on validation; the label is the same.
+      fields: which of the values below an answer has; by default all. Spans
+        and attention that are left out are not computed or copied.
+
+    Returns:
+      A dict per text, which `json.dumps` takes: `label`, or with several labels
+      a text a list of them; `probabilities` by label; `tokens`, those of the
+      text within `max_length`; `spans`, of each token its [start, end) in the
+      text as given, in code points, increasing and disjoint; `truncated`,
+      whether it has more; `empty`, whether the text is missing or nothing but
+      white space, so that the answer says nothing of it; `attention`, by name
+      (`words`) a list per head of one weight per token, and empty where the
+      pooling has no weights; `attention_labels`, with label-wise attention,
+      the label of each head: all of them, or the most probable of many.
+
+      Of a hierarchical model `tokens` are those of the sentences within
+      `max_sentences`, and `sentences` the number of tokens of each. The weights
+      of `words` sum to one in each sentence; `sentences` are a list per head of
+      one weight per sentence.
+
+    Raises:
+      ValueError: `texts` is a single string, a table or the like; a field is
+        unknown; or one of the texts is no string, or with entity attention has
+        not both entities: its number is named.
+    """
+    return list(self.stream(texts, batch_size, calibrated, fields))
+
+  def stream(
+    self,
+    texts: Iterable[str],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+    fields: Collection[str] | None = None,
+  ) -> Iterator[dict[str, Any]]:
+    """Like `predict`, a few thousand texts at a time, in constant memory."""
+    names = choose_fields(fields, self.fields)
+    texts = check_texts(texts)
+    before, first = None, 1
+    # The devices compute a chunk while the host works on its neighbours.
+    while chunk := list(itertools.islice(texts, _CHUNK)):
+      places = [f'text {first + i}' for i in range(len(chunk))]
+      dispatched = self._dispatch(chunk, places, batch_size, calibrated)
+      if before:
+        yield from self._answers(names, *before)
+      before, first = dispatched, first + len(chunk)
+    if before:
+      yield from self._answers(names, *before)
+
+  def evaluate(
+    self,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    batch_size: int = BATCH_SIZE,
+  ) -> dict[str, Any]:
+    """Metrics and scores by class on labelled texts, all of equal weight.
+
+    Args:
+      texts, labels, batch_size: see `evaluation`.
+
+    Returns:
+      `loss`, `accuracy`, `macro_f1` and other metrics by name, and what
+      `evaluation.classification_report` returns.
+    """
+    found = self.evaluation(texts, labels, batch_size)
+    return {**found.metrics, **found.report()}
+
+  @single_precision()
+  def evaluation(
+    self,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+    places: Sequence[str] | None = None,
+  ) -> Evaluation:
+    """Like `evaluate`, with the answer to each text.
+
+    Args:
+      texts: strings.
+      labels: in any form in which training takes them; with several labels a
+        text also as lists of names.
+      batch_size, calibrated: see `predict`.
+      places: where each text comes from, for messages; by default its number.
+
+    Raises:
+      ValueError: there are not as many labels as texts, none at all, or a
+        label that the run was not trained with; or see `predict`.
+    """
+    texts = list(check_texts(texts))
+    sets = self.label_sets(labels)
+    if len(texts) != len(sets) or not len(texts):
+      raise ValueError(f'{len(texts)} texts and {len(sets)} labels')
+    several = isinstance(self._task, MultiLabel)
+    indices = {label: i for i, label in enumerate(self.labels)}
+    unknown = sorted({x for names in sets for x in names} - indices.keys())
+    if unknown:
+      raise ValueError(
+        f'labels={", ".join(map(repr, unknown[:9]))}: the run knows '
+        f'{", ".join(map(repr, self.labels))}'
+      )
+    ids = [[indices[name] for name in names] for names in sets]
+    label_ids: Labels
+    if several:
+      label_ids = LabelSets(text.pack(ids))
+    else:
+      label_ids = np.array(ids, np.int32)[:, 0]
+    if places is None:
+      places = [f'text {i + 1}' for i in range(len(texts))]
+    params, _, split = self._encode(texts, places, label_ids)
+    _, eval_step = self._steps_for(params)
+    metrics, logits_NxC = evaluate(
+      eval_step,
+      params,
+      self._task,
+      split,
+      self._rounded(batch_size),
+      self._mesh,
+    )
+    return evaluate_logits(
+      self._task,
+      self.labels,
+      split.label_array(),
+      logits_NxC,
+      self.calibration,
+      metrics,
+      calibrated,
+    )
+
+  def label_sets(self, labels: Sequence[Any]) -> list[tuple[str, ...]]:
+    """The names of each text's labels, which are in a form of training's.
+
+    Raises:
+      ValueError: one is no label, or in another form.
+    """
+    form = form_of(run_files.read_identity(self.workdir))
+    separator = sources.label_separator(self.config)
+    return [
+      form.names_of(
+        label
+        if isinstance(label, Flags)
+        else tabular_files.read_label([label], 'labels', i, 'label', separator),
+        'labels',
+        i,
+      )
+      for i, label in enumerate(column(labels, 'labels'), 1)
+    ]
+
+  @single_precision()
+  def _dispatch(
+    self,
+    texts: list[str],
+    places: list[str],
+    batch_size: int,
+    calibrated: bool,
+  ) -> tuple[list[str], list[Kept[str]], batching.Plan, list[Any]]:
+    """Starts the predictions of a chunk of texts.
+
+    Returns:
+      The other arguments of `_answers`; the outputs are still being computed.
+    """
+    no_labels = np.zeros(len(texts), np.int32)
+    params, kept, split = self._encode(texts, places, no_labels)
+    split = split.sharded(self._mesh.size)
+    plan = split.plan(self._rounded(batch_size))
+    sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
+
+    def batch(shape, rows):
+      size = next(size for size in sizes if size >= len(rows))
+      return split.batch(rows, shape, size)
+
+    batches = parallel.prefetch_to_mesh(
+      (batch(shape, rows) for shape, rows in plan), self._mesh
+    )
+    predict_step, _ = self._steps_for(params)
+    temperature = self.calibration.temperature if calibrated else 1.0
+    with contextlib.closing(batches):
+      outputs = [predict_step(params, batch, temperature) for batch in batches]
+    return texts, kept, plan, outputs
+
+  @single_precision()
+  def _answers(
+    self,
+    fields: list[str],
+    texts: list[str],
+    kept: list[Kept[str]],
+    plan: batching.Plan,
+    outputs: list[Any],
+  ) -> list[dict[str, Any]]:
+    """The answers of a chunk, in the order of its texts."""
+    answers: list[dict[str, Any]] = [{}] * len(kept)
+    limits = limits_of(self.config)
+    spans: list[list[Span]] = [[]] * len(texts)
+    if 'spans' in fields:  # While the devices compute.
+      spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
+    if 'attention' not in fields:  # Then it stays on the devices.
+      outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
+    task, thresholds = self._task, self.calibration.thresholds
+    for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
+      found = make_answers(
+        task,
+        self.labels,
+        thresholds,
+        [texts[row] for row in rows],
+        [kept[row] for row in rows],
+        [spans[row] for row in rows],
+        fields,
+        of_batch,
+      )
+      for row, answer in zip(rows, found):
+        answers[row] = answer
+    return answers
+
+  def _steps_for(self, params: Any) -> tuple[Callable, Callable]:
+    """The jitted predict and eval steps for the rows of the embedding table."""
+    rows = len(params['embedding'])
+    if rows not in self._steps:
+      model = self.model.clone(vocabulary_size=rows)
+      self._steps[rows] = (
+        make_predict_step(model, self._task, self._mesh),
+        make_eval_step(model, self._task, self._mesh),
+      )
+    return self._steps[rows]
+
+  def _rounded(self, batch_size: int) -> int:
+    return -(-batch_size // self._mesh.size) * self._mesh.size
+
+  def _encode(
+    self, texts: Sequence[str], places: Sequence[str], label_ids: Labels
+  ) -> tuple[Any, list[Kept[str]], batching.EncodedSplit]:
+    """The parameters to use, what is kept of each text, and all as ids.
+
+    The embedding table of the parameters has rows for words that training has
+    not seen, where the run's file of vectors has them.
+    """
+    limits = limits_of(self.config)
+    kept, ids = encode(map(_scalars, texts), self.tokenizer, limits)
+    params = self.params
+    if self._unseen:
+      tokens = itertools.chain.from_iterable(x.tokens for x in kept)
+      found = zip(tokens, itertools.chain(*ids))
+      words = {token for token, i in found if i == text.UNK_ID} - {text.UNK}
+      params, rows = self._with_rows(self._unseen.lookup(sorted(words)))
+      if rows:
+        ids = [
+          [rows.get(t, i) for t, i in zip(x.tokens, of_text)]
+          for x, of_text in zip(kept, ids)
+        ]
+    hierarchical, num_labels = limits.hierarchical, len(self.labels)
+    split = make_split(ids, kept, hierarchical, label_ids, num_labels)
+    if self._markers:
+      check_entities(split.encoded, self._markers, places.__getitem__)
+      split = dataclasses.replace(split, markers=self._markers)
+    return params, kept, split
+
+  def _with_rows(
+    self, vectors: dict[str, np.ndarray]
+  ) -> tuple[Any, dict[str, int]]:
+    """The parameters with rows for more words, and the words' ids."""
+    if not vectors:
+      return self.params, {}
+    table_VxE = self.params['embedding']
+    # Few sizes of the table, for each compiles its own programs.
+    count = max(256, 2 ** (len(vectors) - 1).bit_length())
+    rows_NxE = np.zeros((count, table_VxE.shape[1]), np.float32)
+    rows_NxE[: len(vectors)] = list(vectors.values())
+    table_VxE = jnp.concatenate([table_VxE, rows_NxE])
+    ids = {word: self.tokenizer.size + i for i, word in enumerate(vectors)}
+    return {**self.params, 'embedding': table_VxE}, ids
+
+
+def _scalars(one_text: str) -> str:
+  """The text with a question mark in place of each lone surrogate, which is no
+  character."""
+  return one_text.encode('utf-8', 'replace').decode('utf-8')
+
+
+@single_precision()
+def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
+  """Opens a run directory with its best model, or a published model.
+
+  Example:
+    >>> run = load('runs/rotten_tomatoes')  # doctest: +SKIP
+    >>> run.predict(['A gentle, funny film.'])[0]['label']  # doctest: +SKIP
+    'fresh'
+
+  Args:
+    workdir: the run directory; or a folder that `interop.safetensors` wrote,
+      or `hf://owner/name`, one on the Hugging Face hub, see `published.find`.
+    embeddings: where the file of vectors that the run started from is now; by
+      default where it was. It gives vectors to words unseen in training.
+
+  Raises:
+    FileNotFoundError, ValueError: the directory is no run, or a corrupt one,
+      or `embeddings` is not the run's file.
+  """
+  workdir = published.find(workdir)
+  config = run_files.read_config(workdir)
+  labels = run_files.read_labels(workdir)
+  tokenizer = text.load_tokenizer(workdir, config.tokenizer)
+  mesh = parallel.local_mesh()
+  task = make_task(config, len(labels), labels=labels)
+  model = make_classifier(config, tokenizer.size, task.num_outputs)
+  abstract = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=parallel.replicated(mesh)
+    ),
+    jax.eval_shape(lambda: init_params(model, config.seed)),
+  )
+  if (workdir / published.PARAMS).exists():
+    # Else every batch would carry them to the devices again.
+    params = parallel.place(
+      published.read_params(workdir, abstract),
+      jax.tree.map(lambda x: x.sharding, abstract),
+    )
+  else:
+    params = checkpoints.restore_best_params(
+      workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
+    )
+  identity = run_files.read_identity(workdir)
+  if embeddings:
+    check_sha256(fetch(embeddings), identity.get('embeddings', ''))
+  unseen = unseen_words(config, identity, embeddings)
+  calibration = run_files.read_calibration(workdir, len(labels), config.task)
+  return Run(
+    workdir, config, labels, tokenizer, model, params, mesh, calibration, unseen
+  )
+
+
+def unseen_words(
+  config: Config, identity: dict[str, str], embeddings: str = ''
+) -> UnseenWords | None:
+  """The vectors for words unseen in training; None for a run without vectors.
+
+  Args:
+    config: the run's.
+    identity: the digests of its data.
+    embeddings: where the file of vectors is; by default where it was.
+  """
+  if not config.embeddings:
+    return None
+  path = embeddings or config.embeddings
+  return UnseenWords(path, config.embedding_size, identity['embeddings'])

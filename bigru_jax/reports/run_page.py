@@ -1,0 +1,123 @@
+"""The page that a run ends with, of the outputs of its last evaluation."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bigru_jax import parallel
+from bigru_jax.data import sources
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.encode import encode
+from bigru_jax.data.prepare import Dataset
+from bigru_jax.data.sources import Corpus
+from bigru_jax.data.spans import kept_spans
+from bigru_jax.data.truncation import limits_of
+from bigru_jax.evaluation.evaluation import Calibration, Evaluation
+from bigru_jax.inference.predictions import fields_of, make_answers
+from bigru_jax.models.classifier import Outputs
+from bigru_jax.models.label_wise import MAX_HEADS
+from bigru_jax.reports.page import note_on_test, write_page
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.examples import find_examples
+from bigru_jax.tasks import Task
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+# The most texts and tokens of a page that is written without being asked for;
+# with several heads each token has as many weights, so there are fewer tokens.
+_TEXTS, _TOKENS = 10_000, 400_000
+_log = logging.getLogger(__name__)
+
+
+class PageOutputs:
+  """The model's outputs for the texts of the page.
+
+  Attributes:
+    every: the page shows every so many-th text of the split.
+    batches: of each batch, which of these texts it has, and their `Outputs`,
+      as NumPy arrays.
+  """
+
+  def __init__(self, split: EncodedSplit, config: Config, task: Task) -> None:
+    heads = {
+      'multi_head': config.num_heads,
+      'structured': config.num_heads,
+      'label_wise': min(task.num_outputs, MAX_HEADS),
+    }.get(config.attention, 1)
+    weights = heads * int(split.encoded.lengths.sum())
+    self.every = max(1, -(-len(split) // _TEXTS), -(-weights // _TOKENS))
+    self.batches: list[tuple[np.ndarray, Any]] = []
+
+  def add(self, rows: np.ndarray, outputs: Outputs) -> None:
+    """Keeps what the page shows of a batch; see `steps.evaluate`."""
+    places = np.flatnonzero(rows % self.every == 0)
+    if len(places):  # On all processes or on none, for they share the rows.
+      kept = jax.tree.map(lambda x: x[places], parallel.fetch(outputs))
+      self.batches.append((rows[places] // self.every, kept))
+
+
+def write_run_page(
+  workdir: pathlib.Path,
+  config: Config,
+  data: Dataset,
+  task: Task,
+  calibration: Calibration,
+  evaluation: Evaluation,
+  outputs: PageOutputs,
+  corpus: Corpus | None,
+) -> None:
+  """Writes report.html, without a new prediction.
+
+  A run without the page is a run, too: a failure is logged.
+
+  Args:
+    workdir: the run directory, with all its other files.
+    config, data, task, calibration: of the run.
+    evaluation: on its test split.
+    outputs: for texts of that.
+    corpus: its data set in memory, if it has one.
+  """
+  try:
+    lines = run_files.read_predictions(workdir, 'test')
+    note = note_on_test(len(lines), outputs.every)
+    examples = find_examples(
+      lines[:: outputs.every], sources.read(config, corpus), data.identity
+    )
+    texts = [example.text for example in examples]
+    limits = limits_of(config)
+    kept, _ = encode(texts, data.tokenizer, limits)
+    spans = [kept_spans(text, data.tokenizer, limits) for text in texts]
+    answers: list[dict[str, Any]] = [{}] * len(texts)
+    probabilities_NxC = evaluation.probabilities[:: outputs.every]
+    for rows, (logits_BxC, attention, heads_BxK) in outputs.batches:
+      found = make_answers(
+        task,
+        data.labels,
+        calibration.thresholds,
+        [texts[row] for row in rows],
+        [kept[row] for row in rows],
+        [spans[row] for row in rows],
+        fields_of(config),
+        (probabilities_NxC[rows], logits_BxC, attention, heads_BxK),
+      )
+      for row, answer in zip(rows, found):
+        answers[row] = answer
+    write_page(
+      workdir / 'report.html',
+      workdir,
+      texts,
+      answers,
+      [example.label for example in examples],
+      [f'{example.source}, row {example.row}' for example in examples],
+      note,
+    )
+  except Exception as error:  # A tokenizer of a library raises its own.
+    _log.warning(
+      'report.html is not written: %s: %s', type(error).__name__, error
+    )

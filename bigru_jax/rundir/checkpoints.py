@@ -1,0 +1,567 @@
+"""Checkpoints with Orbax: the latest two of a run, and its best.
+
+A checkpoint has two items: `state`, the whole train state, and `metadata`, a
+JSON object with the run's progress. Dropout keys and batches follow from the
+configuration and the step, so nothing else decides how a run continues.
+
+The metadata hold a checksum of each array and of themselves, so that a
+checkpoint that was corrupted on disk is never taken for a good one.
+
+Only bytes that were read and do not fit their checksum or their format are
+corrupt. An error of the system (a permission, a disk, a network file system)
+and a checkpoint of another model end the run, with all files where they were.
+
+Of several processes, all call the same methods, and each writes its part of the
+arrays that are sharded over them. In reading, each has whole arrays and places
+its part of them, so a run resumes on another number of processes and devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import re
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from bigru_jax import parallel
+from bigru_jax.runtime import distributed
+
+_log = logging.getLogger(__name__)
+
+
+# A wrong name or offset in corrupt bytes can lead to these, too.
+_MAY_BE_CORRUPT = {
+  errno.ENOENT,
+  errno.ENOTDIR,
+  errno.EISDIR,
+  errno.ENAMETOOLONG,
+  errno.EINVAL,
+}
+# In TensorStore's messages.
+_OS_ERROR = re.compile(r"os_error_code='(\d+)'")
+
+
+class CorruptError(ValueError):
+  """Bytes of a checkpoint were read, and do not fit checksum or format."""
+
+
+class OtherStateError(ValueError):
+  """A checkpoint is intact, but holds a train state of other arrays."""
+
+
+class Checkpoints:
+  """Writes and reads the checkpoints of one run; saving is asynchronous.
+
+  Attributes:
+    seconds: how long training has waited for saving.
+  """
+
+  def __init__(self, workdir: str | os.PathLike) -> None:
+    self._workdir = pathlib.Path(workdir).absolute()
+    self._folder = self._workdir / 'checkpoints'
+    self._policy = _LatestAndBest()
+    self.seconds = 0.0
+    try:
+      with distributed.agreed():
+        if distributed.is_main():
+          self._folder.mkdir(parents=True, exist_ok=True)
+      self._manager = ocp.CheckpointManager(
+        self._folder,
+        item_handlers={
+          'state': _array_handler(),
+          'metadata': ocp.JsonCheckpointHandler(),
+        },
+        options=ocp.CheckpointManagerOptions(
+          preservation_policy=self._policy,
+          cleanup_tmp_directories=True,
+          create=False,
+          # Named processes wait for each other without a collective, which
+          # could come amid one of the training step.
+          multiprocessing_options=_processes(set(range(jax.process_count()))),
+        ),
+      )
+    except OSError as error:
+      raise self._cannot_save(error) from error
+
+  def save(self, state: Any, progress: dict[str, Any]) -> None:
+    """Saves a train state under its step.
+
+    Args:
+      state: a pytree of arrays of any type, with a field `step`.
+      progress: a JSON object; `best` is None or has the `step` of the best
+        checkpoint, which is kept.
+
+    Raises:
+      OSError: this save, or the one before it, could not be written.
+    """
+    jax.block_until_ready(state)  # The steps in flight are not saving time.
+    start = time.perf_counter()
+    self._policy.best = progress['best'] and progress['best']['step']
+    step = int(state.step)
+    content = {
+      'step': step,
+      'checksums': _checksums(state),
+      'progress': progress,
+    }
+    metadata = {'content': content, 'sha256': _sha256(content)}
+    try:
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.PyTreeSave(state),
+          metadata=ocp.args.JsonSave(metadata),
+        ),
+      )
+    except Exception as error:  # Orbax and TensorStore raise many types.
+      raise self._cannot_save(error) from error
+    self.seconds += time.perf_counter() - start
+
+  def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
+    """Restores the newest checkpoint that is intact, as its best one is.
+
+    Checkpoints that are corrupt are reported and moved to the folder
+    `quarantine` of the run.
+
+    Args:
+      state: a train state of the same structure, placed where the arrays shall
+        be.
+
+    Returns:
+      The state and the progress, or None where nothing is saved.
+
+    Raises:
+      ValueError: a checkpoint holds a train state of other arrays.
+      OSError: a file cannot be read or moved; all files stay where they are.
+    """
+    with distributed.agreed():
+      listed = _steps(self._folder)
+    steps = distributed.gather(sorted(listed))[0]
+    while steps:
+      step = steps.pop()
+      read, reason = self._read(step, state)
+      if reason:
+        self._quarantine([step], reason)
+        continue
+      restored, progress = read
+      best = progress['best'] and progress['best']['step']
+      if best not in (None, step):
+        self._check_best_is_there(best, steps)
+        params = {state.evaluated: state.params}
+        _, reason = self._read(best, params)
+        if reason:
+          # The end of the run needs the best parameters, so training restarts
+          # from before them.
+          later = [s for s in (*steps, step) if s >= best]
+          self._quarantine(later, reason)
+          steps = [s for s in steps if s < best]
+          continue
+      self._policy.best = best
+      return parallel.place(restored, _shardings(state)), progress
+    return None
+
+  def restore_best(self, state: Any, step: int) -> Any:
+    """The state with the evaluated parameters of the best step as its own.
+
+    Raises:
+      ValueError: that checkpoint was corrupted since it was saved.
+      OSError: it cannot be read.
+    """
+    self.wait()
+    field = state.evaluated
+    like = {field: state.params}
+    with distributed.agreed():
+      restored, _ = _restore(self._folder, step, like)
+    params = parallel.place(restored, _shardings(like))[field]
+    return state.replace(**{'params': params, field: params})
+
+  def wait(self) -> None:
+    """Waits for what is being written.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    start = time.perf_counter()
+    try:
+      self._manager.wait_until_finished()
+    except Exception as error:  # Orbax and TensorStore raise many types.
+      raise self._cannot_save(error) from error
+    self.seconds += time.perf_counter() - start
+
+  def close(self) -> None:
+    """Waits, as `wait` does, and ends the threads that write."""
+    try:
+      self.wait()
+    finally:
+      self._manager.close()
+
+  def _cannot_save(self, error: Exception) -> OSError:
+    match = _OS_ERROR.search(str(error))
+    reason = os.strerror(int(match[1])) if match else _first_line(error)
+    return OSError(
+      f'workdir={self._workdir}: cannot save in {self._folder}: {reason}; the '
+      'last good checkpoint stays'
+    )
+
+  def _read(self, step: int, like: Any) -> tuple[Any, str]:
+    """What `_restore` returns, or None and why the checkpoint is corrupt."""
+    read, reason = None, ''
+    with distributed.agreed():  # All other errors end all processes.
+      try:
+        read = _restore(self._folder, step, like)
+      except CorruptError as error:
+        reason = str(error)
+    reasons = [x for x in distributed.gather(reason) if x]
+    return (None, reasons[0]) if reasons else (read, '')
+
+  def _check_best_is_there(self, best: int, steps: Sequence[int]) -> None:
+    """Raises OSError where the folder of the best checkpoint was taken away.
+
+    It is missing for a good reason where a later checkpoint, which replaced it,
+    was corrupt and is in quarantine.
+    """
+    replaced = (self._workdir / 'quarantine').is_dir()
+    if best not in steps and not replaced:
+      raise OSError(
+        f'workdir={self._workdir}: {self._folder / str(best)}, the best '
+        'checkpoint, is missing; every file stays where it is'
+      )
+
+  def _quarantine(self, steps: Iterable[int], reason: str) -> None:
+    with distributed.agreed():
+      for step in steps if distributed.is_main() else ():
+        target = self._workdir / 'quarantine' / f'{step}-{time.time_ns()}'
+        try:
+          target.parent.mkdir(exist_ok=True)
+          os.rename(self._folder / str(step), target)
+        except OSError as error:
+          raise OSError(
+            f'workdir={self._workdir}: {reason}, and it cannot be moved to '
+            f'{target}: {error.strerror}'
+          ) from error
+        _log.warning(
+          'checkpoint %d is quarantined in %s: %s', step, target, reason
+        )
+    distributed.wait()
+    self._manager.reload()
+
+
+def restore_best_params(
+  workdir: str | os.PathLike, params: Any, field: str = 'params'
+) -> Any:
+  """The best parameters of a run, of the shapes and sharding of `params`.
+
+  Args:
+    workdir: the run directory.
+    params: abstract arrays.
+    field: of the train state, `params` or `averaged_params`.
+
+  Raises:
+    FileNotFoundError: the run has no best checkpoint yet.
+    ValueError: the checkpoint is corrupt, or does not fit the configuration.
+    OSError: it cannot be read.
+  """
+  folder = pathlib.Path(workdir).absolute() / 'checkpoints'
+  missing = FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
+  try:
+    steps = _steps(folder)
+  except FileNotFoundError:
+    raise missing from None
+  for step in sorted(steps, reverse=True):
+    try:
+      best = _read_metadata(folder, step)['progress']['best']
+    except CorruptError as error:
+      _log.warning('%s', error)
+      continue
+    if best:
+      like = {field: params}
+      restored, _ = _restore(folder, best['step'], like)
+      return parallel.place(restored, _shardings(like))[field]
+  raise missing
+
+
+class _LatestAndBest:
+  """Orbax's preservation policy: the two latest steps and the best one."""
+
+  def __init__(self) -> None:
+    self.best: int | None = None
+
+  def should_preserve(
+    self, checkpoints: Sequence[Any], *, context: Any
+  ) -> list[bool]:
+    """Which of the checkpoints, oldest first, to keep."""
+    del context
+    latest = [info.step for info in checkpoints[-2:]]
+    return [info.step in (*latest, self.best) for info in checkpoints]
+
+
+def _processes(active: set[int]) -> ocp.options.MultiprocessingOptions:
+  return ocp.options.MultiprocessingOptions(
+    primary_host=min(active), active_processes=active
+  )
+
+
+def _array_handler() -> ocp.PyTreeCheckpointHandler:
+  # A registry of our own, for Orbax's is global. By default each device writes
+  # a slice of every replicated array; compiling the programs that slice made
+  # the first save ten times slower.
+  registry = ocp.type_handlers.create_type_handler_registry(
+    (jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False)),
+    (np.ndarray, ocp.type_handlers.NumpyHandler()),
+  )
+  return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
+
+
+def _steps(folder: pathlib.Path) -> set[int]:
+  """The checkpoints of a folder; those that are being written have names."""
+  with _system_errors(folder), os.scandir(folder) as entries:
+    return {int(x.name) for x in entries if x.name.isdigit() and x.is_dir()}
+
+
+def _shardings(tree: Any) -> Any:
+  return jax.tree.map(lambda x: x.sharding, tree)
+
+
+def _checksums(tree: Any) -> dict[str, str]:
+  """The SHA-256 of each array's bytes, by its path."""
+  names, leaves = zip(*_named_leaves(tree))
+  return {
+    name: hashlib.sha256(
+      np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    ).hexdigest()
+    for name, array in zip(names, parallel.fetch(leaves))
+  }
+
+
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+  leaves, _ = jax.tree.flatten_with_path(tree)
+  return [
+    (jax.tree_util.keystr(path, simple=True, separator='/'), leaf)
+    for path, leaf in leaves
+  ]
+
+
+def _sha256(value: Any) -> str:
+  return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _corrupt(folder: pathlib.Path, step: int, reason: str) -> CorruptError:
+  return CorruptError(
+    f'workdir={folder.parent}: checkpoint {step} cannot be read: {reason}'
+  )
+
+
+@contextlib.contextmanager
+def _system_errors(folder: pathlib.Path) -> Iterator[None]:
+  """Names the run directory and the file in an error of the system.
+
+  Raises:
+    FileNotFoundError: the folder itself is not there.
+    OSError: anything else.
+  """
+  try:
+    yield
+  except OSError as error:
+    path = error.filename or folder
+    kind = FileNotFoundError if _is_missing(error, folder) else OSError
+    raise kind(
+      f'workdir={folder.parent}: cannot read {path}: '
+      f'{error.strerror or _first_line(error)}; every file stays where it is'
+    ) from error
+
+
+def _is_missing(error: OSError, folder: pathlib.Path) -> bool:
+  return isinstance(error, FileNotFoundError) and error.filename in (
+    folder,
+    str(folder),
+  )
+
+
+def _files(folder: pathlib.Path, step: int) -> list[str]:
+  """The paths of all files of a checkpoint.
+
+  Raises:
+    OSError: a folder cannot be listed.
+  """
+
+  def fail(error):
+    raise error
+
+  with _system_errors(folder):
+    return [
+      os.path.join(parent, name)
+      for parent, _, names in os.walk(folder / str(step), onerror=fail)
+      for name in names
+    ]
+
+
+def _read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
+  """The content of a checkpoint's metadata.
+
+  Raises:
+    CorruptError: they do not fit their checksum, or there are none.
+    OSError: they cannot be read.
+  """
+  path = folder / str(step) / 'metadata' / 'metadata'
+  with _system_errors(folder):
+    try:
+      data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+      if str(path) in _files(folder, step):
+        raise
+      raise _corrupt(folder, step, 'it is incomplete') from None
+  try:
+    metadata = json.loads(data.decode('utf-8'))
+    content = metadata['content']
+    intact = _sha256(content) == metadata['sha256'] and content['step'] == step
+  except (ValueError, KeyError, TypeError, RecursionError):
+    intact = False
+  if not intact:
+    raise _corrupt(folder, step, 'its metadata are corrupt')
+  return content
+
+
+def _restore(
+  folder: pathlib.Path, step: int, like: Any
+) -> tuple[Any, dict[str, Any]]:
+  """Reads a state, or a part of one, and the progress.
+
+  Args:
+    folder: of the checkpoints.
+    step: the checkpoint.
+    like: a train state, or a dict of some of its fields, of arrays or abstract
+      ones; the result has its structure.
+
+  Returns:
+    The state as NumPy arrays, each whole: the checksums are of whole arrays,
+    and one process whose part is corrupt must not leave the others waiting in a
+    collective.
+
+  Raises:
+    CorruptError: the checkpoint does not fit its checksums or its format.
+    OtherStateError: its arrays are others than those of `like`.
+    OSError: it cannot be read.
+  """
+  content = _read_metadata(folder, step)
+  checksums = content['checksums']
+  leaves = dict(_named_leaves(like))
+  missing = leaves.keys() - checksums.keys()
+  if not isinstance(like, dict):
+    missing |= checksums.keys() - leaves.keys()
+  if missing:
+    raise _other_state(folder, step, min(missing))
+  state, reason = None, ''
+  for _ in range(2):  # An error of the system may last a moment only.
+    try:
+      state = _read_arrays(folder / str(step) / 'state', like)
+      wrong = [x for x, y in _checksums(state).items() if checksums[x] != y]
+      if not wrong:
+        break
+      reason = f'its array {wrong[0]} is corrupt'
+    except Exception as error:  # Orbax and TensorStore raise many types.
+      _raise_if_of_system(folder, error)
+      reason = _first_line(error)
+    _read_all(folder, step)
+  else:
+    raise _corrupt(folder, step, reason)
+  for name, array in _named_leaves(state):
+    expected = leaves[name]
+    if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+      raise _other_state(
+        folder,
+        step,
+        f'{name}: {array.dtype}{list(array.shape)} there, '
+        f'{expected.dtype}{list(expected.shape)} here',
+      )
+  return state, content['progress']
+
+
+def _other_state(
+  folder: pathlib.Path, step: int, difference: str
+) -> OtherStateError:
+  return OtherStateError(
+    f'workdir={folder.parent}: checkpoint {step} holds another train state, '
+    f'which differs in {difference}; choose another workdir'
+  )
+
+
+def _read_arrays(path: pathlib.Path, like: Any) -> Any:
+  """The arrays of a checkpoint in the structure of `like`, as they were saved.
+
+  Their shapes and types are not asked for, for Orbax would convert them.
+  """
+  args = ocp.args.PyTreeRestore(
+    item=jax.tree.map(ocp.utils.to_shape_dtype_struct, like),
+    restore_args=jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like
+    ),
+    partial_restore=isinstance(like, dict),
+  )
+  with ocp.Checkpointer(
+    _array_handler(),
+    # Otherwise it waits at the end for the others, which may have failed.
+    multiprocessing_options=_processes({jax.process_index()}),
+  ) as checkpointer:
+    return checkpointer.restore(path, args=args)
+
+
+def _read_all(folder: pathlib.Path, step: int) -> None:
+  """Reads every byte of a checkpoint.
+
+  Orbax and TensorStore turn an error of the system into one of theirs, or into
+  an array of zeros.
+
+  Raises:
+    OSError: a file cannot be read.
+  """
+  for path in _files(folder, step):
+    with _system_errors(folder):
+      try:
+        with open(path, 'rb') as file:
+          while file.read(2**20):
+            pass
+      except OSError as error:  # That of reading does not name the file.
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
+  """Raises OSError where the system, and no byte, is the reason of an error.
+
+  Raises:
+    MemoryError: the memory was too small, which says nothing about the bytes.
+  """
+  pending, seen = [error], set[int]()
+  while pending:
+    reason = pending.pop()
+    if id(reason) in seen:
+      continue
+    seen.add(id(reason))
+    if isinstance(reason, (MemoryError, jax.errors.JaxRuntimeError)):
+      raise reason
+    number = reason.errno if isinstance(reason, OSError) else None
+    if match := _OS_ERROR.search(str(reason)):
+      number = int(match[1])
+    if "can't start new thread" in str(reason):
+      number = errno.EAGAIN
+    if number is not None and number not in _MAY_BE_CORRUPT:
+      path = getattr(reason, 'filename', None)
+      with _system_errors(folder):
+        raise OSError(number, os.strerror(number), path) from error
+    pending += [
+      x for x in (reason.__cause__, reason.__context__) if x is not None
+    ]
+    pending += getattr(reason, 'exceptions', ())

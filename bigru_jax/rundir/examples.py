@@ -1,0 +1,153 @@
+"""The examples that a run was evaluated on, read from its data again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+import pathlib
+from typing import Any
+
+from bigru_jax.config import Config
+from bigru_jax.data import sources
+from bigru_jax.data.label_forms import form_of
+from bigru_jax.data.labels import Flags
+from bigru_jax.data.splits import NAMES, Example
+from bigru_jax.data.tabulate import SplitDigest
+from bigru_jax.rundir import files as run_files, published
+
+# Why the data of some runs cannot be read again, by the name of their data set.
+WITHOUT_DATA = {
+  'converted': 'It was trained by another program, and converted.',
+  'published': 'It is a published model, which comes without its data.',
+  'corpus': 'It was trained on a data set in memory.',
+}
+
+
+def name_of_data(workdir: pathlib.Path, config: Config) -> str:
+  """The name of a run's data set, or a key of `WITHOUT_DATA`.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or corrupt.
+  """
+  if not config.dataset and not config.train:  # As `interop.torch_run` writes.
+    return 'converted'
+  if (workdir / published.PARAMS).exists():
+    return 'published'
+  return str(run_files.read_result(workdir).get('dataset', config.dataset))
+
+
+def check_data(workdir: pathlib.Path, config: Config) -> None:
+  """Raises ValueError where the data of a run cannot be read again."""
+  reason = WITHOUT_DATA.get(name_of_data(workdir, config))
+  if reason:
+    raise ValueError(f'workdir={workdir}: its data are not at hand. {reason}')
+
+
+def check_same_split(
+  workdir: pathlib.Path, other: pathlib.Path, field: str = 'workdir'
+) -> None:
+  """Raises ValueError where two runs were evaluated on other examples.
+
+  In the message the other run is named by `field`.
+  """
+
+  def split(path):
+    config, identity = (
+      run_files.read_config(path),
+      run_files.read_identity(path),
+    )
+    digests = [identity.get(name) for name in NAMES]
+    return digests, config.split_seed, config.folds, config.fold
+
+  if split(workdir) != split(other):
+    raise ValueError(
+      f'{field}={other}: its data, split_seed or fold are not those of '
+      f'{workdir}'
+    )
+
+
+def examples_of_run(
+  workdir: pathlib.Path, split: str, config: Config
+) -> list[Example]:
+  """The examples of `validation` or `test`, in the order of its predictions.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or its data changed
+      or are not at hand.
+  """
+  check_data(workdir, config)
+  lines = run_files.read_predictions(workdir, split)
+  identity = run_files.read_identity(workdir)
+  splits = sources.read(config)
+  examples = _checked(splits, identity, split)
+  found = _find(lines, examples, identity, to_the_end=True)
+  if found is None:
+    raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
+  return found
+
+
+def find_examples(
+  lines: Sequence[Mapping[str, Any]],
+  splits: Mapping[str, Iterable[Example]],
+  identity: Mapping[str, str],
+) -> list[Example]:
+  """The examples of answers; no more is read than is needed.
+
+  Args:
+    lines: of each its `source`, `row` and `label`.
+    splits: the data, from `sources.read`.
+    identity: the digests of the data of the run.
+
+  Raises:
+    ValueError: the data have no such example.
+  """
+  # Where there is no test split, it is held out of train.
+  names = sorted(splits, key=('test', 'validation', 'train').index)
+  examples = (x for name in names for x in splits[name])
+  found = _find(lines, examples, identity)
+  if found is None:
+    raise ValueError('the data changed since the run')
+  return found
+
+
+def _checked(
+  splits: Mapping[str, Iterable[Example]],
+  identity: Mapping[str, str],
+  split: str,
+) -> Iterable[Example]:
+  """All examples; an error at the end of a split that changed."""
+  for name, examples in splits.items():
+    digest = SplitDigest()
+    for example in examples:
+      digest.add(example)
+      yield example
+    if digest.hexdigest() != identity.get(name):
+      raise ValueError(f'split={split}: the data changed since the run: {name}')
+
+
+def _find(
+  lines: Sequence[Mapping[str, Any]],
+  examples: Iterable[Example],
+  identity: Mapping[str, str],
+  to_the_end: bool = False,
+) -> list[Example] | None:
+  """The examples at the places of lines; None where some are missing."""
+  wanted = {_place(x['source'], x['row'], x['label']) for x in lines}
+  found: dict[tuple, Example] = {}
+  form = form_of(identity)
+  for example in examples:
+    if isinstance(example.label, Flags):
+      names = form.names_of(example.label, example.source, example.row)
+      example = example._replace(label=names)
+    place = _place(example.source, example.row, example.label)
+    if place in wanted:
+      found[place] = example
+      if len(found) == len(wanted) and not to_the_end:
+        break
+  if len(found) < len(wanted):
+    return None
+  return [found[_place(x['source'], x['row'], x['label'])] for x in lines]
+
+
+def _place(source: str, row: int, label: Any) -> tuple:
+  # Lines are counted in each file, and a file may hold the texts of one label.
+  return source, row, label if isinstance(label, str) else frozenset(label)

@@ -1,0 +1,431 @@
+"""A run directory on disk: what it holds, written and read.
+
+  config.json       the configuration, and the version that wrote it
+  data.json         SHA-256 digests of the data it was started on
+  labels.json       the classes' names, by index
+  vocabulary.txt    one token per line (or tokenizer.json)
+  metrics.jsonl     one line per evaluation
+  checkpoints/      see checkpoints.py
+  quarantine/       corrupt checkpoints
+  events.out.*      TensorBoard
+  lock              which process trains here now
+  calibration.json  temperature and thresholds, chosen on validation
+  predictions-*     the answers on validation and test, a JSON line per text
+  diagnostics.json  statistics of the data; accuracy by confidence and length
+  result.json       the metrics at the end
+  report.html       all of this as a page; see reports/page.py
+  explain-*.json    tests of what it looked at; see explain/study.py
+
+Everything is text or arrays; nothing is unpickled or executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import hashlib
+import json
+import logging
+import math
+import os
+import pathlib
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+import bigru_jax
+from bigru_jax.config import Config, is_mutable
+from bigru_jax.data.text import load_tokenizer
+from bigru_jax.evaluation.evaluation import Calibration
+
+if TYPE_CHECKING:
+  from bigru_jax.data.prepare import Dataset
+
+_log = logging.getLogger(__name__)
+
+# What a run that resumes with another configuration will write again.
+_OUTDATED = ('result.json', 'calibration.json', 'diagnostics.json',
+             'report.html', 'explain-*.json')  # fmt: skip
+_EXTENSIONS = ('.gz', '.zip', '.xz', '.bz2', '.txt', '.vec', '.bin', '.csv',
+               '.tsv', '.jsonl', '.parquet', '.json')  # fmt: skip
+
+
+def exists(path: pathlib.Path) -> bool:
+  """Whether there is a file.
+
+  Raises:
+    OSError: the system does not say. Of later versions of Python
+      `Path.exists` says then that there is none.
+  """
+  try:
+    path.stat()
+  except (FileNotFoundError, NotADirectoryError):
+    return False
+  return True
+
+
+def default_workdir(config: Config) -> pathlib.Path:
+  """`runs/<dataset>` and the fields that differ from their defaults.
+
+  Example:
+    >>> str(default_workdir(Config(embeddings='glove.6B.100d.txt.gz', seed=1)))
+    'runs/rotten_tomatoes,embeddings=glove.6B.100d,seed=1'
+
+  Of a path only the file's name is shown, without its extensions. Where another
+  run has that name (of a file of the same name in another folder, say), a
+  digest of the configuration is appended, so that two runs never collide.
+  """
+  differing = {
+    name: getattr(config, name)
+    for name in config.differing_fields()
+    if name not in ('dataset', 'train')
+  }
+  parts = [config.train or config.dataset]
+  parts += [f'{name}={_stem(value)}' for name, value in differing.items()]
+  name = ','.join([_stem(parts[0]), *parts[1:]])
+  name = re.sub(r'[:*?\[\]]', '_', name)
+  digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]
+  if len(name.encode()) > 200:  # File systems allow 255 bytes.
+    name = f'{name.encode()[:180].decode("utf-8", "ignore")},{digest}'
+  workdir = pathlib.Path('runs', name)
+  if exists(workdir / 'config.json') and read_config(workdir) != config:
+    workdir = workdir.with_name(f'{name},{digest}')
+  return workdir
+
+
+def _stem(value: Any) -> str:
+  """A value as part of a directory's name."""
+  if not isinstance(value, str):
+    return str(value)
+  if ':' in value:  # tfds:glue/sst2.
+    return value.replace('/', '_')
+  name = os.path.basename(value.rstrip('/')) or 'root'
+  while name.endswith(_EXTENSIONS):
+    name = os.path.splitext(name)[0]
+  return name
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
+  """Holds a directory, which it makes, against other processes.
+
+  The system releases the lock when the process ends, however it ends. In the
+  message the directory is named by `field`.
+
+  Raises:
+    ValueError: another process holds it; the message says which.
+    OSError: the directory cannot be written.
+  """
+  workdir.mkdir(parents=True, exist_ok=True)
+  with (workdir / 'lock').open('a+', encoding='utf-8') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      file.seek(0)
+      raise ValueError(
+        f'{field}={workdir} is in use by {file.read(200).strip()}'
+      ) from None
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+    file.flush()
+    yield
+
+
+def is_locked(workdir: pathlib.Path) -> bool:
+  """Whether a process holds a run directory."""
+  try:
+    with (workdir / 'lock').open('rb') as file:
+      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+  except FileNotFoundError:
+    return False
+  except BlockingIOError:
+    return True
+  return False
+
+
+def check_config(workdir: pathlib.Path, config: Config) -> None:
+  """Compares the run in a directory, if there is one, with a configuration.
+
+  Raises:
+    ValueError: a field that is not mutable differs.
+  """
+  if not exists(workdir / 'config.json'):
+    return
+  before = read_config(workdir)
+  differing = [
+    f'{name} ({getattr(before, name)!r} there)'
+    for name in config.differing_fields(before)
+    if not is_mutable(name)
+  ]
+  if differing:
+    raise ValueError(
+      f'workdir={workdir} holds another run, which differs in '
+      f'{", ".join(differing)}'
+    )
+
+
+def create_or_check(
+  workdir: pathlib.Path, config: Config, data: Dataset
+) -> None:
+  """Writes the files that describe a run, or compares those that are there.
+
+  Raises:
+    ValueError: the run was started on other data, or with another vocabulary.
+  """
+  if not exists(workdir / 'config.json'):
+    write_json(workdir / 'labels.json', data.labels)
+    write_json(workdir / 'data.json', data.identity)
+    data.tokenizer.save(workdir)
+    # The last, so that a directory with a configuration has the others.
+    write_config(workdir, config)
+    return
+  before = read_identity(workdir)
+  names = sorted(before.keys() | data.identity.keys())
+  differing = [n for n in names if before.get(n) != data.identity.get(n)]
+  if differing:
+    raise ValueError(
+      f'workdir={workdir} holds a run that was started on other data: '
+      f'{", ".join(differing)} changed since; choose another workdir'
+    )
+  vocabulary = data.tokenizer.vocabulary
+  if (
+    vocabulary is not None
+    and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
+  ):
+    raise ValueError(
+      f'workdir={workdir} holds a run of a version that makes other tokens of '
+      'these texts: vocabulary.txt differs; choose another workdir'
+    )
+
+
+def record_changes(workdir: pathlib.Path, config: Config) -> None:
+  """Writes other values of mutable fields to config.json.
+
+  It removes the results that they outdate, so it is called when the run is sure
+  to resume.
+  """
+  changed = config.differing_fields(read_config(workdir))
+  if changed:
+    _log.info('the run resumes with another %s', ', '.join(changed))
+    for pattern in _OUTDATED:
+      for path in workdir.glob(pattern):
+        path.unlink(missing_ok=True)
+    write_config(workdir, config)
+
+
+def write_config(workdir: pathlib.Path, config: Config) -> None:
+  """Writes a configuration and our version to config.json."""
+  values = {'version': bigru_jax.__version__, **dataclasses.asdict(config)}
+  write_json(workdir / 'config.json', values)
+
+
+def read_config(workdir: pathlib.Path) -> Config:
+  """The configuration of a run.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing, or holds anything but
+      the fields of `Config` within their bounds, and a version.
+  """
+  path = workdir / 'config.json'
+  field, values = f'workdir={workdir}: {path.name}', _read_json(path)
+  if not isinstance(values, dict):
+    raise ValueError(f'{field} holds no configuration')
+  ours = bigru_jax.__version__
+  version = values.pop('version', ours)  # 0.2.0 wrote none.
+  origin = ''
+  if version != ours:
+    origin = f' (written by bigru_jax {version}; this is {ours})'
+  unknown = values.keys() - {field.name for field in dataclasses.fields(Config)}
+  if unknown:
+    names = ', '.join(sorted(unknown)[:5])
+    raise ValueError(
+      f'{field} holds no configuration that is known here: {names}{origin}'
+    )
+  try:
+    return Config(**values)
+  except ValueError as error:
+    raise ValueError(f'{field}: {error}{origin}') from error
+
+
+def read_identity(workdir: pathlib.Path) -> dict[str, str]:
+  """The digests of the data that a run was started on.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing or corrupt.
+  """
+  identity = _read_json(workdir / 'data.json')
+  if not isinstance(identity, dict):
+    raise ValueError(f'workdir={workdir}: data.json is not a JSON object')
+  return identity
+
+
+def read_labels(workdir: pathlib.Path) -> list[str]:
+  """The classes' names, by index.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing or corrupt.
+  """
+  labels = _read_json(workdir / 'labels.json')
+  if (
+    not isinstance(labels, list)
+    or not labels
+    or not all(isinstance(label, str) for label in labels)
+  ):
+    raise ValueError(f'workdir={workdir}: labels.json: no list of class names')
+  return labels
+
+
+def read_result(workdir: pathlib.Path) -> dict[str, Any]:
+  """The results of a finished run.
+
+  Raises:
+    FileNotFoundError, ValueError: it is not finished, or the file is corrupt.
+  """
+  path = workdir / 'result.json'
+  if not exists(path):
+    raise FileNotFoundError(f'workdir={workdir} holds no finished run')
+  result = _read_json(path)
+  if not isinstance(result, dict) or 'test' not in result:
+    raise ValueError(f'workdir={workdir}: result.json holds no result')
+  return result
+
+
+def read_calibration(
+  workdir: pathlib.Path, num_classes: int, task: str
+) -> Calibration:
+  """The temperature and thresholds of a run; the defaults if it has none.
+
+  Raises:
+    ValueError: the file is corrupt.
+  """
+  several = task == 'multi_label'
+  path = workdir / 'calibration.json'
+  if not exists(path):  # Of a run that is not finished, or an old one.
+    return Calibration(1.0, (0.5,) * num_classes if several else ())
+  values = _read_json(path)
+  try:
+    temperature = float(values['temperature'])
+    thresholds = tuple(map(float, values['thresholds']))
+    fits = len(thresholds) == (num_classes if several else 0)
+    if not (0 < temperature < math.inf and fits):
+      raise ValueError('out of bounds')
+    if not all(0 < threshold < 1 for threshold in thresholds):
+      raise ValueError('a threshold is not between 0 and 1')
+  except (TypeError, KeyError, ValueError) as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+  return Calibration(temperature, thresholds)
+
+
+def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
+  """The answers of a finished run on `validation` or `test`.
+
+  Raises:
+    FileNotFoundError, ValueError: it has none, or the file is corrupt.
+  """
+  path = workdir / f'predictions-{split}.jsonl'
+  try:
+    lines = [json.loads(x) for x in path.read_text('utf-8').splitlines()]
+    if not all({'source', 'row', 'label'} <= line.keys() for line in lines):
+      raise ValueError('a line is no prediction')
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'workdir={workdir} has no {path.name}: is the run finished?'
+    ) from None
+  except (OSError, ValueError, AttributeError, RecursionError) as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+  return lines
+
+
+def write_lines(path: pathlib.Path, values: Iterable[Any]) -> None:
+  """Writes values as lines of JSON, completely or not at all."""
+  write_text(path, ''.join(json.dumps(_finite(x)) + '\n' for x in values))
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes a value as indented JSON, completely or not at all.
+
+  A number that is not finite, which JSON has no word for, becomes null.
+  """
+  write_text(path, json.dumps(_finite(value), indent=2) + '\n')
+
+
+def _finite(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _finite(x) for key, x in value.items()}
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+class MetricsLog:
+  """Evaluations, as lines of metrics.jsonl and as TensorBoard scalars.
+
+  Attributes:
+    lines: all lines so far, as dicts.
+  """
+
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    lines: Sequence[dict[str, Any]] = (),
+    write: bool = True,
+  ) -> None:
+    """Opens the log of a run.
+
+    Args:
+      workdir: the run directory.
+      lines: what the log holds according to a checkpoint; lines written after
+        that are dropped, for they will be written again.
+      write: whether this process writes the files; else it keeps the lines.
+    """
+    self._path, self._writes = workdir / 'metrics.jsonl', write
+    self.lines = list(lines)
+    if write:
+      write_lines(self._path, self.lines)
+    self._purge_step = self.lines[-1]['step'] + 1 if self.lines else 0
+
+  def add(self, line: dict[str, Any]) -> None:
+    """Appends one evaluation."""
+    self.lines.append(line)
+    if not self._writes:
+      return
+    with self._path.open('a', encoding='utf-8') as file:
+      file.write(json.dumps(_finite(line)) + '\n')
+    for name in ('loss', 'accuracy', 'macro_f1', 'semeval2010'):
+      if name in line:
+        tag = f'{line["split"]}/{name}'
+        self._tensorboard.add_scalar(tag, line[name], line['step'])
+    self._tensorboard.flush()
+
+  def close(self) -> None:
+    """Closes TensorBoard's file."""
+    if self._writes:
+      self._tensorboard.close()
+
+  @functools.cached_property
+  def _tensorboard(self):
+    # Imported after the first epoch: it imports PyTorch where that is there.
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(self._path.parent), purge_step=self._purge_step)
+
+
+def write_text(path: pathlib.Path, content: str) -> None:
+  """Writes a file, completely or not at all."""
+  partial = path.with_name(path.name + '.partial')
+  partial.write_text(content, encoding='utf-8', errors='surrogatepass')
+  os.replace(partial, path)
+
+
+def _read_json(path: pathlib.Path) -> Any:
+  try:
+    return json.loads(path.read_text('utf-8', errors='surrogatepass'))
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'workdir={path.parent} is no run: it has no {path.name}'
+    ) from None
+  except (OSError, ValueError, RecursionError) as error:
+    raise ValueError(f'workdir={path.parent}: {path.name}: {error}') from error

@@ -1,0 +1,158 @@
+"""Fields of a configuration that would be ignored, which is refused.
+
+A rule says beside which other fields a field has an effect. The rules hold for
+a run that starts; one that was started before they were written resumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import jax
+
+from bigru_jax.config import Config
+from bigru_jax.data import tabular_files
+from bigru_jax.data.corpora import PACKAGED
+from bigru_jax.data.sources import Corpus
+from bigru_jax.data.splits import NAMES
+from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.models.pooling import MULTI_HEADED
+
+_DEFAULTS = Config()
+
+
+def _extensions(config: Config) -> set[str]:
+  """Of the user's files; none where there are none."""
+  paths = {name: getattr(config, name) for name in NAMES}
+  return {
+    tabular_files.file_extension(path)
+    for name, value in paths.items()
+    if value and config.train
+    for path in tabular_files.find(value, name)
+  }
+
+
+# Fields, what they need to have an effect, and whether it is there.
+_RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
+  (('dataset',), 'a run without train', lambda c: not c.train),
+  (
+    ('data_dir',),
+    'a dataset that is read from files, and no train',
+    lambda c: not c.train and c.dataset not in PACKAGED,
+  ),
+  (
+    ('text_column', 'label_column'),
+    'train or a dataset of tfds',
+    lambda c: bool(c.train) or c.dataset.startswith('tfds:'),
+  ),
+  (
+    ('encoding',),
+    'a file of text as train, validation or test',
+    lambda c: bool(_extensions(c) - {'.parquet'}),
+  ),
+  (
+    ('delimiter',),
+    'a .csv file as train, validation or test',
+    lambda c: bool(_extensions(c) & {'.csv', '.pipe'}),
+  ),
+  (
+    ('sst_phrases',),
+    'dataset=sst1 or sst2',
+    lambda c: not c.train and c.dataset in ('sst1', 'sst2'),
+  ),
+  (
+    ('label_separator', 'threshold'),
+    'task=multi_label',
+    lambda c: c.task == 'multi_label',
+  ),
+  (('loss',), 'task=single_label', lambda c: c.task == 'single_label'),
+  (('max_length',), 'model=flat', lambda c: c.model == 'flat'),
+  (
+    ('max_sentences', 'max_sentence_length'),
+    'model=hierarchical',
+    lambda c: c.model == 'hierarchical',
+  ),
+  (
+    ('max_vocabulary', 'min_count'),
+    f'a vocabulary made of train: tokenizer={" or ".join(TOKENIZERS)}',
+    lambda c: c.tokenizer in TOKENIZERS,
+  ),
+  (
+    ('num_heads',),
+    f'attention={" or ".join(MULTI_HEADED)}',
+    lambda c: c.attention in MULTI_HEADED,
+  ),
+  (('weight_decay',), 'optimizer=adamw', lambda c: c.optimizer == 'adamw'),
+)
+# What is not read where the data are in memory.
+_OF_FILES = (
+  'dataset', 'data_dir', *NAMES, 'encoding', 'delimiter', 'sst_phrases',
+)  # fmt: skip
+
+
+def check_effects(config: Config, corpus: Corpus | None = None) -> None:
+  """Refuses values other than the default that would be ignored.
+
+  Args:
+    config: of a run that is to start.
+    corpus: its data, where they are in memory.
+
+  Raises:
+    ValueError: a field would have no effect; the message says what it needs.
+    FileNotFoundError: a file of the configuration is not there.
+  """
+  if corpus is not None:
+    for name in _OF_FILES:
+      _refuse(config, name, 'a run without a corpus in memory')
+  for fields, needs, holds in _RULES:
+    for name in fields:
+      of_corpus = corpus is not None and name in ('text_column', 'label_column')
+      if of_corpus and _has_columns(corpus) or not _differs(config, name):
+        continue
+      if not holds(config):
+        _refuse(config, name, needs)
+
+
+def check_split_seed(config: Config, read: Collection[str]) -> None:
+  """The same for split_seed, when the data are known.
+
+  Args:
+    config: of a run that is to start.
+    read: the splits that the data define.
+
+  Raises:
+    ValueError: nothing is drawn by it.
+  """
+  generated = config.dataset.startswith('synthetic') and not config.train
+  if set(NAMES) <= set(read) and not generated:
+    _refuse(config, 'split_seed', 'data without a validation or a test split')
+
+
+def check_devices(config: Config) -> None:
+  """Refuses cpu_devices where JAX has started with others.
+
+  Raises:
+    ValueError: the message says with which.
+  """
+  devices = jax.local_devices()
+  kind = devices[0].platform
+  if config.cpu_devices and (len(devices), kind) != (config.cpu_devices, 'cpu'):
+    raise ValueError(
+      f'cpu_devices={config.cpu_devices} needs a CPU on Linux, and is set '
+      f'before JAX starts, as run.py does: it has {len(devices)} {kind} devices'
+    )
+
+
+def _has_columns(corpus: Any) -> bool:
+  """Whether a split is a table, and no pair of texts and labels."""
+  return any(not isinstance(corpus[name], tuple | list) for name in corpus)
+
+
+def _differs(config: Config, name: str) -> bool:
+  return getattr(config, name) != getattr(_DEFAULTS, name)
+
+
+def _refuse(config: Config, name: str, needs: str) -> None:
+  if _differs(config, name):
+    raise ValueError(f'{name}={getattr(config, name)} needs {needs}')

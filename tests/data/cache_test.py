@@ -1,0 +1,188 @@
+"""Encoded data in the cache: the same as without it, whatever is in it."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bigru_jax.config import Config
+from bigru_jax.data import cache
+from bigru_jax.data.prepare import prepare
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+  """A configuration of a small file that is cached all the same."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  monkeypatch.setattr(cache, 'LEAST_BYTES', 1)
+  rows = [
+    f'film {i} is {"good" if i % 3 else "bad"},{i % 3}' for i in range(90)
+  ]
+  (tmp_path / 'x.csv').write_text('\n'.join(['text,label', *rows]))
+  return Config(train=str(tmp_path / 'x.csv'))
+
+
+def _vectors(tmp_path):
+  path = tmp_path / 'vectors.txt'
+  path.write_text('film 1 2 3\ngood 4 5 6\n7 7 8 9\n')
+  return {'embeddings': str(path), 'embedding_size': 3}
+
+
+def _flat(value):
+  """A data set as a flat list of plain values and arrays."""
+  if dataclasses.is_dataclass(value):
+    value = vars(value)
+  if isinstance(value, dict):
+    return [x for pair in value.items() for part in pair for x in _flat(part)]
+  if isinstance(value, list | tuple):
+    return [x for part in value for x in _flat(part)]
+  if hasattr(value, 'vocabulary'):
+    return [type(value), value.vocabulary]
+  return [value]
+
+
+def _assert_equal(data, expected):
+  ours, others = _flat(data), _flat(expected)
+  assert len(ours) == len(others)
+  for x, y in zip(ours, others):
+    if isinstance(y, np.ndarray):
+      assert x.dtype == y.dtype
+      np.testing.assert_array_equal(x, y)
+    else:
+      assert x == y
+
+
+def _forbid(monkeypatch):
+  """Lets every further reading of texts fail."""
+
+  def fail(*args):
+    raise AssertionError('the texts are read')
+
+  monkeypatch.setattr(cache, 'prepare', fail)
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    {},
+    {'model': 'hierarchical'},
+    {'task': 'multi_label'},
+    {'folds': 3, 'class_weights': 'balanced'},
+    _vectors,
+  ],
+)
+def test_it_is_what_prepare_gives_and_the_texts_are_read_once(
+  config, tmp_path, monkeypatch, fields
+):
+  fields = fields(tmp_path) if callable(fields) else fields
+  config = dataclasses.replace(config, **fields)
+  expected = prepare(config)
+  _assert_equal(cache.prepare_shared(config), expected)
+  _forbid(monkeypatch)
+  other_seed = dataclasses.replace(config, seed=7, hidden_size=3)
+  data = cache.prepare_shared(other_seed)
+  _assert_equal(data, expected)
+  tokens = data.splits['train'].encoded.tokens
+  assert not tokens.flags.writeable  # It is mapped.
+  assert tokens is data.splits['test'].encoded.tokens
+
+
+def test_another_length_or_another_file_is_encoded_anew(config, tmp_path):
+  cache.prepare_shared(config)
+  shorter = dataclasses.replace(config, max_length=2)
+  _assert_equal(cache.prepare_shared(shorter), prepare(shorter))
+  path = tmp_path / 'x.csv'
+  before = path.stat()
+  path.write_text(path.read_text().replace('bad', 'odd'))  # Of the same size.
+  os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+  data = cache.prepare_shared(config)
+  assert 'odd' in data.tokenizer.vocabulary
+  _assert_equal(data, prepare(config))
+
+
+def test_every_field_that_decides_is_in_the_key(config, tmp_path):
+  """A configuration that records what is read of it."""
+
+  class Recorder:
+    def __getattr__(self, name):
+      read.add(name)
+      return getattr(given, name)
+
+  read = set()
+  for fields in (
+    {},
+    {'model': 'hierarchical', 'folds': 2, 'task': 'multi_label'},
+    _vectors(tmp_path),
+  ):
+    given = dataclasses.replace(config, **fields)
+    prepare(Recorder())
+  assert 'max_length' in read
+  assert read <= set(cache.FIELDS)
+
+
+@pytest.mark.parametrize('damage', ['byte', 'end', 'missing', 'entry', 'file'])
+def test_a_corrupt_entry_is_made_anew(config, tmp_path, caplog, damage):
+  expected = prepare(config)
+  cache.prepare_shared(config)
+  (entry,) = (tmp_path / 'cache' / 'bigru_jax' / 'encoded').glob('*[!k]')
+  array = entry / '0.npy'
+  data = bytearray(array.read_bytes())
+  if damage == 'byte':
+    data[-1] ^= 1
+    array.write_bytes(data)
+  elif damage == 'end':
+    array.write_bytes(data[:-1])
+  elif damage == 'missing':
+    array.unlink()
+  elif damage == 'entry':
+    (entry / 'entry.json').write_text('{"content": 1}')
+  else:
+    array.write_bytes(b'another program wrote this')
+  _assert_equal(cache.prepare_shared(config), expected)
+  assert 'is corrupt, and is made anew' in caplog.text
+  caplog.clear()
+  _assert_equal(cache.prepare_shared(config), expected)
+  assert not caplog.text
+
+
+def test_without_a_place_for_it_texts_are_read_as_ever(
+  config, tmp_path, monkeypatch
+):
+  (tmp_path / 'a file').write_text('')
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'a file'))
+  _assert_equal(cache.prepare_shared(config), prepare(config))
+
+
+def test_small_files_and_a_corpus_in_memory_are_not_cached(
+  config, tmp_path, monkeypatch
+):
+  texts = [f'film {i}' for i in range(40)]
+  cache.prepare_shared(config, {'train': (texts, ['0', '1'] * 20)})
+  monkeypatch.setattr(cache, 'LEAST_BYTES', 2**20)
+  cache.prepare_shared(config)
+  assert not (tmp_path / 'cache').exists()
+
+
+def test_of_several_processes_one_reads_the_texts(config, tmp_path):
+  code = f"""
+import sys
+from bigru_jax.config import Config
+from bigru_jax.data import cache
+prepare = shared.prepare
+def counted(config):
+  print('read', flush=True)
+  return prepare(config)
+shared.prepare, shared.LEAST_BYTES = counted, 1
+print(len(shared.prepare_shared(Config(train={config.train!r})).splits['train']))
+"""
+  started = [
+    subprocess.Popen(
+      [sys.executable, '-c', code], stdout=subprocess.PIPE, text=True
+    )
+    for _ in range(3)
+  ]
+  outputs = [process.communicate()[0].split() for process in started]
+  assert sorted(outputs, key=len) == [['72'], ['72'], ['read', '72']]

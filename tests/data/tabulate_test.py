@@ -1,0 +1,201 @@
+"""Reading in one pass: the same arrays with one process and with several."""
+
+import mmap
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bigru_jax.data import lexicon, tabulate
+from bigru_jax.data.splits import Example, Split
+from bigru_jax.data.truncation import Limits
+
+
+def _split(pairs, name='train.csv'):
+  texts, labels = map(list, zip(*pairs)) if pairs else ([], [])
+  return Split(texts, labels, list(range(2, len(texts) + 2)), name)
+
+
+FLAT = Limits(max_length=5)
+HIERARCHICAL = Limits(
+  hierarchical=True, max_sentences=3, max_sentence_length=4, truncate='both'
+)
+
+
+def _read(limits=FLAT, **splits):
+  return tabulate.read_splits(splits, 'words', limits)
+
+
+def _texts(table, found):
+  words = np.array(list(found.ids), object)
+  encoded = table.encoded
+  return [
+    ' '.join(words[encoded.tokens[start : start + length]])
+    for start, length in zip(encoded.starts, encoded.lengths)
+  ]
+
+
+def test_texts_become_ids_by_the_order_of_occurrence():
+  pairs = [('A good film', 'x'), ('', 'y'), ('a bad film, a bad one', 'x')]
+  tables, labels, found, _ = _read(train=_split(pairs))
+  train = tables['train']
+  assert list(found.ids)[:4] == ['<unk>', 'a', 'good', 'film']
+  assert _texts(train, found) == ['a good film', '<unk>', 'a bad film , a']
+  assert train.truncated.tolist() == [False, False, True]
+  assert train.blank.tolist() == [False, True, False]
+  assert labels == ['x', 'y'] and train.labels.tolist() == [0, 1, 0]
+  assert len(set(train.digests.tolist())) == 3
+
+
+def test_sentences_of_a_text_and_what_is_kept_of_them():
+  pairs = [
+    ('One two. Three four five six. Seven!\nEight. Nine', 'x'),
+    ('', 'y'),
+    ('Ten.', 'x'),
+  ]
+  tables, _, found, _ = _read(HIERARCHICAL, train=_split(pairs))
+  train = tables['train']
+  # The fifth word of a sentence and its period are a sentence of their own.
+  assert _texts(train, found) == [
+    'one two . three four five six nine', '<unk>', 'ten .',
+  ]  # fmt: skip
+  sentences = train.sentences
+  assert sentences.lengths.tolist() == [3, 1, 1]
+  assert sentences.tokens.tolist() == [3, 4, 1, 1, 2]
+  assert train.truncated.tolist() == [True, False, False]
+  taken = train.take(np.array([2, 0])).sentences
+  assert taken.tokens[taken.positions()].tolist() == [2, 3, 4, 1]
+  assert _read(train=_split(pairs))[0]['train'].sentences is None
+
+
+@pytest.mark.parametrize('limits', [FLAT, HIERARCHICAL])
+@pytest.mark.parametrize('processes', [2, 3])
+def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
+  rng = random.Random(0)
+  words = ['. W', "don't", '\u597d\u7535', '\ud800']
+  words += [f'w{i}' for i in range(500)]
+  texts = [' '.join(rng.choices(words, k=9)) for _ in range(400)]
+  pairs = [(text, str(i % 2)) for i, text in enumerate(texts)]
+  alone, _, found_alone, digests_alone = _read(limits, train=_split(pairs))
+  # So that each process gets many small chunks, the first one too.
+  monkeypatch.setattr(lexicon, '_PAYS', 1000)
+  monkeypatch.setattr(tabulate, '_CHUNK', 200)
+  monkeypatch.setattr(tabulate, 'cores', lambda: processes)
+  several, _, found, digests = _read(limits, train=_split(pairs))
+  assert set(found.ids) == set(found_alone.ids)
+  assert _texts(several['train'], found) == _texts(alone['train'], found_alone)
+  assert digests == digests_alone
+  for name in ('labels', 'digests', 'truncated', 'blank'):
+    np.testing.assert_array_equal(
+      getattr(several['train'], name), getattr(alone['train'], name)
+    )
+  if limits.hierarchical:
+    found, expected = several['train'].sentences, alone['train'].sentences
+    np.testing.assert_array_equal(found.lengths, expected.lengths)
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+
+
+def test_a_process_that_dies_is_one_clear_error(monkeypatch):
+  monkeypatch.setattr(lexicon, '_PAYS', 0)
+  pool = lexicon.Pool('words', FLAT, 2)
+
+  def chunks():
+    yield ['a']
+    for worker in pool._workers:
+      worker._process.kill()
+    for _ in range(9):
+      yield ['b']
+
+  with pytest.raises(OSError, match='tokenizing process ended with status -9'):
+    list(pool.encode(chunks()))
+  pool.close()
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    ({'train': [('a', 'x'), ('b', 'x')]}, "single class, 'x'"),
+    ({'test': [('a', 'x'), ('b', 'odd')]}, "test.csv, row 3: .* label 'odd'"),
+    ({'validation': []}, 'validation has no examples'),
+  ],
+)
+def test_splits_that_cannot_be_trained_on(change, message):
+  pairs = {
+    name: [('a', 'x'), ('b', 'y')] for name in ('train', 'validation', 'test')
+  }
+  splits = {
+    name: _split(rows, f'{name}.csv')
+    for name, rows in {**pairs, **change}.items()
+  }
+  with pytest.raises(ValueError, match=message):
+    _read(**splits)
+
+
+def test_the_digest_is_of_texts_and_labels_in_order():
+  pairs = [('a', 'x'), ('b', 'y'), ('\ud800', 'x')]
+
+  def digest(pairs, name='train.csv'):
+    return _read(train=_split(pairs, name))[3]['train']
+
+  digests = {
+    digest(variant)
+    for variant in (
+      pairs,
+      pairs[::-1],
+      [('a', 'y'), *pairs[1:]],
+      [('ax', 'z'), *pairs[1:]],
+      [('a ', 'x'), *pairs[1:]],
+      pairs[:2],
+    )
+  }
+  assert len(digests) == 6
+  assert digest(pairs) == digest(pairs, 'elsewhere.csv')
+
+
+class _FixedMemory(mmap.mmap):
+  """Memory that cannot grow, as on macOS."""
+
+  def resize(self, size):
+    raise SystemError('mmap: resizing not available--no mremap()')
+
+
+@pytest.mark.parametrize('kind', [mmap.mmap, _FixedMemory])
+def test_many_tokens_are_collected_without_a_limit(monkeypatch, kind):
+  monkeypatch.setattr(mmap, 'mmap', kind)
+  text = ' '.join(map(str, range(5)))
+  examples = (Example(text, str(i % 2), 'generated', i) for i in range(120_000))
+  tables, *_ = _read(train=examples)
+  tokens = tables['train'].encoded.tokens
+  np.testing.assert_array_equal(tokens, np.tile(np.arange(1, 6), 120_000))
+
+
+@pytest.mark.slow
+def test_a_large_file_takes_no_more_than_twice_its_size_of_memory(tmp_path):
+  path = tmp_path / 'large.csv'
+  rng = np.random.default_rng(0)
+  words = [f'word{i}' for i in range(20_000)]
+  with path.open('w') as file:
+    file.write('text,label\n')
+    for row in range(60_000):
+      chosen = ' '.join(words[i] for i in rng.integers(0, 20_000, 200))
+      file.write(f'"{chosen}, {row}",{row % 2}\n')
+  code = f"""
+import pathlib, re
+def peak():
+  status = pathlib.Path('/proc/self/status').read_text()
+  return int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) * 1024
+from bigru_jax.config import Config
+from bigru_jax.data.prepare import prepare
+before = peak()
+data = prepare(Config(train={str(path)!r}))
+print(sum(map(len, data.splits.values())), peak() - before)
+"""
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  rows, grown = map(int, done.stdout.split())
+  size = path.stat().st_size
+  assert rows == 60_000 and size > 100e6
+  assert grown < 2 * size

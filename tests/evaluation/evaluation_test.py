@@ -1,0 +1,223 @@
+"""Evaluation by class, over thresholds and calibrated, against scikit-learn."""
+
+from hypothesis import given, settings, strategies as st
+import numpy as np
+import pytest
+from scipy import optimize, special
+from sklearn import metrics as sklearn_metrics
+
+from bigru_jax.evaluation import evaluation
+from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.tasks import MultiLabel, SingleLabel
+
+AVERAGES = {'macro': 'macro avg', 'weighted': 'weighted avg'}
+
+
+def _equal(ours, theirs):
+  for key, their_key in [
+    ('precision', 'precision'), ('recall', 'recall'), ('f1', 'f1-score'),
+    ('support', 'support'),
+  ]:  # fmt: skip
+    assert ours[key] == pytest.approx(theirs[their_key], abs=1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+  classes=st.integers(2, 6),
+  count=st.integers(1, 40),
+  seed=st.integers(0, 2**31),
+)
+def test_one_label_equals_scikit_learn(classes, count, seed):
+  rng = np.random.default_rng(seed)
+  labels, predictions = rng.integers(0, classes, (2, count))
+  names = [f'class {c}' for c in range(classes)]
+  report = evaluation.classification_report(labels, predictions, names)
+  expected = sklearn_metrics.classification_report(
+    labels, predictions, output_dict=True, zero_division=0
+  )
+  for c, name in enumerate(names):
+    if str(c) in expected:  # It occurs.
+      _equal(report['classes'][name], expected[str(c)])
+  for ours, theirs in AVERAGES.items():
+    _equal(report[ours], expected[theirs])
+  assert report['micro']['f1'] == pytest.approx(expected['accuracy'])
+  np.testing.assert_array_equal(
+    report['confusion'],
+    sklearn_metrics.confusion_matrix(
+      labels, predictions, labels=range(classes)
+    ),
+  )
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+  classes=st.integers(2, 6),
+  count=st.integers(1, 40),
+  rate=st.floats(0, 1),
+  seed=st.integers(0, 2**31),
+)
+def test_several_labels_equal_scikit_learn(classes, count, rate, seed):
+  rng = np.random.default_rng(seed)
+  labels = rng.random((count, classes)) < rate
+  # Few distinct scores, so that there are ties.
+  scores = rng.integers(0, 5, (count, classes)) / 5
+  predictions = scores >= 0.5
+  names = [f'label {c}' for c in range(classes)]
+  report = evaluation.classification_report(labels, predictions, names)
+  expected = {
+    name: dict(
+      zip(
+        ('precision', 'recall', 'f1-score', 'support'),
+        sklearn_metrics.precision_recall_fscore_support(
+          labels, predictions, average=name, zero_division=0
+        ),
+      )
+    )
+    for name in ('micro', 'macro', 'weighted', 'samples')
+  }
+  for name, theirs in expected.items():
+    _equal(report[name], {**theirs, 'support': labels.sum()})
+  by_class = sklearn_metrics.f1_score(
+    labels, predictions, average=None, zero_division=0
+  )
+  for name, f1 in zip(names, by_class):
+    assert report['classes'][name]['f1'] == pytest.approx(f1)
+  found = evaluation.multi_label_metrics(labels, predictions, scores)
+  assert found['accuracy'] == pytest.approx(
+    sklearn_metrics.accuracy_score(labels, predictions)
+  )
+  assert found['samples_f1'] == pytest.approx(expected['samples']['f1-score'])
+  assert found['lrap'] == pytest.approx(
+    sklearn_metrics.label_ranking_average_precision_score(labels, scores)
+  )
+
+
+def test_precision_at_k_by_hand():
+  labels = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1]], bool)
+  scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.8, 0.7, 0.6, 0.95]])
+  found = evaluation.multi_label_metrics(labels, scores >= 0.5, scores)
+  assert found['precision_at_1'] == 1
+  assert found['precision_at_3'] == pytest.approx(3 / 6)
+  assert found['precision_at_5'] == pytest.approx(3 / 10)
+  few = evaluation.multi_label_metrics(
+    labels[:, :2], scores[:, :2] >= 0.5, scores[:, :2]
+  )
+  assert 'precision_at_1' in few and 'precision_at_3' not in few
+
+
+def test_calibration_error_by_hand():
+  # Bins of 1/15: 0.9 and 0.92 share (13/15, 14/15], 0.6 is in (8/15, 9/15].
+  probabilities = np.array([[0.9, 0.1], [0.08, 0.92], [0.6, 0.4]])
+  labels = np.array([0, 0, 0])
+  expected = (abs(1 - 0.9 - 0.92) + abs(1 - 0.6)) / 3
+  found = evaluation.calibration_error(labels, probabilities)
+  assert found == pytest.approx(expected)
+  several = evaluation.calibration_error(
+    np.array([[True, False]]), np.array([[1.0, 0.0]])
+  )
+  assert several == 0
+
+
+def _over_confident(task, count=4000):
+  """Logits three times as large as those that the labels are drawn from."""
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(count, 4)) * 1.5
+  if isinstance(task, MultiLabel):
+    labels = rng.random(logits.shape) < special.expit(logits)
+  else:
+    noise = rng.gumbel(size=logits.shape)
+    labels = (logits + noise).argmax(1).astype(np.int32)
+  return (3 * logits).astype(np.float32), labels
+
+
+@pytest.mark.parametrize('task', [SingleLabel(4), MultiLabel(4)])
+def test_the_temperature_is_the_best_by_another_optimizer(task):
+  logits, labels = _over_confident(task)
+
+  def loss(log_temperature):
+    scaled = logits / np.exp(log_temperature)
+    if isinstance(task, MultiLabel):
+      signed = np.where(labels, scaled, -scaled)
+      return -special.log_expit(signed).sum(1).mean()
+    return -special.log_softmax(scaled, 1)[range(len(labels)), labels].mean()
+
+  best = np.exp(optimize.minimize_scalar(loss, (0, 1)).x)
+  found = evaluation.fit_temperature(task, logits, labels)
+  assert found == pytest.approx(best, rel=1e-3)
+  assert found == pytest.approx(3, rel=0.1)
+  thresholds = (0.5,) * 4 if isinstance(task, MultiLabel) else ()
+  calibration = Calibration(found, thresholds)
+  names = list('abcd')
+  made = evaluation.evaluate_logits(
+    task, names, labels, logits, calibration, {}
+  )
+  assert made.metrics['ece_calibrated'] < 0.03 < made.metrics['ece']
+
+
+def test_a_temperature_without_mistakes_is_bounded():
+  logits = np.eye(3, dtype=np.float32) * 5
+  found = evaluation.fit_temperature(SingleLabel(3), logits, np.arange(3))
+  assert np.exp(-3.001) <= found < 0.5
+
+
+@pytest.mark.parametrize('setting', ['tuned', 'per_label'])
+def test_thresholds_are_the_best_of_all(setting):
+  rng = np.random.default_rng(0)
+  labels = rng.random((60, 3)) < 0.3
+  probabilities = np.clip(labels * 0.2 + rng.random((60, 3)) * 0.5, 0, 1)
+  labels[:, 2] = False  # A label that does not occur.
+  found = evaluation.fit_thresholds(setting, labels, probabilities)
+
+  def f1(thresholds):
+    average = 'micro' if setting == 'tuned' else None
+    return sklearn_metrics.f1_score(
+      labels, probabilities >= thresholds, average=average, zero_division=0
+    )
+
+  candidates = np.unique(np.append(probabilities.ravel(), 0.5))
+  best = np.max([f1(np.full(3, c)) for c in candidates], axis=0)
+  np.testing.assert_allclose(f1(np.array(found)), best)
+  if setting == 'per_label':
+    assert found[2] == 0.5
+  else:
+    assert len(set(found)) == 1
+  assert evaluation.fit_thresholds('0.5', labels, probabilities) == (0.5,) * 3
+
+
+def test_calibration_changes_no_answer():
+  # Probabilities that float32 rounds to 1, on both sides of a threshold.
+  task, names = MultiLabel(2), ['a', 'b']
+  logits = np.array([[30.0, -1.0], [25.0, 1.0]], np.float32)
+  labels = np.array([[True, False], [False, True]])
+  sure = float(special.expit(28.0))
+  for temperature in (0.3, 1.0, 3.0):
+    calibration = Calibration(temperature, (sure, 0.5))
+    found = evaluation.evaluate_logits(
+      task, names, labels, logits, calibration, {}, calibrated=True
+    )
+    np.testing.assert_array_equal(found.predictions, labels)
+
+
+def test_the_most_confident_mistakes_come_first():
+  probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
+  found = evaluation.Evaluation(
+    ['a', 'b'], {}, np.array([0, 0, 0, 1]), probabilities.argmax(1),
+    probabilities,
+  )  # fmt: skip
+  assert found.mistakes().tolist() == [1, 3, 2]
+  (answer, *_) = found.answers([7, 8, 9, 10], ['file'] * 4)
+  assert answer == {
+    'source': 'file', 'row': 7, 'label': 'a', 'prediction': 'a',
+    'probabilities': {'a': 0.9, 'b': 0.1},
+  }  # fmt: skip
+
+
+def test_of_many_labels_the_largest_probabilities_are_written():
+  probabilities = np.linspace(0, 1, 300)[None]
+  names = [str(c) for c in range(300)]
+  labels = probabilities > 0.99
+  found = evaluation.Evaluation(names, {}, labels, labels, probabilities)
+  (answer,) = found.answers([1], ['file'])
+  assert list(answer['probabilities'])[:2] == ['299', '298']
+  assert len(answer['probabilities']) == 100
+  assert answer['label'] == ['297', '298', '299']

@@ -1,0 +1,59 @@
+"""Data parallelism: the mesh, its sharding rules, and gradients over it."""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec as P
+import numpy as np
+import pytest
+
+from bigru_jax import parallel
+
+
+def _mesh(count):
+  return Mesh(np.array(jax.devices()[:count]), (parallel.DATA_AXIS,))
+
+
+def test_a_batch_that_the_devices_do_not_divide():
+  with pytest.raises(ValueError, match='batch_size=6 is not a multiple of'):
+    parallel.make_mesh(6)
+
+
+def test_embedding_tables_are_sharded_by_columns_wherever_they_are():
+  tree = {
+    'params': {'embedding': np.ones((5, 8)), 'kernel': np.ones((8, 8))},
+    'moments': ({'embedding': np.ones((5, 8))}, np.ones(3)),
+    'odd': {'embedding': np.ones((5, 6))},
+  }
+  specs = parallel.partition_specs(tree, _mesh(4))
+  by_columns = P(None, parallel.DATA_AXIS)
+  assert specs['params'] == {'embedding': by_columns, 'kernel': P()}
+  assert specs['moments'] == ({'embedding': by_columns}, P())
+  assert specs['odd'] == {'embedding': P()}  # 4 does not divide 6.
+  assert parallel.partition_specs(tree, _mesh(1))['params']['embedding'] == P()
+
+
+@pytest.mark.parametrize('count', [1, 2, 4])
+def test_value_and_grad_is_that_of_the_weighted_mean(count):
+  rng = np.random.default_rng(0)
+  params = {'w': jnp.asarray(rng.normal(size=(3,)), jnp.float32)}
+  batch = {
+    'x': jnp.asarray(rng.normal(size=(8, 3)), jnp.float32),
+    'weights': jnp.array([1.0, 2.0, 0.0, 1.0, 1.0, 0.5, 0.0, 1.0]),
+  }
+
+  def loss_fn(params, batch, keys_B):
+    noise = jax.vmap(lambda key: jax.random.normal(key))(keys_B)
+    y = batch['x'] @ params['w'] + noise
+    return y**2, y
+
+  def mean(params):
+    losses, y = loss_fn(params, batch, keys)
+    return jnp.sum(losses * batch['weights']) / jnp.sum(batch['weights']), y
+
+  keys = jax.random.split(jax.random.key(0), 8)
+  (loss, y), grads = jax.value_and_grad(mean, has_aux=True)(params)
+  found = jax.jit(parallel.value_and_grad(loss_fn, _mesh(count)))
+  (loss_n, y_n), grads_n = found(params, batch, keys)
+  np.testing.assert_allclose(loss_n, loss, rtol=1e-6)
+  np.testing.assert_allclose(y_n, y, rtol=1e-6)
+  np.testing.assert_allclose(grads_n['w'], grads['w'], rtol=1e-5)

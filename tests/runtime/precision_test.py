@@ -1,0 +1,177 @@
+"""Float32 and int32 whatever JAX's modes say that a process has switched on."""
+
+import contextlib
+import json
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bigru_jax import Config, Ensemble, load, parallel, train
+from bigru_jax.data.encode import encode, make_split
+from bigru_jax.data.truncation import limits_of
+from bigru_jax.evaluation.evaluation import fit_temperature
+from bigru_jax.explain.attributions import attribute
+from bigru_jax.interop.stablehlo import to_stablehlo
+from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.models.classifier import ATTENTIONS
+from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.tasks import MultiLabel, make_loss_fn
+from bigru_jax.training.state import TrainState
+from bigru_jax.training.step import make_train_step
+
+MODES = {
+  'jax_enable_x64': True,
+  'jax_numpy_dtype_promotion': 'strict',
+  'jax_numpy_rank_promotion': 'raise',
+}
+TEXTS = [f'a {x} film {i}' for i in range(40) for x in ('good', 'bad')]
+CORPUS = {'train': (TEXTS, ['pos', 'neg'] * 40)}
+SIZES = {
+  'hidden_size': 4, 'embedding_size': 4, 'batch_size': 16,
+  'schedule': 'constant', 'warmup': 0.0, 'ema_decay': 0.9,
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def _modes(**modes):
+  """Sets modes of the whole process, so that all threads have them."""
+  before = {name: getattr(jax.config, name) for name in modes}
+  try:
+    for name, value in modes.items():
+      jax.config.update(name, value)
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
+
+
+def _types(tree):
+  return {str(x.dtype) for x in jax.tree.leaves(tree)}
+
+
+def _batch(multi_label):
+  labels = np.ones((4, 3), bool) if multi_label else np.ones(4, np.int32)
+  return {
+    'tokens': np.ones((4, 4), np.int32),
+    'lengths': np.full(4, 3, np.int32),
+    'entities': np.ones((4, 4), np.int32),
+    'sentence_lengths': np.ones(4, np.int32),
+    'sentence_mask': np.eye(4, dtype=bool)[:, :1] | np.ones((4, 1), bool),
+    'labels': labels,
+    'weights': np.ones(4, np.float32),
+  }
+
+
+@pytest.mark.parametrize('task', ['single_label', 'multi_label'])
+@pytest.mark.parametrize(
+  'model, attention',
+  [('flat', x) for x in ATTENTIONS] + [('hierarchical', x) for x in POOLINGS],
+)
+def test_a_step_of_any_model_is_float32_with_x64(model, attention, task):
+  """The modules and the step alone, without what `train` does about it."""
+  config = Config(model=model, attention=attention, task=task, **SIZES)
+  of_task = make_task(config, 3)
+  module = make_classifier(config, 9, of_task.num_outputs)
+  batch = _batch(task == 'multi_label')
+  expected = init_params(module, 0)
+  with _modes(jax_enable_x64=True):
+    params = jax.jit(module.init)(jax.random.key(0), batch)['params']
+    optimizer = optax.adamw(1e-3)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), (parallel.DATA_AXIS,))
+    step = make_train_step(
+      make_loss_fn(module, of_task), optimizer, mesh, 0, ema_decay=0.9
+    )
+    state = TrainState.create(params, optimizer, averaged=True)
+    after, _ = jax.eval_shape(step, state, batch)
+    outputs = jax.eval_shape(module.apply, {'params': params}, batch)
+  jax.tree.map(np.testing.assert_array_equal, params, expected)
+  assert _types(params) == {'float32'}
+  assert _types((outputs.logits, outputs.attention)) == {'float32'}
+  assert jax.tree.map(_type, after) == jax.tree.map(_type, state)
+  assert _types(after) == {'float32', 'int32'}
+
+
+def _type(x):
+  return x.shape, x.dtype
+
+
+def _attributions(run):
+  limits = limits_of(run.config)
+  kept, ids = encode(TEXTS[:8], run.tokenizer, limits)
+  split = make_split(ids, kept, False, np.zeros(8, np.int32), 2)
+  task = make_task(run.config, 2)
+  params = jax.device_get(run.params)
+  return attribute(run.model, task, params, split)
+
+
+def _exported(run):
+  tokens, lengths = np.full((2, 3), 2, np.int32), np.full(2, 3, np.int32)
+  return jax.device_get(to_stablehlo(run).call(tokens, lengths))
+
+
+def _answers(run):
+  return {
+    'types': sorted(_types(run.params)),
+    'predictions': run.predict(TEXTS[:4], calibrated=True),
+    'metrics': run.evaluate(TEXTS[:4], ['pos', 'neg'] * 2),
+    'ensemble': Ensemble([run, run]).evaluate(TEXTS[:4], ['pos', 'neg'] * 2),
+    'attributions': jax.tree.map(np.asarray, _attributions(run)),
+    'exported': _exported(run),
+  }
+
+
+def test_a_run_gives_the_same_bits_in_all_modes(tmp_path):
+  config = Config(epochs=1, **SIZES)
+  with _modes(**MODES):
+    trained = train(config, tmp_path / 'run', CORPUS)
+    answers = [_answers(trained), _answers(load(tmp_path / 'run'))]
+    assert jnp.zeros(1).dtype == jnp.float64  # The mode is still on.
+  expected = _answers(load(tmp_path / 'run'))
+  assert expected['types'] == ['float32']
+  for found in answers:
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('first, second', [({}, MODES), (MODES, {})])
+def test_a_run_resumes_in_another_mode_to_the_same_bits(
+  tmp_path, first, second
+):
+  expected = train(Config(epochs=2, **SIZES), tmp_path / 'other', CORPUS)
+  with _modes(**first):
+    train(Config(epochs=1, **SIZES), tmp_path / 'run', CORPUS)
+  with _modes(**second):
+    resumed = train(Config(epochs=2, **SIZES), tmp_path / 'run', CORPUS)
+  assert not (tmp_path / 'run' / 'quarantine').exists()
+  jax.tree.map(np.testing.assert_array_equal, resumed.params, expected.params)
+  results = [
+    json.loads((tmp_path / x / 'result.json').read_text())['test']
+    for x in ('run', 'other')
+  ]
+  assert results[0] == results[1]
+
+
+@pytest.mark.parametrize('task', ['single_label', 'multi_label'])
+def test_the_temperature_is_the_same_in_all_modes(task):
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(50, 3)).astype(np.float32)
+  if task == 'multi_label':
+    of_task, labels = MultiLabel(3), rng.random((50, 3)) < 0.5
+  else:
+    of_task = make_task(Config(), 3)
+    labels = rng.integers(0, 3, 50).astype(np.int32)
+  expected = fit_temperature(of_task, logits, labels)
+  with _modes(**MODES):
+    assert fit_temperature(of_task, logits, labels) == expected
+
+
+def test_a_run_that_is_pickled_says_what_to_do(run_directory):
+  run = load(run_directory)
+  with pytest.raises(TypeError, match='load.workdir. opens workdir='):
+    pickle.dumps(run)
+  with pytest.raises(TypeError, match='load_ensemble'):
+    pickle.dumps(Ensemble([run]))

@@ -1,0 +1,420 @@
+"""No field of the configuration is ever ignored.
+
+`CHANGES` has for every field another value than the default, in a run in which
+it has an effect; the test compares what is built of both configurations. A new
+field fails until it is there. `IGNORED` has the runs in which a field would
+have no effect, and what is said then.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import re
+import shutil
+import types
+
+import jax
+import numpy as np
+import pandas
+import pytest
+import tokenizers
+
+import bigru_jax
+from bigru_jax import parallel
+from bigru_jax.config import Config
+from bigru_jax.data.prepare import prepare
+from bigru_jax.models.build import make_classifier, make_task
+from bigru_jax.rundir import files as run_files
+from bigru_jax.training import effects, fit, train
+
+# Small, of a file of two labels a text, and of several.
+SMALL = {'embedding_size': 4, 'hidden_size': 4, 'batch_size': 8}
+ONE = {**SMALL, 'train': 'one.csv'}
+SEVERAL = {**SMALL, 'train': 'several.csv', 'task': 'multi_label'}
+JSON = {'tokenizer': 'tokenizer.json'}
+HIERARCHICAL = {'model': 'hierarchical'}
+TREES = {'train': '', 'dataset': 'sst1', 'data_dir': 'trees'}
+HEADS = {'attention': 'structured'}
+
+# Field: another value, and the fields beside it that differ from `ONE`.
+CHANGES = {
+  'dataset': ('sst2', TREES),
+  'data_dir': ('more_trees', TREES),
+  'train': ('more.csv', {}),
+  'validation': ('more.csv', {}),
+  'test': ('more.csv', {}),
+  'text_column': ('title', {}),
+  'label_column': ('title', {}),
+  'encoding': ('latin-1', {}),
+  'delimiter': (';', {'train': 'both.csv'}),
+  'task': ('multi_label', {}),
+  'label_separator': (';', SEVERAL),
+  'sst_phrases': (True, TREES),
+  'split_seed': (1, {}),
+  'folds': (3, {}),
+  'fold': (1, {'folds': 3}),
+  'tokenizer': ('characters', {}),
+  'max_length': (3, {}),
+  'max_sentences': (1, HIERARCHICAL),
+  'truncate': ('tail', {'max_length': 3}),
+  'max_sentence_length': (2, HIERARCHICAL),
+  'max_vocabulary': (5, {}),
+  'min_count': (99, {}),
+  'embeddings': ('vectors.txt', {}),
+  'freeze_embeddings': (True, {}),
+  'embedding_size': (6, {}),
+  'model': ('hierarchical', {}),
+  'encoder': ('average', {}),
+  'hidden_size': (6, {}),
+  'num_layers': (2, {}),
+  'attention': ('dot', {}),
+  'num_heads': (2, HEADS),
+  'dropout': (0.1, {}),
+  'embedding_dropout': (0.1, {}),
+  'word_dropout': (0.1, {}),
+  'recurrent_dropout': (0.1, {}),
+  'weight_drop': (0.1, {}),
+  'dtype': ('bfloat16', {}),
+  'loss': ('sigmoid', {}),
+  'label_smoothing': (0.1, {}),
+  'class_weights': ('1,2', {}),
+  'attention_penalty': (0.1, HEADS),
+  'adversarial': (0.1, {}),
+  'virtual_adversarial': (0.1, {}),
+  'threshold': ('tuned', SEVERAL),
+  'optimizer': ('sgd', {}),
+  'learning_rate': (0.1, {}),
+  'weight_decay': (0.1, {}),
+  'embedding_learning_rate_factor': (0.1, {}),
+  'schedule': ('linear', {}),
+  'warmup': (0.5, {}),
+  'clip_norm': (0.1, {}),
+  'ema_decay': (0.9, {}),
+  'batch_size': (4, {}),
+  'epochs': (7, {}),
+  'patience': (1, {}),
+  'select_by': ('accuracy', {}),
+  'seed': (1, {}),
+  'checkpoint_every': (3, {}),
+  'max_nonfinite_steps': (3, {}),
+}
+# Its effect is JAX's number of devices, which is set once a process.
+ELSEWHERE = {'cpu_devices'}
+
+
+@pytest.fixture(autouse=True, scope='module')
+def corpus(tmp_path_factory):
+  """The files of the configurations, in the working directory."""
+  tmp_path = tmp_path_factory.mktemp('corpus')
+  words = (
+    'a fine film. the plot is slow. a café scene; an old song. so.'.split()
+  )
+  rng = np.random.default_rng(0)
+  texts = [' '.join(rng.choice(words, 9)) for _ in range(40)]
+  one = [[x, 'ab'[i % 2], 'xyz'[i % 3]] for i, x in enumerate(texts)]
+  several = [[x, 'a|b;c' if i % 2 else 'b;c', 'x'] for i, x in enumerate(texts)]
+  corpora = {'one': one, 'several': several, 'more': one[:30]}
+  for name, rows in corpora.items():
+    lines = [','.join(row) for row in [['text', 'label', 'title'], *rows]]
+    (tmp_path / f'{name}.csv').write_text('\n'.join(lines), 'utf-8')
+  # Its columns are there with a comma, and others with a semicolon.
+  lines = ['text,label,x;text;label']
+  lines += [
+    f'film {i},{"ab"[i % 2]},x;plot {i};{"ba"[i % 2]}' for i in range(40)
+  ]
+  (tmp_path / 'both.csv').write_text('\n'.join(lines))
+  for folder, sentences in (('trees', 30), ('more_trees', 40)):
+    (tmp_path / folder).mkdir()
+    for i, name in enumerate(('train', 'dev', 'test')):
+      lines = [
+        f'({j % 5} (2 a) ({(i + j) % 5} (4 film) (1 w{j})))'
+        for j in range(sentences)
+      ]
+      (tmp_path / folder / f'{name}.txt').write_text('\n'.join(lines))
+  vectors = [f'{word} 1 2 3 4' for word in ('film.', 'plot', 'slow')]
+  (tmp_path / 'vectors.txt').write_text('\n'.join(vectors))
+  words = ['[PAD]', '[UNK]', *words]
+  model = tokenizers.models.WordLevel(
+    {x: i for i, x in enumerate(words)}, '[UNK]'
+  )
+  tokenizer = tokenizers.Tokenizer(model)
+  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+  tokenizer.save(str(tmp_path / 'tokenizer.json'))
+  with contextlib.chdir(tmp_path):
+    yield
+
+
+def _plain(value):
+  """A value as something that `==` compares."""
+  if dataclasses.is_dataclass(value):
+    return {
+      field.name: _plain(getattr(value, field.name))
+      for field in dataclasses.fields(value)
+    }
+  if isinstance(value, dict):
+    return {key: _plain(x) for key, x in value.items()}
+  return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+@functools.cache
+def _data(config):
+  """All that is made of the data, the vocabulary in place of the tokenizer."""
+  data = prepare(config)
+  identity = data.identity if config.embeddings else {}
+  return _plain(
+    dataclasses.replace(
+      data, tokenizer=data.tokenizer.vocabulary, identity=identity
+    )
+  )
+
+
+class _Saved:
+  """Checkpoints that count."""
+
+  def __init__(self):
+    self.steps = []
+
+  def restore(self, state):
+    del state
+
+  def restore_best(self, state, step):
+    del step
+    return state
+
+  def save(self, state, progress):
+    del progress
+    self.steps.append(int(state.step))
+
+
+@functools.cache
+def _training(config):
+  """When epochs end and are saved, which is the best, and what stops it."""
+  # Losses, accuracies: the best epochs differ, and each stays the best for two.
+  epochs = iter([(3, 0.1), (4, 0.9), (5, 0.1), (2, 0.1)] + [(9, 0.1)] * 20)
+
+  def train_epoch(epoch, first, after_step):
+    for done in range(1 + first, 5):
+      trainer.state.step = 4 * (epoch - 1) + done
+      after_step(done)
+    return {'loss': 1.0, 'tokens_per_second': 1.0}
+
+  def evaluate(split, keep_logits):
+    del split, keep_logits
+    loss, accuracy = next(epochs)
+    return {'loss': loss, 'accuracy': accuracy}, None
+
+  trainer = types.SimpleNamespace(
+    config=config, state=types.SimpleNamespace(step=0), steps_per_epoch=4,
+    splits={'validation': None}, train_epoch=train_epoch, evaluate=evaluate,
+    train_seconds=0.0, examples=0, tokens=0,
+  )  # fmt: skip
+  saved, lines = _Saved(), []
+  log = types.SimpleNamespace(lines=lines, add=lines.append)
+  best, _ = fit.fit(trainer, saved, lambda _: log)
+  plan = [(None, np.arange(2))] * 5
+  try:
+    fit.Trainer._check_finite(trainer, 1, plan, 5, 5)
+    is_stopped = False
+  except ValueError:
+    is_stopped = True
+  return best, saved.steps, len(lines), is_stopped
+
+
+@functools.cache
+def _calibration(config):
+  """What is chosen on validation."""
+  data = prepare(config)
+  task = make_task(config, len(data.labels))
+
+  def evaluate(split, on_batch):
+    del on_batch
+    shape = len(split), task.num_outputs
+    return {}, np.linspace(-3, 1, np.prod(shape)).reshape(shape)
+
+  trainer = types.SimpleNamespace(evaluate=evaluate)
+  return train._evaluate(config, task, trainer, data)[1]
+
+
+@functools.cache
+def _step(config):
+  """The program of a training step."""
+  data = prepare(config)
+  task = make_task(
+    config, len(data.labels), data.label_weights.tolist(), data.labels
+  )
+  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
+  mesh = parallel.make_mesh(config.batch_size)
+  batch = next(iter(data.splits['train'].plan(config.batch_size)))
+  batch = data.splits['train'].batch(batch[1], batch[0], config.batch_size)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), batch)['params']
+  params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+  trainer = fit.Trainer(config, mesh, model, params, task, data.splits)
+  trainer.close()
+  step = trainer._train_step._function
+  program = str(step.trace(trainer.state, batch).jaxpr)
+  return re.sub('0x[0-9a-f]+', '', program)
+
+
+PARTS = _data, _training, _calibration, _step
+
+
+def _differ(config, other):
+  """Whether a part of two runs differs; the cheap ones are compared first."""
+  return any(part(config) != part(other) for part in PARTS)
+
+
+def test_every_field_has_another_value_here():
+  names = {field.name for field in dataclasses.fields(Config)}
+  assert CHANGES.keys() | ELSEWHERE == names
+
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_every_field_changes_the_run(name):
+  value, others = CHANGES[name]
+  config = Config(**{**ONE, **others})
+  changed = Config(**{**ONE, **others, name: value})
+  for each in (config, changed):
+    effects.check_effects(each)
+    effects.check_split_seed(each, ['train'])
+  assert _differ(config, changed)
+
+
+# Runs in which other fields have an effect than in `ONE`.
+KINDS = {
+  'flat': {},
+  'several labels': SEVERAL,
+  'hierarchical': HIERARCHICAL,
+  'average': {'encoder': 'average'},
+  'heads': HEADS,
+  'max': {'attention': 'max'},
+  'label-wise': {'attention': 'label_wise'},
+  'two layers': {'num_layers': 2},
+  'trees': TREES,
+  'generated': {'train': '', 'dataset': 'synthetic'},
+  'its own splits': {'validation': 'more.csv', 'test': 'more.csv'},
+  'vectors': {'embeddings': 'vectors.txt'},
+  'tokenizer.json': {'tokenizer': 'tokenizer.json'},
+  'sgd': {'optimizer': 'sgd', 'schedule': 'constant'},
+  'adam': {'optimizer': 'adam'},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', KINDS)
+def test_no_field_is_ignored_in_any_run(kind):
+  limit = 'max_sentences' if kind == 'hierarchical' else 'max_length'
+  config = Config(**{**ONE, limit: 2, **KINDS[kind]})
+  ignored = []
+  for name, (value, _) in CHANGES.items():
+    try:
+      changed = dataclasses.replace(config, **{name: value})
+      if changed == config:
+        continue
+      effects.check_effects(changed)
+      effects.check_split_seed(changed, prepare(changed).identity)
+      if not _differ(config, changed):
+        ignored.append(name)
+    except (ValueError, FileNotFoundError) as error:
+      assert len(str(error).splitlines()) == 1
+  assert not ignored
+
+
+# A field, another value, the fields beside it, and what it needs.
+IGNORED = [
+  ('dataset', 'trec', {}, 'a run without train'),
+  ('data_dir', 'trees', {}, 'a dataset that is read from files, and no train'),
+  ('data_dir', 'trees', {'train': ''}, 'a dataset that is read from files'),
+  ('text_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
+  ('label_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
+  ('encoding', 'latin-1', {'train': ''}, 'a file of text as train'),
+  ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
+  ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),
+  ('sst_phrases', True, {**TREES, 'dataset': 'mr'}, 'dataset=sst1 or sst2'),
+  ('label_separator', ';', {}, 'task=multi_label'),
+  ('threshold', 'tuned', {}, 'task=multi_label'),
+  ('threshold', 'per_label', {}, 'task=multi_label'),
+  ('loss', 'sigmoid', SEVERAL, 'task=single_label'),
+  ('max_length', 9, HIERARCHICAL, 'model=flat'),
+  ('max_sentences', 9, {}, 'model=hierarchical'),
+  ('max_sentence_length', 9, {}, 'model=hierarchical'),
+  ('max_vocabulary', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
+  ('min_count', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
+  *(
+    ('num_heads', 2, {'attention': name}, 'attention=multi_head or structured')
+    for name in ('additive', 'dot', 'mean', 'max', 'last', 'entity')
+  ),
+  ('weight_decay', 0.1, {'optimizer': 'adam'}, 'optimizer=adamw'),
+  ('weight_decay', 0.1, {'optimizer': 'sgd'}, 'optimizer=adamw'),
+]
+
+
+@pytest.mark.parametrize('name, value, others, needs', IGNORED)
+def test_what_would_be_ignored_is_refused(name, value, others, needs):
+  config = Config(**{**ONE, **others})
+  effects.check_effects(config)
+  config = dataclasses.replace(config, **{name: value})
+  message = f'{name}={value} needs {needs}'
+  with pytest.raises(ValueError, match=f'^{re.escape(message)}'):
+    effects.check_effects(config)
+
+
+def test_a_corpus_in_memory_is_no_file():
+  pairs = {'train': (['a', 'b'], ['x', 'y'])}
+  effects.check_effects(Config(), pairs)
+  for name, value in (
+    ('train', 'one.csv'),
+    ('dataset', 'trec'),
+    ('encoding', 'latin-1'),
+  ):
+    with pytest.raises(ValueError, match=f'{name}={value} needs a run without'):
+      effects.check_effects(Config(**{name: value}), pairs)
+  named = Config(text_column='title')
+  with pytest.raises(ValueError, match='text_column=title needs train'):
+    effects.check_effects(named, pairs)
+  effects.check_effects(named, {'train': pandas.DataFrame({'title': ['a']})})
+
+
+def test_split_seed_needs_something_to_draw():
+  every = ['train', 'validation', 'test']
+  drawn = Config(split_seed=1)
+  effects.check_split_seed(drawn, every[:2])
+  effects.check_split_seed(Config(), every)
+  effects.check_split_seed(Config(split_seed=1, dataset='synthetic'), every)
+  with pytest.raises(ValueError, match='split_seed=1 needs data without'):
+    effects.check_split_seed(drawn, every)
+
+
+def test_the_devices_are_those_that_jax_has():
+  effects.check_devices(Config(cpu_devices=len(jax.devices())))
+  with pytest.raises(ValueError, match='cpu_devices=7 needs .* it has 4 cpu'):
+    effects.check_devices(Config(cpu_devices=7))
+
+
+def test_a_run_that_starts_refuses_what_it_would_ignore(tmp_path):
+  corpus = {'train': (['good', 'bad'] * 20, ['1', '0'] * 20)}
+  with pytest.raises(ValueError, match='num_heads=8 needs attention='):
+    bigru_jax.train(Config(num_heads=8), tmp_path, corpus)
+  splits = dict.fromkeys(('train', 'validation', 'test'), corpus['train'])
+  with pytest.raises(ValueError, match='split_seed=1 needs data without'):
+    bigru_jax.train(Config(split_seed=1), tmp_path, splits)
+  assert not (tmp_path / 'config.json').exists()
+
+
+def test_an_older_run_is_opened_and_resumes(
+  run_directory, tmp_path, monkeypatch
+):
+  workdir = shutil.copytree(run_directory, tmp_path / 'run')
+  # As it was written before there was this check.
+  config = dataclasses.replace(run_files.read_config(workdir), num_heads=8)
+  run_files.write_json(workdir / 'config.json', dataclasses.asdict(config))
+  assert bigru_jax.load(workdir).config == config
+
+  def read(config, corpus):
+    del config, corpus
+    raise ValueError('the data are read')
+
+  monkeypatch.setattr(train, 'prepare_shared', read)
+  with pytest.raises(ValueError, match='the data are read'):
+    bigru_jax.train(config, workdir)
+  with pytest.raises(ValueError, match='num_heads=8 needs attention='):
+    bigru_jax.train(config, tmp_path / 'new')

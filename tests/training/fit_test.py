@@ -1,0 +1,161 @@
+"""Epochs on the mesh: what devices, padding and non-finite steps may not do."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from bigru_jax import parallel
+from bigru_jax.config import Config
+from bigru_jax.data import batching, text
+from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.training.fit import Trainer
+
+CONFIG = Config(
+  embedding_size=8, hidden_size=6, batch_size=8, epochs=1, dropout=0.5,
+  embedding_dropout=0.5, recurrent_dropout=0.3,
+)  # fmt: skip
+
+
+def _split(hierarchical=False, count=20, seed=0):
+  rng = np.random.default_rng(seed)
+  lengths = rng.choice([2, 6], count)
+  encoded = text.pack([rng.integers(1, 20, length) for length in lengths])
+  labels = rng.integers(0, 3, count).astype(np.int32)
+  weights = np.array([1.0, 2.0, 0.5], np.float32)[labels]
+  split = batching.EncodedSplit(encoded, labels, weights, [2, 6])
+  if not hierarchical:
+    return split
+  # Two sentences of one token, or three of one to four.
+  sentences = [[1, 1] if n == 2 else [4, 1, 1] for n in lengths]
+  return dataclasses.replace(
+    split, buckets=[2, 3], sentences=text.pack(sentences), sentence_length=4
+  )
+
+
+def _trainer(mesh, config=CONFIG):
+  split = _split(config.model == 'hierarchical')
+  if config.attention == 'entity':
+    split = dataclasses.replace(split, markers=(2, 3, 4, 5))
+  task = make_task(config, 3)
+  model = make_classifier(config, 20, task.num_outputs)
+  params = init_params(model, config.seed)
+  splits = {'train': split, 'validation': split}
+  return Trainer(config, mesh, model, params, task, splits)
+
+
+def _trained(config):
+  """The parameters after an epoch on one device."""
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), (parallel.DATA_AXIS,))
+  trainer = _trainer(mesh, config)
+  trainer.train_epoch(1)
+  return jax.device_get(trainer.state.evaluated_params)
+
+
+@pytest.fixture(scope='module')
+def plain():
+  """Parameters by pooling, trained without these regularizers."""
+  return functools.cache(
+    lambda name: _trained(dataclasses.replace(CONFIG, attention=name))
+  )
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'word_dropout': 0.3},
+    {'weight_drop': 0.3},
+    {'ema_decay': 0.9},
+    {'adversarial': 0.5},
+    {'virtual_adversarial': 0.5},
+    {'attention': 'structured', 'attention_penalty': 1.0},
+    {'embedding_learning_rate_factor': 0.5},
+  ],
+)
+def test_each_regularizer_changes_what_is_learned(plain, options):
+  params = _trained(dataclasses.replace(CONFIG, **options))
+  without = plain(options.get('attention', CONFIG.attention))
+  pairs = zip(jax.tree.leaves(params), jax.tree.leaves(without))
+  assert not all(np.allclose(a, b, atol=1e-5) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {},
+    {'model': 'hierarchical', 'word_dropout': 0.2},
+    *(
+      pytest.param(options, marks=pytest.mark.slow)
+      for options in (
+        {'weight_drop': 0.3, 'ema_decay': 0.9, 'word_dropout': 0.2},
+        {'adversarial': 0.5, 'virtual_adversarial': 0.5},
+        {'attention': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
+        {'attention': 'entity'},
+      )
+    ),
+  ],
+)
+def test_the_number_of_devices_does_not_matter(options):
+  results = []
+  config = dataclasses.replace(CONFIG, **options)
+  for count in (1, 4):
+    devices = np.array(jax.devices()[:count])
+    mesh = jax.sharding.Mesh(devices, (parallel.DATA_AXIS,))
+    trainer = _trainer(mesh, config)
+    trained = trainer.train_epoch(1)
+    validated, _ = trainer.evaluate(trainer.splits['validation'])
+    params = jax.device_get(trainer.state.evaluated_params)
+    results.append((trained['loss'], validated, params))
+  (loss, found, params), (loss_n, found_n, params_n) = results
+  assert np.isclose(loss, loss_n, rtol=1e-5)
+  assert np.isclose(found['loss'], found_n['loss'], rtol=1e-5)
+  assert found['examples'] == found_n['examples'] == 20
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, params_n
+  )
+
+
+def test_the_padding_vector_stays_zero_in_training():
+  trainer = _trainer(parallel.make_mesh(8))
+  before = np.asarray(trainer.state.params['embedding'])
+  trainer.train_epoch(1)
+  after = np.asarray(trainer.state.params['embedding'])
+  np.testing.assert_array_equal(after[0], 0)
+  used = np.unique(_split().encoded.tokens)
+  assert (after[used] != before[used]).any(axis=1).all()
+
+
+def test_the_evaluated_loss_is_weighted_by_class():
+  trainer = _trainer(parallel.make_mesh(8))
+  split, params = _split(), jax.device_get(trainer.state.params)
+  model = make_classifier(CONFIG, 20, 3)
+  batch = split.batch(np.arange(20), 6, 20)
+  logits = np.asarray(model.apply({'params': params}, batch).logits)
+  log_sum = np.log(np.exp(logits).sum(1))
+  losses = log_sum - logits[np.arange(20), split.labels]
+  expected = np.average(losses, weights=split.weights)
+  assert np.isclose(
+    trainer.evaluate(trainer.splits['validation'])[0]['loss'],
+    expected,
+    rtol=1e-5,
+  )
+
+
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
+  trainer = _trainer(parallel.make_mesh(8))
+  trainer.train_epoch(1)
+  output = trainer.state.params['output']
+  broken = {**output, 'kernel': output['kernel'] * np.inf}
+  trainer.state = trainer.state.replace(
+    params={**trainer.state.params, 'output': broken}
+  )
+  before = jax.device_get((trainer.state.params, trainer.state.opt_state))
+  trained = trainer.train_epoch(2)
+  assert trained['nonfinite_steps'] == trainer.steps_per_epoch
+  after = jax.device_get((trainer.state.params, trainer.state.opt_state))
+  jax.tree.map(np.testing.assert_array_equal, before, after)
+  with pytest.raises(ValueError, match='max_nonfinite_steps=10: .* step 1'):
+    for epoch in range(3, 9):
+      trainer.train_epoch(epoch)
