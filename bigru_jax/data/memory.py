@@ -103,8 +103,7 @@ def column(values: Any, where: str) -> Sequence[Any]:
     or not hasattr(values, '__len__')
   ):
     raise ValueError(
-      f'{where}: a {type(values).__name__} is no list, array or column; '
-      f'{_FORMS}'
+      f'{where}: a {type(values).__name__} is no list, array or column'
     )
   values = plain(values)
   return values if isinstance(values, list) else list(values)

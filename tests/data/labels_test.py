@@ -10,7 +10,7 @@ import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from bigru_jax.config import Config
-from bigru_jax.data import labels
+from bigru_jax.data import label_forms, labels
 from bigru_jax.data.prepare import prepare
 
 SETS = [('a', 'c'), (), ('b',), ('a',), ('b', 'c'), ('a', 'b', 'c')] * 3
@@ -296,3 +296,20 @@ def test_only_literals_are_read(monkeypatch):
   monkeypatch.setattr(ast, 'parse', lambda *a, **k: called.append(a) or 1 / 0)
   assert labels.as_label('plain', 'x', 1, 'y') == 'plain'
   assert not called
+
+
+def test_a_run_reads_lists_as_its_training_did():
+  corpus = {'train': (TEXTS, HOT)}
+  config = Config(task='multi_label', label_names='z,y,x')
+  identity = prepare(config, corpus).identity
+  form = label_forms.form_of(identity)
+  flags = labels.as_labels(np.array([1, 0, 0]), 'labels', 1, 'label', '|')
+  assert form.names_of(flags, 'labels', 1) == ('z',)
+  assert form.names_of(('x', 'y'), 'labels', 2) == ('x', 'y')
+  with pytest.raises(ValueError, match='labels, row 3: a list of 2 zeros'):
+    form.names_of(labels.Flags(('0', '1')), 'labels', 3)
+  # Names leave no trace, so the identity of a run is what it was.
+  assert list(prepare(Config(task='multi_label'), {'train': (TEXTS, SETS)})
+              .identity) == ['train']  # fmt: skip
+  form = label_forms.form_of({})
+  assert form.names_of(labels.Flags(('0', '1')), 'x', 1) == ('0', '1')
