@@ -159,6 +159,13 @@ def fetch(tree: Any) -> Any:
   return jax.device_get(jax.tree.map(whole, tree))
 
 
+def to_this_process(tree: Any, mesh: Mesh) -> tuple[Any, Mesh]:
+  """A pytree, whole, and a mesh of the devices of this process alone."""
+  if not mesh.is_multi_process:
+    return tree, mesh
+  return fetch(tree), local_mesh()
+
+
 def place_batch(batch: Any, mesh: Mesh) -> Any:
   """Shards the leading axis of every array over the devices.
 

@@ -33,7 +33,7 @@ from bigru_jax.explain.predictions import (
   check_supported,
   sampled,
 )
-from bigru_jax.models.build import init_params, make_task
+from bigru_jax.models.build import init_params
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
 from bigru_jax.rundir import files as run_files
@@ -171,7 +171,7 @@ def explain(
     correct, of_uniform: see `study.accuracy_rows`.
   """
   config, seed = run.config, _SEED.value
-  task: Any = make_task(config, len(run.labels), labels=run.labels)
+  task: Any = run.task
   # A completeness error should be that of the integral alone.
   model: Any = run.model.clone(dtype=jnp.float32)
   params = jax.device_put(jax.device_get(run.params), jax.devices()[0])

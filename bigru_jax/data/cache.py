@@ -188,6 +188,7 @@ def _save(folder: pathlib.Path, data: Dataset) -> None:
     }
 
   content = {
+    'name': data.name,
     'splits': {name: save_split(split) for name, split in data.splits.items()},
     'labels': data.labels,
     'label_weights': save_array(data.label_weights),
@@ -272,14 +273,15 @@ def _load(folder: pathlib.Path, names: set[str], config: Config) -> Dataset:
   else:
     tokenizer = text.VocabularyTokenizer(config.tokenizer, vocabulary)
   return Dataset(
-    {name: load_split(x) for name, x in content['splits'].items()},
-    content['labels'],
-    arrays[content['label_weights']],
-    tokenizer,
-    content['seen'],
-    dict(zip(content['words'], arrays[content['vectors']])),
-    content['notes'],
-    content['identity'],
+    name=content['name'],
+    splits={name: load_split(x) for name, x in content['splits'].items()},
+    labels=content['labels'],
+    label_weights=arrays[content['label_weights']],
+    tokenizer=tokenizer,
+    seen=content['seen'],
+    vectors=dict(zip(content['words'], arrays[content['vectors']])),
+    notes=content['notes'],
+    identity=content['identity'],
   )
 
 

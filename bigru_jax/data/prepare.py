@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 _BLOCK = 2**20  # Tokens that are translated at once.
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Dataset:
   """All that training needs of the data.
 
   Attributes:
+    name: of the data set, or the files that train is read from.
     splits: `train`, `validation` and `test`, encoded.
     labels: the classes' names; a label's index is its place here.
     label_weights: float32, the weight of each class in the loss; with one label
@@ -55,6 +56,7 @@ class Dataset:
       lists, the names of their places.
   """
 
+  name: str
   splits: dict[str, EncodedSplit]
   labels: list[str]
   label_weights: np.ndarray
@@ -148,7 +150,15 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
       longest_sentence(table.sentences) if table.sentences else 0,
     )
   return Dataset(
-    encoded_splits, labels, weights_C, tokenizer, seen, vectors, notes, identity
+    name='corpus' if corpus else config.train or config.dataset,
+    splits=encoded_splits,
+    labels=labels,
+    label_weights=weights_C,
+    tokenizer=tokenizer,
+    seen=seen,
+    vectors=vectors,
+    notes=notes,
+    identity=identity,
   )
 
 

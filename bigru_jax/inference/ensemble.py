@@ -19,7 +19,6 @@ from bigru_jax.evaluation.evaluation import (
 )
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.inference.run import BATCH_SIZE, Run, load
-from bigru_jax.models.build import make_task
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime.precision import single_precision
 
@@ -53,7 +52,7 @@ class Ensemble:
     first = self.members[0]
     self.fields = list(_FIELDS)
     self.config, self.labels = first.config, first.labels
-    self._task = make_task(self.config, len(self.labels), labels=self.labels)
+    self._task = first.task
     for run in self.members[1:]:
       if _kind(run) != _kind(first):
         raise ValueError(

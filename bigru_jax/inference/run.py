@@ -43,10 +43,10 @@ from bigru_jax.inference.predictions import (
   fields_of,
   make_answers,
 )
-from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.models.build import build_model, init_params
 from bigru_jax.rundir import checkpoints, files as run_files, published
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import MultiLabel
+from bigru_jax.tasks import MultiLabel, Task
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -64,6 +64,7 @@ class Run:
     config: the configuration it was trained with.
     labels: the classes' names, by index.
     tokenizer: text to tokens and ids.
+    task: what the labels are.
     model: the Flax module.
     params: its best parameters, replicated over the devices.
     calibration: its temperature and thresholds, chosen on validation.
@@ -73,10 +74,12 @@ class Run:
   @single_precision()
   def __init__(
     self,
+    *,
     workdir: pathlib.Path,
     config: Config,
     labels: list[str],
     tokenizer: text.Tokenizer,
+    task: Task,
     model: nn.Module,
     params: Any,
     mesh: Mesh,
@@ -84,11 +87,10 @@ class Run:
     unseen: UnseenWords | None = None,
   ) -> None:
     self.workdir, self.config, self.labels = workdir, config, labels
-    self.tokenizer, self.model = tokenizer, model
+    self.tokenizer, self.task, self.model = tokenizer, task, model
     self.params = jax.device_put(params, parallel.replicated(mesh))
     self.calibration, self.fields = calibration, fields_of(config)
     self._mesh, self._unseen = mesh, unseen
-    self._task = make_task(config, len(labels), labels=labels)
     self._steps: dict[int, tuple[Callable, Callable]] = {}
     entities = config.attention == 'entity'
     self._markers = marker_ids(tokenizer) if entities else ()
@@ -207,7 +209,7 @@ class Run:
     sets = self.label_sets(labels)
     if len(texts) != len(sets) or not len(texts):
       raise ValueError(f'{len(texts)} texts and {len(sets)} labels')
-    several = isinstance(self._task, MultiLabel)
+    several = isinstance(self.task, MultiLabel)
     indices = {label: i for i, label in enumerate(self.labels)}
     unknown = sorted({x for names in sets for x in names} - indices.keys())
     if unknown:
@@ -228,13 +230,13 @@ class Run:
     metrics, logits_NxC = evaluate(
       eval_step,
       params,
-      self._task,
+      self.task,
       split,
       self._rounded(batch_size),
       self._mesh,
     )
     return evaluate_logits(
-      self._task,
+      self.task,
       self.labels,
       split.label_array(),
       logits_NxC,
@@ -311,7 +313,7 @@ class Run:
       spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
     if 'attention' not in fields:  # Then it stays on the devices.
       outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
-    task, thresholds = self._task, self.calibration.thresholds
+    task, thresholds = self.task, self.calibration.thresholds
     for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
       found = make_answers(
         task,
@@ -333,8 +335,8 @@ class Run:
     if rows not in self._steps:
       model = self.model.clone(vocabulary_size=rows)
       self._steps[rows] = (
-        make_predict_step(model, self._task, self._mesh),
-        make_eval_step(model, self._task, self._mesh),
+        make_predict_step(model, self.task, self._mesh),
+        make_eval_step(model, self.task, self._mesh),
       )
     return self._steps[rows]
 
@@ -415,8 +417,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   labels = run_files.read_labels(workdir)
   tokenizer = text.load_tokenizer(workdir, config.tokenizer)
   mesh = parallel.local_mesh()
-  task = make_task(config, len(labels), labels=labels)
-  model = make_classifier(config, tokenizer.size, task.num_outputs)
+  task, model = build_model(config, tokenizer.size, labels)
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
       x.shape, x.dtype, sharding=parallel.replicated(mesh)
@@ -439,7 +440,16 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   unseen = unseen_words(config, identity, embeddings)
   calibration = run_files.read_calibration(workdir, len(labels), config.task)
   return Run(
-    workdir, config, labels, tokenizer, model, params, mesh, calibration, unseen
+    workdir=workdir,
+    config=config,
+    labels=labels,
+    tokenizer=tokenizer,
+    task=task,
+    model=model,
+    params=params,
+    mesh=mesh,
+    calibration=calibration,
+    unseen=unseen,
   )
 
 

@@ -29,7 +29,6 @@ from bigru_jax.interop.onnx_layers import (
   positions,
   unsqueeze,
 )
-from bigru_jax.models.build import make_task
 from bigru_jax.tasks import SingleLabel, Task
 
 # All operators below are in ONNX Runtime since its version 1.12.
@@ -58,7 +57,7 @@ def to_onnx(run: Run) -> onnx.ModelProto:
   config = run.config
   if config.attention not in (*POOLINGS, 'label_wise', 'entity'):
     raise ValueError(f'attention={config.attention!r} has no form in ONNX')
-  task = make_task(config, len(run.labels), labels=run.labels)
+  task = run.task
   params = jax.tree.map(
     lambda x: np.asarray(x, np.float32), jax.device_get(run.params)
   )

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from bigru_jax.data.entities import marker_ids
 from bigru_jax.inference.run import Run
-from bigru_jax.models.build import make_task
 from bigru_jax.runtime.precision import single_precision
 
 PLATFORMS = 'cpu', 'cuda', 'tpu'
@@ -29,7 +28,7 @@ def to_stablehlo(run: Run) -> export.Exported:
     run: as `bigru_jax.load` gives it.
   """
   config = run.config
-  task = make_task(config, len(run.labels), labels=run.labels)
+  task = run.task
   model = run.model.clone(portable=True)
   params = jax.device_get(run.params)
   markers = marker_ids(run.tokenizer) if config.attention == 'entity' else ()

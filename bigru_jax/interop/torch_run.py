@@ -18,7 +18,6 @@ import optax
 
 from bigru_jax.config import Config
 from bigru_jax.data import text
-from bigru_jax.data.prepare import Dataset
 from bigru_jax.interop.torch import (
   DEFAULT_MODULES,
   Modules,
@@ -107,16 +106,6 @@ def write_run(
     attention='additive' if 'kernel' in params['attention'] else 'dot',
     loss='sigmoid' if binary else 'softmax',
   )
-  data = Dataset(
-    splits={},
-    labels=list(labels),
-    label_weights=np.ones(len(labels), np.float32),
-    tokenizer=made,
-    seen=made.size,
-    vectors={},
-    notes=[],
-    identity=dict(identity or {}),
-  )
   # Nothing resumes it, for it has no data; so there is no optimizer's state.
   train_state = TrainState.create(
     jax.tree.map(jnp.asarray, params), optax.identity()
@@ -130,7 +119,9 @@ def write_run(
       raise ValueError(
         f'output={workdir} holds other files; name a new folder or an empty one'
       )
-    run_files.create_or_check(workdir, config, data)
+    run_files.create_or_check(
+      workdir, config, list(labels), made, dict(identity or {})
+    )
     with contextlib.closing(Checkpoints(workdir)) as saved:
       saved.save(train_state, dataclasses.asdict(progress))
 

@@ -70,6 +70,27 @@ def make_classifier(
   )
 
 
+def build_model(
+  config: Config,
+  vocabulary_size: int,
+  labels: Sequence[str],
+  label_weights: Sequence[float] = (),
+) -> tuple[Task, Classifier | HierarchicalClassifier]:
+  """The task and the model of a run, as training and loading need them.
+
+  Args:
+    config: the configuration.
+    vocabulary_size: V.
+    labels: the names of the classes.
+    label_weights: one per label in the loss of multi_label; none for ones.
+
+  Raises:
+    ValueError: the labels do not fit the configuration.
+  """
+  task = make_task(config, len(labels), label_weights, labels)
+  return task, make_classifier(config, vocabulary_size, task.num_outputs)
+
+
 @single_precision()
 def init_params(model: nn.Module, seed: int) -> Any:
   """Initial parameters, a function of the seed alone."""

@@ -24,6 +24,7 @@ from bigru_jax.models.label_wise import MAX_HEADS
 from bigru_jax.reports.page import note_on_test, write_page
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import find_examples
+from bigru_jax.runtime import distributed
 from bigru_jax.tasks import Task
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def write_run_page(
 ) -> None:
   """Writes report.html, without a new prediction.
 
-  A run without the page is a run, too: a failure is logged.
+  A failure is logged, for the run is complete without its page. Of several
+  processes, the main one writes it.
 
   Args:
     workdir: the run directory, with all its other files.
@@ -83,6 +85,8 @@ def write_run_page(
     outputs: for texts of that.
     corpus: its data set in memory, if it has one.
   """
+  if not distributed.is_main():
+    return
   try:
     lines = run_files.read_predictions(workdir, 'test')
     note = note_on_test(len(lines), outputs.every)

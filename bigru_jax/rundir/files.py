@@ -21,11 +21,10 @@ Everything is text or arrays; nothing is unpickled or executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
 import fcntl
-import functools
 import hashlib
 import json
 import logging
@@ -34,15 +33,12 @@ import os
 import pathlib
 import re
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bigru_jax
 from bigru_jax.config import Config, is_mutable
-from bigru_jax.data.text import load_tokenizer
+from bigru_jax.data.text import Tokenizer, load_tokenizer
 from bigru_jax.evaluation.evaluation import Calibration
-
-if TYPE_CHECKING:
-  from bigru_jax.data.prepare import Dataset
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +164,11 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
 
 
 def create_or_check(
-  workdir: pathlib.Path, config: Config, data: Dataset
+  workdir: pathlib.Path,
+  config: Config,
+  labels: list[str],
+  tokenizer: Tokenizer,
+  identity: dict[str, str],
 ) -> None:
   """Writes the files that describe a run, or compares those that are there.
 
@@ -176,21 +176,21 @@ def create_or_check(
     ValueError: the run was started on other data, or with another vocabulary.
   """
   if not exists(workdir / 'config.json'):
-    write_json(workdir / 'labels.json', data.labels)
-    write_json(workdir / 'data.json', data.identity)
-    data.tokenizer.save(workdir)
+    write_json(workdir / 'labels.json', labels)
+    write_json(workdir / 'data.json', identity)
+    tokenizer.save(workdir)
     # The last, so that a directory with a configuration has the others.
     write_config(workdir, config)
     return
   before = read_identity(workdir)
-  names = sorted(before.keys() | data.identity.keys())
-  differing = [n for n in names if before.get(n) != data.identity.get(n)]
+  names = sorted(before.keys() | identity.keys())
+  differing = [n for n in names if before.get(n) != identity.get(n)]
   if differing:
     raise ValueError(
       f'workdir={workdir} holds a run that was started on other data: '
       f'{", ".join(differing)} changed since; choose another workdir'
     )
-  vocabulary = data.tokenizer.vocabulary
+  vocabulary = tokenizer.vocabulary
   if (
     vocabulary is not None
     and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
@@ -341,7 +341,7 @@ def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
 
 def write_lines(path: pathlib.Path, values: Iterable[Any]) -> None:
   """Writes values as lines of JSON, completely or not at all."""
-  write_text(path, ''.join(json.dumps(_finite(x)) + '\n' for x in values))
+  write_text(path, ''.join(json.dumps(finite(x)) + '\n' for x in values))
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -349,68 +349,16 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
   A number that is not finite, which JSON has no word for, becomes null.
   """
-  write_text(path, json.dumps(_finite(value), indent=2) + '\n')
+  write_text(path, json.dumps(finite(value), indent=2) + '\n')
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+  """A JSON value with null in place of each number that is not finite."""
   if isinstance(value, dict):
-    return {key: _finite(x) for key, x in value.items()}
+    return {key: finite(x) for key, x in value.items()}
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value
-
-
-class MetricsLog:
-  """Evaluations, as lines of metrics.jsonl and as TensorBoard scalars.
-
-  Attributes:
-    lines: all lines so far, as dicts.
-  """
-
-  def __init__(
-    self,
-    workdir: pathlib.Path,
-    lines: Sequence[dict[str, Any]] = (),
-    write: bool = True,
-  ) -> None:
-    """Opens the log of a run.
-
-    Args:
-      workdir: the run directory.
-      lines: what the log holds according to a checkpoint; lines written after
-        that are dropped, for they will be written again.
-      write: whether this process writes the files; else it keeps the lines.
-    """
-    self._path, self._writes = workdir / 'metrics.jsonl', write
-    self.lines = list(lines)
-    if write:
-      write_lines(self._path, self.lines)
-    self._purge_step = self.lines[-1]['step'] + 1 if self.lines else 0
-
-  def add(self, line: dict[str, Any]) -> None:
-    """Appends one evaluation."""
-    self.lines.append(line)
-    if not self._writes:
-      return
-    with self._path.open('a', encoding='utf-8') as file:
-      file.write(json.dumps(_finite(line)) + '\n')
-    for name in ('loss', 'accuracy', 'macro_f1', 'semeval2010'):
-      if name in line:
-        tag = f'{line["split"]}/{name}'
-        self._tensorboard.add_scalar(tag, line[name], line['step'])
-    self._tensorboard.flush()
-
-  def close(self) -> None:
-    """Closes TensorBoard's file."""
-    if self._writes:
-      self._tensorboard.close()
-
-  @functools.cached_property
-  def _tensorboard(self):
-    # Imported after the first epoch: it imports PyTorch where that is there.
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(str(self._path.parent), purge_step=self._purge_step)
 
 
 def write_text(path: pathlib.Path, content: str) -> None:

@@ -11,7 +11,7 @@ import jax
 from bigru_jax.runtime.precision import single_precision
 
 
-class Programs:
+class CompiledByShape:
   """A jitted function, compiled once for each shape of its last argument.
 
   It is called like the function. `compile_ahead` compiles on other threads, so

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
-import dataclasses
 import logging
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
-import numpy as np
-from scipy import special
+from jax.sharding import Mesh
 
 from bigru_jax import parallel
-from bigru_jax.data import embeddings
 from bigru_jax.data.cache import prepare_shared
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
-from bigru_jax.evaluation.diagnostics import diagnose
-from bigru_jax.evaluation.evaluation import (
-  Calibration,
-  Evaluation,
-  evaluate_logits,
-  fit_temperature,
-  fit_thresholds,
-)
 from bigru_jax.inference.run import Run, unseen_words
-from bigru_jax.models.build import init_params, make_classifier, make_task
 from bigru_jax.ops.gru import best_implementation
-from bigru_jax.reports.run_page import PageOutputs, write_run_page
-from bigru_jax.rundir import files as run_files
-from bigru_jax.rundir.checkpoints import Checkpoints
+from bigru_jax.reports.run_page import write_run_page
+from bigru_jax.rundir.directory import RunDirectory, open_run
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import Task
 from bigru_jax.training import effects
-from bigru_jax.training.fit import Trainer, fit
+from bigru_jax.training.fit import fit
+from bigru_jax.training.program import build_program
+from bigru_jax.training.report import Report, test
+from bigru_jax.training.trainer import Trainer
 
 if TYPE_CHECKING:
   from bigru_jax.config import Config
@@ -94,232 +83,91 @@ def train(
   """
   workdir = pathlib.Path(workdir).expanduser()
   mesh = parallel.make_mesh(config.batch_size)
-  main = distributed.is_main()
-  with distributed.lost_processes(), contextlib.ExitStack() as stack:
-    with distributed.agreed():
-      if main:
-        stack.enter_context(run_files.locked(workdir))
-      is_new = not (workdir / 'config.json').exists()
-      run_files.check_config(workdir, config)
-      if is_new:
-        effects.check_effects(config, corpus)
-        effects.check_devices(config)
-    with distributed.agreed():
-      if not workdir.is_dir():
-        raise ValueError(
-          f'workdir={workdir} is not a directory of all processes'
-        )
-      data = prepare_shared(config, corpus)
-      if is_new:
-        effects.check_split_seed(config, data.identity)
-    distributed.check_equal('data', data.identity)
-    for note in data.notes:
-      _log.info('%s', note)
-    several = config.task == 'multi_label'
-    task = make_task(
+  with distributed.lost_processes(), open_run(workdir, config) as directory:
+    data = _read_data(directory, config, corpus)
+    program = build_program(config, data)
+    with contextlib.closing(
+      Trainer(config, program, data.splits, mesh)
+    ) as trainer:
+      trainer.compile_ahead()
+      directory.start(data.labels, data.tokenizer, data.identity)
+      _log_start(trainer, data, mesh)
+      progress = fit(trainer, directory, stop)
+      report = test(trainer, program.task, data, progress)
+    directory.log(report.log_line())
+    directory.write(report.files())
+    write_run_page(
+      directory.path,
       config,
-      len(data.labels),
-      data.label_weights.tolist() if several else (),
-      data.labels,
+      data,
+      program.task,
+      report.calibration,
+      report.evaluations['test'],
+      report.outputs,
+      corpus,
     )
-    model = make_classifier(config, data.tokenizer.size, task.num_outputs)
-    params = _initial_params(config, model, data)
-    all_seen = data.seen == data.tokenizer.size
-    trainer = Trainer(
-      config,
-      mesh,
-      model,
-      params,
-      task,
-      data.splits,
-      trained_words=None if all_seen else data.seen,
-    )
-    stack.callback(trainer.close)
-    trainer.compile_ahead()
-    with distributed.agreed():
-      if main:
-        run_files.create_or_check(workdir, config, data)
-    train_split = trainer.splits['train']
-    name = 'corpus' if corpus else config.train or config.dataset
-    parameters = sum(np.size(p) for p in jax.tree.leaves(params))
-    _log.info(
-      '%s: %s examples, %d classes, %d words, %d parameters, %d devices; '
-      'compiling for batches of %s %s per text',
-      name,
-      '/'.join(str(len(split)) for split in data.splits.values()),
-      len(data.labels),
-      data.tokenizer.size,
-      parameters,
-      mesh.size,
-      ', '.join(map(str, train_split.buckets)),
-      'sentences' if train_split.sentences else 'tokens',
-    )
-    _log.info(
-      'recurrence: implementation=%s',
-      best_implementation(mesh.devices.flat[0].platform, config.dtype),
-    )
+    params, mesh = parallel.to_this_process(trainer.state.params, mesh)
+  _log_end(report, workdir)
+  return Run(
+    workdir=workdir,
+    config=config,
+    labels=data.labels,
+    tokenizer=data.tokenizer,
+    task=program.task,
+    model=program.model,
+    params=params,
+    mesh=mesh,
+    calibration=report.calibration,
+    unseen=unseen_words(config, data.identity),
+  )
 
-    def open_log(lines):
-      with distributed.agreed():
-        if main:
-          run_files.record_changes(workdir, config)
-      return run_files.MetricsLog(workdir, lines, write=main)
 
-    with contextlib.closing(Checkpoints(workdir)) as saved:
-      best, log = fit(trainer, saved, open_log, stop)
-    found, calibration, outputs = _evaluate(config, task, trainer, data)
-    tested = found['test'].metrics
-    if main:
-      _write_answers(workdir, data, found, calibration)
-    unseen = _without_unseen(trainer, task, calibration, data)
-    at = {'step': best['step'], 'epoch': best['epoch']}
-    log.add({**at, 'split': 'test', **tested})
-    log.close()
-    result = {
-      'dataset': name,
-      'best_epoch': best['epoch'],
-      'validation': found['validation'].metrics,
-      'test': tested,
-      **unseen,
-      'temperature': calibration.temperature,
-      'test_report': found['test'].report(),
-      **_costs(trainer),
-      'save_seconds': round(saved.seconds, 3),
-      'nonfinite_steps': sum(
-        line.get('nonfinite_steps', 0) for line in log.lines
-      ),
-      'padding_fraction': train_split.padding_fraction(
-        train_split.plan(config.batch_size, config.seed), config.batch_size
-      ),
-      'parameters': parameters,
-    }
-    if main:
-      diagnostics = diagnose(data, found['test'])
-      run_files.write_json(workdir / 'diagnostics.json', diagnostics)
-      run_files.write_json(workdir / 'result.json', result)
-      write_run_page(
-        workdir,
-        config,
-        data,
-        task,
-        calibration,
-        found['test'],
-        outputs,
-        corpus,
-      )
-    params = trainer.state.params
-    if mesh.is_multi_process:
-      params, mesh = parallel.fetch(params), parallel.local_mesh()
-      distributed.wait()  # The run is complete when this returns.
-  shown = ['accuracy', 'macro_f1']
-  shown += ['semeval2010'] if 'semeval2010' in tested else []
+def _read_data(
+  directory: RunDirectory, config: Config, corpus: Corpus | None
+) -> Dataset:
+  """The data, which are the same on all processes.
+
+  A field that a new run would ignore is refused.
+  """
+  with distributed.agreed():
+    if directory.is_new:
+      effects.check_effects(config, corpus)
+      effects.check_devices(config)
+    data = prepare_shared(config, corpus)
+    if directory.is_new:
+      effects.check_split_seed(config, data.identity)
+  distributed.check_equal('data', data.identity)
+  for note in data.notes:
+    _log.info('%s', note)
+  return data
+
+
+def _log_start(trainer: Trainer, data: Dataset, mesh: Mesh) -> None:
+  train = trainer.splits['train']
+  _log.info(
+    '%s: %s examples, %d classes, %d words, %d parameters, %d devices; '
+    'compiling for batches of %s %s per text',
+    data.name,
+    '/'.join(str(len(split)) for split in data.splits.values()),
+    len(data.labels),
+    data.tokenizer.size,
+    sum(x.size for x in jax.tree.leaves(trainer.state.params)),
+    mesh.size,
+    ', '.join(map(str, train.buckets)),
+    'sentences' if train.sentences else 'tokens',
+  )
+  _log.info(
+    'recurrence: implementation=%s',
+    best_implementation(mesh.devices.flat[0].platform, trainer.config.dtype),
+  )
+
+
+def _log_end(report: Report, workdir: pathlib.Path) -> None:
+  metrics = report.result['test']
+  names = ('accuracy', 'macro_f1', 'semeval2010')
   _log.info(
     'test %s (best epoch %d); see %s',
-    ', '.join(f'{name} {tested[name]:.4f}' for name in shown),
-    best['epoch'],
+    ', '.join(f'{x} {metrics[x]:.4f}' for x in names if x in metrics),
+    report.result['best_epoch'],
     workdir,
   )
-  return Run(
-    workdir,
-    config,
-    data.labels,
-    data.tokenizer,
-    model,
-    params,
-    mesh,
-    calibration,
-    unseen_words(config, data.identity),
-  )
-
-
-def _initial_params(config: Config, model: Any, data: Dataset) -> Any:
-  """Initial parameters, with the pretrained vectors in the embedding table."""
-  params = init_params(model, config.seed)
-  vocabulary = data.tokenizer.vocabulary
-  if not data.vectors or vocabulary is None:
-    return params
-  table, coverage = embeddings.embedding_table(
-    params['embedding'], vocabulary, data.vectors
-  )
-  _log.info(
-    '%.1f %% of the vocabulary have a pretrained vector', 100 * coverage
-  )
-  return {**params, 'embedding': table}
-
-
-def _evaluate(
-  config: Config, task: Task, trainer: Trainer, data: Dataset
-) -> tuple[dict[str, Evaluation], Calibration, PageOutputs]:
-  """The best model on validation and test, calibrated on validation, and its
-  outputs for the texts of the page."""
-  logits, metrics, labels = {}, {}, {}
-  outputs = PageOutputs(data.splits['test'], config, task)
-  for name, on_batch in (('validation', None), ('test', outputs.add)):
-    metrics[name], logits[name] = trainer.evaluate(
-      data.splits[name], on_batch=on_batch
-    )
-    labels[name] = data.splits[name].label_array()
-  temperature = fit_temperature(
-    task, logits['validation'], labels['validation']
-  )
-  thresholds: tuple[float, ...] = ()
-  if config.task == 'multi_label':
-    probabilities = special.expit(logits['validation'].astype(np.float64))
-    thresholds = fit_thresholds(
-      config.threshold, labels['validation'], probabilities
-    )
-  calibration = Calibration(temperature, thresholds)
-  found = {
-    name: evaluate_logits(
-      task, data.labels, labels[name], logits[name], calibration, metrics[name]
-    )
-    for name in logits
-  }
-  return found, calibration, outputs
-
-
-def _write_answers(
-  workdir: pathlib.Path,
-  data: Dataset,
-  found: dict[str, Evaluation],
-  calibration: Calibration,
-) -> None:
-  """Writes the predictions on validation and test, and the calibration."""
-  for name, evaluation in found.items():
-    split = data.splits[name]
-    run_files.write_lines(
-      workdir / f'predictions-{name}.jsonl',
-      evaluation.answers(split.rows.tolist(), split.sources.tolist()),
-    )
-  run_files.write_json(
-    workdir / 'calibration.json', dataclasses.asdict(calibration)
-  )
-
-
-def _without_unseen(
-  trainer: Trainer, task: Task, calibration: Calibration, data: Dataset
-) -> dict[str, Any]:
-  """The test metrics with words unseen in training as <unk>, if they differ.
-
-  In `test` these words have the pretrained vectors, as they have in a
-  prediction as long as the file of vectors is there.
-  """
-  if not data.vectors:
-    return {}
-  split = data.splits['test'].without(data.seen)
-  metrics, logits_NxC = trainer.evaluate(split)
-  found = evaluate_logits(
-    task, data.labels, split.label_array(), logits_NxC, calibration, metrics
-  )
-  return {'test_without_vectors_of_unseen_words': found.metrics}
-
-
-def _costs(trainer: Trainer) -> dict[str, float]:
-  """The times and rates of training."""
-  seconds = max(trainer.train_seconds, 1e-9)
-  return {
-    'train_seconds': round(trainer.train_seconds, 3),
-    'examples_per_second': round(trainer.examples / seconds, 1),
-    'tokens_per_second': round(trainer.tokens / seconds, 1),
-    'compile_seconds': round(trainer.compile_seconds, 3),
-  }

@@ -14,7 +14,8 @@ from bigru_jax.evaluation.steps import make_predict_step
 from bigru_jax.models.bigru import BiGRU
 from bigru_jax.models.build import init_params, make_classifier, make_task
 from bigru_jax.runtime import host
-from bigru_jax.training.fit import Trainer
+from bigru_jax.training.program import Program
+from bigru_jax.training.trainer import Trainer
 
 
 def build(name: str, case: Case) -> Call:
@@ -74,15 +75,17 @@ def _classifier(case: Case, mesh: Mesh) -> Call:
       case.batch,
       lambda batch: step(params, parallel.place_batch(batch, mesh))[0],
     )
-  trainer = Trainer(config, mesh, model, params, task, {'train': texts.split})
+  program = Program(task=task, model=model, params=params)
+  trainer = Trainer(config, program, {'train': texts.split}, mesh)
   epoch = 0
 
   def call() -> Any:
     nonlocal epoch
     epoch += 1
-    trained = trainer.train_epoch(epoch)
-    jax.block_until_ready(trainer.state)
+    *_, (_, _, summary) = trainer.train_epoch(epoch)
+    trainer.wait()
+    assert summary
     tokens = len(texts.split.encoded.tokens)
-    return trained['loss'] if case.work == 'step' else tokens
+    return summary.loss if case.work == 'step' else tokens
 
   return call

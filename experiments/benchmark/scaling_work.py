@@ -29,7 +29,8 @@ from bigru_jax.data.batching import (
 from bigru_jax.data.cache import prepare_shared
 from bigru_jax.models.build import init_params, make_classifier, make_task
 from bigru_jax.runtime import distributed, host
-from bigru_jax.training.fit import Trainer
+from bigru_jax.training.program import Program, build_program
+from bigru_jax.training.trainer import Trainer
 
 _WARM_STEPS = 2  # Not timed: cores have slept, caches hold others' data.
 
@@ -113,12 +114,14 @@ def steps(
     np.ones(examples, np.float32),
     [length],
   )
-  trainer = Trainer(config, mesh, classifier, params, task, {'train': split})
+  program = Program(task=task, model=classifier, params=params)
+  trainer = Trainer(config, program, {'train': split}, mesh)
   share = parallel.share_of_batch(mesh)
 
   def train(first):
-    trainer.train_epoch(1, first)
-    jax.block_until_ready(trainer.state)
+    for _ in trainer.train_epoch(1, first):
+      pass
+    trainer.wait()
 
   def make_input(first):
     for shape, rows in split.plan(batch, 0, 1)[first:]:
@@ -216,11 +219,9 @@ def memory(path: str, count: int, member: Member, pipe: Connection) -> None:
   data = prepare_shared(config)
   seconds = time.perf_counter() - start
   mesh = parallel.make_mesh(config.batch_size)
-  task = make_task(config, len(data.labels))
-  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
-  params = init_params(model, config.seed)
-  trainer = Trainer(config, mesh, model, params, task, data.splits)
-  trainer.train_epoch(1, max(trainer.steps_per_epoch - count, 0))
+  trainer = Trainer(config, build_program(config, data), data.splits, mesh)
+  for _ in trainer.train_epoch(1, max(trainer.steps_per_epoch - count, 0)):
+    pass
   trainer.close()
   pipe.send(
     {

@@ -15,8 +15,8 @@ from bigru_jax.data.prepare import prepare
 from bigru_jax.evaluation.evaluation import Calibration
 from bigru_jax.inference.run import Run
 from bigru_jax.interop.onnx import to_onnx
-from bigru_jax.models.build import init_params, make_classifier, make_task
 from bigru_jax.runtime import host
+from bigru_jax.training.program import build_program
 
 
 def build(name: str, case: Case) -> Call:
@@ -24,11 +24,12 @@ def build(name: str, case: Case) -> Call:
   host.configure_cpu(case.devices)
   config = case.config
   data = prepare(config)
-  task = make_task(config, len(data.labels))
-  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
+  program = build_program(config, data)
   run = Run(
-    pathlib.Path(), config, data.labels, data.tokenizer, model,
-    init_params(model, config.seed), parallel.local_mesh(), Calibration(),
+    workdir=pathlib.Path(), config=config, labels=data.labels,
+    tokenizer=data.tokenizer, task=program.task, model=program.model,
+    params=program.params, mesh=parallel.local_mesh(),
+    calibration=Calibration(),
   )  # fmt: skip
   read = [example.text for example in sources.read(config)['train']]
   texts = [read[i % len(read)] for i in range(case.sentences)]

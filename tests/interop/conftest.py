@@ -168,7 +168,7 @@ def _outputs(run, inputs):
   }
   params = jax.device_get(run.params)
   found = jax.jit(run.model.apply)({'params': params}, batch)
-  task = make_task(run.config, len(run.labels))
+  task = run.task
   outputs: dict[str, Any] = {'probabilities': task.probabilities(found.logits)}
   for name in ('words', 'sentences'):
     if name in found.attention:

@@ -11,7 +11,8 @@ from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data import batching, text
 from bigru_jax.models.build import init_params, make_classifier, make_task
-from bigru_jax.training.fit import Trainer
+from bigru_jax.training.program import Program
+from bigru_jax.training.trainer import EpochSummary, Trainer
 
 CONFIG = Config(
   embedding_size=8, hidden_size=6, batch_size=8, epochs=1, dropout=0.5,
@@ -43,14 +44,20 @@ def _trainer(mesh, config=CONFIG):
   model = make_classifier(config, 20, task.num_outputs)
   params = init_params(model, config.seed)
   splits = {'train': split, 'validation': split}
-  return Trainer(config, mesh, model, params, task, splits)
+  program = Program(task=task, model=model, params=params)
+  return Trainer(config, program, splits, mesh)
+
+
+def _train_epoch(trainer: Trainer, epoch: int = 1) -> EpochSummary:
+  *_, last_step = trainer.train_epoch(epoch)
+  return last_step.summary
 
 
 def _trained(config):
   """The parameters after an epoch on one device."""
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), (parallel.DATA_AXIS,))
   trainer = _trainer(mesh, config)
-  trainer.train_epoch(1)
+  _train_epoch(trainer, 1)
   return jax.device_get(trainer.state.evaluated_params)
 
 
@@ -104,10 +111,10 @@ def test_the_number_of_devices_does_not_matter(options):
     devices = np.array(jax.devices()[:count])
     mesh = jax.sharding.Mesh(devices, (parallel.DATA_AXIS,))
     trainer = _trainer(mesh, config)
-    trained = trainer.train_epoch(1)
+    trained = _train_epoch(trainer, 1)
     validated, _ = trainer.evaluate(trainer.splits['validation'])
     params = jax.device_get(trainer.state.evaluated_params)
-    results.append((trained['loss'], validated, params))
+    results.append((trained.loss, validated, params))
   (loss, found, params), (loss_n, found_n, params_n) = results
   assert np.isclose(loss, loss_n, rtol=1e-5)
   assert np.isclose(found['loss'], found_n['loss'], rtol=1e-5)
@@ -120,7 +127,7 @@ def test_the_number_of_devices_does_not_matter(options):
 def test_the_padding_vector_stays_zero_in_training():
   trainer = _trainer(parallel.make_mesh(8))
   before = np.asarray(trainer.state.params['embedding'])
-  trainer.train_epoch(1)
+  _train_epoch(trainer, 1)
   after = np.asarray(trainer.state.params['embedding'])
   np.testing.assert_array_equal(after[0], 0)
   used = np.unique(_split().encoded.tokens)
@@ -145,17 +152,17 @@ def test_the_evaluated_loss_is_weighted_by_class():
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
   trainer = _trainer(parallel.make_mesh(8))
-  trainer.train_epoch(1)
+  _train_epoch(trainer, 1)
   output = trainer.state.params['output']
   broken = {**output, 'kernel': output['kernel'] * np.inf}
   trainer.state = trainer.state.replace(
     params={**trainer.state.params, 'output': broken}
   )
   before = jax.device_get((trainer.state.params, trainer.state.opt_state))
-  trained = trainer.train_epoch(2)
-  assert trained['nonfinite_steps'] == trainer.steps_per_epoch
+  trained = _train_epoch(trainer, 2)
+  assert trained.nonfinite_steps == trainer.steps_per_epoch
   after = jax.device_get((trainer.state.params, trainer.state.opt_state))
   jax.tree.map(np.testing.assert_array_equal, before, after)
   with pytest.raises(ValueError, match='max_nonfinite_steps=10: .* step 1'):
     for epoch in range(3, 9):
-      trainer.train_epoch(epoch)
+      _train_epoch(trainer, epoch)

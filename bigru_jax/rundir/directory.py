@@ -1,0 +1,113 @@
+"""A run directory as training uses it.
+
+Every process calls the same functions; process 0 alone writes, and where one
+process fails, all of them do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import pathlib
+from typing import Any
+
+from bigru_jax.config import Config
+from bigru_jax.data.text import Tokenizer
+from bigru_jax.rundir import files
+from bigru_jax.rundir.checkpoints import Checkpoints
+from bigru_jax.rundir.log import MetricsLog
+from bigru_jax.runtime import distributed
+
+
+@contextlib.contextmanager
+def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
+  """Makes and locks a run directory; it is complete when the context ends.
+
+  Raises:
+    ValueError: another process holds it, it holds another run, or the
+      processes do not share it.
+    OSError: it cannot be written.
+  """
+  with contextlib.ExitStack() as stack:
+    with distributed.agreed():
+      if distributed.is_main():
+        stack.enter_context(files.locked(workdir))
+      files.check_config(workdir, config)
+    with distributed.agreed():
+      if not workdir.is_dir():
+        raise ValueError(
+          f'workdir={workdir} does not exist on this process: all need a '
+          'shared file system'
+        )
+    directory = RunDirectory(workdir, config)
+    stack.callback(directory.close)
+    yield directory
+    distributed.wait()
+
+
+class RunDirectory:
+  """The files of a run, as training writes them.
+
+  Attributes:
+    path: the directory.
+    is_new: whether no run was started in it before.
+  """
+
+  def __init__(self, path: pathlib.Path, config: Config) -> None:
+    self.path, self._config = path, config
+    self.is_new = not files.exists(path / 'config.json')
+    self._log: MetricsLog | None = None
+
+  def start(
+    self, labels: list[str], tokenizer: Tokenizer, identity: dict[str, str]
+  ) -> None:
+    """Writes the files that describe the run, or compares those that exist.
+
+    Args:
+      labels: the names of the classes.
+      tokenizer: of the run.
+      identity: the digests of its data.
+
+    Raises:
+      ValueError: the run was started on other data.
+    """
+    with distributed.agreed():
+      if distributed.is_main():
+        files.create_or_check(
+          self.path, self._config, labels, tokenizer, identity
+        )
+
+  def open_checkpoints(self) -> Checkpoints:
+    """Opens the checkpoints of the run."""
+    return Checkpoints(self.path)
+
+  def restart_log(self, lines: Sequence[dict[str, Any]]) -> None:
+    """Lets metrics.jsonl hold these lines and no others.
+
+    The run is now sure to go on, so another value of a mutable field is
+    recorded, and the results that it outdates are removed.
+    """
+    with distributed.agreed():
+      if distributed.is_main():
+        files.record_changes(self.path, self._config)
+        self._log = MetricsLog(self.path, lines)
+
+  def log(self, line: dict[str, Any]) -> None:
+    """Adds one evaluation to metrics.jsonl and to TensorBoard."""
+    if self._log:
+      self._log.add(line)
+
+  def write(self, contents: Mapping[str, Any]) -> None:
+    """Writes files, each completely or not at all.
+
+    Args:
+      contents: by name a JSON value; of a `.jsonl` file one per line.
+    """
+    for name, value in contents.items() if distributed.is_main() else ():
+      write = files.write_lines if name.endswith('l') else files.write_json
+      write(self.path / name, value)
+
+  def close(self) -> None:
+    """Closes the log."""
+    if self._log:
+      self._log.close()

@@ -1,0 +1,65 @@
+"""What a run trains: the task, the model and its initial parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+from flax import linen as nn
+
+from bigru_jax.data.embeddings import embedding_table
+from bigru_jax.data.prepare import Dataset
+from bigru_jax.models.build import build_model, init_params
+from bigru_jax.tasks import Task
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Program:
+  """What a run trains.
+
+  Attributes:
+    task: what the labels are.
+    model: the Flax module.
+    params: its initial parameters.
+    num_trained_words: the rows of the embedding table that are trained; None
+      for all. The rows behind them are of words that training does not see.
+  """
+
+  task: Task
+  model: nn.Module
+  params: Any
+  num_trained_words: int | None = None
+
+
+def build_program(config: Config, data: Dataset) -> Program:
+  """The task, the model and the initial parameters, with pretrained vectors.
+
+  Raises:
+    ValueError: the configuration does not fit the labels of the data.
+  """
+  task, model = build_model(
+    config, data.tokenizer.size, data.labels, data.label_weights.tolist()
+  )
+  params = init_params(model, config.seed)
+  vocabulary = data.tokenizer.vocabulary
+  if data.vectors and vocabulary is not None:
+    table_VxE, coverage = embedding_table(
+      params['embedding'], vocabulary, data.vectors
+    )
+    _log.info(
+      '%.1f %% of the vocabulary have a pretrained vector', 100 * coverage
+    )
+    params = {**params, 'embedding': table_VxE}
+  all_trained = data.seen == data.tokenizer.size
+  return Program(
+    task=task,
+    model=model,
+    params=params,
+    num_trained_words=None if all_trained else data.seen,
+  )

@@ -1,0 +1,174 @@
+"""The test of a trained run, and all that it reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from scipy import special
+
+from bigru_jax.data.prepare import Dataset
+from bigru_jax.evaluation.diagnostics import diagnose
+from bigru_jax.evaluation.evaluation import (
+  Calibration,
+  Evaluation,
+  evaluate_logits,
+  fit_temperature,
+  fit_thresholds,
+)
+from bigru_jax.reports.run_page import PageOutputs
+from bigru_jax.tasks import Task
+from bigru_jax.training.fit import Progress
+from bigru_jax.training.trainer import Trainer
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+  """What is known of a run at its end.
+
+  Attributes:
+    evaluations: of `validation` and `test`, by the best model.
+    calibration: chosen on validation.
+    result: the content of result.json.
+    diagnostics: the content of diagnostics.json.
+    predictions: the lines of predictions-<split>.jsonl by split.
+    outputs: of the model for the texts of the page.
+  """
+
+  evaluations: dict[str, Evaluation]
+  calibration: Calibration
+  result: dict[str, Any]
+  diagnostics: dict[str, Any]
+  predictions: dict[str, list[dict[str, Any]]]
+  outputs: PageOutputs
+
+  def files(self) -> dict[str, Any]:
+    """What the run directory is to hold, by the names of the files."""
+    predictions = {
+      f'predictions-{name}.jsonl': lines
+      for name, lines in self.predictions.items()
+    }
+    return predictions | {
+      'calibration.json': dataclasses.asdict(self.calibration),
+      'diagnostics.json': self.diagnostics,
+      'result.json': self.result,
+    }
+
+  def log_line(self) -> dict[str, Any]:
+    """The line of metrics.jsonl."""
+    best = {
+      'step': self.result['best_step'],
+      'epoch': self.result['best_epoch'],
+    }
+    return {**best, 'split': 'test', **self.result['test']}
+
+
+def test(
+  trainer: Trainer, task: Task, data: Dataset, progress: Progress
+) -> Report:
+  """Evaluates the best model on validation and test, and calibrates it.
+
+  Args:
+    trainer: its parameters are those of the best epoch.
+    task: what the labels are.
+    data: of the run.
+    progress: of the training that has ended.
+  """
+  config, best = trainer.config, progress.best
+  assert best is not None
+  logits, metrics, labels = {}, {}, {}
+  outputs = PageOutputs(data.splits['test'], config, task)
+  for name, on_batch in (('validation', None), ('test', outputs.add)):
+    metrics[name], logits[name] = trainer.evaluate(
+      data.splits[name], with_attention=name == 'test', on_batch=on_batch
+    )
+    labels[name] = data.splits[name].label_array()
+  calibration = _calibrate(
+    config, task, logits['validation'], labels['validation']
+  )
+  evaluations = {
+    name: evaluate_logits(
+      task, data.labels, labels[name], logits[name], calibration, metrics[name]
+    )
+    for name in logits
+  }
+  result = {
+    'dataset': data.name,
+    'best_epoch': best['epoch'],
+    'best_step': best['step'],
+    'validation': evaluations['validation'].metrics,
+    'test': evaluations['test'].metrics,
+    **_without_unseen(trainer, task, calibration, data),
+    'temperature': calibration.temperature,
+    'test_report': evaluations['test'].report(),
+    **_costs(trainer, progress),
+  }
+  return Report(
+    evaluations=evaluations,
+    calibration=calibration,
+    result=result,
+    diagnostics=diagnose(data, evaluations['test']),
+    predictions={
+      name: evaluation.answers(
+        data.splits[name].rows.tolist(), data.splits[name].sources.tolist()
+      )
+      for name, evaluation in evaluations.items()
+    },
+    outputs=outputs,
+  )
+
+
+def _calibrate(
+  config: Config, task: Task, logits_NxC: np.ndarray, labels: np.ndarray
+) -> Calibration:
+  """The temperature and the thresholds of the best cross entropy and F1."""
+  temperature = fit_temperature(task, logits_NxC, labels)
+  thresholds: tuple[float, ...] = ()
+  if config.task == 'multi_label':
+    probabilities = special.expit(logits_NxC.astype(np.float64))
+    thresholds = fit_thresholds(config.threshold, labels, probabilities)
+  return Calibration(temperature, thresholds)
+
+
+def _without_unseen(
+  trainer: Trainer, task: Task, calibration: Calibration, data: Dataset
+) -> dict[str, Any]:
+  """The test metrics with words unseen in training as <unk>, if they differ.
+
+  In `test` these words have the pretrained vectors, as they have in a
+  prediction as long as the file of vectors is there.
+  """
+  if not data.vectors:
+    return {}
+  split = data.splits['test'].without(data.seen)
+  metrics, logits_NxC = trainer.evaluate(split, with_attention=True)
+  evaluation = evaluate_logits(
+    task, data.labels, split.label_array(), logits_NxC, calibration, metrics
+  )
+  return {'test_without_vectors_of_unseen_words': evaluation.metrics}
+
+
+def _costs(trainer: Trainer, progress: Progress) -> dict[str, Any]:
+  """The times, rates and sizes of training."""
+  config, train = trainer.config, trainer.splits['train']
+  seconds = max(progress.train_seconds, 1e-9)
+  plan = train.plan(config.batch_size, config.seed)
+  return {
+    'train_seconds': round(progress.train_seconds, 3),
+    'examples_per_second': round(progress.examples / seconds, 1),
+    'tokens_per_second': round(progress.tokens / seconds, 1),
+    'compile_seconds': round(trainer.compile_seconds, 3),
+    'save_seconds': round(progress.save_seconds, 3),
+    'nonfinite_steps': sum(
+      line.get('nonfinite_steps', 0) for line in progress.lines
+    ),
+    'padding_fraction': train.padding_fraction(plan, config.batch_size),
+    'parameters': sum(
+      parameter.size for parameter in jax.tree.leaves(trainer.state.params)
+    ),
+  }

@@ -1,0 +1,300 @@
+"""The train state of a run and the compiled steps that change it."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+import contextlib
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+import numpy as np
+from tqdm import tqdm
+
+from bigru_jax import optimizers, parallel
+from bigru_jax.data.batching import EncodedSplit, Plan
+from bigru_jax.evaluation.steps import empty_metrics, evaluate, make_eval_step
+from bigru_jax.models.classifier import Outputs
+from bigru_jax.runtime.cores import cores
+from bigru_jax.tasks import make_loss_fn
+from bigru_jax.training.compiled import CompiledByShape
+from bigru_jax.training.program import Program
+from bigru_jax.training.regularizers import regularized
+from bigru_jax.training.state import TrainState
+from bigru_jax.training.step import make_train_step
+
+if TYPE_CHECKING:
+  from bigru_jax.config import Config
+
+# Steps that are dispatched before the host waits for one.
+_MAX_IN_FLIGHT = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpochSummary:
+  """What training through an epoch gave, and what it cost.
+
+  Attributes:
+    loss: the mean over the epoch's finite steps.
+    nonfinite_steps: steps that were skipped.
+    seconds: the time without compilation, of what was trained here.
+    examples, tokens: that were trained on here, padding left out.
+  """
+
+  loss: float
+  nonfinite_steps: int
+  seconds: float
+  examples: int
+  tokens: int
+
+  def metrics(self) -> dict[str, Any]:
+    """The line of metrics.jsonl, without its step and epoch."""
+    return {
+      'loss': self.loss,
+      'nonfinite_steps': self.nonfinite_steps,
+      'examples_per_second': round(self.examples / self.seconds, 1),
+      'tokens_per_second': round(self.tokens / self.seconds, 1),
+    }
+
+
+class Step(NamedTuple):
+  """A training step that is done.
+
+  Attributes:
+    number: in the run, from 1.
+    batch: in its epoch, from 1.
+    summary: of the epoch, after its last step; else None.
+  """
+
+  number: int
+  batch: int
+  summary: EpochSummary | None
+
+
+class Trainer:
+  """The train state and the compiled steps.
+
+  Attributes:
+    config: the configuration.
+    splits: `train`, `validation` and `test`.
+    state: the `TrainState` on the mesh.
+    steps_per_epoch: the batches of an epoch.
+  """
+
+  def __init__(
+    self,
+    config: Config,
+    program: Program,
+    splits: dict[str, EncodedSplit],
+    mesh: Mesh,
+  ) -> None:
+    self.config, self._task, self._mesh = config, program.task, mesh
+    self.splits = {
+      name: split.sharded(mesh.size) for name, split in splits.items()
+    }
+    self.steps_per_epoch = len(
+      splits['train'].plan(config.batch_size, config.seed)
+    )
+    optimizer = optimizers.make_optimizer(
+      config.optimizer,
+      optimizers.make_schedule(
+        config.schedule,
+        config.learning_rate,
+        config.warmup,
+        self.steps_per_epoch * config.epochs,
+      ),
+      weight_decay=config.weight_decay,
+      clip_norm=config.clip_norm,
+      freeze_embeddings=config.freeze_embeddings,
+      embedding_learning_rate_factor=config.embedding_learning_rate_factor,
+      trained_words=program.num_trained_words,
+    )
+    self.state = self._place(
+      TrainState.create(
+        program.params, optimizer, averaged=config.ema_decay > 0
+      )
+    )
+    model = program.model.clone(
+      embedding_axis=parallel.embedding_axis(program.params, mesh)
+    )
+    loss_fn = regularized(
+      make_loss_fn(model, program.task),
+      program.task,
+      config.embedding_size,
+      adversarial=config.adversarial,
+      virtual_adversarial=config.virtual_adversarial,
+      attention_penalty=config.attention_penalty,
+    )
+    train_step = make_train_step(
+      loss_fn,
+      optimizer,
+      mesh,
+      config.seed,
+      weight_drop_rate=config.weight_drop,
+      ema_decay=config.ema_decay,
+    )
+    self._compiler = ThreadPoolExecutor(cores())
+    self._train_step = CompiledByShape(train_step, self._compiler)
+    # By whether the outputs have the attention.
+    self._eval_steps = {
+      with_attention: CompiledByShape(
+        make_eval_step(model, program.task, mesh, with_attention),
+        self._compiler,
+      )
+      for with_attention in (False, True)
+    }
+
+  @property
+  def compile_seconds(self) -> float:
+    """The time spent on waiting for compilation."""
+    steps = self._train_step, *self._eval_steps.values()
+    return sum(step.seconds for step in steps)
+
+  def compile_ahead(self) -> None:
+    """Starts to compile all programs, in the order in which they are used.
+
+    The test split is evaluated with its attention, which its page shows.
+    """
+    config = self.config
+    metrics = empty_metrics(self._task, self._mesh)
+    for name, seed in (
+      ('train', config.seed), ('validation', None), ('test', None),
+    ):  # fmt: skip
+      plan = self.splits[name].plan(config.batch_size, seed, 1)
+      # One batch of each shape, the shapes in the order of their first use.
+      for batch in self._host_batches(name, list(dict(plan[::-1]).items())):
+        placed = parallel.place_batch(batch, self._mesh)
+        if name == 'train':
+          self._train_step.compile_ahead(self.state, placed)
+        else:
+          self._eval_steps[name == 'test'].compile_ahead(
+            self.state.evaluated_params, metrics, placed
+          )
+
+  def close(self) -> None:
+    """Ends the compiling threads; one still in XLA would abort the exit."""
+    self._compiler.shutdown(cancel_futures=True)
+
+  def wait(self) -> None:
+    """Waits for the steps in flight."""
+    jax.block_until_ready(self.state)
+
+  def evaluate(
+    self,
+    split: EncodedSplit,
+    keep_logits: bool = True,
+    with_attention: bool = False,
+    on_batch: Callable[[np.ndarray, Outputs], None] | None = None,
+  ) -> tuple[dict[str, Any], np.ndarray]:
+    """The metrics of a split, and its logits; see `evaluation.steps.evaluate`.
+
+    `on_batch` is given the attention where `with_attention` is set.
+    """
+    return evaluate(
+      self._eval_steps[with_attention],
+      self.state.evaluated_params,
+      self._task,
+      split,
+      self.config.batch_size,
+      self._mesh,
+      keep_logits,
+      on_batch,
+    )
+
+  def train_epoch(self, epoch: int, first: int = 0) -> Generator[Step]:
+    """Trains through an epoch's plan, and yields after each step.
+
+    Args:
+      epoch: counted from 1.
+      first: the batches that are done already, above 0 in a resumed epoch.
+
+    Raises:
+      ValueError: max_nonfinite_steps in a row had a loss or gradient that is
+        not finite.
+    """
+    config = self.config
+    plan = self.splits['train'].plan(config.batch_size, config.seed, epoch)
+    if not first:
+      self.state = self._place(
+        self.state.replace(loss_sum=np.float32(0), nonfinite=np.int32(0))
+      )
+    start, compiled_before = time.perf_counter(), self.compile_seconds
+    in_flight: collections.deque = collections.deque()
+    batches = parallel.prefetch_to_mesh(
+      self._host_batches('train', plan[first:]), self._mesh
+    )
+    with contextlib.closing(batches):
+      for batch_number, batch in enumerate(
+        self._progress_bar(batches, epoch, first), first + 1
+      ):
+        self.state, consecutive_nonfinite = self._train_step(self.state, batch)
+        in_flight.append((batch_number, consecutive_nonfinite))
+        is_last = batch_number == len(plan)
+        while len(in_flight) > (0 if is_last else _MAX_IN_FLIGHT):
+          self._check_finite(epoch, plan, *in_flight.popleft())
+        summary = None
+        if is_last:
+          compiling = self.compile_seconds - compiled_before
+          seconds = time.perf_counter() - start - compiling
+          summary = self._summarize(plan, first, seconds)
+        number = (epoch - 1) * len(plan) + batch_number
+        yield Step(number, batch_number, summary)
+
+  def _summarize(self, plan: Plan, first: int, seconds: float) -> EpochSummary:
+    nonfinite_steps = int(self.state.nonfinite)
+    indices = np.concatenate([batch for _, batch in plan[first:]])
+    finite_steps = max(len(plan) - nonfinite_steps, 1)
+    return EpochSummary(
+      loss=float(self.state.loss_sum) / finite_steps,
+      nonfinite_steps=nonfinite_steps,
+      seconds=seconds,
+      examples=len(indices),
+      tokens=int(self.splits['train'].encoded.lengths[indices].sum()),
+    )
+
+  def _host_batches(self, name: str, plan: Plan) -> Generator[Any]:
+    """This process's part of each batch of a plan, as NumPy arrays."""
+    split, batch_size = self.splits[name], self.config.batch_size
+    part = parallel.share_of_batch(self._mesh)
+    for shape, indices in plan:
+      yield split.share(indices, shape, batch_size, *part)
+
+  def _progress_bar(
+    self, batches: Generator[Any], epoch: int, first: int
+  ) -> tqdm:
+    is_main = parallel.share_of_batch(self._mesh)[0] == 0
+    return tqdm(
+      batches,
+      desc=f'epoch {epoch}',
+      total=self.steps_per_epoch,
+      initial=first,
+      unit='batch',
+      leave=False,
+      disable=None if is_main else True,  # None: only on a terminal.
+    )
+
+  def _place(self, state: TrainState) -> TrainState:
+    return parallel.place(state, parallel.shardings(state, self._mesh))
+
+  def _check_finite(
+    self,
+    epoch: int,
+    plan: Plan,
+    batch_number: int,
+    consecutive_nonfinite: jax.Array,
+  ) -> None:
+    """Raises where too many consecutive steps were not finite."""
+    limit = self.config.max_nonfinite_steps
+    if int(consecutive_nonfinite) >= limit:
+      step = (epoch - 1) * len(plan) + batch_number
+      _, indices = plan[batch_number - 1]
+      raise ValueError(
+        f'max_nonfinite_steps={limit}: the loss or its gradient was not finite '
+        f'in {limit} consecutive steps, up to step {step}, whose batch holds '
+        f'the training examples {sorted(indices.tolist())}; the last good '
+        'checkpoint stays; try a lower learning_rate'
+      )
