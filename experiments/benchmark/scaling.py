@@ -1,7 +1,6 @@
-"""Measures how training scales, and derives what more devices would give.
+"""Measures how training scales from one device to two.
 
   python experiments/benchmark/scaling.py
-  python experiments/benchmark/scaling.py --project=runs/benchmark/scaling.json
 
 `steps` is weak scaling, from one to two devices of one core each, with a
 constant batch per device: as two XLA host devices of a process, and as two
@@ -40,7 +39,6 @@ from absl import flags  # noqa: E402
 import command  # noqa: E402
 import documents  # noqa: E402
 from memory import resident_mib  # noqa: E402
-import projection  # noqa: E402
 import scaling_work  # noqa: E402
 from scaling_work import Member, Model  # noqa: E402
 
@@ -64,12 +62,6 @@ _ROUNDS = flags.DEFINE_integer('rounds', 9, 'Turns of each run.', 1)
 _DOCUMENTS = flags.DEFINE_integer('documents', 1_000_000, 'Of `memory`.', 100)
 _ROWS = flags.DEFINE_list('rows', ['1e6', '4e6', '16e6'], 'Of `plan`.')
 _OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
-_PROJECT = flags.DEFINE_string(
-  'project', '', 'Derive the tables from this JSON file, and measure nothing.'
-)
-_GLOBAL_BATCH = flags.DEFINE_integer(
-  'global_batch', 1024, 'Of all devices, of --project.', 1
-)
 
 Started = list[tuple[Any, Connection]]
 
@@ -126,8 +118,7 @@ def measure_steps(name: str) -> dict[str, Any]:
   first, second = sorted(os.sched_getaffinity(0))[:2]
   one = Member((first,))
   runs: dict[str, tuple[list[Member], int, list[str]]] = {
-    'small batch': ([one], batch // 8, ['step']),
-    'one device': ([one], batch, ['step', 'input']),
+    'one device': ([one], batch, ['step']),
     'two runs': ([one, Member((second,))], batch, ['step']),
     'two devices': (
       [Member((first, second), devices=2)], batch, ['step', 'collectives'],
@@ -233,11 +224,11 @@ def tables(lines: list[dict[str, Any]]) -> str:
     if line['level'] == 'steps':
       one = line['groups']['one device']['step']
       for run, x in line['groups'].items():
-        is_small, collectives = run == 'small batch', x.get('collectives')
+        collectives = x.get('collectives')
         steps.append([
           f'{line["model"]}, {line["parameters"] / 1e6:.1f} M',
           f'{run} ({x["batch"]} each)', f'{1e3 * x["step"]:.1f}',
-          '–' if is_small else f'{one / x["step"]:.2f}',
+          f'{one / x["step"]:.2f}',
           f'{1e3 * collectives:.2f}' if collectives else '–',
           f'{collectives / x["step"]:.1%}' if collectives else '–',
         ])  # fmt: skip
@@ -259,37 +250,11 @@ def tables(lines: list[dict[str, Any]]) -> str:
   )
 
 
-def project(path: pathlib.Path) -> str:
-  """The derived tables, of each measured model."""
-  if not path.is_file():
-    raise FileNotFoundError(f'project={path}: no such file')
-  lines = json.loads(path.read_text())
-  measured = [line for line in lines if line['level'] == 'steps']
-  plans = [line for line in lines if line['level'] == 'plan']
-  if not measured or not plans:
-    raise ValueError(f'project={path} lacks the level steps or plan')
-  largest = max(plans, key=lambda line: line['rows'])
-  plan_seconds = largest['seconds'] / largest['rows']
-  found = []
-  for line, (kind, device) in itertools.product(
-    measured, {'accelerators': projection.ACCELERATOR, 'cores': None}.items()
-  ):
-    found.append(f'**{line["model"]}, {kind}** (parts of a step in ms)')
-    batch = line['groups']['one device']['batch']
-    found.append(
-      projection.table(line, plan_seconds, device, _GLOBAL_BATCH.value, batch)
-    )
-  return '\n\n'.join(found)
-
-
 def main() -> None:
   for flag, known in ((_LEVEL, LEVELS), (_MODELS, MODELS)):
     for value in flag.value:
       if value not in known:
         raise ValueError(f'{flag.name}={value}: choose {", ".join(known)}')
-  if _PROJECT.value:
-    print(project(pathlib.Path(_PROJECT.value)))
-    return
   if cores() < 2:
     raise ValueError('two cores are needed')
   output = pathlib.Path(_OUTPUT.value)

@@ -116,21 +116,13 @@ def steps(
   )
   program = Program(task=task, model=classifier, params=params)
   trainer = Trainer(config, program, {'train': split}, mesh)
-  share = parallel.share_of_batch(mesh)
 
   def train(first):
     for _ in trainer.train_epoch(1, first):
       pass
     trainer.wait()
 
-  def make_input(first):
-    for shape, rows in split.plan(batch, 0, 1)[first:]:
-      arrays = split.share(rows, shape, batch, *share)
-      jax.block_until_ready(parallel.place_batch(arrays, mesh))
-
-  works: dict[str, Callable[[int], None]] = {
-    'step': train, 'input': make_input,
-  }  # fmt: skip
+  works: dict[str, Callable[[int], None]] = {'step': train}
   if mesh.size > 1:
     shape = batch, length, model.embedding
     replicated = size - table if sharded else size
