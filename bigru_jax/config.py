@@ -6,6 +6,7 @@ and a Python argument have one name, one default and one check.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 import dataclasses
 import math
 import numbers
@@ -20,8 +21,9 @@ from bigru_jax.data.tabular_files import expand_users
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.data.truncation import TRUNCATIONS
 from bigru_jax.losses import LOSSES
-from bigru_jax.models.classifier import ATTENTIONS, ENCODERS
-from bigru_jax.models.pooling import MULTI_HEADED, POOLINGS
+from bigru_jax.metrics import METRICS, current_name, each_epoch
+from bigru_jax.models.classifier import ENCODERS
+from bigru_jax.models.pooling import POOLINGS, Pooling, poolings_that
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
 from bigru_jax.tasks import TASKS
 
@@ -29,7 +31,8 @@ from bigru_jax.tasks import TASKS
 def _field(default: Any, help_text: str, **options: Any) -> Any:
   """A field with its help and the bounds of its value.
 
-  Options: `lower` (at least), `below` (less than), `choices`, `group` (the
+  Options: `lower` (at least), `below` (less than), `choices` (names, or a
+  function that gives them, which are read anew each time), `group` (the
   first field of a group names it), `mutable` (it may change on resuming) and
   `path` (a ~ is expanded).
   """
@@ -91,7 +94,7 @@ class Config:
   task: str = _field(
     'single_label',
     'single_label: one label per text; multi_label: any number of them.',
-    choices=tuple(TASKS),
+    choices=TASKS,
   )
   label_separator: str = _field(
     '|', 'Between the labels of a text, for multi_label, in a string.'
@@ -137,7 +140,7 @@ class Config:
     'head',
     'Which tokens of a longer text the flat model keeps, and which sentences '
     'the hierarchical one: the first, the last, or half of each.',
-    choices=tuple(TRUNCATIONS),
+    choices=TRUNCATIONS,
   )
   max_sentence_length: int = _field(
     50,
@@ -179,7 +182,7 @@ class Config:
   hidden_size: int = _field(128, 'Units of each direction.', lower=1)
   num_layers: int = _field(1, 'BiGRU layers.', lower=1)
   attention: str = _field(
-    'additive', 'The pooling of the states.', choices=ATTENTIONS
+    'additive', 'The pooling of the states.', choices=POOLINGS
   )
   num_heads: int = _field(
     4, 'Heads of multi_head, and hops of structured.', lower=1
@@ -211,7 +214,7 @@ class Config:
   loss: str = _field(
     'softmax',
     'The cross entropy of single_label; that of multi_label is sigmoid.',
-    choices=tuple(LOSSES),
+    choices=LOSSES,
     group='Loss and optimizer',
   )
   label_smoothing: float = _field(
@@ -242,7 +245,7 @@ class Config:
     'or chosen on validation, one for all labels (tuned) or per_label.',
     choices=('0.5', 'tuned', 'per_label'),
   )
-  optimizer: str = _field('adamw', 'The optimizer.', choices=tuple(OPTIMIZERS))
+  optimizer: str = _field('adamw', 'The optimizer.', choices=OPTIMIZERS)
   learning_rate: float = _field(1e-3, 'The peak learning rate.', lower=0.0)
   weight_decay: float = _field(
     1e-2, 'Of adamw, on matrices and not on biases.', lower=0.0
@@ -253,7 +256,7 @@ class Config:
     lower=0.0,
   )
   schedule: str = _field(
-    'cosine', 'The learning rate over the steps.', choices=tuple(SCHEDULES)
+    'cosine', 'The learning rate over the steps.', choices=SCHEDULES
   )
   warmup: float = _field(
     0.05,
@@ -285,9 +288,9 @@ class Config:
   )
   select_by: str = _field(
     'loss',
-    'The validation metric that selects the best epoch; semeval2010 is the F1 '
-    "of that task's scorer, for labels such as Cause-Effect(e1,e2).",
-    choices=('loss', 'accuracy', 'macro_f1', 'semeval2010'),
+    'The validation metric that selects the best epoch; semeval2010_f1 is the '
+    "F1 of that task's scorer, for labels such as Cause-Effect(e1,e2).",
+    choices=each_epoch,
   )
   seed: int = _field(
     0, 'Seed of initialization, dropout and shuffling.', lower=0
@@ -310,7 +313,13 @@ class Config:
     mutable=True,
   )
 
+  @property
+  def pooling(self) -> Pooling:
+    """What is known of the pooling that `attention` names."""
+    return POOLINGS[self.attention]
+
   def __post_init__(self) -> None:
+    object.__setattr__(self, 'select_by', current_name(self.select_by))
     for field in dataclasses.fields(self):
       value = _checked(field, getattr(self, field.name))
       if field.metadata.get('path'):
@@ -327,12 +336,12 @@ class Config:
         f'fold={self.fold}: with folds={self.folds} it is at least 0 and below '
         'folds, which is 0 or above 1'
       )
-    if self.attention_penalty and self.attention not in MULTI_HEADED:
+    if self.attention_penalty and not self.pooling.is_multi_headed:
       raise ValueError(
         f'attention_penalty={self.attention_penalty} needs attention='
-        f'{" or ".join(MULTI_HEADED)}'
+        f'{" or ".join(poolings_that("is_multi_headed"))}'
       )
-    if self.attention == 'multi_head' and 2 * self.hidden_size % self.num_heads:
+    if self.pooling.splits_features and 2 * self.hidden_size % self.num_heads:
       raise ValueError(
         f'num_heads={self.num_heads} does not divide the '
         f'{2 * self.hidden_size} features of hidden_size={self.hidden_size}'
@@ -342,8 +351,11 @@ class Config:
         f'embedding_learning_rate_factor={self.embedding_learning_rate_factor} '
         'and freeze_embeddings exclude each other'
       )
-    if self.select_by == 'semeval2010' and self.task != 'single_label':
-      raise ValueError('select_by=semeval2010 needs task=single_label')
+    tasks = METRICS[self.select_by].tasks
+    if self.task not in tasks:
+      raise ValueError(
+        f'select_by={self.select_by} needs task={" or ".join(tasks)}'
+      )
     for name in ('adversarial', 'virtual_adversarial', 'attention_penalty'):
       if self.model != 'flat' and getattr(self, name):
         raise ValueError(f'{name}={getattr(self, name)} needs model=flat')
@@ -353,10 +365,10 @@ class Config:
           raise ValueError(f'{name}={getattr(self, name)} needs encoder=bigru')
       if self.num_layers > 1 or self.model != 'flat':
         raise ValueError('encoder=average needs num_layers=1 and model=flat')
-    if self.model == 'hierarchical' and self.attention not in POOLINGS:
+    if self.model == 'hierarchical' and not self.pooling.fits_any_states:
       raise ValueError(
         f'attention={self.attention!r}: model=hierarchical takes '
-        f'{", ".join(POOLINGS)}'
+        f'{", ".join(poolings_that("fits_any_states"))}'
       )
     if not self.label_separator:
       raise ValueError('label_separator is empty')
@@ -385,6 +397,12 @@ class Config:
       for field in dataclasses.fields(self)
       if getattr(self, field.name) != getattr(other, field.name)
     ]
+
+
+def choices_of(field: dataclasses.Field) -> Collection[str]:
+  """The values that a field may have; none where it has no such list."""
+  choices = field.metadata.get('choices', ())
+  return choices() if callable(choices) else choices
 
 
 def is_mutable(name: str) -> bool:
@@ -419,8 +437,9 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
     raise ValueError(f'{name}={value} is above {2**31 - 1}')
   if 'below' in limits and value >= limits['below']:
     raise ValueError(f'{name}={value} is not below {limits["below"]}')
-  if 'choices' in limits and value not in limits['choices']:
-    raise ValueError(f'{name}={value!r}: choose {", ".join(limits["choices"])}')
+  choices = choices_of(field)
+  if choices and value not in choices:
+    raise ValueError(f'{name}={value!r}: choose {", ".join(choices)}')
   return value
 
 

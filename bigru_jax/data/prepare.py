@@ -118,10 +118,10 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   markers: tuple[int, ...] = ()
-  if config.attention == 'entity':
-    markers = marker_ids(tokenizer)
+  if config.pooling.needs_entities:
+    markers = marker_ids(tokenizer, config.attention)
     for table in splits.values():
-      check_entities(table.encoded, markers, table.place)
+      check_entities(table.encoded, markers, table.place, config.attention)
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)
