@@ -24,9 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import bigru_jax
-from bigru_jax.data.corpora import synthetic
+from bigru_jax.data.corpora import find
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.explain import study
 from bigru_jax.explain.predictions import check_supported, sampled
 from bigru_jax.models.build import init_params
@@ -95,10 +96,14 @@ def deciding_tokens(
     split: the name of its split.
     rows: the places of the texts in the data set, from 1.
   """
-  known = config.dataset == 'synthetic' and not config.train
-  if not known or config.tokenizer != 'words':
+  positions = find(config.dataset).deciding_positions
+  tokenizer = TOKENIZERS.get(config.tokenizer)
+  # They are those of words.
+  if config.train or not (positions and tokenizer):
     return None
-  found = synthetic.deciding_positions(config.split_seed, split)
+  if len(tokenizer('two words')) != 2:
+    return None
+  found = positions(config.split_seed, split)
   return [found[row - 1] for row in rows]
 
 

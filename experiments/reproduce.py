@@ -119,7 +119,7 @@ def missing(
   if not row.folder:
     try:
       config = plans.config_of(recorded.recipe_flags(row))
-      CORPORA[config.dataset](config)
+      CORPORA[config.dataset].read(config)
     except (OSError, ValueError) as error:
       return f'skipped: {error}'
   if row.vectors and not vectors:
