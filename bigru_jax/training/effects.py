@@ -18,6 +18,7 @@ from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.models.pooling import poolings_that
+from bigru_jax.optimizers import OPTIMIZERS
 
 _DEFAULTS = Config()
 
@@ -83,7 +84,11 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     f'attention={" or ".join(poolings_that("is_multi_headed"))}',
     lambda c: c.pooling.is_multi_headed,
   ),
-  (('weight_decay',), 'optimizer=adamw', lambda c: c.optimizer == 'adamw'),
+  (
+    ('weight_decay',),
+    f'optimizer={" or ".join(n for n, x in OPTIMIZERS.items() if x.has_decay)}',
+    lambda c: OPTIMIZERS[c.optimizer].has_decay,
+  ),
 )
 # What is not read where the data are in memory.
 _OF_FILES = (
