@@ -11,8 +11,9 @@ from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.batching import SHAPE_COST
 from bigru_jax.evaluation.steps import make_predict_step
+from bigru_jax.inference.build import make_task
 from bigru_jax.models.bigru import BiGRU
-from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.runtime import host
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import Trainer

@@ -27,7 +27,8 @@ from bigru_jax.data.batching import (
   epoch_plan,
 )
 from bigru_jax.data.cache import prepare_shared
-from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.inference.build import make_task
+from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.runtime import distributed, host
 from bigru_jax.training.program import Program, build_program
 from bigru_jax.training.trainer import Trainer

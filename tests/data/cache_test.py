@@ -70,7 +70,7 @@ def _forbid(monkeypatch):
     {},
     {'model': 'hierarchical'},
     {'task': 'multi_label'},
-    {'folds': 3, 'class_weights': 'balanced'},
+    {'folds': 3},
     _vectors,
   ],
 )

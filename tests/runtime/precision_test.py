@@ -12,11 +12,11 @@ import pytest
 
 from bigru_jax import Config, Ensemble, load, parallel, train
 from bigru_jax.data.encode import encode, make_split
-from bigru_jax.data.truncation import limits_of
 from bigru_jax.evaluation.evaluation import fit_temperature
 from bigru_jax.explain.attributions import attribute
+from bigru_jax.inference.build import make_task
 from bigru_jax.interop.stablehlo import to_stablehlo
-from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.models.classifier import ATTENTIONS
 from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.tasks import MultiLabel, make_loss_fn
@@ -100,7 +100,7 @@ def _type(x):
 
 
 def _attributions(run):
-  limits = limits_of(run.config)
+  limits = run.config.limits
   kept, ids = encode(TEXTS[:8], run.tokenizer, limits)
   split = make_split(ids, kept, False, np.zeros(8, np.int32), 2)
   task = make_task(run.config, 2)

@@ -119,7 +119,7 @@ def test_help_lists_every_flag_in_groups():
   assert done.returncode == 0
   for field in dataclasses.fields(Config):
     assert f'--{field.name}=' in done.stdout
-    assert field.metadata.get('group', '') in done.stdout
+    assert field.metadata.get('heading', '') in done.stdout
 
 
 def test_a_plot_is_an_image_of_the_run(run_directory, tmp_path):
