@@ -76,34 +76,48 @@ void Reference(const Case& c, int64_t b, Results& out) {
     total += std::exp(scores[t]);
   }
   for (int64_t t = 0; t < T; ++t) {
-    const int64_t at = b * T + t;
-    if (!c.mask[at]) continue;
-    out.weights[at] = std::exp(scores[t]) / total;
-    by_weight[t] = c.d_weights[at];
+    const int64_t position = b * T + t;
+    if (!c.mask[position]) continue;
+    out.weights[position] = std::exp(scores[t]) / total;
+    by_weight[t] = c.d_weights[position];
     for (int64_t f = 0; f < F; ++f) {
-      out.context[b * F + f] += out.weights[at] * c.h[at * F + f];
-      by_weight[t] += c.d_context[b * F + f] * c.h[at * F + f];
+      out.context[b * F + f] += out.weights[position] * c.h[position * F + f];
+      by_weight[t] += c.d_context[b * F + f] * c.h[position * F + f];
     }
-    mean += out.weights[at] * by_weight[t];
+    mean += out.weights[position] * by_weight[t];
   }
   for (int64_t t = 0; t < T; ++t) {
-    const int64_t at = b * T + t;
-    if (!c.mask[at]) continue;
-    const double by_score = out.weights[at] * (by_weight[t] - mean);
+    const int64_t position = b * T + t;
+    if (!c.mask[position]) continue;
+    const double by_score = out.weights[position] * (by_weight[t] - mean);
     for (int64_t f = 0; f < F; ++f) {
-      out.dh[at * F + f] += out.weights[at] * c.d_context[b * F + f];
+      out.dh[position * F + f] += out.weights[position] * c.d_context[b * F + f];
     }
     for (int64_t j = 0; j < A; ++j) {
       const double d = by_score * c.query[j] * (1 - u[t * A + j] * u[t * A + j]);
       out.d_query[j] += by_score * u[t * A + j];
       out.d_bias[j] += d;
       for (int64_t f = 0; f < F; ++f) {
-        out.dh[at * F + f] += d * c.kernel[f * A + j];
-        out.d_kernel[f * A + j] += d * c.h[at * F + f];
+        out.dh[position * F + f] += d * c.kernel[f * A + j];
+        out.d_kernel[f * A + j] += d * c.h[position * F + f];
       }
     }
   }
 }
+
+// Memory of exactly this many bytes.
+class Memory {
+ public:
+  explicit Memory(int64_t size)
+      : size_(size),
+        data_(static_cast<char*>(std::aligned_alloc(bigru::kAlignment, size)),
+              std::free) {}
+  bigru::Block block() const { return {data_.get(), size_}; }
+
+ private:
+  int64_t size_;
+  std::unique_ptr<char, decltype(&std::free)> data_;
+};
 
 // Runs the kernel as attention_cpu.cc does, the batch in two shares.
 Results Run(const Case& c) {
@@ -116,26 +130,26 @@ Results Run(const Case& c) {
   const bigru::AttentionInputs inputs = {c.h.data(), c.mask.get(),
                                          c.kernel.data(), c.bias.data(),
                                          c.query.data()};
+  const Memory forward_packed(kernel.before_forward.packed_size(c.s));
+  const Memory backward_packed(kernel.before_backward.packed_size(c.s));
+  kernel.before_forward.pack(c.s, inputs, forward_packed.block());
+  kernel.before_backward.pack(c.s, inputs, backward_packed.block());
   for (int64_t i = 0; i < 2; ++i) {
-    const bigru::Share share = {i * B / 2, (i + 1) * B / 2};
-    auto allocate = [](int64_t count) {
-      void* p = std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
-      return std::unique_ptr<float, decltype(&std::free)>(
-          static_cast<float*>(p), std::free);
-    };
-    const auto scratch = allocate(kernel.scratch(c.s, share));
+    const bigru::AttentionShare share = {i * B / 2, (i + 1) * B / 2};
     Array d_kernel(F * A, NAN), d_bias(A, NAN), d_query(A, NAN);
     // Without and with what a gradient needs.
     for (float* saved : {static_cast<float*>(nullptr), u.data()}) {
-      kernel.forward(c.s, inputs, {context.data(), weights.data(), saved},
-                     share, scratch.get());
+      kernel.forward(
+          c.s, inputs, {context.data(), weights.data(), saved}, share,
+          forward_packed.block(),
+          Memory(kernel.before_forward.scratch_size(c.s, share)).block());
     }
-    kernel.backward(c.s, inputs,
-                    {weights.data(), u.data(), c.d_context.data(),
-                     c.d_weights.data()},
-                    {dh.data(), d_kernel.data(), d_bias.data(),
-                     d_query.data()},
-                    share, scratch.get());
+    kernel.backward(
+        c.s, inputs,
+        {weights.data(), u.data(), c.d_context.data(), c.d_weights.data()},
+        {dh.data(), d_kernel.data(), d_bias.data(), d_query.data()}, share,
+        backward_packed.block(),
+        Memory(kernel.before_backward.scratch_size(c.s, share)).block());
     for (int64_t n = 0; n < F * A; ++n) out.d_kernel[n] += d_kernel[n];
     for (int64_t n = 0; n < A; ++n) out.d_bias[n] += d_bias[n];
     for (int64_t n = 0; n < A; ++n) out.d_query[n] += d_query[n];
