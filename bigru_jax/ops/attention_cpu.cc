@@ -28,8 +28,8 @@ namespace {
 
 constexpr int64_t kMaxShares = 8;
 
-// Shares of the batch with about as many real positions each. They depend on the
-// batch alone, and so do the sums over them, whatever threads there are.
+// Shares of the batch with about as many real positions each. They depend on
+// the batch alone, and so do the sums over them, whatever threads there are.
 std::vector<AttentionShare> Shares(const AttentionSizes& s, const bool* mask) {
   const int64_t count =
       std::clamp<int64_t>(s.B / kExamplesPerShare, 1, kMaxShares);
@@ -80,8 +80,7 @@ void ForEachShare(ffi::ThreadPool& pool, const AttentionPreparation& prepare,
   const Block packed = memory.Allocate(prepare.packed_size(call.sizes));
   std::vector<Block> scratch;
   for (const AttentionShare& share : shares) {
-    scratch.push_back(
-        memory.Allocate(prepare.scratch_size(call.sizes, share)));
+    scratch.push_back(memory.Allocate(prepare.scratch_size(call.sizes, share)));
   }
   std::once_flag is_packed;
   ParallelFor(pool, shares.size(), [&](int64_t i) {
@@ -98,12 +97,12 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
   const int64_t B = call.sizes.B, T = call.sizes.T;
   const int64_t F = call.sizes.F, A = call.sizes.A;
   const bool saved = u->dimensions().size() != 1;  // Not saved: [0].
-  call.arguments.insert(call.arguments.end(),
-                        {{"bias", bias.dimensions(), {A}},
-                         {"context", context->dimensions(), {B, F}},
-                         {"weights", weights->dimensions(), {B, T}},
-                         {"u", u->dimensions(),
-                          saved ? Dimensions{B, T, A} : Dimensions{0}}});
+  call.arguments.insert(
+      call.arguments.end(),
+      {{"bias", bias.dimensions(), {A}},
+       {"context", context->dimensions(), {B, F}},
+       {"weights", weights->dimensions(), {B, T}},
+       {"u", u->dimensions(), saved ? Dimensions{B, T, A} : Dimensions{0}}});
   if (ffi::Error error = Check(call.arguments); error.failure()) return error;
   const AttentionKernel* functions = FindKernel(kKernels, instruction_set);
   if (!functions) return UnknownInstructionSet(instruction_set);
@@ -124,8 +123,8 @@ ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
 ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
                     Floats h, Booleans mask, Floats kernel, Floats query,
                     Floats weights, Floats u, Floats d_context,
-                    Floats d_weights, Result dh, Result d_kernel,
-                    Result d_bias, Result d_query) {
+                    Floats d_weights, Result dh, Result d_kernel, Result d_bias,
+                    Result d_query) {
   Call call(h, mask, kernel, query);
   const int64_t B = call.sizes.B, T = call.sizes.T;
   const int64_t F = call.sizes.F, A = call.sizes.A;
@@ -174,34 +173,32 @@ ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
 }  // namespace
 }  // namespace bigru
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    BigruAttentionForward, bigru::Forward,
-    xla::ffi::Ffi::Bind()
-        .Ctx<xla::ffi::ThreadPool>()
-        .Attr<std::string_view>("instruction_set")
-        .Arg<bigru::Floats>()    // h
-        .Arg<bigru::Booleans>()  // mask
-        .Arg<bigru::Floats>()    // kernel
-        .Arg<bigru::Floats>()    // bias
-        .Arg<bigru::Floats>()    // query
-        .Ret<bigru::Floats>()    // context
-        .Ret<bigru::Floats>()    // weights
-        .Ret<bigru::Floats>());  // u
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionForward, bigru::Forward,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Attr<std::string_view>("instruction_set")
+                                  .Arg<bigru::Floats>()    // h
+                                  .Arg<bigru::Booleans>()  // mask
+                                  .Arg<bigru::Floats>()    // kernel
+                                  .Arg<bigru::Floats>()    // bias
+                                  .Arg<bigru::Floats>()    // query
+                                  .Ret<bigru::Floats>()    // context
+                                  .Ret<bigru::Floats>()    // weights
+                                  .Ret<bigru::Floats>());  // u
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    BigruAttentionBackward, bigru::Backward,
-    xla::ffi::Ffi::Bind()
-        .Ctx<xla::ffi::ThreadPool>()
-        .Attr<std::string_view>("instruction_set")
-        .Arg<bigru::Floats>()    // h
-        .Arg<bigru::Booleans>()  // mask
-        .Arg<bigru::Floats>()    // kernel
-        .Arg<bigru::Floats>()    // query
-        .Arg<bigru::Floats>()    // weights
-        .Arg<bigru::Floats>()    // u
-        .Arg<bigru::Floats>()    // d_context
-        .Arg<bigru::Floats>()    // d_weights
-        .Ret<bigru::Floats>()    // dh
-        .Ret<bigru::Floats>()    // d_kernel
-        .Ret<bigru::Floats>()    // d_bias
-        .Ret<bigru::Floats>());  // d_query
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionBackward, bigru::Backward,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Attr<std::string_view>("instruction_set")
+                                  .Arg<bigru::Floats>()    // h
+                                  .Arg<bigru::Booleans>()  // mask
+                                  .Arg<bigru::Floats>()    // kernel
+                                  .Arg<bigru::Floats>()    // query
+                                  .Arg<bigru::Floats>()    // weights
+                                  .Arg<bigru::Floats>()    // u
+                                  .Arg<bigru::Floats>()    // d_context
+                                  .Arg<bigru::Floats>()    // d_weights
+                                  .Ret<bigru::Floats>()    // dh
+                                  .Ret<bigru::Floats>()    // d_kernel
+                                  .Ret<bigru::Floats>()    // d_bias
+                                  .Ret<bigru::Floats>());  // d_query

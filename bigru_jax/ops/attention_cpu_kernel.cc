@@ -14,8 +14,8 @@
 //   dh_t = a_t dc + W d_t
 //
 // A padded position is not computed: the real ones of all examples are gathered
-// into chunks of rows, and the products run over a chunk's rows: H is the chunk's
-// states, D its d_t, G its a_t dc.
+// into chunks of rows, and the products run over a chunk's rows: H is the
+// chunk's states, D its d_t, G its a_t dc.
 
 #include "attention_cpu.h"
 #include "cpu_arena-inl.h"
@@ -99,7 +99,7 @@ struct CommonScratch {
         scores(arena.Take<float>((share.last - share.first) * s.T)) {}
 
   float* states;  // [kChunk, Stride(F)]
-  float* rows;    // [kChunk, Stride(A)], the arguments of tanh or their gradient
+  float* rows;  // [kChunk, Stride(A)], the arguments of tanh or their gradient
   float* scores;  // [examples, T], or their gradient
 };
 
@@ -228,7 +228,7 @@ void AttentionTask::Backward(const BackwardWeights& weights,
   Zero(F * A, gradients.d_kernel);
   Zero(A, gradients.d_bias);
   Zero(A, gradients.d_query);
-  for (int64_t row = 0; row < kChunk; ++row) {  // The padding is read, too.
+  for (int64_t row = 0; row < kChunk; ++row) {  // Gemm reads the padding.
     Zero(ldd - A, scratch.rows + row * ldd + A);
   }
   ScoreGradients(residuals, gradients.dh);

@@ -1,5 +1,5 @@
-// What XLA's custom calls of this folder share: scratch memory, threads, and the
-// checks of their arguments.
+// What XLA's custom calls of this folder share: scratch memory, threads, and
+// the checks of their arguments.
 
 #ifndef BIGRU_JAX_OPS_CPU_CALLS_H_
 #define BIGRU_JAX_OPS_CPU_CALLS_H_
@@ -30,7 +30,8 @@ using Dimensions = std::vector<int64_t>;
 // A thread's share of the batch has at least as many examples.
 constexpr int64_t kExamplesPerShare = 8;
 
-// The kernel of this name, or for '' the first one, that this processor can run.
+// The kernel of this name, or for '' the first one, that this processor can
+// run.
 template <class Kernels>
 auto FindKernel(const Kernels& kernels, std::string_view name) {
   for (const auto* kernel : kernels) {
@@ -51,8 +52,7 @@ class Memory {
  public:
   Block Allocate(int64_t size) {
     const int64_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
-    void* data =
-        std::aligned_alloc(kAlignment, std::max(rounded, kAlignment));
+    void* data = std::aligned_alloc(kAlignment, std::max(rounded, kAlignment));
     if (!data) throw std::bad_alloc();
     blocks_.emplace_back(static_cast<char*>(data));
     return {blocks_.back().get(), size};

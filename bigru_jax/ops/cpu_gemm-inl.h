@@ -122,7 +122,8 @@ inline void Gemm(int64_t M, int64_t N, int64_t K, MatrixA a, MatrixB b,
                  MatrixC0 c0, float* c, int64_t ldc) {
   for (int64_t n = 0; n < N; n += kNR) {
     const int64_t columns = N - n < kNR ? N - n : kNR;
-    Panel(M, columns, K, a, {b.data + n * b.column_stride, b.ldb, 0},
+    Panel(M, columns, K, a,
+          {b.data + n * b.column_stride, b.ldb, b.column_stride},
           {c0.data + n, c0.ldc0}, c + n, ldc);
   }
 }

@@ -28,9 +28,8 @@ namespace {
 // Each direction over each part of the batch.
 std::vector<GruShare> Shares(ffi::ThreadPool& pool, int64_t batch) {
   const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
-  const int64_t parts =
-      std::clamp<int64_t>((threads + 1) / 2, 1,
-                          std::max<int64_t>(batch / kExamplesPerShare, 1));
+  const int64_t parts = std::clamp<int64_t>(
+      (threads + 1) / 2, 1, std::max<int64_t>(batch / kExamplesPerShare, 1));
   std::vector<GruShare> shares;
   for (int64_t part = 0; part < parts; ++part) {
     for (int64_t direction = 0; direction < 2; ++direction) {
@@ -87,8 +86,7 @@ void ForEachShare(ffi::ThreadPool& pool, const GruPreparation& prepare,
   }
   std::vector<Block> scratch;
   for (const GruShare& share : shares) {
-    scratch.push_back(
-        memory.Allocate(prepare.scratch_size(call.sizes, share)));
+    scratch.push_back(memory.Allocate(prepare.scratch_size(call.sizes, share)));
   }
   std::once_flag is_packed[2];
   ParallelFor(pool, shares.size(), [&](int64_t i) {
@@ -101,26 +99,25 @@ void ForEachShare(ffi::ThreadPool& pool, const GruPreparation& prepare,
 }
 
 ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
-                   Floats x, Booleans mask, Floats w_input,
-                   Floats w_recurrent, Floats b, Floats b_n, Floats h0,
-                   Floats scale, Result h, Result gates) {
+                   Floats x, Booleans mask, Floats w_input, Floats w_recurrent,
+                   Floats b, Floats b_n, Floats h0, Floats scale, Result h,
+                   Result gates) {
   Call call(x, mask, w_input, w_recurrent, h0, scale);
   const int64_t T = call.sizes.T, B = call.sizes.B, H = call.sizes.H;
   const bool saved = gates->dimensions().size() != 1;  // Not saved: [0].
-  call.arguments.insert(
-      call.arguments.end(),
-      {{"b", b.dimensions(), {2, 3 * H}},
-       {"b_n", b_n.dimensions(), {2, H}},
-       {"h", h->dimensions(), {B, T, 2 * H}},
-       {"gates", gates->dimensions(),
-        saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
+  call.arguments.insert(call.arguments.end(),
+                        {{"b", b.dimensions(), {2, 3 * H}},
+                         {"b_n", b_n.dimensions(), {2, H}},
+                         {"h", h->dimensions(), {B, T, 2 * H}},
+                         {"gates", gates->dimensions(),
+                          saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
   if (ffi::Error error = Check(call.arguments); error.failure()) return error;
   const GruKernel* kernel = FindKernel(kKernels, instruction_set);
   if (!kernel) return UnknownInstructionSet(instruction_set);
   call.inputs.b = b.typed_data();
   call.inputs.b_n = b_n.typed_data();
   const GruOutputs outputs = {h->typed_data(),
-                           saved ? gates->typed_data() : nullptr};
+                              saved ? gates->typed_data() : nullptr};
   return Guarded([&] {
     const std::vector<GruShare> shares = Shares(pool, B);
     ForEachShare(pool, kernel->before_forward, call, shares,
@@ -173,11 +170,10 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
 }
 
 ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
-                    Floats x, Booleans mask, Floats w_input,
-                    Floats w_recurrent, Floats h0, Floats scale, Floats h,
-                    Floats gates, Floats dh, Result dx, Result dw_input,
-                    Result dw_recurrent, Result db, Result db_n, Result dh0,
-                    Result dscale) {
+                    Floats x, Booleans mask, Floats w_input, Floats w_recurrent,
+                    Floats h0, Floats scale, Floats h, Floats gates, Floats dh,
+                    Result dx, Result dw_input, Result dw_recurrent, Result db,
+                    Result db_n, Result dh0, Result dscale) {
   Call call(x, mask, w_input, w_recurrent, h0, scale);
   const int64_t T = call.sizes.T, B = call.sizes.B;
   const int64_t E = call.sizes.E, H = call.sizes.H;
@@ -198,7 +194,7 @@ ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
   const GruKernel* kernel = FindKernel(kKernels, instruction_set);
   if (!kernel) return UnknownInstructionSet(instruction_set);
   const GruResiduals residuals = {h.typed_data(), gates.typed_data(),
-                               dh.typed_data()};
+                                  dh.typed_data()};
   return Guarded([&] {
     Memory memory;
     float* const backward_dx = memory.AllocateFloats(B * T * E);
@@ -245,40 +241,38 @@ extern "C" const char* BigruInstructionSet(int i) {
   return nullptr;
 }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    BigruGruForward, bigru::Forward,
-    xla::ffi::Ffi::Bind()
-        .Ctx<xla::ffi::ThreadPool>()
-        .Attr<std::string_view>("instruction_set")
-        .Arg<bigru::Floats>()                             // x
-        .Arg<bigru::Booleans>()                           // mask
-        .Arg<bigru::Floats>()                             // w_input
-        .Arg<bigru::Floats>()                             // w_recurrent
-        .Arg<bigru::Floats>()                             // b
-        .Arg<bigru::Floats>()                             // b_n
-        .Arg<bigru::Floats>()                             // h0
-        .Arg<bigru::Floats>()                             // scale
-        .Ret<bigru::Floats>()                             // h
-        .Ret<bigru::Floats>());                           // gates
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruForward, bigru::Forward,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Attr<std::string_view>("instruction_set")
+                                  .Arg<bigru::Floats>()    // x
+                                  .Arg<bigru::Booleans>()  // mask
+                                  .Arg<bigru::Floats>()    // w_input
+                                  .Arg<bigru::Floats>()    // w_recurrent
+                                  .Arg<bigru::Floats>()    // b
+                                  .Arg<bigru::Floats>()    // b_n
+                                  .Arg<bigru::Floats>()    // h0
+                                  .Arg<bigru::Floats>()    // scale
+                                  .Ret<bigru::Floats>()    // h
+                                  .Ret<bigru::Floats>());  // gates
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    BigruGruBackward, bigru::Backward,
-    xla::ffi::Ffi::Bind()
-        .Ctx<xla::ffi::ThreadPool>()
-        .Attr<std::string_view>("instruction_set")
-        .Arg<bigru::Floats>()                             // x
-        .Arg<bigru::Booleans>()                           // mask
-        .Arg<bigru::Floats>()                             // w_input
-        .Arg<bigru::Floats>()                             // w_recurrent
-        .Arg<bigru::Floats>()                             // h0
-        .Arg<bigru::Floats>()                             // scale
-        .Arg<bigru::Floats>()                             // h
-        .Arg<bigru::Floats>()                             // gates
-        .Arg<bigru::Floats>()                             // dh
-        .Ret<bigru::Floats>()                             // dx
-        .Ret<bigru::Floats>()                             // dw_input
-        .Ret<bigru::Floats>()                             // dw_recurrent
-        .Ret<bigru::Floats>()                             // db
-        .Ret<bigru::Floats>()                             // db_n
-        .Ret<bigru::Floats>()                             // dh0
-        .Ret<bigru::Floats>());                           // dscale
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruBackward, bigru::Backward,
+                              xla::ffi::Ffi::Bind()
+                                  .Ctx<xla::ffi::ThreadPool>()
+                                  .Attr<std::string_view>("instruction_set")
+                                  .Arg<bigru::Floats>()    // x
+                                  .Arg<bigru::Booleans>()  // mask
+                                  .Arg<bigru::Floats>()    // w_input
+                                  .Arg<bigru::Floats>()    // w_recurrent
+                                  .Arg<bigru::Floats>()    // h0
+                                  .Arg<bigru::Floats>()    // scale
+                                  .Arg<bigru::Floats>()    // h
+                                  .Arg<bigru::Floats>()    // gates
+                                  .Arg<bigru::Floats>()    // dh
+                                  .Ret<bigru::Floats>()    // dx
+                                  .Ret<bigru::Floats>()    // dw_input
+                                  .Ret<bigru::Floats>()    // dw_recurrent
+                                  .Ret<bigru::Floats>()    // db
+                                  .Ret<bigru::Floats>()    // db_n
+                                  .Ret<bigru::Floats>()    // dh0
+                                  .Ret<bigru::Floats>());  // dscale

@@ -12,8 +12,8 @@ namespace {
 
 // A position's h and, unless they are null, its gates n, r, z, q, from the
 // gates' arguments.
-inline void Cell(int64_t H, const float* arguments, const float* previous, float* h,
-          float* gates) {
+inline void Cell(int64_t H, const float* arguments, const float* previous,
+                 float* h, float* gates) {
   ForEachBlock(H, [=](auto simd, int64_t j) {
     const auto r = simd.Sigmoid(simd.Load(arguments + H + j));
     const auto z = simd.Sigmoid(simd.Load(arguments + 2 * H + j));
@@ -32,8 +32,8 @@ inline void Cell(int64_t H, const float* arguments, const float* previous, float
 // The gradients by the gates' arguments, and dh z, the part of dh that goes
 // past the gates to the state before. dh is the sum of carry and dy.
 inline void CellGradient(int64_t H, const float* gates, const float* previous,
-                  const float* carry, const float* dy, float* d_gates,
-                  float* dh_z) {
+                         const float* carry, const float* dy, float* d_gates,
+                         float* dh_z) {
   ForEachBlock(H, [=](auto simd, int64_t j) {
     const auto n = simd.Load(gates + j);
     const auto r = simd.Load(gates + H + j);

@@ -68,14 +68,16 @@ struct BackwardScratch : ForwardScratch {
   float* zeros;  // [max(E, H)]
 };
 
+// Some of the examples in one direction, forwards and backwards.
 class DirectionTask {
  public:
   DirectionTask(const GruSizes& sizes, const GruInputs& in,
-                const GruShare& share, ForwardScratch& scratch)
-      : s_(sizes), in_(in), share_(share), scratch_(scratch),
-        steps_(scratch.steps) {
-    scratch.steps.Sort(in.mask);
-  }
+                const GruShare& share, const ForwardScratch& scratch)
+      : s_(sizes),
+        in_(in),
+        share_(share),
+        scratch_(scratch),
+        steps_(scratch.steps) {}
 
   void Forward(const ForwardWeights& weights, const GruOutputs& out) const;
   void Backward(const BackwardWeights& weights, const GruResiduals& residuals,
@@ -132,7 +134,8 @@ class DirectionTask {
 void DirectionTask::Forward(const ForwardWeights& weights,
                             const GruOutputs& out) const {
   const int64_t E = s_.E, H = s_.H, ldx = InputStride(), ldg = GateStride(s_);
-  for (Chunk chunk = steps_.ChunkFrom(0);; chunk = steps_.ChunkFrom(chunk.last)) {
+  for (Chunk chunk = steps_.ChunkFrom(0);;
+       chunk = steps_.ChunkFrom(chunk.last)) {
     float *inputs = scratch_.inputs, *gates = scratch_.gates;
     steps_.ForEachRow(chunk, [&](int64_t row, int64_t step, int64_t b) {
       Copy(E, in_.x + XOffset(step, b), inputs + row * ldx);
@@ -178,12 +181,14 @@ void DirectionTask::Backward(const BackwardWeights& weights,
   Zero(E * weight_gradients.stride, weight_gradients.d_input);
   Zero(H * weight_gradients.stride, weight_gradients.d_recurrent);
   Zero(weight_gradients.stride, weight_gradients.d_bias);
+  // AddWeightGradients reads the rows' padding.
   for (int64_t row = 0; row < steps_.capacity(); ++row) {
-    Zero(ldg - 4 * H, scratch.gates + row * ldg + 4 * H);  // Is read, too.
+    Zero(ldg - 4 * H, scratch.gates + row * ldg + 4 * H);
   }
   if (in_.scale) Zero(steps_.NumExamples() * H, gradients.dscale + first_state);
 
-  for (Chunk chunk = steps_.ChunkUpTo(s_.T);; chunk = steps_.ChunkUpTo(chunk.first)) {
+  for (Chunk chunk = steps_.ChunkUpTo(s_.T);;
+       chunk = steps_.ChunkUpTo(chunk.first)) {
     steps_.ForEachRow(chunk, [&](int64_t row, int64_t step, int64_t b) {
       float* inputs = scratch.inputs + row * ldx;
       Copy(E, in_.x + XOffset(step, b), inputs);
@@ -254,8 +259,8 @@ void DirectionTask::InputGradients(const Chunk& chunk, const float* w_input,
     Copy(E, scratch.dx + row * E, dx_out + XOffset(step, b));
   });
   for (int64_t step = chunk.first; step < chunk.last; ++step) {
-    steps_.ForEachPadded(step,
-                  [&](int64_t b) { Zero(E, dx_out + XOffset(step, b)); });
+    steps_.ForEachPadded(
+        step, [&](int64_t b) { Zero(E, dx_out + XOffset(step, b)); });
   }
 }
 
@@ -283,6 +288,7 @@ void DirectionTask::AddWeightGradients(const Chunk& chunk,
 void Forward(const GruSizes& sizes, const GruInputs& in, const GruOutputs& out,
              const GruShare& share, const Block& packed, const Block& scratch) {
   auto carved = Carve<ForwardScratch>(scratch, sizes, share);
+  carved.steps.Sort(in.mask);
   DirectionTask(sizes, in, share, carved)
       .Forward(Carve<ForwardWeights>(packed, sizes), out);
 }
@@ -292,6 +298,7 @@ void Backward(const GruSizes& sizes, const GruInputs& in,
               const GruWeightGradients& weight_gradients, const GruShare& share,
               const Block& packed, const Block& scratch) {
   auto carved = Carve<BackwardScratch>(scratch, sizes, share);
+  carved.steps.Sort(in.mask);
   DirectionTask(sizes, in, share, carved)
       .Backward(Carve<BackwardWeights>(packed, sizes), residuals, gradients,
                 weight_gradients, carved);

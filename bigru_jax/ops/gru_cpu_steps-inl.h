@@ -92,9 +92,8 @@ class Steps {
   void ForEachRow(const Chunk& chunk, F f) const {
     int64_t first_row = 0;
     for (int64_t step = chunk.first; step < chunk.last; ++step) {
-      ForEachReal(step, [&](int64_t row, int64_t b) {
-        f(first_row + row, step, b);
-      });
+      ForEachReal(step,
+                  [&](int64_t row, int64_t b) { f(first_row + row, step, b); });
       first_row += NumReal(step);
     }
   }

@@ -33,19 +33,21 @@ struct BackwardWeights {
 };
 
 // The rows of a direction's W_i in the order n, r, z, and of its W_h.
-inline auto InputRows(const GruSizes& s, const GruInputs& in, int64_t direction) {
+inline auto InputRows(const GruSizes& s, const GruInputs& in,
+                      int64_t direction) {
   const int64_t E = s.E, H = s.H;
   const float* w = in.w_input + direction * 3 * H * E;
   return [=](int64_t row) { return w + (row + 2 * H) % (3 * H) * E; };
 }
-inline auto RecurrentRows(const GruSizes& s, const GruInputs& in, int64_t direction) {
+inline auto RecurrentRows(const GruSizes& s, const GruInputs& in,
+                          int64_t direction) {
   const int64_t H = s.H;
   const float* w = in.w_recurrent + direction * 3 * H * H;
   return [=](int64_t row) { return w + row * H; };
 }
 
-inline void PackForward(const GruSizes& s, const GruInputs& in, int64_t direction,
-                 const Block& packed) {
+inline void PackForward(const GruSizes& s, const GruInputs& in,
+                        int64_t direction, const Block& packed) {
   const int64_t H = s.H;
   const auto w = Carve<ForwardWeights>(packed, s);
   PackColumns(s.E, 3 * H, InputRows(s, in, direction), w.input);
@@ -56,8 +58,8 @@ inline void PackForward(const GruSizes& s, const GruInputs& in, int64_t directio
   Copy(H, in.b_n + direction * H, w.bias + 3 * H);
 }
 
-inline void PackBackward(const GruSizes& s, const GruInputs& in, int64_t direction,
-                  const Block& packed) {
+inline void PackBackward(const GruSizes& s, const GruInputs& in,
+                         int64_t direction, const Block& packed) {
   const auto w = Carve<BackwardWeights>(packed, s);
   PackRows(3 * s.H, s.E, InputRows(s, in, direction), w.input);
   PackRows(3 * s.H, s.H, RecurrentRows(s, in, direction), w.recurrent);

@@ -1,7 +1,7 @@
 // The attention of one instruction set against the equations in plain double
 // precision loops, over shapes and masks drawn at random. It is compiled with
-// attention_cpu_kernel.cc, under sanitizers: every array is an allocation of its
-// own size. Usage: attention_cpu_kernel_test [SEEDS]
+// attention_cpu_kernel.cc, under sanitizers: every array is an allocation of
+// its own size. Usage: attention_cpu_kernel_test [SEEDS]
 
 #include <cmath>
 #include <cstdio>
@@ -54,8 +54,12 @@ struct Case {
 struct Results {
   Doubles context, weights, dh, d_kernel, d_bias, d_query;
   explicit Results(const bigru::AttentionSizes& s)
-      : context(s.B * s.F), weights(s.B * s.T), dh(s.B * s.T * s.F),
-        d_kernel(s.F * s.A), d_bias(s.A), d_query(s.A) {}
+      : context(s.B * s.F),
+        weights(s.B * s.T),
+        dh(s.B * s.T * s.F),
+        d_kernel(s.F * s.A),
+        d_bias(s.A),
+        d_query(s.A) {}
 };
 
 // One example, forwards and backwards.
@@ -91,10 +95,12 @@ void Reference(const Case& c, int64_t b, Results& out) {
     if (!c.mask[position]) continue;
     const double by_score = out.weights[position] * (by_weight[t] - mean);
     for (int64_t f = 0; f < F; ++f) {
-      out.dh[position * F + f] += out.weights[position] * c.d_context[b * F + f];
+      out.dh[position * F + f] +=
+          out.weights[position] * c.d_context[b * F + f];
     }
     for (int64_t j = 0; j < A; ++j) {
-      const double d = by_score * c.query[j] * (1 - u[t * A + j] * u[t * A + j]);
+      const double d =
+          by_score * c.query[j] * (1 - u[t * A + j] * u[t * A + j]);
       out.d_query[j] += by_score * u[t * A + j];
       out.d_bias[j] += d;
       for (int64_t f = 0; f < F; ++f) {
@@ -127,9 +133,8 @@ Results Run(const Case& c) {
   // The kernel writes all of its results, those at padding, too.
   Array context(B * F, NAN), weights(B * T, NAN), dh(B * T * F, NAN);
   Array u(B * T * A, NAN);
-  const bigru::AttentionInputs inputs = {c.h.data(), c.mask.get(),
-                                         c.kernel.data(), c.bias.data(),
-                                         c.query.data()};
+  const bigru::AttentionInputs inputs = {
+      c.h.data(), c.mask.get(), c.kernel.data(), c.bias.data(), c.query.data()};
   const Memory forward_packed(kernel.before_forward.packed_size(c.s));
   const Memory backward_packed(kernel.before_backward.packed_size(c.s));
   kernel.before_forward.pack(c.s, inputs, forward_packed.block());
@@ -160,11 +165,11 @@ Results Run(const Case& c) {
   return out;
 }
 
-bool Equal(const char* name, const Doubles& found, const Doubles& expected) {
+bool Equal(const char* name, const Doubles& actual, const Doubles& expected) {
   double largest = 0;
   for (double value : expected) largest = std::fmax(largest, std::fabs(value));
-  for (size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::fabs(found[i] - expected[i]);
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double difference = std::fabs(actual[i] - expected[i]);
     if (!(difference <= 2e-6 * (1 + largest))) {
       std::printf("%s is wrong by %g of %g\n", name, difference, largest);
       return false;
@@ -183,13 +188,13 @@ int main(int count, char** arguments) {
     const Case c(seed);
     Results expected(c.s);
     for (int64_t b = 0; b < c.s.B; ++b) Reference(c, b, expected);
-    const Results found = Run(c);
-    if (!Equal("context", found.context, expected.context) ||
-        !Equal("weights", found.weights, expected.weights) ||
-        !Equal("dh", found.dh, expected.dh) ||
-        !Equal("d_kernel", found.d_kernel, expected.d_kernel) ||
-        !Equal("d_bias", found.d_bias, expected.d_bias) ||
-        !Equal("d_query", found.d_query, expected.d_query)) {
+    const Results actual = Run(c);
+    if (!Equal("context", actual.context, expected.context) ||
+        !Equal("weights", actual.weights, expected.weights) ||
+        !Equal("dh", actual.dh, expected.dh) ||
+        !Equal("d_kernel", actual.d_kernel, expected.d_kernel) ||
+        !Equal("d_bias", actual.d_bias, expected.d_bias) ||
+        !Equal("d_query", actual.d_query, expected.d_query)) {
       std::printf("seed %d: B%d T%d F%d A%d\n", seed, (int)c.s.B, (int)c.s.T,
                   (int)c.s.F, (int)c.s.A);
       return 1;

@@ -65,16 +65,16 @@ Arrays Gru(const Library& library, int64_t num_threads, int64_t B, int64_t T,
   const Array w_recurrent = random.Floats({2, 3 * H, H});
   const Array b = random.Floats({2, 3 * H}), b_n = random.Floats({2, H});
   const Array h0 = random.Floats({2, B, H}), scale = random.Floats({2, B, H});
-  const Arrays out = library.Call(
-      "BigruGruForward", num_threads,
-      {x, mask, w_input, w_recurrent, b, b_n, h0, scale},
-      {{B, T, 2 * H}, {2, T, B, 4 * H}});
-  const Arrays d = library.Call(
-      "BigruGruBackward", num_threads,
-      {x, mask, w_input, w_recurrent, h0, scale, out[0], out[1],
-       random.Floats({B, T, 2 * H})},
-      {x.shape(), w_input.shape(), w_recurrent.shape(), b.shape(), b_n.shape(),
-       h0.shape(), scale.shape()});
+  const Arrays out =
+      library.Call("BigruGruForward", num_threads,
+                   {x, mask, w_input, w_recurrent, b, b_n, h0, scale},
+                   {{B, T, 2 * H}, {2, T, B, 4 * H}});
+  const Arrays d =
+      library.Call("BigruGruBackward", num_threads,
+                   {x, mask, w_input, w_recurrent, h0, scale, out[0], out[1],
+                    random.Floats({B, T, 2 * H})},
+                   {x.shape(), w_input.shape(), w_recurrent.shape(), b.shape(),
+                    b_n.shape(), h0.shape(), scale.shape()});
   return {out[0], d[0], d[5], d[6], d[1], d[2], d[3], d[4]};
 }
 
@@ -84,14 +84,14 @@ Arrays Attention(const Library& library, int64_t num_threads, int64_t B,
   const Array h = random.Floats({B, T, F}), mask = random.Mask(B, T);
   const Array kernel = random.Floats({F, A}), bias = random.Floats({A});
   const Array query = random.Floats({A});
-  Arrays out = library.Call("BigruAttentionForward", num_threads,
-                            {h, mask, kernel, bias, query},
-                            {{B, F}, {B, T}, {B, T, A}});
-  const Arrays d = library.Call(
-      "BigruAttentionBackward", num_threads,
-      {h, mask, kernel, query, out[1], out[2], random.Floats({B, F}),
-       random.Floats({B, T})},
-      {h.shape(), kernel.shape(), bias.shape(), query.shape()});
+  Arrays out =
+      library.Call("BigruAttentionForward", num_threads,
+                   {h, mask, kernel, bias, query}, {{B, F}, {B, T}, {B, T, A}});
+  const Arrays d =
+      library.Call("BigruAttentionBackward", num_threads,
+                   {h, mask, kernel, query, out[1], out[2],
+                    random.Floats({B, F}), random.Floats({B, T})},
+                   {h.shape(), kernel.shape(), bias.shape(), query.shape()});
   return {out[0], out[1], d[0], d[1], d[2], d[3]};
 }
 
@@ -100,7 +100,8 @@ bool Equal(const Arrays& arrays, const Arrays& expected, size_t num_exact) {
   for (size_t i = 0; i < arrays.size(); ++i) {
     const auto &values = arrays[i].values(), &wanted = expected[i].values();
     for (size_t j = 0; j < values.size(); ++j) {
-      const double tolerance = i < num_exact ? 0 : 1e-4 * (1 + std::fabs(wanted[j]));
+      const double tolerance =
+          i < num_exact ? 0 : 1e-4 * (1 + std::fabs(wanted[j]));
       if (!(std::fabs(values[j] - wanted[j]) <= tolerance)) {
         std::printf("result %zu: %g in place of %g\n", i, values[j], wanted[j]);
         return false;

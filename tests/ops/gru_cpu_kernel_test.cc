@@ -58,9 +58,14 @@ struct Case {
 struct Results {
   Doubles h, dx, dw_input, dw_recurrent, db, db_n, dh0, dscale;
   explicit Results(const bigru::GruSizes& s)
-      : h(s.B * s.T * 2 * s.H), dx(s.B * s.T * s.E), dw_input(6 * s.H * s.E),
-        dw_recurrent(6 * s.H * s.H), db(6 * s.H), db_n(2 * s.H),
-        dh0(2 * s.B * s.H), dscale(2 * s.B * s.H) {}
+      : h(s.B * s.T * 2 * s.H),
+        dx(s.B * s.T * s.E),
+        dw_input(6 * s.H * s.E),
+        dw_recurrent(6 * s.H * s.H),
+        db(6 * s.H),
+        db_n(2 * s.H),
+        dh0(2 * s.B * s.H),
+        dscale(2 * s.B * s.H) {}
 };
 
 double Sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
@@ -113,7 +118,8 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
     const int64_t t = d ? T - 1 - step : step;
     const int64_t position = example * T + t;
     const Doubles &before = states[step], &gate = gates[step];
-    for (int64_t j = 0; j < H; ++j) carry[j] += c.dh[(position * 2 + d) * H + j];
+    for (int64_t j = 0; j < H; ++j)
+      carry[j] += c.dh[(position * 2 + d) * H + j];
     if (!c.mask[position]) continue;
     Doubles previous(H);
     for (int64_t j = 0; j < H; ++j) {
@@ -191,9 +197,10 @@ Results Run(const Case& c) {
   Array h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(2 * B * T * E);
   Array dh0(2 * B * H), dscale(c.scaled ? 2 * B * H : 0);
   const bigru::GruInputs inputs = {
-      c.x.data(),   c.mask.get(), c.w_input.data(), c.w_recurrent.data(),
-      c.b.data(),   c.b_n.data(), c.h0.data(),      c.scaled ? c.scale.data()
-                                                             : nullptr};
+      c.x.data(),       c.mask.get(),
+      c.w_input.data(), c.w_recurrent.data(),
+      c.b.data(),       c.b_n.data(),
+      c.h0.data(),      c.scaled ? c.scale.data() : nullptr};
   const bigru::GruOutputs outputs = {h.data(), gates.data()};
   const bigru::GruResiduals residuals = {h.data(), gates.data(), c.dh.data()};
   const bigru::GruGradients gradients = {
@@ -228,11 +235,11 @@ Results Run(const Case& c) {
   return out;
 }
 
-bool Equal(const char* name, const Doubles& found, const Doubles& expected) {
+bool Equal(const char* name, const Doubles& actual, const Doubles& expected) {
   double largest = 0;
   for (double value : expected) largest = std::fmax(largest, std::fabs(value));
-  for (size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::fabs(found[i] - expected[i]);
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double difference = std::fabs(actual[i] - expected[i]);
     if (!(difference <= 2e-6 * (1 + largest))) {
       std::printf("%s is wrong by %g of %g\n", name, difference, largest);
       return false;
@@ -253,15 +260,15 @@ int main(int count, char** arguments) {
     for (int d = 0; d < 2; ++d) {
       for (int64_t b = 0; b < c.s.B; ++b) Reference(c, d, b, expected);
     }
-    const Results found = Run(c);
-    if (!Equal("h", found.h, expected.h) ||
-        !Equal("dx", found.dx, expected.dx) ||
-        !Equal("dw_input", found.dw_input, expected.dw_input) ||
-        !Equal("dw_recurrent", found.dw_recurrent, expected.dw_recurrent) ||
-        !Equal("db", found.db, expected.db) ||
-        !Equal("db_n", found.db_n, expected.db_n) ||
-        !Equal("dh0", found.dh0, expected.dh0) ||
-        !Equal("dscale", found.dscale, expected.dscale)) {
+    const Results actual = Run(c);
+    if (!Equal("h", actual.h, expected.h) ||
+        !Equal("dx", actual.dx, expected.dx) ||
+        !Equal("dw_input", actual.dw_input, expected.dw_input) ||
+        !Equal("dw_recurrent", actual.dw_recurrent, expected.dw_recurrent) ||
+        !Equal("db", actual.db, expected.db) ||
+        !Equal("db_n", actual.db_n, expected.db_n) ||
+        !Equal("dh0", actual.dh0, expected.dh0) ||
+        !Equal("dscale", actual.dscale, expected.dscale)) {
       std::printf("seed %d: T%d B%d E%d H%d\n", seed, (int)c.s.T, (int)c.s.B,
                   (int)c.s.E, (int)c.s.H);
       return 1;

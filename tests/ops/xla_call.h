@@ -46,7 +46,7 @@ class Array {
   XLA_FFI_Buffer Buffer() {
     void* data = values_.data();
     if (dtype_ == XLA_FFI_DataType_PRED) data = truths_.data();
-    return {XLA_FFI_Buffer_STRUCT_SIZE, nullptr, dtype_, data,
+    return {XLA_FFI_Buffer_STRUCT_SIZE,          nullptr,      dtype_, data,
             static_cast<int64_t>(shape_.size()), shape_.data()};
   }
 
@@ -122,8 +122,8 @@ inline std::string CallHandler(XLA_FFI_Handler* handler, int64_t num_threads,
   frame.rets = {XLA_FFI_Rets_STRUCT_SIZE, nullptr,
                 static_cast<int64_t>(results.size()), result_types.data(),
                 result_pointers.data()};
-  frame.attrs = {XLA_FFI_Attrs_STRUCT_SIZE, nullptr, 1, attribute_types, names,
-                 values};
+  frame.attrs = {XLA_FFI_Attrs_STRUCT_SIZE, nullptr, 1,
+                 attribute_types,           names,   values};
   XLA_FFI_Error* error = handler(&frame);
   for (std::thread& thread : context.threads) thread.join();
   std::string message = error ? error->message : "";
