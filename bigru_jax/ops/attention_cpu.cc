@@ -1,5 +1,5 @@
 // XLA's custom calls for additive attention on a CPU: checks of the shapes, the
-// choice of the instruction set, and threads. The mathematics stands in
+// choice of the instruction set, and threads. The mathematics is in
 // attention_cpu_kernel.cc; attention_cpu.py calls these functions.
 
 #include "attention_cpu.h"

@@ -8,7 +8,7 @@
 //
 // and backwards, with dc and da the gradients of the loss by c and by a:
 //
-//   g_t = dc . h_t + da_t            by a_t, through c, too
+//   g_t = dc . h_t + da_t            by a_t, also through c
 //   e_t = a_t (g_t - sum_s a_s g_s)  by the score q . u_t
 //   d_t = e_t q (1 - u_t^2)          by the argument of tanh
 //   dh_t = a_t dc + W d_t

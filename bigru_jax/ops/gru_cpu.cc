@@ -1,5 +1,5 @@
 // XLA's custom calls for the bidirectional GRU on a CPU: checks of the shapes,
-// the choice of the instruction set, and threads. The mathematics stands in
+// the choice of the instruction set, and threads. The mathematics is in
 // gru_cpu_kernel.cc; gru_cpu.py calls these functions.
 
 #include "gru_cpu.h"

@@ -130,7 +130,7 @@ Results Run(const Case& c) {
   const bigru::AttentionKernel& kernel = bigru::INSTRUCTION_SET::kAttention;
   const auto [B, T, F, A] = c.s;
   Results out(c.s);
-  // The kernel writes all of its results, those at padding, too.
+  // The kernel writes all of its results, also those at padding.
   Array context(B * F, NAN), weights(B * T, NAN), dh(B * T * F, NAN);
   Array u(B * T * A, NAN);
   const bigru::AttentionInputs inputs = {
