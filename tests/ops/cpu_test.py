@@ -209,13 +209,6 @@ def test_an_empty_batch(scaled):
 
 @pytest.mark.slow
 @needs_compiler
-def test_setup_builds_the_library(tmp_path):
-  library, _ = _build(tmp_path, {})
-  assert library.exists()
-
-
-@pytest.mark.slow
-@needs_compiler
 @pytest.mark.parametrize('compiler', ['missing', 'failing'])
 def test_setup_says_in_one_line_that_it_did_not_build(tmp_path, compiler):
   failing = tmp_path / 'failing'
