@@ -49,6 +49,7 @@ CHANGES = {
   'delimiter': (';', {'train': 'both.csv'}),
   'task': ('multi_label', {}),
   'label_separator': (';', SEVERAL),
+  'label_names': ('a,b', {**SEVERAL, 'train': 'multi_hot.csv'}),
   'sst_phrases': (True, TREES),
   'split_seed': (1, {}),
   'folds': (3, {}),
@@ -113,7 +114,13 @@ def corpus(tmp_path_factory):
   texts = [' '.join(rng.choice(words, 9)) for _ in range(40)]
   one = [[x, 'ab'[i % 2], 'xyz'[i % 3]] for i, x in enumerate(texts)]
   several = [[x, 'a|b;c' if i % 2 else 'b;c', 'x'] for i, x in enumerate(texts)]
-  corpora = {'one': one, 'several': several, 'more': one[:30]}
+  multi_hot = [[x, f'"[{i % 2}, 1]"', 'x'] for i, x in enumerate(texts)]
+  corpora = {
+    'one': one,
+    'several': several,
+    'multi_hot': multi_hot,
+    'more': one[:30],
+  }
   for name, rows in corpora.items():
     lines = [','.join(row) for row in [['text', 'label', 'title'], *rows]]
     (tmp_path / f'{name}.csv').write_text('\n'.join(lines), 'utf-8')
