@@ -32,8 +32,7 @@ class Case:
     batch, length, embedding, hidden: B, T, E, and H of one direction; the texts
       of a data set have at most `length` tokens (0: the default of run.py).
     vocabulary: of a step.
-    dataset, data_dir: of an epoch, inference and serving; a data set of run.py,
-      or a file of texts.
+    dataset: of an epoch, inference and serving; one of run.py, or a file.
     sentences: how many texts inference and serving label.
   """
 
@@ -44,7 +43,6 @@ class Case:
   hidden: int
   vocabulary: int = 20_000
   dataset: str = 'rotten_tomatoes'
-  data_dir: str = ''
   sentences: int = 10_000
 
   @property
@@ -61,7 +59,6 @@ class Case:
     return Config(
       dataset=Config.dataset if is_file else self.dataset,
       train=self.dataset if is_file else '',
-      data_dir=self.data_dir,
       max_length=self.length or Config.max_length,
       embedding_size=self.embedding,
       hidden_size=self.hidden,
@@ -103,14 +100,13 @@ class Texts:
     # All batches are dispatched before the first result is read.
     logits = [logits_of(batch) for batch in self._batches(plan, batch_size)]
     labels = np.zeros(len(self.split), np.int64)
-    for (_, rows), logits_BxC in zip(plan, logits):
-      labels[rows] = np.asarray(logits_BxC)[: len(rows)].argmax(-1)
+    for (_, indices), logits_BxC in zip(plan, logits):
+      labels[indices] = np.asarray(logits_BxC)[: len(indices)].argmax(-1)
     return labels
 
   def _batches(self, plan: Any, batch_size: int) -> Iterator[Any]:
     """The batches of a plan, made ahead of time on a thread."""
-    make = self.split.batch
-    return prefetch(make(rows, length, batch_size) for length, rows in plan)
+    return prefetch(self.split.batch(x, n, batch_size) for n, x in plan)
 
 
 def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -129,17 +125,13 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
     shape_cost: see `choose_buckets`; 0 pads the least, in as many shapes as
       there may be, which is best for a program whose compilation is not timed.
   """
-
+  vocabulary, classes = case.vocabulary, 2
   if case.work == 'step':
     rng = np.random.default_rng(0)
     shape = case.batch, case.length
     tokens_BxT = rng.integers(1, case.vocabulary, shape, np.int32)
     labels = rng.integers(0, 2, case.batch, np.int32)
-    encoded, vocabulary, classes = (
-      text.pack(list(tokens_BxT)),
-      case.vocabulary,
-      2,
-    )
+    encoded = text.pack(list(tokens_BxT))
   else:
     data = prepare(case.config)
     train = data.splits['train']

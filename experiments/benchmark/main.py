@@ -37,7 +37,6 @@ from absl import flags  # noqa: E402
 from cases import Call, Case  # noqa: E402
 import command  # noqa: E402
 import numpy as np  # noqa: E402
-import output  # noqa: E402
 from processes import Worker, peak_mib  # noqa: E402
 import summaries  # noqa: E402
 
@@ -77,20 +76,14 @@ ENVIRONMENT = {
 }
 
 _LEVEL = flags.DEFINE_list(
-  'level',
-  [level for level in LEVELS if level != 'grid'],
-  f'A list of {", ".join(LEVELS)}.',
+  'level', list(LEVELS)[:-1], f'A list of {", ".join(LEVELS)}.'
 )
 _BASELINES = flags.DEFINE_list(
   'baselines', BASELINES, f'A list of {", ".join(BASELINES)}.'
 )
 _CELL = flags.DEFINE_list('cell', [], "B,T,E,H in place of a level's sizes.")
 _ROUNDS = flags.DEFINE_integer(
-  'rounds',
-  15,
-  'Timed calls of each program; a third as many of epoch, inference, serving '
-  'and start.',
-  lower_bound=1,
+  'rounds', 15, f'Timed calls; a third of it of {", ".join(LONG_LEVELS)}.', 1
 )
 _VOCABULARY = flags.DEFINE_integer('vocabulary', 20_000, 'Of a step.', 2)
 _SENTENCES = flags.DEFINE_integer(
@@ -99,10 +92,9 @@ _SENTENCES = flags.DEFINE_integer(
 _DATASET = flags.DEFINE_string(
   'dataset',
   'rotten_tomatoes',
-  'The texts of epoch, inference, serving and start: a data set of run.py or, '
-  'but for start, a file.',
+  'The texts: a data set of run.py that needs no data_dir, or a file (not of '
+  'start).',
 )
-_DATA_DIR = flags.DEFINE_string('data_dir', '', 'As of run.py.')
 _OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
 
 
@@ -143,11 +135,9 @@ def peak(name: str, case: Case) -> Call:
   return min(calls, key=lambda call: min(timeit.repeat(call, number=1)))
 
 
-def first_step(
-  workdir: str, dataset: str, data_dir: str, pipe: Connection
-) -> None:
+def first_step(workdir: str, dataset: str, pipe: Connection) -> None:
   """Trains a run, and sends a message after its first step."""
-  config = bigru_jax.Config(dataset=dataset, data_dir=data_dir)
+  config = bigru_jax.Config(dataset=dataset)
   host.configure_cpu(config.cpu_devices)
   host.cache_compilations()
   calls = itertools.count()
@@ -186,11 +176,9 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
   with contextlib.ExitStack() as stack:
     workers = {}
     for name in names:
-      worker = Worker(serve, name, case, not rounds)
-      stack.enter_context(worker)
+      worker = stack.enter_context(Worker(serve, name, case, not rounds))
       try:
-        programs[name] = worker.receive()
-        workers[name] = worker
+        programs[name], workers[name] = worker.receive(), worker
       except ValueError:
         if name == 'ours':
           raise
@@ -208,9 +196,8 @@ def measure_start(rounds: int) -> dict[str, Any]:
   seconds = []
   for _ in range(1 + rounds):  # The first one fills the caches.
     with tempfile.TemporaryDirectory() as workdir:
-      run = workdir, _DATASET.value, _DATA_DIR.value
       start = time.perf_counter()
-      with Worker(first_step, *run) as worker:
+      with Worker(first_step, workdir, _DATASET.value) as worker:
         worker.receive()
         seconds.append(time.perf_counter() - start)
   ours = {'seconds': seconds[1:], 'median': statistics.median(seconds[1:])}
@@ -219,30 +206,21 @@ def measure_start(rounds: int) -> dict[str, Any]:
 
 def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
   """Measures one level, line by line of the JSON file."""
-  rounds = _ROUNDS.value
-  if level in LONG_LEVELS:
-    rounds = max(rounds // 3, 1)
+  rounds = max(_ROUNDS.value // (3 if level in LONG_LEVELS else 1), 1)
   if level == 'start':
     yield measure_start(rounds)
   changes: dict[str, Any] = {
     'dataset': _DATASET.value,
-    'data_dir': _DATA_DIR.value,
     'vocabulary': _VOCABULARY.value,
     'sentences': _SENTENCES.value,
     **dict(zip(AXES, map(int, _CELL.value))),
   }
   cases = (dataclasses.replace(case, **changes) for case in LEVELS[level])
   for case in dict.fromkeys(cases):
-    programs = names[:1] + [
-      name
-      for name in names[1:]
-      if (name == 'onnxruntime') == (case.work == 'serving')
-    ]
-    results = measure(
-      case,
-      [*programs, 'peak'] if case.flops else programs,
-      0 if level == 'memory' else rounds,
-    )
+    serves = case.work == 'serving'
+    programs = [x for x in names[1:] if (x == 'onnxruntime') == serves]
+    programs = ['ours', *programs, *(['peak'] if case.flops else [])]
+    results = measure(case, programs, 0 if level == 'memory' else rounds)
     line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}
     if 'peak' in results:
       line['peak'] = PEAK_FLOPS / results.pop('peak')['median']
@@ -250,8 +228,8 @@ def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-  output.check_choices(_LEVEL, LEVELS)
-  output.check_choices(_BASELINES, BASELINES)
+  summaries.check_choices(_LEVEL, LEVELS)
+  summaries.check_choices(_BASELINES, BASELINES)
   if len(_CELL.value) not in (0, 4) or not all(map(str.isdigit, _CELL.value)):
     raise ValueError(f'cell={",".join(_CELL.value)}: give four whole numbers')
   names = ['ours']
@@ -264,7 +242,7 @@ def main() -> None:
   path = pathlib.Path(_OUTPUT.value, 'benchmark')
   levels = (run_level(level, names) for level in _LEVEL.value)
   measured = itertools.chain.from_iterable(levels)
-  lines = output.write(path, measured, summaries.tables)
+  lines = summaries.write(path, measured, summaries.tables)
   if any('peak' in line for line in lines):
     summaries.draw(path.with_suffix('.png'), lines)
 

@@ -19,9 +19,8 @@ import optax
 
 def flax(hidden: int) -> tuple[Any, Any]:
   """Flax Linen's nn.Bidirectional over nn.RNN and nn.GRUCell."""
-  layer = nn.Bidirectional(
-    nn.RNN(nn.GRUCell(hidden)), nn.RNN(nn.GRUCell(hidden))
-  )
+  forward, backward = (nn.RNN(nn.GRUCell(hidden)) for _ in range(2))
+  layer = nn.Bidirectional(forward, backward)
   return layer.init, layer.apply
 
 
@@ -31,10 +30,10 @@ def haiku(hidden: int) -> tuple[Any, Any]:
 
   def both(x_BxTxE):
     states = []
+    unroll = functools.partial(hk.dynamic_unroll, time_major=False)
     for reverse in (False, True):
       cell = hk.GRU(hidden)
       start = cell.initial_state(len(x_BxTxE))
-      unroll = functools.partial(hk.dynamic_unroll, time_major=False)
       states.append(unroll(cell, x_BxTxE, start, reverse=reverse)[0])
     return jnp.concatenate(states, axis=-1)
 
@@ -75,9 +74,9 @@ def encoder(
 
   Args:
     case: the sizes, and which of the two.
-    init: (key, x_BxTxE) -> parameters.
-    apply: (parameters, x_BxTxE[, mask_BxT]) -> states_BxTx2H.
-    mask_BxT: for an encoder that takes one.
+    init: a function (key, x_BxTxE) -> parameters.
+    apply: a function (parameters, x_BxTxE, *mask_BxT) -> states_BxTx2H.
+    mask_BxT: the mask of an encoder that takes one.
     options: of `jax.jit`.
   """
   x_BxTxE, dy_BxTx2H = map(jnp.asarray, cases.encoder_arrays(case))

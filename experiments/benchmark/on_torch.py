@@ -3,6 +3,7 @@
 nn.GRU(bidirectional=True) is not packed, so it is not masked; the attention is.
 """
 
+import functools
 import os
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+_BiGRU = functools.partial(nn.GRU, bidirectional=True, batch_first=True)
+
 
 def build(name: str, case: Case) -> Call:
   """The function that does the work of a case once."""
@@ -19,7 +22,7 @@ def build(name: str, case: Case) -> Call:
   torch.set_num_threads(len(os.sched_getaffinity(0)))
   torch.manual_seed(0)
   if case.work in ('forward', 'backward'):
-    return _encoder(case, _bidirectional(case))
+    return _encoder(case, _BiGRU(case.embedding, case.hidden))
   texts = cases.make_texts(case)
   model = Classifier(case, texts)
   if case.work == 'inference':
@@ -28,19 +31,13 @@ def build(name: str, case: Case) -> Call:
   return _training(case, texts, model)
 
 
-def _bidirectional(case: Case) -> nn.GRU:
-  return nn.GRU(
-    case.embedding, case.hidden, bidirectional=True, batch_first=True
-  )
-
-
 class Classifier(nn.Module):
   """Embedding, GRU, additive attention, dense."""
 
   def __init__(self, case: Case, texts: Texts) -> None:
     super().__init__()
     self.embed = nn.Embedding(texts.vocabulary, case.embedding, padding_idx=0)
-    self.encode = _bidirectional(case)
+    self.encode = _BiGRU(case.embedding, case.hidden)
     self.key = nn.Linear(2 * case.hidden, 2 * case.hidden)
     self.query = nn.Linear(2 * case.hidden, 1, bias=False)
     self.output = nn.Linear(2 * case.hidden, texts.classes)
@@ -59,11 +56,10 @@ class Classifier(nn.Module):
 
 def _encoder(case: Case, module: Any) -> Call:
   x_BxTxE, dy_BxTx2H = map(torch.from_numpy, cases.encoder_arrays(case))
-  x_BxTxE.requires_grad_(case.work == 'backward')
-
-  def forward() -> Any:
-    with torch.no_grad():
-      return module(x_BxTxE)[0]
+  if case.work == 'forward':
+    forward = torch.no_grad()(module)
+    return lambda: forward(x_BxTxE)[0]
+  x_BxTxE.requires_grad_()
 
   def backward() -> Any:
     module(x_BxTxE)[0].backward(dy_BxTx2H)
@@ -71,7 +67,7 @@ def _encoder(case: Case, module: Any) -> Call:
     module.zero_grad()
     return dx_BxTxE
 
-  return backward if case.work == 'backward' else forward
+  return backward
 
 
 def _training(case: Case, texts: Texts, model: nn.Module) -> Call:

@@ -70,8 +70,7 @@ def serve(name: str, path: str, pipe: Connection) -> None:
   pipe.send((rows, time.perf_counter() - start))
 
 
-def main(argv: list[str]) -> None:
-  del argv
+def main(_: list[str]) -> None:
   print('| file | program | rows/s | MB/s | peak MiB |')
   print('| --- | --- | --- | --- | --- |')
   with tempfile.TemporaryDirectory() as folder:

@@ -38,34 +38,30 @@ import command  # noqa: E402
 import documents  # noqa: E402
 import jax  # noqa: E402
 import ours  # noqa: E402
-import output  # noqa: E402
 from processes import Worker, receive_with_peaks, status_mib  # noqa: E402
+import summaries  # noqa: E402
 
 from bigru_jax import parallel  # noqa: E402
 from bigru_jax.config import Config  # noqa: E402
 from bigru_jax.data.cache import prepare_shared  # noqa: E402
 from bigru_jax.reports.tables import markdown  # noqa: E402
 from bigru_jax.runtime import distributed, host  # noqa: E402
-from bigru_jax.runtime.cores import cores  # noqa: E402
 from bigru_jax.training.program import build_program  # noqa: E402
 from bigru_jax.training.trainer import Trainer  # noqa: E402
 
-# The embedding, hidden and vocabulary sizes, and the steps timed at once.
+# A step with the batch of one device, and how many are timed at once.
 MODELS = {
-  'default': (100, 128, 20_000, 10),
-  'large': (300, 600, 50_000, 3),
-  'tiny': (8, 4, 50, 3),
+  'default': (Case('step', 64, 64, 100, 128, vocabulary=20_000), 10),
+  'large': (Case('step', 64, 64, 300, 600, vocabulary=50_000), 3),
+  'tiny': (Case('step', 8, 6, 8, 4, vocabulary=50), 3),
 }
 _WARM_STEPS = 2  # They are not timed: after a wait the cores have slept.
-_MEMORY_STEPS = 10
 
 _MODELS = flags.DEFINE_list(
   'models',
   ['default', 'large'],
   f'Of `steps`, a list of {", ".join(MODELS)}; empty to leave `steps` out.',
 )
-_BATCH = flags.DEFINE_integer('batch', 64, 'Examples per device.', 8)
-_LENGTH = flags.DEFINE_integer('length', 64, 'Tokens of each of them.', 1)
 _ROUNDS = flags.DEFINE_integer('rounds', 9, 'Turns of each run.', 1)
 _DOCUMENTS = flags.DEFINE_integer(
   'documents', 1_000_000, 'Of `memory`; 0 to leave `memory` out.', 0
@@ -115,7 +111,7 @@ def train_steps(
 
 
 def open_documents(path: str, member: Member, pipe: Connection) -> None:
-  """The process of a run of `memory`: opens a file and trains a few steps.
+  """The process of a run of `memory`: opens a file and trains ten steps.
 
   Sends the seconds until the data are open and the process's memory in MiB:
   `peak`, `private` and `mapped` at the end.
@@ -127,7 +123,7 @@ def open_documents(path: str, member: Member, pipe: Connection) -> None:
   seconds = time.perf_counter() - start
   mesh = parallel.make_mesh(config.batch_size)
   trainer = Trainer(config, build_program(config, data), data.splits, mesh)
-  first = max(trainer.steps_per_epoch - _MEMORY_STEPS, 0)
+  first = max(trainer.steps_per_epoch - 10, 0)
   for _ in trainer.train_epoch(1, first):
     pass
   trainer.close()
@@ -156,10 +152,7 @@ def measure_steps(name: str) -> dict[str, Any]:
     'two devices': [Member((first, second), devices=2)],
     'two processes': members([(first,), (second,)]),
   }
-  embedding, hidden, vocabulary, count = MODELS[name]
-  case = Case(
-    'step', _BATCH.value, _LENGTH.value, embedding, hidden, vocabulary
-  )
+  case, count = MODELS[name]
   seconds: dict[str, list[float]] = {run: [] for run in runs}
   with contextlib.ExitStack() as stack:
     workers = {}
@@ -174,10 +167,8 @@ def measure_steps(name: str) -> dict[str, Any]:
       for worker in workers[run]:
         worker.pipe.send(True)
       seconds[run].append(max([x.receive() for x in workers[run]]))
-  return {
-    'level': 'steps', 'model': name, **dataclasses.asdict(case),
-    'seconds': seconds,
-  }  # fmt: skip
+  sizes = dataclasses.asdict(case)
+  return {'level': 'steps', 'model': name, **sizes, 'seconds': seconds}
 
 
 def measure_memory(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
@@ -229,13 +220,13 @@ def tables(lines: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-  output.check_choices(_MODELS, MODELS)
-  if cores() < 2:
+  summaries.check_choices(_MODELS, MODELS)
+  if len(os.sched_getaffinity(0)) < 2:
     raise ValueError('two cores are needed')
   with tempfile.TemporaryDirectory() as folder:
     memory = measure_memory(pathlib.Path(folder)) if _DOCUMENTS.value else ()
     measured = itertools.chain(map(measure_steps, _MODELS.value), memory)
-    output.write(pathlib.Path(_OUTPUT.value, 'scaling'), measured, tables)
+    summaries.write(pathlib.Path(_OUTPUT.value, 'scaling'), measured, tables)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,16 @@
-"""Tables and the plot of what the benchmark measured."""
+"""Tables, files and the plot of what the benchmarks measured."""
 
+from collections.abc import Callable, Collection, Iterable
+import json
 import pathlib
+import sys
+from typing import Any
 
-from output import Line
+from absl import flags
 
 from bigru_jax.reports.tables import markdown
 
+Line = dict[str, Any]
 TITLES = {
   'forward': ('Encoder, forward', 'GFLOP/s'),
   'backward': ('Encoder, forward and backward', 'GFLOP/s'),
@@ -15,6 +20,43 @@ TITLES = {
   'inference': ('Inference, token ids to labels', 'texts/s'),
   'serving': ('Serving, texts to labels', 'texts/s'),
 }
+
+
+def check_choices(flag: flags.FlagHolder, choices: Collection[str]) -> None:
+  """Checks the values of a list flag.
+
+  Raises:
+    ValueError: one of them is not among the choices.
+  """
+  for value in flag.value:
+    if value not in choices:
+      raise ValueError(f'{flag.name}={value}: choose {", ".join(choices)}')
+
+
+def write(
+  path: pathlib.Path,
+  measured: Iterable[Line],
+  tables: Callable[[list[Line]], str],
+) -> list[Line]:
+  """Prints the tables, and writes them to path.md and the lines to path.json.
+
+  path.json is written after each line, so that an interrupted benchmark keeps
+  what it has measured.
+
+  Args:
+    path: without a suffix.
+    measured: the lines, which are measured while they are iterated over.
+    tables: makes Markdown of lines.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  lines = []
+  for line in measured:
+    lines.append(line)
+    path.with_suffix('.json').write_text(json.dumps(lines, indent=2) + '\n')
+    print(tables([line]), file=sys.stderr)
+  print(tables(lines))
+  path.with_suffix('.md').write_text(tables(lines) + '\n')
+  return lines
 
 
 def kind(line: Line) -> str:
