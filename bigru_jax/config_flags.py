@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from bigru_jax.config import Config
+from bigru_jax.runtime.fields import choices_of
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -49,5 +50,5 @@ def flags_help() -> str:
 
 def _help(field: dataclasses.Field) -> str:
   text = field.metadata['help']
-  choices = field.metadata.get('choices')
+  choices = choices_of(field)
   return f'{text} One of {", ".join(choices)}.' if choices else text

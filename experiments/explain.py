@@ -28,11 +28,7 @@ from bigru_jax.data.corpora import synthetic
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.explain import study
-from bigru_jax.explain.predictions import (
-  WITHOUT_WEIGHTS,
-  check_supported,
-  sampled,
-)
+from bigru_jax.explain.predictions import check_supported, sampled
 from bigru_jax.models.build import init_params
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
@@ -218,7 +214,7 @@ def main() -> None:
   split = _SPLIT.value
   config = run_files.read_config(workdir)
   check_supported(config)
-  if config.attention in WITHOUT_WEIGHTS:
+  if not config.pooling.has_weights:
     ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform'
     command.refuse_flags('an attention with weights', *ignored)
   if not config.embeddings:

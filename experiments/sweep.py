@@ -33,6 +33,7 @@ import command
 import plans
 from plans import Planned
 
+from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files
 
@@ -91,10 +92,15 @@ def plan(common: Sequence[str]) -> list[Planned]:
       name_of(setting), [*common, *values], seeds, _FOLDS.value
     )
   for run in planned:
-    scored = plans.config_of(run.flags).select_by == 'semeval2010'
-    if _METRIC.value == 'semeval2010' and not scored:
-      raise ValueError('metric=semeval2010 needs --select_by=semeval2010')
+    select_by = plans.config_of(run.flags).select_by
+    if METRICS[metric()].on_request and select_by != metric():
+      raise ValueError(f'metric={metric()} needs --select_by={metric()}')
   return planned
+
+
+def metric() -> str:
+  """The metric by its current name."""
+  return current_name(_METRIC.value)
 
 
 def settings() -> list[dict[str, Any]]:
@@ -159,7 +165,7 @@ def write(
   cells = list(plans.finished_cells(output, planned))
   if not cells:
     raise ValueError(f'output={output}: no run is finished')
-  found = comparison.compare_settings(cells, _METRIC.value)
+  found = comparison.compare_settings(cells, metric())
   lines = [comparison.as_markdown(found)]
   if len(cells) < len(planned):
     lines += ['', f'{len(cells)} of {len(planned)} runs are finished.']
@@ -223,10 +229,8 @@ def sweep(
 def main(common: list[str]) -> None:
   if not _OUTPUT.value:
     raise ValueError('output: name the folder of the sweep')
-  if _METRIC.value not in comparison.METRICS:
-    raise ValueError(
-      f'metric={_METRIC.value!r}: choose {", ".join(comparison.METRICS)}'
-    )
+  if metric() not in METRICS:
+    raise ValueError(f'metric={metric()!r}: choose {", ".join(METRICS)}')
   output = pathlib.Path(_OUTPUT.value).expanduser()
   if _COLLECT.value:
     ignored = 'grid', 'list', 'seeds', 'folds', 'jobs', 'print'

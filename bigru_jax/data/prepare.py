@@ -117,10 +117,12 @@ def prepare(
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   markers: tuple[int, ...] = ()
-  if config.needs_entities:
-    markers = marker_ids(tokenizer)
+  if config.entity_attention:
+    markers = marker_ids(tokenizer, config.entity_attention)
     for table in splits.values():
-      check_entities(table.encoded, markers, table.place)
+      check_entities(
+        table.encoded, markers, table.place, config.entity_attention
+      )
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)

@@ -17,7 +17,7 @@ from bigru_jax.data.corpora import PACKAGED
 from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES
 from bigru_jax.data.text import TOKENIZERS
-from bigru_jax.models.pooling import MULTI_HEADED
+from bigru_jax.models.pooling import poolings_that
 
 _DEFAULTS = Config()
 
@@ -80,8 +80,8 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('num_heads',),
-    f'attention={" or ".join(MULTI_HEADED)}',
-    lambda c: c.attention in MULTI_HEADED,
+    f'attention={" or ".join(poolings_that("is_multi_headed"))}',
+    lambda c: c.pooling.is_multi_headed,
   ),
   (('weight_decay',), 'optimizer=adamw', lambda c: c.optimizer == 'adamw'),
 )
