@@ -117,12 +117,10 @@ def prepare(
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   markers: tuple[int, ...] = ()
-  if config.entity_attention:
-    markers = marker_ids(tokenizer, config.entity_attention)
+  if attention := config.entity_attention:
+    markers = marker_ids(tokenizer, attention)
     for table in splits.values():
-      check_entities(
-        table.encoded, markers, table.place, config.entity_attention
-      )
+      check_entities(table.encoded, markers, table.place, attention)
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)
