@@ -6,7 +6,8 @@ from typing import Any
 
 from absl import flags
 
-from bigru_jax.config import Config, choices_of
+from bigru_jax.config import Config
+from bigru_jax.runtime.fields import choices_of
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -38,8 +39,8 @@ def flags_help() -> str:
   """All flags with their defaults, in the groups of `Config`."""
   lines = []
   for field in dataclasses.fields(Config):
-    if 'group' in field.metadata:
-      lines.append(f'\n{field.metadata["group"]}:')
+    if 'heading' in field.metadata:
+      lines.append(f'\n{field.metadata["heading"]}:')
     head = f'  --{field.name}={field.default}'
     body = textwrap.wrap(_help(field), 78, initial_indent=' ' * 6,
                          subsequent_indent=' ' * 6)  # fmt: skip

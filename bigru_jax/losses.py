@@ -26,7 +26,7 @@ def softmax_cross_entropy(
     label_smoothing: the share of the target spread over all classes (Szegedy
       et al., 2016, https://arxiv.org/abs/1512.00567).
   """
-  targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1])
+  targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1], dtype=jnp.float32)
   targets = optax.smooth_labels(targets, label_smoothing)
   return optax.softmax_cross_entropy(logits_BxC, targets)
 
@@ -44,7 +44,7 @@ def sigmoid_cross_entropy(
   if logits_BxC.shape[-1] == 1:
     targets = labels_B[:, None].astype(jnp.float32)
   else:
-    targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1])
+    targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1], dtype=jnp.float32)
   targets = targets * (1 - label_smoothing) + label_smoothing / 2
   return optax.sigmoid_binary_cross_entropy(logits_BxC, targets).sum(-1)
 
@@ -64,7 +64,8 @@ def multi_label_cross_entropy(
     label_weights_C: factors of the term y log s(x), as `pos_weight` of
       PyTorch's `BCEWithLogitsLoss`.
   """
-  targets = labels_BxC * (1 - label_smoothing) + label_smoothing / 2
+  targets = labels_BxC.astype(jnp.float32) * (1 - label_smoothing)
+  targets += label_smoothing / 2
   positive = -targets * jax.nn.log_sigmoid(logits_BxC)
   negative = -(1 - targets) * jax.nn.log_sigmoid(-logits_BxC)
   return (label_weights_C * positive + negative).sum(-1)

@@ -142,7 +142,7 @@ class MultiLabel:
       logits_BxC,
       batch['labels'],
       self.label_smoothing,
-      jnp.array(self.label_weights) if self.label_weights else 1.0,
+      jnp.array(self.label_weights, jnp.float32) if self.label_weights else 1.0,
     )
 
   def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:

@@ -23,7 +23,7 @@ from absl import flags
 import command
 import inputs
 
-from bigru_jax.data import sources, tabular_files
+from bigru_jax.data import sources
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
@@ -37,6 +37,7 @@ from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_same_split, examples_of_run
 from bigru_jax.runtime import host
+from bigru_jax.runtime.fields import expand_users
 
 flags.adopt_module_key_flags(inputs)
 _INPUT = flags.DEFINE_string(
@@ -156,7 +157,7 @@ def main() -> None:
   workdirs = inputs.workdirs()
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
-  path = tabular_files.expand_users(_INPUT.value)
+  path = expand_users(_INPUT.value)
   output = os.path.expanduser(_OUTPUT.value or '')
   if output == '-':
     raise ValueError('output: name a file; the tables are on standard output')

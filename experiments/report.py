@@ -18,12 +18,12 @@ import command
 import inputs
 
 import bigru_jax
-from bigru_jax.data import tabular_files
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.reports.page import describe, note_on_test, write_page
 from bigru_jax.rundir.examples import examples_of_run
 from bigru_jax.runtime import host
+from bigru_jax.runtime.fields import expand_users
 
 flags.adopt_module_key_flags(inputs)
 _TEXT = flags.DEFINE_multi_string('text', [], 'A text to show; repeatable.')
@@ -61,7 +61,7 @@ def chosen(
     examples = examples_of_run(workdir, 'test', run.config)
     every = -(-len(examples) // limit)
     return examples[::every], True, note_on_test(len(examples), every)
-  path = tabular_files.expand_users(_INPUT.value)
+  path = expand_users(_INPUT.value)
   note = f'Texts of {_INPUT.value}.'
   if _LABEL_COLUMN.value:
     labelled = inputs.labelled_file(path, run, _LABEL_COLUMN.value)
@@ -100,7 +100,7 @@ def main() -> None:
     raise ValueError(
       'max_texts: of the texts of the command line all are shown'
     )
-  path = tabular_files.expand_users(_INPUT.value)
+  path = expand_users(_INPUT.value)
   inputs.check_flags(path, pipe_of_lines=not _LABEL_COLUMN.value)
   workdir = workdirs[0]
   output = os.path.expanduser(_OUTPUT.value) or workdir / 'report.html'

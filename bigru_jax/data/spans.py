@@ -8,48 +8,15 @@ known to be made of which characters of the text.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 import unicodedata
 
 import regex
-
-if TYPE_CHECKING:
-  from bigru_jax.data.text import Tokenizer
-  from bigru_jax.data.truncation import Limits
 
 Span = tuple[int, int]
 # What may compose with the character before it, or change places, under NFC.
 _MARKS = regex.compile(r'[\P{ccc=0}\p{NFC_QC=Maybe}]*+')
 # A character with its marks. White space has none.
 _CLUSTER = regex.compile(rf'[\s\x1c-\x1f]|(?s:.){_MARKS.pattern}')
-
-
-def kept_spans(text: str, tokenizer: Tokenizer, limits: Limits) -> list[Span]:
-  """The spans of the tokens that are kept of a text.
-
-  Example:
-    >>> from bigru_jax.data.truncation import Limits
-    >>> from bigru_jax.data.text import VocabularyTokenizer
-    >>> words = VocabularyTokenizer('words', ['<pad>', '<unk>'])
-    >>> kept_spans("It's 好看 !", words, Limits(max_length=4))
-    [(0, 2), (2, 4), (5, 6), (6, 7)]
-
-  Args:
-    text: as it was given.
-    tokenizer: of the run.
-    limits: what of a text is kept.
-
-  Returns:
-    One per token, increasing and disjoint. A token that is only a part of a
-    character, as the bytes of a byte-level tokenizer are, has an empty span
-    after the first of them; so has the <unk> of an empty text.
-  """
-  found, start = [], 0
-  for part in limits.parts(text):
-    start = text.index(part, start)  # Only white space stands between parts.
-    found.append([(start + a, start + b) for a, b in tokenizer.spans(part)])
-    start += len(part)
-  return limits.keep(found).tokens
 
 
 def walk(

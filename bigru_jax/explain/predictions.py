@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 Batch = Mapping[str, jax.Array]
 # A position is computed hundreds of times, and each shape compiles several

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -17,17 +17,18 @@ from jax.sharding import Mesh
 import numpy as np
 
 from bigru_jax import parallel
+from bigru_jax.config import Config
 from bigru_jax.data import batching, sources, tabular_files, text
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
-from bigru_jax.data.encode import encode, make_split
+from bigru_jax.data.encode import encode, kept_spans, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.label_forms import form_of
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.memory import check_texts, column
-from bigru_jax.data.spans import Span, kept_spans
+from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels, LabelSets
-from bigru_jax.data.truncation import Kept, limits_of
+from bigru_jax.data.truncation import Kept
 from bigru_jax.evaluation.evaluation import (
   Calibration,
   Evaluation,
@@ -38,18 +39,16 @@ from bigru_jax.evaluation.steps import (
   make_eval_step,
   make_predict_step,
 )
+from bigru_jax.inference.build import build_model
 from bigru_jax.inference.predictions import (
   choose_fields,
   fields_of,
   make_answers,
 )
-from bigru_jax.models.build import build_model, init_params
+from bigru_jax.models.build import init_params
 from bigru_jax.rundir import checkpoints, files as run_files, published
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, Task
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 BATCH_SIZE = 256
 _SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
@@ -309,7 +308,7 @@ class Run:
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     answers: list[dict[str, Any]] = [{}] * len(kept)
-    limits = limits_of(self.config)
+    limits = self.config.limits
     spans: list[list[Span]] = [[]] * len(texts)
     if 'spans' in fields:  # While the devices compute.
       spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
@@ -353,7 +352,7 @@ class Run:
     The embedding table of the parameters has rows for words that training has
     not seen, where the run's file of vectors has them.
     """
-    limits = limits_of(self.config)
+    limits = self.config.limits
     kept, ids = encode(map(_scalars, texts), self.tokenizer, limits)
     params = self.params
     if self._unseen:

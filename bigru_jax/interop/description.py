@@ -7,7 +7,6 @@ from typing import Any
 
 import bigru_jax
 from bigru_jax.data import text
-from bigru_jax.data.truncation import limits_of
 from bigru_jax.inference.run import Run
 
 
@@ -23,7 +22,7 @@ def describe(run: Run) -> dict[str, Any]:
     and `vocabulary`, the tokens by id, of which 0 is padding and 1 an unknown
     token, or None with a tokenizer.json.
   """
-  config, limits = run.config, limits_of(run.config)
+  config, limits = run.config, run.config.limits
   kept = ['max_length']
   if limits.hierarchical:
     kept = ['max_sentences', 'max_sentence_length']

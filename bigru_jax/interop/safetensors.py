@@ -12,7 +12,6 @@ import jax
 
 import bigru_jax
 from bigru_jax.config import Config
-from bigru_jax.data.truncation import limits_of
 from bigru_jax.inference.run import Run
 from bigru_jax.rundir import files as run_files, published
 
@@ -115,7 +114,7 @@ A text classifier of bigru_jax {bigru_jax.__version__}: `model={config.model}`,
 
 - **Data**: {data}.
 - **Labels**: {labels}{more}.
-- **Tokenizer**: `{config.tokenizer}`; truncated at {limits_of(config)}.
+- **Tokenizer**: `{config.tokenizer}`; truncated at {config.limits}.
 - **Configuration**, where it is not the default: {fields or 'none'}.
 - **Licence**: {license}.
 

@@ -113,8 +113,8 @@ def grouped_fields(config: Config) -> list[tuple[str, list[tuple]]]:
   differing = set(config.differing_fields())
   groups: list[tuple[str, list[tuple]]] = []
   for field in dataclasses.fields(Config):
-    if 'group' in field.metadata:
-      groups.append((field.metadata['group'], []))
+    if 'heading' in field.metadata:
+      groups.append((field.metadata['heading'], []))
     value = getattr(config, field.name)
     groups[-1][1].append((field.name, value, field.name in differing))
   return groups

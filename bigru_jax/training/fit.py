@@ -7,17 +7,15 @@ import contextlib
 import dataclasses
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bigru_jax.config import Config
 from bigru_jax.metrics import METRICS, renamed
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.rundir.directory import RunDirectory
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.preemption import Preempted
 from bigru_jax.training.trainer import EpochSummary, Step, Trainer
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 _log = logging.getLogger(__name__)
 

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import pathlib
-from typing import TYPE_CHECKING
 
 import jax
 from jax.sharding import Mesh
 
 from bigru_jax import parallel
+from bigru_jax.config import Config
 from bigru_jax.data.cache import prepare_shared
+from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
 from bigru_jax.inference.run import Run, unseen_words
@@ -28,9 +29,6 @@ from bigru_jax.training.fit import fit
 from bigru_jax.training.program import build_program
 from bigru_jax.training.report import Report, test
 from bigru_jax.training.trainer import Trainer
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +132,7 @@ def _read_data(
     if directory.is_new:
       effects.check_effects(config, corpus)
       effects.check_devices(config)
-    data = prepare_shared(config, corpus)
+    data = weigh_classes(prepare_shared(config, corpus), config.class_weights)
     if directory.is_new:
       effects.check_split_seed(config, data.identity)
   distributed.check_equal('data', data.identity)

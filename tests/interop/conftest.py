@@ -14,8 +14,9 @@ from bigru_jax.config import Config
 from bigru_jax.data.entities import inside_entities, marker_ids
 from bigru_jax.data.text import MARKERS, VocabularyTokenizer
 from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.inference.build import make_task
 from bigru_jax.inference.run import Run
-from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.models.pooling import POOLINGS, poolings_that
 from bigru_jax.rundir import files as run_files
 
