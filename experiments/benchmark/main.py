@@ -31,14 +31,14 @@ import time
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE))
 
 from absl import flags  # noqa: E402
 from cases import Case  # noqa: E402
-import command  # noqa: E402
 import summaries  # noqa: E402
 import worker  # noqa: E402
 
+from bigru_jax.cli import command  # noqa: E402
 from bigru_jax.runtime.cache import cache_dir  # noqa: E402
 
 BASELINES = [name for name in worker.MODULES if name not in ('ours', 'peak')]
@@ -81,6 +81,7 @@ ENVIRONMENT = {
   'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.3',
 }
 
+FLAGS = flags.FLAGS
 _LEVEL = flags.DEFINE_list('level', list(LEVELS), f'Of {", ".join(LEVELS)}.')
 _SWEEP = flags.DEFINE_list(
   'sweep', [], f'Cost against an axis instead; of {", ".join(SWEEPS)}.'
@@ -240,4 +241,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.start(sys.modules[__name__], sys.argv)

@@ -33,15 +33,15 @@ import time
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE))
 
 from absl import flags  # noqa: E402
-import command  # noqa: E402
 import documents  # noqa: E402
 from memory import resident_mib  # noqa: E402
 import scaling_work  # noqa: E402
 from scaling_work import Member, Model  # noqa: E402
 
+from bigru_jax.cli import command  # noqa: E402
 from bigru_jax.reports.tables import markdown  # noqa: E402
 from bigru_jax.runtime.cores import cores  # noqa: E402
 
@@ -52,6 +52,7 @@ MODELS = {
   'tiny': Model(50, 8, 4, steps=3),
 }
 
+FLAGS = flags.FLAGS
 _LEVEL = flags.DEFINE_list('level', list(LEVELS), f'Of {", ".join(LEVELS)}.')
 _MODELS = flags.DEFINE_list(
   'models', ['default', 'large'], f'Of {", ".join(MODELS)}.'
@@ -270,4 +271,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.start(sys.modules[__name__], sys.argv)

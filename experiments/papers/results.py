@@ -10,14 +10,15 @@ import subprocess
 from typing import Any
 
 from absl import flags
-import plans
-from plans import Planned
-from rows import ROWS, TABLE, Published, Row
 
+from bigru_jax.cli import planned_runs
+from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.reports import comparison
 from bigru_jax.reports.comparison import Cell
 from bigru_jax.reports.tables import markdown
 from bigru_jax.rundir import files as run_files
+
+from .papers import ROWS, TABLE, Published, Row
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'experiments' / 'results'
@@ -84,14 +85,14 @@ def make(
         f'output={output}: {run.name} has read other data than '
         f'{planned[0].name}'
       )
-  cells = list(plans.finished_cells(output, planned))
+  cells = list(planned_runs.finished_cells(output, planned))
   found = comparison.compare_settings(cells, row.metric)
   summary = getattr(found, row.split)[row.name]
   made = [_provenance(output / run.name) for run in planned]
   hardware = sorted({x['hardware'] for x in made if x['hardware']})
   return {
     'row': row.name,
-    'dataset': plans.config_of(planned[0].flags).dataset,
+    'dataset': planned_runs.config_of(planned[0].flags).dataset,
     'protocol': row.protocol,
     'metric': row.metric,
     'mean': summary.mean,

@@ -1,4 +1,4 @@
-"""The absl flags of the scripts: one per field of `Config`."""
+"""The absl flags of the commands: one for each field of `Config`."""
 
 import dataclasses
 import textwrap
@@ -9,7 +9,7 @@ from absl import flags
 from bigru_jax.config import Config
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+def define_flags(values: flags.FlagValues) -> None:
   """Defines one absl flag per field."""
   define: dict[str, Any] = {
     'str': flags.DEFINE_string,
@@ -23,7 +23,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     )
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS) -> Config:
+def from_flags(values: flags.FlagValues) -> Config:
   """The configuration that the parsed flags describe.
 
   Raises:

@@ -9,9 +9,9 @@ import sys
 from typing import Any
 
 from absl import flags
-import command
 
 import bigru_jax
+from bigru_jax.cli import command
 from bigru_jax.data import (
   label_forms,
   labels,
@@ -22,33 +22,45 @@ from bigru_jax.data import (
 from bigru_jax.data.splits import Example
 from bigru_jax.rundir import files as run_files, published
 
+FLAGS = flags.FlagValues()
 _WORKDIR = flags.DEFINE_multi_string(
   'workdir',
   [],
   'A run directory; several, each with its flag, answer as an ensemble, by the '
   'mean of their probabilities.',
+  flag_values=FLAGS,
 )
 
 _TEXT_COLUMN = flags.DEFINE_string(
-  'text_column', None, "The input's column; by default that of the run."
+  'text_column',
+  None,
+  "The input's column; by default that of the run.",
+  flag_values=FLAGS,
 )
 _ENCODING = flags.DEFINE_string(
-  'encoding', None, "The input's; by default that of the run."
+  'encoding',
+  None,
+  "The input's; by default that of the run.",
+  flag_values=FLAGS,
 )
 _DELIMITER = flags.DEFINE_string(
-  'delimiter', None, "Of a .csv input; by default the run's."
+  'delimiter', None, "Of a .csv input; by default the run's.", flag_values=FLAGS
 )
 _CALIBRATED = flags.DEFINE_bool(
   'calibrated',
   False,
   'Probabilities at the temperature that was fitted on validation.',
+  flag_values=FLAGS,
 )
 _EMBEDDINGS = flags.DEFINE_string(
   'embeddings',
   '',
   "The run's file of vectors, for words unseen in training; by default where "
   'it was.',
+  flag_values=FLAGS,
 )
+
+FLAGS.mark_as_parsed()  # They are, as flags of the command that has them.
 
 
 def workdirs() -> list[pathlib.Path]:
@@ -73,7 +85,9 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
     FileNotFoundError, ValueError: there is such a flag, or no such file.
   """
   if not path:
-    command.refuse_flags('an input', 'text_column', 'encoding', 'delimiter')
+    command.refuse_flags(
+      FLAGS, 'an input', 'text_column', 'encoding', 'delimiter'
+    )
     return
   if path == '-':
     kinds = {'-'}
@@ -83,11 +97,11 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
     )
   lines = {'-', '.txt', '.pipe'} if pipe_of_lines else {'.txt'}
   if not kinds - lines:
-    command.refuse_flags('an input with columns', 'text_column')
+    command.refuse_flags(FLAGS, 'an input with columns', 'text_column')
   if not kinds - {'-', '.parquet'}:
-    command.refuse_flags('a file of text as input', 'encoding')
+    command.refuse_flags(FLAGS, 'a file of text as input', 'encoding')
   if not kinds & ({'.csv'} if pipe_of_lines else {'.csv', '.pipe'}):
-    command.refuse_flags('a .csv file as input', 'delimiter')
+    command.refuse_flags(FLAGS, 'a .csv file as input', 'delimiter')
 
 
 def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:

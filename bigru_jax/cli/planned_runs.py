@@ -16,7 +16,7 @@ import sys
 from absl import flags
 from tqdm import tqdm
 
-from bigru_jax import config_flags
+from bigru_jax.cli import config_flags
 from bigru_jax.config import Config
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files
@@ -24,7 +24,6 @@ from bigru_jax.runtime import jobs, preemption
 from bigru_jax.training import effects
 
 OWN = 'seed', 'folds', 'fold', 'workdir'  # What the planning script sets.
-RUN = pathlib.Path(__file__).resolve().with_name('run.py')
 _log = logging.getLogger('bigru_jax.plans')
 
 
@@ -44,16 +43,6 @@ class Planned:
   seed: int
   fold: int
   flags: list[str]
-
-
-def split_arguments() -> list[str]:
-  """Takes what stands after -- out of `sys.argv`: flags of run.py."""
-  if '--' not in sys.argv:
-    return []
-  at = sys.argv.index('--')
-  others = sys.argv[at + 1 :]
-  del sys.argv[at:]
-  return others
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -128,10 +117,8 @@ def config_of(run_flags: Sequence[str]) -> Config:
   """
   values = flags.FlagValues()
   config_flags.define_flags(values)
-  flags.DEFINE_multi_string('flagfile', [], '', flag_values=values)
   try:
-    expanded = flags.FLAGS.read_flags_from_files(list(run_flags))
-    positional = values(['run.py', *expanded])[1:]
+    positional = values(['run.py', *run_flags])[1:]
   except flags.Error as error:
     raise ValueError(f'run.py: {error}') from error
   if positional:
@@ -142,7 +129,7 @@ def config_of(run_flags: Sequence[str]) -> Config:
 def command_line(output: pathlib.Path, run: Planned) -> list[str]:
   """The command that does a run."""
   workdir = f'--workdir={output / run.name}'
-  return [sys.executable, str(RUN), *run.flags, workdir]
+  return [sys.executable, '-m', 'bigru_jax.cli', 'run', *run.flags, workdir]
 
 
 def is_finished(output: pathlib.Path, run: Planned) -> bool:
