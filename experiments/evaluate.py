@@ -1,4 +1,4 @@
-"""The command `bigru evaluate` as a script; see bigru_jax/cli/evaluate.py."""
+"""`bigru evaluate` as a script; see bigru_jax/cli/evaluate.py."""
 
 from bigru_jax import cli
 

@@ -1,4 +1,4 @@
-"""The command `bigru explain` as a script; see bigru_jax/cli/explain.py."""
+"""`bigru explain` as a script; see bigru_jax/cli/explain.py."""
 
 from bigru_jax import cli
 

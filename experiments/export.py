@@ -1,4 +1,4 @@
-"""The command `bigru export` as a script; see bigru_jax/cli/export.py."""
+"""`bigru export` as a script; see bigru_jax/cli/export.py."""
 
 from bigru_jax import cli
 

@@ -1,4 +1,4 @@
-"""The command `bigru from_torch` as a script; see bigru_jax/cli/from_torch.py."""
+"""`bigru from_torch` as a script; see bigru_jax/cli/from_torch.py."""
 
 from bigru_jax import cli
 

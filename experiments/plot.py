@@ -1,4 +1,4 @@
-"""The command `bigru plot` as a script; see bigru_jax/cli/plot.py."""
+"""`bigru plot` as a script; see bigru_jax/cli/plot.py."""
 
 from bigru_jax import cli
 

@@ -1,4 +1,4 @@
-"""The command `bigru predict` as a script; see bigru_jax/cli/predict.py."""
+"""`bigru predict` as a script; see bigru_jax/cli/predict.py."""
 
 from bigru_jax import cli
 

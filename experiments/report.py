@@ -1,4 +1,4 @@
-"""The command `bigru report` as a script; see bigru_jax/cli/report.py."""
+"""`bigru report` as a script; see bigru_jax/cli/report.py."""
 
 from bigru_jax import cli
 

@@ -1,4 +1,4 @@
-"""The command `bigru run` as a script; see bigru_jax/cli/run.py."""
+"""`bigru run` as a script; see bigru_jax/cli/run.py."""
 
 from bigru_jax import cli
 

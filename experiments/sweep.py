@@ -1,4 +1,4 @@
-"""The command `bigru sweep` as a script; see bigru_jax/cli/sweep.py."""
+"""`bigru sweep` as a script; see bigru_jax/cli/sweep.py."""
 
 from bigru_jax import cli
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 import csv
 import json
 import os
+import pathlib
 import sys
 from typing import Any
 
@@ -83,15 +84,15 @@ _LABEL_SEPARATOR = flags.DEFINE_string(
 )
 
 
-def known(
+def with_known_labels(
   examples: list[Example], labels: list[str]
 ) -> tuple[list[Example], int]:
-  """The examples whose labels the run knows, and how many others there were.
+  """The examples whose labels the run knows, and how many have others.
 
-  Of several labels only the unknown ones are left out.
+  Where a text has any number of labels, only the unknown ones are left out.
 
   Raises:
-    ValueError: there are others, and they are not to be ignored.
+    ValueError: a label is unknown, and such labels are not to be ignored.
   """
   names = set(labels)
   kept: list[Example] = []
@@ -100,15 +101,15 @@ def known(
   for example in examples:
     label = example.label
     assert not isinstance(label, Flags)  # They are read as names.
-    strange = {label} if isinstance(label, str) else set(label)
-    strange -= names
-    for name in strange:
+    unknown_names = {label} if isinstance(label, str) else set(label)
+    unknown_names -= names
+    for name in unknown_names:
       unknown.setdefault(name, example)
-    ignored += bool(strange)
+    ignored += bool(unknown_names)
     if not isinstance(label, str):
-      rest = tuple(name for name in label if name not in strange)
+      rest = tuple(name for name in label if name not in unknown_names)
       kept.append(example._replace(label=rest))
-    elif not strange:
+    elif not unknown_names:
       kept.append(example)
   if unknown and not _IGNORE_UNKNOWN_LABELS.value:
     first = next(iter(unknown.values()))
@@ -126,7 +127,7 @@ def mistakes_of(
   evaluation: Evaluation, answers: list[dict[str, Any]], texts: list[str]
 ) -> str:
   """The most confident mistakes, a paragraph each."""
-  shown = []
+  paragraphs = []
   for i in evaluation.mistakes()[: _MISTAKES.value]:
     line = answers[i]
     names = line['prediction']
@@ -136,11 +137,11 @@ def mistakes_of(
     )
     gold = line['label']
     gold = gold if isinstance(gold, str) else ', '.join(gold) or 'no label'
-    shown.append(
+    paragraphs.append(
       f'{line["source"]}, row {line["row"]}: {answer or "no label"}, '
       f'but it is {gold}\n  {texts[i]}'
     )
-  return '\n'.join(shown) or 'no mistakes'
+  return '\n'.join(paragraphs) or 'no mistakes'
 
 
 def write_csv(
@@ -167,22 +168,29 @@ def write_csv(
     writer.writerow([answer['source'], answer['row'], gold, *cells])
 
 
-def main() -> None:
-  workdirs = inputs.workdirs()
+def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
+  """Refuses flags that contradict each other, or would be ignored.
+
+  Args:
+    workdir: the directory of the first run.
+    path: the input; empty where a split of the run is evaluated.
+    output: the file of predictions; empty where there is none.
+
+  Raises:
+    FileNotFoundError, ValueError: there is such a flag, or no such file.
+  """
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
-  path = tabular_files.expand_users(_INPUT.value)
-  output = os.path.expanduser(_OUTPUT.value or '')
   if output == '-':
     raise ValueError('output: name a file; the tables are on standard output')
-  is_csv = bool(output) and outputs.is_csv(output)
   if output:
+    outputs.is_csv(output)
     outputs.check_output(output, path)
   inputs.check_flags(path, pipe_of_lines=False)
   if not path:
     of_input = 'label_column', 'label_separator', 'ignore_unknown_labels'
     command.refuse_flags(FLAGS, 'an input', *of_input)
-  if run_files.read_config(workdirs[0]).task != 'multi_label':
+  if run_files.read_config(workdir).task != 'multi_label':
     command.refuse_flags(
       FLAGS, 'a run of several labels a text', 'label_separator'
     )
@@ -190,6 +198,14 @@ def main() -> None:
     command.refuse_flags(
       FLAGS, 'output or mistakes, which show it', 'calibrated'
     )
+
+
+def main() -> None:
+  """Evaluates, prints the tables, and writes the predictions."""
+  workdirs = inputs.workdirs()
+  path = tabular_files.expand_users(_INPUT.value)
+  output = os.path.expanduser(_OUTPUT.value or '')
+  check_flags(workdirs[0], path, output)
   # A text may hold what is no character.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   host.configure_cpu()
@@ -203,7 +219,7 @@ def main() -> None:
     for other in workdirs[1:]:
       check_same_split(workdirs[0], other)
     examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
-  examples, ignored = known(examples, run.labels)
+  examples, ignored = with_known_labels(examples, run.labels)
   texts = [example.text for example in examples]
   evaluation = run.evaluation(
     texts,
@@ -211,6 +227,7 @@ def main() -> None:
     **inputs.options(),
     places=[f'{example.source}, row {example.row}' for example in examples],
   )
+  is_csv = bool(output) and outputs.is_csv(output)
   answers = evaluation.answers(
     [example.row for example in examples],
     [example.source for example in examples],

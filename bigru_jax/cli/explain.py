@@ -99,6 +99,8 @@ _OUTPUT = flags.DEFINE_string(
   'A .json file; by default in the run directory.',
   flag_values=FLAGS,
 )
+# The name of version 0.2.
+flags.DEFINE_alias('uniform', 'uniform_run', flag_values=FLAGS)
 _log = logging.getLogger('bigru_jax.explain')
 
 
@@ -127,8 +129,8 @@ def deciding_tokens(
   known = config.dataset == 'synthetic' and not config.train
   if not known or config.tokenizer != 'words':
     return None
-  found = synthetic.deciding_positions(config.split_seed, split)
-  return [found[row - 1] for row in rows]
+  positions = synthetic.deciding_positions(config.split_seed, split)
+  return [positions[row - 1] for row in rows]
 
 
 def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
@@ -151,7 +153,7 @@ def _number(value: float | None) -> str:
   return '–' if value is None else f'{value:.4f}'
 
 
-def shown(explanation: dict[str, Any]) -> str:
+def as_text(explanation: dict[str, Any]) -> str:
   """The tables as text."""
   rows = [['attention', 'mean', '95 % interval', 'texts', 'paper']]
   for row in explanation['table']:
@@ -237,6 +239,7 @@ def explain(
 
 
 def main() -> None:
+  """Explains, prints the tables, and writes them to a file and the page."""
   if not _WORKDIR.value:
     raise ValueError('workdir: name a run')
   workdir = pathlib.Path(_WORKDIR.value).expanduser()
@@ -268,7 +271,7 @@ def main() -> None:
   data = read_data(workdir, config)
   correct = correct_answers(workdir, split)
   explanation = explain(run, data, split, correct, of_uniform)
-  sys.stdout.write(f'{shown(explanation)}\n')
+  sys.stdout.write(f'{as_text(explanation)}\n')
   if output.exists():
     _log.info('%s is written anew', output)
   run_files.write_json(output, explanation)

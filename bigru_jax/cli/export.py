@@ -98,6 +98,7 @@ def serialized(run: bigru_jax.Run) -> bytes:
 
 
 def main() -> None:
+  """Writes the model in its format."""
   for flag in (_WORKDIR, _OUTPUT):
     if not flag.value:
       raise ValueError(f'{flag.name}: name one')

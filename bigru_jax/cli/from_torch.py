@@ -84,6 +84,7 @@ _MAX_LENGTH = flags.DEFINE_integer(
 
 
 def main() -> None:
+  """Writes the run directory, and prints its name."""
   for flag in (_WEIGHTS, _LABELS, _OUTPUT):
     if not flag.value:
       raise ValueError(f'{flag.name} is not given')

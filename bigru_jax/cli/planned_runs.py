@@ -51,15 +51,15 @@ def parse_seeds(text: str) -> list[int]:
   Raises:
     ValueError: it is neither, or names none, or one twice.
   """
-  found: list[int] = []
+  seeds: list[int] = []
   for part in text.split(','):
     match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
     if not match:
       raise ValueError(f'seeds={text!r}: give 0-4 or 0,3,7')
-    found += range(int(match[1]), int(match[2] or match[1]) + 1)
-  if not found or len(set(found)) < len(found):
+    seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+  if not seeds or len(set(seeds)) < len(seeds):
     raise ValueError(f'seeds={text!r}: none, or one twice')
-  return found
+  return seeds
 
 
 def plan(

@@ -115,12 +115,12 @@ def plot_attention(
   tokens, heads = answer['tokens'], answer['attention'].get('words', [])
   width = 0.8 / max(len(heads), 1)
   for head, weights in enumerate(heads):
-    places = [
+    positions = [
       i + (head - (len(heads) - 1) / 2) * width for i in range(len(tokens))
     ]
     names = answer.get('attention_labels')
     axes.bar(
-      places,
+      positions,
       weights,
       width,
       color=f'C{(head + 1) % 10}',
@@ -175,6 +175,7 @@ def panels_of(
 
 
 def main() -> None:
+  """Draws the panels beside each other, into one file."""
   if not _WORKDIR.value:
     raise ValueError('workdir: name the run to draw')
   unknown = set(_PARTS.value) - set(_CHOICES)

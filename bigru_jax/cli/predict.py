@@ -135,6 +135,7 @@ def _predict(
 
 
 def main() -> None:
+  """Predicts, and writes the predictions as they are made."""
   inputs.workdirs()
   if (_TEXT.value is None) == (_INPUT.value is None):
     raise ValueError('give either text or input')

@@ -55,7 +55,7 @@ _MAX_TEXTS = flags.DEFINE_integer(
 )
 
 
-def chosen(
+def choose_texts(
   workdir: pathlib.Path, run: bigru_jax.Run
 ) -> tuple[list[Example], bool, str]:
   """The texts to show, whether they have labels, and a sentence on them."""
@@ -68,8 +68,8 @@ def chosen(
     )
   if not _INPUT.value:
     examples = examples_of_run(workdir, 'test', run.config)
-    every = -(-len(examples) // limit)
-    return examples[::every], True, note_on_test(len(examples), every)
+    stride = -(-len(examples) // limit)
+    return examples[::stride], True, note_on_test(len(examples), stride)
   path = tabular_files.expand_users(_INPUT.value)
   note = f'Texts of {_INPUT.value}.'
   if _LABEL_COLUMN.value:
@@ -93,6 +93,7 @@ def chosen(
 
 
 def main() -> None:
+  """Predicts the texts and writes their page."""
   workdirs = inputs.workdirs()
   if len(workdirs) > 1:
     raise ValueError('workdir: a page is of one run')
@@ -120,7 +121,7 @@ def main() -> None:
   assert isinstance(run, bigru_jax.Run)
   workdir = run.workdir  # Of a published model, where it was downloaded to.
   describe(workdir)  # Raises what the page would, before the predictions.
-  examples, labelled, note = chosen(workdir, run)
+  examples, labelled, note = choose_texts(workdir, run)
   texts = [example.text for example in examples]
   write_page(
     pathlib.Path(output),

@@ -82,18 +82,19 @@ def help_text() -> str:
 
 
 def main() -> None:
+  """Trains, and prints the scores of the test split."""
   started = time.perf_counter()
   config = config_flags.from_flags(FLAGS)
-  given = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-  several = _DISTRIBUTED.value or given != (None, None, None)
-  with preemption.stop_on_signals(at_once=not several) as stop:
-    if several:
+  address = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  is_distributed = _DISTRIBUTED.value or address != (None, None, None)
+  with preemption.stop_on_signals(at_once=not is_distributed) as stop:
+    if is_distributed:
       # JAX aborts a process that has lost process 0; its message would stand
       # above the stacks of all threads.
       faulthandler.disable()
-      distributed.initialize(*given)
+      distributed.initialize(*address)
     # A collective blocks a thread, of which `configure_cpu` makes enough.
-    host.configure_cpu(config.cpu_devices or int(several))
+    host.configure_cpu(config.cpu_devices or int(is_distributed))
     host.cache_compilations()
     if not distributed.is_main():
       logging.getLogger('bigru_jax').setLevel(logging.WARNING)

@@ -25,7 +25,6 @@ import logging
 import pathlib
 import re
 import shlex
-import sys
 from typing import Any
 
 from absl import flags
@@ -90,6 +89,9 @@ _COLLECT = flags.DEFINE_bool(
   'Compare the runs that are finished, and exit.',
   flag_values=FLAGS,
 )
+# The names of version 0.2.
+flags.DEFINE_alias('list', 'settings_file', flag_values=FLAGS)
+flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
 
 
 def plan(common: Sequence[str]) -> list[Planned]:
@@ -123,7 +125,7 @@ def settings() -> list[dict[str, Any]]:
   if _SETTINGS_FILE.value and _GRID.value:
     raise ValueError('give grid or settings_file, not both')
   if _SETTINGS_FILE.value:
-    found: list[dict[str, Any]] = []
+    chosen: list[dict[str, Any]] = []
     path = pathlib.Path(_SETTINGS_FILE.value).expanduser()
     if not path.is_file():
       raise FileNotFoundError(f'settings_file={path}: no such file')
@@ -137,8 +139,8 @@ def settings() -> list[dict[str, Any]]:
           raise ValueError(
             f'settings_file={path}, row {row}: not a JSON object'
           )
-        found.append(setting)
-    if not found:
+        chosen.append(setting)
+    if not chosen:
       raise ValueError(f'settings_file={path} has no settings')
   else:
     axes: dict[str, list[str]] = {}
@@ -147,13 +149,13 @@ def settings() -> list[dict[str, Any]]:
       if not (name and equals and values):
         raise ValueError(f'grid={axis!r}: give name=value,value')
       axes.setdefault(name, []).extend(values.split(','))
-    found = [
+    chosen = [
       dict(zip(axes, values)) for values in itertools.product(*axes.values())
     ]
   for name in planned_runs.OWN:
-    if any(name in setting for setting in found):
+    if any(name in setting for setting in chosen):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
-  return found
+  return chosen
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
@@ -182,21 +184,21 @@ def write(
   cells = list(planned_runs.finished_cells(output, planned))
   if not cells:
     raise ValueError(f'output={output}: no run is finished')
-  found = comparison.compare_settings(cells, _METRIC.value)
-  lines = [comparison.as_markdown(found)]
+  compared = comparison.compare_settings(cells, _METRIC.value)
+  lines = [comparison.as_markdown(compared)]
   if len(cells) < len(planned):
     lines += ['', f'{len(cells)} of {len(planned)} runs are finished.']
   lines += [f'Failed: {name}; see its log.txt.' for name in failed]
   text = '\n'.join(lines) + '\n'
   (output / 'sweep.md').write_text(text, encoding='utf-8')
-  run_files.write_json(output / 'sweep.json', comparison.as_json(found))
+  run_files.write_json(output / 'sweep.json', comparison.as_json(compared))
   write_csv(output / 'sweep.csv', cells)
   try:
     from bigru_jax.reports import plots
   except ImportError:
     _log.warning('there is no sweep.png: it needs the extra plot')
   else:
-    plots.save_comparison(found, output / 'sweep.png')
+    plots.save_comparison(compared, output / 'sweep.png')
   print(text, end='')
 
 
@@ -231,8 +233,12 @@ def read_plan(output: pathlib.Path) -> list[Planned]:
 
 def sweep(
   output: pathlib.Path, planned: list[Planned], waiting: list[Planned]
-) -> None:
-  """Does the waiting runs, and compares all of them."""
+) -> int:
+  """Does the waiting runs, and compares all of them.
+
+  Returns:
+    The exit status: 1 where a run has failed.
+  """
   failed = [
     run.name
     for run, failure in planned_runs.run_all(
@@ -241,11 +247,18 @@ def sweep(
     if failure
   ]
   write(output, planned, failed)
-  if failed:
-    sys.exit(1)
+  return int(bool(failed))
 
 
-def main(common: list[str]) -> None:
+def main(common: list[str]) -> int:
+  """Does the sweep, or compares what is finished.
+
+  Args:
+    common: flags of run.py, for all runs.
+
+  Returns:
+    The exit status: 1 where a run has failed.
+  """
   if not _OUTPUT.value:
     raise ValueError('output: name the folder of the sweep')
   if _METRIC.value not in comparison.METRICS:
@@ -254,14 +267,8 @@ def main(common: list[str]) -> None:
     )
   output = pathlib.Path(_OUTPUT.value).expanduser()
   if _COLLECT.value:
-    ignored = (
-      'grid',
-      'settings_file',
-      'seeds',
-      'folds',
-      'jobs',
-      'print_commands',
-    )
+    ignored = ('grid', 'settings_file', 'seeds', 'folds', 'jobs',
+               'print_commands')  # fmt: skip
     command.refuse_flags(FLAGS, 'a sweep without collect', *ignored)
     if common:
       raise ValueError(f'{common[0]} needs a sweep without collect')
@@ -271,7 +278,7 @@ def main(common: list[str]) -> None:
     )
   if _COLLECT.value:
     write(output, read_plan(output), [])
-    return
+    return 0
   planned = plan(common)
   planned_runs.check_effects(output, planned)
   with run_files.locked(output, 'output'):
@@ -281,8 +288,8 @@ def main(common: list[str]) -> None:
     run_files.write_lines(
       output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
     )
-    if _PRINT_COMMANDS.value:
-      for run in waiting:
-        print(shlex.join(planned_runs.command_line(output, run)))
-    else:
-      sweep(output, planned, waiting)
+    if not _PRINT_COMMANDS.value:
+      return sweep(output, planned, waiting)
+    for run in waiting:
+      print(shlex.join(planned_runs.command_line(output, run)))
+    return 0

@@ -2,8 +2,8 @@
 
   python experiments/jain_wallace.py
 
-Ours are the explanations that stand in experiments/results/explain/, which
-docs/explanations.md says how to make: <data set>-<encoder>.json, each an
+Ours are the explanations in experiments/papers/results/explain/; how they are
+made is in docs/explanations.md. Each file, <data set>-<encoder>.json, is an
 explain-test.json of explain.py.
 """
 
@@ -23,20 +23,20 @@ from bigru_jax.explain.study import (
 )
 from bigru_jax.reports.tables import markdown
 
-from . import results as recorded
+from . import results, tables
 
 BEGIN = '<!-- jain_wallace: written by experiments/jain_wallace.py -->'
 END = '<!-- jain_wallace: end -->'
 FLAGS = flags.FlagValues()
 _RESULTS = flags.DEFINE_string(
   'results',
-  str(recorded.RESULTS / 'explain'),
+  str(results.RESULTS / 'explain'),
   'The folder of the JSON files.',
   flag_values=FLAGS,
 )
 _PAGE = flags.DEFINE_string(
   'page',
-  str(recorded.ROOT / 'docs' / 'explanations.md'),
+  str(results.ROOT / 'docs' / 'explanations.md'),
   'The file in which the table stands.',
   flag_values=FLAGS,
 )
@@ -99,14 +99,14 @@ def table(folder: pathlib.Path) -> str:
   lines = [head]
   for name, theirs in THEIRS.items():
     rows = _rows(folder / f'{name}.json')
-    line = [theirs.title, theirs.encoder, _shown([theirs.accuracy])]
-    line += [_shown(_values(rows, x)) for x in (ACCURACY, ACCURACY_UNIFORM)]
+    line = [theirs.title, theirs.encoder, _format([theirs.accuracy])]
+    line += [_format(_values(rows, x)) for x in (ACCURACY, ACCURACY_UNIFORM)]
     for pair, test in (
       (theirs.tau_gradient, TAU_GRADIENT),
       (theirs.tau_leave_one_out, TAU_LEAVE_ONE_OUT),
       (theirs.adversarial, ADVERSARIAL),
     ):
-      line += [_shown(pair), _shown(_values(rows, f'{test}: '))]
+      line += [_format(pair), _format(_values(rows, f'{test}: '))]
     lines.append(line)
   return markdown(lines)
 
@@ -133,12 +133,13 @@ def _values(rows: list[dict[str, Any]], name: str) -> list[float | None]:
   ]
 
 
-def _shown(values: Iterable[float | None]) -> str:
+def _format(values: Iterable[float | None]) -> str:
   return ' / '.join('–' if x is None else f'{x:.2f}' for x in values) or '–'
 
 
 def main() -> None:
+  """Writes the table into the page, and prints it."""
   path = pathlib.Path(_PAGE.value)
   part = table(pathlib.Path(_RESULTS.value))
-  path.write_text(recorded.replaced(path, BEGIN, END, part), encoding='utf-8')
+  path.write_text(tables.replaced(path, BEGIN, END, part), encoding='utf-8')
   print(part)

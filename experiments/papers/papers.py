@@ -1,7 +1,7 @@
-"""The rows of papers that reproduce.py runs: protocol, data, published scores.
+"""The rows of papers' tables: protocol, data, and the scores they publish.
 
-Each row has its flags in recipes/<name>.flags, and its result in
-results/<name>.json.
+Published scores are written here alone. The flags of a row are in
+recipes/<name>.flags, and its result is in results/<name>.json.
 """
 
 import dataclasses
