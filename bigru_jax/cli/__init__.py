@@ -28,7 +28,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
   if name in ('--help', '-help', '-h', 'help'):
     print(_list_commands())
     sys.exit()
-  print(f'bigru: {name!r}: choose {", ".join(COMMANDS)}', file=sys.stderr)
+  print(
+    f'bigru: {name!r} is no command: choose {", ".join(COMMANDS)}',
+    file=sys.stderr,
+  )
   sys.exit(2)
 
 

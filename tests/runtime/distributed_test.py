@@ -116,3 +116,16 @@ def test_a_single_process_agrees_with_itself():
   alone = pytest.raises(ValueError, match='UNKNOWN: one process alone')
   with alone, distributed.lost_processes():
     raise ValueError('UNKNOWN: one process alone has none to lose')
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    ((None, 2, None), 'coordinator, num_processes and process_id go together'),
+    (('here', 2, 0), 'coordinator=here is not HOST:PORT'),
+    (('here:1', 2, 2), 'process_id=2 is not below num_processes=2'),
+  ],
+)
+def test_wrong_arguments_connect_with_nobody(arguments, message):
+  with pytest.raises(ValueError, match=message):
+    distributed.initialize(*arguments)

@@ -52,7 +52,7 @@ def test_each_level(tmp_path):
   'flag, message',
   [
     ('level=step', 'level=step: choose'),
-    ('models=huge', 'models=huge: choose'),
+    pytest.param('models=huge', 'models=huge: choose', marks=pytest.mark.slow),
   ],
 )
 def test_a_wrong_flag_is_one_line(flag, message, tmp_path):
