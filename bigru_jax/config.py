@@ -1,6 +1,6 @@
 """The configuration of a run: one frozen dataclass, in groups.
 
-The absl flags are generated from it, in `cli.config_flags`, so a field, its flag
+The absl flags are made of it, in `cli.config_flags`, so a field, its flag
 and a Python argument have one name, one default and one check.
 """
 

@@ -79,8 +79,9 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
     if text := _help(module, argv):
       print(text)
       return 0
-    _parse(module, argv)
-    with _log_levels(getattr(module, 'VERBOSE', False)):
+    with _restored_log_levels():
+      _parse(module, argv)
+      _set_log_levels(getattr(module, 'VERBOSE', False))
       return module.main(*run_flags) or 0
   except preemption.Preempted as reason:
     _say(argv, f'{reason}; the same command resumes')
@@ -159,30 +160,34 @@ def _parse(module: ModuleType, argv: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _log_levels(verbose: bool) -> Iterator[None]:
-  """Shows the log's lines for a user, and puts the levels back.
-
-  Args:
-    verbose: whether the lines of `bigru_jax` are shown below warnings, too.
-  """
+def _restored_log_levels() -> Iterator[None]:
+  """Puts the levels of the log back at the end."""
   verbosity = absl_logging.get_verbosity()
   loggers = [logging.getLogger(x) for x in ('absl', 'asyncio', 'bigru_jax')]
   levels = [logger.level for logger in loggers]
-  if not flags.FLAGS['verbosity'].present:
-    absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
-    # Orbax logs a traceback for each of its threads that a full disk stops;
-    # `Checkpoints` says in one line what the matter is.
-    loggers[0].setLevel(logging.CRITICAL)
-  # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
-  loggers[1].setLevel(logging.CRITICAL)
-  if verbose:
-    loggers[2].setLevel(logging.INFO)
   try:
     yield
   finally:
     absl_logging.set_verbosity(verbosity)
     for logger, level in zip(loggers, levels):
       logger.setLevel(level)
+
+
+def _set_log_levels(verbose: bool) -> None:
+  """Has the log show what is meant for a user.
+
+  Args:
+    verbose: whether the lines of `bigru_jax` below warnings are shown, too.
+  """
+  if not flags.FLAGS['verbosity'].present:
+    absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
+    # Orbax logs a traceback for each of its threads that a full disk stops;
+    # `Checkpoints` says in one line what the matter is.
+    logging.getLogger('absl').setLevel(logging.CRITICAL)
+  # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+  if verbose:
+    logging.getLogger('bigru_jax').setLevel(logging.INFO)
 
 
 def _leave_out_closed_loops(unraisable: 'sys.UnraisableHookArgs') -> None:

@@ -52,17 +52,17 @@ while not stop():
   calls.append(False)
 found['calls'], found['votes'] = len(calls), len(waited)
 
-mesh = meshes.make_mesh(8)
+mesh = parallel.make_mesh(8)
 found['owners'] = [d.process_index for d in mesh.devices.flat]
 rows = np.arange(32, dtype=np.float32).reshape(8, 4)
-share, shares = meshes.share_of_batch(mesh)
-batch = meshes.place_batch({'x': np.split(rows, shares)[share]}, mesh)
-found['batch'] = meshes.fetch(batch)['x'].tolist()
+share, shares = parallel.share_of_batch(mesh)
+batch = parallel.place_batch({'x': np.split(rows, shares)[share]}, mesh)
+found['batch'] = parallel.fetch(batch)['x'].tolist()
 tree = {'embedding': rows, 'kernel': rows}
-placed = meshes.place(tree, meshes.shardings(tree, mesh))
+placed = parallel.place(tree, parallel.shardings(tree, mesh))
 found['local'] = [x.addressable_data(0).shape for x in placed.values()]
-found['whole'] = [bool((meshes.fetch(placed)[k] == rows).all()) for k in tree]
-found['local_mesh'] = meshes.local_mesh().size
+found['whole'] = [bool((parallel.fetch(placed)[k] == rows).all()) for k in tree]
+found['local_mesh'] = parallel.local_mesh().size
 print(json.dumps(found))
 """
 

@@ -80,7 +80,7 @@ NO_RUN = {
   'run': [
     (['--workdir=a', '--workdir=b'], 'workdir is given twice'),
     (['--workdir=c', '--num_heads=8'], 'num_heads=8 needs attention=multi_hea'),
-    (['--workdir=d', '--cpu_devices=1', '--train=folder'], 'train=folder is a'),
+    (['--workdir=d', '--train=folder'], 'train=folder is a'),
   ],
 }
 

@@ -31,10 +31,11 @@ def data(tmp_path):
 
 def _reproduce(folder, *flags, others=SMALL):
   others = ['--', *others] if others else []
+  if '--results=' not in flags:
+    flags = (*flags, f'--results={folder / "results"}')
   return run_command(
     'reproduce', f'--data_root={folder / "data"}',
-    f'--output={folder / "runs"}', f'--results={folder / "results"}',
-    *flags, *others, cwd=folder,
+    f'--output={folder / "runs"}', *flags, *others, cwd=folder,
   )  # fmt: skip
 
 
@@ -191,10 +192,7 @@ def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   [
     (['--rows=trek'], SMALL, "rows='trek': choose all, or mr, "),
     (['--rows=trec'], ['--seed=1'], '--seed=1: see seeds, output, data_root a'),
-    pytest.param(
-      ['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'",
-      marks=pytest.mark.slow,
-    ),
+    (['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'"),
     (['--rows=trec', '--results='], SMALL, 'results: flags after --, vectors'),
     (['--rows=trec', '--vectors=no'], SMALL, '/no: no such file'),
   ],
@@ -343,13 +341,8 @@ def _made_up_data(config, data, monkeypatch):
   return folder
 
 
-@pytest.mark.parametrize(
-  'name',
-  [
-    pytest.param(name, marks=() if name == 'sst2' else pytest.mark.slow)
-    for name in ROWS
-  ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ROWS)
 def test_a_recipe_trains(name, data, tmp_path, monkeypatch):
   own = planned_runs.config_of(plans.recipe_flags(ROWS[name]))
   run_flags = [*plans.recipe_flags(ROWS[name]), *SMALL]
