@@ -38,7 +38,7 @@ class EncodedSplit:
     markers: the ids of `text.MARKERS` where a batch is to have `entities`; the
       texts are checked by `entities.check_entities`.
     sentences: of a hierarchical split the lengths of each text's sentences.
-    sentence_length: T of a hierarchical split, see `documents.longest_sentence`.
+    sentence_length: T of a hierarchical split; see `longest_sentence`.
     shards: the devices that share a batch of a hierarchical split. A document's
       sentences are on its own device.
   """
