@@ -24,9 +24,10 @@ import numpy as np
 
 import bigru_jax
 from bigru_jax.cli import command
-from bigru_jax.data.corpora import synthetic
+from bigru_jax.data.corpora import find
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.explain import study
 from bigru_jax.explain.predictions import check_supported, sampled
 from bigru_jax.models.build import init_params
@@ -122,10 +123,13 @@ def deciding_tokens(
     split: the name of its split.
     rows: the places of the texts in the data set, from 1.
   """
-  known = config.dataset == 'synthetic' and not config.train
-  if not known or config.tokenizer != 'words':
+  find_positions = find(config.dataset).deciding_positions
+  tokenizer = TOKENIZERS.get(config.tokenizer)
+  if config.train or not (find_positions and tokenizer):
     return None
-  positions = synthetic.deciding_positions(config.split_seed, split)
+  if len(tokenizer('two words')) != 2:  # The positions are those of words.
+    return None
+  positions = find_positions(config.split_seed, split)
   return [positions[row - 1] for row in rows]
 
 

@@ -139,13 +139,16 @@ class Ensemble:
       for run in self.members
     ]
     gold, task = evaluations[0].labels, self._task
+    gold_ids = jnp.asarray(gold)
     probabilities = np.mean([x.probabilities for x in evaluations], axis=0)
     predictions = task.decide(probabilities, self._thresholds)
     logits = task.activation.logits(probabilities)[:, -task.num_outputs :]
-    losses = task.losses(jnp.asarray(logits), {'labels': jnp.asarray(gold)})
+    losses = task.losses(jnp.asarray(logits), {'labels': gold_ids})
     ones = jnp.ones(len(gold))
     sums = task.empty_metrics()
-    sums = sums.update(losses, ones, gold, predictions, ones > 0)
+    sums = sums.update(
+      losses, ones, gold_ids, jnp.asarray(predictions), ones > 0
+    )
     metrics = sums.compute()
     if gold.ndim > 1:
       metrics |= multi_label_metrics(gold, predictions, probabilities)

@@ -192,7 +192,7 @@ def test_the_best_epoch_by_the_score_of_semeval(tmp_path):
   ]
   assert validated[result['best_epoch'] - 1] == max(validated)
   assert result['validation']['semeval2010_f1'] == max(validated)
-  split = corpora.CORPORA['semeval2010'](config)['test']
+  split = corpora.CORPORA['semeval2010'].read(config)['test']
   texts, labels = zip(*[example[:2] for example in split])
   found = bigru_jax.load(tmp_path).evaluate(texts, labels)
   assert found['semeval2010_f1'] == result['test']['semeval2010_f1']
