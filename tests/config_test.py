@@ -8,7 +8,7 @@ from absl import flags
 import numpy as np
 import pytest
 
-from bigru_jax import config_flags
+from bigru_jax.cli import config_flags
 from bigru_jax.config import Config
 from bigru_jax.rundir import files as run_files
 

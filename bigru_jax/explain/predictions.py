@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.epoch_plan import choose_buckets, round_up
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 

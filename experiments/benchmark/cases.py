@@ -10,7 +10,8 @@ import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data import text
-from bigru_jax.data.batching import EncodedSplit, choose_buckets
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.prepare import prepare
 from bigru_jax.runtime.prefetch import prefetch
 

@@ -31,16 +31,16 @@ import timeit
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE))
 
 from absl import flags  # noqa: E402
 from cases import Call, Case  # noqa: E402
-import command  # noqa: E402
 import numpy as np  # noqa: E402
 from processes import Worker, peak_mib  # noqa: E402
 import summaries  # noqa: E402
 
 import bigru_jax  # noqa: E402
+from bigru_jax.cli import command  # noqa: E402
 from bigru_jax.runtime import host  # noqa: E402
 from bigru_jax.runtime.cache import cache_dir  # noqa: E402
 
@@ -75,6 +75,7 @@ ENVIRONMENT = {
   'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.3',
 }
 
+FLAGS = flags.FLAGS
 _LEVEL = flags.DEFINE_list(
   'level', list(LEVELS)[:-1], f'A list of {", ".join(LEVELS)}.'
 )
@@ -248,4 +249,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.start(sys.modules[__name__], sys.argv)

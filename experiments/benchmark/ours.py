@@ -10,7 +10,7 @@ import on_jax
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
-from bigru_jax.data.batching import SHAPE_COST
+from bigru_jax.data.epoch_plan import SHAPE_COST
 from bigru_jax.evaluation.steps import make_predict_step
 from bigru_jax.inference.build import make_task
 from bigru_jax.models.bigru import BiGRU

@@ -30,11 +30,10 @@ import time
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE))
 
 from absl import flags  # noqa: E402
 from cases import Case  # noqa: E402
-import command  # noqa: E402
 import documents  # noqa: E402
 import jax  # noqa: E402
 import ours  # noqa: E402
@@ -42,6 +41,7 @@ from processes import Worker, receive_with_peaks, status_mib  # noqa: E402
 import summaries  # noqa: E402
 
 from bigru_jax import parallel  # noqa: E402
+from bigru_jax.cli import command  # noqa: E402
 from bigru_jax.config import Config  # noqa: E402
 from bigru_jax.data.cache import prepare_shared  # noqa: E402
 from bigru_jax.reports.tables import markdown  # noqa: E402
@@ -57,6 +57,7 @@ MODELS = {
 }
 _WARM_STEPS = 2  # They are not timed: after a wait the cores have slept.
 
+FLAGS = flags.FLAGS
 _MODELS = flags.DEFINE_list(
   'models',
   ['default', 'large'],
@@ -230,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.start(sys.modules[__name__], sys.argv)

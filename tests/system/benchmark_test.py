@@ -80,7 +80,14 @@ def test_the_start_of_a_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'flag', ['level=enc', 'baselines=jazz', 'cell=1,2,x,4', 'cell=1,2']
+  'flag',
+  [
+    'level=enc',
+    *(
+      pytest.param(flag, marks=pytest.mark.slow)
+      for flag in ('baselines=jazz', 'cell=1,2,x,4', 'cell=1,2')
+    ),
+  ],
 )
 def test_a_wrong_flag_is_one_line(flag, tmp_path):
   process = _call(f'--{flag}', f'--output={tmp_path}')
