@@ -99,7 +99,7 @@ _OUTPUT = flags.DEFINE_string(
   'A .json file; by default in the run directory.',
   flag_values=FLAGS,
 )
-# The name of version 0.2.
+# The old name, for one version.
 flags.DEFINE_alias('uniform', 'uniform_run', flag_values=FLAGS)
 _log = logging.getLogger('bigru_jax.explain')
 

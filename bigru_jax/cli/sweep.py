@@ -89,7 +89,7 @@ _COLLECT = flags.DEFINE_bool(
   'Compare the runs that are finished, and exit.',
   flag_values=FLAGS,
 )
-# The names of version 0.2.
+# The old names, for one version.
 flags.DEFINE_alias('list', 'settings_file', flag_values=FLAGS)
 flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
 

@@ -90,7 +90,7 @@ _TABLES = flags.DEFINE_bool(
   flag_values=FLAGS,
 )
 
-# The names of version 0.2.
+# The old names, for one version.
 flags.DEFINE_alias('data_dir', 'data_root', flag_values=FLAGS)
 flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
 
