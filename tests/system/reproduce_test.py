@@ -146,7 +146,6 @@ def test_a_failed_run_is_named_and_other_rows_are_run(tmp_path, data):
   assert [p.name for p in (tmp_path / 'results').iterdir()] == ['sst2.json']
 
 
-@pytest.mark.slow
 def test_folds_count_once_each_over_their_seeds(tmp_path, data):
   flags = _flags(tmp_path, '--rows=mr', '--print_commands')
   printed = run_command('reproduce', *flags, cwd=tmp_path)
