@@ -4,10 +4,10 @@
   python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
   python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
 
-Beside model.onnx it writes model.json (and m.json beside m.hlo): the labels,
-the vocabulary, the rules of the tokenizer, and the name of the model's file. A
-file of that name which is of another model, or anything else, is not written
-over. docs/serving.md has a program for each format.
+With model.onnx it writes model.json (and m.json with m.hlo): the labels, the
+vocabulary, the rules of the tokenizer, and the name of the model's file. A file
+of that name is overwritten only if it describes the same model's file.
+docs/serving.md has a program for each format.
 """
 
 import contextlib
@@ -35,12 +35,12 @@ _FORMAT = flags.DEFINE_enum(
   flag_values=FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
-  'output', '', 'A file, or of safetensors a folder.', flag_values=FLAGS
+  'output', '', 'The file; for safetensors the folder.', flag_values=FLAGS
 )
 _LICENSE = flags.DEFINE_string(
   'license',
   'unknown',
-  "The model card's, such as apache-2.0.",
+  'The license that the model card names, such as apache-2.0.',
   flag_values=FLAGS,
 )
 

@@ -4,9 +4,9 @@
     --output=FOLDER -- --dataset=trec --data_dir=FOLDER
   python experiments/sweep.py --collect --output=FOLDER
 
-What stands after -- are flags of run.py, for all runs. Each run has a process
-and a run directory of its own. Finished runs are skipped, so the same command
-resumes a sweep. In the output folder:
+The flags after -- are flags of run.py, for all runs. Each run has a process and
+a run directory of its own. Finished runs are skipped, so the same command
+resumes a sweep. The output folder contains:
 
   sweep.md, .csv, .json, .png   the comparison
   runs.jsonl                    the runs and their command lines
@@ -42,14 +42,14 @@ FLAGS = flags.FlagValues()
 _GRID = flags.DEFINE_multi_string(
   'grid',
   [],
-  'A flag of run.py and its values: name=value,value; repeatable, and the '
-  'values of one flag are joined.',
+  'A flag of run.py and its values: name=value,value. The option may be '
+  'repeated; the values of one flag are joined.',
   flag_values=FLAGS,
 )
 _SETTINGS_FILE = flags.DEFINE_string(
   'settings_file',
   None,
-  'Settings instead of a grid: a JSON object of flags per line.',
+  'A file of settings in place of a grid: each line is a JSON object of flags.',
   flag_values=FLAGS,
 )
 _SEEDS = flags.DEFINE_string(
@@ -58,14 +58,14 @@ _SEEDS = flags.DEFINE_string(
 _FOLDS = flags.DEFINE_integer(
   'folds',
   0,
-  'Folds of a cross-validation, each of which is a run.',
+  'The number of folds of a cross-validation; each fold is a run.',
   lower_bound=0,
   flag_values=FLAGS,
 )
 _JOBS = flags.DEFINE_integer(
   'jobs',
   1,
-  'Runs at the same time; they share the cores.',
+  'How many runs are trained at the same time; they share the cores.',
   lower_bound=1,
   flag_values=FLAGS,
 )
@@ -75,13 +75,13 @@ _OUTPUT = flags.DEFINE_string(
 _METRIC = flags.DEFINE_string(
   'metric',
   'accuracy',
-  'What is compared: accuracy, macro_f1, loss, and others.',
+  'The metric that is compared: accuracy, macro_f1, loss, and others.',
   flag_values=FLAGS,
 )
 _PRINT_COMMANDS = flags.DEFINE_bool(
   'print_commands',
   False,
-  'Print the command lines of what is not finished, and exit.',
+  'Print the command lines of the runs that are not finished, and exit.',
   flag_values=FLAGS,
 )
 _COLLECT = flags.DEFINE_bool(
@@ -90,7 +90,7 @@ _COLLECT = flags.DEFINE_bool(
   'Compare the runs that are finished, and exit.',
   flag_values=FLAGS,
 )
-# The names of version 0.2.
+# The old names, for one version.
 flags.DEFINE_alias('list', 'settings_file', flag_values=FLAGS)
 flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
 
@@ -127,7 +127,7 @@ def metric() -> str:
 
 
 def settings() -> list[dict[str, Any]]:
-  """The settings of the grid or of the list; one without flags by default."""
+  """The settings of the grid or of the file; by default one without flags."""
   if _SETTINGS_FILE.value and _GRID.value:
     raise ValueError('give grid or settings_file, not both')
   if _SETTINGS_FILE.value:
