@@ -17,6 +17,7 @@ from bigru_jax.data.config import DataConfig
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
+from bigru_jax.data.label_forms import missing_notes
 from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.splits import (
@@ -100,6 +101,7 @@ def prepare(
   if form:
     identity |= form.identity()
     notes += form.notes(names, sources.label_separator(config) or '')
+  notes += missing_notes(names)
   splits, held_out_notes = hold_out(splits, config.split_seed)
   notes += held_out_notes
   if held_out_notes or config.folds:

@@ -250,7 +250,7 @@ class Run:
     Raises:
       ValueError: one is no label, or in another form.
     """
-    form = form_of(run_files.read_identity(self.workdir))
+    form = form_of(run_files.read_identity(self.workdir), self.labels)
     separator = sources.label_separator(self.config)
     return [
       form.names_of(
