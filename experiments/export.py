@@ -12,6 +12,7 @@ over. docs/serving.md has a program for each format.
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -22,6 +23,14 @@ import command
 import bigru_jax
 from bigru_jax.runtime import host
 
+_log = logging.getLogger('bigru_jax.export')
+# The extensions that say a format.
+_FORMATS = {
+  '.onnx': 'onnx',
+  '.hlo': 'stablehlo',
+  '.stablehlo': 'stablehlo',
+  '.safetensors': 'safetensors',
+}
 _WORKDIR = flags.DEFINE_string('workdir', '', 'The run directory.')
 _FORMAT = flags.DEFINE_enum(
   'format',
@@ -97,6 +106,14 @@ def main() -> None:
   if _FORMAT.value != 'safetensors':
     command.refuse_flags('format=safetensors, which has a card', 'license')
   output = pathlib.Path(_OUTPUT.value).expanduser()
+  of_name = _FORMATS.get(output.suffix.lower(), _FORMAT.value)
+  if _FORMAT.value != 'safetensors' and _OUTPUT.value.endswith('/'):
+    of_name = 'safetensors'
+  if of_name != _FORMAT.value:
+    raise ValueError(
+      f'output={_OUTPUT.value} is a name of format={of_name}, not of '
+      f'format={_FORMAT.value}'
+    )
   if _FORMAT.value != 'safetensors':
     command.check_output(str(output))
     description = output.with_suffix('.json')
@@ -114,6 +131,8 @@ def main() -> None:
   from bigru_jax.interop.description import describe
 
   about = {'file': output.name, **describe(run)}
+  if output.exists():
+    _log.warning('output=%s: the model that is there is replaced', output)
   write({output: serialized(run), description: json.dumps(about).encode()})
 
 

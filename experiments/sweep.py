@@ -33,6 +33,7 @@ import command
 import plans
 from plans import Planned
 
+from bigru_jax.data.open_files import check_file, without_repeats
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files
 
@@ -81,7 +82,10 @@ def plan(common: Sequence[str]) -> list[Planned]:
   plans.check_common(common, plans.OWN, 'seeds, folds and output')
   seeds = plans.parse_seeds(_SEEDS.value)
   configs = set()
-  for setting in settings():
+  varied = settings()
+  own = sorted({name for setting in varied for name in setting})
+  plans.check_common(common, own, 'grid and list, which set it too')
+  for setting in varied:
     values = [f'--{key}={value}' for key, value in setting.items()]
     config = plans.config_of([*common, *values])
     if config in configs:  # As of 0.001 and 1e-3.
@@ -104,14 +108,15 @@ def settings() -> list[dict[str, Any]]:
   if _LIST.value:
     found: list[dict[str, Any]] = []
     path = pathlib.Path(_LIST.value).expanduser()
-    if not path.is_file():
-      raise FileNotFoundError(f'list={path}: no such file')
+    check_file(path, 'list')
     for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
       if line.strip():
         try:
-          setting = json.loads(line, object_pairs_hook=_without_repeats)
-        except ValueError:
+          setting = json.loads(line, object_pairs_hook=without_repeats)
+        except json.JSONDecodeError:
           setting = None
+        except ValueError as error:
+          raise ValueError(f'list={path}, row {row} {error}') from error
         if not isinstance(setting, dict):
           raise ValueError(f'list={path}, row {row}: not a JSON object')
         found.append(setting)
@@ -131,12 +136,6 @@ def settings() -> list[dict[str, Any]]:
     if any(name in setting for setting in found):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return found
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
-  """A JSON object; None where it names a flag twice."""
-  setting = dict(pairs)
-  return setting if len(setting) == len(pairs) else None
 
 
 def name_of(setting: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ def likely_separator(names: Sequence[str], separator: str) -> str:
   `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not. Most parts have to
   where the separator is one that names of one label have, such as a blank, a
   hyphen, a full stop or a word. The separator of which the largest share does
-  is chosen, with the blanks around it.
+  is chosen, with the blanks around it, and blanks alone where no other is.
 
   Args:
     names: of all labels.
@@ -36,13 +36,14 @@ def likely_separator(names: Sequence[str], separator: str) -> str:
   counts = Counter(
     candidate for name in names for candidate in _candidates(name)
   )
-  best, best_score = '', (0.0, 0, 0)
+  best, best_score = '', (False, 0.0, 0, 0)
   for candidate, count in counts.items():
     if 2 * count <= len(names) or candidate == separator:
       continue
-    score = _free_share(names, candidate), count, len(candidate)
+    share = _free_share(names, candidate)
+    score = not candidate.isspace(), share, count, len(candidate)
     least = 0 if _USUAL.intersection(candidate) else 0.5
-    if score[0] > least and score > best_score:
+    if share > least and score > best_score:
       best, best_score = candidate, score
   return best
 

@@ -148,7 +148,7 @@ def prepare(
       longest_sentence(table.sentences) if table.sentences else 0,
     )
   return Dataset(
-    name='corpus' if corpus else config.train or config.dataset,
+    name='corpus' if corpus is not None else config.train or config.dataset,
     splits=encoded_splits,
     labels=labels,
     label_weights=np.ones(len(labels), np.float32),

@@ -337,6 +337,8 @@ def test_names_with_other_characters_inside(names, separator):
 def test_a_separator_with_blanks_here_and_there():
   names = ['a,b', 'b,c', 'c,a', 'a, c', 'b, a', 'c, b']
   assert likely_separator(names, '|') == ','
+  sorted_names = ['a', 'b', 'c', 'a; b', 'a; c', 'b; c', 'a; b; c']
+  assert likely_separator(sorted_names, '|') == '; '
 
 
 def _class_labels(path, values, feature):
