@@ -31,6 +31,7 @@ from absl import flags
 
 from bigru_jax.cli import command, planned_runs
 from bigru_jax.cli.planned_runs import Planned
+from bigru_jax.data.open_files import check_file, without_repeats
 from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files
@@ -105,7 +106,12 @@ def plan(common: Sequence[str]) -> list[Planned]:
   planned_runs.check_common(common, planned_runs.OWN, 'seeds, folds and output')
   seeds = planned_runs.parse_seeds(_SEEDS.value)
   configs = set()
-  for setting in settings():
+  varied = settings()
+  own = sorted({name for setting in varied for name in setting})
+  planned_runs.check_common(
+    common, own, 'grid and settings_file, which set it too'
+  )
+  for setting in varied:
     values = [f'--{key}={value}' for key, value in setting.items()]
     config = planned_runs.config_of([*common, *values])
     if config in configs:  # As of 0.001 and 1e-3.
@@ -133,14 +139,17 @@ def settings() -> list[dict[str, Any]]:
   if _SETTINGS_FILE.value:
     chosen: list[dict[str, Any]] = []
     path = pathlib.Path(_SETTINGS_FILE.value).expanduser()
-    if not path.is_file():
-      raise FileNotFoundError(f'settings_file={path}: no such file')
+    check_file(path, 'settings_file')
     for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
       if line.strip():
         try:
-          setting = json.loads(line, object_pairs_hook=_without_repeats)
-        except ValueError:
+          setting = json.loads(line, object_pairs_hook=without_repeats)
+        except json.JSONDecodeError:
           setting = None
+        except ValueError as error:
+          raise ValueError(
+            f'settings_file={path}, row {row} {error}'
+          ) from error
         if not isinstance(setting, dict):
           raise ValueError(
             f'settings_file={path}, row {row}: not a JSON object'
@@ -162,12 +171,6 @@ def settings() -> list[dict[str, Any]]:
     if any(name in setting for setting in chosen):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return chosen
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
-  """A JSON object; None where it names a flag twice."""
-  setting = dict(pairs)
-  return setting if len(setting) == len(pairs) else None
 
 
 def name_of(setting: dict[str, Any]) -> str:
