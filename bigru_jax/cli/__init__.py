@@ -45,7 +45,8 @@ def start(name: str, argv: Sequence[str] | None = None) -> NoReturn:
   # Importing JAX makes so many objects that collecting garbage at Python's
   # usual pace takes 0.1 to 0.4 s of the start.
   gc.set_threshold(50_000)
-  command = importlib.import_module(f'{__name__}.command')
+  from bigru_jax.cli import command
+
   module = importlib.import_module(f'{__name__}.{name}')
   command.start(module, sys.argv if argv is None else argv)
 

@@ -4,12 +4,12 @@
   python experiments/evaluate.py --workdir=RUN --input=labelled.csv
   python experiments/evaluate.py --workdir=RUN --split=test --mistakes=10
 
-It prints precision, recall and F1 by class, the averages, the confusion matrix
-and the metrics, and with --output writes the answers, one per text: `source`,
-the file; `row`, the line at which the text begins there; `label`, the right
-one; `prediction`; `probabilities`; and `empty`, whether the text is missing or
-blank. A .csv file has a column `probability_<label>` for each label, as that of
-predict.py.
+It prints the precision, recall and F1 of each class, their averages, the
+confusion matrix and the metrics. With --output it also writes one prediction
+for each text: `source`, the file; `row`, the line at which the text begins
+there; `label`, the correct one; `prediction`; `probabilities`; and `empty`,
+whether the text is missing or blank. A .csv file has a column
+`probability_<label>` for each label, as the output of predict.py has.
 """
 
 from collections.abc import Iterable
@@ -51,11 +51,14 @@ _SPLIT = flags.DEFINE_enum(
   'split',
   '',
   ['', 'validation', 'test'],
-  'A split of the run.',
+  'The split of the run that is evaluated.',
   flag_values=FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
-  'output', None, 'A .jsonl or .csv file for the answers.', flag_values=FLAGS
+  'output',
+  None,
+  'The .jsonl or .csv file of the predictions.',
+  flag_values=FLAGS,
 )
 _MISTAKES = flags.DEFINE_integer(
   'mistakes',
@@ -67,20 +70,20 @@ _MISTAKES = flags.DEFINE_integer(
 _IGNORE_UNKNOWN_LABELS = flags.DEFINE_bool(
   'ignore_unknown_labels',
   False,
-  'Leave out labels that the run does not know, and texts that have no other '
-  'where a text has one; they are counted.',
+  'Labels that the run does not know are counted and left out, and so are '
+  'texts that have no other label.',
   flag_values=FLAGS,
 )
 _LABEL_COLUMN = flags.DEFINE_string(
   'label_column',
   None,
-  "The input's column; by default that of the run.",
+  "The input's column of labels; by default the one of the run.",
   flag_values=FLAGS,
 )
 _LABEL_SEPARATOR = flags.DEFINE_string(
   'label_separator',
   None,
-  "The input's; by default that of the run.",
+  'What separates labels in the input; by default as in the run.',
   flag_values=FLAGS,
 )
 

@@ -1,13 +1,13 @@
-"""Tests whether what a trained run looked at explains its answers.
+"""Tests whether what a trained run attends to explains its predictions.
 
   python experiments/explain.py --workdir=RUN --split=test
   python experiments/explain.py --workdir=RUN --limit=500 --uniform_run=OTHER
 
-It prints the faithfulness tests of the attention with the papers that they are
-from, and how well each attribution (gradients, leave-one-out, attention) stands
-up to the removal of tokens, and writes both to explain-<split>.json of the run
-directory; `bigru_jax/explain/study.py` says what is in it. The page of the run,
-report.html, then shows it above the texts.
+It prints the published tests of whether the attention is faithful, with their
+papers, and how much the prediction changes when the tokens that an attribution
+(gradients, leave-one-out, attention) ranks highest are removed. It writes both
+to explain-<split>.json in the run directory, which `bigru_jax/explain/study.py`
+describes, and shows them on the page of the run, report.html.
 """
 
 import dataclasses
@@ -47,56 +47,58 @@ _SPLIT = flags.DEFINE_enum(
   'split',
   'test',
   ['validation', 'test'],
-  'Which of its splits is explained.',
+  'The split of the run that is explained.',
   flag_values=FLAGS,
 )
 _LIMIT = flags.DEFINE_integer(
   'limit',
   2000,
-  'The most texts, drawn at random.',
+  'The largest number of texts; more are sampled at random.',
   lower_bound=1,
   flag_values=FLAGS,
 )
 _ADVERSARIAL_TEXTS = flags.DEFINE_integer(
   'adversarial_texts',
   200,
-  'The most of them for the search of adversarial attention.',
+  'For how many of them at most adversarial attention is searched.',
   lower_bound=1,
   flag_values=FLAGS,
 )
 _DIAGNOSTIC_TEXTS = flags.DEFINE_integer(
   'diagnostic_texts',
   5000,
-  'The most training texts of the diagnostic MLP; 0 for none of it.',
+  'How many training texts the diagnostic MLP has at most; with 0 there is no '
+  'diagnostic MLP.',
   lower_bound=0,
   flag_values=FLAGS,
 )
 _UNIFORM_RUN = flags.DEFINE_string(
   'uniform_run',
   '',
-  'A run like this one but with attention=mean: the uniform control.',
+  'The uniform control: the directory of a run like this one, but with '
+  'attention=mean.',
   flag_values=FLAGS,
 )
 _EMBEDDINGS = flags.DEFINE_string(
   'embeddings',
   '',
-  "The run's file of vectors; by default where it was.",
+  'The file of vectors that the run started from, where it has moved.',
   flag_values=FLAGS,
 )
 _SEED = flags.DEFINE_integer(
   'seed',
   0,
-  'Of the texts, the permutations and the search.',
+  'The seed of the texts, the permutations and the search.',
   lower_bound=0,
   flag_values=FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
   'output',
   '',
-  'A .json file; by default in the run directory.',
+  'The .json file; by default explain-<split>.json in the run directory.',
   flag_values=FLAGS,
 )
-# The name of version 0.2.
+# The old name, for one version.
 flags.DEFINE_alias('uniform', 'uniform_run', flag_values=FLAGS)
 _log = logging.getLogger('bigru_jax.explain')
 
@@ -142,7 +144,7 @@ def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def correct_answers(workdir: pathlib.Path, split: str) -> list[bool]:
-  """Whether a run is right about each text of a split."""
+  """Whether a run predicts the label of each text of a split."""
   return [
     answer['label'] == answer['prediction']
     for answer in run_files.read_predictions(workdir, split)

@@ -4,14 +4,15 @@
   python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
   python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
 
-Beside model.onnx it writes model.json (and m.json beside m.hlo): the labels,
-the vocabulary, the rules of the tokenizer, and the name of the model's file. A
-file of that name which is of another model, or anything else, is not written
-over. docs/serving.md has a program for each format.
+With model.onnx it writes model.json (and m.json with m.hlo): the labels, the
+vocabulary, the rules of the tokenizer, and the name of the model's file. A file
+of that name is overwritten only if it describes the same model's file.
+docs/serving.md has a program for each format.
 """
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -22,6 +23,14 @@ import bigru_jax
 from bigru_jax.cli import command, outputs
 from bigru_jax.runtime import host
 
+_log = logging.getLogger('bigru_jax.export')
+# The extensions that say a format.
+_FORMATS = {
+  '.onnx': 'onnx',
+  '.hlo': 'stablehlo',
+  '.stablehlo': 'stablehlo',
+  '.safetensors': 'safetensors',
+}
 FLAGS = flags.FlagValues()
 _WORKDIR = flags.DEFINE_string(
   'workdir', '', 'The run directory.', flag_values=FLAGS
@@ -35,12 +44,12 @@ _FORMAT = flags.DEFINE_enum(
   flag_values=FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
-  'output', '', 'A file, or of safetensors a folder.', flag_values=FLAGS
+  'output', '', 'The file; for safetensors the folder.', flag_values=FLAGS
 )
 _LICENSE = flags.DEFINE_string(
   'license',
   'unknown',
-  "The model card's, such as apache-2.0.",
+  'The license that the model card names, such as apache-2.0.',
   flag_values=FLAGS,
 )
 
@@ -107,6 +116,14 @@ def main() -> None:
       FLAGS, 'format=safetensors, which has a card', 'license'
     )
   output = pathlib.Path(_OUTPUT.value).expanduser()
+  named_format = _FORMATS.get(output.suffix.lower(), _FORMAT.value)
+  if _FORMAT.value != 'safetensors' and _OUTPUT.value.endswith('/'):
+    named_format = 'safetensors'
+  if named_format != _FORMAT.value:
+    raise ValueError(
+      f'output={_OUTPUT.value} is a name of format={named_format}, not of '
+      f'format={_FORMAT.value}'
+    )
   if _FORMAT.value != 'safetensors':
     outputs.check_output(str(output))
     description = output.with_suffix('.json')
@@ -124,4 +141,6 @@ def main() -> None:
   from bigru_jax.interop.description import describe
 
   about = {'file': output.name, **describe(run)}
+  if output.exists():
+    _log.warning('output=%s: the model that is there is replaced', output)
   write({output: serialized(run), description: json.dumps(about).encode()})

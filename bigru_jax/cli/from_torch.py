@@ -35,10 +35,13 @@ _VOCABULARY = flags.DEFINE_string(
   flag_values=FLAGS,
 )
 _LABELS = flags.DEFINE_list(
-  'labels', [], "The classes' names, by index.", flag_values=FLAGS
+  'labels',
+  [],
+  'The names of the classes, in the order of their indices.',
+  flag_values=FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
-  'output', '', 'The run directory to make.', flag_values=FLAGS
+  'output', '', 'The run directory that is made.', flag_values=FLAGS
 )
 _EMBEDDING = flags.DEFINE_string(
   'embedding',
@@ -52,8 +55,8 @@ _GRU = flags.DEFINE_string(
 _ATTENTION = flags.DEFINE_list(
   'attention',
   list(DEFAULT_MODULES.attention),
-  'The module of the attention, or with a comma that of W and b, and that of '
-  'v.',
+  'The module of the attention, or two with a comma between: the module of W '
+  'and b, and the module of v.',
   flag_values=FLAGS,
 )
 _DENSE = flags.DEFINE_string(
@@ -69,17 +72,21 @@ _TOKENIZER = flags.DEFINE_string(
 _PADDING = flags.DEFINE_string(
   'padding',
   text.PAD,
-  "The vocabulary's token for padding; empty for none.",
+  "The vocabulary's token for padding; empty if it has none.",
   flag_values=FLAGS,
 )
 _UNKNOWN = flags.DEFINE_string(
   'unknown',
   text.UNK,
-  "The vocabulary's token for tokens it does not have.",
+  "The vocabulary's token for all tokens that it does not have.",
   flag_values=FLAGS,
 )
 _MAX_LENGTH = flags.DEFINE_integer(
-  'max_length', 512, 'Tokens kept of a text.', lower_bound=1, flag_values=FLAGS
+  'max_length',
+  512,
+  'How many tokens of a text are kept.',
+  lower_bound=1,
+  flag_values=FLAGS,
 )
 
 

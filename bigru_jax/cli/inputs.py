@@ -1,4 +1,4 @@
-"""The flags of the scripts that read texts for a trained run."""
+"""The flags of the commands that read texts for a trained run."""
 
 from collections.abc import Iterator
 import dataclasses
@@ -26,37 +26,40 @@ FLAGS = flags.FlagValues()
 _WORKDIR = flags.DEFINE_multi_string(
   'workdir',
   [],
-  'A run directory; several, each with its flag, answer as an ensemble, by the '
-  'mean of their probabilities.',
+  'The run directory. Repeat the flag, for example with one run for each seed, '
+  'to average the predicted probabilities.',
   flag_values=FLAGS,
 )
 
 _TEXT_COLUMN = flags.DEFINE_string(
   'text_column',
   None,
-  "The input's column; by default that of the run.",
+  "The input's column of texts; by default the one of the run.",
   flag_values=FLAGS,
 )
 _ENCODING = flags.DEFINE_string(
   'encoding',
   None,
-  "The input's; by default that of the run.",
+  'The encoding of the input; by default as in the run.',
   flag_values=FLAGS,
 )
 _DELIMITER = flags.DEFINE_string(
-  'delimiter', None, "Of a .csv input; by default the run's.", flag_values=FLAGS
+  'delimiter',
+  None,
+  'The delimiter of a .csv input; by default as in the run.',
+  flag_values=FLAGS,
 )
 _CALIBRATED = flags.DEFINE_bool(
   'calibrated',
   False,
-  'Probabilities at the temperature that was fitted on validation.',
+  'Divide the logits by the temperature that was fitted on validation.',
   flag_values=FLAGS,
 )
 _EMBEDDINGS = flags.DEFINE_string(
   'embeddings',
   '',
-  "The run's file of vectors, for words unseen in training; by default where "
-  'it was.',
+  'The file of vectors that the run started from, where it has moved; words '
+  'outside the training set have their vectors from it.',
   flag_values=FLAGS,
 )
 
@@ -132,7 +135,7 @@ def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:
 
 
 def options() -> dict[str, Any]:
-  """Of a prediction and an evaluation by a single run."""
+  """The keyword arguments of a prediction or an evaluation by one run."""
   return {'calibrated': True} if _CALIBRATED.value else {}
 
 
@@ -213,7 +216,7 @@ def labelled_file(
   """The examples of a file, whose columns are by default the run's."""
   config = model.config
   run = model if isinstance(model, bigru_jax.Run) else model.members[0]
-  form = label_forms.form_of(run_files.read_identity(run.workdir))
+  form = label_forms.form_of(run_files.read_identity(run.workdir), run.labels)
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)

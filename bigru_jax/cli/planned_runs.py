@@ -1,7 +1,8 @@
-"""Runs of run.py that another script plans: their flags, processes, results.
+"""Runs that another command plans: their flags, processes and results.
 
 Each run has a process and a run directory of its own, in a folder of all runs.
-What is finished is skipped, so whatever plans the same runs again resumes them.
+Finished runs are skipped, so a command that plans the same runs again resumes
+them.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -4,10 +4,10 @@
   python experiments/plot.py --workdir=RUN --workdir=OTHER \\
       --parts=loss,accuracy,f1,reliability --output=runs.svg
 
-Runs that differ in nothing but their seed are one curve, the mean, in a band
-from the lowest to the highest. The output is what its extension says: .png,
-.svg or .pdf. It needs matplotlib, the extra `plot`. Characters that
-matplotlib's own font lacks are drawn with an installed font that has them.
+Runs that differ only in their seed are drawn as their mean, in a band from the
+lowest to the highest. The extension of the output is .png, .svg or .pdf. The
+command needs matplotlib, the extra `plot`. Characters that matplotlib's own
+font lacks are drawn with an installed font that has them.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,24 +33,24 @@ FLAGS = flags.FlagValues()
 _WORKDIR = flags.DEFINE_multi_string(
   'workdir',
   [],
-  'A run directory; several, each with its flag.',
+  'The run directory; repeat the flag to draw more than one.',
   flag_values=FLAGS,
 )
 _CHOICES = (*figures.PARTS, 'attention', 'heatmap')
 _PARTS = flags.DEFINE_list(
   'parts',
   ['loss', 'attention'],
-  f'What is drawn, a panel each: {", ".join(_CHOICES)}; of the last two one '
-  'per text.',
+  f'What is drawn, each in a panel: {", ".join(_CHOICES)}; the last two have '
+  'a panel for each text.',
   flag_values=FLAGS,
 )
 _TEXT = flags.DEFINE_multi_string(
-  'text', [], 'A text to show; repeatable.', flag_values=FLAGS
+  'text', [], 'A text to show; the flag may be repeated.', flag_values=FLAGS
 )
 _OUTPUT = flags.DEFINE_string(
   'output',
   'run.png',
-  'The image file; one that is there is written over only where it is named.',
+  'The image file; an existing file is overwritten only if this flag names it.',
   flag_values=FLAGS,
 )
 _HEIGHT = 3.2  # Inches.

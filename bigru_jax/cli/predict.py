@@ -5,14 +5,15 @@
   python experiments/predict.py --workdir=RUN --workdir=RUN --text="Two."
   python experiments/predict.py --workdir=RUN --text="In colours." --color
 
-An input is a .csv, .tsv, .jsonl, .json or .parquet file, or one text per line:
-a .txt file, a pipe, or - for standard input. The output is JSON lines, one per
-text, in the same order, or a .csv file. That holds the columns of a .csv or
-.tsv input, and else the text, then `prediction`, the label; a column
-`probability_<label>` for each label of the run; and `empty`, true where a text
-is missing or blank. Where a text has any number of labels, `prediction` joins
-them by the run's label_separator; if a label of the run holds that, it is a
-JSON list. --fields=label,probabilities leaves the other fields out.
+The input is a .csv, .tsv, .jsonl, .json or .parquet file, or has one text per
+line: a .txt file, a pipe, or - for standard input. The output is JSON lines,
+one for each text in the same order, or a .csv file. A .csv file has the columns
+of a .csv or .tsv input, or else the text; then `prediction`, the label; a
+column `probability_<label>` for each label of the run; and `empty`, which is
+true where a text is missing or blank. Where a text has any number of labels,
+`prediction` joins them by the run's label_separator, or is a JSON list if a
+label contains the separator. --fields=label,probabilities leaves the other
+fields out.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -58,20 +59,20 @@ _OUTPUT = flags.DEFINE_string(
 _FIELDS = flags.DEFINE_list(
   'fields',
   None,
-  'The fields of the answers that are written, such as label,probabilities; by '
-  'default all, and in a .csv file label,probabilities,empty.',
+  'The fields that are written, such as label,probabilities; by default all, '
+  'and in a .csv file label,probabilities,empty.',
   flag_values=FLAGS,
 )
 _COLOR = flags.DEFINE_bool(
   'color',
   False,
-  'Print the texts, shaded by their attention, for a terminal, and no JSON.',
+  'Print the texts, shaded by their attention, to a terminal in place of JSON.',
   flag_values=FLAGS,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
   'batch_size',
   256,
-  'The most texts per batch.',
+  'The largest number of texts in a batch.',
   lower_bound=1,
   flag_values=FLAGS,
 )
@@ -99,14 +100,14 @@ def write_csv(
   check_names(names, columns, f'input={_INPUT.value or ""}')
   text_index = names.index(inputs.input_format(run.config)[0])
   rows, text_rows = itertools.tee(rows)
-  answers = _predict(run, (row[text_index] for row in text_rows), fields)
+  predictions = _predict(run, (row[text_index] for row in text_rows), fields)
   with outputs.open_output(
     output, os.path.expanduser(_INPUT.value or '')
   ) as file:
     writer = csv.writer(file)
     writer.writerow([*names, *columns])
-    for number, (answer, row) in enumerate(zip(answers, rows), 1):
-      cells = [cell(answer) for cell in columns.values()]
+    for number, (prediction, row) in enumerate(zip(predictions, rows), 1):
+      cells = [cell(prediction) for cell in columns.values()]
       try:
         writer.writerow([*row, *cells])
       except UnicodeEncodeError as error:
@@ -119,16 +120,18 @@ def write_csv(
 def _predict(
   run: Model, texts: Iterable[str], fields: Collection[str] | None
 ) -> Iterator[dict[str, Any]]:
-  """The answers, behind a progress bar; truncated texts are counted once."""
+  """The predictions, with a progress bar; it warns once of truncated texts."""
   truncated = 0
   names = choose_fields(fields, run.fields)
-  answers = run.stream(
+  predictions = run.stream(
     texts, _BATCH_SIZE.value, fields={*names, 'truncated'}, **inputs.options()
   )
-  progress = tqdm(answers, unit=' texts', delay=2, leave=False, disable=None)
-  for answer in progress:
-    truncated += answer['truncated']
-    yield {name: answer[name] for name in names}
+  progress = tqdm(
+    predictions, unit=' texts', delay=2, leave=False, disable=None
+  )
+  for prediction in progress:
+    truncated += prediction['truncated']
+    yield {name: prediction[name] for name in names}
   if truncated:
     limits = run.config.limits
     _log.warning('%d texts are truncated at %s', truncated, limits)
@@ -168,8 +171,8 @@ def main() -> None:
     colored_texts, texts = itertools.tee(texts)
     lines = map(colored, colored_texts, _predict(run, texts, None))
   else:
-    answers = _predict(run, texts, _FIELDS.value)
-    lines = (json.dumps(answer) + '\n' for answer in answers)
+    predictions = _predict(run, texts, _FIELDS.value)
+    lines = (json.dumps(prediction) + '\n' for prediction in predictions)
   if output == '-':
     sys.stdout.writelines(lines)
     sys.stdout.flush()

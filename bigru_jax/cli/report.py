@@ -4,9 +4,10 @@
   python experiments/report.py --workdir=RUN --input=reviews.csv --output=x.html
   python experiments/report.py --workdir=RUN --text="A film." --output=x.html
 
-Training writes the same page, RUN/report.html, with texts of the test split.
-An input is as predict.py takes it; of a .csv, .tsv, .jsonl, .json or .parquet
-file the labels in --label_column are shown beside the answers.
+Training writes the same page, RUN/report.html, with the texts of the test
+split. The input is any that predict.py takes; --label_column names the column
+of a .csv, .tsv, .jsonl, .json or .parquet file whose labels are shown beside
+the predictions.
 """
 
 import itertools
@@ -27,7 +28,7 @@ from bigru_jax.runtime.fields import expand_users
 FLAGS = flags.FlagValues()
 FLAGS.append_flag_values(inputs.FLAGS)
 _TEXT = flags.DEFINE_multi_string(
-  'text', [], 'A text to show; repeatable.', flag_values=FLAGS
+  'text', [], 'A text to show; the flag may be repeated.', flag_values=FLAGS
 )
 _INPUT = flags.DEFINE_string(
   'input', '', 'A file of texts to show.', flag_values=FLAGS
@@ -41,15 +42,15 @@ _LABEL_COLUMN = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
   'output',
   '',
-  'The .html file; of texts of the test split by default report.html in the '
-  'run directory.',
+  'The .html file; for the test split by default report.html in the run '
+  'directory.',
   flag_values=FLAGS,
 )
 _MAX_TEXTS = flags.DEFINE_integer(
   'max_texts',
   20_000,
-  'The most texts of a page; of the test split they are spread evenly, of an '
-  'input they are the first.',
+  'The largest number of texts on the page: the first ones of an input, and '
+  'evenly spaced ones of the test split.',
   lower_bound=1,
   flag_values=FLAGS,
 )

@@ -3,12 +3,12 @@
   python experiments/run.py
   python experiments/run.py --dataset=trec --data_dir=FOLDER --embeddings=FILE
 
-Everything lands in the run directory, --workdir. The same command on an
-existing one resumes where it stopped.
+Everything is written to the run directory, --workdir. The same command resumes
+a run that was stopped.
 
 Several processes train one run together if each is started with --distributed:
   srun python experiments/run.py --distributed
-or, where there is no Slurm, Open MPI, Kubernetes or Cloud TPU to ask, with
+or, without Slurm, Open MPI, Kubernetes or Cloud TPU,
   python experiments/run.py --coordinator=HOST:PORT --num_processes=2 \\
     --process_id=0
 """
@@ -42,15 +42,14 @@ _WORKDIR = flags.DEFINE_string(
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed',
   False,
-  'This is one of several processes that train together; Slurm, Open MPI, '
-  'Kubernetes or Cloud TPU tells of how many, and which.',
+  'This process is one of those that train together; their number, and the '
+  'number of this one, come from Slurm, Open MPI, Kubernetes or Cloud TPU.',
   flag_values=FLAGS,
 )
 _COORDINATOR = flags.DEFINE_string(
   'coordinator',
   None,
-  'In place of what --distributed finds: host and port of process 0, where it '
-  'listens.',
+  'The host and port at which process 0 listens, in place of --distributed.',
   flag_values=FLAGS,
 )
 _NUM_PROCESSES = flags.DEFINE_integer(

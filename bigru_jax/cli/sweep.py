@@ -4,9 +4,9 @@
     --output=FOLDER -- --dataset=trec --data_dir=FOLDER
   python experiments/sweep.py --collect --output=FOLDER
 
-What stands after -- are flags of run.py, for all runs. Each run has a process
-and a run directory of its own. Finished runs are skipped, so the same command
-resumes a sweep. In the output folder:
+The flags after -- are flags of run.py, for all runs. Each run has a process and
+a run directory of its own. Finished runs are skipped, so the same command
+resumes a sweep. The output folder contains:
 
   sweep.md, .csv, .json, .png   the comparison
   runs.jsonl                    the runs and their command lines
@@ -31,6 +31,7 @@ from absl import flags
 
 from bigru_jax.cli import command, planned_runs
 from bigru_jax.cli.planned_runs import Planned
+from bigru_jax.data.open_files import check_file, without_repeats
 from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files
@@ -42,14 +43,14 @@ FLAGS = flags.FlagValues()
 _GRID = flags.DEFINE_multi_string(
   'grid',
   [],
-  'A flag of run.py and its values: name=value,value; repeatable, and the '
-  'values of one flag are joined.',
+  'A flag of run.py and its values: name=value,value. The option may be '
+  'repeated; the values of one flag are joined.',
   flag_values=FLAGS,
 )
 _SETTINGS_FILE = flags.DEFINE_string(
   'settings_file',
   None,
-  'Settings instead of a grid: a JSON object of flags per line.',
+  'A file of settings in place of a grid: each line is a JSON object of flags.',
   flag_values=FLAGS,
 )
 _SEEDS = flags.DEFINE_string(
@@ -58,14 +59,14 @@ _SEEDS = flags.DEFINE_string(
 _FOLDS = flags.DEFINE_integer(
   'folds',
   0,
-  'Folds of a cross-validation, each of which is a run.',
+  'The number of folds of a cross-validation; each fold is a run.',
   lower_bound=0,
   flag_values=FLAGS,
 )
 _JOBS = flags.DEFINE_integer(
   'jobs',
   1,
-  'Runs at the same time; they share the cores.',
+  'How many runs are trained at the same time; they share the cores.',
   lower_bound=1,
   flag_values=FLAGS,
 )
@@ -75,13 +76,13 @@ _OUTPUT = flags.DEFINE_string(
 _METRIC = flags.DEFINE_string(
   'metric',
   'accuracy',
-  'What is compared: accuracy, macro_f1, loss, and others.',
+  'The metric that is compared: accuracy, macro_f1, loss, and others.',
   flag_values=FLAGS,
 )
 _PRINT_COMMANDS = flags.DEFINE_bool(
   'print_commands',
   False,
-  'Print the command lines of what is not finished, and exit.',
+  'Print the command lines of the runs that are not finished, and exit.',
   flag_values=FLAGS,
 )
 _COLLECT = flags.DEFINE_bool(
@@ -90,7 +91,7 @@ _COLLECT = flags.DEFINE_bool(
   'Compare the runs that are finished, and exit.',
   flag_values=FLAGS,
 )
-# The names of version 0.2.
+# The old names, for one version.
 flags.DEFINE_alias('list', 'settings_file', flag_values=FLAGS)
 flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
 
@@ -105,7 +106,12 @@ def plan(common: Sequence[str]) -> list[Planned]:
   planned_runs.check_common(common, planned_runs.OWN, 'seeds, folds and output')
   seeds = planned_runs.parse_seeds(_SEEDS.value)
   configs = set()
-  for setting in settings():
+  varied = settings()
+  own = sorted({name for setting in varied for name in setting})
+  planned_runs.check_common(
+    common, own, 'grid and settings_file, which set it too'
+  )
+  for setting in varied:
     values = [f'--{key}={value}' for key, value in setting.items()]
     config = planned_runs.config_of([*common, *values])
     if config in configs:  # As of 0.001 and 1e-3.
@@ -127,20 +133,23 @@ def metric() -> str:
 
 
 def settings() -> list[dict[str, Any]]:
-  """The settings of the grid or of the list; one without flags by default."""
+  """The settings of the grid or of the file; by default one without flags."""
   if _SETTINGS_FILE.value and _GRID.value:
     raise ValueError('give grid or settings_file, not both')
   if _SETTINGS_FILE.value:
     chosen: list[dict[str, Any]] = []
     path = pathlib.Path(_SETTINGS_FILE.value).expanduser()
-    if not path.is_file():
-      raise FileNotFoundError(f'settings_file={path}: no such file')
+    check_file(path, 'settings_file')
     for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
       if line.strip():
         try:
-          setting = json.loads(line, object_pairs_hook=_without_repeats)
-        except ValueError:
+          setting = json.loads(line, object_pairs_hook=without_repeats)
+        except json.JSONDecodeError:
           setting = None
+        except ValueError as error:
+          raise ValueError(
+            f'settings_file={path}, row {row} {error}'
+          ) from error
         if not isinstance(setting, dict):
           raise ValueError(
             f'settings_file={path}, row {row}: not a JSON object'
@@ -162,12 +171,6 @@ def settings() -> list[dict[str, Any]]:
     if any(name in setting for setting in chosen):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return chosen
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
-  """A JSON object; None where it names a flag twice."""
-  setting = dict(pairs)
-  return setting if len(setting) == len(pairs) else None
 
 
 def name_of(setting: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
+from bigru_jax.data.label_forms import missing_notes
 from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.splits import (
@@ -97,6 +98,7 @@ def prepare(
   if form:
     identity |= form.identity()
     notes += form.notes(names, sources.label_separator(config) or '')
+  notes += missing_notes(names)
   splits, held_out_notes = hold_out(splits, config.split_seed)
   notes += held_out_notes
   if held_out_notes or config.folds:
@@ -143,7 +145,7 @@ def prepare(
       longest_sentence(table.sentences) if table.sentences else 0,
     )
   return Dataset(
-    name='corpus' if corpus else config.train or config.dataset,
+    name='corpus' if corpus is not None else config.train or config.dataset,
     splits=encoded_splits,
     labels=labels,
     label_weights=np.ones(len(labels), np.float32),

@@ -47,7 +47,8 @@ def _origins(
 ) -> tuple[Sequence[int], Sequence[int]]:
   """Where what each character of the normal form is made of starts and ends.
 
-  Characters that became others together have the same origin.
+  Of characters that became others together, the first of these has what the
+  rest leave, which have one each, as long as there are any.
   """
   if len(normal) == len(text) and unicodedata.is_normalized('NFC', text):
     # Then only the case differs, or apostrophes.
@@ -57,8 +58,11 @@ def _origins(
     cluster, (start, end) = match[0], match.span()
     whole, parts = normalize(cluster), [normalize(c) for c in cluster]
     if ''.join(parts) != whole:
-      starts += [start] * len(whole)
-      ends += [end] * len(whole)
+      # The base has composed with some marks; the others are in a new order.
+      first_end = max(start + 1, end - len(whole) + 1)
+      cuts = [*range(first_end, end), *[end] * (len(whole) - end + first_end)]
+      starts += [start, *cuts[:-1]]
+      ends += cuts
       continue
     for i, part in enumerate(parts, start):
       starts += [i] * len(part)

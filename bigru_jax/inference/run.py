@@ -126,8 +126,9 @@ class Run:
       A dict per text, which `json.dumps` takes: `label`, or with several labels
       a text a list of them; `probabilities` by label; `tokens`, those of the
       text within `max_length`; `spans`, of each token its [start, end) in the
-      text as given, in code points, increasing and disjoint; `truncated`,
-      whether it has more; `empty`, whether the text is missing or nothing but
+      text as given, in code points, increasing and disjoint, and empty where
+      a token before it is made of the same character; `truncated`, whether it
+      has more; `empty`, whether the text is missing or nothing but
       white space, so that the answer says nothing of it; `attention`, by name
       (`words`) a list per head of one weight per token, and empty where the
       pooling has no weights; `attention_labels`, with label-wise attention,
@@ -252,7 +253,7 @@ class Run:
     Raises:
       ValueError: one is no label, or in another form.
     """
-    form = form_of(run_files.read_identity(self.workdir))
+    form = form_of(run_files.read_identity(self.workdir), self.labels)
     separator = sources.label_separator(self.config)
     return [
       form.names_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -15,12 +16,14 @@ from bigru_jax.config import Config
 from bigru_jax.inference.run import Run
 from bigru_jax.rundir import files as run_files, published
 
+_log = logging.getLogger(__name__)
+
 
 def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   """Writes a published model, which `bigru_jax.load` opens, and its card.
 
   Where the folder holds a published model, all of its files are written anew,
-  the card too.
+  the card too, and a warning says so.
 
   Of the paths in the configuration, such as `train`, only the files' names are
   kept.
@@ -42,6 +45,8 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
       f'output={folder} holds other files; name a new folder, an empty one or '
       'a published model'
     )
+  if _is_published(folder):
+    _log.warning('output=%s: the model that is there is replaced', folder)
   published.write_params(folder, jax.device_get(run.params))
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(

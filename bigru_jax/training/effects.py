@@ -6,7 +6,7 @@ a run that starts; one that was started before they were written resumes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -44,7 +44,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('text_column', 'label_column'),
-    'train or a dataset of tfds',
+    'train, a dataset of tfds, or a table in memory',
     lambda c: bool(c.train) or find(c.dataset).has_columns,
   ),
   (
@@ -150,8 +150,10 @@ def check_devices(config: Config) -> None:
 
 
 def _has_columns(corpus: Any) -> bool:
-  """Whether a split is a table, and no pair of texts and labels."""
-  return any(not isinstance(corpus[name], tuple | list) for name in corpus)
+  """Whether a split is a table, or the corpus is none, which is refused."""
+  return not isinstance(corpus, Mapping) or any(
+    not isinstance(split, tuple | list) for split in corpus.values()
+  )
 
 
 def _differs(config: Config, name: str) -> bool:

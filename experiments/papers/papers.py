@@ -37,8 +37,8 @@ class Row:
     title: the data set, in words.
     protocol: what is trained on and tested, in words.
     published: what papers report; empty where none has this protocol.
-    folder: that directly holds the data, in `--data_dir`; empty where a package
-      that is fetched holds them.
+    folder: that directly holds the data, in `--data_root`; empty where a
+      package that is fetched holds them.
     files: that must be there; a Parquet file has the columns text and label.
     source: where the data are downloaded.
     seeds: how many are run by default.
@@ -81,6 +81,7 @@ _PARQUET = 'train.parquet', 'test.parquet'
 _BLSTM_ATT = 'BLSTM-Att (Zhou et al. 2016)'
 _BLSTM_2DCNN = 'BLSTM-2DCNN (Zhou et al. 2016)'
 _YAO = 'Yao et al. 2019'
+_SACHAN = 'mixed objective, with unlabelled text (Sachan et al. 2019)'
 
 ROWS = {
   row.name: row
@@ -222,37 +223,29 @@ ROWS = {
         Published(
           'VAT, with unlabelled text (Miyato et al. 2017)', 0.941, kind=QUOTED
         ),
-        Published(
-          'mixed objective, with unlabelled text (Sachan et al. 2019)',
-          0.957,
-          kind=QUOTED,
-        ),
+        Published(_SACHAN, 0.957, kind=QUOTED),
       ),
       folder='imdb',
       files=_PARQUET,
       source='the texts of https://ai.stanford.edu/~amaas/data/sentiment/, as '
       'Parquet with the columns text and label',
     ),
-    Row(
-      'movie_reviews',
-      'Whole movie reviews (a sample), HAN',
-      '10-fold cross-validation',
-      folder='movie_reviews',
-      files=('polarity-1500.csv.gz',),
-      source=_REVIEWS,
-      seeds=1,
-      folds=10,
-      against='movie_reviews_flat',
-    ),
-    Row(
-      'movie_reviews_flat',
-      'Whole movie reviews (a sample), flat',
-      '10-fold cross-validation',
-      folder='movie_reviews',
-      files=('polarity-1500.csv.gz',),
-      source=_REVIEWS,
-      seeds=1,
-      folds=10,
+    *(
+      Row(
+        name,
+        f'Whole movie reviews (a sample), {model}',
+        '10-fold cross-validation',
+        folder='movie_reviews',
+        files=('polarity-1500.csv.gz',),
+        source=_REVIEWS,
+        seeds=1,
+        folds=10,
+        against=against,
+      )
+      for name, model, against in (
+        ('movie_reviews', 'HAN', 'movie_reviews_flat'),
+        ('movie_reviews_flat', 'flat', ''),
+      )
     ),
     Row(
       'hotel_reviews',

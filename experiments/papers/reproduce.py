@@ -5,15 +5,15 @@
   python experiments/reproduce.py --tables
 
 A row has a recipe, recipes/<row>.flags, a protocol in papers.py, and, once its
-runs are finished, a result, results/<row>.json. What stands after -- are more
+runs are finished, a result, results/<row>.json. The flags after -- are more
 flags of run.py, for all runs. Each run has a process and a run directory of its
-own in the output folder. What is finished is skipped, so the same command
+own in the output folder. Finished runs are skipped, so the same command
 resumes.
 
-The data folder holds a folder for each data set; a row that lacks its data is
-skipped, a warning says what to put where, and the exit status is 1 if the row
-was named. `--tables` rewrites what README.md, docs/results.md and the recipes
-say of the results, and runs nothing.
+The data root holds a folder for each data set. A row without its data is
+skipped, with a warning that says which files belong where, and the exit status
+is 1 if the row was named. `--tables` rewrites what README.md, docs/results.md
+and the recipes say of the results, and runs nothing.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ FLAGS = flags.FlagValues()
 _ROWS = flags.DEFINE_string(
   'rows',
   'all',
-  f'Rows with commas between, or all: {", ".join(ROWS)}.',
+  f'The rows, separated by commas, or all: {", ".join(ROWS)}.',
   flag_values=FLAGS,
 )
 _DATA_ROOT = flags.DEFINE_string(
@@ -63,7 +63,7 @@ _SEEDS = flags.DEFINE_string(
 _JOBS = flags.DEFINE_integer(
   'jobs',
   1,
-  'Runs at the same time; they share the cores.',
+  'How many runs are trained at the same time; they share the cores.',
   lower_bound=1,
   flag_values=FLAGS,
 )
@@ -80,17 +80,17 @@ _RESULTS = flags.DEFINE_string(
 _PRINT_COMMANDS = flags.DEFINE_bool(
   'print_commands',
   False,
-  'Print the command lines of what is not finished, and exit.',
+  'Print the command lines of the runs that are not finished, and exit.',
   flag_values=FLAGS,
 )
 _TABLES = flags.DEFINE_bool(
   'tables',
   False,
-  'Rewrite what is made of the results, and exit.',
+  'Rewrite the tables that are made of the results, and exit.',
   flag_values=FLAGS,
 )
 
-# The names of version 0.2.
+# The old names, for one version.
 flags.DEFINE_alias('data_dir', 'data_root', flag_values=FLAGS)
 flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
 

@@ -9,10 +9,10 @@ import sys
 import pytest
 from scripts import call
 
-_COMMANDS = ('evaluate', 'sweep', 'reproduce')
+_COMMANDS = 'evaluate', 'reproduce'
 _SLOW = (
-  'run', 'predict', 'explain', 'report', 'plot', 'export', 'from_torch',
-  'jain_wallace',
+  'run', 'predict', 'explain', 'report', 'plot', 'export', 'sweep',
+  'from_torch', 'jain_wallace',
 )  # fmt: skip
 
 

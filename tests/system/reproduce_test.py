@@ -12,7 +12,7 @@ import numpy as np
 import paper_data
 from paper_data import FIXTURES, SMALL
 import pytest
-from scripts import ROOT, command, run_command
+from scripts import ROOT, call, command, run_command
 
 import bigru_jax
 from bigru_jax.cli import planned_runs
@@ -29,14 +29,20 @@ def data(tmp_path):
   return tmp_path / 'data'
 
 
-def _reproduce(folder, *flags, others=SMALL):
-  others = ['--', *others] if others else []
+def _flags(folder, *flags, others=SMALL):
+  """The flags of a reproduction whose folders are in one folder."""
   if '--results=' not in flags:
     flags = (*flags, f'--results={folder / "results"}')
-  return run_command(
-    'reproduce', f'--data_root={folder / "data"}',
-    f'--output={folder / "runs"}', *flags, *others, cwd=folder,
-  )  # fmt: skip
+  return [
+    f'--data_root={folder / "data"}', f'--output={folder / "runs"}', *flags,
+    *(['--', *others] if others else []),
+  ]  # fmt: skip
+
+
+def _reproduce(folder, *flags, others=SMALL):
+  return call(
+    'reproduce.py', *_flags(folder, *flags, others=others), cwd=folder
+  )
 
 
 def _cells(table):
@@ -140,9 +146,9 @@ def test_a_failed_run_is_named_and_other_rows_are_run(tmp_path, data):
   assert [p.name for p in (tmp_path / 'results').iterdir()] == ['sst2.json']
 
 
-@pytest.mark.slow
 def test_folds_count_once_each_over_their_seeds(tmp_path, data):
-  printed = _reproduce(tmp_path, '--rows=mr', '--print_commands', others=SMALL)
+  flags = _flags(tmp_path, '--rows=mr', '--print_commands')
+  printed = run_command('reproduce', *flags, cwd=tmp_path)
   assert printed.returncode == 0, printed.stderr
   assert len(printed.stdout.splitlines()) == 10  # Of one seed by default.
   assert '--folds=10 --fold=9' in printed.stdout.splitlines()[9]
@@ -169,7 +175,8 @@ def test_folds_count_once_each_over_their_seeds(tmp_path, data):
 
 def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   (tmp_path / 'data' / 'trec').mkdir(parents=True)
-  done = _reproduce(tmp_path, '--rows=trec,r8', others=[])
+  flags = _flags(tmp_path, '--rows=trec,r8', others=[])
+  done = run_command('reproduce', *flags, cwd=tmp_path)
   assert done.returncode == 1, done.stderr
   lines = _cells(done.stdout)
   trec, r8 = lines[0], lines[len(ROWS['trec'].published)]
@@ -198,7 +205,8 @@ def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   ],
 )  # fmt: skip
 def test_a_wrong_command_starts_nothing(tmp_path, data, flags, others, message):
-  done = _reproduce(tmp_path, *flags, others=others)
+  flags = _flags(tmp_path, *flags, others=others)
+  done = run_command('reproduce', *flags, cwd=tmp_path)
   assert done.returncode == 2, done.stdout
   assert message in done.stderr and len(done.stderr.splitlines()) == 1
   assert not list(tmp_path.glob('runs/*'))

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from scripts import command, run_command
+from scripts import call, command, run_command
 
 FLAGS = [
   '--', '--dataset=synthetic', '--embedding_size=16', '--hidden_size=16',
@@ -19,7 +19,7 @@ FLAGS = [
 
 
 def _sweep(output, *flags, others=FLAGS):
-  return run_command('sweep', f'--output={output}', *flags, *others)
+  return call('sweep.py', f'--output={output}', *flags, *others)
 
 
 def _table(output):
@@ -91,7 +91,7 @@ _WRONG = [
 @pytest.mark.parametrize('flags, message', _WRONG)
 def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
   others = [] if '--' in flags else FLAGS
-  done = _sweep(tmp_path / 'sweep', *flags, others=others)
+  done = run_command('sweep', f'--output={tmp_path}/sweep', *flags, *others)
   assert done.returncode == 2, done.stdout
   assert message in done.stderr and len(done.stderr.splitlines()) == 1
   assert not (tmp_path / 'sweep').exists()

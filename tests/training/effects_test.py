@@ -338,8 +338,10 @@ IGNORED = [
   ('dataset', 'trec', {}, 'a run without train'),
   ('data_dir', 'trees', {}, 'a dataset that is read from files, and no train'),
   ('data_dir', 'trees', {'train': ''}, 'a dataset that is read from files'),
-  ('text_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
-  ('label_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
+  *(
+    (name, 'title', {'train': ''}, 'train, a dataset of tfds, or a table in m')
+    for name in ('text_column', 'label_column')
+  ),
   ('encoding', 'latin-1', {'train': ''}, 'a file of text as train'),
   ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
   ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),
@@ -370,6 +372,24 @@ def test_what_would_be_ignored_is_refused(name, value, others, needs):
   message = f'{name}={value} needs {needs}'
   with pytest.raises(ValueError, match=f'^{re.escape(message)}'):
     effects.check_effects(config)
+
+
+@pytest.mark.parametrize(
+  'corpus',
+  [(['a'], ['x']), [('a', 'x')], 'text', {'a', 'b'}, iter('ab'), np.eye(2), 3],
+)
+def test_what_is_no_corpus_is_named(corpus, tmp_path):
+  with pytest.raises(
+    ValueError, match=r'^corpus is an? \w+; give \{.train.: X'
+  ):
+    bigru_jax.train(Config(text_column='title'), tmp_path, corpus)
+
+
+def test_a_dataset_is_no_corpus(tmp_path):
+  datasets = pytest.importorskip('datasets')
+  corpus = datasets.Dataset.from_dict({'text': ['a'], 'label': ['x']})
+  with pytest.raises(ValueError, match="corpus is a Dataset; give {'train': X"):
+    bigru_jax.train(Config(label_column='kind'), tmp_path, corpus)
 
 
 def test_a_corpus_in_memory_is_no_file():
