@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -89,7 +90,7 @@ def run(
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
       sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError) as error:
-      fail(error)
+      fail(_full_disk(error) or error)
     except (MemoryError, RuntimeError, AssertionError) as error:
       if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
         fail(
@@ -101,6 +102,21 @@ def run(
       raise
 
   app.run(guarded, flags_parser=parse)
+
+
+def _full_disk(error: Exception) -> str:
+  """Which output a full disk did not take; '' where an error is another one.
+
+  The system's own error names no file.
+  """
+  if not isinstance(error, OSError) or error.filename is not None:
+    return ''
+  if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    return ''
+  values = flags.FLAGS.flag_values_dict()
+  names = [name for name in ('output', 'workdir') if values.get(name)]
+  field = f'{names[0]}={values[names[0]]}: ' if names else ''
+  return f'{field}the disk is full ({error.strerror})'
 
 
 def _leave_out_closed_loops(unraisable: 'sys.UnraisableHookArgs') -> None:

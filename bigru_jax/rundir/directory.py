@@ -29,6 +29,7 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     OSError: it cannot be written, or a part of it was taken away.
   """
   with contextlib.ExitStack() as stack:
+    stack.enter_context(files.named_full_disk(workdir))
     with distributed.agreed():
       if distributed.is_main():
         stack.enter_context(files.locked(workdir))

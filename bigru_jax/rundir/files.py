@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -142,6 +143,26 @@ def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     file.flush()
     yield
+
+
+@contextlib.contextmanager
+def named_full_disk(workdir: pathlib.Path) -> Iterator[None]:
+  """Names the run directory where its disk, or the user's quota, is full.
+
+  Raises:
+    OSError: it is.
+  """
+  try:
+    yield
+  except OSError as error:
+    path = str(error.filename or workdir)
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not is_full or not path.startswith(str(workdir)):
+      raise
+    raise OSError(
+      f'workdir={workdir}: the disk is full ({error.strerror}); the last good '
+      'checkpoint stays'
+    ) from error
 
 
 def check_is_folder(path: pathlib.Path, field: str) -> None:
