@@ -494,9 +494,9 @@ def _restore(
         break
       reason = f'its array {wrong[0]} is corrupt'
     except Exception as error:  # Orbax and TensorStore raise many types.
+      missing.check_state(folder, step, error)
       _read_all(folder, step)  # It names the file that cannot be read.
       _raise_if_of_system(folder, error)
-      missing.check_state(folder, step, error)
       reason = 'the bytes of its state are corrupt'
     else:
       _read_all(folder, step)
