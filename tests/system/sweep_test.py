@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from scripts import call, command
+from scripts import call, call_script, command
 
 FLAGS = [
   '--', '--dataset=synthetic', '--embedding_size=16', '--hidden_size=16',
@@ -97,6 +97,33 @@ def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
   done = _sweep(tmp_path / 'sweep', *flags, others=others)
   assert done.returncode == 2, done.stdout
   assert message in done.stderr and len(done.stderr.splitlines()) == 1
+  assert not (tmp_path / 'sweep').exists()
+
+
+@pytest.mark.parametrize(
+  'varied, common, message',
+  [
+    (
+      '--grid=dropout=0.5,0.3',
+      '--dropout=0.1',
+      '--dropout=0.1: see grid and l',
+    ),
+    ('--grid=sst_phrases=true', '--nosst_phrases', '--nosst_phrases: see grid'),
+    ('--list=settings.jsonl', '--epochs=2', '--epochs=2: see grid and list'),
+    ('--list=twice.jsonl', '--epochs=2', "row 2 names 'dropout' twice"),
+    ('--list=.', '--epochs=2', 'list=. is a folder: name a file'),
+  ],
+)
+def test_what_a_sweep_would_ignore_is_refused(
+  tmp_path, varied, common, message
+):
+  (tmp_path / 'settings.jsonl').write_text('{"dropout": 0.1}\n{"epochs": 3}\n')
+  (tmp_path / 'twice.jsonl').write_text('{}\n{"dropout": 0.1, "dropout": 0}\n')
+  done = call_script(
+    'sweep.py', '--output=sweep', varied, '--', common, cwd=tmp_path
+  )
+  assert done.returncode == 2 and message in done.stderr, done.stderr
+  assert len(done.stderr.splitlines()) == 1
   assert not (tmp_path / 'sweep').exists()
 
 
