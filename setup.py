@@ -107,6 +107,7 @@ setuptools.setup(
   description='Bidirectional GRUs with attention, in JAX and Flax',
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['bigru_jax', 'bigru_jax.*']),
+  entry_points={'console_scripts': ['bigru = bigru_jax.cli:main']},
   cmdclass={'build_ext': BuildKernels},
   ext_modules=[
     setuptools.Extension(

@@ -14,8 +14,9 @@ import dataclasses
 
 from bigru_jax.data.glove import NAMED_VECTORS
 from bigru_jax.losses import LOSSES
+from bigru_jax.metrics import METRICS, current_name, each_epoch
 from bigru_jax.models.config import ModelConfig
-from bigru_jax.models.pooling import MULTI_HEADED
+from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
 from bigru_jax.runtime.fields import field
 
@@ -35,7 +36,7 @@ class Config(ModelConfig):
   loss: str = field(
     'softmax',
     'The cross entropy of single_label; that of multi_label is sigmoid.',
-    choices=tuple(LOSSES),
+    choices=LOSSES,
     heading='Loss and optimizer',
   )
   label_smoothing: float = field(
@@ -66,7 +67,7 @@ class Config(ModelConfig):
     'or chosen on validation, one for all labels (tuned) or per_label.',
     choices=('0.5', 'tuned', 'per_label'),
   )
-  optimizer: str = field('adamw', 'The optimizer.', choices=tuple(OPTIMIZERS))
+  optimizer: str = field('adamw', 'The optimizer.', choices=OPTIMIZERS)
   learning_rate: float = field(1e-3, 'The peak learning rate.', lower=0.0)
   weight_decay: float = field(
     1e-2, 'Of adamw, on matrices and not on biases.', lower=0.0
@@ -77,7 +78,7 @@ class Config(ModelConfig):
     lower=0.0,
   )
   schedule: str = field(
-    'cosine', 'The learning rate over the steps.', choices=tuple(SCHEDULES)
+    'cosine', 'The learning rate over the steps.', choices=SCHEDULES
   )
   warmup: float = field(
     0.05,
@@ -109,9 +110,9 @@ class Config(ModelConfig):
   )
   select_by: str = field(
     'loss',
-    'The validation metric that selects the best epoch; semeval2010 is the F1 '
-    "of that task's scorer, for labels such as Cause-Effect(e1,e2).",
-    choices=('loss', 'accuracy', 'macro_f1', 'semeval2010'),
+    'The validation metric that selects the best epoch; semeval2010_f1 is the '
+    "F1 of that task's scorer, for labels such as Cause-Effect(e1,e2).",
+    choices=each_epoch,
   )
   seed: int = field(
     0, 'Seed of initialization, dropout and shuffling.', lower=0
@@ -135,11 +136,12 @@ class Config(ModelConfig):
   )
 
   def __post_init__(self) -> None:
+    object.__setattr__(self, 'select_by', current_name(self.select_by))
     super().__post_init__()
-    if self.attention_penalty and self.attention not in MULTI_HEADED:
+    if self.attention_penalty and not self.pooling.is_multi_headed:
       raise ValueError(
         f'attention_penalty={self.attention_penalty} needs attention='
-        f'{" or ".join(MULTI_HEADED)}'
+        f'{" or ".join(poolings_that("is_multi_headed"))}'
       )
     for name in ('adversarial', 'virtual_adversarial', 'attention_penalty'):
       if self.model != 'flat' and getattr(self, name):
@@ -149,8 +151,11 @@ class Config(ModelConfig):
         f'embedding_learning_rate_factor={self.embedding_learning_rate_factor} '
         'and freeze_embeddings exclude each other'
       )
-    if self.select_by == 'semeval2010' and self.task != 'single_label':
-      raise ValueError('select_by=semeval2010 needs task=single_label')
+    tasks = METRICS[self.select_by].tasks
+    if self.task not in tasks:
+      raise ValueError(
+        f'select_by={self.select_by} needs task={" or ".join(tasks)}'
+      )
 
   def differing_fields(self, other: Config | None = None) -> list[str]:
     """The names of the fields that differ from another's, or the defaults'."""

@@ -8,7 +8,7 @@ from absl import flags
 import numpy as np
 import pytest
 
-from bigru_jax import config_flags
+from bigru_jax.cli import config_flags
 from bigru_jax.config import Config
 from bigru_jax.rundir import files as run_files
 
@@ -42,7 +42,9 @@ def test_a_bad_value_is_named(field, value, message):
 
 
 def test_the_score_of_semeval_is_of_one_label_a_text():
-  with pytest.raises(ValueError, match='select_by=semeval2010 needs task=sing'):
+  with pytest.raises(
+    ValueError, match='select_by=semeval2010_f1 needs task=sing'
+  ):
     Config(select_by='semeval2010', task='multi_label')
 
 

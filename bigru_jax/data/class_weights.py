@@ -30,7 +30,7 @@ def weigh_classes(data: Dataset, setting: str) -> Dataset:
     return dataclasses.replace(data, label_weights=weights_C)
   weights_C = class_weights(setting, counts_C)
   splits = {
-    name: dataclasses.replace(split, weights=weights_C[split.labels])
+    name: dataclasses.replace(split, weights=weights_C[split.label_array()])
     for name, split in data.splits.items()
   }
   return dataclasses.replace(data, splits=splits, label_weights=weights_C)

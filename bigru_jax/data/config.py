@@ -102,7 +102,7 @@ class DataConfig(Group):
     'head',
     'Which tokens of a longer text the flat model keeps, and which sentences '
     'the hierarchical one: the first, the last, or half of each.',
-    choices=tuple(TRUNCATIONS),
+    choices=TRUNCATIONS,
   )
   max_sentence_length: int = field(
     50,
@@ -148,9 +148,9 @@ class DataConfig(Group):
     )
 
   @property
-  def needs_entities(self) -> bool:
-    """Whether a text has to mark two entities; a model may ask for them."""
-    return False
+  def entity_attention(self) -> str:
+    """The attention for which a text has to mark two entities; '' for none."""
+    return ''
 
   def __post_init__(self) -> None:
     super().__post_init__()

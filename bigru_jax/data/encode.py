@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bigru_jax.data import text
-from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.epoch_plan import choose_buckets, round_up
 from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels
 from bigru_jax.data.truncation import Kept, Limits

@@ -7,14 +7,11 @@ import dataclasses
 import numpy as np
 
 from bigru_jax.data import embeddings, sources, text
-from bigru_jax.data.batching import (
-  MAX_SENTENCE_SHAPES,
-  EncodedSplit,
-  choose_buckets,
-  longest_sentence,
-)
+from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
+from bigru_jax.data.documents import MAX_SENTENCE_SHAPES, longest_sentence
 from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.label_forms import missing_notes
@@ -119,10 +116,10 @@ def prepare(
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   markers: tuple[int, ...] = ()
-  if config.needs_entities:
-    markers = marker_ids(tokenizer)
+  if attention := config.entity_attention:
+    markers = marker_ids(tokenizer, attention)
     for table in splits.values():
-      check_entities(table.encoded, markers, table.place)
+      check_entities(table.encoded, markers, table.place, attention)
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bigru_jax.data import memory, tabular_files
+from bigru_jax.data import corpora, memory, tabular_files
 from bigru_jax.data.config import DataConfig
-from bigru_jax.data.corpora import CORPORA, tfds
 from bigru_jax.data.label_forms import ListForm
 from bigru_jax.data.labels import unescaped
 from bigru_jax.data.memory import Corpus
@@ -51,18 +50,7 @@ def read(
   for name in ('validation', 'test'):
     if getattr(config, name):
       raise ValueError(f'{name}={getattr(config, name)} needs train as well')
-  if config.dataset.startswith('tfds:'):
-    return tfds.read(
-      config.dataset.removeprefix('tfds:'),
-      config.data_dir,
-      config.text_column,
-      config.label_column,
-    )
-  if config.dataset not in CORPORA:
-    raise ValueError(
-      f'dataset={config.dataset!r}: choose {", ".join(CORPORA)} or tfds:<name>'
-    )
-  return CORPORA[config.dataset](config)
+  return corpora.find(config.dataset).read(config)
 
 
 def label_separator(config: DataConfig) -> str | None:

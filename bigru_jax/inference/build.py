@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bigru_jax.config import Config
-from bigru_jax.metrics import relations_of
 from bigru_jax.models.build import make_classifier
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.hierarchical import HierarchicalClassifier
@@ -45,16 +44,17 @@ def make_task(
     config: the configuration.
     num_classes: C.
     label_weights: one per label, for several labels a text; none for ones.
-    labels: the classes' names, which select_by=semeval2010 reads.
+    labels: the classes' names.
 
   Raises:
-    ValueError: these are no relations, with select_by=semeval2010.
+    ValueError: these are not such as the metric of select_by needs.
   """
   if config.task == 'multi_label':
     return MultiLabel(num_classes, config.label_smoothing, tuple(label_weights))
-  relations: tuple[str, ...] = ()
-  if config.select_by == 'semeval2010':
-    relations = relations_of(labels)
   return SingleLabel(
-    num_classes, config.loss, config.label_smoothing, relations
+    num_classes=num_classes,
+    loss=config.loss,
+    label_smoothing=config.label_smoothing,
+    labels=tuple(labels),
+    select_by=config.select_by,
   )

@@ -68,6 +68,7 @@ class Run:
     params: its best parameters, replicated over the devices.
     calibration: its temperature and thresholds, chosen on validation.
     fields: the names of what its answers consist of; see `predict`.
+    markers: the ids of `text.MARKERS`, where the model needs the entities.
   """
 
   @single_precision()
@@ -91,8 +92,9 @@ class Run:
     self.calibration, self.fields = calibration, fields_of(config)
     self._mesh, self._unseen = mesh, unseen
     self._steps: dict[int, tuple[Callable, Callable]] = {}
-    entities = config.attention == 'entity'
-    self._markers = marker_ids(tokenizer) if entities else ()
+    self.markers: tuple[int, ...] = ()
+    if config.pooling.needs_entities:
+      self.markers = marker_ids(tokenizer, config.attention)
 
   def __reduce__(self) -> Any:
     """Raises TypeError: what computes a prediction belongs to this process."""
@@ -366,9 +368,11 @@ class Run:
         ]
     hierarchical, num_labels = limits.hierarchical, len(self.labels)
     split = make_split(ids, kept, hierarchical, label_ids, num_labels)
-    if self._markers:
-      check_entities(split.encoded, self._markers, places.__getitem__)
-      split = dataclasses.replace(split, markers=self._markers)
+    if self.markers:
+      check_entities(
+        split.encoded, self.markers, places.__getitem__, self.config.attention
+      )
+      split = dataclasses.replace(split, markers=self.markers)
     return params, kept, split
 
   def _with_rows(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from bigru_jax.data.config import DataConfig
-from bigru_jax.models.classifier import ATTENTIONS, ENCODERS
-from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.models.classifier import ENCODERS
+from bigru_jax.models.pooling import POOLINGS, Pooling, poolings_that
 from bigru_jax.runtime.fields import field
 
 
@@ -23,7 +23,7 @@ class ModelConfig(DataConfig):
   hidden_size: int = field(128, 'Units of each direction.', lower=1)
   num_layers: int = field(1, 'BiGRU layers.', lower=1)
   attention: str = field(
-    'additive', 'The pooling of the states.', choices=ATTENTIONS
+    'additive', 'The pooling of the states.', choices=POOLINGS
   )
   num_heads: int = field(
     4, 'Heads of multi_head, and hops of structured.', lower=1
@@ -53,13 +53,18 @@ class ModelConfig(DataConfig):
   )
 
   @property
-  def needs_entities(self) -> bool:
-    """Whether a text has to mark two entities."""
-    return self.attention == 'entity'
+  def pooling(self) -> Pooling:
+    """What is known of the pooling that `attention` names."""
+    return POOLINGS[self.attention]
+
+  @property
+  def entity_attention(self) -> str:
+    """The attention for which a text has to mark two entities; '' for none."""
+    return self.attention if self.pooling.needs_entities else ''
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if self.attention == 'multi_head' and 2 * self.hidden_size % self.num_heads:
+    if self.pooling.splits_features and 2 * self.hidden_size % self.num_heads:
       raise ValueError(
         f'num_heads={self.num_heads} does not divide the '
         f'{2 * self.hidden_size} features of hidden_size={self.hidden_size}'
@@ -70,8 +75,8 @@ class ModelConfig(DataConfig):
           raise ValueError(f'{name}={getattr(self, name)} needs encoder=bigru')
       if self.num_layers > 1 or self.model != 'flat':
         raise ValueError('encoder=average needs num_layers=1 and model=flat')
-    if self.model == 'hierarchical' and self.attention not in POOLINGS:
+    if self.model == 'hierarchical' and not self.pooling.fits_any_states:
       raise ValueError(
         f'attention={self.attention!r}: model=hierarchical takes '
-        f'{", ".join(POOLINGS)}'
+        f'{", ".join(poolings_that("fits_any_states"))}'
       )

@@ -19,7 +19,6 @@ from bigru_jax.data.sources import Corpus
 from bigru_jax.evaluation.evaluation import Calibration, Evaluation
 from bigru_jax.inference.predictions import fields_of, make_answers
 from bigru_jax.models.classifier import Outputs
-from bigru_jax.models.label_wise import MAX_HEADS
 from bigru_jax.reports.page import note_on_test, write_page
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import find_examples
@@ -42,11 +41,7 @@ class PageOutputs:
   """
 
   def __init__(self, split: EncodedSplit, config: Config, task: Task) -> None:
-    heads = {
-      'multi_head': config.num_heads,
-      'structured': config.num_heads,
-      'label_wise': min(task.num_outputs, MAX_HEADS),
-    }.get(config.attention, 1)
+    heads = config.pooling.num_weights(config.num_heads, task.num_outputs)
     weights = heads * int(split.encoded.lengths.sum())
     self.every = max(1, -(-len(split) // _TEXTS), -(-weights // _TOKENS))
     self.batches: list[tuple[np.ndarray, Any]] = []

@@ -6,6 +6,7 @@ the one below.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 import dataclasses
 import math
 import numbers
@@ -23,9 +24,10 @@ def field(default: Any, help_text: str, **options: Any) -> Any:
   Args:
     default: of its type.
     help_text: whole sentences, for `--help`.
-    **options: `lower` (at least), `below` (less than), `choices`, `heading`
-      (of the fields from this one on), `mutable` (it may change on resuming)
-      and `path` (each ~ is expanded).
+    **options: `lower` (at least), `below` (less than), `choices` (names, or a
+      function that gives them, which are read anew each time), `heading` (of
+      the fields from this one on), `mutable` (it may change on resuming) and
+      `path` (each ~ is expanded).
   """
   return dataclasses.field(
     default=default, metadata={'help': help_text, **options}
@@ -45,6 +47,12 @@ class Group:
     for group_field in dataclasses.fields(self):
       value = _checked(group_field, getattr(self, group_field.name))
       object.__setattr__(self, group_field.name, value)
+
+
+def choices_of(group_field: dataclasses.Field) -> Collection[str]:
+  """The values that a field may have; none where it has no such list."""
+  choices = group_field.metadata.get('choices', ())
+  return choices() if callable(choices) else choices
 
 
 def _checked(group_field: dataclasses.Field, value: Any) -> Any:
@@ -71,8 +79,9 @@ def _checked(group_field: dataclasses.Field, value: Any) -> Any:
     raise ValueError(f'{name}={value} is above {2**31 - 1}')
   if 'below' in limits and value >= limits['below']:
     raise ValueError(f'{name}={value} is not below {limits["below"]}')
-  if 'choices' in limits and value not in limits['choices']:
-    raise ValueError(f'{name}={value!r}: choose {", ".join(limits["choices"])}')
+  choices = choices_of(group_field)
+  if choices and value not in choices:
+    raise ValueError(f'{name}={value!r}: choose {", ".join(choices)}')
   return expand_users(value) if limits.get('path') else value
 
 

@@ -18,6 +18,7 @@ from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
 from bigru_jax.inference.run import Run, unseen_words
+from bigru_jax.metrics import each_epoch
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.reports.run_page import write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
@@ -162,10 +163,10 @@ def _log_start(trainer: Trainer, data: Dataset, mesh: Mesh) -> None:
 
 def _log_end(report: Report, workdir: pathlib.Path) -> None:
   metrics = report.result['test']
-  names = ('accuracy', 'macro_f1', 'semeval2010')
+  names = [x for x in each_epoch() if x in metrics and x != 'loss']
   _log.info(
     'test %s (best epoch %d); see %s',
-    ', '.join(f'{x} {metrics[x]:.4f}' for x in names if x in metrics),
+    ', '.join(f'{x} {metrics[x]:.4f}' for x in names),
     report.result['best_epoch'],
     workdir,
   )

@@ -52,17 +52,17 @@ while not stop():
   calls.append(False)
 found['calls'], found['votes'] = len(calls), len(waited)
 
-mesh = meshes.make_mesh(8)
+mesh = parallel.make_mesh(8)
 found['owners'] = [d.process_index for d in mesh.devices.flat]
 rows = np.arange(32, dtype=np.float32).reshape(8, 4)
-share, shares = meshes.share_of_batch(mesh)
-batch = meshes.place_batch({'x': np.split(rows, shares)[share]}, mesh)
-found['batch'] = meshes.fetch(batch)['x'].tolist()
+share, shares = parallel.share_of_batch(mesh)
+batch = parallel.place_batch({'x': np.split(rows, shares)[share]}, mesh)
+found['batch'] = parallel.fetch(batch)['x'].tolist()
 tree = {'embedding': rows, 'kernel': rows}
-placed = meshes.place(tree, meshes.shardings(tree, mesh))
+placed = parallel.place(tree, parallel.shardings(tree, mesh))
 found['local'] = [x.addressable_data(0).shape for x in placed.values()]
-found['whole'] = [bool((meshes.fetch(placed)[k] == rows).all()) for k in tree]
-found['local_mesh'] = meshes.local_mesh().size
+found['whole'] = [bool((parallel.fetch(placed)[k] == rows).all()) for k in tree]
+found['local_mesh'] = parallel.local_mesh().size
 print(json.dumps(found))
 """
 
@@ -116,3 +116,16 @@ def test_a_single_process_agrees_with_itself():
   alone = pytest.raises(ValueError, match='UNKNOWN: one process alone')
   with alone, distributed.lost_processes():
     raise ValueError('UNKNOWN: one process alone has none to lose')
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    ((None, 2, None), 'coordinator, num_processes and process_id go together'),
+    (('here', 2, 0), 'coordinator=here is not HOST:PORT'),
+    (('here:1', 2, 2), 'process_id=2 is not below num_processes=2'),
+  ],
+)
+def test_wrong_arguments_connect_with_nobody(arguments, message):
+  with pytest.raises(ValueError, match=message):
+    distributed.initialize(*arguments)

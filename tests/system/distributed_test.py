@@ -200,22 +200,11 @@ def test_bad_input_at_one_process_ends_all_with_status_2(tmp_path):
   assert [p.name for p in workdir.iterdir()] == ['lock']
 
 
-@pytest.mark.parametrize(
-  'flags, message',
-  [
-    (['--distributed'], 'no Slurm, Open MPI, Kubernetes or Cloud TPU is found'),
-    (['--num_processes=2'], 'coordinator, num_processes and process_id go'),
-    (
-      ['--coordinator=here', '--num_processes=2', '--process_id=0'],
-      'coordinator=here is not HOST:PORT',
-    ),
-    (
-      ['--coordinator=here:1', '--num_processes=2', '--process_id=2'],
-      'process_id=2 is not below num_processes=2',
-    ),
-  ],
-)
-def test_wrong_flags_are_one_line_and_status_2(tmp_path, flags, message):
-  done = call('run.py', f'--workdir={tmp_path / "run"}', *FLAGS, *flags)
+@pytest.mark.slow
+def test_distributed_needs_something_to_ask(tmp_path):
+  done = call('run.py', f'--workdir={tmp_path}', *FLAGS, '--distributed')
   assert done.returncode == 2
-  assert message in done.stderr.splitlines()[-1]
+  assert (
+    'no Slurm, Open MPI, Kubernetes or Cloud TPU is found'
+    in done.stderr.splitlines()[-1]
+  )

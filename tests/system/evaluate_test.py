@@ -7,14 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
-from scripts import call_script
+from scripts import run_command
 from sklearn.metrics import classification_report
 
 from bigru_jax.data.corpora import synthetic
 
 
 def _evaluate(run_directory, *flags):
-  return call_script('evaluate.py', f'--workdir={run_directory}', *flags)
+  return run_command('evaluate', f'--workdir={run_directory}', *flags)
 
 
 def test_a_split_of_the_run_has_the_metrics_of_its_result(

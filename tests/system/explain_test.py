@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from scripts import ROOT, call
+from scripts import run_command
 
 from bigru_jax.explain.attributions import ATTRIBUTIONS
 from bigru_jax.reports.page import data_of
@@ -31,9 +31,8 @@ def explained(run_directory, workdir):
   right = next(x for x in lines if x['prediction'] == x['label'])
   right['prediction'] = 'another'
   predictions.write_text('\n'.join(map(json.dumps, lines)))
-  done = call(
-    'explain.py',
-    f'--uniform={uniform}', f'--workdir={workdir}', '--limit=60',
+  done = run_command('explain',
+    f'--uniform_run={uniform}', f'--workdir={workdir}', '--limit=60',
     '--adversarial_texts=8', '--diagnostic_texts=1000',
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
@@ -115,42 +114,15 @@ def test_the_uniform_control_compares_accuracies(run_directory, explained):
 
 
 def test_a_uniform_control_has_uniform_attention(run_directory, tmp_path):
-  done = call(
-    'explain.py', f'--workdir={run_directory}', f'--uniform={run_directory}'
+  done = run_command(
+    'explain', f'--workdir={run_directory}', f'--uniform_run={run_directory}'
   )
   assert done.returncode == 2
   assert 'has attention=additive, not mean' in done.stderr
   output = tmp_path / 'missing' / 'x.json'
-  done = call('explain.py', f'--workdir={run_directory}', f'--output={output}')
+  done = run_command(
+    'explain', f'--workdir={run_directory}', f'--output={output}'
+  )
   assert done.returncode == 2 and 'there is no folder' in done.stderr
-  done = call('explain.py', f'--workdir={tmp_path}')
+  done = run_command('explain', f'--workdir={tmp_path}')
   assert done.returncode == 2 and 'is no run' in done.stderr
-
-
-def test_the_table_of_jain_and_wallace(tmp_path):
-  page = ROOT / 'docs' / 'explanations.md'
-  copy = tmp_path / 'page.md'
-  shutil.copy(page, copy)
-  done = call('jain_wallace.py', f'--page={copy}')
-  assert done.returncode == 0, done.stderr
-  # Where it fails: python experiments/jain_wallace.py
-  assert copy.read_text() == page.read_text()
-  tau = 'Kendall tau of attention and gradient x input'
-  table = [
-    {'name': 'accuracy of the run', 'value': 0.8},
-    {'name': tau, 'value': 0.35},
-    {'name': f'{tau}: negative', 'value': 0.312},
-    {'name': f'{tau}: positive', 'value': None},
-    {'name': f'{tau}: share with p < 0.05', 'value': 0.5},
-  ]
-  (tmp_path / 'sst2-average.json').write_text(json.dumps({'table': table}))
-  done = call('jain_wallace.py', f'--page={copy}', f'--results={tmp_path}')
-  line = next(x for x in copy.read_text().splitlines() if '0.61 / 0.60' in x)
-  cells = [cell.strip() for cell in line.strip('|').split('|')]
-  assert cells[:7] == [
-    'SST-2', 'average', '0.81', '0.80', '–', '0.61 / 0.60', '0.31 / –',
-  ]  # fmt: skip
-  assert line in done.stdout
-  (tmp_path / 'sst2-average.json').write_text('[]')
-  done = call('jain_wallace.py', f'--page={copy}', f'--results={tmp_path}')
-  assert done.returncode == 2 and 'sst2-average.json is not of' in done.stderr

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import pytest
-from scripts import ROOT, call, call_script, programs_of
+from scripts import ROOT, call, programs_of, run_command
 
 import bigru_jax
 from bigru_jax.data import text
@@ -36,8 +36,8 @@ def _node():
 
 
 def _export(run_directory, format, output):
-  done = call(
-    'export.py', f'--workdir={run_directory}', f'--format={format}',
+  done = run_command(
+    'export', f'--workdir={run_directory}', f'--format={format}',
     f'--output={output}',
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
@@ -89,7 +89,7 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
       'is a run directory',
     ),
   ]:  # fmt: skip
-    done = call_script('export.py', *flags, cwd=tmp_path)
+    done = run_command('export', *flags, cwd=tmp_path)
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
@@ -97,7 +97,7 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
 def test_two_exports_never_share_a_description(run_directory, tmp_path):
   pytest.importorskip('onnx')
   export = functools.partial(
-    call_script, 'export.py', f'--workdir={run_directory}', cwd=tmp_path
+    run_command, 'export', f'--workdir={run_directory}', cwd=tmp_path
   )
   # An export may be made again, and says so.
   for name, replaced in (('a', False), ('b', False), ('a', True)):
@@ -127,7 +127,11 @@ def test_two_exports_never_share_a_description(run_directory, tmp_path):
 
 
 @pytest.mark.parametrize(
-  'format, package', [('onnx', 'onnx'), ('stablehlo', 'flatbuffers')]
+  'format, package',
+  [
+    ('onnx', 'onnx'),
+    pytest.param('stablehlo', 'flatbuffers', marks=pytest.mark.slow),
+  ],
 )
 def test_a_missing_package_is_one_line(
   run_directory, tmp_path, format, package

@@ -1,14 +1,15 @@
-"""The scripts refuse the flags that they would ignore, in one line."""
+"""The commands refuse the flags that they would ignore, in one line."""
 
 import dataclasses
 import json
 
-from scripts import call_each
+import pytest
+from scripts import run_command
 
 from bigru_jax.config import Config
 
 RUN = {
-  'predict.py': [
+  'predict': [
     (['--text=a', '--text_column=b'], 'text_column needs an input'),
     (['--text=a', '--encoding=latin-1'], 'encoding needs an input'),
     (['--text=a', '--delimiter=;'], 'delimiter needs an input'),
@@ -21,7 +22,7 @@ RUN = {
     (['--text=a', '--text=b'], 'text is given twice'),
     (['--input=folder'], 'input=folder is a folder: give a pattern such as fo'),
   ],
-  'evaluate.py': [
+  'evaluate': [
     (['--split=test', '--text_column=b'], 'text_column needs an input'),
     (['--split=test', '--label_column=b'], 'label_column needs an input'),
     (['--split=test', '--label_separator=;'], 'label_separator needs an input'),
@@ -29,7 +30,7 @@ RUN = {
     (['--split=test', '--calibrated'], 'calibrated needs output or mistakes'),
     (['--input=a.csv', '--label_separator=;'], 'label_separator needs a run'),
   ],
-  'report.py': [
+  'report': [
     (['--text_column=b'], 'text_column needs an input'),
     (['--text=a', '--output=b', '--delimiter=;'], 'delimiter needs an input'),
     (
@@ -37,87 +38,99 @@ RUN = {
       'delimiter needs a .csv file as input',
     ),
   ],
-  'explain.py': [
+  'explain': [
     (['--embeddings=x'], 'embeddings needs a run that started from vectors'),
   ],
-  'export.py': [
+  'export': [
     (['--output=x.onnx', '--license=mit'], 'license needs format=safetensors'),
   ],
-  'plot.py': [
+  'plot': [
     (['--parts=loss', '--text=a'], 'text needs attention or heatmap among'),
   ],
 }
 NO_RUN = {
-  'sweep.py': [
+  'sweep': [
     (['--collect', '--jobs=2'], 'jobs needs a sweep without collect'),
     (['--collect', '--grid=dropout=0.1'], 'grid needs a sweep without collect'),
-    (['--collect', '--print'], 'print needs a sweep without collect'),
+    (
+      ['--collect', '--print_commands'],
+      'print_commands needs a sweep without collect',
+    ),
     (
       ['--collect', '--', '--dropout=0.1'],
       '--dropout=0.1 needs a sweep withou',
     ),
-    (['--print', '--jobs=2'], 'jobs needs a sweep without print'),
-    (['--print', '--metric=loss'], 'metric needs a sweep without print'),
+    (['--print_commands', '--jobs=2'], 'jobs needs a sweep without print_com'),
+    (['--print', '--metric=loss'], 'metric needs a sweep without print_comman'),
     (['--grid=num_heads=4,8'], 'num_heads=8 needs attention=multi_head or str'),
-    (['--list=twice.jsonl'], 'list=twice.jsonl, row 1: not a JSON object'),
+    (
+      ['--settings_file=twice.jsonl'],
+      'settings_file=twice.jsonl, row 1: not a JSON object',
+    ),
   ],
-  'reproduce.py': [
+  'reproduce': [
     (['--tables', '--rows=trec'], 'rows needs runs, and tables does none'),
     (['--tables', '--', '--epochs=1'], '--epochs=1 needs runs, and tables do'),
-    (['--print', '--jobs=2'], 'jobs needs runs, and print does none'),
+    (['--print', '--jobs=2'], 'jobs needs runs, and print_commands does'),
     (
       ['--rows=hotel_reviews', '--vectors=x', '--results=y'],
       'vectors needs a row with word vectors',
     ),
   ],
-  'run.py': [
+  'run': [
     (['--workdir=a', '--workdir=b'], 'workdir is given twice'),
     (['--workdir=c', '--num_heads=8'], 'num_heads=8 needs attention=multi_hea'),
-    (['--workdir=d', '--cpu_devices=1', '--train=folder'], 'train=folder is a'),
+    (['--workdir=d', '--train=folder'], 'train=folder is a'),
   ],
 }
 
 
-def test_flags_that_would_be_ignored(run_directory, tmp_path, monkeypatch):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+  """The working directory, with inputs, and two runs that are not finished."""
   monkeypatch.chdir(tmp_path)
   (tmp_path / 'folder').mkdir()
   for name in ('csv', 'tsv', 'jsonl', 'txt', 'parquet'):
     (tmp_path / f'a.{name}').write_text('text,label\na,b\n')
   (tmp_path / 'twice.jsonl').write_text('{"dropout": 0.1, "dropout": 0.2}\n')
-  # Two runs that are not finished.
   for name, attention in (('max', 'max'), ('bare', 'dot')):
     (tmp_path / name).mkdir()
     config = dataclasses.asdict(Config(attention=attention))
     (tmp_path / name / 'config.json').write_text(json.dumps(config))
-  cases = [
-    ([script, f'--workdir={run_directory}', *arguments], message)
-    for script, of_script in RUN.items()
-    for arguments, message in of_script
-  ]
-  cases += [
-    ([script, *(['--output=s'] * (script == 'sweep.py')), *arguments], message)
-    for script, of_script in NO_RUN.items()
-    for arguments, message in of_script
-  ]
-  cases += [
-    (
-      ['explain.py', '--workdir=max', f'--{name}={run_directory}'],
-      f'{name} needs an attention with weights',
-    )
-    for name in ['uniform']
-  ]
-  cases.append(
-    (
-      ['predict.py', '--workdir=bare', '--text=a', '--calibrated'],
-      'calibrated needs a temperature, and workdir=bare has none',
-    )
+  return tmp_path
+
+
+def _assert_refused(name, flags, message):
+  done = run_command(name, *flags)
+  assert done.returncode == 2, flags
+  (line,) = done.stderr.splitlines()
+  assert line.startswith(f'{name}.py: {message}')
+
+
+@pytest.mark.parametrize('name', RUN)
+def test_flags_that_a_run_would_ignore(run_directory, folder, name):
+  for flags, message in RUN[name]:
+    _assert_refused(name, [f'--workdir={run_directory}', *flags], message)
+
+
+@pytest.mark.parametrize('name', NO_RUN)
+def test_flags_that_would_be_ignored(folder, name):
+  for flags, message in NO_RUN[name]:
+    output = ['--output=s'] * (name == 'sweep')
+    _assert_refused(name, [*output, *flags], message)
+
+
+def test_flags_that_runs_of_other_kinds_have(folder):
+  _assert_refused(
+    'explain',
+    ['--workdir=max', '--uniform_run=bare'],
+    'uniform_run needs an attention with weights',
   )
-  said = call_each([call for call, _ in cases])
-  lines = [line for line in said if 'host: ' not in line]
-  for (call, message), line, status in zip(cases, lines[::2], lines[1::2]):
-    assert line.startswith(f'{call[0]}: {message}'), call
-    assert status == '2', call
-  assert len(lines) == 2 * len(cases)
+  _assert_refused(
+    'predict',
+    ['--workdir=bare', '--text=a', '--calibrated'],
+    'calibrated needs a temperature, and workdir=bare has none',
+  )
 
 
 def test_equal_settings_of_a_sweep_run_once(tmp_path):
@@ -127,21 +140,36 @@ def test_equal_settings_of_a_sweep_run_once(tmp_path):
   ]  # fmt: skip
   settings = tmp_path / 'settings.jsonl'
   settings.write_text('{"dropout": 0.1}\n{"dropout": "1e-1"}\n{"epochs": 10}\n')
-  said = call_each(
-    [
-      ['sweep.py', f'--output={tmp_path}/a', '--print', *grid],
-      ['sweep.py', f'--output={tmp_path}/b', '--print', f'--list={settings}'],
-    ]
-  )
-  names = [line.rpartition('/')[2] for line in said]
-  assert names == [
-    *(
-      f'dropout={dropout},hidden_size={size},seed=0'
-      for dropout in ('0.5', '.3', '0.1')
-      for size in (8, 9)
-    ),
-    '0',
-    'dropout=0.1,seed=0',
-    'epochs=10,seed=0',
-    '0',
+
+  def names(*flags):
+    done = run_command(
+      'sweep', f'--output={tmp_path}/s', '--print_commands', *flags
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.rpartition('/')[2] for line in done.stdout.splitlines()]
+
+  assert names(*grid) == [
+    f'dropout={dropout},hidden_size={size},seed=0'
+    for dropout in ('0.5', '.3', '0.1')
+    for size in (8, 9)
   ]
+  expected = ['dropout=0.1,seed=0', 'epochs=10,seed=0']
+  assert names(f'--settings_file={settings}') == expected
+
+
+def test_the_old_name_of_a_flag_is_the_flag(folder):
+  settings = folder / 'settings.jsonl'
+  settings.write_text('{"dropout": 0.1}\n')
+  new = ['--print_commands', f'--settings_file={settings}']
+  old = ['--print', f'--list={settings}']
+  done = [run_command('sweep', '--output=s', *flags) for flags in (new, old)]
+  assert done[0].stdout == done[1].stdout != ''
+  _assert_refused('sweep', ['--output=s', *new, *old], 'settings_file is given')
+  _assert_refused(
+    'reproduce', ['--tables', '--data_dir=x'], 'data_root needs runs, and tab'
+  )
+  _assert_refused(
+    'explain',
+    ['--workdir=max', '--uniform=bare'],
+    'uniform_run needs an attention with weights',
+  )

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from scripts import ROOT, call, programs_of
+from scripts import ROOT, programs_of, run_command
 
 import bigru_jax
 from bigru_jax.interop.torch import write_state_dict
@@ -76,14 +76,14 @@ def test_a_safetensors_file_with_names_of_its_own(tmp_path):
     '--labels=no,yes', f'--output={workdir}', '--embedding=embed', '--gru=rnn',
     '--attention=attn', '--dense=out', '--unknown=[UNK]',
   ]  # fmt: skip
-  done = call('from_torch.py', *flags)
+  done = run_command('from_torch', *flags)
   assert done.returncode == 2
   assert done.stderr == (
     'from_torch.py: padding=<pad>: no such token in the vocabulary\n'
   )
-  done = call('from_torch.py', *flags[1:])
+  done = run_command('from_torch', *flags[1:])
   assert done.returncode == 2 and 'weights is not given' in done.stderr
-  done = call('from_torch.py', *flags, '--padding=[PAD]')
+  done = run_command('from_torch', *flags, '--padding=[PAD]')
   assert done.returncode == 0, done.stderr
   run = bigru_jax.load(workdir)
   assert run.tokenizer.vocabulary == ['<pad>', '<unk>', 'good', 'bad']
@@ -92,18 +92,18 @@ def test_a_safetensors_file_with_names_of_its_own(tmp_path):
   assert re.fullmatch('[0-9a-f]{64}', digest)
   # A page of other texts, without scores; there are no texts of its own.
   flags = [f'--workdir={workdir}', '--text=Good or bad']
-  done = call('report.py', *flags)
+  done = run_command('report', *flags)
   assert done.returncode == 2 and 'output: name a file' in done.stderr
-  done = call('report.py', *flags, f'--output={tmp_path / "page.html"}')
+  done = run_command('report', *flags, f'--output={tmp_path / "page.html"}')
   assert done.returncode == 0, done.stderr
   page = data_of(tmp_path / 'page.html')
   assert page['title'].startswith('converted: BiGRU with attention=dot')
   assert page['curves'] == [] and page['report'] is None
-  for script, *more in (
-    ('report.py',),
-    ('explain.py',),
-    ('evaluate.py', '--split=test'),
+  for name, *more in (
+    ('report',),
+    ('explain',),
+    ('evaluate', '--split=test'),
   ):
-    done = call(script, f'--workdir={workdir}', *more)
+    done = run_command(name, f'--workdir={workdir}', *more)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert 'its data are not at hand. It was trained by another' in done.stderr

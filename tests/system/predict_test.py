@@ -10,7 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from scripts import call_script, command
+from scripts import command, run_command
 
 import bigru_jax
 
@@ -22,8 +22,8 @@ def trained(run_directory):
 
 def test_predictions_keep_their_order(run_directory):
   texts = ['the film was good', '', 'a not good plot with the actor', 'x' * 9]
-  done = call_script(
-    'predict.py', f'--workdir={run_directory}', '--input=-', '--output=-',
+  done = run_command(
+    'predict', f'--workdir={run_directory}', '--input=-', '--output=-',
     '--batch_size=2', input='\n'.join(texts) + '\n',
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
@@ -49,14 +49,14 @@ def test_an_answer_says_where_its_tokens_stand(run_directory, trained):
   for text, answer in zip(texts, trained.predict(texts)):
     assert len(answer['spans']) == len(answer['tokens'])
     assert text[slice(*answer['spans'][-1])] == 'film'
-  done = call_script(
-    'predict.py', f'--workdir={run_directory}', '--text=A GOOD film', '--color'
+  done = run_command(
+    'predict', f'--workdir={run_directory}', '--text=A GOOD film', '--color'
   )
   assert done.returncode == 0, done.stderr
   assert done.stdout.startswith('positive (')
   assert re.sub(r'\x1b\[[\d;]*m', '', done.stdout).endswith('\nA GOOD film\n')
-  done = call_script(
-    'predict.py', f'--workdir={run_directory}', '--text=x', '--color',
+  done = run_command(
+    'predict', f'--workdir={run_directory}', '--text=x', '--color',
     '--output=x.jsonl',
   )  # fmt: skip
   assert done.returncode == 2 and 'color: it is of one run' in done.stderr
@@ -101,7 +101,7 @@ def test_csv_in_csv_out_keeps_columns_and_rows(run_directory, tmp_path):
     csv.writer(file).writerows([['id', 'review', 'who'], *rows])
   flags = [f'--workdir={run_directory}', f'--input={source}',
            f'--output={output}', '--text_column=review']  # fmt: skip
-  done = call_script('predict.py', *flags)
+  done = run_command('predict', *flags)
   assert done.returncode == 0, done.stderr
   with output.open(newline='') as file:
     names, *found = csv.reader(file)
@@ -115,7 +115,8 @@ def test_csv_in_csv_out_keeps_columns_and_rows(run_directory, tmp_path):
     by_label = dict(zip(['negative', 'positive'], map(float, row[4:6])))
     assert max(by_label, key=by_label.get) == row[3]
   assert [row[6] for row in found] == ['false', 'false', 'true']
-  again = call_script('predict.py', *flags[:1], f'--input={output}',
+  again = run_command(
+               'predict', *flags[:1], f'--input={output}',
                f'--output={source}', flags[3])  # fmt: skip
   assert again.returncode == 2
   assert "has a column 'prediction' already" in again.stderr
@@ -128,12 +129,10 @@ def test_a_file_of_any_format_to_json_lines(run_directory, tmp_path):
   )
   flags = [f'--workdir={run_directory}', f'--input={source}',
            f'--output={output}', '--text_column=review']  # fmt: skip
-  done = call_script('predict.py', *flags)
+  done = run_command('predict', *flags)
   assert done.returncode == 2
   assert 'row 2: not utf-8: byte 0xe9; see encoding' in done.stderr
-  done = call_script(
-    'predict.py', *flags, '--encoding=latin-1', '--delimiter=;'
-  )
+  done = run_command('predict', *flags, '--encoding=latin-1', '--delimiter=;')
   assert done.returncode == 0, done.stderr
   labels = [json.loads(x)['label'] for x in output.read_text().splitlines()]
   assert labels == ['negative', 'positive']
@@ -143,19 +142,20 @@ def test_an_output_is_complete_or_not_there(run_directory, tmp_path):
   source, output = tmp_path / 'in.csv', tmp_path / 'out.csv'
   source.write_text('text,n\na good film,1\nso, bad,2\n')
   flags = f'--workdir={run_directory}', f'--input={source}'
-  done = call_script('predict.py', *flags, f'--output={output}')
+  done = run_command('predict', *flags, f'--output={output}')
   assert done.returncode == 2
   assert 'row 3: 3 fields, the header has 2' in done.stderr
   assert [path.name for path in tmp_path.iterdir()] == ['in.csv']
   before = source.read_text()
-  done = call_script('predict.py', *flags, f'--output={source}')
+  done = run_command('predict', *flags, f'--output={source}')
   assert done.returncode == 2 and 'is the input' in done.stderr
   assert source.read_text() == before
 
 
 def test_truncated_texts_are_counted_once(run_directory):
   long = 'good ' * 600
-  done = call_script('predict.py', f'--workdir={run_directory}', '--input=-',
+  done = run_command(
+              'predict', f'--workdir={run_directory}', '--input=-',
               input=f'{long}\ngood\n{long}\n')  # fmt: skip
   answers = [json.loads(line) for line in done.stdout.splitlines()]
   assert [x['truncated'] for x in answers] == [True, False, True]

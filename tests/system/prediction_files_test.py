@@ -8,7 +8,7 @@ import pandas
 import pyarrow
 from pyarrow import parquet
 import pytest
-from scripts import call_script
+from scripts import run_command
 
 import bigru_jax
 from bigru_jax.data import tabular_files
@@ -21,7 +21,7 @@ def predict(run_directory):
   """Calls predict.py on a run of two classes, one label a text."""
 
   def call(*flags, status=0, workdir=run_directory, **options):
-    done = call_script('predict.py', f'--workdir={workdir}', *flags, **options)
+    done = run_command('predict', f'--workdir={workdir}', *flags, **options)
     assert done.returncode == status, done.stderr
     assert not status or len(done.stderr.splitlines()) == 1
     return done
@@ -256,7 +256,7 @@ def test_the_answers_of_an_evaluation_have_the_same_columns(
     )
   )
   flags = f'--workdir={topics}', f'--input={source}'
-  done = call_script('evaluate.py', *flags, f'--output={output}')
+  done = run_command('evaluate', *flags, f'--output={output}')
   assert done.returncode == 0, done.stderr
   names, rows = _read(output)
   predicted = tmp_path / 'predicted.csv'
@@ -270,12 +270,12 @@ def test_the_answers_of_an_evaluation_have_the_same_columns(
       list(map(float, theirs[2:-1])), abs=1e-5
     )
   lines = tmp_path / 'out.jsonl'
-  done = call_script('evaluate.py', *flags, f'--output={lines}')
+  done = run_command('evaluate', *flags, f'--output={lines}')
   answers = [json.loads(line) for line in lines.read_text().splitlines()]
   assert [x['empty'] for x in answers] == [False, False, True]
   assert [x['row'] for x in answers] == [1, 2, 3]
   for name in ('x.parquet', '-', 'missing/x.csv'):
-    done = call_script('evaluate.py', *flags, f'--output={name}', cwd=tmp_path)
+    done = run_command('evaluate', *flags, f'--output={name}', cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith(
       'evaluate.py: output'
     )

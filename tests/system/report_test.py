@@ -7,7 +7,7 @@ import shutil
 import time
 
 import pytest
-from scripts import call
+from scripts import run_command
 
 from bigru_jax.reports.page import write_page
 
@@ -272,13 +272,17 @@ def test_the_script_writes_a_page_of_other_texts(
   source, output = tmp_path / 'in.csv', tmp_path / 'out.html'
   source.write_text('text,mood\nA GOOD film,negative\nIt was dull,negative\n')
   flags = [f'--workdir={run_directory}', f'--output={output}']
-  done = call('report.py', *flags, f'--input={source}', '--label_column=mood')
+  done = run_command(
+    'report', *flags, f'--input={source}', '--label_column=mood'
+  )
   assert done.returncode == 0, done.stderr
   page = opened(output)
   assert page.locator('.verdict').all_inner_texts() == ['✗ wrong', '✓ right']
   assert page.locator('.t').first.inner_text() == 'A'
   assert 'was not tested for this run' in page.inner_text('#faithful')
   source.write_text('text,mood\nA GOOD film,odd\n')
-  done = call('report.py', *flags, f'--input={source}', '--label_column=mood')
+  done = run_command(
+    'report', *flags, f'--input={source}', '--label_column=mood'
+  )
   assert done.returncode == 2
   assert "row 2: the run does not know the label 'odd'" in done.stderr

@@ -11,16 +11,16 @@ import time
 import numpy as np
 import paper_data
 from paper_data import FIXTURES, SMALL
-import plans
 import pytest
-import recorded
-from rows import ROWS
-from scripts import ROOT, call, command
+from scripts import ROOT, call, command, run_command
 
 import bigru_jax
+from bigru_jax.cli import planned_runs
 from bigru_jax.data.corpora import cachopo
+from experiments.papers import plans, results as recorded, tables
+from experiments.papers.papers import ROWS
 
-RECIPES = ROOT / 'experiments' / 'recipes'
+RECIPES = ROOT / 'experiments' / 'papers' / 'recipes'
 
 
 @pytest.fixture
@@ -29,13 +29,20 @@ def data(tmp_path):
   return tmp_path / 'data'
 
 
+def _flags(folder, *flags, others=SMALL):
+  """The flags of a reproduction whose folders are in one folder."""
+  if '--results=' not in flags:
+    flags = (*flags, f'--results={folder / "results"}')
+  return [
+    f'--data_root={folder / "data"}', f'--output={folder / "runs"}', *flags,
+    *(['--', *others] if others else []),
+  ]  # fmt: skip
+
+
 def _reproduce(folder, *flags, others=SMALL):
-  others = ['--', *others] if others else []
   return call(
-    'reproduce.py', f'--data_dir={folder / "data"}',
-    f'--output={folder / "runs"}', f'--results={folder / "results"}',
-    *flags, *others, cwd=folder,
-  )  # fmt: skip
+    'reproduce.py', *_flags(folder, *flags, others=others), cwd=folder
+  )
 
 
 def _cells(table):
@@ -57,8 +64,8 @@ def test_two_rows_over_two_seeds(tmp_path, data):
   assert done.stdout == (tmp_path / 'runs' / 'reproduce.md').read_text()
   found = json.loads((tmp_path / 'results' / 'trec.json').read_text())
   assert set(found) == {
-    'row', 'dataset', 'protocol', 'metric', 'mean', 'std', 'n', 'published',
-    'runs', 'identity', 'hardware', 'minutes',
+    'row', 'dataset', 'protocol', 'metric', 'mean', 'std', 'n', 'runs',
+    'identity', 'hardware', 'minutes',
   }  # fmt: skip
   assert found['row'] == found['dataset'] == 'trec' and found['n'] == 2
   tested = []
@@ -75,19 +82,16 @@ def test_two_rows_over_two_seeds(tmp_path, data):
     tested.append(result['test']['accuracy'])
   assert found['mean'] == pytest.approx(np.mean(tested))
   assert found['std'] == pytest.approx(np.std(tested, ddof=1))
-  assert {paper['kind'] for paper in found['published']} <= {
-    'table', 'quoted', 'reported',
-  }  # fmt: skip
   lines = _cells(done.stdout)
   papers = sum(len(ROWS[row].published) for row in ('trec', 'sst2', 'imdb'))
   assert len(lines) == papers
-  for line, paper in zip(lines, found['published']):
-    assert line['paper'] == paper['paper']
-    assert f'{100 * paper["value"]:.1f}' in line['published']
+  for line, paper in zip(lines, ROWS['trec'].published):
+    assert line['paper'] == paper.paper
+    assert f'{100 * paper.value:.1f}' in line['published']
     assert line['ours'] == (
       f'{100 * found["mean"]:.2f} ± {100 * found["std"]:.2f} (n = 2)'
     )
-    difference = 100 * (found['mean'] - paper['value'])
+    difference = 100 * (found['mean'] - paper.value)
     assert line['difference'] == f'{difference:+.2f}'
     assert found['hardware'] in line['minutes, on']
   assert (tmp_path / 'results' / 'sst2.json').exists()
@@ -109,7 +113,7 @@ def test_two_rows_over_two_seeds(tmp_path, data):
 
 @pytest.mark.slow
 def test_a_killed_reproduction_resumes(tmp_path, data):
-  flags = [f'--data_dir={data}', f'--output={tmp_path / "runs"}',
+  flags = [f'--data_root={data}', f'--output={tmp_path / "runs"}',
            f'--results={tmp_path / "results"}', '--rows=trec',
            '--seeds=0-2']  # fmt: skip
   line = command('reproduce.py', *flags, '--', *SMALL)
@@ -136,23 +140,23 @@ def test_a_failed_run_is_named_and_other_rows_are_run(tmp_path, data):
   done = _reproduce(tmp_path, '--rows=trec,sst2', '--seeds=0')
   assert done.returncode == 1
   lines = _cells(done.stdout)
-  assert lines[0]['ours'].startswith('trec,seed=0 failed: run.py: data_dir=')
+  assert lines[0]['ours'].startswith('trec,seed=0 failed: bigru run: data_dir=')
   assert 'TREC_10.label, row 1: no COARSE:fine label' in lines[0]['ours']
   assert lines[-1]['ours'].endswith('(n = 1)')
   assert [p.name for p in (tmp_path / 'results').iterdir()] == ['sst2.json']
 
 
-@pytest.mark.slow
 def test_folds_count_once_each_over_their_seeds(tmp_path, data):
-  printed = _reproduce(tmp_path, '--rows=mr', '--print', others=SMALL)
+  flags = _flags(tmp_path, '--rows=mr', '--print_commands')
+  printed = run_command('reproduce', *flags, cwd=tmp_path)
   assert printed.returncode == 0, printed.stderr
   assert len(printed.stdout.splitlines()) == 10  # Of one seed by default.
   assert '--folds=10 --fold=9' in printed.stdout.splitlines()[9]
-  planned = plans.plan('mr', ['--dataset=mr'], [0, 1], 10)
+  planned = planned_runs.plan('mr', ['--dataset=mr'], [0, 1], 10)
   for run in planned:
     workdir = tmp_path / 'made' / run.name
     workdir.mkdir(parents=True)
-    config = vars(plans.config_of(run.flags))
+    config = vars(planned_runs.config_of(run.flags))
     (workdir / 'config.json').write_text(json.dumps(config))
     (workdir / 'data.json').write_text('{}')
     scores = {'accuracy': run.fold / 10 + run.seed / 100}
@@ -171,7 +175,8 @@ def test_folds_count_once_each_over_their_seeds(tmp_path, data):
 
 def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   (tmp_path / 'data' / 'trec').mkdir(parents=True)
-  done = _reproduce(tmp_path, '--rows=trec,r8', others=[])
+  flags = _flags(tmp_path, '--rows=trec,r8', others=[])
+  done = run_command('reproduce', *flags, cwd=tmp_path)
   assert done.returncode == 1, done.stderr
   lines = _cells(done.stdout)
   trec, r8 = lines[0], lines[len(ROWS['trec'].published)]
@@ -193,26 +198,15 @@ def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   'flags, others, message',
   [
     (['--rows=trek'], SMALL, "rows='trek': choose all, or mr, "),
-    pytest.param(
-      ['--rows=trec'], ['--seed=1'], '--seed=1: see seeds, output, data_dir an',
-      marks=pytest.mark.slow,
-    ),
-    pytest.param(
-      ['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'",
-      marks=pytest.mark.slow,
-    ),
-    pytest.param(
-      ['--rows=trec', '--results='], SMALL, 'results: flags after --, vectors',
-      marks=pytest.mark.slow,
-    ),
-    pytest.param(
-      ['--rows=trec', '--vectors=no'], SMALL, '/no: no such file',
-      marks=pytest.mark.slow,
-    ),
+    (['--rows=trec'], ['--seed=1'], '--seed=1: see seeds, output, data_root a'),
+    (['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'"),
+    (['--rows=trec', '--results='], SMALL, 'results: flags after --, vectors'),
+    (['--rows=trec', '--vectors=no'], SMALL, '/no: no such file'),
   ],
 )  # fmt: skip
 def test_a_wrong_command_starts_nothing(tmp_path, data, flags, others, message):
-  done = _reproduce(tmp_path, *flags, others=others)
+  flags = _flags(tmp_path, *flags, others=others)
+  done = run_command('reproduce', *flags, cwd=tmp_path)
   assert done.returncode == 2, done.stdout
   assert message in done.stderr and len(done.stderr.splitlines()) == 1
   assert not list(tmp_path.glob('runs/*'))
@@ -220,7 +214,7 @@ def test_a_wrong_command_starts_nothing(tmp_path, data, flags, others, message):
 
 def test_tables_and_comments_are_those_of_the_results():
   # Where it fails: python experiments/reproduce.py --tables
-  for path, text in recorded.generated(recorded.RESULTS).items():
+  for path, text in tables.generated(recorded.RESULTS).items():
     assert path.read_text('utf-8') == text, path
 
 
@@ -238,9 +232,9 @@ def test_results_name_what_their_rows_do():
     assert record['protocol'] == row.protocol
     assert record['metric'] == row.metric
     scores = {}
-    recipe = plans.config_of(recorded.recipe_flags(row))
+    recipe = planned_runs.config_of(plans.recipe_flags(row))
     for run in record['runs']:
-      config = plans.config_of(run['flags'])
+      config = planned_runs.config_of(run['flags'])
       assert set(config.differing_fields(recipe)) <= {
         'seed', 'folds', 'fold', 'data_dir', 'embeddings',
       }  # fmt: skip
@@ -257,7 +251,7 @@ def _record(name, scores):
   return {
     'row': name, 'dataset': 'movie_reviews', 'protocol': 'folds',
     'metric': 'accuracy', 'mean': float(np.mean(scores)), 'std': 0.01,
-    'n': len(scores), 'published': [], 'hardware': 'an abacus', 'minutes': 2.5,
+    'n': len(scores), 'hardware': 'an abacus', 'minutes': 2.5,
     'runs': [
       {
         'seed': 0, 'fold': fold, 'validation': {'accuracy': score},
@@ -270,8 +264,8 @@ def _record(name, scores):
 
 
 def test_a_new_result_reaches_the_tables(tmp_path):
-  for name in ('README.md', 'docs/results.md', 'experiments/recipes'):
-    (tmp_path / name).parent.mkdir(exist_ok=True)
+  for name in ('README.md', 'docs/results.md', 'experiments/papers/recipes'):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
     copy(ROOT / name, tmp_path / name)
   results = tmp_path / 'results'
@@ -282,18 +276,21 @@ def test_a_new_result_reaches_the_tables(tmp_path):
   ):
     path = results / f'{name}.json'
     path.write_text(json.dumps(_record(name, scores)))
-  changed = recorded.write_tables(results, tmp_path)
+  changed = tables.write_tables(results, tmp_path)
   assert {str(path.relative_to(tmp_path)) for path in changed} >= {
-    'README.md', 'docs/results.md', 'experiments/recipes/movie_reviews.flags',
+    'README.md', 'docs/results.md',
+    'experiments/papers/recipes/movie_reviews.flags',
   }  # fmt: skip
-  assert recorded.write_tables(results, tmp_path) == []
+  assert tables.write_tables(results, tmp_path) == []
   for name in ('README.md', 'docs/results.md'):
     assert '| 84.00 ± 1.00 (n = 3) |' in (tmp_path / name).read_text()
   full = (tmp_path / 'docs' / 'results.md').read_text()
   assert '2.5, an abacus' in full
   # The same folds, one less the other.
   assert '| movie_reviews_flat | 0.0233 ± 0.0153 (n = 3) |' in full
-  recipe = (tmp_path / 'experiments/recipes/movie_reviews.flags').read_text()
+  recipe = (
+    tmp_path / 'experiments/papers/recipes/movie_reviews.flags'
+  ).read_text()
   assert 'Expected: test accuracy 84.00 ± 1.00 (n = 3)' in recipe
   assert recipe.endswith(
     (RECIPES / 'movie_reviews.flags').read_text().partition('\n\n')[2]
@@ -319,10 +316,10 @@ def test_a_recipe_is_the_same_for_run_py_at_the_root(
   name, tmp_path, monkeypatch
 ):
   monkeypatch.chdir(tmp_path)
-  here = plans.config_of(recorded.recipe_flags(ROWS[name]))
+  here = planned_runs.config_of(plans.recipe_flags(ROWS[name]))
   monkeypatch.chdir(ROOT)
-  file = f'--flagfile=experiments/recipes/{name}.flags'
-  assert plans.config_of([file]) == here
+  file = f'--flagfile=experiments/papers/recipes/{name}.flags'
+  assert planned_runs.config_of([file]) == here
   assert here.differing_fields()
 
 
@@ -352,21 +349,16 @@ def _made_up_data(config, data, monkeypatch):
   return folder
 
 
-@pytest.mark.parametrize(
-  'name',
-  [
-    pytest.param(name, marks=() if name == 'sst2' else pytest.mark.slow)
-    for name in ROWS
-  ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ROWS)
 def test_a_recipe_trains(name, data, tmp_path, monkeypatch):
-  own = plans.config_of(recorded.recipe_flags(ROWS[name]))
-  run_flags = [*recorded.recipe_flags(ROWS[name]), *SMALL]
+  own = planned_runs.config_of(plans.recipe_flags(ROWS[name]))
+  run_flags = [*plans.recipe_flags(ROWS[name]), *SMALL]
   folder = _made_up_data(own, data, monkeypatch)
   run_flags.append(f'--data_dir={folder}')
   if ROWS[name].vectors:
     run_flags.append(f'--embeddings={data / "glove" / "glove.6B.100d.txt"}')
-  config = plans.config_of(run_flags)
+  config = planned_runs.config_of(run_flags)
   run = bigru_jax.train(config, tmp_path / 'run')
   result = json.loads((run.workdir / 'result.json').read_text())
   assert 0 <= result[ROWS[name].split][ROWS[name].metric] <= 1

@@ -169,7 +169,7 @@ def test_an_array_job_runs_a_sweep(slurm, tmp_path):
   output, lines = tmp_path / 'a sweep', tmp_path / 'runs.txt'
   printed = call(
     'sweep.py', f'--output={output}', '--grid=learning_rate=0.02,0.0001',
-    '--seeds=0-1', '--print', '--', *chaos.FLAGS, '--epochs=3',
+    '--seeds=0-1', '--print_commands', '--', *chaos.FLAGS, '--epochs=3',
   )  # fmt: skip
   assert printed.returncode == 0, printed.stderr
   lines.write_text(printed.stdout)

@@ -1,0 +1,62 @@
+"""The commands: `bigru run`, `bigru predict` and so on, a module for each.
+
+A command's module has a docstring, which `--help` prints, its flags in `FLAGS`,
+and `main`, which returns an exit status or None. See `command` for how it is
+called, in a process of its own or in one that calls many.
+"""
+
+import ast
+from collections.abc import Sequence
+import gc
+import importlib
+import pathlib
+import sys
+from typing import NoReturn
+
+COMMANDS = (
+  'run', 'predict', 'evaluate', 'explain', 'report', 'plot', 'export', 'sweep',
+  'from_torch',
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+  """The console command `bigru`: a command's name, and then its flags."""
+  program, *arguments = sys.argv if argv is None else argv
+  name = arguments[0] if arguments else '--help'
+  if name in COMMANDS:
+    start(name, [f'bigru {name}', *arguments[1:]])
+  if name in ('--help', '-help', '-h', 'help'):
+    print(_list_commands())
+    sys.exit()
+  print(
+    f'bigru: {name!r} is no command: choose {", ".join(COMMANDS)}',
+    file=sys.stderr,
+  )
+  sys.exit(2)
+
+
+def start(name: str, argv: Sequence[str] | None = None) -> NoReturn:
+  """Calls a command as this process, which ends with it.
+
+  Args:
+    name: of the command.
+    argv: the program's name and the flags; by default those of the process.
+  """
+  # Importing JAX makes so many objects that collecting garbage at Python's
+  # usual pace takes 0.1 to 0.4 s of the start.
+  gc.set_threshold(50_000)
+  from bigru_jax.cli import command
+
+  module = importlib.import_module(f'{__name__}.{name}')
+  command.start(module, sys.argv if argv is None else argv)
+
+
+def _list_commands() -> str:
+  """The commands with the first lines of their docstrings."""
+  lines = ['usage: bigru COMMAND [FLAGS]; bigru COMMAND --help', '']
+  for name in COMMANDS:
+    # Importing them all would take seconds.
+    source = pathlib.Path(__file__).with_name(f'{name}.py').read_text('utf-8')
+    text = ast.get_docstring(ast.parse(source)) or ''
+    lines.append(f'  {name:<12}{text.partition(chr(10))[0]}')
+  return '\n'.join(lines)

@@ -1,0 +1,228 @@
+"""Calling a command: its flags, its help, its log, its errors as one line."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import faulthandler
+import gc
+import logging
+import os
+import signal
+import sys
+from types import ModuleType
+from typing import NoReturn
+
+from absl import flags, logging as absl_logging
+import jax
+
+from bigru_jax.cli import config_flags
+from bigru_jax.runtime import distributed, preemption
+
+_HELP = {'--help', '-help', '-h', '--helpshort'}
+_HELP_FULL = {'--helpfull', '-helpfull'}
+
+
+def start(module: ModuleType, argv: Sequence[str]) -> NoReturn:
+  """Calls a command as this process, and ends it.
+
+  It sets up what belongs to a process: the handlers of signals and of the log.
+
+  Args:
+    module, argv: see `run`.
+  """
+  with contextlib.suppress(OSError, RuntimeError, ValueError):  # No stderr.
+    faulthandler.enable()
+  absl_logging.use_absl_handler()
+  # Ctrl-C ends a command without a traceback.
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
+  sys.unraisablehook = _leave_out_closed_loops
+  try:
+    status = run(module, argv)
+  except BrokenPipeError:  # The reader left, as `| head` does.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    status = 128 + signal.SIGPIPE
+  except distributed.ProcessLost as error:
+    _say(argv, f'{error}; the same command resumes')
+    sys.stderr.flush()
+    os._exit(1)  # JAX would wait for the lost process.
+  # The garbage collector would walk through all of JAX at exit, for 0.4 s.
+  gc.freeze()
+  sys.exit(status)
+
+
+def run(module: ModuleType, argv: Sequence[str]) -> int:
+  """Calls a command, in a process that may call others before and after it.
+
+  Args:
+    module: of the command. It has a docstring, which `--help` prints above the
+      flags; `FLAGS`, its flags; and `main`, which returns an exit status or
+      None. It may have `help_text`, which returns what `--help` prints in the
+      place of all flags; `VERBOSE = True` where the log shows what the library
+      does, and not its warnings alone; and `TAKES_RUN_FLAGS = True` where
+      `main` takes the flags of run.py that stand after `--`.
+    argv: the program's name, as messages begin with it, and the flags.
+
+  Returns:
+    The exit status: 2 after bad flags or input, of which one line is printed;
+    `preemption.EXIT_STATUS` if the run was stopped; or that of `main`.
+
+  Raises:
+    BrokenPipeError: nobody reads the output any more.
+    ProcessLost: another process of a distributed run has ended.
+  """
+  argv = list(argv)
+  run_flags: list[list[str]] = []
+  if getattr(module, 'TAKES_RUN_FLAGS', False):
+    end = argv.index('--') if '--' in argv else len(argv)
+    run_flags = [argv[end + 1 :]]
+    argv = argv[:end]
+  try:
+    if text := _help(module, argv):
+      print(text)
+      return 0
+    with _restored_log_levels():
+      _parse(module, argv)
+      _set_log_levels(getattr(module, 'VERBOSE', False))
+      return module.main(*run_flags) or 0
+  except preemption.Preempted as reason:
+    _say(argv, f'{reason}; the same command resumes')
+    return preemption.EXIT_STATUS
+  except (BrokenPipeError, distributed.ProcessLost):
+    raise
+  except (ValueError, OSError) as error:
+    _say(argv, error)
+  except (MemoryError, RuntimeError, AssertionError) as error:
+    if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+      _say(
+        argv,
+        'out of memory: try a lower batch_size, hidden_size, max_length or '
+        'max_sentences',
+      )
+    elif problem := missing_backend(error):
+      _say(argv, problem)
+    else:
+      raise
+  return 2
+
+
+def _say(argv: Sequence[str], message: object) -> None:
+  print(f'{os.path.basename(argv[0])}: {message}', file=sys.stderr)
+
+
+def _with_log_flags(module: ModuleType) -> flags.FlagValues:
+  """A command's flags and those that absl has for the log: --verbosity, …"""
+  values = flags.FlagValues()
+  values.append_flag_values(module.FLAGS)
+  for flag in flags.FLAGS.flags_by_module_dict()['absl.logging']:
+    if flag.name not in values:
+      values[flag.name] = flag
+  return values
+
+
+def _help(module: ModuleType, argv: Sequence[str]) -> str:
+  """What --help or --helpfull prints; empty where neither is asked for."""
+  if _HELP_FULL & set(argv[1:]):
+    values = _with_log_flags(module)
+    return f'{module.__doc__}\n{values.get_help("  ")}'
+  if not _HELP & set(argv[1:]):
+    return ''
+  if hasattr(module, 'help_text'):
+    return f'{module.__doc__}\n{module.help_text()}'
+  values = flags.FlagValues()
+  values.append_flag_values(module.FLAGS)
+  text = values.get_help('  ', include_special_flags=False)
+  return f'{module.__doc__}\n\n{argv[0]}:\n{text}'
+
+
+def _parse(module: ModuleType, argv: Sequence[str]) -> None:
+  """Parses the flags of a command and of absl's log, whatever was before.
+
+  Raises:
+    ValueError: one is unknown, wrong, or given twice.
+  """
+  values = _with_log_flags(module)
+  for name in values:
+    values[name].unparse()
+  try:
+    positional = values(argv)[1:]
+  except flags.Error as error:
+    raise ValueError(str(error)) from error
+  for each in (flags.FLAGS, module.FLAGS):
+    each.mark_as_parsed()
+  for name in module.FLAGS:
+    flag = module.FLAGS[name]
+    twice = flag.present > 1 and not isinstance(flag, flags.MultiFlag)
+    # Those of a run may be overridden, as after --flagfile.
+    of_module = module.FLAGS.find_module_defining_flag(name)
+    if twice and of_module != config_flags.__name__:
+      raise ValueError(f'{name} is given twice')
+  if positional:
+    raise ValueError(f'{positional[0]!r} is not a flag')
+
+
+@contextlib.contextmanager
+def _restored_log_levels() -> Iterator[None]:
+  """Puts the levels of the log back at the end."""
+  verbosity = absl_logging.get_verbosity()
+  loggers = [logging.getLogger(x) for x in ('absl', 'asyncio', 'bigru_jax')]
+  levels = [logger.level for logger in loggers]
+  try:
+    yield
+  finally:
+    absl_logging.set_verbosity(verbosity)
+    for logger, level in zip(loggers, levels):
+      logger.setLevel(level)
+
+
+def _set_log_levels(verbose: bool) -> None:
+  """Has the log show what is meant for a user.
+
+  Args:
+    verbose: whether the lines of `bigru_jax` below warnings are shown, too.
+  """
+  if not flags.FLAGS['verbosity'].present:
+    absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
+    # Orbax logs a traceback for each of its threads that a full disk stops;
+    # `Checkpoints` says in one line what the matter is.
+    logging.getLogger('absl').setLevel(logging.CRITICAL)
+  # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+  if verbose:
+    logging.getLogger('bigru_jax').setLevel(logging.INFO)
+
+
+def _leave_out_closed_loops(unraisable: 'sys.UnraisableHookArgs') -> None:
+  """Says nothing of tasks of Orbax that outlive the save that failed."""
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(unraisable)
+
+
+def missing_backend(error: Exception) -> str:
+  """Why JAX cannot start on this machine; '' where an error is another one."""
+  reason = str(error).partition('. (set ')[0].partition(' (set ')[0]
+  if not reason.startswith('Unable to initialize backend'):
+    try:
+      jax.local_devices()
+      return ''
+    except (RuntimeError, AssertionError):  # JAX asserts that there is one.
+      reason = reason or 'there is no such device, or no plugin of JAX for it'
+  platforms = jax.config.jax_platforms or ''  # type: ignore[attr-defined]
+  if platforms != platforms.lower():
+    reason = f'JAX takes lower case: {platforms.lower()}'
+  return f'JAX_PLATFORMS={platforms}: {reason.splitlines()[0]}'
+
+
+def refuse_flags(values: flags.FlagValues, needs: str, *names: str) -> None:
+  """Refuses flags that would be ignored.
+
+  Args:
+    values: the command's flags.
+    needs: what they need to have an effect.
+    names: of flags whose values must be the defaults.
+
+  Raises:
+    ValueError: another value is given.
+  """
+  for name in names:
+    flag = values[name]
+    if flag.value != flag.default:
+      raise ValueError(f'{name} needs {needs}')

@@ -1,0 +1,54 @@
+"""The absl flags of the commands: one for each field of `Config`."""
+
+import dataclasses
+import textwrap
+from typing import Any
+
+from absl import flags
+
+from bigru_jax.config import Config
+from bigru_jax.runtime.fields import choices_of
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines one absl flag per field."""
+  define: dict[str, Any] = {
+    'str': flags.DEFINE_string,
+    'bool': flags.DEFINE_bool,
+    'int': flags.DEFINE_integer,
+    'float': flags.DEFINE_float,
+  }
+  for field in dataclasses.fields(Config):
+    define[str(field.type)](
+      field.name, field.default, _help(field), flag_values=values
+    )
+
+
+def from_flags(values: flags.FlagValues) -> Config:
+  """The configuration that the parsed flags describe.
+
+  Raises:
+    ValueError: a flag is out of its bounds.
+  """
+  return Config(
+    **{f.name: getattr(values, f.name) for f in dataclasses.fields(Config)}
+  )
+
+
+def flags_help() -> str:
+  """All flags with their defaults, in the groups of `Config`."""
+  lines = []
+  for field in dataclasses.fields(Config):
+    if 'heading' in field.metadata:
+      lines.append(f'\n{field.metadata["heading"]}:')
+    head = f'  --{field.name}={field.default}'
+    body = textwrap.wrap(_help(field), 78, initial_indent=' ' * 6,
+                         subsequent_indent=' ' * 6)  # fmt: skip
+    lines += [head, *body]
+  return '\n'.join(lines).lstrip('\n')
+
+
+def _help(field: dataclasses.Field) -> str:
+  text = field.metadata['help']
+  choices = choices_of(field)
+  return f'{text} One of {", ".join(choices)}.' if choices else text

@@ -1,0 +1,281 @@
+"""Tests whether what a trained run attends to explains its predictions.
+
+  python experiments/explain.py --workdir=RUN --split=test
+  python experiments/explain.py --workdir=RUN --limit=500 --uniform_run=OTHER
+
+It prints the published tests of whether the attention is faithful, with their
+papers, and how much the prediction changes when the tokens that an attribution
+(gradients, leave-one-out, attention) ranks highest are removed. It writes both
+to explain-<split>.json in the run directory, which `bigru_jax/explain/study.py`
+describes, and shows them on the page of the run, report.html.
+"""
+
+import dataclasses
+import logging
+import os
+import pathlib
+import sys
+from typing import Any
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import bigru_jax
+from bigru_jax.cli import command
+from bigru_jax.data.corpora import find
+from bigru_jax.data.embeddings import embedding_table
+from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.explain import study
+from bigru_jax.explain.predictions import check_supported, sampled
+from bigru_jax.models.build import init_params
+from bigru_jax.reports import tables
+from bigru_jax.reports.page import update_page
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.examples import check_data, check_same_split
+from bigru_jax.runtime import host
+from bigru_jax.runtime.precision import single_precision
+
+VERBOSE = True
+FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_string(
+  'workdir', '', 'The run directory.', flag_values=FLAGS
+)
+_SPLIT = flags.DEFINE_enum(
+  'split',
+  'test',
+  ['validation', 'test'],
+  'The split of the run that is explained.',
+  flag_values=FLAGS,
+)
+_LIMIT = flags.DEFINE_integer(
+  'limit',
+  2000,
+  'The largest number of texts; more are sampled at random.',
+  lower_bound=1,
+  flag_values=FLAGS,
+)
+_ADVERSARIAL_TEXTS = flags.DEFINE_integer(
+  'adversarial_texts',
+  200,
+  'For how many of them at most adversarial attention is searched.',
+  lower_bound=1,
+  flag_values=FLAGS,
+)
+_DIAGNOSTIC_TEXTS = flags.DEFINE_integer(
+  'diagnostic_texts',
+  5000,
+  'How many training texts the diagnostic MLP has at most; with 0 there is no '
+  'diagnostic MLP.',
+  lower_bound=0,
+  flag_values=FLAGS,
+)
+_UNIFORM_RUN = flags.DEFINE_string(
+  'uniform_run',
+  '',
+  'The uniform control: the directory of a run like this one, but with '
+  'attention=mean.',
+  flag_values=FLAGS,
+)
+_EMBEDDINGS = flags.DEFINE_string(
+  'embeddings',
+  '',
+  'The file of vectors that the run started from, where it has moved.',
+  flag_values=FLAGS,
+)
+_SEED = flags.DEFINE_integer(
+  'seed',
+  0,
+  'The seed of the texts, the permutations and the search.',
+  lower_bound=0,
+  flag_values=FLAGS,
+)
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  '',
+  'The .json file; by default explain-<split>.json in the run directory.',
+  flag_values=FLAGS,
+)
+# The old name, for one version.
+flags.DEFINE_alias('uniform', 'uniform_run', flag_values=FLAGS)
+_log = logging.getLogger('bigru_jax.explain')
+
+
+def read_data(workdir: pathlib.Path, config: bigru_jax.Config) -> Dataset:
+  """The data of a run.
+
+  Raises:
+    ValueError: they are not those that it was trained on.
+  """
+  data = prepare(config)
+  if data.identity != run_files.read_identity(workdir):
+    raise ValueError(f'workdir={workdir}: the data changed since the run')
+  return data
+
+
+def deciding_tokens(
+  config: bigru_jax.Config, split: str, rows: np.ndarray
+) -> list[set[int]] | None:
+  """The positions of the tokens that decide each label, where they are known.
+
+  Args:
+    config: of the run.
+    split: the name of its split.
+    rows: the places of the texts in the data set, from 1.
+  """
+  find_positions = find(config.dataset).deciding_positions
+  tokenizer = TOKENIZERS.get(config.tokenizer)
+  if config.train or not (find_positions and tokenizer):
+    return None
+  if len(tokenizer('two words')) != 2:  # The positions are those of words.
+    return None
+  positions = find_positions(config.split_seed, split)
+  return [positions[row - 1] for row in rows]
+
+
+def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
+  """Raises ValueError where a run is not the uniform control of another."""
+  attention = run_files.read_config(other).attention
+  if attention != 'mean':
+    raise ValueError(f'uniform_run={other} has attention={attention}, not mean')
+  check_same_split(workdir, other, 'uniform_run')
+
+
+def correct_answers(workdir: pathlib.Path, split: str) -> list[bool]:
+  """Whether a run predicts the label of each text of a split."""
+  return [
+    answer['label'] == answer['prediction']
+    for answer in run_files.read_predictions(workdir, split)
+  ]
+
+
+def _number(value: float | None) -> str:
+  return '–' if value is None else f'{value:.4f}'
+
+
+def as_text(explanation: dict[str, Any]) -> str:
+  """The tables as text."""
+  rows = [['attention', 'mean', '95 % interval', 'texts', 'paper']]
+  for row in explanation['table']:
+    low, high = _number(row['low']), _number(row['high'])
+    rows.append(
+      [
+        row['name'],
+        _number(row['value']),
+        f'{low} to {high}',
+        str(row['n']),
+        row['paper'].partition(', https')[0],
+      ]
+    )
+  lines = tables.aligned(rows, left=1) if explanation['table'] else []
+  attributions = explanation['attributions']
+  columns = list(attributions['gradient'])
+  columns += [
+    name for name in attributions['integrated_gradients'] if name not in columns
+  ]
+  rows = [['attribution', *(name.replace('_', ' ') for name in columns)]]
+  rows += [
+    [name.replace('_', ' '), *(_number(means.get(c)) for c in columns)]
+    for name, means in attributions.items()
+  ]
+  return '\n'.join([*lines, '', *tables.aligned(rows, left=1)]).lstrip()
+
+
+@single_precision()
+def explain(
+  run: bigru_jax.Run,
+  data: Dataset,
+  split: str,
+  correct: list[bool],
+  of_uniform: list[bool] | None,
+) -> dict[str, Any]:
+  """All attributions and tests; see `study` for what is returned.
+
+  Args:
+    run: the trained run.
+    data: its data.
+    split: the name of the split that is explained.
+    correct, of_uniform: see `study.accuracy_rows`.
+  """
+  config, seed = run.config, _SEED.value
+  task: Any = run.task
+  # A completeness error should be that of the integral alone.
+  model: Any = run.model.clone(dtype=jnp.float32)
+  params = jax.device_put(jax.device_get(run.params), jax.devices()[0])
+  texts = sampled(data.splits[split], _LIMIT.value, seed)
+  table, attributions = study.study(
+    model,
+    task,
+    params,
+    run.labels,
+    texts,
+    _ADVERSARIAL_TEXTS.value,
+    deciding_tokens(config, split, texts.rows),
+    seed,
+  )
+  if table:
+    table += study.accuracy_rows(correct, of_uniform)
+  if table and _DIAGNOSTIC_TEXTS.value:
+    _log.info('the diagnostic MLP, on training texts')
+    vectors = init_params(model, config.seed)['embedding']
+    vocabulary = data.tokenizer.vocabulary
+    if data.vectors and vocabulary:
+      vectors, _ = embedding_table(vectors, vocabulary, data.vectors)
+    table += study.diagnostic_rows(
+      model,
+      task,
+      params,
+      sampled(data.splits['train'], _DIAGNOSTIC_TEXTS.value, seed),
+      texts,
+      vectors,
+      seed,
+    )
+  return {
+    'split': split,
+    'texts': len(texts),
+    'table': table,
+    'attributions': attributions,
+  }
+
+
+def main() -> None:
+  """Explains, prints the tables, and writes them to a file and the page."""
+  if not _WORKDIR.value:
+    raise ValueError('workdir: name a run')
+  workdir = pathlib.Path(_WORKDIR.value).expanduser()
+  split = _SPLIT.value
+  config = run_files.read_config(workdir)
+  check_supported(config)
+  if not config.pooling.has_weights:
+    ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform_run'
+    command.refuse_flags(FLAGS, 'an attention with weights', *ignored)
+  if not config.embeddings:
+    command.refuse_flags(FLAGS, 'a run that started from vectors', 'embeddings')
+  check_data(workdir, config)
+  output = pathlib.Path(
+    os.path.expanduser(_OUTPUT.value) or workdir / f'explain-{split}.json'
+  )
+  if not output.parent.is_dir():
+    raise ValueError(f'output={output}: there is no folder {output.parent}')
+  of_uniform = None
+  if _UNIFORM_RUN.value:
+    other = pathlib.Path(_UNIFORM_RUN.value).expanduser()
+    check_uniform(workdir, other)
+    of_uniform = correct_answers(other, split)
+  host.configure_cpu()
+  host.cache_compilations()
+  embeddings = os.path.expanduser(_EMBEDDINGS.value)
+  run = bigru_jax.load(workdir, embeddings)
+  if embeddings:
+    config = dataclasses.replace(config, embeddings=embeddings)
+  data = read_data(workdir, config)
+  correct = correct_answers(workdir, split)
+  explanation = explain(run, data, split, correct, of_uniform)
+  sys.stdout.write(f'{as_text(explanation)}\n')
+  if output.exists():
+    _log.info('%s is written anew', output)
+  run_files.write_json(output, explanation)
+  if not _OUTPUT.value:
+    update_page(workdir)

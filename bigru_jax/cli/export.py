@@ -1,0 +1,147 @@
+"""Exports a trained run for programs that have no bigru_jax, or to share it.
+
+  python experiments/export.py --workdir=RUN --format=onnx --output=model.onnx
+  python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
+  python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
+
+With model.onnx it writes model.json (and m.json with m.hlo): the labels, the
+vocabulary, the rules of the tokenizer, and the name of the model's file. A file
+of that name is overwritten only if it describes the same model's file.
+docs/serving.md has a program for each format.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+from typing import Any
+
+from absl import flags
+
+import bigru_jax
+from bigru_jax.cli import command, outputs
+from bigru_jax.runtime import host
+
+_log = logging.getLogger('bigru_jax.export')
+# The extensions that say a format.
+_FORMATS = {
+  '.onnx': 'onnx',
+  '.hlo': 'stablehlo',
+  '.stablehlo': 'stablehlo',
+  '.safetensors': 'safetensors',
+}
+FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_string(
+  'workdir', '', 'The run directory.', flag_values=FLAGS
+)
+_FORMAT = flags.DEFINE_enum(
+  'format',
+  'onnx',
+  ['onnx', 'stablehlo', 'safetensors'],
+  'onnx for ONNX Runtime, stablehlo for JAX and flatbuffers, safetensors for '
+  'a folder with a model card, which bigru_jax.load opens.',
+  flag_values=FLAGS,
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', '', 'The file; for safetensors the folder.', flag_values=FLAGS
+)
+_LICENSE = flags.DEFINE_string(
+  'license',
+  'unknown',
+  'The license that the model card names, such as apache-2.0.',
+  flag_values=FLAGS,
+)
+
+
+def check_description(description: pathlib.Path, output: pathlib.Path) -> None:
+  """Refuses to write a description over a file that is not the model's own.
+
+  Raises:
+    ValueError: there is a file, and it does not say that it is of the model.
+  """
+  if not description.exists():
+    return
+  content: Any = None
+  with contextlib.suppress(ValueError, RecursionError):
+    content = json.loads(description.read_bytes())
+  if not isinstance(content, dict) or content.get('file') != output.name:
+    raise ValueError(
+      f'output={output}: {description} is there already, and is not the '
+      f'description of {output.name}; name another output, or remove it'
+    )
+
+
+def write(contents: dict[pathlib.Path, bytes]) -> None:
+  """Writes files, all of them or none."""
+  partials = {path: path.with_name(f'{path.name}.partial') for path in contents}
+  try:
+    for path, content in contents.items():
+      partials[path].write_bytes(content)
+    for path, partial in partials.items():
+      os.replace(partial, path)
+  finally:
+    for partial in partials.values():
+      partial.unlink(missing_ok=True)
+
+
+def serialized(run: bigru_jax.Run) -> bytes:
+  """The run's model in the format, a single file.
+
+  Raises:
+    ValueError: a package is not installed.
+  """
+  try:
+    if _FORMAT.value == 'stablehlo':
+      from bigru_jax.interop.stablehlo import to_stablehlo
+
+      return bytes(to_stablehlo(run).serialize())
+    from bigru_jax.interop.onnx import to_onnx
+
+    return to_onnx(run).SerializeToString()
+  except ImportError as error:
+    raise ValueError(
+      f'format={_FORMAT.value} needs more packages: '
+      f'pip install "bigru_jax[export]" ({error})'
+    ) from error
+
+
+def main() -> None:
+  """Writes the model in its format."""
+  for flag in (_WORKDIR, _OUTPUT):
+    if not flag.value:
+      raise ValueError(f'{flag.name}: name one')
+  if _FORMAT.value != 'safetensors':
+    command.refuse_flags(
+      FLAGS, 'format=safetensors, which has a card', 'license'
+    )
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  named_format = _FORMATS.get(output.suffix.lower(), _FORMAT.value)
+  if _FORMAT.value != 'safetensors' and _OUTPUT.value.endswith('/'):
+    named_format = 'safetensors'
+  if named_format != _FORMAT.value:
+    raise ValueError(
+      f'output={_OUTPUT.value} is a name of format={named_format}, not of '
+      f'format={_FORMAT.value}'
+    )
+  if _FORMAT.value != 'safetensors':
+    outputs.check_output(str(output))
+    description = output.with_suffix('.json')
+    if description == output:
+      raise ValueError(f'output={output}: that is the name of its description')
+    check_description(description, output)
+  host.configure_cpu()
+  host.cache_compilations()
+  run = bigru_jax.load(_WORKDIR.value)
+  if _FORMAT.value == 'safetensors':
+    from bigru_jax.interop import safetensors
+
+    safetensors.save(run, output, _LICENSE.value)
+    return
+  from bigru_jax.interop.description import describe
+
+  about = {'file': output.name, **describe(run)}
+  replaces = output.exists()
+  write({output: serialized(run), description: json.dumps(about).encode()})
+  if replaces:
+    _log.warning('output=%s: the model that was there is replaced', output)

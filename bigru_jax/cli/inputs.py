@@ -1,0 +1,239 @@
+"""The flags of the commands that read texts for a trained run."""
+
+from collections.abc import Iterator
+import dataclasses
+import io
+import os
+import pathlib
+import sys
+from typing import Any
+
+from absl import flags
+
+import bigru_jax
+from bigru_jax.cli import command
+from bigru_jax.data import (
+  label_forms,
+  labels,
+  open_files,
+  sources,
+  tabular_files,
+)
+from bigru_jax.data.splits import Example
+from bigru_jax.rundir import files as run_files, published
+
+FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_multi_string(
+  'workdir',
+  [],
+  'The run directory. Repeat the flag, for example with one run for each seed, '
+  'to average the predicted probabilities.',
+  flag_values=FLAGS,
+)
+
+_TEXT_COLUMN = flags.DEFINE_string(
+  'text_column',
+  None,
+  "The input's column of texts; by default the one of the run.",
+  flag_values=FLAGS,
+)
+_ENCODING = flags.DEFINE_string(
+  'encoding',
+  None,
+  'The encoding of the input; by default as in the run.',
+  flag_values=FLAGS,
+)
+_DELIMITER = flags.DEFINE_string(
+  'delimiter',
+  None,
+  'The delimiter of a .csv input; by default as in the run.',
+  flag_values=FLAGS,
+)
+_CALIBRATED = flags.DEFINE_bool(
+  'calibrated',
+  False,
+  'Divide the logits by the temperature that was fitted on validation.',
+  flag_values=FLAGS,
+)
+_EMBEDDINGS = flags.DEFINE_string(
+  'embeddings',
+  '',
+  'The file of vectors that the run started from, where it has moved; words '
+  'outside the training set have their vectors from it.',
+  flag_values=FLAGS,
+)
+
+FLAGS.mark_as_parsed()  # They are, as flags of the command that has them.
+
+
+def workdirs() -> list[pathlib.Path]:
+  """The directories of the runs that are named, or of published models.
+
+  Raises:
+    FileNotFoundError, ValueError: none is named; or see `published.find`.
+  """
+  if not _WORKDIR.value:
+    raise ValueError('workdir: name a run')
+  return [published.find(name) for name in _WORKDIR.value]
+
+
+def check_flags(path: str, pipe_of_lines: bool = True) -> None:
+  """Refuses the flags of an input that this one would ignore.
+
+  Args:
+    path: the input, - for standard input, or empty where there is none.
+    pipe_of_lines: whether a pipe is a text per line, and no table.
+
+  Raises:
+    FileNotFoundError, ValueError: there is such a flag, or no such file.
+  """
+  if not path:
+    command.refuse_flags(
+      FLAGS, 'an input', 'text_column', 'encoding', 'delimiter'
+    )
+    return
+  if path == '-':
+    kinds = {'-'}
+  else:
+    kinds = set(
+      map(tabular_files.file_extension, tabular_files.find(path, 'input'))
+    )
+  lines = {'-', '.txt', '.pipe'} if pipe_of_lines else {'.txt'}
+  if not kinds - lines:
+    command.refuse_flags(FLAGS, 'an input with columns', 'text_column')
+  if not kinds - {'-', '.parquet'}:
+    command.refuse_flags(FLAGS, 'a file of text as input', 'encoding')
+  if not kinds & ({'.csv'} if pipe_of_lines else {'.csv', '.pipe'}):
+    command.refuse_flags(FLAGS, 'a .csv file as input', 'delimiter')
+
+
+def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:
+  """The run that is named, or the ensemble.
+
+  Raises:
+    ValueError: an ensemble is to give calibrated probabilities, or calibrated
+      or embeddings would be ignored.
+  """
+  vectors = os.path.expanduser(_EMBEDDINGS.value)
+  paths = workdirs()
+  if vectors and not any(
+    run_files.read_config(path).embeddings for path in paths
+  ):
+    raise ValueError('embeddings needs a run that started from vectors')
+  for path in paths if _CALIBRATED.value else ():
+    if not (path / 'calibration.json').exists():
+      raise ValueError(
+        f'calibrated needs a temperature, and workdir={path} has none'
+      )
+  if len(paths) > 1 and _CALIBRATED.value:
+    raise ValueError(
+      'calibrated: each workdir has a temperature, their mean has none'
+    )
+  if len(paths) == 1:
+    return bigru_jax.load(paths[0], vectors)
+  return bigru_jax.load_ensemble(paths, vectors)
+
+
+def options() -> dict[str, Any]:
+  """The keyword arguments of a prediction or an evaluation by one run."""
+  return {'calibrated': True} if _CALIBRATED.value else {}
+
+
+def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
+  """The text column, encoding and delimiter of the input."""
+  return (
+    _TEXT_COLUMN.value or config.text_column,
+    config.encoding if _ENCODING.value is None else _ENCODING.value,
+    config.delimiter if _DELIMITER.value is None else _DELIMITER.value,
+  )
+
+
+def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
+  """The texts of files, see `files.find`, of a pipe, or of standard input.
+
+  Args:
+    source: the paths; - for standard input.
+    config: of the run, whose columns and encoding are the defaults.
+
+  Raises:
+    FileNotFoundError, ValueError: with the file and the row.
+  """
+  column, encoding, delimiter = input_format(config)
+  if source == '-':
+    stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
+    yield from (line.removesuffix('\n') for line in stdin)
+    return
+  for path in tabular_files.find(source, 'input'):
+    if tabular_files.file_extension(path) == '.txt' or _is_pipe(path):
+      with open_files.open_lines(path, 'input', encoding) as lines:
+        yield from (line.removesuffix('\n') for line in lines)
+    else:
+      examples = tabular_files.read_file(
+        path, 'input', column, None, encoding, delimiter
+      )
+      yield from (example.text for example in examples)
+
+
+def read_rows(
+  source: str, config: bigru_jax.Config
+) -> tuple[list[str], Iterator[list[str]]]:
+  """The columns of an input, and the fields of its rows as they are read.
+
+  CSV and TSV files have all of their columns, other inputs that of the text.
+
+  Args:
+    source, config: see `read_texts`.
+
+  Raises:
+    FileNotFoundError, ValueError: with the file and the row.
+  """
+  column, encoding, delimiter = input_format(config)
+  paths = tabular_files.find(source, 'input') if source != '-' else ['-']
+  tables = {'.csv', '.tsv'}
+  if all(
+    tabular_files.file_extension(path) in tables and not _is_pipe(path)
+    for path in paths
+  ):
+    rows = tabular_files.read_table(
+      source, 'input', encoding, delimiter, column
+    )
+    return next(rows), rows
+  return [column], ([text] for text in read_texts(source, config))
+
+
+def _is_pipe(path: str) -> bool:
+  return os.path.exists(path) and not (
+    os.path.isfile(path) or os.path.isdir(path)
+  )
+
+
+def labelled_file(
+  path: str,
+  model: bigru_jax.Run | bigru_jax.Ensemble,
+  label_column: str | None = None,
+  label_separator: str | None = None,
+) -> list[Example]:
+  """The examples of a file, whose columns are by default the run's."""
+  config = model.config
+  run = model if isinstance(model, bigru_jax.Run) else model.members[0]
+  form = label_forms.form_of(run_files.read_identity(run.workdir), run.labels)
+  text_column, encoding, delimiter = input_format(config)
+  if label_separator:
+    config = dataclasses.replace(config, label_separator=label_separator)
+  examples = list(
+    tabular_files.read_file(
+      path,
+      'input',
+      text_column,
+      label_column or config.label_column,
+      encoding,
+      delimiter,
+      sources.label_separator(config),
+    )
+  )
+  return [
+    x._replace(label=form.names_of(x.label, x.source, x.row))
+    if isinstance(x.label, labels.Flags)
+    else x
+    for x in examples
+  ]

@@ -1,0 +1,216 @@
+"""Runs that another command plans: their flags, processes and results.
+
+Each run has a process and a run directory of its own, in a folder of all runs.
+Finished runs are skipped, so a command that plans the same runs again resumes
+them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+import functools
+import itertools
+import logging
+import pathlib
+import re
+import sys
+
+from absl import flags
+from tqdm import tqdm
+
+from bigru_jax.cli import config_flags
+from bigru_jax.config import Config
+from bigru_jax.reports import comparison
+from bigru_jax.rundir import files as run_files
+from bigru_jax.runtime import jobs, preemption
+from bigru_jax.training import effects
+
+OWN = 'seed', 'folds', 'fold', 'workdir'  # What the planning script sets.
+_log = logging.getLogger('bigru_jax.plans')
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+  """A run that is planned.
+
+  Attributes:
+    name: of its directory.
+    setting: of its setting.
+    seed, fold: of the run.
+    flags: of run.py, without the workdir.
+  """
+
+  name: str
+  setting: str
+  seed: int
+  fold: int
+  flags: list[str]
+
+
+def parse_seeds(text: str) -> list[int]:
+  """The seeds of 0-4 or 0,3,7, in order.
+
+  Raises:
+    ValueError: it is neither, or names none, or one twice.
+  """
+  seeds: list[int] = []
+  for part in text.split(','):
+    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+    if not match:
+      raise ValueError(f'seeds={text!r}: give 0-4 or 0,3,7')
+    seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+  if not seeds or len(set(seeds)) < len(seeds):
+    raise ValueError(f'seeds={text!r}: none, or one twice')
+  return seeds
+
+
+def plan(
+  setting: str, run_flags: Sequence[str], seeds: Sequence[int], folds: int
+) -> list[Planned]:
+  """The runs of a setting: each seed, of each fold where there are folds.
+
+  Raises:
+    ValueError: a flag is wrong.
+  """
+  planned = []
+  for seed, fold in itertools.product(seeds, range(folds or 1)):
+    own = [f'--seed={seed}']
+    name = f'{setting},seed={seed}'
+    if folds:
+      own += [f'--folds={folds}', f'--fold={fold}']
+      name += f',fold={fold}'
+    config_of([*run_flags, *own])  # Found before any run starts.
+    planned.append(Planned(name, setting, seed, fold, [*run_flags, *own]))
+  return planned
+
+
+def check_effects(output: pathlib.Path, planned: Sequence[Planned]) -> None:
+  """Refuses flags that the runs which are not there yet would ignore.
+
+  Raises:
+    ValueError, FileNotFoundError: see `effects.check_effects`.
+  """
+  for run in planned:
+    if not (output / run.name / 'config.json').exists():
+      effects.check_effects(config_of(run.flags))
+
+
+def check_common(common: Sequence[str], own: Sequence[str], see: str) -> None:
+  """Refuses flags for all runs that the planning script itself sets.
+
+  Args:
+    common: the flags.
+    own: the names that are refused.
+    see: the script's own flags for them.
+
+  Raises:
+    ValueError: one is among them.
+  """
+  for run_flag in common:
+    name = run_flag.lstrip('-').partition('=')[0]
+    if {name, name.removeprefix('no')}.intersection(own):
+      raise ValueError(f'{run_flag}: see {see}')
+
+
+def config_of(run_flags: Sequence[str]) -> Config:
+  """The configuration that flags of run.py describe.
+
+  Raises:
+    ValueError: one is wrong.
+  """
+  values = flags.FlagValues()
+  config_flags.define_flags(values)
+  try:
+    positional = values(['run.py', *run_flags])[1:]
+  except flags.Error as error:
+    raise ValueError(f'run.py: {error}') from error
+  if positional:
+    raise ValueError(f'run.py: {positional[0]!r} is not a flag')
+  return config_flags.from_flags(values)
+
+
+def command_line(output: pathlib.Path, run: Planned) -> list[str]:
+  """The command that does a run."""
+  workdir = f'--workdir={output / run.name}'
+  return [sys.executable, '-m', 'bigru_jax.cli', 'run', *run.flags, workdir]
+
+
+def is_finished(output: pathlib.Path, run: Planned) -> bool:
+  """Whether a run has its result.
+
+  Raises:
+    ValueError: its directory holds a run of another configuration.
+  """
+  workdir = output / run.name
+  if not run_files.exists(workdir / 'config.json'):
+    return False
+  config = config_of(run.flags)
+  run_files.check_config(workdir, config)
+  if config.differing_fields(run_files.read_config(workdir)):
+    return False  # It has another number of epochs, say, and resumes.
+  return run_files.exists(workdir / 'result.json')
+
+
+def finished_cells(
+  output: pathlib.Path, planned: Sequence[Planned]
+) -> Iterator[comparison.Cell]:
+  """The results of the runs that have one."""
+  for run in planned:
+    if is_finished(output, run):
+      result = run_files.read_result(output / run.name)
+      yield comparison.Cell(
+        run.setting,
+        run.seed,
+        run.fold,
+        result['validation'],
+        result['test'],
+        result['train_seconds'],
+      )
+
+
+def run_all(
+  output: pathlib.Path,
+  planned: Sequence[Planned],
+  waiting: Sequence[Planned],
+  at_once: int,
+  before: Callable[[Planned], None] = lambda run: None,
+) -> Iterator[tuple[Planned, str]]:
+  """Does the waiting runs; yields each as it ends, and why it failed or ''.
+
+  Args:
+    output: the folder of all runs.
+    planned: all runs.
+    waiting: those among them that are not finished.
+    at_once: how many run at the same time.
+    before: is called when a run is about to start.
+
+  Raises:
+    Preempted: a signal has stopped them; the running ones have saved.
+  """
+  by_name = {run.name: run for run in waiting}
+  progress_bar = tqdm(
+    total=len(planned),
+    initial=len(planned) - len(waiting),
+    unit='run',
+    disable=None,  # Only on a terminal.
+  )
+  with preemption.stop_on_signals() as stop, progress_bar:
+    queue = [
+      jobs.Job(
+        run.name,
+        command_line(output, run),
+        output / run.name / 'log.txt',
+        functools.partial(run_files.is_locked, output / run.name),
+        functools.partial(before, run),
+      )
+      for run in waiting
+    ]
+    for job, status in jobs.run_jobs(queue, at_once, stop):
+      run, failure = by_name[job.name], ''
+      if status or not is_finished(output, run):
+        failure = job.last_line or 'it said nothing'
+        _log.warning('%s failed with status %d: %s', job.name, status, failure)
+      progress_bar.update()
+      yield run, failure
+    if stop():
+      done = sum(is_finished(output, run) for run in planned)
+      raise preemption.Preempted(f'{done} of {len(planned)} runs are finished')

@@ -1,0 +1,206 @@
+"""Draws runs: curves, scores, and the attention on texts.
+
+  python experiments/plot.py --workdir=RUN --text="A gentle, funny film."
+  python experiments/plot.py --workdir=RUN --workdir=OTHER \\
+      --parts=loss,accuracy,f1,reliability --output=runs.svg
+
+Runs that differ only in their seed are drawn as their mean, in a band from the
+lowest to the highest. The extension of the output is .png, .svg or .pdf. The
+command needs matplotlib, the extra `plot`. Characters that matplotlib's own
+font lacks are drawn with an installed font that has them.
+"""
+
+from collections.abc import Callable, Iterable
+import contextlib
+import functools
+import logging
+import pathlib
+from typing import Any
+import warnings
+
+from absl import flags
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import bigru_jax
+from bigru_jax.cli import command, outputs
+from bigru_jax.reports import figures
+from bigru_jax.reports.shades import headline
+from bigru_jax.rundir import published
+
+FLAGS = flags.FlagValues()
+_WORKDIR = flags.DEFINE_multi_string(
+  'workdir',
+  [],
+  'The run directory; repeat the flag to draw more than one.',
+  flag_values=FLAGS,
+)
+_CHOICES = (*figures.PARTS, 'attention', 'heatmap')
+_PARTS = flags.DEFINE_list(
+  'parts',
+  ['loss', 'attention'],
+  f'What is drawn, each in a panel: {", ".join(_CHOICES)}; the last two have '
+  'a panel for each text.',
+  flag_values=FLAGS,
+)
+_TEXT = flags.DEFINE_multi_string(
+  'text', [], 'A text to show; the flag may be repeated.', flag_values=FLAGS
+)
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  'run.png',
+  'The image file; an existing file is overwritten only if this flag names it.',
+  flag_values=FLAGS,
+)
+_HEIGHT = 3.2  # Inches.
+_log = logging.getLogger('bigru_jax.plot')
+
+
+def font_families(texts: Iterable[str]) -> list[str]:
+  """The default font, and installed ones for the characters that it lacks.
+
+  What no installed font has is named in a warning.
+  """
+  families = list(font_manager.FontProperties().get_family())
+  missing = {c for text in texts for c in text if c.isprintable()}
+  missing -= _drawable(missing, families[0])
+  if not missing:
+    return families
+  manager = font_manager.fontManager
+  # matplotlib's list is a cached one, without what was installed since.
+  listed = {font.fname for font in manager.ttflist}
+  for path in set(font_manager.findSystemFonts()) - listed:
+    with contextlib.suppress(Exception):  # It skips what it cannot read, too.
+      manager.addfont(path)
+  drawable = {
+    name: _drawable(missing, name)
+    for name in sorted({font.name for font in manager.ttflist})
+    # These are a system's private fonts, some with a box for any character.
+    if not name.startswith(('.', 'Last'))
+  }
+  while missing:
+    best = max(drawable, key=lambda name: len(drawable[name] & missing))
+    if not drawable[best] & missing:
+      characters = sorted(missing)
+      more = f' and {len(missing) - 20} more' if len(missing) > 20 else ''
+      _log.warning(
+        'no installed font has %s%s; install one that has, for instance the '
+        'Debian package fonts-noto-cjk for Chinese, Japanese and Korean',
+        ' '.join(characters[:20]), more,
+      )  # fmt: skip
+      break
+    families.append(best)
+    missing -= drawable[best]
+  return families
+
+
+def _drawable(characters: set[str], family: str) -> set[str]:
+  """Those of the characters that a font family has."""
+  try:
+    font = font_manager.get_font(
+      font_manager.findfont(
+        font_manager.FontProperties(family=[family]), fallback_to_default=False
+      )
+    )
+  except (OSError, RuntimeError, ValueError):  # It is there no more.
+    return set()
+  return {c for c in characters if font.get_char_index(ord(c))}
+
+
+def plot_attention(
+  axes: Axes, answer: dict[str, Any], families: list[str]
+) -> None:
+  """Each token as high as its weight, a bar per attention head."""
+  tokens, heads = answer['tokens'], answer['attention'].get('words', [])
+  width = 0.8 / max(len(heads), 1)
+  for head, weights in enumerate(heads):
+    positions = [
+      i + (head - (len(heads) - 1) / 2) * width for i in range(len(tokens))
+    ]
+    names = answer.get('attention_labels')
+    axes.bar(
+      positions,
+      weights,
+      width,
+      color=f'C{(head + 1) % 10}',
+      label=names[head] if names else None,
+    )
+  if answer.get('attention_labels'):
+    axes.legend(frameon=False, fontsize='x-small')
+  # A dollar sign of theirs begins no formula.
+  style: dict[str, Any] = {'parse_math': False, 'family': families}
+  axes.set_xticks(range(len(tokens)), tokens, rotation=60, ha='right', **style)
+  axes.set_title(headline(answer), **style)
+  axes.set_ylabel('attention')
+
+
+def panels_of(
+  workdirs: list[pathlib.Path], texts: list[str], parts: list[str]
+) -> tuple[list[Callable[[Axes], None]], float]:
+  """What draws each panel, and the height of all in inches."""
+  panels: list[Callable[[Axes], None]] = []
+  of_runs = [part for part in parts if part in figures.PARTS]
+  if of_runs:  # A converted or published model has no record.
+    groups = figures.by_seed([figures.read_record(path) for path in workdirs])
+    panels += [
+      functools.partial(figures.PARTS[part], groups=groups) for part in of_runs
+    ]
+  # Only these need the models.
+  of_texts = [part for part in parts if part not in figures.PARTS]
+  if not texts or not of_texts:
+    return panels, _HEIGHT
+  answers = [bigru_jax.load(path).predict(texts) for path in workdirs]
+  families = font_families(
+    x
+    for of_run in answers
+    for text, answer in zip(texts, of_run)
+    for x in (text, *answer['probabilities'], *answer['tokens'])
+  )
+  height = _HEIGHT
+  for of_run in answers:
+    for text, answer in zip(texts, of_run):
+      for part in of_texts:
+        if part == 'attention':
+          draw = functools.partial(
+            plot_attention, answer=answer, families=families
+          )
+        else:
+          draw = functools.partial(
+            figures.draw_heat_map, text=text, answer=answer, families=families
+          )
+          height = max(height, figures.heat_map_height(text, answer))
+        panels.append(draw)
+  return panels, height
+
+
+def main() -> None:
+  """Draws the panels beside each other, into one file."""
+  if not _WORKDIR.value:
+    raise ValueError('workdir: name the run to draw')
+  unknown = set(_PARTS.value) - set(_CHOICES)
+  if unknown:
+    raise ValueError(f'parts={min(unknown)}: choose {", ".join(_CHOICES)}')
+  if _PARTS.present and not _TEXT.value:
+    for part in set(_PARTS.value) - set(figures.PARTS):
+      raise ValueError(f'parts={part}: give a text, whose attention is drawn')
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  outputs.check_output(str(output))
+  if not _OUTPUT.present and output.exists():
+    raise ValueError(f'output: {output} is there already; name a file')
+  if set(_PARTS.value) <= set(figures.PARTS):
+    command.refuse_flags(FLAGS, 'attention or heatmap among the parts', 'text')
+  # A font without the usual weight will do.
+  logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
+  workdirs = [published.find(name) for name in _WORKDIR.value]
+  panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
+  if not panels:
+    raise ValueError('text: give a text, whose attention is to be drawn')
+  figure = Figure(figsize=(4.5 * len(panels), height), layout='constrained')
+  axes = figure.subplots(1, len(panels), squeeze=False)[0]
+  for panel, draw in zip(axes, panels):
+    draw(panel)
+  with warnings.catch_warnings():
+    # `font_families` has said it, in one line.
+    warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
+    figure.savefig(output, dpi=110)

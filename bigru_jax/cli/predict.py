@@ -1,0 +1,181 @@
+"""Predicts with a trained run: label, probabilities, attention over tokens.
+
+  python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
+  python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
+  python experiments/predict.py --workdir=RUN --workdir=RUN --text="Two."
+  python experiments/predict.py --workdir=RUN --text="In colours." --color
+
+The input is a .csv, .tsv, .jsonl, .json or .parquet file, or has one text per
+line: a .txt file, a pipe, or - for standard input. The output is JSON lines,
+one for each text in the same order, or a .csv file. A .csv file has the columns
+of a .csv or .tsv input, or else the text; then `prediction`, the label; a
+column `probability_<label>` for each label of the run; and `empty`, which is
+true where a text is missing or blank. Where a text has any number of labels,
+`prediction` joins them by the run's label_separator, or is a JSON list if a
+label contains the separator. --fields=label,probabilities leaves the other
+fields out.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+import csv
+import itertools
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+import bigru_jax
+from bigru_jax.cli import inputs, outputs
+from bigru_jax.data import sources
+from bigru_jax.inference.prediction_table import (
+  DEFAULT_CSV_FIELDS,
+  check_names,
+  prediction_columns,
+)
+from bigru_jax.inference.predictions import choose_fields
+from bigru_jax.reports.shades import colored
+from bigru_jax.runtime import host
+from bigru_jax.runtime.fields import expand_users
+
+Model = bigru_jax.Run | bigru_jax.Ensemble
+_log = logging.getLogger('bigru_jax.predict')
+
+FLAGS = flags.FlagValues()
+FLAGS.append_flag_values(inputs.FLAGS)
+_TEXT = flags.DEFINE_string('text', None, 'One text.', flag_values=FLAGS)
+_INPUT = flags.DEFINE_string(
+  'input', None, 'A file of texts, or -.', flag_values=FLAGS
+)
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  '-',
+  'A .jsonl file, - for standard output, or a .csv file.',
+  flag_values=FLAGS,
+)
+_FIELDS = flags.DEFINE_list(
+  'fields',
+  None,
+  'The fields that are written, such as label,probabilities; by default all, '
+  'and in a .csv file label,probabilities,empty.',
+  flag_values=FLAGS,
+)
+_COLOR = flags.DEFINE_bool(
+  'color',
+  False,
+  'Print the texts, shaded by their attention, to a terminal in place of JSON.',
+  flag_values=FLAGS,
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+  'batch_size',
+  256,
+  'The largest number of texts in a batch.',
+  lower_bound=1,
+  flag_values=FLAGS,
+)
+
+
+def write_csv(
+  run: Model, names: list[str], rows: Iterator[list[str]], output: str
+) -> None:
+  """Predicts the rows of a table into a CSV file that keeps its columns.
+
+  Args:
+    run: the model.
+    names: of the columns, one of which is that of the texts.
+    rows: their fields.
+    output: the file.
+
+  Raises:
+    ValueError: the table has a column that predictions have, a field has no
+      column, or a text is not one of Unicode.
+  """
+  fields = _FIELDS.value or DEFAULT_CSV_FIELDS
+  columns = prediction_columns(
+    run.labels, sources.label_separator(run.config), fields
+  )
+  check_names(names, columns, f'input={_INPUT.value or ""}')
+  text_index = names.index(inputs.input_format(run.config)[0])
+  rows, text_rows = itertools.tee(rows)
+  predictions = _predict(run, (row[text_index] for row in text_rows), fields)
+  with outputs.open_output(
+    output, os.path.expanduser(_INPUT.value or '')
+  ) as file:
+    writer = csv.writer(file)
+    writer.writerow([*names, *columns])
+    for number, (prediction, row) in enumerate(zip(predictions, rows), 1):
+      cells = [cell(prediction) for cell in columns.values()]
+      try:
+        writer.writerow([*row, *cells])
+      except UnicodeEncodeError as error:
+        raise ValueError(
+          f'output={output}: text {number} has a lone surrogate, which UTF-8 '
+          'cannot hold; name a .jsonl file'
+        ) from error
+
+
+def _predict(
+  run: Model, texts: Iterable[str], fields: Collection[str] | None
+) -> Iterator[dict[str, Any]]:
+  """The predictions, with a progress bar; it warns once of truncated texts."""
+  truncated = 0
+  names = choose_fields(fields, run.fields)
+  predictions = run.stream(
+    texts, _BATCH_SIZE.value, fields={*names, 'truncated'}, **inputs.options()
+  )
+  progress = tqdm(
+    predictions, unit=' texts', delay=2, leave=False, disable=None
+  )
+  for prediction in progress:
+    truncated += prediction['truncated']
+    yield {name: prediction[name] for name in names}
+  if truncated:
+    limits = run.config.limits
+    _log.warning('%d texts are truncated at %s', truncated, limits)
+
+
+def main() -> None:
+  """Predicts, and writes the predictions as they are made."""
+  inputs.workdirs()
+  if (_TEXT.value is None) == (_INPUT.value is None):
+    raise ValueError('give either text or input')
+  if _COLOR.value and _FIELDS.value is not None:
+    raise ValueError('fields: color prints no fields')
+  output = os.path.expanduser(_OUTPUT.value)
+  source = expand_users(_INPUT.value or '')
+  is_csv = outputs.is_csv(output)
+  outputs.check_output(output, source)
+  inputs.check_flags(source)
+  host.configure_cpu()
+  host.cache_compilations()
+  run = inputs.load_model()
+  if _COLOR.value and (output != '-' or isinstance(run, bigru_jax.Ensemble)):
+    raise ValueError('color: it is of one run, on standard output')
+  if is_csv:
+    if _TEXT.value is None:
+      names, rows = inputs.read_rows(source, run.config)
+    else:
+      names = [inputs.input_format(run.config)[0]]
+      rows = iter([[_TEXT.value]])
+    write_csv(run, names, rows, output)
+    return
+  if _TEXT.value is not None:
+    texts: Iterable[str] = [_TEXT.value]
+  else:
+    texts = inputs.read_texts(source, run.config)
+  lines: Iterable[str]
+  if _COLOR.value:
+    colored_texts, texts = itertools.tee(texts)
+    lines = map(colored, colored_texts, _predict(run, texts, None))
+  else:
+    predictions = _predict(run, texts, _FIELDS.value)
+    lines = (json.dumps(prediction) + '\n' for prediction in predictions)
+  if output == '-':
+    sys.stdout.writelines(lines)
+    sys.stdout.flush()
+  else:
+    with outputs.open_output(output, source) as file:
+      file.writelines(lines)

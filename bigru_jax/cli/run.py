@@ -1,0 +1,107 @@
+"""Trains, selects and tests a BiGRU with attention: the main job.
+
+  python experiments/run.py
+  python experiments/run.py --dataset=trec --data_dir=FOLDER --embeddings=FILE
+
+Everything is written to the run directory, --workdir. The same command resumes
+a run that was stopped.
+
+Several processes train one run together if each is started with --distributed:
+  srun python experiments/run.py --distributed
+or, without Slurm, Open MPI, Kubernetes or Cloud TPU,
+  python experiments/run.py --coordinator=HOST:PORT --num_processes=2 \\
+    --process_id=0
+"""
+
+import faulthandler
+import logging
+import pathlib
+import textwrap
+import time
+
+from absl import flags
+
+import bigru_jax
+from bigru_jax.cli import config_flags
+from bigru_jax.reports import tables
+from bigru_jax.rundir import files as run_files
+from bigru_jax.runtime import distributed, host, preemption
+
+_log = logging.getLogger('bigru_jax.run')
+
+FLAGS = flags.FlagValues()
+VERBOSE = True
+config_flags.define_flags(FLAGS)
+_WORKDIR = flags.DEFINE_string(
+  'workdir',
+  None,
+  'The run directory; by default runs/<dataset> and the flags that differ from '
+  'their defaults.',
+  flag_values=FLAGS,
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed',
+  False,
+  'This process is one of those that train together; their number, and the '
+  'number of this one, come from Slurm, Open MPI, Kubernetes or Cloud TPU.',
+  flag_values=FLAGS,
+)
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator',
+  None,
+  'The host and port at which process 0 listens, in place of --distributed.',
+  flag_values=FLAGS,
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  'num_processes',
+  None,
+  'With coordinator: how many processes there are.',
+  flag_values=FLAGS,
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  'process_id',
+  None,
+  'With coordinator: the number of this one, from 0.',
+  flag_values=FLAGS,
+)
+
+
+def help_text() -> str:
+  """All flags in the groups of the configuration."""
+  own = (_WORKDIR, _DISTRIBUTED, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
+  lines = ['Run:']
+  for flag in own:
+    lines.append(f'  --{flag.name}{"" if flag is _DISTRIBUTED else "="}')
+    indent = 6 * ' '
+    lines += textwrap.wrap(
+      FLAGS[flag.name].help or '', 80, initial_indent=indent,
+      subsequent_indent=indent,
+    )  # fmt: skip
+  return '\n'.join([*lines, '', config_flags.flags_help()])
+
+
+def main() -> None:
+  """Trains, and prints the scores of the test split."""
+  started = time.perf_counter()
+  config = config_flags.from_flags(FLAGS)
+  address = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  is_distributed = _DISTRIBUTED.value or address != (None, None, None)
+  with preemption.stop_on_signals(at_once=not is_distributed) as stop:
+    if is_distributed:
+      # JAX aborts a process that has lost process 0; its message would stand
+      # above the stacks of all threads.
+      faulthandler.disable()
+      distributed.initialize(*address)
+    # A collective blocks a thread, of which `configure_cpu` makes enough.
+    host.configure_cpu(config.cpu_devices or int(is_distributed))
+    host.cache_compilations()
+    if not distributed.is_main():
+      logging.getLogger('bigru_jax').setLevel(logging.WARNING)
+    workdir = pathlib.Path(_WORKDIR.value or run_files.default_workdir(config))
+    run = bigru_jax.train(config, workdir, stop=stop)
+  if not distributed.is_main():
+    return
+  result = run_files.read_result(run.workdir)
+  print(tables.classification_table(result['test_report']), end='\n\n')
+  print(tables.metrics_table(result['test']))
+  _log.info('%.1f s in all', time.perf_counter() - started)

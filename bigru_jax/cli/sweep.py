@@ -1,0 +1,302 @@
+"""Runs settings over seeds and folds, and compares them in one table.
+
+  python experiments/sweep.py --grid=learning_rate=1e-3,2e-3 --seeds=0-4 \
+    --output=FOLDER -- --dataset=trec --data_dir=FOLDER
+  python experiments/sweep.py --collect --output=FOLDER
+
+The flags after -- are flags of run.py, for all runs. Each run has a process and
+a run directory of its own. Finished runs are skipped, so the same command
+resumes a sweep. The output folder contains:
+
+  sweep.md, .csv, .json, .png   the comparison
+  runs.jsonl                    the runs and their command lines
+  <run>/                        the run directories, each with its log.txt
+
+A setting is chosen by the mean validation metric over its runs.
+"""
+
+from collections.abc import Sequence
+import csv
+import dataclasses
+import hashlib
+import itertools
+import json
+import logging
+import pathlib
+import re
+import shlex
+from typing import Any
+
+from absl import flags
+
+from bigru_jax.cli import command, planned_runs
+from bigru_jax.cli.planned_runs import Planned
+from bigru_jax.data.open_files import check_file, without_repeats
+from bigru_jax.metrics import METRICS, current_name
+from bigru_jax.reports import comparison
+from bigru_jax.rundir import files as run_files
+
+_log = logging.getLogger('bigru_jax.sweep')
+
+TAKES_RUN_FLAGS = True
+FLAGS = flags.FlagValues()
+_GRID = flags.DEFINE_multi_string(
+  'grid',
+  [],
+  'A flag of run.py and its values: name=value,value. The option may be '
+  'repeated; the values of one flag are joined.',
+  flag_values=FLAGS,
+)
+_SETTINGS_FILE = flags.DEFINE_string(
+  'settings_file',
+  None,
+  'A file of settings in place of a grid: each line is a JSON object of flags.',
+  flag_values=FLAGS,
+)
+_SEEDS = flags.DEFINE_string(
+  'seeds', '0', 'Seeds, such as 0-4 or 0,3,7.', flag_values=FLAGS
+)
+_FOLDS = flags.DEFINE_integer(
+  'folds',
+  0,
+  'The number of folds of a cross-validation; each fold is a run.',
+  lower_bound=0,
+  flag_values=FLAGS,
+)
+_JOBS = flags.DEFINE_integer(
+  'jobs',
+  1,
+  'How many runs are trained at the same time; they share the cores.',
+  lower_bound=1,
+  flag_values=FLAGS,
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'The folder of the sweep.', flag_values=FLAGS
+)
+_METRIC = flags.DEFINE_string(
+  'metric',
+  'accuracy',
+  'The metric that is compared: accuracy, macro_f1, loss, and others.',
+  flag_values=FLAGS,
+)
+_PRINT_COMMANDS = flags.DEFINE_bool(
+  'print_commands',
+  False,
+  'Print the command lines of the runs that are not finished, and exit.',
+  flag_values=FLAGS,
+)
+_COLLECT = flags.DEFINE_bool(
+  'collect',
+  False,
+  'Compare the runs that are finished, and exit.',
+  flag_values=FLAGS,
+)
+# The old names, for one version.
+flags.DEFINE_alias('list', 'settings_file', flag_values=FLAGS)
+flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
+
+
+def plan(common: Sequence[str]) -> list[Planned]:
+  """All runs of the sweep.
+
+  Raises:
+    ValueError: a flag is wrong.
+  """
+  planned: list[Planned] = []
+  planned_runs.check_common(common, planned_runs.OWN, 'seeds, folds and output')
+  seeds = planned_runs.parse_seeds(_SEEDS.value)
+  configs = set()
+  varied = settings()
+  own = sorted({name for setting in varied for name in setting})
+  planned_runs.check_common(
+    common, own, 'grid and settings_file, which set it too'
+  )
+  for setting in varied:
+    values = [f'--{key}={value}' for key, value in setting.items()]
+    config = planned_runs.config_of([*common, *values])
+    if config in configs:  # As of 0.001 and 1e-3.
+      continue
+    configs.add(config)
+    planned += planned_runs.plan(
+      name_of(setting), [*common, *values], seeds, _FOLDS.value
+    )
+  for run in planned:
+    select_by = planned_runs.config_of(run.flags).select_by
+    if METRICS[metric()].on_request and select_by != metric():
+      raise ValueError(f'metric={metric()} needs --select_by={metric()}')
+  return planned
+
+
+def metric() -> str:
+  """The metric by its current name."""
+  return current_name(_METRIC.value)
+
+
+def settings() -> list[dict[str, Any]]:
+  """The settings of the grid or of the file; by default one without flags."""
+  if _SETTINGS_FILE.value and _GRID.value:
+    raise ValueError('give grid or settings_file, not both')
+  if _SETTINGS_FILE.value:
+    chosen: list[dict[str, Any]] = []
+    path = pathlib.Path(_SETTINGS_FILE.value).expanduser()
+    check_file(path, 'settings_file')
+    for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
+      if line.strip():
+        try:
+          setting = json.loads(line, object_pairs_hook=without_repeats)
+        except json.JSONDecodeError:
+          setting = None
+        except ValueError as error:
+          raise ValueError(
+            f'settings_file={path}, row {row} {error}'
+          ) from error
+        if not isinstance(setting, dict):
+          raise ValueError(
+            f'settings_file={path}, row {row}: not a JSON object'
+          )
+        chosen.append(setting)
+    if not chosen:
+      raise ValueError(f'settings_file={path} has no settings')
+  else:
+    axes: dict[str, list[str]] = {}
+    for axis in _GRID.value:
+      name, equals, values = axis.partition('=')
+      if not (name and equals and values):
+        raise ValueError(f'grid={axis!r}: give name=value,value')
+      axes.setdefault(name, []).extend(values.split(','))
+    chosen = [
+      dict(zip(axes, values)) for values in itertools.product(*axes.values())
+    ]
+  for name in planned_runs.OWN:
+    if any(name in setting for setting in chosen):
+      raise ValueError(f'{name} is no setting: see seeds, folds and output')
+  return chosen
+
+
+def name_of(setting: dict[str, Any]) -> str:
+  """The setting's name, which is a directory's, too."""
+  name = ','.join(f'{key}={value}' for key, value in setting.items())
+  plain = re.sub(r'[^a-zA-Z0-9_=,.+-]', '_', name)[:150]
+  if plain != name:  # Another setting could have the same plain name.
+    plain += f',{hashlib.sha256(name.encode()).hexdigest()[:8]}'
+  return plain or 'default'
+
+
+def write(
+  output: pathlib.Path, planned: Sequence[Planned], failed: Sequence[str]
+) -> None:
+  """Writes and prints the comparison of what is finished.
+
+  Raises:
+    ValueError: nothing is.
+  """
+  cells = list(planned_runs.finished_cells(output, planned))
+  if not cells:
+    raise ValueError(f'output={output}: no run is finished')
+  compared = comparison.compare_settings(cells, metric())
+  lines = [comparison.as_markdown(compared)]
+  if len(cells) < len(planned):
+    lines += ['', f'{len(cells)} of {len(planned)} runs are finished.']
+  lines += [f'Failed: {name}; see its log.txt.' for name in failed]
+  text = '\n'.join(lines) + '\n'
+  (output / 'sweep.md').write_text(text, encoding='utf-8')
+  run_files.write_json(output / 'sweep.json', comparison.as_json(compared))
+  write_csv(output / 'sweep.csv', cells)
+  try:
+    from bigru_jax.reports import plots
+  except ImportError:
+    _log.warning('there is no sweep.png: it needs the extra plot')
+  else:
+    plots.save_comparison(compared, output / 'sweep.png')
+  print(text, end='')
+
+
+def write_csv(path: pathlib.Path, cells: Sequence[comparison.Cell]) -> None:
+  """One row per run, with all of its metrics."""
+  columns = [
+    (split, name)
+    for split in ('validation', 'test')
+    for name in getattr(cells[0], split)
+  ]
+  with path.open('w', encoding='utf-8', newline='') as file:
+    writer = csv.writer(file)
+    head = ['setting', 'seed', 'fold', 'train_seconds']
+    writer.writerow(head + [f'{split}_{name}' for split, name in columns])
+    for cell in cells:
+      metrics = [getattr(cell, split).get(name, '') for split, name in columns]
+      row = [cell.setting, cell.seed, cell.fold, cell.seconds]
+      writer.writerow(row + metrics)
+
+
+def read_plan(output: pathlib.Path) -> list[Planned]:
+  """The runs of the last sweep in a folder."""
+  path = output / 'runs.jsonl'
+  try:
+    lines = path.read_text('utf-8').splitlines()
+    return [Planned(**json.loads(line)) for line in lines]
+  except FileNotFoundError:
+    raise FileNotFoundError(f'output={output} holds no sweep') from None
+  except (ValueError, TypeError) as error:
+    raise ValueError(f'output={output}: {path.name}: {error}') from error
+
+
+def sweep(
+  output: pathlib.Path, planned: list[Planned], waiting: list[Planned]
+) -> int:
+  """Does the waiting runs, and compares all of them.
+
+  Returns:
+    The exit status: 1 where a run has failed.
+  """
+  failed = [
+    run.name
+    for run, failure in planned_runs.run_all(
+      output, planned, waiting, _JOBS.value
+    )
+    if failure
+  ]
+  write(output, planned, failed)
+  return int(bool(failed))
+
+
+def main(common: list[str]) -> int:
+  """Does the sweep, or compares what is finished.
+
+  Args:
+    common: flags of run.py, for all runs.
+
+  Returns:
+    The exit status: 1 where a run has failed.
+  """
+  if not _OUTPUT.value:
+    raise ValueError('output: name the folder of the sweep')
+  if metric() not in METRICS:
+    raise ValueError(f'metric={metric()!r}: choose {", ".join(METRICS)}')
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  if _COLLECT.value:
+    ignored = ('grid', 'settings_file', 'seeds', 'folds', 'jobs',
+               'print_commands')  # fmt: skip
+    command.refuse_flags(FLAGS, 'a sweep without collect', *ignored)
+    if common:
+      raise ValueError(f'{common[0]} needs a sweep without collect')
+  if _PRINT_COMMANDS.value:
+    command.refuse_flags(
+      FLAGS, 'a sweep without print_commands', 'jobs', 'metric'
+    )
+  if _COLLECT.value:
+    write(output, read_plan(output), [])
+    return 0
+  planned = plan(common)
+  planned_runs.check_effects(output, planned)
+  with run_files.locked(output, 'output'):
+    waiting = [
+      run for run in planned if not planned_runs.is_finished(output, run)
+    ]
+    run_files.write_lines(
+      output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
+    )
+    if not _PRINT_COMMANDS.value:
+      return sweep(output, planned, waiting)
+    for run in waiting:
+      print(shlex.join(planned_runs.command_line(output, run)))
+    return 0

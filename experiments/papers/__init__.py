@@ -1,0 +1,1 @@
+"""The rows of papers: what they report, how we run them, what we got."""

@@ -1,0 +1,117 @@
+"""What a row needs, and the runs that it is made of."""
+
+from collections.abc import Sequence
+import contextlib
+import pathlib
+
+from absl import flags
+
+from bigru_jax.cli import planned_runs
+from bigru_jax.cli.planned_runs import Planned
+from bigru_jax.data.corpora import CORPORA
+from bigru_jax.rundir import files as run_files
+
+from .papers import VECTORS_SOURCE, Row
+from .results import ROOT
+
+# The flags of run.py that reproduce.py itself sets.
+OWN = (*planned_runs.OWN, 'data_dir', 'embeddings')
+_GLOVE = (
+  'glove.6B.100d.txt',
+  'glove.6B.100d.txt.gz',
+  'glove.6B.100d.subset.txt.gz',
+)
+
+
+def recipe_flags(row: Row) -> list[str]:
+  """The flags of a row's recipe and of the files that it includes."""
+  with contextlib.chdir(ROOT):  # Its paths begin at the root.
+    name = f'experiments/papers/recipes/{row.name}.flags'
+    return flags.FLAGS.read_flags_from_files([f'--flagfile={name}'])
+
+
+def find_vectors(
+  data_root: pathlib.Path, vectors: str | None
+) -> pathlib.Path | None:
+  """The word vectors; None where they are not at hand.
+
+  Args:
+    data_root: the folder that holds a folder for each data set.
+    vectors: their file, where one is named.
+
+  Raises:
+    FileNotFoundError: the file that was named is not there.
+  """
+  if vectors:
+    path = pathlib.Path(vectors).expanduser().absolute()
+    if not path.is_file():
+      raise FileNotFoundError(f'vectors={path}: no such file')
+    return path
+  paths = [data_root / 'glove' / name for name in _GLOVE]
+  return next((path for path in paths if path.is_file()), None)
+
+
+def missing(
+  row: Row, data_root: pathlib.Path, vectors: pathlib.Path | None
+) -> str:
+  """What a row lacks, where to put it and where it is from; '' if nothing."""
+  folder = data_root / row.folder
+  lacking = [name for name in row.files if not (folder / name).exists()]
+  if lacking:
+    return f'skipped: {folder} lacks {", ".join(lacking)}, from {row.source}'
+  if not row.folder:
+    try:
+      config = planned_runs.config_of(recipe_flags(row))
+      CORPORA[config.dataset].read(config)
+    except (OSError, ValueError) as error:
+      return f'skipped: {error}'
+  if row.vectors and not vectors:
+    path = data_root / 'glove' / _GLOVE[0]
+    return f'skipped: there is no {path}, from {VECTORS_SOURCE}'
+  return ''
+
+
+def plan(
+  row: Row,
+  data_root: pathlib.Path,
+  vectors: pathlib.Path | None,
+  seeds: str | None,
+  extra: Sequence[str],
+) -> list[Planned]:
+  """The runs of a row.
+
+  Args:
+    row: the row.
+    data_root: the folder that holds a folder for each data set.
+    vectors: the file of word vectors.
+    seeds: such as 0-4 or 0,3,7; None for those of the row.
+    extra: more flags of run.py.
+
+  Raises:
+    ValueError: a flag is wrong.
+  """
+  run_flags = recipe_flags(row)
+  if row.folder:
+    run_flags.append(f'--data_dir={data_root / row.folder}')
+  if row.vectors:
+    run_flags.append(f'--embeddings={vectors}')
+  numbers = planned_runs.parse_seeds(seeds) if seeds else range(row.seeds)
+  return planned_runs.plan(row.name, [*run_flags, *extra], numbers, row.folds)
+
+
+def check_recipes(output: pathlib.Path, planned: Sequence[Planned]) -> None:
+  """Refuses runs of other settings, those that could resume included.
+
+  Raises:
+    ValueError: a run directory has another configuration than its row.
+  """
+  for run in planned:
+    workdir = output / run.name
+    if (workdir / 'config.json').exists():
+      config = run_files.read_config(workdir)
+      differing = planned_runs.config_of(run.flags).differing_fields(config)
+      if differing:
+        raise ValueError(
+          f'output={workdir} holds a run of other settings: '
+          f'{", ".join(differing)}; choose another output'
+        )

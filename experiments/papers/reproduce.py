@@ -1,0 +1,248 @@
+"""Runs the rows of papers, and prints the published scores beside ours.
+
+  python experiments/reproduce.py --rows=trec,r8 --data_root=data
+  python experiments/reproduce.py --rows=trec --results=FOLDER -- --epochs=1
+  python experiments/reproduce.py --tables
+
+A row has a recipe, recipes/<row>.flags, a protocol in papers.py, and, once its
+runs are finished, a result, results/<row>.json. The flags after -- are more
+flags of run.py, for all runs. Each run has a process and a run directory of its
+own in the output folder. Finished runs are skipped, so the same command
+resumes.
+
+The data root holds a folder for each data set. A row without its data is
+skipped, with a warning that says which files belong where, and the exit status
+is 1 if the row was named. `--tables` rewrites what README.md, docs/results.md
+and the recipes say of the results, and runs nothing.
+"""
+
+from collections.abc import Sequence
+import logging
+import pathlib
+import shlex
+
+from absl import flags
+
+from bigru_jax.cli import command, planned_runs
+from bigru_jax.cli.planned_runs import Planned
+from bigru_jax.rundir import files as run_files
+from bigru_jax.runtime import cores, jobs
+
+from . import plans, results, tables
+from .papers import ROWS, Row
+
+_log = logging.getLogger('bigru_jax.reproduce')
+
+TAKES_RUN_FLAGS = True
+FLAGS = flags.FlagValues()
+_ROWS = flags.DEFINE_string(
+  'rows',
+  'all',
+  f'The rows, separated by commas, or all: {", ".join(ROWS)}.',
+  flag_values=FLAGS,
+)
+_DATA_ROOT = flags.DEFINE_string(
+  'data_root',
+  'data',
+  'The folder that holds a folder for each data set.',
+  flag_values=FLAGS,
+)
+_VECTORS = flags.DEFINE_string(
+  'vectors',
+  None,
+  'The word vectors; by default glove/glove.6B.100d.txt in data_root, or .gz.',
+  flag_values=FLAGS,
+)
+_SEEDS = flags.DEFINE_string(
+  'seeds',
+  None,
+  'Seeds, such as 0-4 or 0,3,7; with folds, of each. By default as many as the '
+  'row says: three, five, or one where there are folds.',
+  flag_values=FLAGS,
+)
+_JOBS = flags.DEFINE_integer(
+  'jobs',
+  1,
+  'How many runs are trained at the same time; they share the cores.',
+  lower_bound=1,
+  flag_values=FLAGS,
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', 'runs/reproduce', 'The folder of all runs.', flag_values=FLAGS
+)
+_RESULTS = flags.DEFINE_string(
+  'results',
+  None,
+  'The folder of the results; by default experiments/papers/results, to which '
+  'runs of other flags, vectors or seeds than those of the rows do not write.',
+  flag_values=FLAGS,
+)
+_PRINT_COMMANDS = flags.DEFINE_bool(
+  'print_commands',
+  False,
+  'Print the command lines of the runs that are not finished, and exit.',
+  flag_values=FLAGS,
+)
+_TABLES = flags.DEFINE_bool(
+  'tables',
+  False,
+  'Rewrite the tables that are made of the results, and exit.',
+  flag_values=FLAGS,
+)
+
+# The old names, for one version.
+flags.DEFINE_alias('data_dir', 'data_root', flag_values=FLAGS)
+flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
+
+
+def chosen_rows() -> list[Row]:
+  """The rows that are asked for.
+
+  Raises:
+    ValueError: there is no such row.
+  """
+  if _ROWS.value == 'all':
+    return list(ROWS.values())
+  names = list(dict.fromkeys(_ROWS.value.split(',')))
+  for name in names:
+    if name not in ROWS:
+      raise ValueError(f'rows={name!r}: choose all, or {", ".join(ROWS)}')
+  return [ROWS[name] for name in names]
+
+
+def hardware(at_once: int) -> str:
+  """The processor, and how many of its cores a run has."""
+  share = len(jobs.core_shares(at_once)[0])
+  total = cores.cores()
+  used = f'{share} of {total}' if share not in (0, total) else total
+  noun = 'core' if used == 1 else 'cores'
+  return f'{cores.processor()}, {used} {noun}'
+
+
+def reproduce(
+  output: pathlib.Path,
+  folder: pathlib.Path,
+  planned: dict[str, list[Planned]],
+  notes: dict[str, str],
+) -> bool:
+  """Trains the runs of rows; writes a row's result once all its runs are done.
+
+  Args:
+    output: the folder of all runs.
+    folder: the folder of the results.
+    planned: the runs by row.
+    notes: by row, gets what failed.
+
+  Returns:
+    Whether all rows have their result.
+  """
+  runs = [run for runs_of_row in planned.values() for run in runs_of_row]
+  plans.check_recipes(output, runs)
+  waiting = [run for run in runs if not planned_runs.is_finished(output, run)]
+  left = {
+    name: {run.name for run in waiting if run.setting == name}
+    for name in planned
+  }
+  machine = hardware(min(_JOBS.value, max(len(waiting), 1)))
+
+  def before(run):
+    results.write_provenance(output / run.name, machine)
+
+  def record(name):
+    data_root = str(pathlib.Path(_DATA_ROOT.value).expanduser().absolute())
+    try:
+      result = results.make(ROWS[name], output, planned[name], data_root)
+    except ValueError as error:
+      notes[name] = str(error)
+    else:
+      run_files.write_json(folder / f'{name}.json', result)
+
+  for name in planned:
+    if not left[name]:
+      record(name)
+  finished = planned_runs.run_all(output, runs, waiting, _JOBS.value, before)
+  for run, failure in finished:
+    if failure:
+      failures = [notes[run.setting]] if run.setting in notes else []
+      failures.append(f'{run.name} failed: {failure}')
+      notes[run.setting] = '; '.join(failures)
+      continue
+    left[run.setting].discard(run.name)
+    if not left[run.setting]:
+      record(run.setting)
+  return not notes.keys() & planned.keys()
+
+
+def check_flags(extra: Sequence[str]) -> None:
+  """Refuses flags that would be ignored.
+
+  Raises:
+    ValueError: there is one, or flags that need results are without it.
+  """
+  if _TABLES.value:
+    ignored = ('rows', 'data_root', 'vectors', 'seeds', 'jobs', 'output',
+               'print_commands')  # fmt: skip
+    command.refuse_flags(FLAGS, 'runs, and tables does none', *ignored)
+    if extra:
+      raise ValueError(f'{extra[0]} needs runs, and tables does none')
+  if _PRINT_COMMANDS.value:
+    command.refuse_flags(FLAGS, 'runs, and print_commands does none', 'jobs')
+  uses = {name for row in chosen_rows() for name in ('vectors', 'folder')
+          if getattr(row, name)}  # fmt: skip
+  if 'vectors' not in uses:
+    command.refuse_flags(FLAGS, 'a row with word vectors', 'vectors')
+  if not uses:
+    command.refuse_flags(FLAGS, 'a row with files', 'data_root')
+  if (extra or _VECTORS.value or _SEEDS.value) and not _RESULTS.value:
+    raise ValueError(
+      'results: flags after --, vectors and seeds need a folder of their own'
+    )
+
+
+def main(extra: list[str]) -> int:
+  """Does what is asked for.
+
+  Args:
+    extra: more flags of run.py, for all runs.
+
+  Returns:
+    1 where a row that was named has no result of these runs, and 0 otherwise.
+  """
+  check_flags(extra)
+  folder = pathlib.Path(_RESULTS.value or results.RESULTS).expanduser()
+  if _TABLES.value:
+    for changed in tables.write_tables(folder):
+      print(changed)
+    return 0
+  planned_runs.check_common(
+    extra, plans.OWN, 'seeds, output, data_root and vectors'
+  )
+  data_root = pathlib.Path(_DATA_ROOT.value).expanduser().absolute()
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  rows = chosen_rows()
+  vectors = plans.find_vectors(data_root, _VECTORS.value)
+  planned, notes = {}, {}
+  for row in rows:
+    if reason := plans.missing(row, data_root, vectors):
+      notes[row.name] = reason
+    else:
+      planned[row.name] = plans.plan(
+        row, data_root, vectors, _SEEDS.value, extra
+      )
+  for runs_of_row in planned.values():
+    planned_runs.check_effects(output, runs_of_row)
+  for name, reason in notes.items():
+    _log.warning('%s: %s', name, reason)
+  skipped = bool(notes) and _ROWS.value != 'all'
+  if _PRINT_COMMANDS.value:
+    for run in (run for group in planned.values() for run in group):
+      if not planned_runs.is_finished(output, run):
+        print(shlex.join(planned_runs.command_line(output, run)))
+    return 0
+  folder.mkdir(parents=True, exist_ok=True)
+  with run_files.locked(output, 'output'):
+    complete = reproduce(output, folder, planned, notes)
+    text = tables.table(rows, results.read_all(folder), notes) + '\n'
+    (output / 'reproduce.md').write_text(text, encoding='utf-8')
+  print(text, end='')
+  return int(skipped or not complete)

@@ -1,0 +1,154 @@
+"""The results of the rows: a JSON file for each, made of its finished runs."""
+
+from collections.abc import Sequence
+import json
+import pathlib
+import subprocess
+from typing import Any
+
+from bigru_jax.cli import planned_runs
+from bigru_jax.cli.planned_runs import Planned
+from bigru_jax.reports import comparison
+from bigru_jax.rundir import files as run_files
+
+from .papers import ROWS, Row
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / 'experiments' / 'papers' / 'results'
+# What decides a run, and so makes the commit of a working tree dirty.
+# The recipes' flags are recorded with each run.
+_CODE = (
+  'bigru_jax', 'experiments', 'setup.py', ':!experiments/papers/results',
+  ':!experiments/papers/recipes',
+)  # fmt: skip
+
+_FIELDS = {'mean', 'std', 'n', 'runs', 'hardware', 'minutes'}
+
+Record = dict[str, Any]
+
+
+def commit() -> str | None:
+  """The commit of the working tree, `-dirty` where its code differs from it.
+
+  Returns:
+    None outside a repository, and without Git.
+  """
+
+  def git(*arguments):
+    line = ['git', '-C', str(ROOT), *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=True)
+
+  try:
+    top, head = git('rev-parse', '--show-toplevel', 'HEAD').stdout.splitlines()
+    if pathlib.Path(top) != ROOT:  # A copy inside of another repository.
+      return None
+    changes = git('status', '--porcelain', '--', *_CODE).stdout
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return f'{head}-dirty' if changes else head
+
+
+def make(
+  row: Row, output: pathlib.Path, planned: Sequence[Planned], folder: str
+) -> Record:
+  """The result of a row whose runs are finished.
+
+  Args:
+    row: the row.
+    output: the folder of all runs.
+    planned: the row's runs.
+    folder: of the data sets, which `DIR` stands for in the result.
+
+  Raises:
+    ValueError: a run has no such metric, or has read other data than the first.
+  """
+  identities = [run_files.read_identity(output / run.name) for run in planned]
+  for run, identity in zip(planned, identities):
+    if identity != identities[0]:
+      raise ValueError(
+        f'output={output}: {run.name} has read other data than '
+        f'{planned[0].name}'
+      )
+  cells = list(planned_runs.finished_cells(output, planned))
+  compared = comparison.compare_settings(cells, row.metric)
+  summary = getattr(compared, row.split)[row.name]
+  made = [_provenance(output / run.name) for run in planned]
+  hardware = sorted({x['hardware'] for x in made if x['hardware']})
+  return {
+    'row': row.name,
+    'dataset': planned_runs.config_of(planned[0].flags).dataset,
+    'protocol': row.protocol,
+    'metric': row.metric,
+    'mean': summary.mean,
+    'std': summary.std,
+    'n': summary.n,
+    'runs': [
+      {
+        'seed': cell.seed,
+        'fold': cell.fold,
+        'validation': cell.validation,
+        'test': cell.test,
+        'train_seconds': cell.seconds,
+        'flags': [_portable(flag, folder) for flag in run.flags],
+        'commit': provenance['commit'],
+      }
+      for cell, run, provenance in zip(cells, planned, made)
+    ],
+    'identity': identities[0],
+    'hardware': '; '.join(hardware) or None,
+    'minutes': sum(cell.seconds for cell in cells) / 60,
+  }
+
+
+def _portable(flag: str, folder: str) -> str:
+  """A flag without the paths of this machine."""
+  name, _, value = flag.partition('=')
+  if value.startswith(f'{folder}/'):
+    return f'{name}=DIR{value.removeprefix(folder)}'
+  if name == '--embeddings':
+    return f'{name}={pathlib.Path(value).name}'
+  return flag
+
+
+def write_provenance(workdir: pathlib.Path, hardware: str) -> None:
+  """Writes the commit and the machine that are about to train a run.
+
+  Of a run that is resumed, those before are kept.
+  """
+  workdir.mkdir(parents=True, exist_ok=True)
+  before = _provenance(workdir)
+  values = {'commit': commit(), 'hardware': hardware}
+  for name, value in values.items():
+    parts = [*(before[name] or '').split('; '), value]
+    values[name] = '; '.join(dict.fromkeys(filter(None, parts))) or None
+  run_files.write_json(workdir / 'provenance.json', values)
+
+
+def _provenance(workdir: pathlib.Path) -> dict[str, str | None]:
+  """The commit and the machine of a run; None for each if not recorded."""
+  path = workdir / 'provenance.json'
+  if not path.exists():
+    return {'commit': None, 'hardware': None}
+  return json.loads(path.read_text('utf-8'))
+
+
+def read_all(results: pathlib.Path) -> dict[str, Record]:
+  """The results by row.
+
+  Raises:
+    ValueError: a file holds no result of a row.
+  """
+  records = {}
+  for name in ROWS:
+    path = results / f'{name}.json'
+    if path.exists():
+      try:
+        record = json.loads(path.read_text('utf-8'))
+        if record['row'] != name:
+          raise ValueError(f'of row {record["row"]}')
+        if missing := _FIELDS - record.keys():
+          raise ValueError(f'without {min(missing)}')
+      except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'results={path}: no result: {error}') from error
+      records[name] = record
+  return records

@@ -1,0 +1,214 @@
+"""What is made of the papers' scores and of our results, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+import math
+import pathlib
+
+from bigru_jax.reports import comparison
+from bigru_jax.reports.comparison import Cell
+from bigru_jax.reports.tables import markdown
+
+from .papers import ROWS, TABLE, Published, Row
+from .results import ROOT, Record, read_all
+
+BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
+END = '<!-- papers: end -->'
+
+
+def table(
+  chosen: Sequence[Row],
+  records: Mapping[str, Record],
+  notes: Mapping[str, str],
+) -> str:
+  """Published beside ours, a line for each published score, as Markdown.
+
+  Args:
+    chosen: the rows.
+    records: their results by name, of those that have one.
+    notes: by name, what else there is to say of a row's result.
+  """
+  head = ['paper', 'row', 'published', 'ours', 'difference', 'minutes, on']
+  lines = [head]
+  for row in chosen:
+    record = records.get(row.name)
+    title = f'{row.title}: {row.protocol}'
+    ours = _ours(record)
+    if row.name in notes:
+      ours = f'{ours}, recorded; ' if record else ''
+      ours += notes[row.name]
+    for i, paper in enumerate(row.published or [None]):
+      difference = '–'
+      if paper and record:
+        difference = f'{100 * (record["mean"] - paper.value):+.2f}'
+      lines.append(
+        [
+          paper.paper if paper else '–',
+          title,
+          _score(paper) if paper else '–',
+          # The rest of a row's lines would only repeat the first.
+          ours if not i else _ours(record),
+          difference,
+          _cost(record),
+        ]
+      )
+  return markdown(lines)
+
+
+def short_table(records: Mapping[str, Record]) -> str:
+  """A line for each row that has a result, as Markdown."""
+  lines = [['data set', 'published', 'ours', 'recipe']]
+  for name, record in records.items():
+    row = ROWS[name]
+    lines.append(
+      [
+        f'{row.title}: {row.protocol}',
+        '; '.join(f'{x.paper} {_score(x)}' for x in row.published) or '–',
+        _ours(record),
+        f'`{row.name}`',
+      ]
+    )
+  return markdown(lines)
+
+
+def pairs(records: Mapping[str, Record]) -> str:
+  """The rows that are compared with another one, as Markdown."""
+  parts = []
+  for row in ROWS.values():
+    if row.against and {row.name, row.against} <= records.keys():
+      cells = [
+        Cell(
+          name,
+          run['seed'],
+          run['fold'],
+          run['validation'],
+          run['test'],
+          run['train_seconds'],
+        )
+        for name in (row.name, row.against)
+        for run in records[name]['runs']
+      ]
+      compared = comparison.compare_settings(cells, row.metric)
+      parts += [
+        f'`{row.name}` and `{row.against}`:',
+        comparison.as_markdown(compared),
+      ]
+  return '\n\n'.join(parts)
+
+
+def write_tables(
+  results: pathlib.Path, root: pathlib.Path = ROOT
+) -> list[pathlib.Path]:
+  """Brings all that is made of the results up to date.
+
+  These are a part of README.md and of docs/results.md, and the comment at the
+  top of each recipe.
+
+  Returns:
+    The files that changed.
+
+  Raises:
+    ValueError: a file has no such part.
+  """
+  changed = []
+  for path, text in generated(results, root).items():
+    if path.read_text('utf-8') != text:
+      path.write_text(text, encoding='utf-8')
+      changed.append(path)
+  return changed
+
+
+def generated(
+  results: pathlib.Path, root: pathlib.Path = ROOT
+) -> dict[pathlib.Path, str]:
+  """The content of each file of which a part is made of the results."""
+  records = read_all(results)
+  rows = list(ROWS.values())
+  parts = [table(rows, records, {}), pairs(records)]
+  full = '\n\n'.join(part for part in parts if part)
+  contents = {}
+  for path, part in (
+    (root / 'README.md', short_table(records)),
+    (root / 'docs' / 'results.md', full),
+  ):
+    contents[path] = replaced(path, BEGIN, END, part)
+  for row in rows:
+    path = root / 'experiments' / 'papers' / 'recipes' / f'{row.name}.flags'
+    _, blank, rest = path.read_text('utf-8').partition('\n\n')
+    if not blank:
+      raise ValueError(f'{path}: no blank line after the comment')
+    contents[path] = f'{comment(row, records.get(row.name))}\n\n{rest}'
+  return contents
+
+
+def replaced(path: pathlib.Path, begin: str, end: str, part: str) -> str:
+  """The content of a file with another part between two comments.
+
+  Raises:
+    ValueError: it has no such part.
+  """
+  before, first, rest = path.read_text('utf-8').partition(begin)
+  _, last, after = rest.partition(end)
+  if not (first and last):
+    raise ValueError(f'{path} has no part between {begin} and {end}')
+  return f'{before}{begin}\n{part}\n{end}{after}'
+
+
+def comment(row: Row, record: Record | None) -> str:
+  """The comment at the top of a recipe."""
+  expected = 'no result is recorded'
+  if record:
+    vectors = [
+      pathlib.Path(flag.removeprefix('--embeddings=')).name
+      for flag in record['runs'][0]['flags']
+      if flag.startswith('--embeddings=')
+    ]
+    expected = f'{row.split} {row.metric} {_ours(record)}'
+    expected += ''.join(f', with {name}' for name in vectors)
+    expected += f'; minutes of all runs: {_cost(record)}'
+  command = [
+    'python experiments/run.py',
+    f'--flagfile=experiments/papers/recipes/{row.name}.flags',
+  ]
+  if row.folder:
+    command.append(f'--data_dir=data/{row.folder}')
+  if row.vectors:
+    command.append('--embeddings=data/glove/glove.6B.100d.txt')
+  if row.folds:
+    command.append(f'--folds={row.folds} --fold=0')
+  lines = [
+    f'{row.title}: {row.protocol}.',
+    *(f'{paper.paper}: {_score(paper)}' for paper in row.published),
+    f'Expected: {expected}.',
+    ' \\\n#     '.join(command),
+    f'All runs: python experiments/reproduce.py --rows={row.name}',
+  ]
+  return '\n'.join(f'# {line}' for line in lines)
+
+
+def _score(paper: Published) -> str:
+  """A published score in percent, with its kind where it is not its own."""
+  text = _percent(paper.value)
+  if paper.std is not None:
+    text += f' ± {_percent(paper.std)}'
+  return text if paper.kind == TABLE else f'{text} ({paper.kind})'
+
+
+def _percent(value: float) -> str:
+  """With one digit after the point, or with two where the second is not 0."""
+  text = f'{100 * value:.2f}'
+  return text.removesuffix('0')
+
+
+def _ours(record: Record | None) -> str:
+  if not record:
+    return '–'
+  mean, std = 100 * record['mean'], record['std']
+  if std is None or math.isnan(std):
+    return f'{mean:.2f} (n = {record["n"]})'
+  return f'{mean:.2f} ± {100 * std:.2f} (n = {record["n"]})'
+
+
+def _cost(record: Record | None) -> str:
+  if not record:
+    return '–'
+  return f'{record["minutes"]:.1f}, {record["hardware"] or "not recorded"}'

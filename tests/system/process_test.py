@@ -1,0 +1,38 @@
+"""Each command as a process: its exit status, and where its message goes.
+
+What a message says is tested in one process for all, see `run_command`.
+"""
+
+import subprocess
+import sys
+
+import pytest
+from scripts import call
+
+_COMMANDS = 'evaluate', 'reproduce'
+_SLOW = (
+  'run', 'predict', 'explain', 'report', 'plot', 'export', 'sweep',
+  'from_torch', 'jain_wallace',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  'name',
+  [*_COMMANDS, *(pytest.param(name, marks=pytest.mark.slow) for name in _SLOW)],
+)
+def test_a_wrong_flag_is_one_line_and_status_2(name):
+  done = call(f'{name}.py', '--no_such_flag=1')
+  assert done.returncode == 2
+  assert not done.stdout
+  (line,) = done.stderr.splitlines()
+  assert line.startswith(f"{name}.py: Unknown command line flag 'no_such_flag'")
+
+
+def test_the_installed_command_calls_the_same():
+  def bigru(*arguments):
+    line = [sys.executable, '-m', 'bigru_jax.cli', *arguments]
+    return subprocess.run(line, capture_output=True, text=True)
+
+  done = bigru('evaluate', '--split=test')
+  assert done.returncode == 2
+  assert done.stderr == 'bigru evaluate: workdir: name a run\n'
