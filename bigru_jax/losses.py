@@ -5,8 +5,13 @@ Softmax cross entropy is -sum_j y_j log softmax(x)_j. Sigmoid cross entropy is
 one output for two classes, one per class otherwise.
 """
 
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -21,7 +26,7 @@ def softmax_cross_entropy(
     label_smoothing: the share of the target spread over all classes (Szegedy
       et al., 2016, https://arxiv.org/abs/1512.00567).
   """
-  targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1])
+  targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1], dtype=jnp.float32)
   targets = optax.smooth_labels(targets, label_smoothing)
   return optax.softmax_cross_entropy(logits_BxC, targets)
 
@@ -39,7 +44,7 @@ def sigmoid_cross_entropy(
   if logits_BxC.shape[-1] == 1:
     targets = labels_B[:, None].astype(jnp.float32)
   else:
-    targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1])
+    targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1], dtype=jnp.float32)
   targets = targets * (1 - label_smoothing) + label_smoothing / 2
   return optax.sigmoid_binary_cross_entropy(logits_BxC, targets).sum(-1)
 
@@ -59,7 +64,8 @@ def multi_label_cross_entropy(
     label_weights_C: factors of the term y log s(x), as `pos_weight` of
       PyTorch's `BCEWithLogitsLoss`.
   """
-  targets = labels_BxC * (1 - label_smoothing) + label_smoothing / 2
+  targets = labels_BxC.astype(jnp.float32) * (1 - label_smoothing)
+  targets += label_smoothing / 2
   positive = -targets * jax.nn.log_sigmoid(logits_BxC)
   negative = -(1 - targets) * jax.nn.log_sigmoid(-logits_BxC)
   return (label_weights_C * positive + negative).sum(-1)
@@ -80,4 +86,76 @@ def bernoulli_divergence(
   return (p_BxC * difference + (1 - p_BxC) * opposite).sum(-1)
 
 
-LOSSES = {'softmax': softmax_cross_entropy, 'sigmoid': sigmoid_cross_entropy}
+def categorical_divergence(
+  logits_BxC: jax.Array, others_BxC: jax.Array
+) -> jax.Array:
+  """sum_j p_j log(p_j / q_j), [B].
+
+  Args:
+    logits_BxC: those of p.
+    others_BxC: those of q.
+  """
+  return optax.losses.kl_divergence_with_log_targets(
+    jax.nn.log_softmax(others_BxC), jax.nn.log_softmax(logits_BxC)
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Activation:
+  """How logits become probabilities.
+
+  Attributes:
+    probabilities: of logits [B, C].
+    logits: logits [B, C] that have these probabilities.
+    divergence: the Kullback-Leibler divergence of two predictions, [B], from
+      the logits of both.
+    sums_to_one: whether the probabilities of an example do. Else each output is
+      a probability of its own, and two classes need only one.
+    onnx_operator: its name among the operators of ONNX.
+  """
+
+  probabilities: Callable[[Any], jax.Array]
+  logits: Callable[[np.ndarray], np.ndarray]
+  divergence: Callable[[jax.Array, jax.Array], jax.Array]
+  sums_to_one: bool
+  onnx_operator: str
+
+
+def _logit(p_BxC: np.ndarray) -> np.ndarray:
+  p_BxC = np.clip(p_BxC.astype(np.float64), 1e-12, 1 - 1e-12)
+  return np.log(p_BxC) - np.log1p(-p_BxC)
+
+
+SOFTMAX = Activation(
+  probabilities=jax.nn.softmax,
+  logits=lambda p_BxC: np.log(np.maximum(p_BxC, 1e-12)),
+  divergence=categorical_divergence,
+  sums_to_one=True,
+  onnx_operator='Softmax',
+)
+SIGMOID = Activation(
+  probabilities=jax.nn.sigmoid,
+  logits=_logit,
+  divergence=bernoulli_divergence,
+  sums_to_one=False,
+  onnx_operator='Sigmoid',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+  """An entry of `LOSSES`.
+
+  Attributes:
+    function: (logits [B, C], labels [B], label_smoothing) to losses [B].
+    activation: that of the logits in a prediction.
+  """
+
+  function: Callable[[jax.Array, jax.Array, float], jax.Array]
+  activation: Activation
+
+
+LOSSES = {
+  'softmax': Loss(softmax_cross_entropy, SOFTMAX),
+  'sigmoid': Loss(sigmoid_cross_entropy, SIGMOID),
+}

@@ -1,8 +1,9 @@
-"""Metrics of a split, accumulated on the device batch by batch."""
+"""The metrics by name; and those of a split, accumulated on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 import re
 from typing import Any
 
@@ -12,6 +13,154 @@ import jax.numpy as jnp
 import numpy as np
 
 
+def relations_of(labels: Sequence[str]) -> tuple[str, ...]:
+  """The relation of each label of SemEval-2010 Task 8, without its direction.
+
+  Example:
+    >>> relations_of(['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Other'])
+    ('Cause-Effect', 'Cause-Effect', '')
+
+  Returns:
+    The names; `Other`, which is no relation, is empty.
+
+  Raises:
+    ValueError: a label is neither a relation with its direction nor `Other`, or
+      there is no relation.
+  """
+  relations = []
+  for label in labels:
+    match = re.fullmatch(r'(.+)\((?:e1,e2|e2,e1)\)', label)
+    if not match and label != 'Other':
+      raise ValueError(
+        f'select_by=semeval2010_f1: the label {label!r} is neither Other nor a '
+        'relation with its direction, such as Cause-Effect(e1,e2)'
+      )
+    relations.append(match[1] if match else '')
+  if not any(relations):
+    raise ValueError('select_by=semeval2010_f1: no label is a relation')
+  return tuple(relations)
+
+
+def semeval2010_f1(confusion_CxC: np.ndarray, labels: Sequence[str]) -> float:
+  """The official score of SemEval-2010 Task 8: F1 averaged over the relations.
+
+  This is the (9+1)-way evaluation with directionality taken into account of the
+  task's scorer (Hendrickx et al., 2010, https://aclanthology.org/S10-1006). Of
+  a relation, what is correct has the right direction as well; what is predicted
+  and what is true is counted in either direction. The mean is over the
+  relations that occur as a label, nine in the task's test. `Other` is left out
+  of it, and counts where it takes the place of a relation.
+
+  Args:
+    confusion_CxC: counts, rows by label and columns by prediction.
+    labels: the names of the classes.
+
+  Raises:
+    ValueError: see `relations_of`.
+  """
+  relations = relations_of(labels)
+  names = np.array(relations)
+  scores = []
+  for name in sorted(set(relations) - {''}):
+    mine = names == name
+    correct = np.diag(confusion_CxC)[mine].sum()
+    predicted = confusion_CxC[:, mine].sum()
+    gold = confusion_CxC[mine].sum()
+    if gold:
+      scores.append(2 * correct / (predicted + gold))
+  return float(np.mean(scores)) if scores else 0.0
+
+
+def accuracy(confusion_CxC: np.ndarray, labels: Sequence[str] = ()) -> float:
+  """The share of the examples that are predicted rightly."""
+  del labels
+  return int(np.trace(confusion_CxC)) / max(int(confusion_CxC.sum()), 1)
+
+
+def macro_f1(confusion_CxC: np.ndarray, labels: Sequence[str] = ()) -> float:
+  """The unweighted mean of F1 over the classes that occur.
+
+  They occur as a label or as a prediction, as in scikit-learn's
+  `f1_score(average='macro')`.
+  """
+  del labels
+  occurring = confusion_CxC.sum(0) + confusion_CxC.sum(1)
+  correct = np.diag(confusion_CxC)
+  f1 = 2 * correct[occurring > 0] / occurring[occurring > 0]
+  return float(f1.mean()) if len(f1) else 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+  """An entry of `METRICS`.
+
+  Attributes:
+    tasks: those that have it, of `tasks.TASKS`.
+    of_confusion: (confusion_CxC, names of the classes) to its value, with one
+      label a text; rows are labels and columns predictions. None where it is
+      computed from other things, in `evaluation`.
+    least_is_best: else the largest value is.
+    each_epoch: whether it is known after each epoch, so that `select_by` can
+      name it and TensorBoard shows it.
+    brief: whether the line that is logged after an epoch gives it.
+    on_request: whether it is computed only where `select_by` names it.
+    former_name: by which older run directories and flags know it.
+  """
+
+  tasks: tuple[str, ...] = ('single_label', 'multi_label')
+  of_confusion: Callable[[np.ndarray, Sequence[str]], float] | None = None
+  least_is_best: bool = False
+  each_epoch: bool = False
+  brief: bool = False
+  on_request: bool = False
+  former_name: str = ''
+
+  def is_better(self, value: float, other: float) -> bool:
+    """Whether a value is better than another one."""
+    return value < other if self.least_is_best else value > other
+
+
+_MULTI_LABEL = Metric(tasks=('multi_label',))
+METRICS = {
+  'loss': Metric(least_is_best=True, each_epoch=True, brief=True),
+  'accuracy': Metric(of_confusion=accuracy, each_epoch=True, brief=True),
+  'macro_f1': Metric(of_confusion=macro_f1, each_epoch=True),
+  'semeval2010_f1': Metric(
+    tasks=('single_label',),
+    of_confusion=semeval2010_f1,
+    each_epoch=True,
+    on_request=True,
+    former_name='semeval2010',
+  ),
+  'micro_f1': _MULTI_LABEL,
+  'samples_f1': _MULTI_LABEL,
+  'lrap': _MULTI_LABEL,
+  'precision_at_1': _MULTI_LABEL,
+  'precision_at_3': _MULTI_LABEL,
+  'precision_at_5': _MULTI_LABEL,
+  'ece': Metric(least_is_best=True),
+  'ece_calibrated': Metric(least_is_best=True),
+}
+
+
+def each_epoch() -> list[str]:
+  """The names of the metrics that are known after each epoch."""
+  return [name for name, metric in METRICS.items() if metric.each_epoch]
+
+
+def current_name(name: str) -> str:
+  """The name of a metric that may be given by its former one."""
+  for current, metric in METRICS.items():
+    if name and name == metric.former_name:
+      return current
+  return name
+
+
+def renamed(metrics: Mapping[str, Any]) -> dict[str, Any]:
+  """Metrics by name, of an older run too, by the current names."""
+  return {current_name(name): value for name, value in metrics.items()}
+
+
 class ClassificationMetrics(struct.PyTreeNode):
   """What an evaluation has seen so far.
 
@@ -19,25 +168,29 @@ class ClassificationMetrics(struct.PyTreeNode):
     loss: the sum of weight * loss.
     weight: the sum of the weights.
     confusion_CxC: counts, rows by label and columns by prediction.
-    relations: of each class, see `relations_of`; empty where the metric
-      `semeval2010` is not asked for.
+    labels, select_by: see `tasks.SingleLabel`.
   """
 
   loss: jax.Array
   weight: jax.Array
   confusion_CxC: jax.Array
-  relations: tuple[str, ...] = struct.field(pytree_node=False, default=())
+  labels: tuple[str, ...] = struct.field(pytree_node=False, default=())
+  select_by: str = struct.field(pytree_node=False, default='loss')
 
   @classmethod
   def zeros(
-    cls, num_classes: int, relations: tuple[str, ...] = ()
+    cls,
+    num_classes: int,
+    labels: tuple[str, ...] = (),
+    select_by: str = 'loss',
   ) -> ClassificationMetrics:
     """The metrics of no example."""
     return cls(
       loss=jnp.zeros((), jnp.float32),
       weight=jnp.zeros((), jnp.float32),
       confusion_CxC=jnp.zeros((num_classes, num_classes), jnp.int32),
-      relations=relations,
+      labels=labels,
+      select_by=select_by,
     )
 
   def update(
@@ -58,81 +211,18 @@ class ClassificationMetrics(struct.PyTreeNode):
     )
 
   def compute(self) -> dict[str, Any]:
-    """Loss, accuracy, macro F1 and the number of examples.
-
-    With `relations` also `semeval2010`, see `semeval2010_f1`. The macro F1 is
-    the unweighted mean over the classes that occur as a label or as a
-    prediction, as in scikit-learn's `f1_score(average='macro')`.
-    """
+    """The loss, the metrics of the confusion matrix, the number of examples."""
     confusion = np.asarray(self.confusion_CxC)
-    correct = np.diag(confusion)
-    occurring = confusion.sum(0) + confusion.sum(1)
-    f1 = 2 * correct[occurring > 0] / occurring[occurring > 0]
-    examples = int(confusion.sum())
-    found = {
+    return {
       'loss': float(self.loss) / max(float(self.weight), 1e-9),
-      'accuracy': int(correct.sum()) / max(examples, 1),
-      'macro_f1': float(f1.mean()) if len(f1) else 0.0,
+      **{
+        name: metric.of_confusion(confusion, self.labels)
+        for name, metric in METRICS.items()
+        if metric.of_confusion
+        and (not metric.on_request or name == self.select_by)
+      },
+      'examples': int(confusion.sum()),
     }
-    if self.relations:
-      found['semeval2010'] = semeval2010_f1(confusion, self.relations)
-    return {**found, 'examples': examples}
-
-
-def relations_of(labels: Sequence[str]) -> tuple[str, ...]:
-  """The relation of each label of SemEval-2010 Task 8, without its direction.
-
-  Example:
-    >>> relations_of(['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Other'])
-    ('Cause-Effect', 'Cause-Effect', '')
-
-  Returns:
-    The names; `Other`, which is no relation, is empty.
-
-  Raises:
-    ValueError: a label is neither a relation with its direction nor `Other`, or
-      there is no relation.
-  """
-  found = []
-  for label in labels:
-    match = re.fullmatch(r'(.+)\((?:e1,e2|e2,e1)\)', label)
-    if not match and label != 'Other':
-      raise ValueError(
-        f'select_by=semeval2010: the label {label!r} is neither Other nor a '
-        'relation with its direction, such as Cause-Effect(e1,e2)'
-      )
-    found.append(match[1] if match else '')
-  if not any(found):
-    raise ValueError('select_by=semeval2010: no label is a relation')
-  return tuple(found)
-
-
-def semeval2010_f1(
-  confusion_CxC: np.ndarray, relations: Sequence[str]
-) -> float:
-  """The official score of SemEval-2010 Task 8: F1 averaged over the relations.
-
-  This is the (9+1)-way evaluation with directionality taken into account of the
-  task's scorer (Hendrickx et al., 2010, https://aclanthology.org/S10-1006). Of
-  a relation, what is correct has the right direction as well; what is predicted
-  and what is true is counted in either direction. The mean is over the
-  relations that occur as a label, nine in the task's test. `Other` is left out
-  of it, and counts where it takes the place of a relation.
-
-  Args:
-    confusion_CxC: counts, rows by label and columns by prediction.
-    relations: of each class, see `relations_of`.
-  """
-  names = np.array(relations)
-  scores = []
-  for name in sorted(set(relations) - {''}):
-    mine = names == name
-    correct = np.diag(confusion_CxC)[mine].sum()
-    predicted = confusion_CxC[:, mine].sum()
-    gold = confusion_CxC[mine].sum()
-    if gold:
-      scores.append(2 * correct / (predicted + gold))
-  return float(np.mean(scores)) if scores else 0.0
 
 
 class MultiLabelMetrics(struct.PyTreeNode):

@@ -1,6 +1,7 @@
 """Optimizers, learning-rate schedules, and which parameters they touch."""
 
 from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import jax
@@ -49,12 +50,29 @@ def is_embedding(params: Any) -> Any:
   )
 
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-  'adamw': lambda rate, decay: optax.adamw(
-    rate, weight_decay=decay, mask=decayed
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+  """An entry of `OPTIMIZERS`.
+
+  Attributes:
+    make: (learning rate or schedule, weight decay) to the transformation, whose
+      update is a multiple of its learning rate.
+    has_decay: whether the weight decay has an effect.
+  """
+
+  make: Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]
+  has_decay: bool = False
+
+
+OPTIMIZERS = {
+  'adamw': Optimizer(
+    make=lambda rate, decay: optax.adamw(
+      rate, weight_decay=decay, mask=decayed
+    ),
+    has_decay=True,
   ),
-  'adam': lambda rate, decay: optax.adam(rate),
-  'sgd': lambda rate, decay: optax.sgd(rate, momentum=0.9),
+  'adam': Optimizer(make=lambda rate, decay: optax.adam(rate)),
+  'sgd': Optimizer(make=lambda rate, decay: optax.sgd(rate, momentum=0.9)),
 }
 
 
@@ -83,7 +101,7 @@ def make_optimizer(
       behind them, of words that training has not seen, stay as they are. By
       default all are.
   """
-  optimizer = OPTIMIZERS[name](learning_rate, weight_decay)
+  optimizer = OPTIMIZERS[name].make(learning_rate, weight_decay)
   if clip_norm:
     optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
   if freeze_embeddings:

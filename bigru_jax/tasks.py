@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from bigru_jax.losses import (
   LOSSES,
-  bernoulli_divergence,
+  SIGMOID,
+  Activation,
   multi_label_cross_entropy,
 )
-from bigru_jax.metrics import ClassificationMetrics, MultiLabelMetrics
+from bigru_jax.metrics import (
+  METRICS,
+  ClassificationMetrics,
+  MultiLabelMetrics,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,58 +32,70 @@ class SingleLabel:
     num_classes: C.
     loss: a name of `losses.LOSSES`.
     label_smoothing: see the losses.
-    relations: of each class, for the metric `semeval2010`; see
-      `metrics.relations_of`.
+    labels: the names of the classes, where a metric needs them.
+    select_by: the metric that selects the best epoch, of `metrics.METRICS`.
+
+  Raises:
+    ValueError: the labels are not such as the metric needs.
   """
 
   num_classes: int
   loss: str = 'softmax'
   label_smoothing: float = 0.0
-  relations: tuple[str, ...] = ()
+  labels: tuple[str, ...] = ()
+  select_by: str = 'loss'
+
+  def __post_init__(self) -> None:
+    metric = METRICS[self.select_by]
+    if metric.on_request and metric.of_confusion:
+      zeros = np.zeros((self.num_classes, self.num_classes), int)
+      metric.of_confusion(zeros, self.labels)
+
+  @property
+  def activation(self) -> Activation:
+    """That of the loss."""
+    return LOSSES[self.loss].activation
 
   @property
   def num_outputs(self) -> int:
     """Logits per example; two classes take one sigmoid."""
-    binary = self.loss == 'sigmoid' and self.num_classes == 2
+    binary = not self.activation.sums_to_one and self.num_classes == 2
     return 1 if binary else self.num_classes
 
   def losses(
     self, logits_BxC: jax.Array, batch: Mapping[str, jax.Array]
   ) -> jax.Array:
     """The loss of each example, before it is weighted."""
-    loss = LOSSES[self.loss]
+    loss = LOSSES[self.loss].function
     return loss(logits_BxC, batch['labels'], self.label_smoothing)
 
   def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
     """Class probabilities [B, num_classes]."""
-    if self.loss == 'softmax':
-      return jax.nn.softmax(logits_BxC)
-    if self.num_outputs == 1:
+    if self.num_outputs < self.num_classes:
       logits_BxC = jnp.concatenate([-logits_BxC, logits_BxC], axis=-1)
-    return jax.nn.sigmoid(logits_BxC)
-
-  def divergences(
-    self, logits_BxC: jax.Array, others_BxC: jax.Array
-  ) -> jax.Array:
-    """The Kullback-Leibler divergence of other predictions from these, [B]."""
-    if self.loss == 'softmax':
-      return optax.losses.kl_divergence_with_log_targets(
-        jax.nn.log_softmax(others_BxC), jax.nn.log_softmax(logits_BxC)
-      )
-    return bernoulli_divergence(logits_BxC, others_BxC)
+    return self.activation.probabilities(logits_BxC)
 
   def predictions(
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
     """The most probable classes, int [N]; there is no threshold."""
     del thresholds_C
-    if self.num_outputs == 1:
+    if self.num_outputs < self.num_classes:
       return (logits_NxC[:, 0] > 0).astype(int)
     return logits_NxC.argmax(-1)
 
+  def decide(
+    self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
+  ) -> np.ndarray:
+    """Like `predictions`, from probabilities."""
+    del thresholds_C
+    return probabilities_NxC.argmax(-1)
+
   def empty_metrics(self) -> ClassificationMetrics:
     """The metrics of no example."""
-    return ClassificationMetrics.zeros(self.num_classes, self.relations)
+    return ClassificationMetrics.zeros(
+      self.num_classes, self.labels, self.select_by
+    )
 
   def update_metrics(
     self,
@@ -111,6 +127,7 @@ class MultiLabel:
   num_classes: int
   label_smoothing: float = 0.0
   label_weights: tuple[float, ...] = ()
+  activation: ClassVar[Activation] = SIGMOID
 
   @property
   def num_outputs(self) -> int:
@@ -125,24 +142,24 @@ class MultiLabel:
       logits_BxC,
       batch['labels'],
       self.label_smoothing,
-      jnp.array(self.label_weights) if self.label_weights else 1.0,
+      jnp.array(self.label_weights, jnp.float32) if self.label_weights else 1.0,
     )
 
   def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
     """The probability of each label [B, C]."""
-    return jax.nn.sigmoid(logits_BxC)
-
-  def divergences(
-    self, logits_BxC: jax.Array, others_BxC: jax.Array
-  ) -> jax.Array:
-    """The Kullback-Leibler divergence of other predictions from these, [B]."""
-    return bernoulli_divergence(logits_BxC, others_BxC)
+    return self.activation.probabilities(logits_BxC)
 
   def predictions(
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
     """Whether each label's probability reaches its threshold, bool [N, C]."""
     return logits_NxC >= np.log(thresholds_C) - np.log1p(-thresholds_C)
+
+  def decide(
+    self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
+  ) -> np.ndarray:
+    """Like `predictions`, from probabilities."""
+    return probabilities_NxC >= thresholds_C
 
   def empty_metrics(self) -> MultiLabelMetrics:
     """The metrics of no example."""

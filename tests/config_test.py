@@ -42,7 +42,9 @@ def test_a_bad_value_is_named(field, value, message):
 
 
 def test_the_score_of_semeval_is_of_one_label_a_text():
-  with pytest.raises(ValueError, match='select_by=semeval2010 needs task=sing'):
+  with pytest.raises(
+    ValueError, match='select_by=semeval2010_f1 needs task=sing'
+  ):
     Config(select_by='semeval2010', task='multi_label')
 
 

@@ -62,7 +62,7 @@ LABELS = ['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Message-Topic(e1,e2)',
   ],
 )
 def test_the_official_score_of_semeval_2010_task_8(confusion, score):
-  found = semeval2010_f1(np.array(confusion), relations_of(LABELS))
+  found = semeval2010_f1(np.array(confusion), LABELS)
   assert found == pytest.approx(score)
 
 
@@ -87,23 +87,26 @@ def test_the_accumulated_score_is_that_of_the_answers_one_by_one():
   labels = [f'{n}({d})' for n in names for d in ('e1,e2', 'e2,e1')] + ['Other']
   gold = rng.integers(0, 7, 200)
   predicted = np.where(rng.random(200) < 0.5, gold, rng.integers(0, 7, 200))
-  metrics = ClassificationMetrics.zeros(7, relations_of(labels))
+  metrics = ClassificationMetrics.zeros(7, tuple(labels), 'semeval2010_f1')
   for part in (slice(0, 130), slice(130, 200)):
     ones = jnp.ones(len(gold[part]))
     metrics = metrics.update(ones, ones, gold[part], predicted[part], ones > 0)
   expected = _by_the_scorers_rules(
     [labels[i] for i in gold], [labels[i] for i in predicted]
   )
-  assert metrics.compute()['semeval2010'] == pytest.approx(expected)
-  assert 'semeval2010' not in ClassificationMetrics.zeros(7).compute()
+  assert metrics.compute()['semeval2010_f1'] == pytest.approx(expected)
+  assert 'semeval2010_f1' not in ClassificationMetrics.zeros(7).compute()
 
 
 @pytest.mark.parametrize(
   'labels, message',
   [
-    (['pos', 'neg'], "select_by=semeval2010: the label 'pos' is neither Other"),
+    (
+      ['pos', 'neg'],
+      "select_by=semeval2010_f1: the label 'pos' is neither Other",
+    ),
     (['Cause-Effect', 'Other'], "the label 'Cause-Effect' is neither Other"),
-    (['Other'], 'select_by=semeval2010: no label is a relation'),
+    (['Other'], 'select_by=semeval2010_f1: no label is a relation'),
   ],
 )
 def test_labels_that_are_no_relations(labels, message):

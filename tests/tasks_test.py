@@ -24,7 +24,7 @@ def test_two_classes_take_one_sigmoid():
 def test_divergences_are_scipys(task):
   rng = np.random.default_rng(0)
   p, q = rng.normal(size=(2, 4, 3)).astype(np.float32)
-  found = task.divergences(jnp.asarray(p), jnp.asarray(q))
+  found = task.activation.divergence(jnp.asarray(p), jnp.asarray(q))
   if task == SingleLabel(3):
     expected = rel_entr(softmax(p, -1), softmax(q, -1)).sum(-1)
   else:

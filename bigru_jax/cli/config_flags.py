@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from bigru_jax.config import Config
+from bigru_jax.runtime.fields import choices_of
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -38,8 +39,8 @@ def flags_help() -> str:
   """All flags with their defaults, in the groups of `Config`."""
   lines = []
   for field in dataclasses.fields(Config):
-    if 'group' in field.metadata:
-      lines.append(f'\n{field.metadata["group"]}:')
+    if 'heading' in field.metadata:
+      lines.append(f'\n{field.metadata["heading"]}:')
     head = f'  --{field.name}={field.default}'
     body = textwrap.wrap(_help(field), 78, initial_indent=' ' * 6,
                          subsequent_indent=' ' * 6)  # fmt: skip
@@ -49,5 +50,5 @@ def flags_help() -> str:
 
 def _help(field: dataclasses.Field) -> str:
   text = field.metadata['help']
-  choices = field.metadata.get('choices')
+  choices = choices_of(field)
   return f'{text} One of {", ".join(choices)}.' if choices else text

@@ -23,7 +23,7 @@ from typing import Any
 from absl import flags
 
 from bigru_jax.cli import command, inputs, outputs
-from bigru_jax.data import sources, tabular_files
+from bigru_jax.data import sources
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
@@ -37,6 +37,7 @@ from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_same_split, examples_of_run
 from bigru_jax.runtime import host
+from bigru_jax.runtime.fields import expand_users
 
 FLAGS = flags.FlagValues()
 FLAGS.append_flag_values(inputs.FLAGS)
@@ -206,7 +207,7 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
 def main() -> None:
   """Evaluates, prints the tables, and writes the predictions."""
   workdirs = inputs.workdirs()
-  path = tabular_files.expand_users(_INPUT.value)
+  path = expand_users(_INPUT.value)
   output = os.path.expanduser(_OUTPUT.value or '')
   check_flags(workdirs[0], path, output)
   # A text may hold what is no character.

@@ -24,15 +24,12 @@ import numpy as np
 
 import bigru_jax
 from bigru_jax.cli import command
-from bigru_jax.data.corpora import synthetic
+from bigru_jax.data.corpora import find
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.explain import study
-from bigru_jax.explain.predictions import (
-  WITHOUT_WEIGHTS,
-  check_supported,
-  sampled,
-)
+from bigru_jax.explain.predictions import check_supported, sampled
 from bigru_jax.models.build import init_params
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
@@ -128,10 +125,13 @@ def deciding_tokens(
     split: the name of its split.
     rows: the places of the texts in the data set, from 1.
   """
-  known = config.dataset == 'synthetic' and not config.train
-  if not known or config.tokenizer != 'words':
+  find_positions = find(config.dataset).deciding_positions
+  tokenizer = TOKENIZERS.get(config.tokenizer)
+  if config.train or not (find_positions and tokenizer):
     return None
-  positions = synthetic.deciding_positions(config.split_seed, split)
+  if len(tokenizer('two words')) != 2:  # The positions are those of words.
+    return None
+  positions = find_positions(config.split_seed, split)
   return [positions[row - 1] for row in rows]
 
 
@@ -248,7 +248,7 @@ def main() -> None:
   split = _SPLIT.value
   config = run_files.read_config(workdir)
   check_supported(config)
-  if config.attention in WITHOUT_WEIGHTS:
+  if not config.pooling.has_weights:
     ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform_run'
     command.refuse_flags(FLAGS, 'an attention with weights', *ignored)
   if not config.embeddings:

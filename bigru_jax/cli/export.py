@@ -12,6 +12,7 @@ docs/serving.md has a program for each format.
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -22,6 +23,14 @@ import bigru_jax
 from bigru_jax.cli import command, outputs
 from bigru_jax.runtime import host
 
+_log = logging.getLogger('bigru_jax.export')
+# The extensions that say a format.
+_FORMATS = {
+  '.onnx': 'onnx',
+  '.hlo': 'stablehlo',
+  '.stablehlo': 'stablehlo',
+  '.safetensors': 'safetensors',
+}
 FLAGS = flags.FlagValues()
 _WORKDIR = flags.DEFINE_string(
   'workdir', '', 'The run directory.', flag_values=FLAGS
@@ -107,6 +116,14 @@ def main() -> None:
       FLAGS, 'format=safetensors, which has a card', 'license'
     )
   output = pathlib.Path(_OUTPUT.value).expanduser()
+  named_format = _FORMATS.get(output.suffix.lower(), _FORMAT.value)
+  if _FORMAT.value != 'safetensors' and _OUTPUT.value.endswith('/'):
+    named_format = 'safetensors'
+  if named_format != _FORMAT.value:
+    raise ValueError(
+      f'output={_OUTPUT.value} is a name of format={named_format}, not of '
+      f'format={_FORMAT.value}'
+    )
   if _FORMAT.value != 'safetensors':
     outputs.check_output(str(output))
     description = output.with_suffix('.json')
@@ -124,4 +141,6 @@ def main() -> None:
   from bigru_jax.interop.description import describe
 
   about = {'file': output.name, **describe(run)}
+  if output.exists():
+    _log.warning('output=%s: the model that is there is replaced', output)
   write({output: serialized(run), description: json.dumps(about).encode()})

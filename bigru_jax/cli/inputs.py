@@ -216,7 +216,7 @@ def labelled_file(
   """The examples of a file, whose columns are by default the run's."""
   config = model.config
   run = model if isinstance(model, bigru_jax.Run) else model.members[0]
-  form = label_forms.form_of(run_files.read_identity(run.workdir))
+  form = label_forms.form_of(run_files.read_identity(run.workdir), run.labels)
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)

@@ -30,8 +30,7 @@ from tqdm import tqdm
 
 import bigru_jax
 from bigru_jax.cli import inputs, outputs
-from bigru_jax.data import sources, tabular_files
-from bigru_jax.data.truncation import limits_of
+from bigru_jax.data import sources
 from bigru_jax.inference.prediction_table import (
   DEFAULT_CSV_FIELDS,
   check_names,
@@ -40,6 +39,7 @@ from bigru_jax.inference.prediction_table import (
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.reports.shades import colored
 from bigru_jax.runtime import host
+from bigru_jax.runtime.fields import expand_users
 
 Model = bigru_jax.Run | bigru_jax.Ensemble
 _log = logging.getLogger('bigru_jax.predict')
@@ -133,7 +133,7 @@ def _predict(
     truncated += prediction['truncated']
     yield {name: prediction[name] for name in names}
   if truncated:
-    limits = limits_of(run.config)
+    limits = run.config.limits
     _log.warning('%d texts are truncated at %s', truncated, limits)
 
 
@@ -145,7 +145,7 @@ def main() -> None:
   if _COLOR.value and _FIELDS.value is not None:
     raise ValueError('fields: color prints no fields')
   output = os.path.expanduser(_OUTPUT.value)
-  source = tabular_files.expand_users(_INPUT.value or '')
+  source = expand_users(_INPUT.value or '')
   is_csv = outputs.is_csv(output)
   outputs.check_output(output, source)
   inputs.check_flags(source)

@@ -18,12 +18,12 @@ from absl import flags
 
 import bigru_jax
 from bigru_jax.cli import inputs, outputs
-from bigru_jax.data import tabular_files
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.reports.page import describe, note_on_test, write_page
 from bigru_jax.rundir.examples import examples_of_run
 from bigru_jax.runtime import host
+from bigru_jax.runtime.fields import expand_users
 
 FLAGS = flags.FlagValues()
 FLAGS.append_flag_values(inputs.FLAGS)
@@ -71,7 +71,7 @@ def choose_texts(
     examples = examples_of_run(workdir, 'test', run.config)
     stride = -(-len(examples) // limit)
     return examples[::stride], True, note_on_test(len(examples), stride)
-  path = tabular_files.expand_users(_INPUT.value)
+  path = expand_users(_INPUT.value)
   note = f'Texts of {_INPUT.value}.'
   if _LABEL_COLUMN.value:
     labelled = inputs.labelled_file(path, run, _LABEL_COLUMN.value)
@@ -111,7 +111,7 @@ def main() -> None:
     raise ValueError(
       'max_texts: of the texts of the command line all are shown'
     )
-  path = tabular_files.expand_users(_INPUT.value)
+  path = expand_users(_INPUT.value)
   inputs.check_flags(path, pipe_of_lines=not _LABEL_COLUMN.value)
   workdir = workdirs[0]
   output = os.path.expanduser(_OUTPUT.value) or workdir / 'report.html'

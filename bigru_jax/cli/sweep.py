@@ -31,6 +31,8 @@ from absl import flags
 
 from bigru_jax.cli import command, planned_runs
 from bigru_jax.cli.planned_runs import Planned
+from bigru_jax.data.open_files import check_file, without_repeats
+from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files
 
@@ -104,7 +106,12 @@ def plan(common: Sequence[str]) -> list[Planned]:
   planned_runs.check_common(common, planned_runs.OWN, 'seeds, folds and output')
   seeds = planned_runs.parse_seeds(_SEEDS.value)
   configs = set()
-  for setting in settings():
+  varied = settings()
+  own = sorted({name for setting in varied for name in setting})
+  planned_runs.check_common(
+    common, own, 'grid and settings_file, which set it too'
+  )
+  for setting in varied:
     values = [f'--{key}={value}' for key, value in setting.items()]
     config = planned_runs.config_of([*common, *values])
     if config in configs:  # As of 0.001 and 1e-3.
@@ -114,10 +121,15 @@ def plan(common: Sequence[str]) -> list[Planned]:
       name_of(setting), [*common, *values], seeds, _FOLDS.value
     )
   for run in planned:
-    scored = planned_runs.config_of(run.flags).select_by == 'semeval2010'
-    if _METRIC.value == 'semeval2010' and not scored:
-      raise ValueError('metric=semeval2010 needs --select_by=semeval2010')
+    select_by = planned_runs.config_of(run.flags).select_by
+    if METRICS[metric()].on_request and select_by != metric():
+      raise ValueError(f'metric={metric()} needs --select_by={metric()}')
   return planned
+
+
+def metric() -> str:
+  """The metric by its current name."""
+  return current_name(_METRIC.value)
 
 
 def settings() -> list[dict[str, Any]]:
@@ -127,14 +139,17 @@ def settings() -> list[dict[str, Any]]:
   if _SETTINGS_FILE.value:
     chosen: list[dict[str, Any]] = []
     path = pathlib.Path(_SETTINGS_FILE.value).expanduser()
-    if not path.is_file():
-      raise FileNotFoundError(f'settings_file={path}: no such file')
+    check_file(path, 'settings_file')
     for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
       if line.strip():
         try:
-          setting = json.loads(line, object_pairs_hook=_without_repeats)
-        except ValueError:
+          setting = json.loads(line, object_pairs_hook=without_repeats)
+        except json.JSONDecodeError:
           setting = None
+        except ValueError as error:
+          raise ValueError(
+            f'settings_file={path}, row {row} {error}'
+          ) from error
         if not isinstance(setting, dict):
           raise ValueError(
             f'settings_file={path}, row {row}: not a JSON object'
@@ -158,12 +173,6 @@ def settings() -> list[dict[str, Any]]:
   return chosen
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
-  """A JSON object; None where it names a flag twice."""
-  setting = dict(pairs)
-  return setting if len(setting) == len(pairs) else None
-
-
 def name_of(setting: dict[str, Any]) -> str:
   """The setting's name, which is a directory's, too."""
   name = ','.join(f'{key}={value}' for key, value in setting.items())
@@ -184,7 +193,7 @@ def write(
   cells = list(planned_runs.finished_cells(output, planned))
   if not cells:
     raise ValueError(f'output={output}: no run is finished')
-  compared = comparison.compare_settings(cells, _METRIC.value)
+  compared = comparison.compare_settings(cells, metric())
   lines = [comparison.as_markdown(compared)]
   if len(cells) < len(planned):
     lines += ['', f'{len(cells)} of {len(planned)} runs are finished.']
@@ -261,10 +270,8 @@ def main(common: list[str]) -> int:
   """
   if not _OUTPUT.value:
     raise ValueError('output: name the folder of the sweep')
-  if _METRIC.value not in comparison.METRICS:
-    raise ValueError(
-      f'metric={_METRIC.value!r}: choose {", ".join(comparison.METRICS)}'
-    )
+  if metric() not in METRICS:
+    raise ValueError(f'metric={metric()!r}: choose {", ".join(METRICS)}')
   output = pathlib.Path(_OUTPUT.value).expanduser()
   if _COLLECT.value:
     ignored = ('grid', 'settings_file', 'seeds', 'folds', 'jobs',

@@ -1,160 +1,21 @@
-"""Length buckets, the epoch plan and padded batches.
-
-A plan is a pure function of (seed, epoch, lengths): a run resumes at any step
-of it with no stored iterator.
-"""
+"""Padded batches of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import dataclasses
 
 import numpy as np
 
+from bigru_jax.data.documents import Documents, DocumentShape
 from bigru_jax.data.entities import inside_entities
+from bigru_jax.data.epoch_plan import epoch_plan
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.data.text import UNK_ID, Encoded, consecutive
 
-MAX_SHAPES = 6
-# Padded positions per epoch that compiling one more batch shape is worth.
-# Compiling a training step takes about 2 s, and a padded position, which the
-# encoder skips, 4 us an epoch (on Rotten Tomatoes, two cores), of which a run
-# has at most 10: 2 / 4e-6 / 10.
-SHAPE_COST = 50_000
-# A hierarchical split has at most 3 numbers of sentences per document, and for
-# each of them at most 2 of all sentences of a batch.
-MAX_SENTENCE_SHAPES = 3
-_MAX_TOTALS = 2
-# The padded length of a batch's texts; or the padded number of sentences of its
-# documents, and how many sentences the batch has place for.
-Shape = int | tuple[int, int]
+# The padded length of a batch's texts, or the shape of a batch of documents.
+BatchShape = int | DocumentShape
 # The shape, and the indices of the examples, of each batch.
-Plan = list[tuple[Shape, np.ndarray]]
-
-
-def choose_buckets(
-  lengths: np.ndarray | Sequence[int],
-  max_shapes: int = MAX_SHAPES,
-  shape_cost: int = SHAPE_COST,
-) -> list[int]:
-  """The padded lengths that cost the least in padding and in compiling.
-
-  Exact, by dynamic programming over the distinct lengths.
-
-  Args:
-    lengths: of all examples.
-    max_shapes: maximum buckets; each is one compiled program.
-    shape_cost: what a bucket costs, in padded positions.
-
-  Returns:
-    An increasing list; its last is the longest length.
-  """
-  distinct, counts = np.unique(lengths, return_counts=True)
-  n = len(distinct)
-  rows = np.concatenate([[0], np.cumsum(counts)])
-  # best[j]: padded positions of the j shortest lengths in `count` buckets.
-  best = np.full(n + 1, np.inf)
-  best[0] = 0
-  choices, totals = [], []
-  for count in range(1, min(max_shapes, n) + 1):
-    following = np.full(n + 1, np.inf)
-    following[0] = 0
-    choice = np.zeros(n + 1, np.int64)
-    for j in range(1, n + 1):
-      costs = best[:j] + (rows[j] - rows[:j]) * distinct[j - 1]
-      choice[j] = np.argmin(costs)
-      following[j] = costs[choice[j]]
-    best = following
-    choices.append(choice)
-    totals.append(best[n] + count * shape_cost)
-  buckets, j = [], n
-  for choice in reversed(choices[: int(np.argmin(totals)) + 1]):
-    if j:
-      buckets.append(int(distinct[j - 1]))
-      j = choice[j]
-  return buckets[::-1]
-
-
-def round_up(lengths: np.ndarray) -> np.ndarray:
-  """The next of 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32 and so on, of lengths.
-
-  So few distinct lengths are left, whatever the texts, that later calls and
-  processes meet the same batch shapes.
-  """
-  few = np.unique(np.outer(2 ** np.arange(29), np.arange(1, 9)))
-  return few[np.searchsorted(few, lengths)]
-
-
-def epoch_plan(
-  lengths: np.ndarray | Sequence[int],
-  buckets: list[int],
-  batch_size: int,
-  seed: int | None = None,
-  epoch: int = 0,
-) -> list[tuple[int, np.ndarray]]:
-  """The batches of an epoch.
-
-  Every example appears in exactly one batch. Only the last batch of the longest
-  bucket can be short: the remainder of a bucket moves up to the next one.
-
-  Args:
-    lengths: of all examples.
-    buckets: from `choose_buckets`.
-    batch_size: examples per batch.
-    seed: shuffles examples and batches; None keeps them in order of length.
-    epoch: enters the shuffle.
-
-  Returns:
-    A list of (padded length, indices of the examples).
-  """
-  lengths = np.asarray(lengths)
-  bucket_of = np.searchsorted(buckets, lengths)
-  bucket_of = bucket_of.astype(np.min_scalar_type(len(buckets)))
-  ends = np.cumsum(np.bincount(bucket_of, minlength=len(buckets))).tolist()
-  rng = None
-  if seed is None:
-    order = np.argsort(lengths, kind='stable').astype(np.int32)
-  else:
-    rng = np.random.default_rng([seed, epoch])
-    order = _shuffled(bucket_of, ends, rng)
-  plan = []
-  start = 0
-  for bucket, end in zip(buckets, ends):
-    stop = end if bucket == buckets[-1] else end - (end - start) % batch_size
-    for i in range(start, stop, batch_size):
-      plan.append((bucket, order[i : min(i + batch_size, stop)]))
-    start = stop
-  if rng is not None:
-    plan = [plan[i] for i in rng.permutation(len(plan))]
-  return plan
-
-
-def _shuffled(
-  bucket_of: np.ndarray, ends: list[int], rng: np.random.Generator
-) -> np.ndarray:
-  """The examples by bucket, shuffled inside each; int32.
-
-  It is `np.lexsort((keys, bucket_of))` of random keys, in half of the time and
-  of the memory, which count with millions of examples.
-
-  Args:
-    bucket_of: of each example.
-    ends: how many examples are in the buckets up to each.
-    rng: draws a key per example.
-  """
-  keys = rng.random(len(bucket_of))
-  order = np.empty(len(bucket_of), np.int32)
-  start = 0
-  for bucket, end in enumerate(ends):
-    rows = np.flatnonzero(bucket_of == bucket).astype(np.int32)
-    of_bucket = keys[rows]
-    by_key = np.argsort(of_bucket)
-    # The fast sort leaves it to the machine in which order equal keys come.
-    if not np.diff(of_bucket[by_key]).all():
-      by_key = np.argsort(of_bucket, kind='stable')
-    order[start:end] = rows[by_key]
-    start = end
-  return order
+Plan = list[tuple[BatchShape, np.ndarray]]
 
 
 def _nothing() -> np.ndarray:
@@ -177,7 +38,7 @@ class EncodedSplit:
     markers: the ids of `text.MARKERS` where a batch is to have `entities`; the
       texts are checked by `entities.check_entities`.
     sentences: of a hierarchical split the lengths of each text's sentences.
-    sentence_length: T of a hierarchical split, at least `longest_sentence`.
+    sentence_length: T of a hierarchical split; see `longest_sentence`.
     shards: the devices that share a batch of a hierarchical split. A document's
       sentences are on its own device.
   """
@@ -226,26 +87,13 @@ class EncodedSplit:
       )
 
     plan = plan_of(epoch)
-    if self.sentences is None:
+    if not self._documents:
       return list(plan)
-    # The first epoch's totals choose the shapes of all, which so meet few more.
-    totals_by_most: dict[int, list[int]] = {}
-    for most, rows in plan if seed is None else plan_of(1):
-      totals_by_most.setdefault(most, []).append(self._total(rows, batch_size))
-    cost = SHAPE_COST // (self.sentence_length * self.shards)
-    chosen = {
-      most: choose_buckets(totals, _MAX_TOTALS, cost)
-      for most, totals in totals_by_most.items()
-    }
-    shaped: Plan = []
-    for most, rows in plan:
-      total = self._total(rows, batch_size)
-      total = next((x for x in chosen[most] if x >= total), total)
-      shaped.append(((most, total * self.shards), rows))
-    return shaped
+    first_plan = plan if seed is None else plan_of(1)
+    return list(self._documents.shape_plan(plan, first_plan, batch_size))
 
   def batch(
-    self, rows: np.ndarray, shape: Shape, batch_size: int
+    self, rows: np.ndarray, shape: BatchShape, batch_size: int
   ) -> dict[str, np.ndarray]:
     """The arrays of one batch, completed to batch_size by padding examples.
 
@@ -282,7 +130,11 @@ class EncodedSplit:
     weights_B[:count] = self.weights[rows]
     batch = {'lengths': lengths_B, 'labels': labels, 'weights': weights_B}
     if isinstance(shape, tuple):
-      return batch | self._sentence_arrays(rows, shape, batch_size)
+      assert self._documents
+      batch |= self._documents.arrays(rows, shape, batch_size)
+      lengths_S, length = batch['sentence_lengths'], self.sentence_length
+      batch['tokens'] = self._tokens(rows, lengths_S, length)
+      return batch
     batch['tokens'] = self._tokens(rows, lengths_B, shape)
     if self.markers:
       batch['entities'] = inside_entities(batch['tokens'], self.markers)
@@ -291,7 +143,7 @@ class EncodedSplit:
   def share(
     self,
     rows: np.ndarray,
-    shape: Shape,
+    shape: BatchShape,
     batch_size: int,
     index: int,
     shares: int,
@@ -323,38 +175,12 @@ class EncodedSplit:
     tokens = float(self.encoded.lengths.sum())
     return 1 - tokens / positions if positions else 0.0
 
-  def _total(self, rows: np.ndarray, batch_size: int) -> int:
-    """The most sentences that a shard of a batch has, rounded up."""
-    return int(round_up(self._on_shards(rows, batch_size).max()))
-
-  def _on_shards(self, rows: np.ndarray, batch_size: int) -> np.ndarray:
-    """The sentences of each shard of a batch."""
-    assert self.sentences is not None
-    counts_B = np.zeros(batch_size, np.int64)
-    counts_B[: len(rows)] = self.sentences.lengths[rows]
-    return counts_B.reshape(self.shards, -1).sum(1)
-
-  def _sentence_arrays(
-    self, rows: np.ndarray, shape: tuple[int, int], batch_size: int
-  ) -> dict[str, np.ndarray]:
-    assert self.sentences is not None
-    most, places = shape
-    on_shards = self._on_shards(rows, batch_size)
-    each = max(places // self.shards, int(round_up(on_shards.max())))
-    shape_SxT = each * self.shards, self.sentence_length
-    sentences = self.sentences.take(rows)
-    # A shard's sentences are moved behind the padding of those before it.
-    moves = each * np.arange(self.shards) - (np.cumsum(on_shards) - on_shards)
-    place = np.arange(on_shards.sum()) + np.repeat(moves, on_shards)
-    lengths_S = np.zeros(shape_SxT[0], np.int32)
-    lengths_S[place] = sentences.tokens[sentences.positions()]
-    counts_B = np.zeros(batch_size, np.int32)
-    counts_B[: len(rows)] = sentences.lengths
-    return {
-      'tokens': self._tokens(rows, lengths_S, shape_SxT[1]),
-      'sentence_lengths': lengths_S,
-      'sentence_mask': np.arange(most) < counts_B[:, None],
-    }
+  @property
+  def _documents(self) -> Documents | None:
+    """The documents of a hierarchical split."""
+    if self.sentences is None:
+      return None
+    return Documents(self.sentences, self.sentence_length, self.shards)
 
   def _tokens(
     self, rows: np.ndarray, lengths_N: np.ndarray, length: int
@@ -365,8 +191,3 @@ class EncodedSplit:
     valid = np.arange(length) < lengths_N[:, None]
     tokens_NxT[valid] = encoded.tokens[encoded.positions()]
     return tokens_NxT
-
-
-def longest_sentence(sentences: Encoded) -> int:
-  """The length of the longest sentence of all texts."""
-  return int(sentences.tokens[sentences.positions()].max())

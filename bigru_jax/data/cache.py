@@ -17,7 +17,7 @@ import logging
 import os
 import pathlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 import unicodedata
 
 import numpy as np
@@ -25,6 +25,7 @@ import regex
 
 from bigru_jax.data import tabular_files, text
 from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.config import DataConfig
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.prepare import Dataset, prepare
@@ -32,25 +33,15 @@ from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES, Labels, LabelSets
 from bigru_jax.runtime.cache import cache_dir
 
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
-
 _log = logging.getLogger(__name__)
 
 # Bytes of source files; fewer are encoded in about a second.
 LEAST_BYTES = 2**23
-# The fields of a configuration that `prepare` reads.
-FIELDS = (
-  'attention', 'class_weights', 'data_dir', 'dataset', 'delimiter',
-  'embedding_size', 'embeddings', 'encoding', 'fold', 'folds', 'label_column',
-  'label_names', 'label_separator', 'max_length', 'max_sentence_length',
-  'max_sentences', 'max_vocabulary', 'min_count', 'model', 'split_seed',
-  'sst_phrases', 'task', 'test', 'text_column', 'tokenizer', 'train',
-  'truncate', 'validation',
-)  # fmt: skip
+# What of a configuration decides the encoded data.
+FIELDS = (*(x.name for x in dataclasses.fields(DataConfig)), 'entity_attention')
 
 
-def prepare_shared(config: Config, corpus: Corpus | None = None) -> Dataset:
+def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
   """Like `prepare`, from the cache where the files are large.
 
   A corpus in memory, pipes and TFDS are not cached. A file is known by its
@@ -99,7 +90,7 @@ def _locked(folder: pathlib.Path) -> Iterator[None]:
     yield
 
 
-def _key(config: Config) -> str | None:
+def _key(config: DataConfig) -> str | None:
   """A digest of what decides the encoded data; None where it is not cached."""
   try:
     paths = _sources(config)
@@ -123,7 +114,7 @@ def _key(config: Config) -> str | None:
   return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
 
-def _sources(config: Config) -> list[str]:
+def _sources(config: DataConfig) -> list[str]:
   """The files that a configuration reads; none where they are not known."""
   if config.train:
     given = {name: getattr(config, name) for name in NAMES}
@@ -191,7 +182,6 @@ def _save(folder: pathlib.Path, data: Dataset) -> None:
     'name': data.name,
     'splits': {name: save_split(split) for name, split in data.splits.items()},
     'labels': data.labels,
-    'label_weights': save_array(data.label_weights),
     'vocabulary': data.tokenizer.vocabulary,
     'seen': data.seen,
     'words': list(data.vectors),
@@ -210,7 +200,7 @@ def _save(folder: pathlib.Path, data: Dataset) -> None:
   os.replace(partial, folder)
 
 
-def _load_or_remove(folder: pathlib.Path, config: Config) -> Dataset:
+def _load_or_remove(folder: pathlib.Path, config: DataConfig) -> Dataset:
   """Maps an entry.
 
   Raises:
@@ -226,7 +216,7 @@ def _load_or_remove(folder: pathlib.Path, config: Config) -> Dataset:
     raise FileNotFoundError(folder) from error
 
 
-def _load(folder: pathlib.Path, names: set[str], config: Config) -> Dataset:
+def _load(folder: pathlib.Path, names: set[str], config: DataConfig) -> Dataset:
   path = folder / 'entry.json'
   if path.name not in names:
     raise ValueError(f'{path.name} is missing')
@@ -276,7 +266,7 @@ def _load(folder: pathlib.Path, names: set[str], config: Config) -> Dataset:
     name=content['name'],
     splits={name: load_split(x) for name, x in content['splits'].items()},
     labels=content['labels'],
-    label_weights=arrays[content['label_weights']],
+    label_weights=np.ones(len(content['labels']), np.float32),
     tokenizer=tokenizer,
     seen=content['seen'],
     vectors=dict(zip(content['words'], arrays[content['vectors']])),

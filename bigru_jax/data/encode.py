@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bigru_jax.data import text
-from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.epoch_plan import choose_buckets, round_up
+from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels
 from bigru_jax.data.truncation import Kept, Limits
 
@@ -26,6 +28,38 @@ def encode(
     kept.append(limits.keep(tokens for tokens, _ in parts))
     ids.append(limits.keep(of_part for _, of_part in parts).tokens)
   return kept, ids
+
+
+def kept_spans(
+  one_text: str, tokenizer: text.Tokenizer, limits: Limits
+) -> list[Span]:
+  """The spans of the tokens that are kept of a text.
+
+  Example:
+    >>> from bigru_jax.data.truncation import Limits
+    >>> from bigru_jax.data.text import VocabularyTokenizer
+    >>> words = VocabularyTokenizer('words', ['<pad>', '<unk>'])
+    >>> kept_spans("It's 好看 !", words, Limits(max_length=4))
+    [(0, 2), (2, 4), (5, 6), (6, 7)]
+
+  Args:
+    one_text: as it was given.
+    tokenizer: of the run.
+    limits: what of a text is kept.
+
+  Returns:
+    One per token, increasing and disjoint. A token that is only a part of a
+    character, as the bytes of a byte-level tokenizer are, has an empty span
+    after the first of them; so has the <unk> of an empty text.
+  """
+  found, start = [], 0
+  for part in limits.parts(one_text):
+    start = one_text.index(
+      part, start
+    )  # Only white space stands between parts.
+    found.append([(start + a, start + b) for a, b in tokenizer.spans(part)])
+    start += len(part)
+  return limits.keep(found).tokens
 
 
 def make_split(

@@ -11,8 +11,12 @@ from bigru_jax.data.text import MARKERS, UNK_ID, Encoded, Tokenizer
 _BLOCK = 10_000  # Texts that are checked at once.
 
 
-def marker_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+def marker_ids(tokenizer: Tokenizer, attention: str) -> tuple[int, ...]:
   """The ids of `text.MARKERS`, -1 where the vocabulary has none.
+
+  Args:
+    tokenizer: that of the texts.
+    attention: what needs the entities, for the message.
 
   Raises:
     ValueError: the tokenizer does not take each of them as one token.
@@ -22,14 +26,17 @@ def marker_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     tokens, ids = tokenizer.encode(marker)
     if tokens != [marker]:
       raise ValueError(
-        f'attention=entity: tokenizer does not take {marker} as one token'
+        f'attention={attention}: tokenizer does not take {marker} as one token'
       )
     found.append(-1 if ids[0] == UNK_ID else ids[0])
   return tuple(found)
 
 
 def check_entities(
-  encoded: Encoded, markers: tuple[int, ...], where: Callable[[int], str]
+  encoded: Encoded,
+  markers: tuple[int, ...],
+  where: Callable[[int], str],
+  attention: str,
 ) -> None:
   """Refuses texts that have not both entities, once each.
 
@@ -40,6 +47,7 @@ def check_entities(
     encoded: the texts, truncated.
     markers: the ids of `text.MARKERS`.
     where: the place of a text, for the message.
+    attention: what needs the entities, for the message.
 
   Raises:
     ValueError: of the first text that has not.
@@ -63,7 +71,7 @@ def check_entities(
     wrong = np.flatnonzero(~(once & inside & apart))
     if len(wrong):
       raise ValueError(
-        f'{where(start + int(wrong[0]))}: attention=entity needs one '
+        f'{where(start + int(wrong[0]))}: attention={attention} needs one '
         '<e1>..</e1> and one <e2>..</e2> with words inside, within max_length'
       )
 

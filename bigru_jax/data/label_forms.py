@@ -13,13 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import json
 
+from bigru_jax.data.label_separators import likely_separator
 from bigru_jax.data.labels import (
   Flags,
   Label,
+  Numbers,
   check_distinct,
   has_repeats,
-  likely_separator,
 )
+
+# As programs write a missing value.
+_MISSING = 'nan', 'NaN', 'NaT', '<NA>'
 
 
 class ListForm:
@@ -31,10 +35,18 @@ class ListForm:
   """
 
   def __init__(
-    self, names: Sequence[str] = (), is_multi_hot: bool | None = None
+    self,
+    names: Sequence[str] = (),
+    is_multi_hot: bool | None = None,
+    labels: Sequence[str] = (),
   ) -> None:
-    """Args: the attributes; with names the lists are multi-hot."""
-    self.names = tuple(names)
+    """Takes what is known already.
+
+    Args:
+      names, is_multi_hot: the attributes; with names the lists are multi-hot.
+      labels: of a trained run; where labels have columns, each needs one.
+    """
+    self.names, self._labels = tuple(names), labels
     self.is_multi_hot = True if names else is_multi_hot
     self._waiting: list[Flags] = []
     self._first = ''  # The place of the first list, and of the first that is
@@ -69,10 +81,14 @@ class ListForm:
       self._waiting.append(label)
       return []
     if self.is_multi_hot and not isinstance(label, Flags):
-      written = json.dumps(label, ensure_ascii=False)
+      written = f'the list {json.dumps(label, ensure_ascii=False)}'
+      if isinstance(label, Numbers):
+        written = f'the list [{", ".join(label)}]'
+      if not label:
+        written = "'label', which is missing or empty,"
       raise ValueError(
-        f'{where}, row {row}: {written:.60} is no list of {len(self.names)} '
-        'zeros and ones'
+        f'{where}, row {row}: {written:.60} is not a list of '
+        f'{len(self.names)} zeros and ones'
       )
     return [*self._released(), self.names_of(label, where, row)]
 
@@ -113,13 +129,19 @@ class ListForm:
 
     Raises:
       ValueError: the list has another length than the others, or repeats a
-        name.
+        name; or a label of the run has no column.
     """
     if isinstance(label, str):
       return (label,)
     if not isinstance(label, Flags):
       return label
     names = label.names or (self.names if self.is_multi_hot else ())
+    absent = [name for name in self._labels if name not in names]
+    if label.names and absent:
+      raise ValueError(
+        f'{where}: label_column={",".join(names)} names no column for the '
+        f'labels {", ".join(map(repr, absent[:9]))} of the run'
+      )
     if not names:
       hint = self._named and (
         '; multi-hot lists all hold only 0 and 1 and have one length, unlike '
@@ -175,7 +197,24 @@ class ListForm:
     return names
 
 
-def form_of(identity: Mapping[str, str]) -> ListForm:
-  """The form in which a run's lists of labels are, by its `data.json`."""
+def missing_notes(names: Sequence[str]) -> list[str]:
+  """Sentences for the log: which labels seem to be missing values."""
+  return [
+    f'warning: a label is called {name!r}, as a missing value is written; '
+    'leave out the texts without a label'
+    for name in _MISSING
+    if name in names
+  ]
+
+
+def form_of(
+  identity: Mapping[str, str], labels: Sequence[str] = ()
+) -> ListForm:
+  """The form in which a run's lists of labels are, by its `data.json`.
+
+  Args:
+    identity: the content of `data.json`.
+    labels: see `ListForm`.
+  """
   names = identity.get('multi_hot', '')
-  return ListForm(names.split(',') if names else (), is_multi_hot=False)
+  return ListForm(names.split(',') if names else (), False, labels)

@@ -21,14 +21,16 @@ import decimal
 import json
 import re
 from typing import Any
-import warnings
 
-_SEPARATORS = ',;|/\t '
+from bigru_jax.data.written_lists import written_list
+
 _BINARY = {'0': '0', '0.0': '0', 'false': '0',
            '1': '1', '1.0': '1', 'true': '1'}  # fmt: skip
 _PLAIN = frozenset((str, int, float, bool, type(None), list, tuple))
-_QUOTES_WITHOUT_COMMA = re.compile(r"""['"]\s+['"]""")
-_NUMPY = re.compile(r'\[\s*((?:[\d.]+|True|False)\s+)+([\d.]+|True|False)\s*\]')
+
+
+class Numbers(tuple[str, ...]):
+  """The names of a text's labels, which are a list of numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,7 @@ def as_label(value: Any, where: str, row: int, column: str) -> str:
   """
   value = plain(value)
   if isinstance(value, str) and value.lstrip()[:1] == '[':
-    listed = _listed(value)
+    listed = written_list(value, strict=False)
     value = value if listed is None else listed
   return _name(value, where, row, column)
 
@@ -79,48 +81,59 @@ def as_labels(
 
   Args:
     value: a list, a set or an array; a string with separators; or a string
-      that holds a list as JSON, Python or NumPy writes it. A missing or empty
-      value is no label.
+      that holds a list or a set as JSON, Python, NumPy or PostgreSQL writes
+      it. A missing or empty value is no label.
     where, row, column: see `as_label`.
     separator: between the names in a string.
 
   Raises:
     ValueError: it is anything else, one of the labels is no label or occurs
-      twice, or the list holds numbers between 0 and 1.
+      twice, or the list holds numbers between 0 and 1, or booleans among
+      others.
   """
   value = plain(value)
   if is_missing(value):
     return ()
-  is_list = isinstance(value, list | tuple)
-  if isinstance(value, str):
-    listed = _listed(value)
-    is_list = listed is not None
-    if listed is not None:
-      value = listed
-    elif re.fullmatch(r'\s*\[.*\]\s*', value, re.DOTALL):
-      raise ValueError(
-        f'{where}, row {row}: {column!r} is neither a JSON list nor a Python '
-        f'list: {value!r:.60}'
-      )
+  try:
+    listed = written_list(value) if isinstance(value, str) else value
+    is_list = isinstance(listed, list | tuple)
+    if is_list:
+      values = list(map(plain, listed))
+    elif isinstance(value, str):
+      values = [part for part in value.split(separator) if part.strip()]
     else:
-      value = [part for part in value.split(separator) if part.strip()]
-  values = [plain(x) for x in value] if is_list else value
-  if not isinstance(values, list):
-    values = [values]
+      values = [value]
+    flags = _flags(values) if is_list else None
+  except ValueError as error:
+    raise ValueError(f'{where}, row {row}: {column!r} {error}') from None
+  if flags:
+    return flags
   names = tuple(_name(x, where, row, column) for x in values)
-  if is_list and values:
-    if all(isinstance(x, bool) for x in values):
-      return Flags(names)
-    if all(isinstance(x, int | float) for x in values):
-      if set(names) <= {'0', '1'}:
-        return Flags(names)
-      if any(0 < x < 1 for x in values):
-        raise ValueError(
-          f'{where}, row {row}: {column!r} holds a number between 0 and 1: '
-          f'{value!r:.60}; a label applies to a text or does not'
-        )
   check_distinct(names, where, row, column)
-  return names
+  is_numbers = is_list and all(isinstance(x, int | float) for x in values)
+  return Numbers(names) if is_numbers else names
+
+
+def _flags(values: Sequence[Any]) -> Flags | None:
+  """The values of a list that may be multi-hot, or is: that of booleans.
+
+  Raises:
+    ValueError: some of them are booleans and some names; or see `as_labels`.
+  """
+  numbers = [x for x in values if isinstance(x, int | float)]
+  is_binary = len(numbers) == len(values) > 0 and {*numbers} <= {0, 1}
+  if any(isinstance(x, bool) for x in values):
+    if not is_binary:
+      raise ValueError(f'mixes booleans with others: {values!r:.60}')
+    return Flags(tuple(str(bool(x)) for x in values))
+  if is_binary:
+    return Flags(tuple(str(int(x)) for x in values))
+  if len(numbers) == len(values) and any(0 < x < 1 for x in numbers):
+    raise ValueError(
+      f'holds a number between 0 and 1: {values!r:.60}; a label applies to a '
+      'text or does not'
+    )
+  return None
 
 
 def from_columns(
@@ -149,36 +162,16 @@ def label_columns(label_column: str, names: Iterable[str]) -> list[str]:
     label_column: a column's name; or several with commas between, unless there
       is a column of this whole name.
     names: of all columns.
+
+  Raises:
+    ValueError: a name between the commas is empty.
   """
   if ',' not in label_column or label_column in names:
     return [label_column]
-  return [part.strip() for part in label_column.split(',')]
-
-
-def likely_separator(names: Sequence[str], separator: str) -> str:
-  """What seems to separate labels inside the names of most; '' for nothing.
-
-  The parts of such names are fewer than the names, and some occur both behind a
-  separator and before one or alone: those of `toxic`, `toxic,insult` and
-  `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not.
-
-  Args:
-    names: of all labels.
-    separator: by which they were separated.
-  """
-  for candidate in _SEPARATORS:
-    holding = [name.split(candidate) for name in names if candidate in name]
-    if candidate == separator or 2 * len(holding) <= len(names):
-      continue
-    parts = [[part.strip() for part in x if part.strip()] for x in holding]
-    distinct = {part for x in parts for part in x}
-    early = {x[0] for x in parts if x}.union(names)
-    free = early & {part for x in parts for part in x[1:]}
-    # Names of several words are common, so of a space more is asked.
-    least = len(distinct) // 2 if candidate == ' ' else 0
-    if len(distinct) < len(names) and len(free) > least:
-      return candidate
-  return ''
+  columns = [part.strip() for part in label_column.split(',')]
+  if not all(columns):
+    raise ValueError(f'label_column={label_column!r} has an empty name')
+  return columns
 
 
 def class_names(
@@ -234,13 +227,15 @@ def plain(value: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-  """Whether it is None, NaN or pandas' NA."""
+  """Whether it is None, NaN or pandas' NA, and no array."""
   if value is None:
     return True
   try:
     return bool(value != value)
   except TypeError:  # pandas.NA is neither true nor false.
     return True
+  except ValueError:  # An array is neither.
+    return False
 
 
 def unescaped(separator: str) -> str:
@@ -268,32 +263,6 @@ def _name(value: Any, where: str, row: int, column: str) -> str:
   if not label:
     raise ValueError(f'{at}it is empty')
   return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
-
-
-def _listed(value: str) -> list[Any] | None:
-  """The list that a string holds as JSON, Python or NumPy writes it, or None.
-
-  Nothing is evaluated but literals.
-  """
-  text = value.strip()
-  if not re.fullmatch(r'\[.*\]|\(.*\)|\{.*\}', text, re.DOTALL):
-    return None
-  try:
-    if text[0] == '[':
-      return json.loads(text)
-  except (ValueError, RecursionError):
-    pass
-  if _NUMPY.fullmatch(text):
-    text = f'[{", ".join(text[1:-1].split())}]'
-  if _QUOTES_WITHOUT_COMMA.search(text):  # Python would join the two.
-    return None
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # Of unknown escapes.
-      literal = plain(ast.literal_eval(text))
-  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-    return None
-  return list(literal) if isinstance(literal, list | tuple) else None
 
 
 def check_distinct(

@@ -24,7 +24,7 @@ from typing import IO
 
 import numpy as np
 
-from bigru_jax.data.text import TOKENIZERS, UNK, Memo
+from bigru_jax.data.text import OWN_TOKENIZERS, TOKENIZERS, UNK, Memo
 from bigru_jax.data.truncation import Kept, Limits
 
 # Characters tokenized here before processes are started. This many take about a
@@ -117,7 +117,7 @@ class Pool:
   def __init__(self, name: str, limits: Limits, processes: int) -> None:
     self.lexicon = Lexicon(name, limits)
     self._arguments = [name, json.dumps(dataclasses.asdict(limits))]
-    self._processes = processes
+    self._processes = processes if name in OWN_TOKENIZERS else 1
     self._workers: list[_Worker] = []
     self._characters = 0
 

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from bigru_jax.data import tabular_files
-from bigru_jax.data.labels import plain
+from bigru_jax.data.labels import class_names, named, plain
 from bigru_jax.data.splits import NAMES, Example
 
 # By split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
 Corpus = Mapping[str, Any]
 
 _FORMS = (
-  'give (texts, labels), a pandas or Polars DataFrame, a Hugging Face Dataset '
-  'or a PyArrow table'
+  '(texts, labels), a pandas or Polars DataFrame, a Hugging Face Dataset or a '
+  'PyArrow table'
 )
 
 
@@ -42,8 +42,7 @@ def read(
   """
   if not isinstance(corpus, Mapping):
     raise ValueError(
-      f"corpus is a {type(corpus).__name__}; give {{'train': X}}, with X as "
-      f'follows: {_FORMS}'
+      f"corpus is {_kind(corpus)}; give {{'train': X}}, where X is {_FORMS}"
     )
   unknown = sorted(map(str, set(corpus) - set(NAMES)))
   if unknown or 'train' not in corpus:
@@ -76,7 +75,7 @@ class _Rows:
     elif is_table(split) and hasattr(split, '__len__'):
       self._values = lambda: enumerate(_table_rows(split, where, columns), 1)
     else:
-      raise ValueError(f'{where} is a {type(split).__name__}; {_FORMS}')
+      raise ValueError(f'{where} is {_kind(split)}; give {_FORMS}')
 
   def __iter__(self) -> Iterator[Example]:
     where, (text_column, label_column) = self._where, self._columns
@@ -92,21 +91,44 @@ class _Rows:
 
 
 def column(values: Any, where: str) -> Sequence[Any]:
-  """Texts or labels as a list.
+  """Texts or labels as a list; of a column of classes, their names.
 
   Raises:
-    ValueError: they are a table, a string or the like.
+    ValueError: they are a table, a string, a sparse matrix or the like; or the
+      index of a class is wrong.
   """
+  if hasattr(values, 'toarray') and not hasattr(values, 'tolist'):
+    raise ValueError(
+      f'{where} has {_kind(values)}, which is sparse; give its toarray()'
+    )
   if (
     isinstance(values, str | bytes | Mapping | Set)
     or is_table(values)
     or not hasattr(values, '__len__')
   ):
     raise ValueError(
-      f'{where}: a {type(values).__name__} is no list, array or column'
+      f'{where} has {_kind(values)}, not a list, an array or a column'
     )
+  names = _class_names(values)
   values = plain(values)
+  if names:
+    return [
+      named(plain(x), names, where, i, 'label') for i, x in enumerate(values, 1)
+    ]
   return values if isinstance(values, list) else list(values)
+
+
+def _class_names(values: Any) -> list[str]:
+  """The names of the classes that a column of a Dataset has indices of."""
+  features = getattr(getattr(values, 'source', None), 'features', None)
+  schema = getattr(features, 'arrow_schema', None)
+  return class_names(schema.metadata, values.column_name) if schema else []
+
+
+def _kind(value: Any) -> str:
+  """The name of a value's type, with its article."""
+  name = type(value).__name__
+  return f'{"an" if name[0].lower() in "aeiou" else "a"} {name}'
 
 
 def is_table(value: Any) -> bool:
@@ -147,17 +169,17 @@ def check_texts(texts: Any) -> Iterator[str]:
     ValueError: it is a table, a single string or the like; or one of them is no
       string, which is named by its number.
   """
-  kind = type(texts).__name__
+  kind = _kind(texts)
   if isinstance(texts, str | bytes):
     raise ValueError(f'texts={texts!r:.60} is one string; give a list')
   if isinstance(texts, Mapping | Set) or is_table(texts):
     raise ValueError(
-      f"texts is a {kind}; give a list of strings, or one column: x['text']"
+      f"texts is {kind}; give a list of strings, or one column: x['text']"
     )
   try:
     values = iter(texts)
   except TypeError:
-    raise ValueError(f'texts is a {kind}; give a list of strings') from None
+    raise ValueError(f'texts is {kind}; give a list of strings') from None
   for number, value in enumerate(values, 1):
     text = value if isinstance(value, str) else plain(value)
     if not isinstance(text, str):

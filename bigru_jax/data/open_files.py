@@ -31,6 +31,13 @@ _CONTAINERS: dict[bytes, Callable[[Any], Any]] = {
   b'BZh': bz2.open,
   b'PK\x03\x04': lambda file: _open_zip(file),
 }
+# By the first bytes of a file; a mark of UTF-32 begins as one of UTF-16 does.
+_BYTE_ORDER_MARKS = {
+  codecs.BOM_UTF32_LE: 'utf-32',
+  codecs.BOM_UTF32_BE: 'utf-32',
+  codecs.BOM_UTF16_LE: 'utf-16',
+  codecs.BOM_UTF16_BE: 'utf-16',
+}
 
 
 @contextlib.contextmanager
@@ -113,8 +120,8 @@ def open_lines(
   Args:
     path: the file.
     field: of the configuration that names the file, for messages.
-    encoding: of the text; by default UTF-8, or UTF-16 where the file begins
-      with its byte-order mark.
+    encoding: of the text; by default UTF-8, or UTF-16 or UTF-32 where the file
+      begins with its byte-order mark.
     newline: what ends a line; '' for any of \\n, \\r and \\r\\n. It stays.
 
   Raises:
@@ -130,8 +137,14 @@ def _decoded(
 ) -> Iterator[str]:
   file = io.BufferedReader(binary)  # type: ignore[type-var]
   if not encoding:
-    utf16 = file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    encoding = 'utf-16' if utf16 else 'utf-8'
+    start = file.peek(4)[:4]
+    marks = (x for x in _BYTE_ORDER_MARKS if start.startswith(x))
+    encoding = _BYTE_ORDER_MARKS.get(next(marks, b''), 'utf-8')
+    if encoding == 'utf-8' and b'\0\0' in (start[::2], start[1::2]):
+      raise ValueError(
+        f'{where}: not UTF-8, but UTF-16 or UTF-32 without a byte-order mark; '
+        'see encoding'
+      )
   try:
     text = io.TextIOWrapper(file, encoding, newline=newline)
   except LookupError as error:
@@ -196,3 +209,17 @@ def check_file(path: str | os.PathLike, field: str) -> None:
     raise ValueError(f'{field}={path} is a folder: name a file')
   if not os.path.exists(path):
     raise FileNotFoundError(f'{field}={path}: no such file')
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """A JSON object, as an `object_pairs_hook` of `json.loads`.
+
+  Raises:
+    ValueError: a name occurs in it twice.
+  """
+  content: dict[str, Any] = {}
+  for name, value in pairs:
+    if name in content:
+      raise ValueError(f'names {name!r} twice')
+    content[name] = value
+  return content

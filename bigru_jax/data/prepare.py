@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bigru_jax.data import embeddings, sources, text
-from bigru_jax.data.batching import (
-  MAX_SENTENCE_SHAPES,
-  EncodedSplit,
-  choose_buckets,
-  longest_sentence,
-)
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.config import DataConfig
+from bigru_jax.data.documents import MAX_SENTENCE_SHAPES, longest_sentence
 from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
+from bigru_jax.data.label_forms import missing_notes
 from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.splits import (
@@ -27,10 +25,7 @@ from bigru_jax.data.splits import (
   sort_labels,
 )
 from bigru_jax.data.tabulate import read_splits
-from bigru_jax.data.truncation import Limits, limits_of
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
+from bigru_jax.data.truncation import Limits
 
 _BLOCK = 2**20  # Tokens that are translated at once.
 
@@ -43,8 +38,8 @@ class Dataset:
     name: of the data set, or the files that train is read from.
     splits: `train`, `validation` and `test`, encoded.
     labels: the classes' names; a label's index is its place here.
-    label_weights: float32, the weight of each class in the loss; with one label
-      a text, the splits' weights are made of them.
+    label_weights: float32, the weight of each class in the loss, ones if there
+      are none; with one label a text, the splits' weights are made of them.
     tokenizer: text to tokens and ids.
     seen: how many of the tokenizer's ids are of training's own words; the
       others are of words of validation and test that have a vector.
@@ -67,7 +62,9 @@ class Dataset:
   identity: dict[str, str]
 
 
-def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
+def prepare(
+  config: DataConfig, corpus: sources.Corpus | None = None
+) -> Dataset:
   """Reads, checks and encodes the data of a configuration.
 
   Args:
@@ -84,7 +81,7 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   vectors_path = fetch(config.embeddings)
   if vectors_path:
     identity['embeddings'] = file_sha256(vectors_path, 'embeddings')
-  limits = limits_of(config)
+  limits = config.limits
   form = sources.label_form(config)
   tables, names, lexicon, digests = read_splits(
     sources.read(config, corpus),
@@ -101,6 +98,7 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
   if form:
     identity |= form.identity()
     notes += form.notes(names, sources.label_separator(config) or '')
+  notes += missing_notes(names)
   splits, held_out_notes = hold_out(splits, config.split_seed)
   notes += held_out_notes
   if held_out_notes or config.folds:
@@ -118,29 +116,26 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   markers: tuple[int, ...] = ()
-  if config.attention == 'entity':
-    markers = marker_ids(tokenizer)
+  if attention := config.entity_attention:
+    markers = marker_ids(tokenizer, attention)
     for table in splits.values():
-      check_entities(table.encoded, markers, table.place)
+      check_entities(table.encoded, markers, table.place, attention)
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)
-  weights_C = _class_weights(config, places, splits['train'])
   trained = _counts(splits['train'], tokenizer.size) > 0
   trained[text.UNK_ID] = False
   encoded_splits = {}
   for name, table in splits.items():
     notes.append(_describe(name, splits, trained, limits))
-    weights = np.ones(len(table), np.float32)
     if isinstance(table.labels, LabelSets):
       label_ids: Labels = table.labels.translated(places)
     else:
       label_ids = places[table.labels]
-      weights = weights_C[label_ids]
     encoded_splits[name] = EncodedSplit(
       table.encoded,
       label_ids,
-      weights,
+      np.ones(len(table), np.float32),
       _buckets(table),
       len(labels),
       table.rows,
@@ -150,10 +145,10 @@ def prepare(config: Config, corpus: sources.Corpus | None = None) -> Dataset:
       longest_sentence(table.sentences) if table.sentences else 0,
     )
   return Dataset(
-    name='corpus' if corpus else config.train or config.dataset,
+    name='corpus' if corpus is not None else config.train or config.dataset,
     splits=encoded_splits,
     labels=labels,
-    label_weights=weights_C,
+    label_weights=np.ones(len(labels), np.float32),
     tokenizer=tokenizer,
     seen=seen,
     vectors=vectors,
@@ -168,59 +163,7 @@ def _buckets(table: Table) -> list[int]:
   return choose_buckets(table.sentences.lengths, MAX_SENTENCE_SHAPES)
 
 
-def _class_weights(
-  config: Config, places: np.ndarray, train: Table
-) -> np.ndarray:
-  _, ids = label_pairs(train.labels)
-  counts_C = np.bincount(places[ids], minlength=len(places))
-  return class_weights(
-    config.class_weights,
-    counts_C,
-    len(train) if config.task == 'multi_label' else None,
-  )
-
-
-def class_weights(
-  setting: str, counts_C: np.ndarray, texts: int | None = None
-) -> np.ndarray:
-  """The weight of each class in the loss, float32.
-
-  Args:
-    setting: the field: empty for ones, `balanced`, or a comma-separated number
-      per class. `balanced` is N / (C * N_c) for one label a text, as in
-      scikit-learn, and (N - N_c) / N_c, negative over positive texts, for
-      several (1 where there are none of either).
-    counts_C: how many training texts have each label.
-    texts: N for several labels a text, else None.
-
-  Raises:
-    ValueError: the setting is none of these.
-  """
-  num_classes = len(counts_C)
-  if not setting:
-    return np.ones(num_classes, np.float32)
-  if setting == 'balanced':
-    found = np.maximum(counts_C, 1)  # A fold's test may have all of a class.
-    if texts is None:
-      weights = counts_C.sum() / (num_classes * found)
-    else:
-      mixed = (counts_C > 0) & (counts_C < texts)
-      weights = np.where(mixed, (texts - counts_C) / found, 1)
-    return weights.astype(np.float32)
-  try:
-    weights = np.array(setting.split(','), np.float32)
-  except ValueError:
-    weights = np.zeros(0, np.float32)
-  valid = np.isfinite(weights).all() and (weights >= 0).all() and weights.any()
-  if len(weights) != num_classes or not valid:
-    raise ValueError(
-      f'class_weights={setting!r}: give "balanced" or {num_classes} numbers of '
-      '0 or more, not all 0'
-    )
-  return weights
-
-
-def _json_tokenizer(config: Config) -> text.JsonTokenizer | None:
+def _json_tokenizer(config: DataConfig) -> text.JsonTokenizer | None:
   """The tokenizer of a file, None where `tokenizer` is the name of one."""
   name = config.tokenizer
   if name in text.TOKENIZERS:
@@ -238,7 +181,7 @@ def _json_tokenizer(config: Config) -> text.JsonTokenizer | None:
 
 
 def _vocabulary(
-  config: Config,
+  config: DataConfig,
   splits: dict[str, Table],
   lexicon: Lexicon,
   vectors_path: str,

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-from bigru_jax.data import memory, tabular_files
-from bigru_jax.data.corpora import CORPORA, tfds
+from bigru_jax.data import corpora, memory, tabular_files
+from bigru_jax.data.config import DataConfig
 from bigru_jax.data.label_forms import ListForm
 from bigru_jax.data.labels import unescaped
 from bigru_jax.data.memory import Corpus
 from bigru_jax.data.splits import NAMES, Example
 
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
-
 
 def read(
-  config: Config, corpus: Corpus | None = None
+  config: DataConfig, corpus: Corpus | None = None
 ) -> Mapping[str, Iterable[Example]]:
   """The splits that a corpus in memory, own files or a data set define.
 
@@ -54,27 +50,16 @@ def read(
   for name in ('validation', 'test'):
     if getattr(config, name):
       raise ValueError(f'{name}={getattr(config, name)} needs train as well')
-  if config.dataset.startswith('tfds:'):
-    return tfds.read(
-      config.dataset.removeprefix('tfds:'),
-      config.data_dir,
-      config.text_column,
-      config.label_column,
-    )
-  if config.dataset not in CORPORA:
-    raise ValueError(
-      f'dataset={config.dataset!r}: choose {", ".join(CORPORA)} or tfds:<name>'
-    )
-  return CORPORA[config.dataset](config)
+  return corpora.find(config.dataset).read(config)
 
 
-def label_separator(config: Config) -> str | None:
+def label_separator(config: DataConfig) -> str | None:
   """What stands between the labels of a text; None where there is one."""
   several = config.task == 'multi_label'
   return unescaped(config.label_separator) if several else None
 
 
-def label_form(config: Config) -> ListForm | None:
+def label_form(config: DataConfig) -> ListForm | None:
   """In which form lists of labels are; None where a text has one label."""
   if config.task != 'multi_label':
     return None

@@ -8,48 +8,15 @@ known to be made of which characters of the text.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 import unicodedata
 
 import regex
-
-if TYPE_CHECKING:
-  from bigru_jax.data.text import Tokenizer
-  from bigru_jax.data.truncation import Limits
 
 Span = tuple[int, int]
 # What may compose with the character before it, or change places, under NFC.
 _MARKS = regex.compile(r'[\P{ccc=0}\p{NFC_QC=Maybe}]*+')
 # A character with its marks. White space has none.
 _CLUSTER = regex.compile(rf'[\s\x1c-\x1f]|(?s:.){_MARKS.pattern}')
-
-
-def kept_spans(text: str, tokenizer: Tokenizer, limits: Limits) -> list[Span]:
-  """The spans of the tokens that are kept of a text.
-
-  Example:
-    >>> from bigru_jax.data.truncation import Limits
-    >>> from bigru_jax.data.text import VocabularyTokenizer
-    >>> words = VocabularyTokenizer('words', ['<pad>', '<unk>'])
-    >>> kept_spans("It's 好看 !", words, Limits(max_length=4))
-    [(0, 2), (2, 4), (5, 6), (6, 7)]
-
-  Args:
-    text: as it was given.
-    tokenizer: of the run.
-    limits: what of a text is kept.
-
-  Returns:
-    One per token, increasing and disjoint. A token that is only a part of a
-    character, as the bytes of a byte-level tokenizer are, has an empty span
-    after the first of them; so has the <unk> of an empty text.
-  """
-  found, start = [], 0
-  for part in limits.parts(text):
-    start = text.index(part, start)  # Only white space stands between parts.
-    found.append([(start + a, start + b) for a, b in tokenizer.spans(part)])
-    start += len(part)
-  return limits.keep(found).tokens
 
 
 def walk(
@@ -80,7 +47,8 @@ def _origins(
 ) -> tuple[Sequence[int], Sequence[int]]:
   """Where what each character of the normal form is made of starts and ends.
 
-  Characters that became others together have the same origin.
+  Of characters that became others together, the first of these has what the
+  rest leave, which have one each, as long as there are any.
   """
   if len(normal) == len(text) and unicodedata.is_normalized('NFC', text):
     # Then only the case differs, or apostrophes.
@@ -90,8 +58,11 @@ def _origins(
     cluster, (start, end) = match[0], match.span()
     whole, parts = normalize(cluster), [normalize(c) for c in cluster]
     if ''.join(parts) != whole:
-      starts += [start] * len(whole)
-      ends += [end] * len(whole)
+      # The base has composed with some marks; the others are in a new order.
+      first_end = max(start + 1, end - len(whole) + 1)
+      cuts = [*range(first_end, end), *[end] * (len(whole) - end + first_end)]
+      starts += [start, *cuts[:-1]]
+      ends += cuts
       continue
     for i, part in enumerate(parts, start):
       starts += [i] * len(part)

@@ -31,16 +31,6 @@ _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 _LARGEST_FIELD = 2**24  # Characters of a CSV field.
 
 
-def expand_users(paths: str) -> str:
-  """Paths, with commas between, with a home directory for the ~ of each."""
-  expanded = []
-  for part in paths.split(','):
-    path = part.lstrip()
-    blanks = part[: len(part) - len(path)]
-    expanded.append(blanks + os.path.expanduser(path))
-  return ','.join(expanded)
-
-
 def find(paths: str, field: str) -> list[str]:
   """The files that a field names: one, several with commas between, or a glob.
 

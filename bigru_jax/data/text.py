@@ -14,6 +14,7 @@ import unicodedata
 import numpy as np
 import regex
 
+from bigru_jax.data import token_patterns
 from bigru_jax.data.open_files import check_file
 from bigru_jax.data.spans import Span, disjoint, walk, with_marks
 
@@ -43,10 +44,13 @@ class WordTokenizer(NamedTuple):
     lowercase: whether the normal form is in lower case, with straight
       apostrophes. The dotted capital I of Turkish becomes `i`, without the
       second dot that the lower case of Unicode gives it.
+    pattern: a regular expression whose matches in a text's normal form are its
+      tokens, see `token_patterns`. An exported model needs it.
   """
 
   tokens: Callable[[str], Sequence[str]]
   lowercase: bool = False
+  pattern: str = ''
 
   def __call__(self, text: str) -> list[str]:
     """The tokens of a text."""
@@ -119,15 +123,23 @@ def _with_markers(
 # Lower-cased words and punctuation; `n't` and `'s` are tokens, as in PTB. Han,
 # Hiragana, Katakana and Thai, which write no spaces, give one token per
 # character; Latin words among them stay whole.
-words = WordTokenizer(_with_markers(_words_of_piece), lowercase=True)
+words = WordTokenizer(
+  _with_markers(_words_of_piece),
+  lowercase=True,
+  pattern=token_patterns.WORDS,
+)
 # Every code point of the normal form but white space.
-characters = WordTokenizer(_with_markers(tuple))
-
+characters = WordTokenizer(
+  _with_markers(tuple), pattern=token_patterns.CHARACTERS
+)
 TOKENIZERS: dict[str, WordTokenizer] = {
   'words': words,
-  'whitespace': WordTokenizer(_with_markers(lambda piece: (piece,))),
+  'whitespace': WordTokenizer(
+    _with_markers(lambda piece: (piece,)), pattern=token_patterns.WHITESPACE
+  ),
   'characters': characters,
 }
+OWN_TOKENIZERS = frozenset(TOKENIZERS)  # Those that any process knows.
 
 
 class Memo(dict[str, Any]):

@@ -110,14 +110,3 @@ def _chunks(parts: Iterable[Iterable[_T]], size: int) -> Iterator[list[_T]]:
     tokens = list(part)
     for start in range(0, len(tokens), size):
       yield tokens[start : start + size]
-
-
-def limits_of(config: Any) -> Limits:
-  """The limits that a configuration, a `config.Config`, describes."""
-  return Limits(
-    config.max_length,
-    config.truncate,
-    config.model == 'hierarchical',
-    config.max_sentences,
-    config.max_sentence_length,
-  )

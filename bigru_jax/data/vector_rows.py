@@ -101,7 +101,7 @@ def _text_rows(
   file: BinaryIO, path: str, size: int, at_row: bool
 ) -> Iterator[Row]:
   lines: Iterable[bytes] = file
-  promised, position, row, blank = None, 0, 0, 0
+  promised, header_width, position, row, blank = None, size, 0, 0, 0
   if not at_row:
     first = list(itertools.islice(file, _FIRST_ROWS))
     if first:
@@ -109,6 +109,7 @@ def _text_rows(
       first[0] = first[0][position:]
       promised = _promised(first[0])
     if promised is not None:
+      header_width = int(first[0].split()[1])
       position += len(first.pop(0))
     _check_width(first, path, size)
     lines = itertools.chain(first, file)
@@ -126,6 +127,13 @@ def _text_rows(
   count = row - header - blank
   if count <= 0 and not at_row:
     raise ValueError(f'embeddings={path} is empty')
+  if header_width != size:
+    _log.warning(
+      'embeddings=%s has vectors of %d numbers, its header says %d',
+      path,
+      size,
+      header_width,
+    )
   if promised is not None and count != promised:
     _log.warning(
       'embeddings=%s has %d vectors, its header says %d', path, count, promised
@@ -170,6 +178,11 @@ def _check_width(lines: list[bytes], path: str, size: int) -> None:
   width = max(
     widths, key=lambda width: (widths[width], width == size), default=0
   )
+  if widths and not any(widths):
+    raise ValueError(
+      f'embeddings={path} has no numbers in its first rows; a row is a word '
+      'and its vector'
+    )
   if width and width != size:
     raise _wrong_size(path, width, size)
 

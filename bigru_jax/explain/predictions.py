@@ -5,22 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bigru_jax.data.batching import EncodedSplit, choose_buckets, round_up
+from bigru_jax.config import Config
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.epoch_plan import choose_buckets, round_up
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
-
 Batch = Mapping[str, jax.Array]
-WITHOUT_WEIGHTS = 'max', 'last'  # Poolings.
 # A position is computed hundreds of times, and each shape compiles several
 # programs.
 _MAX_SHAPES = 4
@@ -33,9 +31,10 @@ def check_supported(config: Config) -> None:
     raise ValueError(f'task={config.task}: explanations take single_label')
   if config.model != 'flat':
     raise ValueError(f'model={config.model}: explanations take flat')
-  if config.attention == 'label_wise':
+  if config.pooling.by_label:
     raise ValueError(
-      'attention=label_wise: explanations take one attention for all labels'
+      f'attention={config.attention}: explanations take one attention for all '
+      'labels'
     )
 
 
@@ -73,7 +72,7 @@ def log_odds(
     return jnp.where(classes_B == 1, logits_BxC[:, 0], -logits_BxC[:, 0])
   mine = jnp.arange(logits_BxC.shape[-1]) == classes_B[:, None]
   of_class_B = jnp.where(mine, logits_BxC, 0).sum(-1)
-  if task.loss != 'softmax':
+  if not task.activation.sums_to_one:
     return of_class_B
   others_BxC = jnp.where(mine, -jnp.inf, logits_BxC)
   return of_class_B - jax.nn.logsumexp(others_BxC, axis=-1)

@@ -54,7 +54,6 @@ from bigru_jax.explain.interventions import (
   uniform_change,
 )
 from bigru_jax.explain.predictions import (
-  WITHOUT_WEIGHTS,
   Batch,
   of_classes,
   over_split,
@@ -64,6 +63,7 @@ from bigru_jax.explain.predictions import (
   total_variation,
 )
 from bigru_jax.models.classifier import Classifier
+from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
@@ -126,7 +126,7 @@ def study(
     `table` and `attributions` of the module's docstring; the table is empty
     where the model has no attention weights.
   """
-  with_weights = model.attention not in WITHOUT_WEIGHTS
+  with_weights = POOLINGS[model.attention].has_weights
   names = [n for n in ATTRIBUTIONS if with_weights or n not in OF_ATTENTION]
 
   def step(params, batch, key):

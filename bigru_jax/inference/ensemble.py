@@ -12,10 +12,10 @@ import numpy as np
 
 from bigru_jax.data.memory import check_texts, column
 from bigru_jax.evaluation.evaluation import (
-  Calibration,
   Evaluation,
-  evaluate_logits,
+  calibration_error,
   label_names,
+  multi_label_metrics,
 )
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.inference.run import BATCH_SIZE, Run, load
@@ -101,9 +101,7 @@ class Ensemble:
       probabilities = np.mean(
         [list(answer['probabilities'].values()) for answer in answers], axis=0
       )
-      predictions = self._task.predictions(
-        self._logits(probabilities[None]), self._thresholds
-      )
+      predictions = self._task.decide(probabilities[None], self._thresholds)
       answer = {
         'label': label_names(predictions[0], self.labels),
         'probabilities': dict(zip(self.labels, probabilities.tolist())),
@@ -131,48 +129,37 @@ class Ensemble:
     batch_size: int = BATCH_SIZE,
     places: Sequence[str] | None = None,
   ) -> Evaluation:
-    """Like `evaluate`, with the answer to each text; see `Run.evaluation`."""
+    """Like `evaluate`, with the answer to each text; see `Run.evaluation`.
+
+    The loss is that of logits which have the mean probabilities.
+    """
     texts, labels = list(check_texts(texts)), column(labels, 'labels')
-    found = [
+    evaluations = [
       run.evaluation(texts, labels, batch_size, places=places)
       for run in self.members
     ]
-    logits_NxC = self._logits(
-      np.mean([evaluation.probabilities for evaluation in found], axis=0)
+    gold, task = evaluations[0].labels, self._task
+    gold_ids = jnp.asarray(gold)
+    probabilities = np.mean([x.probabilities for x in evaluations], axis=0)
+    predictions = task.decide(probabilities, self._thresholds)
+    logits = task.activation.logits(probabilities)[:, -task.num_outputs :]
+    losses = task.losses(jnp.asarray(logits), {'labels': gold_ids})
+    ones = jnp.ones(len(gold))
+    sums = task.empty_metrics()
+    sums = sums.update(
+      losses, ones, gold_ids, jnp.asarray(predictions), ones > 0
     )
-    gold = found[0].labels
-    batch = {
-      'labels': jnp.asarray(gold),
-      'weights': jnp.ones(len(gold)),
-      'lengths': jnp.ones(len(gold), int),
-    }
-    logits = jnp.asarray(logits_NxC)
-    metrics = self._task.update_metrics(
-      self._task.empty_metrics(),
-      logits,
-      self._task.losses(logits, batch),
-      batch,
+    metrics = sums.compute()
+    if gold.ndim > 1:
+      metrics |= multi_label_metrics(gold, predictions, probabilities)
+    metrics['ece'] = calibration_error(gold, probabilities)
+    return Evaluation(
+      names=self.labels,
+      metrics=metrics,
+      labels=gold,
+      predictions=predictions,
+      probabilities=probabilities,
     )
-    calibration = Calibration(thresholds=tuple(self._thresholds.tolist()))
-    evaluation = evaluate_logits(
-      self._task,
-      self.labels,
-      gold,
-      logits_NxC,
-      calibration,
-      metrics.compute(),
-    )
-    # The members have temperatures; their mean has none.
-    evaluation.metrics.pop('ece_calibrated')
-    return evaluation
-
-  def _logits(self, probabilities_NxC: np.ndarray) -> np.ndarray:
-    """The logits that have these probabilities."""
-    if self.config.task == 'single_label' and self.config.loss == 'softmax':
-      return np.log(np.maximum(probabilities_NxC, 1e-12))
-    p_NxC = np.clip(probabilities_NxC.astype(np.float64), 1e-12, 1 - 1e-12)
-    logits_NxC = np.log(p_NxC) - np.log1p(-p_NxC)
-    return logits_NxC[:, -self._task.num_outputs :]
 
 
 def _kind(run: Run) -> tuple[str, str, list[str]]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from bigru_jax.config import Config
 from bigru_jax.data.spans import Span
 from bigru_jax.data.text import is_blank
 from bigru_jax.data.truncation import Kept
 from bigru_jax.evaluation.evaluation import label_names
 from bigru_jax.tasks import Task
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 
 def fields_of(config: Config) -> list[str]:
@@ -23,7 +21,7 @@ def fields_of(config: Config) -> list[str]:
   if config.model == 'hierarchical':
     fields.append('sentences')
   fields.append('attention')
-  if config.attention == 'label_wise':
+  if config.pooling.by_label:
     fields.append('attention_labels')
   return fields
 

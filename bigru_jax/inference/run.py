@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -17,17 +17,18 @@ from jax.sharding import Mesh
 import numpy as np
 
 from bigru_jax import parallel
+from bigru_jax.config import Config
 from bigru_jax.data import batching, sources, tabular_files, text
 from bigru_jax.data.embeddings import UnseenWords, check_sha256
-from bigru_jax.data.encode import encode, make_split
+from bigru_jax.data.encode import encode, kept_spans, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.label_forms import form_of
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.memory import check_texts, column
-from bigru_jax.data.spans import Span, kept_spans
+from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels, LabelSets
-from bigru_jax.data.truncation import Kept, limits_of
+from bigru_jax.data.truncation import Kept
 from bigru_jax.evaluation.evaluation import (
   Calibration,
   Evaluation,
@@ -38,18 +39,16 @@ from bigru_jax.evaluation.steps import (
   make_eval_step,
   make_predict_step,
 )
+from bigru_jax.inference.build import build_model
 from bigru_jax.inference.predictions import (
   choose_fields,
   fields_of,
   make_answers,
 )
-from bigru_jax.models.build import build_model, init_params
+from bigru_jax.models.build import init_params
 from bigru_jax.rundir import checkpoints, files as run_files, published
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, Task
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 BATCH_SIZE = 256
 _SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
@@ -69,6 +68,7 @@ class Run:
     params: its best parameters, replicated over the devices.
     calibration: its temperature and thresholds, chosen on validation.
     fields: the names of what its answers consist of; see `predict`.
+    markers: the ids of `text.MARKERS`, where the model needs the entities.
   """
 
   @single_precision()
@@ -92,8 +92,9 @@ class Run:
     self.calibration, self.fields = calibration, fields_of(config)
     self._mesh, self._unseen = mesh, unseen
     self._steps: dict[int, tuple[Callable, Callable]] = {}
-    entities = config.attention == 'entity'
-    self._markers = marker_ids(tokenizer) if entities else ()
+    self.markers: tuple[int, ...] = ()
+    if config.pooling.needs_entities:
+      self.markers = marker_ids(tokenizer, config.attention)
 
   def __reduce__(self) -> Any:
     """Raises TypeError: what computes a prediction belongs to this process."""
@@ -125,8 +126,9 @@ class Run:
       A dict per text, which `json.dumps` takes: `label`, or with several labels
       a text a list of them; `probabilities` by label; `tokens`, those of the
       text within `max_length`; `spans`, of each token its [start, end) in the
-      text as given, in code points, increasing and disjoint; `truncated`,
-      whether it has more; `empty`, whether the text is missing or nothing but
+      text as given, in code points, increasing and disjoint, and empty where
+      a token before it is made of the same character; `truncated`, whether it
+      has more; `empty`, whether the text is missing or nothing but
       white space, so that the answer says nothing of it; `attention`, by name
       (`words`) a list per head of one weight per token, and empty where the
       pooling has no weights; `attention_labels`, with label-wise attention,
@@ -251,7 +253,7 @@ class Run:
     Raises:
       ValueError: one is no label, or in another form.
     """
-    form = form_of(run_files.read_identity(self.workdir))
+    form = form_of(run_files.read_identity(self.workdir), self.labels)
     separator = sources.label_separator(self.config)
     return [
       form.names_of(
@@ -307,7 +309,7 @@ class Run:
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
     answers: list[dict[str, Any]] = [{}] * len(kept)
-    limits = limits_of(self.config)
+    limits = self.config.limits
     spans: list[list[Span]] = [[]] * len(texts)
     if 'spans' in fields:  # While the devices compute.
       spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
@@ -351,7 +353,7 @@ class Run:
     The embedding table of the parameters has rows for words that training has
     not seen, where the run's file of vectors has them.
     """
-    limits = limits_of(self.config)
+    limits = self.config.limits
     kept, ids = encode(map(_scalars, texts), self.tokenizer, limits)
     params = self.params
     if self._unseen:
@@ -366,9 +368,11 @@ class Run:
         ]
     hierarchical, num_labels = limits.hierarchical, len(self.labels)
     split = make_split(ids, kept, hierarchical, label_ids, num_labels)
-    if self._markers:
-      check_entities(split.encoded, self._markers, places.__getitem__)
-      split = dataclasses.replace(split, markers=self._markers)
+    if self.markers:
+      check_entities(
+        split.encoded, self.markers, places.__getitem__, self.config.attention
+      )
+      split = dataclasses.replace(split, markers=self.markers)
     return params, kept, split
 
   def _with_rows(

@@ -7,39 +7,7 @@ from typing import Any
 
 import bigru_jax
 from bigru_jax.data import text
-from bigru_jax.data.truncation import limits_of
 from bigru_jax.inference.run import Run
-
-_WORD = r'\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d'
-_NO_SPACES = (
-  r'\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}'
-)
-_LETTERS = rf'[[{_WORD}]--[{_NO_SPACES}]]+'
-_END = rf'(?![{_WORD}])'
-_CLITIC = rf"'(?:s|m|d|ll|re|ve){_END}"
-_MARKER = r'</?e[12]>'
-# Python's white space, which `\s` of other languages is not.
-_NOT_SPACE = (
-  r'[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
-)
-# The tokens of `text.TOKENIZERS` as all matches of a regular expression that
-# ECMAScript (flag v) and Python's `regex` (flag V1) read alike.
-_PATTERNS = {
-  'words': '|'.join(
-    [
-      _MARKER,
-      rf"{_LETTERS}(?=n't{_END})",
-      rf"n't{_END}",
-      _CLITIC,
-      rf"{_LETTERS}(?:[\-.']{_LETTERS})*?(?={_CLITIC})",
-      rf"{_LETTERS}(?:[\-.']{_LETTERS})*",
-      r'\.{2,}',
-      _NOT_SPACE,
-    ]
-  ),
-  'whitespace': rf'{_MARKER}|(?:(?!{_MARKER}){_NOT_SPACE})+',
-  'characters': rf'{_MARKER}|{_NOT_SPACE}',
-}
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -54,7 +22,7 @@ def describe(run: Run) -> dict[str, Any]:
     and `vocabulary`, the tokens by id, of which 0 is padding and 1 an unknown
     token, or None with a tokenizer.json.
   """
-  config, limits = run.config, limits_of(run.config)
+  config, limits = run.config, run.config.limits
   kept = ['max_length']
   if limits.hierarchical:
     kept = ['max_sentences', 'max_sentence_length']
@@ -88,12 +56,18 @@ def tokenizer_rules(name: str) -> dict[str, Any]:
     the pairs of `replace` are replaced; and `pattern`, whose matches are the
     tokens, a regular expression of ECMAScript with the flag v and of Python's
     `regex` with the flag V1.
+
+  Raises:
+    ValueError: the tokenizer has no such pattern.
   """
-  lowercase = text.TOKENIZERS[name].lowercase
+  tokenizer = text.TOKENIZERS[name]
+  if not tokenizer.pattern:
+    raise ValueError(f'tokenizer={name} has no pattern, which an export needs')
+  lowercase = tokenizer.lowercase
   return {
     'name': name,
     'lowercase': lowercase,
     'normalize': 'NFC',
     'replace': [['\u2019', "'"], ['i\u0307', 'i']] if lowercase else [],
-    'pattern': _PATTERNS[name],
+    'pattern': tokenizer.pattern,
   }

@@ -13,23 +13,18 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from bigru_jax.data.entities import marker_ids
 from bigru_jax.inference.run import Run
 from bigru_jax.interop.description import describe
 from bigru_jax.interop.onnx_layers import (
-  POOLINGS,
   Graph,
-  Params,
-  count,
-  dense,
   encoder,
-  entity,
-  label_wise,
+  inside_entities,
   lengths_mask,
   positions,
-  unsqueeze,
 )
-from bigru_jax.tasks import SingleLabel, Task
+from bigru_jax.models.onnx_forms import Params, count, linear, unsqueeze
+from bigru_jax.models.pooling import Pooling
+from bigru_jax.tasks import Task
 
 # All operators below are in ONNX Runtime since its version 1.12.
 OPSET, IR_VERSION = 17, 8
@@ -52,10 +47,10 @@ def to_onnx(run: Run) -> onnx.ModelProto:
     run: as `bigru_jax.load` gives it.
 
   Raises:
-    ValueError: the pooling has no function here.
+    ValueError: the pooling has no form in ONNX.
   """
   config = run.config
-  if config.attention not in (*POOLINGS, 'label_wise', 'entity'):
+  if not config.pooling.onnx:
     raise ValueError(f'attention={config.attention!r} has no form in ONNX')
   task = run.task
   params = jax.tree.map(
@@ -64,11 +59,10 @@ def to_onnx(run: Run) -> onnx.ModelProto:
   graph = Graph()
   if config.model == 'hierarchical':
     inputs = {'ids': 'ST', 'lengths': 'S', 'sentence_mask': 'BM'}
-    found = _hierarchical(graph, params, config.attention)
+    found = _hierarchical(graph, params, config.pooling)
   else:
     inputs = {'ids': 'BT', 'lengths': 'B'}
-    markers = marker_ids(run.tokenizer) if config.attention == 'entity' else ()
-    found = _flat(graph, params, config.attention, markers)
+    found = _flat(graph, params, config.pooling, run.markers)
   # One sigmoid for two classes is the probability of the second.
   offset = task.num_classes - task.num_outputs
   if offset and 'attention_labels' in found:
@@ -119,32 +113,38 @@ def _value(name: str, axes: str, dtype: str) -> onnx.ValueInfoProto:
 
 
 def _flat(
-  graph: Graph, params: Params, attention: str, markers: tuple[int, ...]
+  graph: Graph, params: Params, pooling: Pooling, markers: tuple[int, ...]
 ) -> dict[str, str]:
   """The outputs of `models.classifier.Classifier`, but for probabilities."""
   mask_BxT = lengths_mask(graph, 'ids', 'lengths')
   x_BxTxE = graph.apply('Gather', params['embedding'], 'ids')
   h_BxTxF = encoder(graph, params['encoder'], x_BxTxE, 'lengths', mask_BxT)
-  pooling = params.get('attention', {})
-  if attention == 'label_wise':
-    return label_wise(graph, pooling, h_BxTxF, mask_BxT)
-  c_BxF, weights_BxKxT = (
-    entity(graph, pooling, h_BxTxF, mask_BxT, markers)
-    if attention == 'entity'
-    else POOLINGS[attention](graph, pooling, h_BxTxF, mask_BxT)
+  entities = [inside_entities(graph, 'ids', markers)] if markers else []
+  assert pooling.onnx
+  pooled = pooling.onnx(
+    graph, params.get('attention', {}), h_BxTxF, mask_BxT, *entities
   )
+  if pooling.by_label:
+    logits_BxC, weights_BxKxT, heads_BxK = pooled
+    return {
+      'attention_words': weights_BxKxT,
+      'attention_labels': heads_BxK,
+      'logits': logits_BxC,
+    }
+  c_BxF, weights_BxKxT = pooled
   found = {'attention_words': weights_BxKxT} if weights_BxKxT else {}
-  return {**found, 'logits': dense(graph, params['output'], c_BxF)}
+  return {**found, 'logits': linear(graph, params['output'], c_BxF)}
 
 
 def _hierarchical(
-  graph: Graph, params: Params, attention: str
+  graph: Graph, params: Params, pooling: Pooling
 ) -> dict[str, str]:
   """The outputs of `models.hierarchical.HierarchicalClassifier`, as above."""
   mask_SxT = lengths_mask(graph, 'ids', 'lengths')
   x_SxTxE = graph.apply('Gather', params['embedding'], 'ids')
   h_SxTxF = encoder(graph, params['word_encoder'], x_SxTxE, 'lengths', mask_SxT)
-  pool = POOLINGS[attention]
+  pool = pooling.onnx
+  assert pool
   s_SxF, words_SxKxT = pool(
     graph, params.get('word_attention', {}), h_SxTxF, mask_SxT
   )
@@ -174,7 +174,7 @@ def _hierarchical(
   c_BxF, sentences_BxKxM = pool(
     graph, params.get('sentence_attention', {}), h_BxMxF, mask_BxM
   )
-  logits_BxC = dense(graph, params['output'], c_BxF)
+  logits_BxC = linear(graph, params['output'], c_BxF)
   if words_SxKxT is None or sentences_BxKxM is None:
     return {'logits': logits_BxC}
   words_BxMxKxT = by_document(words_SxKxT, unsqueeze(graph, mask_BxMx1, 3))
@@ -189,9 +189,7 @@ def _hierarchical(
 
 def _probabilities(graph: Graph, task: Task, logits_BxC: str) -> str:
   """`probabilities` of the task."""
-  if isinstance(task, SingleLabel) and task.loss == 'softmax':
-    return graph.apply('Softmax', logits_BxC, axis=-1)
   if task.num_outputs < task.num_classes:
     negative = graph.apply('Neg', logits_BxC)
     logits_BxC = graph.apply('Concat', negative, logits_BxC, axis=-1)
-  return graph.apply('Sigmoid', logits_BxC)
+  return graph.apply(task.activation.onnx_operator, logits_BxC)

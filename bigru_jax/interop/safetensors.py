@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 from typing import Any
@@ -12,16 +13,17 @@ import jax
 
 import bigru_jax
 from bigru_jax.config import Config
-from bigru_jax.data.truncation import limits_of
 from bigru_jax.inference.run import Run
 from bigru_jax.rundir import files as run_files, published
+
+_log = logging.getLogger(__name__)
 
 
 def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   """Writes a published model, which `bigru_jax.load` opens, and its card.
 
   Where the folder holds a published model, all of its files are written anew,
-  the card too.
+  the card too, and a warning says so.
 
   Of the paths in the configuration, such as `train`, only the files' names are
   kept.
@@ -43,6 +45,8 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
       f'output={folder} holds other files; name a new folder, an empty one or '
       'a published model'
     )
+  if _is_published(folder):
+    _log.warning('output=%s: the model that is there is replaced', folder)
   published.write_params(folder, jax.device_get(run.params))
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(
@@ -115,7 +119,7 @@ A text classifier of bigru_jax {bigru_jax.__version__}: `model={config.model}`,
 
 - **Data**: {data}.
 - **Labels**: {labels}{more}.
-- **Tokenizer**: `{config.tokenizer}`; truncated at {limits_of(config)}.
+- **Tokenizer**: `{config.tokenizer}`; truncated at {config.limits}.
 - **Configuration**, where it is not the default: {fields or 'none'}.
 - **Licence**: {license}.
 

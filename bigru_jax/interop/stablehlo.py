@@ -8,7 +8,6 @@ import jax
 from jax import export
 import jax.numpy as jnp
 
-from bigru_jax.data.entities import marker_ids
 from bigru_jax.inference.run import Run
 from bigru_jax.runtime.precision import single_precision
 
@@ -31,7 +30,7 @@ def to_stablehlo(run: Run) -> export.Exported:
   task = run.task
   model = run.model.clone(portable=True)
   params = jax.device_get(run.params)
-  markers = marker_ids(run.tokenizer) if config.attention == 'entity' else ()
+  markers = run.markers
   hierarchical = config.model == 'hierarchical'
 
   def predict(ids, lengths, sentence_mask=None):

@@ -26,10 +26,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigru_jax.data.open_files import check_file
 from bigru_jax.interop import torch_file
 
 StateDict = dict[str, np.ndarray]
 
+_NO_FLOATS = 'biuc'  # The kinds of booleans, integers and complex numbers.
 _DIRECTIONS = '', '_reverse'
 _GRU_FIELDS = (
   'input_kernel', 'recurrent_kernel', 'input_bias', 'recurrent_bias',
@@ -69,9 +71,10 @@ def gru_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
   Raises:
     ValueError: the GRU has one direction, or names or shapes are not those of
-      such a module; all that do not fit are listed.
+      such a module, all that do not fit are listed; or see `_check_values`.
   """
   state = _unwrapped(state, ('weight_ih_l0',))
+  _check_values(state)
   kernels = [state.get(f'weight_{x}_l0', np.zeros(())) for x in ('ih', 'hh')]
   if any(kernel.ndim != 2 for kernel in kernels):
     raise ValueError(
@@ -157,12 +160,14 @@ def classifier_from_torch(
 
   Args:
     state: the state dict; see the module's docstring for the program. A prefix
-      that all names share, such as `module.`, is dropped.
+      that all modules share, such as `module.`, is dropped, and so are counters
+      such as `n_averaged`.
     modules: the names of its modules.
 
   Raises:
     ValueError: a module is not there or not of this form, or the state dict
-      holds others; the names that do not fit are listed.
+      holds others, the names that do not fit are listed; or see
+      `_check_values`.
   """
   table, gru, attention, dense = _parts(state, modules)
   start = f'{modules.gru}.'
@@ -234,18 +239,18 @@ def classifier_to_torch(
 
 
 def read_state_dict(path: str | os.PathLike) -> StateDict:
-  """Reads a .safetensors file, or what `torch.save` wrote, as float32.
+  """Reads a .safetensors file, or what `torch.save` wrote.
 
-  Of a checkpoint with other entries the state dict is found. Nothing in the
-  file is executed.
+  Floating-point numbers become float32. Of a checkpoint with other entries the
+  state dict is found. Nothing in the file is executed.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: a library is missing, or the file holds no state dict.
+    ValueError: it is a folder, a library is missing, or the file holds no state
+      dict.
   """
   path = pathlib.Path(path)
-  if not path.is_file():
-    raise FileNotFoundError(f'weights={path}: no such file')
+  check_file(path, 'weights')
   try:
     if path.suffix == '.safetensors':
       import ml_dtypes  # noqa: F401, which tells NumPy of bfloat16.
@@ -259,7 +264,10 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
   except Exception as error:  # The libraries raise many types.
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
     raise ValueError(f'weights={path}: {first_line}') from error
-  return {name: np.asarray(x, np.float32) for name, x in state.items()}
+  return {
+    name: x if x.dtype.kind in _NO_FLOATS else np.asarray(x, np.float32)
+    for name, x in state.items()
+  }
 
 
 def write_state_dict(
@@ -298,7 +306,7 @@ def _parts(
   """The embedding's tensors, the GRU's, the attention's and the logits'.
 
   Raises:
-    ValueError: a module has none, or tensors are left.
+    ValueError: a module has none, tensors are left, or see `_check_values`.
   """
   names = modules.embedding, modules.gru, *modules.attention, modules.dense
   left = _unwrapped(state, names)
@@ -315,12 +323,15 @@ def _parts(
     raise ValueError(
       f'{", ".join(missing)}: no such module in {_listed(left or state)}'
     )
+  left = {name: x for name, x in left.items() if x.ndim or _is_float(x)}
   if left:
     raise ValueError(
       f'the model has no place for {_listed(left)}; embedding='
       f'{modules.embedding}, gru={modules.gru}, attention='
       f'{",".join(modules.attention)} and dense={modules.dense} are all of it'
     )
+  for part in parts.values():
+    _check_values(part)
   return parts['embedding'], parts['gru'], parts['attention'], parts['dense']
 
 
@@ -332,18 +343,31 @@ def _is_of(name: str, module: str) -> bool:
 def _unwrapped(
   state: Mapping[str, np.ndarray], modules: Sequence[str]
 ) -> StateDict:
-  """The tensors by their names without the prefix that all of them share.
+  """The tensors by their names, without the prefix that all modules share.
 
   It is that of a wrapper: `module.` of DataParallel, `_orig_mod.` of
-  torch.compile, or the attribute of a Lightning module. No more of it is
-  dropped than it takes to find the modules.
+  torch.compile, or the attribute of a Lightning module. Other tensors keep
+  their names.
+
+  Raises:
+    ValueError: all modules are there under several such prefixes.
   """
-  named = dict(state)
-  while not all(any(_is_of(x, module) for x in named) for module in modules):
-    prefix = f'{next(iter(named), "").partition(".")[0]}.'
-    if not all(name.startswith(prefix) for name in named) or not named:
-      break
-    named = {name.removeprefix(prefix): x for name, x in named.items()}
+  first = re.compile(rf'(?:^|(?<=\.)){re.escape(modules[0])}(?=\.|$)')
+  prefixes = {x[: at.start()] for x in state for at in first.finditer(x)}
+  prefixes = {
+    prefix
+    for prefix in prefixes
+    if all(any(_is_of(x, prefix + module) for x in state) for module in modules)
+  }
+  fewest = min((prefix.count('.') for prefix in prefixes), default=0)
+  outer = sorted(x for x in prefixes if x.count('.') == fewest)
+  prefix = outer[0] if outer else ''
+  named = {name.removeprefix(prefix): x for name, x in state.items()}
+  if len(outer) > 1 or len(named) < len(state):
+    copies = outer if len(outer) > 1 else [prefix, 'no prefix']
+    raise ValueError(
+      f'the modules are there under {" and ".join(copies)}; save one of them'
+    )
   return named
 
 
@@ -395,6 +419,22 @@ def _attention(named: StateDict, width: int) -> dict[str, np.ndarray]:
   else:
     params['query'] = query_A * np.float32(width**0.5)
   return params
+
+
+def _is_float(array: np.ndarray) -> bool:
+  return array.dtype.kind not in _NO_FLOATS
+
+
+def _check_values(state: Mapping[str, np.ndarray]) -> None:
+  """Raises ValueError for a tensor of integers, or with NaN or infinities."""
+  for name, array in state.items():
+    if not _is_float(array):
+      raise ValueError(
+        f'{name} holds {array.dtype}, not floating-point numbers; a quantized '
+        'model has to be saved before it is quantized'
+      )
+    if not np.isfinite(array).all():
+      raise ValueError(f'{name} holds NaN or infinite values')
 
 
 def _check(

@@ -5,7 +5,7 @@ PyTorch reads it with `weights_only=True`, so nothing in it is executed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import errno
 import pathlib
 import pickle
@@ -39,25 +39,36 @@ def load(path: pathlib.Path) -> dict[str, np.ndarray]:
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
       raise
     raise ValueError(_refusal(path, error)) from error
-  return {x: y.detach().float().numpy() for x, y in _find(content).items()}
+  return {name: _array(tensor) for name, tensor in _find(content).items()}
+
+
+def _array(tensor: Any) -> np.ndarray:
+  """A tensor as an array, in float32 where it is of floating-point numbers."""
+  tensor = tensor.detach()
+  return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _find(content: Any) -> Mapping[str, Any]:
-  """The state dict that a file's content is, or has as one of its entries."""
+  """The state dict that a file's content is, or that is in one of its entries.
+
+  Those with a usual name come before the others, and outer ones before inner.
+  """
   if _is_state_dict(content):
     return content
   if not isinstance(content, Mapping):
     raise ValueError(
       f'the file holds a {type(content).__name__}; save model.state_dict()'
     )
-  named = [x for x in _ENTRIES if isinstance(content.get(x), Mapping)]
-  names = [x for x in named or content if _is_state_dict(content[x])]
-  if len(names) == 1:
-    return content[names[0]]
-  if names:
+  found = list(_inside(content))
+  ranks = {path: (path[-1] not in _ENTRIES, len(path)) for path, _ in found}
+  best = [x for x in found if ranks[x[0]] == min(ranks.values())]
+  if len(best) == 1:
+    return best[0][1]
+  if best:
     raise ValueError(
-      f'the file holds several state dicts, {", ".join(map(str, names))}; save '
-      'that of the model alone'
+      'the file holds several state dicts, '
+      f'{", ".join(".".join(path) for path, _ in best)}; save that of the '
+      'model alone'
     )
   entries = [
     f'{name} ({type(value).__name__})'
@@ -69,6 +80,21 @@ def _find(content: Any) -> Mapping[str, Any]:
   raise ValueError(
     f'the file holds no state dict; save model.state_dict(){others}'
   )
+
+
+def _inside(
+  content: Mapping[Any, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+  """The state dicts in nested entries, each with the names that lead to it.
+
+  The state of an optimizer is none of them: its entries are numbered.
+  """
+  for name, value in content.items():
+    if isinstance(name, str) and isinstance(value, Mapping):
+      if _is_state_dict(value):
+        yield (*path, name), value
+      else:
+        yield from _inside(value, (*path, name))
 
 
 def _is_state_dict(value: Any) -> bool:

@@ -10,6 +10,7 @@ import logging
 import os
 import pathlib
 import re
+import unicodedata
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ import optax
 
 from bigru_jax.config import Config
 from bigru_jax.data import text
+from bigru_jax.data.open_files import check_file, without_repeats
 from bigru_jax.interop.torch import (
   DEFAULT_MODULES,
   Modules,
@@ -139,11 +141,12 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
     FileNotFoundError, ValueError: there is none, or it holds something else.
   """
   field, path = f'vocabulary={path}', pathlib.Path(path)
+  check_file(path, 'vocabulary')
   try:
     content = path.read_bytes().decode('utf-8-sig', 'surrogatepass')
-    ids = json.loads(content) if path.suffix == '.json' else None
-  except FileNotFoundError:
-    raise FileNotFoundError(f'{field}: no such file') from None
+    ids = None
+    if path.suffix == '.json':
+      ids = json.loads(content, object_pairs_hook=without_repeats)
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'{field}: {error}') from error
   if path.suffix != '.json':
@@ -233,7 +236,10 @@ def _check_tokenizer(tokenizer: str, tokens: Sequence[str]) -> None:
     for name in text.TOKENIZERS
   }
   best = max(counts, key=counts.__getitem__)
-  examples = ', '.join(map(repr, lost[:3]))
+  examples = ', '.join(
+    repr(x) + ('' if unicodedata.is_normalized('NFC', x) else ' (not in NFC)')
+    for x in lost[:3]
+  )
   message = (
     f'vocabulary: {len(lost)} of {len(tokens)} tokens can never occur with '
     f'tokenizer={tokenizer}, such as {examples}'

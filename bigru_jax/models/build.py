@@ -1,53 +1,21 @@
-"""The task, the model and the initial parameters of a configuration."""
+"""The model of a configuration, and its initial parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.metrics import relations_of
 from bigru_jax.models.classifier import Classifier
+from bigru_jax.models.config import ModelConfig
 from bigru_jax.models.hierarchical import HierarchicalClassifier
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import MultiLabel, SingleLabel, Task
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
-
-
-def make_task(
-  config: Config,
-  num_classes: int,
-  label_weights: Sequence[float] = (),
-  labels: Sequence[str] = (),
-) -> Task:
-  """The task that a configuration describes.
-
-  Args:
-    config: the configuration.
-    num_classes: C.
-    label_weights: one per label, for several labels a text; none for ones.
-    labels: the classes' names, which select_by=semeval2010 reads.
-
-  Raises:
-    ValueError: these are no relations, with select_by=semeval2010.
-  """
-  if config.task == 'multi_label':
-    return MultiLabel(num_classes, config.label_smoothing, tuple(label_weights))
-  relations: tuple[str, ...] = ()
-  if config.select_by == 'semeval2010':
-    relations = relations_of(labels)
-  return SingleLabel(
-    num_classes, config.loss, config.label_smoothing, relations
-  )
 
 
 def make_classifier(
-  config: Config, vocabulary_size: int, num_outputs: int
+  config: ModelConfig, vocabulary_size: int, num_outputs: int
 ) -> Classifier | HierarchicalClassifier:
   """The classifier that a configuration describes."""
   hierarchical = config.model == 'hierarchical'
@@ -68,27 +36,6 @@ def make_classifier(
     dtype=jnp.dtype(config.dtype),
     **options,
   )
-
-
-def build_model(
-  config: Config,
-  vocabulary_size: int,
-  labels: Sequence[str],
-  label_weights: Sequence[float] = (),
-) -> tuple[Task, Classifier | HierarchicalClassifier]:
-  """The task and the model of a run, as training and loading need them.
-
-  Args:
-    config: the configuration.
-    vocabulary_size: V.
-    labels: the names of the classes.
-    label_weights: one per label in the loss of multi_label; none for ones.
-
-  Raises:
-    ValueError: the labels do not fit the configuration.
-  """
-  task = make_task(config, len(labels), label_weights, labels)
-  return task, make_classifier(config, vocabulary_size, task.num_outputs)
 
 
 @single_precision()

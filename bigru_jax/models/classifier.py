@@ -9,13 +9,10 @@ import jax.numpy as jnp
 
 from bigru_jax.data.text import PAD_ID, UNK_ID
 from bigru_jax.models.bigru import BiGRU
-from bigru_jax.models.entity import Entity
-from bigru_jax.models.label_wise import LabelWise
-from bigru_jax.models.pooling import POOLINGS, make_pooling
+from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 from bigru_jax.ops.embedding import lookup
 
-ATTENTIONS = (*POOLINGS, 'label_wise', 'entity')
 ENCODERS = 'bigru', 'average'
 
 
@@ -53,8 +50,8 @@ class Classifier(nn.Module):
     num_outputs: logits per example, C.
     embedding_size, hidden_size, num_layers: sizes; hidden is that of one
       direction.
-    attention: a pooling of `pooling.POOLINGS`, `label_wise` or `entity`.
-    num_heads: of `multi_head` and `structured`.
+    attention: a name of `pooling.POOLINGS`.
+    num_heads: of a pooling with several heads.
     dropout: rate on the pooled context (with label-wise attention on the
       states) and between GRU layers.
     embedding_dropout: rate on the embedded tokens.
@@ -145,20 +142,18 @@ class Classifier(nn.Module):
         dropout_keys_B=None if keys_B is None else fold_keys(keys_B, 1),
       )
     given = None if attention is None else attention.get('words')
-    if self.attention == 'label_wise':
+    pooling = POOLINGS[self.attention]
+    pool: Any = pooling.make(
+      'attention', self.num_heads, self.num_outputs, self.portable
+    )
+    if pooling.by_label:
       h_BxTx2H = drop(h_BxTx2H, self.dropout, 2)
-      label_wise = LabelWise(self.num_outputs, name='attention')
-      logits, weights_BxKxT, heads = label_wise(h_BxTx2H, mask_BxT, given)
+      logits, weights_BxKxT, heads = pool(h_BxTx2H, mask_BxT, given)
       return Outputs(logits, {'words': weights_BxKxT}, heads)
-    if self.attention == 'entity':
-      c_BxF, weights_BxKxT = Entity(name='attention')(
-        h_BxTx2H, mask_BxT, batch['entities'], given
-      )
-    else:
-      pool = make_pooling(
-        self.attention, self.num_heads, 'attention', self.portable
-      )
-      c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given)
+    entities = (
+      {'entities_BxT': batch['entities']} if pooling.needs_entities else {}
+    )
+    c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given, **entities)
     c_BxF = drop(c_BxF, self.dropout, 2)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return Outputs(

@@ -25,16 +25,17 @@ class Entity(nn.Module):
     self,
     h_BxTxF: jax.Array,
     mask_BxT: jax.Array,
-    entities_BxT: jax.Array,
     weights_BxKxT: jax.Array | None = None,
+    *,
+    entities_BxT: jax.Array,
   ) -> tuple[jax.Array, jax.Array]:
     """Returns the context c_Bx3F and the weights [B, 1, T].
 
     Args:
       h_BxTxF, mask_BxT: the states, and which are real.
+      weights_BxKxT: weights to use instead of its own.
       entities_BxT: 1 inside the first entity, 2 inside the second, else 0. The
         mean of no state is zero, as in a padding example.
-      weights_BxKxT: weights to use instead of its own.
     """
     features, dtype = h_BxTxF.shape[-1], h_BxTxF.dtype
     init = nn.initializers.lecun_normal()

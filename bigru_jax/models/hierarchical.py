@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from bigru_jax.data.text import UNK_ID
 from bigru_jax.models.bigru import BiGRU
 from bigru_jax.models.classifier import Outputs, embed
-from bigru_jax.models.pooling import make_pooling
+from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 
 
@@ -44,8 +44,8 @@ class HierarchicalClassifier(nn.Module):
     num_outputs: logits per example, C.
     embedding_size, hidden_size, num_layers: sizes, of both encoders; hidden is
       that of one direction.
-    attention: a pooling of `pooling.POOLINGS`, of words and of sentences.
-    num_heads: of `multi_head` and `structured`.
+    attention: a name of `pooling.POOLINGS`, of words and of sentences.
+    num_heads: of a pooling with several heads.
     dropout: rate on the document's vector and between GRU layers.
     embedding_dropout: rate on the embedded tokens.
     word_dropout: rate at which tokens become <unk>.
@@ -167,7 +167,7 @@ class HierarchicalClassifier(nn.Module):
       mask_NxT,
       dropout_keys_B=None if keys_N is None else fold_keys(keys_N, 1),
     )
-    pool = make_pooling(
-      self.attention, self.num_heads, f'{level}_attention', self.portable
+    pool: Any = POOLINGS[self.attention].make(
+      f'{level}_attention', self.num_heads, self.num_outputs, self.portable
     )
     return pool(h_NxTx2H, mask_NxT, weights_NxKxT)

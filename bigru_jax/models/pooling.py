@@ -5,16 +5,22 @@ weights are [B, K, T] for K attention heads, float32 and zero at padding, or
 None for a pooling that has none. Given weights take the place of its own, so
 that an intervention on the attention is an argument.
 
-To add one, write a class and name it in `POOLINGS`: the flag, the model, the
-prediction and the tests of padding take it from there.
+To add one, write a class and an entry of `POOLINGS`, which everything else
+takes what it needs to know from; docs/extending.md has an example.
 """
 
+from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from bigru_jax.models import onnx_forms
+from bigru_jax.models.entity import Entity
+from bigru_jax.models.label_wise import MAX_HEADS, LabelWise
+from bigru_jax.models.multi_head import MultiHead, Structured
 from bigru_jax.ops.attention import (
   additive_attention,
   masked_softmax,
@@ -50,7 +56,7 @@ class Additive(nn.Module):
       jnp.float32,
     )
     bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
-    query = self.param('query', _query_init(features), (features,), jnp.float32)
+    query = self.param('query', query_init(features), (features,), jnp.float32)
     if weights_BxKxT is not None:
       return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
     params = (p.astype(h_BxTxF.dtype) for p in (kernel, bias, query))
@@ -75,90 +81,9 @@ class Dot(nn.Module):
   ) -> tuple[jax.Array, jax.Array | None]:
     """Returns the context c_BxF and the weights [B, 1, T]."""
     features = h_BxTxF.shape[-1]
-    query = self.param('query', _query_init(features), (features,), jnp.float32)
+    query = self.param('query', query_init(features), (features,), jnp.float32)
     scores_BxT = h_BxTxF @ query.astype(h_BxTxF.dtype) * features**-0.5
-    return _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
-
-
-class MultiHead(nn.Module):
-  """K learned queries, each against keys and values of its own.
-
-  softmax(q_k^T K_k h_t / sqrt(F/K)) weighs V_k h_t, and the K contexts are
-  concatenated: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section
-  3.2.2, with one query per head for the whole sequence. The dense layer that
-  follows stands for the output projection.
-
-  Attributes:
-    num_heads: K, which divides F.
-  """
-
-  num_heads: int = 4
-
-  @nn.compact
-  def __call__(
-    self,
-    h_BxTxF: jax.Array,
-    mask_BxT: jax.Array,
-    weights_BxKxT: jax.Array | None = None,
-  ) -> tuple[jax.Array, jax.Array | None]:
-    """Returns the context c_BxF and the weights [B, K, T]."""
-    features, heads = h_BxTxF.shape[-1], self.num_heads
-    if features % heads:
-      raise ValueError(
-        f'num_heads={heads} does not divide the {features} features'
-      )
-    width = features // heads
-    shape = heads, features, width
-    init = nn.initializers.lecun_normal(batch_axis=0)
-    key_kernel = self.param('key_kernel', init, shape, jnp.float32)
-    value_kernel = self.param('value_kernel', init, shape, jnp.float32)
-    query = self.param('query', _query_init(width), (heads, width), jnp.float32)
-    dtype = h_BxTxF.dtype
-    # A head's query and key kernel make one vector: q^T (K h) = (K^T q)^T h.
-    vectors_FxK = jnp.einsum('kfw,kw->fk', key_kernel, query) * width**-0.5
-    scores_BxTxK = h_BxTxF @ vectors_FxK.astype(dtype)
-    means_BxKxF, weights_BxKxT = _means(
-      h_BxTxF, mask_BxT, scores_BxTxK, weights_BxKxT
-    )
-    # The mean of the values is the value of the mean.
-    contexts = jnp.einsum(
-      'bkf,kfw->bkw', means_BxKxF, value_kernel.astype(dtype)
-    )
-    return contexts.reshape(h_BxTxF.shape[0], features), weights_BxKxT
-
-
-class Structured(nn.Module):
-  """K hops of additive attention: A = softmax(U tanh(W h_t)), and A h.
-
-  Lin et al., 2017, https://arxiv.org/abs/1703.03130, equations 6 and 7. Their
-  penalty on hops that overlap is `attention_penalty`.
-
-  Attributes:
-    num_heads: K, the hops.
-  """
-
-  num_heads: int = 4
-
-  @nn.compact
-  def __call__(
-    self,
-    h_BxTxF: jax.Array,
-    mask_BxT: jax.Array,
-    weights_BxKxT: jax.Array | None = None,
-  ) -> tuple[jax.Array, jax.Array | None]:
-    """Returns the contexts of all hops [B, K * F] and the weights [B, K, T]."""
-    features, dtype = h_BxTxF.shape[-1], h_BxTxF.dtype
-    init = nn.initializers.lecun_normal()
-    kernel = self.param('kernel', init, (features, features), jnp.float32)
-    hops = self.param(
-      'hops_kernel', init, (features, self.num_heads), jnp.float32
-    )
-    scores_BxTxK = jnp.tanh(h_BxTxF @ kernel.astype(dtype))
-    scores_BxTxK @= hops.astype(dtype)
-    contexts, weights_BxKxT = _means(
-      h_BxTxF, mask_BxT, scores_BxTxK, weights_BxKxT
-    )
-    return contexts.reshape(h_BxTxF.shape[0], -1), weights_BxKxT
+    return pool_by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
 
 
 class Mean(nn.Module):
@@ -173,7 +98,7 @@ class Mean(nn.Module):
   ) -> tuple[jax.Array, jax.Array | None]:
     """Returns the context c_BxF and the weights [B, 1, T]."""
     scores_BxT = jnp.zeros(mask_BxT.shape, jnp.float32)
-    return _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
+    return pool_by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT)
 
 
 class Max(nn.Module):
@@ -217,38 +142,8 @@ class Last(nn.Module):
     return jnp.concatenate([forward, backward], axis=-1), None
 
 
-POOLINGS: dict[str, type[nn.Module]] = {
-  'additive': Additive,
-  'dot': Dot,
-  'multi_head': MultiHead,
-  'structured': Structured,
-  'mean': Mean,
-  'max': Max,
-  'last': Last,
-}
-MULTI_HEADED = 'multi_head', 'structured'
-
-
-def make_pooling(
-  name: str, num_heads: int, module_name: str, portable: bool = False
-) -> nn.Module:
-  """The pooling of a name.
-
-  Args:
-    name: of `POOLINGS`.
-    num_heads: counts where it has several heads.
-    module_name: the Flax module's.
-    portable: see `classifier.Classifier`.
-  """
-  options: dict[str, Any] = {}
-  if name in MULTI_HEADED:
-    options['num_heads'] = num_heads
-  if name == 'additive' and portable:
-    options['implementation'] = 'reference'
-  return POOLINGS[name](**options, name=module_name)
-
-
-def _query_init(features: int) -> nn.initializers.Initializer:
+def query_init(features: int) -> nn.initializers.Initializer:
+  """The initial values of a query over so many features."""
   return nn.initializers.normal(features**-0.5)
 
 
@@ -257,15 +152,90 @@ def _refuse(weights: jax.Array | None, name: str) -> None:
     raise ValueError(f'attention={name!r} has no weights to replace')
 
 
-def _by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT):
+def pool_by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT):
   """The mean weighted by the softmax of the scores, or by the given weights."""
   if weights_BxKxT is None:
     weights_BxKxT = masked_softmax(scores_BxT, mask_BxT)[:, None]
   return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
 
 
-def _means(h_BxTxF, mask_BxT, scores_BxTxK, weights_BxKxT):
-  """The means of the states, [B, K, F], by each head's weights."""
-  if weights_BxKxT is None:
-    weights_BxKxT = masked_softmax(scores_BxTxK.mT, mask_BxT[:, None])
-  return weights_BxKxT.astype(h_BxTxF.dtype) @ h_BxTxF, weights_BxKxT
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pooling:
+  """An entry of `POOLINGS`, with all that is known of a pooling.
+
+  Attributes:
+    module: the class.
+    onnx: the same as nodes of an ONNX graph, a function as in `onnx_forms`;
+      None where it cannot be exported to ONNX.
+    has_weights: whether it returns weights.
+    is_multi_headed: whether it has K = `num_heads`, an attribute of the module.
+    splits_features: whether `num_heads` must divide the features.
+    by_label: whether it has an attention and a logit for each output, whose
+      number is the module's `num_labels`; it returns what `LabelWise` does.
+    needs_entities: whether it takes `entities_BxT` as `Entity` does.
+    has_kernel: whether the module has the attribute `implementation`, of which
+      `reference` consists of XLA's own operations.
+  """
+
+  module: Callable[..., nn.Module]
+  onnx: Callable[..., Any] | None = None
+  has_weights: bool = True
+  is_multi_headed: bool = False
+  splits_features: bool = False
+  by_label: bool = False
+  needs_entities: bool = False
+  has_kernel: bool = False
+
+  @property
+  def fits_any_states(self) -> bool:
+    """Whether it makes a context of states alone, as a hierarchical model
+    needs it of words and of sentences."""
+    return not (self.by_label or self.needs_entities)
+
+  def num_weights(self, num_heads: int, num_outputs: int) -> int:
+    """K of the weights [B, K, T], given K and C of the model."""
+    if self.by_label:
+      return min(num_outputs, MAX_HEADS)
+    return num_heads if self.is_multi_headed else 1
+
+  def make(
+    self, name: str, num_heads: int, num_outputs: int, portable: bool = False
+  ) -> nn.Module:
+    """The module of a name in a model; see `classifier.Classifier`."""
+    options: dict[str, Any] = {}
+    if self.is_multi_headed:
+      options['num_heads'] = num_heads
+    if self.by_label:
+      options['num_labels'] = num_outputs
+    if self.has_kernel and portable:
+      options['implementation'] = 'reference'
+    return self.module(**options, name=name)
+
+
+POOLINGS = {
+  'additive': Pooling(
+    module=Additive, onnx=onnx_forms.additive, has_kernel=True
+  ),
+  'dot': Pooling(module=Dot, onnx=onnx_forms.dot),
+  'multi_head': Pooling(
+    module=MultiHead,
+    onnx=onnx_forms.multi_head,
+    is_multi_headed=True,
+    splits_features=True,
+  ),
+  'structured': Pooling(
+    module=Structured, onnx=onnx_forms.structured, is_multi_headed=True
+  ),
+  'mean': Pooling(module=Mean, onnx=onnx_forms.mean),
+  'max': Pooling(module=Max, onnx=onnx_forms.maximum, has_weights=False),
+  'last': Pooling(module=Last, onnx=onnx_forms.last, has_weights=False),
+  'label_wise': Pooling(
+    module=LabelWise, onnx=onnx_forms.label_wise, by_label=True
+  ),
+  'entity': Pooling(module=Entity, onnx=onnx_forms.entity, needs_entities=True),
+}
+
+
+def poolings_that(fact: str) -> list[str]:
+  """The names of the poolings of which an attribute is true."""
+  return [name for name, x in POOLINGS.items() if getattr(x, fact)]

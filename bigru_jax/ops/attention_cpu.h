@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "cpu_kernel.h"
+
 namespace bigru {
 
 // The axes: B batch, T time, F features of a state, A features of attention.
@@ -44,22 +46,32 @@ struct AttentionGradients {
 };
 
 // The examples `first` to `last`: what one thread does.
-struct Share {
+struct AttentionShare {
   int64_t first, last;
 };
 
-// The functions of one instruction set. `scratch` has room for as many floats
-// as the function of that name says, is aligned to 64 bytes, and need not be
-// initialized.
+// What the forward or the backward pass does before its shares run: it packs
+// the kernel W once, and each share has its own scratch memory. Both sizes are
+// in bytes.
+struct AttentionPreparation {
+  int64_t (*packed_size)(const AttentionSizes&);
+  void (*pack)(const AttentionSizes&, const AttentionInputs&,
+               const Block& packed);
+  int64_t (*scratch_size)(const AttentionSizes&, const AttentionShare&);
+};
+
+// The functions of one instruction set.
 struct AttentionKernel {
   const char* name;
   bool (*supported)();
-  int64_t (*scratch)(const AttentionSizes&, const Share&);
+  AttentionPreparation before_forward, before_backward;
   void (*forward)(const AttentionSizes&, const AttentionInputs&,
-                  const AttentionOutputs&, const Share&, float* scratch);
+                  const AttentionOutputs&, const AttentionShare&,
+                  const Block& packed, const Block& scratch);
   void (*backward)(const AttentionSizes&, const AttentionInputs&,
                    const AttentionResiduals&, const AttentionGradients&,
-                   const Share&, float* scratch);
+                   const AttentionShare&, const Block& packed,
+                   const Block& scratch);
 };
 
 }  // namespace bigru

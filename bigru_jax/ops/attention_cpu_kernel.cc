@@ -8,16 +8,19 @@
 //
 // and backwards, with dc and da the gradients of the loss by c and by a:
 //
-//   g_t = dc . h_t + da_t            by a_t, through c, too
+//   g_t = dc . h_t + da_t            by a_t, also through c
 //   e_t = a_t (g_t - sum_s a_s g_s)  by the score q . u_t
 //   d_t = e_t q (1 - u_t^2)          by the argument of tanh
 //   dh_t = a_t dc + W d_t
 //
 // A padded position is not computed: the real ones of all examples are gathered
-// into chunks of rows, and the products run over a chunk's rows.
+// into chunks of rows, and the products run over a chunk's rows: H is the
+// chunk's states, D its d_t, G its a_t dc.
 
 #include "attention_cpu.h"
-#include "cpu_product.h"
+#include "cpu_arena-inl.h"
+#include "cpu_gemm-inl.h"
+#include "cpu_simd-inl.h"
 
 namespace bigru::INSTRUCTION_SET {
 namespace {
@@ -56,49 +59,97 @@ void Softmax(int64_t T, const bool* mask, float* scores, float* weights) {
   for (int64_t t = 0; t < T; ++t) weights[t] = mask[t] ? weights[t] / total : 0;
 }
 
-class Attention {
+// The kernel W [F, A], packed.
+struct ForwardWeights {
+  ForwardWeights(const AttentionSizes& s, Arena& arena)
+      : kernel(arena.Take<float>(PackedSize(s.F, s.A))) {}
+
+  float* kernel;
+};
+
+// Its transpose, W^T [A, F], packed.
+struct BackwardWeights {
+  BackwardWeights(const AttentionSizes& s, Arena& arena)
+      : kernel(arena.Take<float>(PackedSize(s.A, s.F))) {}
+
+  float* kernel;
+};
+
+void PackForward(const AttentionSizes& s, const AttentionInputs& in,
+                 const Block& packed) {
+  const int64_t A = s.A;
+  PackRows(
+      s.F, A, [&](int64_t f) { return in.kernel + f * A; },
+      Carve<ForwardWeights>(packed, s).kernel);
+}
+
+void PackBackward(const AttentionSizes& s, const AttentionInputs& in,
+                  const Block& packed) {
+  const int64_t A = s.A;
+  PackColumns(
+      A, s.F, [&](int64_t f) { return in.kernel + f * A; },
+      Carve<BackwardWeights>(packed, s).kernel);
+}
+
+struct CommonScratch {
+  CommonScratch(const AttentionSizes& s, const AttentionShare& share,
+                Arena& arena)
+      : states(arena.Take<float>(kChunk * Stride(s.F))),
+        rows(arena.Take<float>(kChunk * Stride(s.A))),
+        scores(arena.Take<float>((share.last - share.first) * s.T)) {}
+
+  float* states;  // [kChunk, Stride(F)]
+  float* rows;  // [kChunk, Stride(A)], the arguments of tanh or their gradient
+  float* scores;  // [examples, T], or their gradient
+};
+
+struct ForwardScratch : CommonScratch {
+  ForwardScratch(const AttentionSizes& s, const AttentionShare& share,
+                 Arena& arena)
+      : CommonScratch(s, share, arena), u(arena.Take<float>(s.A)) {}
+
+  float* u;  // [A], where it is not saved
+};
+
+struct BackwardScratch : CommonScratch {
+  BackwardScratch(const AttentionSizes& s, const AttentionShare& share,
+                  Arena& arena)
+      : CommonScratch(s, share, arena), dh(arena.Take<float>(kChunk * s.F)) {}
+
+  float* dh;  // [kChunk, F]
+};
+
+// Some of the examples.
+class AttentionTask {
  public:
-  Attention(const AttentionSizes& sizes, const AttentionInputs& in,
-            const Share& share, float* scratch)
-      : s_(sizes), in_(in), share_(share), free_(scratch) {
-    states_ = Take(kChunk * Stride(s_.F));
-    rows_ = Take(kChunk * Stride(s_.A));
-    scores_ = Take((share.last - share.first) * s_.T);
-  }
+  AttentionTask(const AttentionSizes& sizes, const AttentionInputs& in,
+                const AttentionShare& share, const CommonScratch& scratch)
+      : s_(sizes), in_(in), share_(share), scratch_(scratch) {}
 
-  static int64_t Scratch(const AttentionSizes& s, const Share& share) {
-    const int64_t forward = s.F * RoundUp(s.A, kPanel) + s.A;
-    const int64_t backward = s.A * RoundUp(s.F, kPanel) + kChunk * s.F;
-    return kChunk * (Stride(s.F) + Stride(s.A)) +
-           (share.last - share.first) * s.T +
-           (forward > backward ? forward : backward) +
-           8 * 16;  // Take() aligns each array.
-  }
-
-  void Forward(const AttentionOutputs& out);
-  void Backward(const AttentionResiduals& residuals,
-                const AttentionGradients& gradients);
+  void Forward(const ForwardWeights& weights, const AttentionOutputs& out,
+               const ForwardScratch& scratch) const;
+  void Backward(const BackwardWeights& weights,
+                const AttentionResiduals& residuals,
+                const AttentionGradients& gradients,
+                const BackwardScratch& scratch) const;
 
  private:
-  float* Take(int64_t count) {
-    float* taken = free_;
-    free_ += RoundUp(count, 16);
-    return taken;
+  // The score at a position, b T + t, or its gradient.
+  float& Score(int64_t position) const {
+    return scratch_.scores[position - share_.first * s_.T];
   }
-
-  // The score at the position b T + t, later its gradient.
-  float& Score(int64_t at) { return scores_[at - share_.first * s_.T]; }
 
   // Gathers the real positions, b T + t, in chunks, with their states as rows,
   // and calls f(rows, positions).
   template <class F>
-  void ForEachChunk(F f) {
+  void ForEachChunk(F f) const {
     int64_t positions[kChunk], rows = 0;
     const int64_t last = share_.last * s_.T;
-    for (int64_t at = share_.first * s_.T; at < last; ++at) {
-      if (!in_.mask[at]) continue;
-      Copy(s_.F, in_.h + at * s_.F, states_ + rows * Stride(s_.F));
-      positions[rows++] = at;
+    for (int64_t position = share_.first * s_.T; position < last; ++position) {
+      if (!in_.mask[position]) continue;
+      Copy(s_.F, in_.h + position * s_.F,
+           scratch_.states + rows * Stride(s_.F));
+      positions[rows++] = position;
       if (rows == kChunk) {
         f(rows, positions);
         rows = 0;
@@ -107,25 +158,26 @@ class Attention {
     if (rows) f(rows, positions);
   }
 
+  // The gradients by the scores, e_t, and zeros for dh at padding.
+  void ScoreGradients(const AttentionResiduals& residuals, float* dh) const;
+
   const AttentionSizes s_;
   const AttentionInputs& in_;
-  const Share share_;
-  float* free_;
-  float *states_, *rows_, *scores_;
+  const AttentionShare share_;
+  const CommonScratch& scratch_;
 };
 
-void Attention::Forward(const AttentionOutputs& out) {
-  const int64_t T = s_.T, F = s_.F, A = s_.A, stride = Stride(A);
-  const Right kernel = PackRows(
-      F, A, [&](int64_t f) { return in_.kernel + f * A; },
-      Take(F * RoundUp(A, kPanel)));
-  float* const unsaved = Take(A);
+void AttentionTask::Forward(const ForwardWeights& weights,
+                            const AttentionOutputs& out,
+                            const ForwardScratch& scratch) const {
+  const int64_t T = s_.T, F = s_.F, A = s_.A, ldu = Stride(A);
   ForEachChunk([&](int64_t rows, const int64_t* positions) {
-    Product(rows, F, A, {states_, Stride(F), 1}, kernel, {in_.bias, 0}, rows_,
-            stride);
+    // U [rows, A] = b + H [rows, F] W [F, A], before tanh
+    Gemm(rows, A, F, NoTrans(scratch.states, Stride(F)),
+         Packed(weights.kernel, F), Broadcast(in_.bias), scratch.rows, ldu);
     for (int64_t row = 0; row < rows; ++row) {
-      const float* arguments = rows_ + row * stride;
-      float* const u = out.u ? out.u + positions[row] * A : unsaved;
+      const float* arguments = scratch.rows + row * ldu;
+      float* const u = out.u ? out.u + positions[row] * A : scratch.u;
       ForEachBlock(A, [=](auto simd, int64_t j) {
         simd.Store(u + j, simd.Tanh(simd.Load(arguments + j)));
       });
@@ -134,73 +186,98 @@ void Attention::Forward(const AttentionOutputs& out) {
   });
   for (int64_t b = share_.first; b < share_.last; ++b) {
     const bool* mask = in_.mask + b * T;
-    float* weights = out.weights + b * T;
+    float* a = out.weights + b * T;
     float* context = out.context + b * F;
-    Softmax(T, mask, &Score(b * T), weights);
+    Softmax(T, mask, &Score(b * T), a);
     Zero(F, context);
     for (int64_t t = 0; t < T; ++t) {
-      if (mask[t]) AddScaled(F, weights[t], in_.h + (b * T + t) * F, context);
+      if (mask[t]) AddScaled(F, a[t], in_.h + (b * T + t) * F, context);
     }
   }
 }
 
-void Attention::Backward(const AttentionResiduals& residuals,
-                         const AttentionGradients& gradients) {
-  const int64_t T = s_.T, F = s_.F, A = s_.A, stride = Stride(A);
-  const Right transposed = PackColumns(
-      A, F, [&](int64_t f) { return in_.kernel + f * A; },
-      Take(A * RoundUp(F, kPanel)));
-  float* const dh = Take(kChunk * F);
-  Zero(F * A, gradients.d_kernel);
-  Zero(A, gradients.d_bias);
-  Zero(A, gradients.d_query);
-  for (int64_t row = 0; row < kChunk; ++row) {  // The padding is read, too.
-    Zero(stride - A, rows_ + row * stride + A);
-  }
-
+void AttentionTask::ScoreGradients(const AttentionResiduals& residuals,
+                                   float* dh) const {
+  const int64_t T = s_.T, F = s_.F;
   for (int64_t b = share_.first; b < share_.last; ++b) {
     const bool* mask = in_.mask + b * T;
-    const float* weights = residuals.weights + b * T;
+    const float* a = residuals.weights + b * T;
     float mean = 0;
     for (int64_t t = 0; t < T; ++t) {
-      const int64_t at = b * T + t;
+      const int64_t position = b * T + t;
       if (mask[t]) {
-        Score(at) = residuals.d_weights[at] +
-                    Dot(F, residuals.d_context + b * F, in_.h + at * F);
-        mean += weights[t] * Score(at);
+        Score(position) =
+            residuals.d_weights[position] +
+            Dot(F, residuals.d_context + b * F, in_.h + position * F);
+        mean += a[t] * Score(position);
       } else {
-        Zero(F, gradients.dh + at * F);
+        Zero(F, dh + position * F);
       }
     }
     for (int64_t t = 0; t < T; ++t) {
-      if (mask[t]) Score(b * T + t) = weights[t] * (Score(b * T + t) - mean);
+      if (mask[t]) Score(b * T + t) = a[t] * (Score(b * T + t) - mean);
     }
   }
+}
 
+void AttentionTask::Backward(const BackwardWeights& weights,
+                             const AttentionResiduals& residuals,
+                             const AttentionGradients& gradients,
+                             const BackwardScratch& scratch) const {
+  const int64_t T = s_.T, F = s_.F, A = s_.A, ldd = Stride(A);
+  Zero(F * A, gradients.d_kernel);
+  Zero(A, gradients.d_bias);
+  Zero(A, gradients.d_query);
+  for (int64_t row = 0; row < kChunk; ++row) {  // Gemm reads the padding.
+    Zero(ldd - A, scratch.rows + row * ldd + A);
+  }
+  ScoreGradients(residuals, gradients.dh);
   ForEachChunk([&](int64_t rows, const int64_t* positions) {
     for (int64_t row = 0; row < rows; ++row) {
-      const int64_t at = positions[row];
-      const float d_score = Score(at);
-      const float* __restrict u = residuals.u + at * A;
+      const int64_t position = positions[row];
+      const float d_score = Score(position);
+      const float* __restrict u = residuals.u + position * A;
       const float* __restrict query = in_.query;
-      float* __restrict d = rows_ + row * stride;
+      float* __restrict d = scratch.rows + row * ldd;
       for (int64_t j = 0; j < A; ++j) {
         d[j] = d_score * query[j] * (1 - u[j] * u[j]);
       }
       AddScaled(A, 1, d, gradients.d_bias);
       AddScaled(A, d_score, u, gradients.d_query);
-      float* out = dh + row * F;
-      Zero(F, out);
-      AddScaled(F, residuals.weights[at], residuals.d_context + at / T * F,
-                out);
+      float* dh = scratch.dh + row * F;
+      Zero(F, dh);
+      AddScaled(F, residuals.weights[position],
+                residuals.d_context + position / T * F, dh);
     }
-    Product(rows, A, F, {rows_, stride, 1}, transposed, {dh, F}, dh, F);
+    // dH [rows, F] = G [rows, F] + D [rows, A] W^T [A, F]
+    Gemm(rows, F, A, NoTrans(scratch.rows, ldd), Packed(weights.kernel, A),
+         {scratch.dh, F}, scratch.dh, F);
     for (int64_t row = 0; row < rows; ++row) {
-      Copy(F, dh + row * F, gradients.dh + positions[row] * F);
+      Copy(F, scratch.dh + row * F, gradients.dh + positions[row] * F);
     }
-    Product(F, rows, A, {states_, 1, Stride(F)}, {rows_, stride, 1},
-            {gradients.d_kernel, A}, gradients.d_kernel, A);
+    // dW [F, A] += H^T [F, rows] D [rows, A]
+    Gemm(F, A, rows, Trans(scratch.states, Stride(F)),
+         Unpacked(scratch.rows, ldd), {gradients.d_kernel, A},
+         gradients.d_kernel, A);
   });
+}
+
+void Forward(const AttentionSizes& sizes, const AttentionInputs& in,
+             const AttentionOutputs& out, const AttentionShare& share,
+             const Block& packed, const Block& scratch) {
+  const auto carved = Carve<ForwardScratch>(scratch, sizes, share);
+  AttentionTask(sizes, in, share, carved)
+      .Forward(Carve<ForwardWeights>(packed, sizes), out, carved);
+}
+
+void Backward(const AttentionSizes& sizes, const AttentionInputs& in,
+              const AttentionResiduals& residuals,
+              const AttentionGradients& gradients, const AttentionShare& share,
+              const Block& packed, const Block& scratch) {
+  const auto carved = Carve<BackwardScratch>(scratch, sizes, share);
+  AttentionTask(sizes, in, share, carved)
+      .Backward(Carve<BackwardWeights>(packed, sizes), residuals, gradients,
+                carved);
 }
 
 }  // namespace
@@ -208,16 +285,12 @@ void Attention::Backward(const AttentionResiduals& residuals,
 extern const AttentionKernel kAttention = {
     BIGRU_STRING(INSTRUCTION_SET),
     Supported,
-    Attention::Scratch,
-    [](const AttentionSizes& sizes, const AttentionInputs& in,
-       const AttentionOutputs& out, const Share& share, float* scratch) {
-      Attention(sizes, in, share, scratch).Forward(out);
-    },
-    [](const AttentionSizes& sizes, const AttentionInputs& in,
-       const AttentionResiduals& residuals, const AttentionGradients& gradients,
-       const Share& share, float* scratch) {
-      Attention(sizes, in, share, scratch).Backward(residuals, gradients);
-    },
+    {Measure<ForwardWeights, AttentionSizes>, PackForward,
+     Measure<ForwardScratch, AttentionSizes, AttentionShare>},
+    {Measure<BackwardWeights, AttentionSizes>, PackBackward,
+     Measure<BackwardScratch, AttentionSizes, AttentionShare>},
+    Forward,
+    Backward,
 };
 
 }  // namespace bigru::INSTRUCTION_SET

@@ -41,11 +41,10 @@ def instruction_sets() -> tuple[str, ...]:
     jax.ffi.register_ffi_target(f'bigru_jax_{name}', handler, platform='cpu')
   name_of = library.BigruInstructionSet
   name_of.restype = ctypes.c_char_p
-  names = iter(lambda: name_of(len(found)), None)
-  found: list[str] = []
-  for name in names:
-    found.append(name.decode())
-  return tuple(found)
+  names: list[str] = []
+  while (name := name_of(len(names))) is not None:
+    names.append(name.decode())
+  return tuple(names)
 
 
 def supports(dtype: jax.typing.DTypeLike) -> bool:

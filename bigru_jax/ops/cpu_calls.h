@@ -1,5 +1,5 @@
-// What XLA's custom calls of this folder share: scratch memory, threads, and the
-// checks of their arguments.
+// What XLA's custom calls of this folder share: scratch memory, threads, and
+// the checks of their arguments.
 
 #ifndef BIGRU_JAX_OPS_CPU_CALLS_H_
 #define BIGRU_JAX_OPS_CPU_CALLS_H_
@@ -13,8 +13,10 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "cpu_kernel.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace bigru {
@@ -26,9 +28,10 @@ using Result = ffi::Result<Floats>;
 using Dimensions = std::vector<int64_t>;
 
 // A thread's share of the batch has at least as many examples.
-constexpr int64_t kExamplesPerTask = 8;
+constexpr int64_t kExamplesPerShare = 8;
 
-// The kernel of this name, or for '' the first one, that this processor can run.
+// The kernel of this name, or for '' the first one, that this processor can
+// run.
 template <class Kernels>
 auto FindKernel(const Kernels& kernels, std::string_view name) {
   for (const auto* kernel : kernels) {
@@ -44,23 +47,32 @@ inline ffi::Error UnknownInstructionSet(std::string_view name) {
                                      std::string(name) + "'");
 }
 
-// Floats aligned to a cache line, not initialized.
-struct Free {
-  void operator()(float* p) const { std::free(p); }
+// The memory of a call, aligned and not initialized. It lives as long as this.
+class Memory {
+ public:
+  Block Allocate(int64_t size) {
+    const int64_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
+    void* data = std::aligned_alloc(kAlignment, std::max(rounded, kAlignment));
+    if (!data) throw std::bad_alloc();
+    blocks_.emplace_back(static_cast<char*>(data));
+    return {blocks_.back().get(), size};
+  }
+  float* AllocateFloats(int64_t count) {
+    return reinterpret_cast<float*>(Allocate(count * sizeof(float)).data);
+  }
+
+ private:
+  struct Free {
+    void operator()(char* data) const { std::free(data); }
+  };
+  std::vector<std::unique_ptr<char[], Free>> blocks_;
 };
-using Scratch = std::unique_ptr<float[], Free>;
-inline Scratch Allocate(int64_t count) {
-  const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 63) & ~63;
-  void* p = std::aligned_alloc(64, std::max<size_t>(bytes, 64));
-  if (!p) throw std::bad_alloc();
-  return Scratch(static_cast<float*>(p));
-}
 
 // Runs run(0) to run(count - 1) on XLA's threads and on this one. This thread
 // takes every call that no other has begun, so a pool whose threads are all
 // busy, or all wait for this call, delays nothing.
 inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
-                 const std::function<void(int64_t)>& run) {
+                        const std::function<void(int64_t)>& run) {
   struct State {
     std::atomic<int64_t> next{0};
     int64_t done = 0;
@@ -82,19 +94,38 @@ inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
   state->all_done.wait(lock, [&] { return state->done == count; });
 }
 
+// An array of a call: its shape, and the one that fits the other arguments.
 struct Argument {
   const char* name;
-  ffi::Span<const int64_t> found;
+  ffi::Span<const int64_t> shape;
   Dimensions expected;
 };
 
+// The size of an axis, or -1 where the array has not so many.
+inline int64_t Axis(ffi::Span<const int64_t> shape, size_t axis) {
+  return axis < shape.size() ? shape[axis] : -1;
+}
+
+// Sizes below zero follow from an axis that is missing, and are printed as `?`.
+template <class Shape>
+std::string ShapeString(const Shape& shape) {
+  std::string text;
+  for (int64_t size : shape) {
+    if (!text.empty()) text += ", ";
+    text += size < 0 ? "?" : std::to_string(size);
+  }
+  return "[" + text + "]";
+}
+
 inline ffi::Error Check(const std::vector<Argument>& arguments) {
   for (const Argument& argument : arguments) {
-    if (!std::equal(argument.found.begin(), argument.found.end(),
-                    argument.expected.begin(), argument.expected.end())) {
+    const Dimensions& expected = argument.expected;
+    if (!std::equal(argument.shape.begin(), argument.shape.end(),
+                    expected.begin(), expected.end())) {
       return ffi::Error::InvalidArgument(
-          std::string("the shape of ") + argument.name +
-          " does not fit the other arguments");
+          std::string("the shape of ") + argument.name + " is " +
+          ShapeString(argument.shape) + ", where the other arguments need " +
+          ShapeString(expected));
     }
   }
   return ffi::Error::Success();

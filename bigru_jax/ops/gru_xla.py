@@ -13,7 +13,7 @@ With gradients, each gate of each direction has an array of its own, and the
 loop overwrites it in place with the values that the backward pass needs: no
 array is allocated or initialised for them. (One array for all gates was
 measured slower.) On a CPU, XLA proves that overwriting is safe only with the
-compiler option in `runtime.mesh.compiler_options`; without it, the loop copies
+compiler option in `parallel.compiler_options`; without it, the loop copies
 these arrays at every step.
 
 The axes are those of `gru_reference`; N is T * B positions.

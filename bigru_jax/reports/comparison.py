@@ -10,16 +10,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bigru_jax.metrics import METRICS
 from bigru_jax.reports.tables import markdown
 
 LEVEL = 0.95
-# Of a run's validation and test; of the last ones the least is the best.
-METRICS = (
-  'accuracy', 'macro_f1', 'semeval2010', 'micro_f1', 'samples_f1', 'lrap',
-  'precision_at_1', 'precision_at_3', 'precision_at_5', 'loss', 'ece',
-  'ece_calibrated',
-)  # fmt: skip
-_LEAST_IS_BEST = METRICS[-3:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,8 +143,8 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
 
   Args:
     cells: at least one.
-    metric: one of `METRICS`. Over several folds and seeds, a value is the mean
-      over the seeds of a fold, for these share a test set.
+    metric: of `metrics.METRICS`. Over several folds and seeds, a value is the
+      mean over the seeds of a fold, for these share a test set.
 
   Raises:
     ValueError: a run has no such metric, or one that is not finite.
@@ -165,7 +159,7 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
   by_setting: dict[str, list[Cell]] = {}
   for cell in cells:
     by_setting.setdefault(cell.setting, []).append(cell)
-  sign = 1 if metric in _LEAST_IS_BEST else -1
+  sign = 1 if METRICS[metric].least_is_best else -1
   validation = {
     name: summarize(list(_values(group, 'validation', metric).values()))
     for name, group in by_setting.items()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bigru_jax.config import Config
+from bigru_jax.metrics import renamed
 from bigru_jax.optimizers import make_schedule
 
 _POINTS = 200  # Of a learning rate's curve.
@@ -27,7 +28,7 @@ def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
   try:
     lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
     # A loss that was not finite is null.
-    lines = [line for line in lines if line['loss'] is not None]
+    lines = [renamed(line) for line in lines if line['loss'] is not None]
     splits = {line['split'] for line in lines}
   except FileNotFoundError:
     raise FileNotFoundError(
@@ -112,8 +113,8 @@ def grouped_fields(config: Config) -> list[tuple[str, list[tuple]]]:
   differing = set(config.differing_fields())
   groups: list[tuple[str, list[tuple]]] = []
   for field in dataclasses.fields(Config):
-    if 'group' in field.metadata:
-      groups.append((field.metadata['group'], []))
+    if 'heading' in field.metadata:
+      groups.append((field.metadata['heading'], []))
     value = getattr(config, field.name)
     groups[-1][1].append((field.name, value, field.name in differing))
   return groups

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import logging
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from bigru_jax import parallel
+from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.data.encode import encode
+from bigru_jax.data.encode import encode, kept_spans
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
-from bigru_jax.data.spans import kept_spans
-from bigru_jax.data.truncation import limits_of
 from bigru_jax.evaluation.evaluation import Calibration, Evaluation
 from bigru_jax.inference.predictions import fields_of, make_answers
 from bigru_jax.models.classifier import Outputs
-from bigru_jax.models.label_wise import MAX_HEADS
 from bigru_jax.reports.page import note_on_test, write_page
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import find_examples
 from bigru_jax.runtime import distributed
 from bigru_jax.tasks import Task
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 # The most texts and tokens of a page that is written without being asked for;
 # with several heads each token has as many weights, so there are fewer tokens.
@@ -46,11 +41,7 @@ class PageOutputs:
   """
 
   def __init__(self, split: EncodedSplit, config: Config, task: Task) -> None:
-    heads = {
-      'multi_head': config.num_heads,
-      'structured': config.num_heads,
-      'label_wise': min(task.num_outputs, MAX_HEADS),
-    }.get(config.attention, 1)
+    heads = config.pooling.num_weights(config.num_heads, task.num_outputs)
     weights = heads * int(split.encoded.lengths.sum())
     self.every = max(1, -(-len(split) // _TEXTS), -(-weights // _TOKENS))
     self.batches: list[tuple[np.ndarray, Any]] = []
@@ -94,7 +85,7 @@ def write_run_page(
       lines[:: outputs.every], sources.read(config, corpus), data.identity
     )
     texts = [example.text for example in examples]
-    limits = limits_of(config)
+    limits = config.limits
     kept, _ = encode(texts, data.tokenizer, limits)
     spans = [kept_spans(text, data.tokenizer, limits) for text in texts]
     answers: list[dict[str, Any]] = [{}] * len(texts)

@@ -39,6 +39,7 @@ import bigru_jax
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.data.text import Tokenizer, load_tokenizer
 from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.metrics import renamed
 
 _log = logging.getLogger(__name__)
 
@@ -290,7 +291,10 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
   result = _read_json(path)
   if not isinstance(result, dict) or 'test' not in result:
     raise ValueError(f'workdir={workdir}: result.json holds no result')
-  return result
+  return {
+    name: renamed(value) if isinstance(value, dict) else value
+    for name, value in result.items()
+  }
 
 
 def read_calibration(

@@ -8,9 +8,8 @@ import json
 import pathlib
 from typing import Any
 
+from bigru_jax.metrics import each_epoch
 from bigru_jax.rundir.files import finite, write_lines
-
-_SCALARS = ('loss', 'accuracy', 'macro_f1', 'semeval2010')
 
 
 class MetricsLog:
@@ -34,7 +33,7 @@ class MetricsLog:
     """Appends one evaluation."""
     with self._path.open('a', encoding='utf-8') as file:
       file.write(json.dumps(finite(line)) + '\n')
-    for name in _SCALARS:
+    for name in each_epoch():
       if name in line:
         tag = f'{line["split"]}/{name}'
         self._tensorboard.add_scalar(tag, line[name], line['step'])

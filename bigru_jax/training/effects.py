@@ -6,18 +6,19 @@ a run that starts; one that was started before they were written resumes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
 
 from bigru_jax.config import Config
 from bigru_jax.data import tabular_files
-from bigru_jax.data.corpora import PACKAGED
+from bigru_jax.data.corpora import CORPORA, find
 from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES
 from bigru_jax.data.text import TOKENIZERS
-from bigru_jax.models.pooling import MULTI_HEADED
+from bigru_jax.models.pooling import poolings_that
+from bigru_jax.optimizers import OPTIMIZERS
 
 _DEFAULTS = Config()
 
@@ -39,12 +40,12 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   (
     ('data_dir',),
     'a dataset that is read from files, and no train',
-    lambda c: not c.train and c.dataset not in PACKAGED,
+    lambda c: not c.train and find(c.dataset).needs_files,
   ),
   (
     ('text_column', 'label_column'),
-    'train or a dataset of tfds',
-    lambda c: bool(c.train) or c.dataset.startswith('tfds:'),
+    'train, a dataset of tfds, or a table in memory',
+    lambda c: bool(c.train) or find(c.dataset).has_columns,
   ),
   (
     ('encoding',),
@@ -58,8 +59,8 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('sst_phrases',),
-    'dataset=sst1 or sst2',
-    lambda c: not c.train and c.dataset in ('sst1', 'sst2'),
+    f'dataset={" or ".join(n for n, x in CORPORA.items() if x.has_phrases)}',
+    lambda c: not c.train and find(c.dataset).has_phrases,
   ),
   (
     ('label_separator', 'threshold'),
@@ -80,10 +81,14 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('num_heads',),
-    f'attention={" or ".join(MULTI_HEADED)}',
-    lambda c: c.attention in MULTI_HEADED,
+    f'attention={" or ".join(poolings_that("is_multi_headed"))}',
+    lambda c: c.pooling.is_multi_headed,
   ),
-  (('weight_decay',), 'optimizer=adamw', lambda c: c.optimizer == 'adamw'),
+  (
+    ('weight_decay',),
+    f'optimizer={" or ".join(n for n, x in OPTIMIZERS.items() if x.has_decay)}',
+    lambda c: OPTIMIZERS[c.optimizer].has_decay,
+  ),
 )
 # What is not read where the data are in memory.
 _OF_FILES = (
@@ -124,7 +129,7 @@ def check_split_seed(config: Config, read: Collection[str]) -> None:
   Raises:
     ValueError: nothing is drawn by it.
   """
-  generated = config.dataset.startswith('synthetic') and not config.train
+  generated = not config.train and find(config.dataset).is_generated
   if set(NAMES) <= set(read) and not generated:
     _refuse(config, 'split_seed', 'data without a validation or a test split')
 
@@ -145,8 +150,10 @@ def check_devices(config: Config) -> None:
 
 
 def _has_columns(corpus: Any) -> bool:
-  """Whether a split is a table, and no pair of texts and labels."""
-  return any(not isinstance(corpus[name], tuple | list) for name in corpus)
+  """Whether a split is a table, or the corpus is none, which is refused."""
+  return not isinstance(corpus, Mapping) or any(
+    not isinstance(split, tuple | list) for split in corpus.values()
+  )
 
 
 def _differs(config: Config, name: str) -> bool:

@@ -7,16 +7,15 @@ import contextlib
 import dataclasses
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bigru_jax.config import Config
+from bigru_jax.metrics import METRICS, renamed
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.rundir.directory import RunDirectory
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.preemption import Preempted
 from bigru_jax.training.trainer import EpochSummary, Step, Trainer
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 _log = logging.getLogger(__name__)
 
@@ -129,6 +128,8 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints) -> Progress:
     return Progress()
   trainer.state, saved_progress = restored
   progress = Progress(**saved_progress)
+  progress.lines = [renamed(line) for line in progress.lines]
+  progress.best = progress.best and renamed(progress.best)
   _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
   return progress
 
@@ -147,14 +148,19 @@ def _validate(
   """Evaluates the validation split and ends the epoch."""
   select_by = trainer.config.select_by
   metrics, _ = trainer.evaluate(trainer.splits['validation'], keep_logits=False)
-  is_best = _improves(metrics, progress.best, select_by)
+  is_best = math.isfinite(metrics['loss']) and (
+    progress.best is None
+    or METRICS[select_by].is_better(
+      metrics[select_by], progress.best[select_by]
+    )
+  )
   for split, values in (
     ('train', summary.metrics()), ('validation', metrics),
   ):  # fmt: skip
     line = {'step': step.number, 'epoch': progress.epoch, 'split': split}
     progress.lines.append(line | values)
     directory.log(progress.lines[-1])
-  names = dict.fromkeys(['loss', 'accuracy', select_by])
+  names = [name for name in METRICS if METRICS[name].brief or name == select_by]
   _log.info(
     'epoch %2d  train loss %.4f  validation %s  %.0f tokens/s%s',
     progress.epoch,
@@ -164,15 +170,3 @@ def _validate(
     '  *' if is_best else '',
   )
   progress.end_epoch(summary, is_best)
-
-
-def _improves(
-  metrics: dict[str, Any], best: dict[str, Any] | None, select_by: str
-) -> bool:
-  if not math.isfinite(metrics['loss']):
-    return False
-  if best is None:
-    return True
-  if select_by == 'loss':
-    return metrics['loss'] < best['loss']
-  return metrics[select_by] > best[select_by]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flax import linen as nn
 
+from bigru_jax.config import Config
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset
-from bigru_jax.models.build import build_model, init_params
+from bigru_jax.inference.build import build_model
+from bigru_jax.models.build import init_params
 from bigru_jax.tasks import Task
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 _log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ def regularized(
 
   Args:
     loss_fn: see `tasks.make_loss_fn`.
-    task: gives the divergence of two predictions.
+    task: its activation gives the divergence of two predictions.
     embedding_size: E.
     adversarial: epsilon of `adversarial_perturbation`; the loss under that
       perturbation is added.
@@ -61,7 +61,7 @@ def regularized(
       logits = jax.lax.stop_gradient(outputs.logits)
 
       def divergences(r):
-        return task.divergences(logits, perturbed(r)[1].logits)
+        return task.activation.divergence(logits, perturbed(r)[1].logits)
 
       positions = jnp.arange(batch['tokens'].shape[1])
       mask_BxT = positions < batch['lengths'][:, None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 from scipy import special
 
+from bigru_jax.config import Config
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.evaluation.diagnostics import diagnose
 from bigru_jax.evaluation.evaluation import (
@@ -22,9 +23,6 @@ from bigru_jax.reports.run_page import PageOutputs
 from bigru_jax.tasks import Task
 from bigru_jax.training.fit import Progress
 from bigru_jax.training.trainer import Trainer
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

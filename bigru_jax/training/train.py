@@ -7,16 +7,18 @@ import contextlib
 import logging
 import os
 import pathlib
-from typing import TYPE_CHECKING
 
 import jax
 from jax.sharding import Mesh
 
 from bigru_jax import parallel
+from bigru_jax.config import Config
 from bigru_jax.data.cache import prepare_shared
+from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
 from bigru_jax.inference.run import Run, unseen_words
+from bigru_jax.metrics import each_epoch
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.reports.run_page import write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
@@ -27,9 +29,6 @@ from bigru_jax.training.fit import fit
 from bigru_jax.training.program import build_program
 from bigru_jax.training.report import Report, test
 from bigru_jax.training.trainer import Trainer
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +132,7 @@ def _read_data(
     if directory.is_new:
       effects.check_effects(config, corpus)
       effects.check_devices(config)
-    data = prepare_shared(config, corpus)
+    data = weigh_classes(prepare_shared(config, corpus), config.class_weights)
     if directory.is_new:
       effects.check_split_seed(config, data.identity)
   distributed.check_equal('data', data.identity)
@@ -164,10 +163,10 @@ def _log_start(trainer: Trainer, data: Dataset, mesh: Mesh) -> None:
 
 def _log_end(report: Report, workdir: pathlib.Path) -> None:
   metrics = report.result['test']
-  names = ('accuracy', 'macro_f1', 'semeval2010')
+  names = [x for x in each_epoch() if x in metrics and x != 'loss']
   _log.info(
     'test %s (best epoch %d); see %s',
-    ', '.join(f'{x} {metrics[x]:.4f}' for x in names if x in metrics),
+    ', '.join(f'{x} {metrics[x]:.4f}' for x in names),
     report.result['best_epoch'],
     workdir,
   )

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import contextlib
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bigru_jax import optimizers, parallel
+from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit, Plan
 from bigru_jax.evaluation.steps import empty_metrics, evaluate, make_eval_step
 from bigru_jax.models.classifier import Outputs
@@ -26,9 +27,6 @@ from bigru_jax.training.program import Program
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
-
-if TYPE_CHECKING:
-  from bigru_jax.config import Config
 
 # Steps that are dispatched before the host waits for one.
 _MAX_IN_FLIGHT = 4

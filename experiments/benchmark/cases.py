@@ -1,7 +1,8 @@
 """The cases of the benchmark and their data, in NumPy: the same for all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import dataclasses
+import itertools
 import pathlib
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data import text
-from bigru_jax.data.batching import EncodedSplit, choose_buckets
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.prepare import prepare
 from bigru_jax.runtime.prefetch import prefetch
 
@@ -23,17 +25,16 @@ class Case:
   """One piece of work of one size.
 
   Attributes:
-    work: `forward`, which returns the states [B, T, 2H]; `backward`, with the
-      forward pass, the inputs' gradients [B, T, E]; `step`, a training step,
-      its loss; `epoch`, the tokens trained on; `inference`, a label per text;
-      `serving`, the same, but from the text, not its ids.
-    batch, length, embedding, hidden: B, T, E, and H of one direction; texts
-      have lengths of their own, at most this (0: the default of run.py).
+    work: `forward` returns the states [B, T, 2H]; `backward` also runs the
+      forward pass, and returns the inputs' gradients [B, T, E]; `step`, a
+      training step, and `epoch` return the number of tokens trained on;
+      `inference` returns a label per text, as does `serving`, which starts from
+      the strings.
+    batch, length, embedding, hidden: B, T, E, and H of one direction; the texts
+      of a data set have at most `length` tokens (0: the default of run.py).
     vocabulary: of a step.
-    dataset, data_dir: of an epoch, inference and serving; a data set of run.py,
-      or a file of texts.
-    sentences: of inference and serving.
-    devices: XLA host devices for ours; 0 for its default.
+    dataset: of an epoch, inference and serving; one of run.py, or a file.
+    sentences: how many texts inference and serving label.
   """
 
   work: str
@@ -43,9 +44,7 @@ class Case:
   hidden: int
   vocabulary: int = 20_000
   dataset: str = 'rotten_tomatoes'
-  data_dir: str = ''
   sentences: int = 10_000
-  devices: int = 0
 
   @property
   def flops(self) -> int:
@@ -55,23 +54,12 @@ class Case:
     return forward * {'forward': 1, 'backward': 3}.get(self.work, 0)
 
   @property
-  def shape(self) -> list[int]:
-    """Of what the work returns."""
-    return {
-      'forward': [self.batch, self.length, 2 * self.hidden],
-      'backward': [self.batch, self.length, self.embedding],
-      'inference': [self.sentences],
-      'serving': [self.sentences],
-    }.get(self.work, [])
-
-  @property
   def config(self) -> Config:
     """What reads the texts."""
     is_file = pathlib.Path(self.dataset).is_file()
     return Config(
       dataset=Config.dataset if is_file else self.dataset,
       train=self.dataset if is_file else '',
-      data_dir=self.data_dir,
       max_length=self.length or Config.max_length,
       embedding_size=self.embedding,
       hidden_size=self.hidden,
@@ -86,9 +74,24 @@ class Texts:
   vocabulary: int
   classes: int
 
-  def epoch(self, batch_size: int, epoch: int) -> Any:
-    """The batches of a training epoch, made ahead of time on a thread."""
-    return self._batches(self.split.plan(batch_size, 0, epoch), batch_size)
+  def train(self, batch_size: int, step: Callable[[Any], Any]) -> Call:
+    """Makes a call that trains for an epoch and returns its tokens.
+
+    Args:
+      batch_size: the examples of a batch.
+      step: a function batch -> loss, an array of one number.
+    """
+    epochs = itertools.count(1)
+
+    def call() -> int:
+      plan = self.split.plan(batch_size, 0, next(epochs))
+      for batch in self._batches(plan, batch_size):
+        loss = step(batch)
+      if not np.isfinite(loss.item()):
+        raise ValueError('the loss is not finite')
+      return len(self.split.encoded.tokens)
+
+    return call
 
   def predict(
     self, batch_size: int, logits_of: Callable[[Any], Any]
@@ -98,13 +101,13 @@ class Texts:
     # All batches are dispatched before the first result is read.
     logits = [logits_of(batch) for batch in self._batches(plan, batch_size)]
     labels = np.zeros(len(self.split), np.int64)
-    for (_, rows), logits_BxC in zip(plan, logits):
-      labels[rows] = np.asarray(logits_BxC)[: len(rows)].argmax(-1)
+    for (_, indices), logits_BxC in zip(plan, logits):
+      labels[indices] = np.asarray(logits_BxC)[: len(indices)].argmax(-1)
     return labels
 
-  def _batches(self, plan: Any, batch_size: int) -> Any:
-    make = self.split.batch
-    return prefetch(make(rows, length, batch_size) for length, rows in plan)
+  def _batches(self, plan: Any, batch_size: int) -> Iterator[Any]:
+    """The batches of a plan, made ahead of time on a thread."""
+    return prefetch(self.split.batch(x, n, batch_size) for n, x in plan)
 
 
 def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -123,23 +126,22 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
     shape_cost: see `choose_buckets`; 0 pads the least, in as many shapes as
       there may be, which is best for a program whose compilation is not timed.
   """
-
-  def split_of(encoded, labels):
-    weights = np.ones(len(labels), np.float32)
-    buckets = choose_buckets(encoded.lengths, shape_cost=shape_cost)
-    return EncodedSplit(encoded, labels, weights, buckets)
-
+  vocabulary, classes = case.vocabulary, 2
   if case.work == 'step':
     rng = np.random.default_rng(0)
     shape = case.batch, case.length
     tokens_BxT = rng.integers(1, case.vocabulary, shape, np.int32)
     labels = rng.integers(0, 2, case.batch, np.int32)
     encoded = text.pack(list(tokens_BxT))
-    return Texts(split_of(encoded, labels), case.vocabulary, 2)
-  data = prepare(case.config)
-  train = data.splits['train']
-  split = split_of(train.encoded, train.labels)
+  else:
+    data = prepare(case.config)
+    train = data.splits['train']
+    encoded, labels = train.encoded, train.label_array()
+    vocabulary, classes = data.tokenizer.size, len(data.labels)
   if case.work == 'inference':
-    rows = np.resize(np.arange(len(split)), case.sentences)
-    split = split_of(split.encoded.take(rows), split.labels[rows])
-  return Texts(split, data.tokenizer.size, len(data.labels))
+    indices = np.resize(np.arange(len(labels)), case.sentences)
+    encoded, labels = encoded.take(indices), labels[indices]
+  weights = np.ones(len(labels), np.float32)
+  buckets = choose_buckets(encoded.lengths, shape_cost=shape_cost)
+  split = EncodedSplit(encoded, labels, weights, buckets)
+  return Texts(split, vocabulary, classes)

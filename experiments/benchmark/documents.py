@@ -1,16 +1,30 @@
 """Generated documents, for measurements at sizes that no data set here has."""
 
 from collections.abc import Iterator
+import itertools
+import json
 import math
+import pathlib
 
 import numpy as np
+
+
+def write(path: pathlib.Path, count: int, median: float) -> None:
+  """Writes reviews as CSV or as JSON lines, by the suffix of the path."""
+  is_csv = path.suffix == '.csv'
+  with path.open('w', encoding='utf-8') as file:
+    if is_csv:
+      file.write('text,label\n')
+    for text, label in itertools.islice(reviews(median), count):
+      line = json.dumps({'text': text, 'label': label})
+      file.write(f'"{text}",{label}\n' if is_csv else f'{line}\n')
 
 
 def reviews(median: float) -> Iterator[tuple[str, int]]:
   """Endless reviews of generated words, whose frequencies follow Zipf's law.
 
   Args:
-    median: words of a review; their numbers are log-normal, from 5 to 2000.
+    median: of the number of words, which is log-normal, from 5 to 2000.
 
   Yields:
     A text and its label, 0 or 1.
@@ -26,8 +40,8 @@ def reviews(median: float) -> Iterator[tuple[str, int]]:
   while True:
     ids = np.searchsorted(probabilities[:-1], rng.random(100_000))
     tokens = [words[i] + ends[i % 10] for i in ids]
-    at = 0
-    while at < len(tokens):
+    start = 0
+    while start < len(tokens):
       length = int(np.clip(rng.lognormal(math.log(median), 0.6), 5, 2000))
-      yield ' '.join(tokens[at : at + length]), int(rng.integers(2))
-      at += length
+      yield ' '.join(tokens[start : start + length]), int(rng.integers(2))
+      start += length

@@ -1,77 +1,71 @@
 """Measures bigru_jax beside PyTorch, Keras, Flax, Haiku and ONNX Runtime.
 
   python experiments/benchmark/main.py
-  python experiments/benchmark/main.py --level=encoder,step --grid
-  python experiments/benchmark/main.py --sweep=length
+  python experiments/benchmark/main.py --level=grid --baselines=torch,flax
 
 Each program does the same work in a process of its own, under its best ordinary
 settings: all cores, compiled where it compiles, float32. (The baselines'
 encoders run *without masks*, which none has for free; ours masks.) They take
 turns, one timed call each while the others wait; a time is the median of its
-rounds. What compiles, and the calls of a turn's first 0.3 s, are not timed.
-Freed memory is kept in every process, as `runtime.host` does for ours. The peak
-is a matmul, which takes turns with the others. `N ×` is a baseline's time over
-ours.
+rounds. Compilation and the calls of a turn's first 0.3 s are not timed. Freed
+memory is kept in every process, as `runtime.host` does for ours. The peak is
+measured by a matmul, which takes turns with the programs. `N ×` is a baseline's
+time over ours.
 
-Needs the extra `bench`; a baseline that is not installed is left out.
+It needs the extra `bench`; a baseline that is not installed is left out.
 """
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
-import multiprocessing
+from multiprocessing.connection import Connection
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from typing import Any
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from absl import flags  # noqa: E402
-from cases import Case  # noqa: E402
+from cases import Call, Case  # noqa: E402
+import numpy as np  # noqa: E402
+from processes import Worker, peak_mib  # noqa: E402
 import summaries  # noqa: E402
-import worker  # noqa: E402
 
+import bigru_jax  # noqa: E402
 from bigru_jax.cli import command  # noqa: E402
+from bigru_jax.runtime import host  # noqa: E402
 from bigru_jax.runtime.cache import cache_dir  # noqa: E402
 
-BASELINES = [name for name in worker.MODULES if name not in ('ours', 'peak')]
-Cell = tuple[int, int, int, int]  # Batch, length, embedding, hidden.
-SHORT: list[Cell] = [
-  (64, 22, 100, 128),
-  (64, 64, 300, 256),
-  (32, 200, 100, 100),
-]
-GRID: list[Cell] = [
-  (batch, length, 100, hidden)
-  for batch in (16, 64, 256)
-  for length in (20, 200)
-  for hidden in (64, 256, 512)
-]
-# Of each level its works and its cells.
-LEVELS: dict[str, tuple[tuple[str, ...], list[Cell]]] = {
-  'encoder': (('forward', 'backward'), SHORT),
-  'step': (('step',), SHORT),
-  'memory': (('step',), [(64, 500, 300, 256)]),
-  'epoch': (('epoch',), [(64, 0, 100, 128), (64, 0, 100, 256)]),
-  'inference': (('inference',), [(64, 0, 100, 128), (256, 0, 100, 128)]),
-  'serving': (('serving',), [(1, 0, 100, 128), (64, 0, 100, 128)]),
-  'start': ((), []),
+MODULES = {'ours': 'ours', 'torch': 'on_torch', 'keras': 'on_jax',
+           'flax': 'on_jax', 'haiku': 'on_jax', 'onnxruntime': 'serving',
+           'peak': ''}  # fmt: skip
+BASELINES = [x for x in MODULES if x not in ('ours', 'peak')]
+PEAK_FLOPS = 2 * 4096 * 300 * 1536
+WARM_SECONDS = 0.3
+ENCODER = 'forward', 'backward'
+AXES = 'batch', 'length', 'embedding', 'hidden'
+# By these axes; with a length of 0 the texts have the default of run.py.
+SIZES = (64, 22, 100, 128), (64, 64, 300, 256), (32, 200, 100, 100)
+GRID = itertools.product((16, 64, 256), (20, 200), (100,), (64, 256, 512))
+LEVELS = {
+  'encoder': [Case(work, *size) for size in SIZES for work in ENCODER],
+  'step': [Case('step', *size) for size in SIZES],
+  'memory': [Case('step', 64, 500, 300, 256)],
+  'epoch': [Case('epoch', 64, 0, 100, hidden) for hidden in (128, 256)],
+  'inference': [Case('inference', batch, 0, 100, 128) for batch in (64, 256)],
+  'serving': [Case('serving', batch, 0, 100, 128) for batch in (1, 64)],
+  'start': [],
+  'grid': [Case(work, *size) for size in GRID for work in ENCODER],
 }
-SWEPT = Case('backward', batch=64, length=64, embedding=100, hidden=128)
-SWEEPS = {
-  'length': (10, 20, 50, 100, 200, 500),
-  'batch': (16, 32, 64, 128, 256, 512),
-  'hidden': (32, 64, 128, 256, 512),
-  'vocabulary': (1000, 5000, 20_000, 50_000, 100_000, 200_000),
-  'devices': tuple(range(1, len(os.sched_getaffinity(0)) + 1)),
-}
+LONG_LEVELS = 'epoch', 'inference', 'serving', 'start'
 ENVIRONMENT = {
   'KERAS_BACKEND': 'jax',
   'MALLOC_MMAP_MAX_': '0',
@@ -82,162 +76,176 @@ ENVIRONMENT = {
 }
 
 FLAGS = flags.FLAGS
-_LEVEL = flags.DEFINE_list('level', list(LEVELS), f'Of {", ".join(LEVELS)}.')
-_SWEEP = flags.DEFINE_list(
-  'sweep', [], f'Cost against an axis instead; of {", ".join(SWEEPS)}.'
+_LEVEL = flags.DEFINE_list(
+  'level', list(LEVELS)[:-1], f'A list of {", ".join(LEVELS)}.'
 )
 _BASELINES = flags.DEFINE_list(
-  'baselines',
-  [name for name in BASELINES if name != 'torch_compile'],
-  f'Of {", ".join(BASELINES)}.',
+  'baselines', BASELINES, f'A list of {", ".join(BASELINES)}.'
 )
-_GRID = flags.DEFINE_bool('grid', False, 'Encoder and step on the full grid.')
-_CELL = flags.DEFINE_list('cell', [], 'Of a level instead of its own: B,T,E,H.')
-_ROUNDS = flags.DEFINE_integer('rounds', 15, 'Timed calls of each program.')
-_LONG_ROUNDS = flags.DEFINE_integer(
-  'long_rounds',
-  5,
-  'The same for epoch, inference, serving and start, which are long.',
+_CELL = flags.DEFINE_list('cell', [], "B,T,E,H in place of a level's sizes.")
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 15, f'Timed calls; a third of it of {", ".join(LONG_LEVELS)}.', 1
 )
-_VOCABULARY = flags.DEFINE_integer('vocabulary', 20_000, 'Of a step.')
+_VOCABULARY = flags.DEFINE_integer('vocabulary', 20_000, 'Of a step.', 2)
 _SENTENCES = flags.DEFINE_integer(
-  'sentences', 10_000, 'Of inference and serving.'
+  'sentences', 10_000, 'The texts of inference and serving.', 1
 )
 _DATASET = flags.DEFINE_string(
   'dataset',
   'rotten_tomatoes',
-  'The texts of epoch, inference, serving and start; not of start a file, too.',
+  'The texts: a data set of run.py that needs no data_dir, or a file (not of '
+  'start).',
 )
-_DATA_DIR = flags.DEFINE_string('data_dir', '', 'As of run.py.')
 _OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
 
 
+def serve(name: str, case: Case, memory: bool, pipe: Connection) -> None:
+  """Sends a first answer, then the seconds of one call for each message.
+
+  The first answer is the amount of work (tokens trained on or texts labelled)
+  and, where `memory` is asked for, the peak of the resident set in MiB above
+  what stays resident between calls: libraries, programs, data, parameters and
+  their moments, the last three as large for every program.
+  """
+  module = MODULES['onnxruntime' if case.work == 'serving' else name]
+  build = importlib.import_module(module).build if module else peak
+  call = build(name, case)
+  result = np.asarray(call())
+  if not np.isfinite(result).all():
+    raise ValueError('the result is not finite')
+  if result.ndim == 3 and result.shape[:2] != (case.batch, case.length):
+    raise ValueError(f'the result has the shape {result.shape}')
+  amount = result.size if result.shape else int(result)
+  del result
+  mib = peak_mib(call) if memory else 0.0
+  pipe.send({'amount': amount, 'mib': mib, 'seconds': []})
+  while pipe.recv():
+    pipe.send(_seconds(call, case.work))
+
+
+def peak(name: str, case: Case) -> Call:
+  """The peak: a float32 matmul, NumPy's or PyTorch's, whichever is faster."""
+  del name, case
+  a, b = np.ones((4096, 300), np.float32), np.ones((300, 1536), np.float32)
+  calls: list[Call] = [lambda: (a @ b)[0, 0]]
+  with contextlib.suppress(ImportError):
+    import torch
+
+    a_torch, b_torch = torch.from_numpy(a), torch.from_numpy(b)
+    calls.append(lambda: (a_torch @ b_torch)[0, 0])
+  return min(calls, key=lambda call: min(timeit.repeat(call, number=1)))
+
+
+def first_step(workdir: str, dataset: str, pipe: Connection) -> None:
+  """Trains a run, and sends a message after its first step."""
+  config = bigru_jax.Config(dataset=dataset)
+  host.configure_cpu(config.cpu_devices)
+  host.cache_compilations()
+  calls = itertools.count()
+
+  def stop() -> bool:
+    if next(calls) == 1:  # It is 0 before the first epoch.
+      pipe.send('trained')
+    return False
+
+  bigru_jax.train(config, workdir, stop=stop)
+
+
+def _seconds(call: Call, work: str) -> float:
+  """The seconds of one call; a short one follows calls that are not timed.
+
+  A process that has waited for its turn is up to twice as slow at first: the
+  cores have slept, and the caches hold the data of other programs. A run that
+  trains does not wait between its steps.
+  """
+  if work not in ('epoch', 'inference', 'serving'):
+    end = time.perf_counter() + WARM_SECONDS
+    while time.perf_counter() < end:
+      call()
+  start = time.perf_counter()
+  call()
+  return time.perf_counter() - start
+
+
 def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
-  """Each program's first answer and its seconds by round."""
-  spawn = multiprocessing.get_context('spawn')
-  found: dict[str, Any] = {}
-  pipes = {}
-  for name in names:
-    pipe, other = spawn.Pipe()
-    process = spawn.Process(
-      target=worker.serve, args=(name, case, other, not rounds), daemon=True
-    )
-    process.start()
-    other.close()
-    try:
-      first = pipe.recv()
-    except EOFError:
-      first = {'error': 'its process ended'}
-    if 'error' not in first and first['shape'] != case.shape and name != 'peak':
-      first = {'error': f'shape {first["shape"]}, expected {case.shape}'}
-    if 'error' not in first:
-      pipes[name], found[name] = pipe, {**first, 'seconds': []}
-    elif name == 'ours':
-      raise ValueError(f'ours: {first["error"]}')
-    else:
-      print(f'{name}: {first["error"]}; it is left out', file=sys.stderr)
-  for _, (name, pipe) in itertools.product(range(rounds), pipes.items()):
-    pipe.send(True)
-    found[name]['seconds'].append(pipe.recv())
-  for pipe in pipes.values():
-    pipe.send(False)
-  for measured in found.values():
-    measured['median'] = statistics.median(measured['seconds'] or [0.0])
-  return found
+  """Runs each program in turn.
+
+  Returns:
+    By name the program's first answer, its seconds by round, and their median.
+  """
+  programs: dict[str, Any] = {}
+  with contextlib.ExitStack() as stack:
+    workers = {}
+    for name in names:
+      worker = stack.enter_context(Worker(serve, name, case, not rounds))
+      try:
+        programs[name], workers[name] = worker.receive(), worker
+      except ValueError:
+        if name == 'ours':
+          raise
+        print(f'{name} failed: it is left out', file=sys.stderr)
+    for _, (name, worker) in itertools.product(range(rounds), workers.items()):
+      worker.pipe.send(True)
+      programs[name]['seconds'].append(worker.receive())
+  for result in programs.values():
+    result['median'] = statistics.median(result['seconds'] or [0.0])
+  return programs
 
 
-def takes_part(name: str, work: str) -> bool:
-  """Whether a program is measured: ONNX Runtime serves our own export."""
-  if work == 'serving':
-    return name in ('ours', 'onnxruntime')
-  return name != 'onnxruntime' or work == 'inference'
-
-
-def line_of(
-  level: str, case: Case, names: list[str], rounds: int
-) -> dict[str, Any]:
-  """One line of the JSON file: a case with what was measured of it."""
-  names = [name for name in names if takes_part(name, case.work)]
-  found = measure(case, [*names, 'peak'] if case.flops else names, rounds)
-  line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}
-  if 'peak' in found:
-    line['peak'] = worker.PEAK_FLOPS / found.pop('peak')['median']
-  line['programs'] = found
-  print(summaries.summary(line), file=sys.stderr)
-  return line
-
-
-def first_step(rounds: int) -> dict[str, Any]:
+def measure_start(rounds: int) -> dict[str, Any]:
   """Seconds from the start of a process to its first training step."""
   seconds = []
   for _ in range(1 + rounds):  # The first one fills the caches.
     with tempfile.TemporaryDirectory() as workdir:
       start = time.perf_counter()
-      done = subprocess.run(
-        [sys.executable, str(HERE / 'first_step.py'), workdir, _DATASET.value,
-         _DATA_DIR.value],
-      )  # fmt: skip
-      if done.returncode:
-        raise ValueError('start: the run failed before its first step')
-      seconds.append(time.perf_counter() - start)
+      with Worker(first_step, workdir, _DATASET.value) as worker:
+        worker.receive()
+        seconds.append(time.perf_counter() - start)
   ours = {'seconds': seconds[1:], 'median': statistics.median(seconds[1:])}
   return {'level': 'start', 'programs': {'ours': ours}}
 
 
 def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
-  """Measures one level, line by line."""
-  works, cells = LEVELS[level]
-  long = level in ('epoch', 'inference', 'serving', 'start')
-  rounds = _LONG_ROUNDS.value if long else _ROUNDS.value
+  """Measures one level, line by line of the JSON file."""
+  rounds = max(_ROUNDS.value // (3 if level in LONG_LEVELS else 1), 1)
   if level == 'start':
-    yield first_step(rounds)
-  if _CELL.value:
-    batch, length, embedding, hidden = map(int, _CELL.value)
-    cells = [(batch, length, embedding, hidden)]
-  elif _GRID.value and level in ('encoder', 'step'):
-    cells = GRID
-  for cell, work in itertools.product(cells, works):
-    case = Case(work, *cell, _VOCABULARY.value, _DATASET.value, _DATA_DIR.value,
-                _SENTENCES.value)  # fmt: skip
-    yield line_of(level, case, names, 0 if level == 'memory' else rounds)
-
-
-def run_sweep(axis: str, names: list[str]) -> Iterator[dict[str, Any]]:
-  """Measures ours and PyTorch along an axis, line by line."""
-  work = 'step' if axis == 'vocabulary' else 'backward'
-  names = [
-    n for n in names if n == 'ours' or (n == 'torch' and axis != 'devices')
-  ]
-  for value in SWEEPS[axis]:
-    change: dict[str, Any] = {'work': work, axis: value}
-    yield line_of(
-      axis, dataclasses.replace(SWEPT, **change), names, _ROUNDS.value
-    )
+    yield measure_start(rounds)
+  changes: dict[str, Any] = {
+    'dataset': _DATASET.value,
+    'vocabulary': _VOCABULARY.value,
+    'sentences': _SENTENCES.value,
+    **dict(zip(AXES, map(int, _CELL.value))),
+  }
+  cases = (dataclasses.replace(case, **changes) for case in LEVELS[level])
+  for case in dict.fromkeys(cases):
+    serves = case.work == 'serving'
+    programs = [x for x in names[1:] if (x == 'onnxruntime') == serves]
+    programs = ['ours', *programs, *(['peak'] if case.flops else [])]
+    results = measure(case, programs, 0 if level == 'memory' else rounds)
+    line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}
+    if 'peak' in results:
+      line['peak'] = PEAK_FLOPS / results.pop('peak')['median']
+    yield {**line, 'programs': results}
 
 
 def main() -> None:
-  choices = (_LEVEL, LEVELS), (_SWEEP, SWEEPS), (_BASELINES, BASELINES)
-  for flag, known in choices:
-    for value in flag.value:
-      if value not in known:
-        raise ValueError(f'{flag.name}={value}: choose {", ".join(known)}')
-  if _CELL.value and not (
-    len(_CELL.value) == 4 and all(x.isdigit() for x in _CELL.value)
-  ):
+  summaries.check_choices(_LEVEL, LEVELS)
+  summaries.check_choices(_BASELINES, BASELINES)
+  if len(_CELL.value) not in (0, 4) or not all(map(str.isdigit, _CELL.value)):
     raise ValueError(f'cell={",".join(_CELL.value)}: give four whole numbers')
   names = ['ours']
   for name in _BASELINES.value:
-    if importlib.util.find_spec(name.removesuffix('_compile')):
+    if importlib.util.find_spec(name):
       names.append(name)
     else:
       print(f'{name} is not installed: it is left out', file=sys.stderr)
   os.environ.update(ENVIRONMENT)
-  output = pathlib.Path(_OUTPUT.value)
-  for axis in _SWEEP.value:
-    summaries.write(output / f'sweep_{axis}', run_sweep(axis, names), axis)
-  if not _SWEEP.value:
-    levels = (run_level(level, names) for level in _LEVEL.value)
-    summaries.write(output / 'benchmark', itertools.chain.from_iterable(levels))
+  path = pathlib.Path(_OUTPUT.value, 'benchmark')
+  levels = (run_level(level, names) for level in _LEVEL.value)
+  measured = itertools.chain.from_iterable(levels)
+  lines = summaries.write(path, measured, summaries.tables)
+  if any('peak' in line for line in lines):
+    summaries.draw(path.with_suffix('.png'), lines)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """The bidirectional GRU layers of Flax, Haiku and Keras (on JAX).
 
-Embedding, dropout, attention and dense are the same plain JAX around each, so
-that only the recurrence differs. One host device with all threads, XLA's
+Embedding, dropout, attention and dense layers are the same of Flax around each,
+so that only the recurrence differs. One host device with all threads, XLA's
 default flags, optax's Adam, float32, and *no mask in the encoder*, which none
 of them has for free; the attention is masked.
 """
@@ -9,28 +9,18 @@ of them has for free; the attention is masked.
 import functools
 from typing import Any
 
-from cases import (
-  DROPOUT,
-  LEARNING_RATE,
-  Call,
-  Case,
-  Texts,
-  encoder_arrays,
-  make_texts,
-)
+import cases
+from cases import Call, Case
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 
 def flax(hidden: int) -> tuple[Any, Any]:
   """Flax Linen's nn.Bidirectional over nn.RNN and nn.GRUCell."""
-  from flax import linen as nn
-
-  layer = nn.Bidirectional(
-    nn.RNN(nn.GRUCell(hidden)), nn.RNN(nn.GRUCell(hidden))
-  )
+  forward, backward = (nn.RNN(nn.GRUCell(hidden)) for _ in range(2))
+  layer = nn.Bidirectional(forward, backward)
   return layer.init, layer.apply
 
 
@@ -40,10 +30,10 @@ def haiku(hidden: int) -> tuple[Any, Any]:
 
   def both(x_BxTxE):
     states = []
+    unroll = functools.partial(hk.dynamic_unroll, time_major=False)
     for reverse in (False, True):
       cell = hk.GRU(hidden)
       start = cell.initial_state(len(x_BxTxE))
-      unroll = functools.partial(hk.dynamic_unroll, time_major=False)
       states.append(unroll(cell, x_BxTxE, start, reverse=reverse)[0])
     return jnp.concatenate(states, axis=-1)
 
@@ -62,85 +52,101 @@ def keras(hidden: int) -> tuple[Any, Any]:
     return [variable.value for variable in layer.trainable_variables]
 
   def apply(params, x_BxTxE):
-    others = [variable.value for variable in layer.non_trainable_variables]
-    return layer.stateless_call(params, others, x_BxTxE)[0]
+    fixed = [variable.value for variable in layer.non_trainable_variables]
+    return layer.stateless_call(params, fixed, x_BxTxE)[0]
 
   return init, apply
 
 
 def build(name: str, case: Case) -> Call:
   """The function that does the work of a case once."""
-  layer = {'flax': flax, 'haiku': haiku, 'keras': keras}[name](case.hidden)
+  make_layer = {'flax': flax, 'haiku': haiku, 'keras': keras}[name]
+  init, apply = make_layer(case.hidden)
   if case.work in ('forward', 'backward'):
-    return _encoder(case, *layer)
-  texts = make_texts(case)
-  params = _init(case, texts, layer[0])
-  logits = functools.partial(_logits, layer[1])
+    return encoder(case, init, apply)
+  return _classifier(case, init, apply)
+
+
+def encoder(
+  case: Case, init: Any, apply: Any, *mask_BxT: jax.Array, **options: Any
+) -> Call:
+  """The function that runs an encoder, or its forward and backward pass.
+
+  Args:
+    case: the sizes, and which of the two.
+    init: a function (key, x_BxTxE) -> parameters.
+    apply: a function (parameters, x_BxTxE, *mask_BxT) -> states_BxTx2H.
+    mask_BxT: the mask of an encoder that takes one.
+    options: of `jax.jit`.
+  """
+  x_BxTxE, dy_BxTx2H = map(jnp.asarray, cases.encoder_arrays(case))
+  params = init(jax.random.key(0), x_BxTxE)
+
+  def gradients(params, x_BxTxE, *mask_BxT):
+    _, pull_back = jax.vjp(lambda p, x: apply(p, x, *mask_BxT), params, x_BxTxE)
+    return pull_back(dy_BxTx2H)
+
+  backward = case.work == 'backward'
+  program = jax.jit(gradients if backward else apply, **options)
+
+  def call() -> jax.Array:
+    result = jax.block_until_ready(program(params, x_BxTxE, *mask_BxT))
+    return result[1] if backward else result
+
+  return call
+
+
+class Classifier(nn.Module):
+  """Embedding, an encoder, additive attention over valid positions, dense."""
+
+  vocabulary: int
+  embedding: int
+  classes: int
+
+  @nn.compact
+  def __call__(self, batch: Any, encode: Any) -> jax.Array:
+    drop = functools.partial(
+      nn.Dropout, cases.DROPOUT, deterministic=not self.has_rng('dropout')
+    )
+    tokens_BxT = batch['tokens']
+    embedded_BxTxE = nn.Embed(self.vocabulary, self.embedding)(tokens_BxT)
+    h_BxTxF = encode(drop()(embedded_BxTxE))
+    keys_BxTxF = jnp.tanh(nn.Dense(h_BxTxF.shape[-1])(h_BxTxF))
+    scores_BxT = nn.Dense(1, use_bias=False)(keys_BxTxF)[..., 0]
+    mask_BxT = jnp.arange(tokens_BxT.shape[1]) < batch['lengths'][:, None]
+    alpha_BxT = jax.nn.softmax(jnp.where(mask_BxT, scores_BxT, -1e9))
+    c_BxF = drop()(jnp.einsum('bt,btf->bf', alpha_BxT, h_BxTxF))
+    return nn.Dense(self.classes)(c_BxF)
+
+
+def _classifier(case: Case, init: Any, apply: Any) -> Call:
+  texts = cases.make_texts(case)
+  model = Classifier(texts.vocabulary, case.embedding, texts.classes)
+
+  def logits(params, batch, **rngs):
+    encode = functools.partial(apply, params['encoder'])
+    return model.apply(params['model'], batch, encode, rngs=rngs)
+
+  keys = jax.random.split(jax.random.key(0), 3)
+  length, indices = texts.split.plan(case.batch)[-1]
+  batch = texts.split.batch(indices, length, case.batch)
+  x_BxTxE = jnp.ones((*batch['tokens'].shape, case.embedding))
+  params = {'encoder': init(keys[0], x_BxTxE)}
+  encode = functools.partial(apply, params['encoder'])
+  params['model'] = model.init(keys[1], batch, encode)
   if case.work == 'inference':
     jitted = jax.jit(logits)
     return lambda: texts.predict(case.batch, lambda b: jitted(params, b))
-  return _training(case, texts, params, logits)
-
-
-def _encoder(case: Case, init: Any, apply: Any) -> Call:
-  x_BxTxE, dy_BxTx2H = map(jnp.asarray, encoder_arrays(case))
-  params = init(jax.random.key(0), x_BxTxE)
-  if case.work == 'forward':
-    forward = jax.jit(apply)
-    return lambda: jax.block_until_ready(forward(params, x_BxTxE))
-
-  @jax.jit
-  def gradients(params, x_BxTxE, dy_BxTx2H):
-    return jax.vjp(apply, params, x_BxTxE)[1](dy_BxTx2H)
-
-  return lambda: jax.block_until_ready(gradients(params, x_BxTxE, dy_BxTx2H))[1]
-
-
-def _init(case: Case, texts: Texts, init: Any) -> dict[str, Any]:
-  keys = iter(jax.random.split(jax.random.key(0), 5))
-  features = 2 * case.hidden
-  normal = functools.partial(jax.random.normal, dtype=jnp.float32)
-  x_BxTxE = jnp.ones((case.batch, max(texts.split.buckets), case.embedding))
-  return {
-    'encoder': init(next(keys), x_BxTxE),
-    'embedding': normal(next(keys), (texts.vocabulary, case.embedding)) * 0.1,
-    'key': normal(next(keys), (features, features)) * features**-0.5,
-    'bias': jnp.zeros(features),
-    'query': normal(next(keys), (features,)) * features**-0.5,
-    'output': normal(next(keys), (features, texts.classes)) * features**-0.5,
-    'output_bias': jnp.zeros(texts.classes),
-  }
-
-
-def _logits(apply: Any, p: Any, batch: Any, key: Any = None) -> jax.Array:
-  """Embedding, layer, additive attention over valid positions, dense."""
-
-  def drop(x, site):
-    if key is None:
-      return x
-    keep = jax.random.bernoulli(jax.random.fold_in(key, site), DROPOUT, x.shape)
-    return jnp.where(keep, x / (1 - DROPOUT), 0)
-
-  tokens_BxT = batch['tokens']
-  h_BxTxF = apply(p['encoder'], drop(p['embedding'][tokens_BxT], 0))
-  scores_BxT = jnp.tanh(h_BxTxF @ p['key'] + p['bias']) @ p['query']
-  mask_BxT = jnp.arange(tokens_BxT.shape[1]) < batch['lengths'][:, None]
-  alpha_BxT = jax.nn.softmax(jnp.where(mask_BxT, scores_BxT, -1e9))
-  c_BxF = drop(jnp.einsum('bt,btf->bf', alpha_BxT, h_BxTxF), 1)
-  return c_BxF @ p['output'] + p['output_bias']
-
-
-def _training(case: Case, texts: Texts, params: Any, logits: Any) -> Call:
-  optimizer = optax.adam(LEARNING_RATE)
+  optimizer = optax.adam(cases.LEARNING_RATE)
 
   @functools.partial(jax.jit, donate_argnums=0)
-  def step(state, batch):
+  def update(state, batch):
     params, moments, key = state
     key, dropout_key = jax.random.split(key)
 
     def mean_loss(params):
       losses_B = optax.softmax_cross_entropy_with_integer_labels(
-        logits(params, batch, dropout_key), batch['labels']
+        logits(params, batch, dropout=dropout_key), batch['labels']
       )
       return jnp.sum(losses_B * batch['weights']) / jnp.sum(batch['weights'])
 
@@ -148,15 +154,11 @@ def _training(case: Case, texts: Texts, params: Any, logits: Any) -> Call:
     updates, moments = optimizer.update(grads, moments)
     return (optax.apply_updates(params, updates), moments, key), loss
 
-  state = params, optimizer.init(params), jax.random.key(0)
-  epoch = 0
+  state = params, optimizer.init(params), keys[2]
 
-  def call() -> Any:
-    nonlocal state, epoch
-    epoch += 1
-    for batch in texts.epoch(case.batch, epoch):
-      state, loss = step(state, batch)
-    jax.block_until_ready(state)
-    return loss if case.work == 'step' else np.size(texts.split.encoded.tokens)
+  def step(batch: Any) -> jax.Array:
+    nonlocal state
+    state, loss = update(state, batch)
+    return loss
 
-  return call
+  return texts.train(case.batch, step)

@@ -2,42 +2,24 @@
 
   python experiments/benchmark/reading.py --gigabytes=1
 
-It writes generated reviews as CSV and as JSON lines, and then, each in a
-process of its own: reads them as a run does, up to the encoded splits; reads
-their two columns by pandas, and runs our tokenizer on the texts; reads them by
-datasets, into its cache. It prints rows and megabytes per second, and the peak
-of resident memory, of the tokenizing processes too.
+It writes generated reviews as CSV and as JSON lines. Each program then reads
+them in a process of its own: ours as a run does, up to the encoded splits;
+pandas their two columns, alone and with our tokenizer on the texts; datasets
+into its cache. A table has rows and megabytes per second, and the peak of
+resident memory, with that of the tokenizing processes.
 """
 
-import json
+from multiprocessing.connection import Connection
 import pathlib
-import subprocess
-import sys
 import tempfile
 import time
 
 from absl import app, flags
 import documents
-from memory import resident_mib
+from processes import Worker, receive_with_peaks
 
-_GIGABYTES = flags.DEFINE_float('gigabytes', 1.0, 'Size of each file.')
-_PROGRAM = flags.DEFINE_string('program', None, 'Run this one alone.')
-_PATH = flags.DEFINE_string('path', None, 'The file that it reads.')
-
-
-def write_reviews(size: float, *paths: pathlib.Path) -> None:
-  """Writes generated reviews, as CSV and as JSON lines."""
-  files = [path.open('w', encoding='utf-8') for path in paths]
-  files[0].write('text,label\n')
-  written = 0
-  for text, label in documents.reviews(median=148):
-    files[0].write(f'"{text}",{label}\n')
-    files[1].write(json.dumps({'text': text, 'label': label}) + '\n')
-    written += len(text) + 5
-    if written >= size:
-      break
-  for file in files:
-    file.close()
+_ROWS_OF_GIGABYTE = 900_000
+_GIGABYTES = flags.DEFINE_float('gigabytes', 1.0, 'About the size of a file.')
 
 
 def read_by_us(path: str) -> int:
@@ -81,30 +63,23 @@ PROGRAMS = {
 }
 
 
-def main(argv: list[str]) -> None:
-  if _PROGRAM.value:
-    start = time.perf_counter()
-    rows = PROGRAMS[_PROGRAM.value](_PATH.value)
-    seconds = time.perf_counter() - start
-    print(json.dumps([rows, seconds]))
-    return
+def serve(name: str, path: str, pipe: Connection) -> None:
+  """Sends how many rows a program has read, and its seconds."""
+  start = time.perf_counter()
+  rows = PROGRAMS[name](path)
+  pipe.send((rows, time.perf_counter() - start))
+
+
+def main(_: list[str]) -> None:
   print('| file | program | rows/s | MB/s | peak MiB |')
   print('| --- | --- | --- | --- | --- |')
   with tempfile.TemporaryDirectory() as folder:
-    paths = [pathlib.Path(folder) / name for name in ('a.csv', 'a.jsonl')]
-    write_reviews(_GIGABYTES.value * 1e9, *paths)
-    for path in paths:
+    for path in map(pathlib.Path(folder).joinpath, ('a.csv', 'a.jsonl')):
+      count = int(_GIGABYTES.value * _ROWS_OF_GIGABYTE)
+      documents.write(path, count, median=148)
       for name in PROGRAMS:
-        process = subprocess.Popen(
-          [sys.executable, argv[0], f'--program={name}', f'--path={path}'],
-          stdout=subprocess.PIPE,
-        )
-        peak = 0.0
-        while process.poll() is None:
-          peak = max(peak, resident_mib(process.pid))
-          time.sleep(0.05)
-        assert process.stdout
-        rows, seconds = json.loads(process.stdout.read().splitlines()[-1])
+        with Worker(serve, name, str(path)) as worker:
+          (((rows, seconds), peak),) = receive_with_peaks([worker])
         speed = path.stat().st_size / seconds / 1e6
         print(
           f'| {path.suffix} | {name} | {rows / seconds:,.0f} | {speed:.0f} | '

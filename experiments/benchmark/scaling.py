@@ -5,22 +5,19 @@
 `steps` is weak scaling, from one to two devices of one core each, with a
 constant batch per device: as two XLA host devices of a process, and as two
 processes whose collectives are Gloo's. Each process is pinned to its cores. The
-runs take turns, a few steps each, and a time is the median of the turns; of
-several processes it is the slower one's. Efficiency is a step's time on one
-device over that on two. Two other things are timed alike: the collectives of a
-step alone, whose time over the step's is the share of communication; and two
-runs at the same time, which communicate nothing, but share memory and caches.
+runs take turns, a few steps each, and a time is the median of the turns; of two
+processes it is the slower one's. Efficiency is a step's time on one device over
+that on two. Two independent runs at the same time are measured likewise: they
+share memory and caches, so what two devices lose beyond that is communication.
 
 `memory` opens generated documents as a run does, from a file and then from the
 cache, by one and by two processes, each of which then trains for a few steps.
-`plan` makes plans of an epoch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
+import dataclasses
 import itertools
-import json
-import multiprocessing
 from multiprocessing.connection import Connection
 import os
 import pathlib
@@ -36,71 +33,105 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from absl import flags  # noqa: E402
+from cases import Case  # noqa: E402
 import documents  # noqa: E402
-from memory import resident_mib  # noqa: E402
-import scaling_work  # noqa: E402
-from scaling_work import Member, Model  # noqa: E402
+import jax  # noqa: E402
+import ours  # noqa: E402
+from processes import Worker, receive_with_peaks, status_mib  # noqa: E402
+import summaries  # noqa: E402
 
+from bigru_jax import parallel  # noqa: E402
 from bigru_jax.cli import command  # noqa: E402
+from bigru_jax.config import Config  # noqa: E402
+from bigru_jax.data.cache import prepare_shared  # noqa: E402
 from bigru_jax.reports.tables import markdown  # noqa: E402
-from bigru_jax.runtime.cores import cores  # noqa: E402
+from bigru_jax.runtime import distributed, host  # noqa: E402
+from bigru_jax.training.program import build_program  # noqa: E402
+from bigru_jax.training.trainer import Trainer  # noqa: E402
 
-LEVELS = 'steps', 'memory', 'plan'
+# A step with the batch of one device, and how many are timed at once.
 MODELS = {
-  'default': Model(20_000, 100, 128, steps=10),
-  'large': Model(50_000, 300, 600, steps=3),
-  'tiny': Model(50, 8, 4, steps=3),
+  'default': (Case('step', 64, 64, 100, 128, vocabulary=20_000), 10),
+  'large': (Case('step', 64, 64, 300, 600, vocabulary=50_000), 3),
+  'tiny': (Case('step', 8, 6, 8, 4, vocabulary=50), 3),
 }
+_WARM_STEPS = 2  # They are not timed: after a wait the cores have slept.
 
 FLAGS = flags.FLAGS
-_LEVEL = flags.DEFINE_list('level', list(LEVELS), f'Of {", ".join(LEVELS)}.')
 _MODELS = flags.DEFINE_list(
-  'models', ['default', 'large'], f'Of {", ".join(MODELS)}.'
+  'models',
+  ['default', 'large'],
+  f'Of `steps`, a list of {", ".join(MODELS)}; empty to leave `steps` out.',
 )
-_BATCH = flags.DEFINE_integer('batch', 64, 'Examples per device.', 8)
-_LENGTH = flags.DEFINE_integer('length', 64, 'Tokens of each of them.', 1)
 _ROUNDS = flags.DEFINE_integer('rounds', 9, 'Turns of each run.', 1)
-_DOCUMENTS = flags.DEFINE_integer('documents', 1_000_000, 'Of `memory`.', 100)
-_ROWS = flags.DEFINE_list('rows', ['1e6', '4e6', '16e6'], 'Of `plan`.')
+_DOCUMENTS = flags.DEFINE_integer(
+  'documents', 1_000_000, 'Of `memory`; 0 to leave `memory` out.', 0
+)
 _OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
 
-Started = list[tuple[Any, Connection]]
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+  """One process of a run: its cores and devices, and its place in the run."""
+
+  cores: tuple[int, ...]
+  devices: int = 1
+  index: int = 0
+  processes: int = 1
+  port: int = 0  # Of the coordinator, on this machine.
+
+  def start(self) -> None:
+    """Sets this process up."""
+    os.sched_setaffinity(0, self.cores)
+    if self.processes > 1:
+      address = f'127.0.0.1:{self.port}'
+      distributed.initialize(address, self.processes, self.index)
+    host.configure_cpu(self.devices)
 
 
-def start(work: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
-  """Starts a process that runs a function, `work`."""
-  spawn = multiprocessing.get_context('spawn')
-  pipe, other = spawn.Pipe()
-  process = spawn.Process(target=work, args=(*arguments, other), daemon=True)
-  process.start()
-  other.close()
-  return process, pipe
+def train_steps(
+  case: Case, count: int, member: Member, pipe: Connection
+) -> None:
+  """The process of a run of `steps`, with the batch of one device in `case`.
 
-
-def receive(pipe: Connection) -> Any:
-  """What a process sends.
-
-  Raises:
-    ValueError: it has ended; its error stands above.
+  Sends the mean seconds of `count` steps on each message.
   """
-  try:
-    return pipe.recv()
-  except EOFError:
-    raise ValueError('a process of the benchmark failed') from None
+  member.start()
+  host.cache_compilations()
+  case = dataclasses.replace(case, batch=case.batch * jax.device_count())
+  step = ours.classifier(case, parallel.make_mesh(case.batch))
+  step()  # It compiles.
+  pipe.send('ready')
+  while pipe.recv():
+    for _ in range(_WARM_STEPS):
+      step()
+    start = time.perf_counter()
+    for _ in range(count):
+      step()
+    pipe.send((time.perf_counter() - start) / count)
 
 
-@contextlib.contextmanager
-def ended(processes: Started) -> Iterator[None]:
-  """Ends the processes after the context, by force after an error."""
-  try:
-    yield
-    for _, pipe in processes:
-      pipe.send('')
-    for process, _ in processes:
-      process.join(60)
-  finally:
-    for process, _ in processes:
-      process.kill()
+def open_documents(path: str, member: Member, pipe: Connection) -> None:
+  """The process of a run of `memory`: opens a file and trains ten steps.
+
+  Sends the seconds until the data are open and the process's memory in MiB:
+  `peak`, `private` and `mapped` at the end.
+  """
+  member.start()
+  config = Config(train=path)
+  start = time.perf_counter()
+  data = prepare_shared(config)
+  seconds = time.perf_counter() - start
+  mesh = parallel.make_mesh(config.batch_size)
+  trainer = Trainer(config, build_program(config, data), data.splits, mesh)
+  first = max(trainer.steps_per_epoch - 10, 0)
+  for _ in trainer.train_epoch(1, first):
+    pass
+  trainer.close()
+  names = {'peak': 'VmHWM', 'private': 'RssAnon', 'mapped': 'RssFile'}
+  memory = {name: status_mib(line) for name, line in names.items()}
+  pipe.send({'seconds': seconds, **memory})
+  pipe.recv()  # The other processes still train.
 
 
 def members(cores_of_each: list[tuple[int, ...]]) -> list[Member]:
@@ -108,166 +139,95 @@ def members(cores_of_each: list[tuple[int, ...]]) -> list[Member]:
   with socket.create_server(('127.0.0.1', 0)) as listener:
     port = listener.getsockname()[1]
   return [
-    Member(places, index=i, processes=len(cores_of_each), port=port)
-    for i, places in enumerate(cores_of_each)
+    Member(of_process, index=i, processes=len(cores_of_each), port=port)
+    for i, of_process in enumerate(cores_of_each)
   ]
 
 
 def measure_steps(name: str) -> dict[str, Any]:
-  """The line of one model."""
-  model, batch = MODELS[name], _BATCH.value
+  """The line of one model: for each run its seconds a step, by round."""
   first, second = sorted(os.sched_getaffinity(0))[:2]
-  one = Member((first,))
-  runs: dict[str, tuple[list[Member], int, list[str]]] = {
-    'one device': ([one], batch, ['step']),
-    'two runs': ([one, Member((second,))], batch, ['step']),
-    'two devices': (
-      [Member((first, second), devices=2)], batch, ['step', 'collectives'],
-    ),
-    'two processes': (
-      members([(first,), (second,)]), batch, ['step', 'collectives'],
-    ),
-  }  # fmt: skip
-  line: dict[str, Any] = {
-    'level': 'steps', 'model': name, 'length': _LENGTH.value,
-    'vocabulary': model.vocabulary, 'embedding': model.embedding,
-    'hidden': model.hidden, 'groups': {},
-  }  # fmt: skip
+  runs = {
+    'one device': [Member((first,))],
+    'two runs': [Member((first,)), Member((second,))],
+    'two devices': [Member((first, second), devices=2)],
+    'two processes': members([(first,), (second,)]),
+  }
+  case, count = MODELS[name]
+  seconds: dict[str, list[float]] = {run: [] for run in runs}
   with contextlib.ExitStack() as stack:
-    started = {}
-    for run, (of_run, examples, works) in runs.items():
-      group = [
-        start(scaling_work.steps, model, examples, _LENGTH.value, member)
+    workers = {}
+    for run, of_run in runs.items():
+      workers[run] = [
+        stack.enter_context(Worker(train_steps, case, count, member))
         for member in of_run
       ]
-      stack.enter_context(ended(group))
-      line |= [receive(pipe) for _, pipe in group][0]
-      started[run] = group
-      line['groups'][run] = {
-        'batch': examples,
-        'seconds': {work: list[float]() for work in works},
-      }
-    for _, (run, group) in itertools.product(
-      range(_ROUNDS.value), started.items()
-    ):
-      for work, seconds in line['groups'][run]['seconds'].items():
-        for _, pipe in group:
-          pipe.send(work)
-        seconds.append(max(receive(pipe) for _, pipe in group))
-  for measured in line['groups'].values():
-    for work, seconds in measured['seconds'].items():
-      measured[work] = statistics.median(seconds)
-  return line
-
-
-def write_documents(path: pathlib.Path) -> None:
-  """Writes documents of 30 to 100 tokens, most of them, as JSON lines."""
-  texts = documents.reviews(median=55)
-  with path.open('w', encoding='utf-8') as file:
-    for text, label in itertools.islice(texts, _DOCUMENTS.value):
-      file.write(json.dumps({'text': text, 'label': label}) + '\n')
+      for worker in workers[run]:
+        worker.receive()  # It is ready.
+    for _, run in itertools.product(range(_ROUNDS.value), runs):
+      for worker in workers[run]:
+        worker.pipe.send(True)
+      seconds[run].append(max([x.receive() for x in workers[run]]))
+  sizes = dataclasses.asdict(case)
+  return {'level': 'steps', 'model': name, **sizes, 'seconds': seconds}
 
 
 def measure_memory(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
   """A line for each number of processes, without and with the cache."""
   path, cache = folder / 'documents.jsonl', folder / 'cache'
-  write_documents(path)
+  documents.write(path, _DOCUMENTS.value, median=55)
   os.environ['XDG_CACHE_HOME'] = str(cache)
   # Every process has all cores, as those of launch/local.sh.
-  places = tuple(os.sched_getaffinity(0))
+  all_cores = tuple(os.sched_getaffinity(0))
   for count, state in itertools.product((1, 2), ('cold', 'warm')):
     if state == 'cold':
       shutil.rmtree(cache, ignore_errors=True)
-    group = [
-      start(scaling_work.memory, str(path), 10, member)
-      for member in members([places] * count)
-    ]
-    with ended(group):
-      trees = [0.0] * count
-      while not all(pipe.poll() for _, pipe in group):
-        for i, (process, _) in enumerate(group):
-          trees[i] = max(trees[i], resident_mib(process.pid))
-        time.sleep(0.05)
-      found = [receive(pipe) for _, pipe in group]
+    with contextlib.ExitStack() as stack:
+      workers = [
+        stack.enter_context(Worker(open_documents, str(path), member))
+        for member in members([all_cores] * count)
+      ]
+      answers = receive_with_peaks(workers)
     yield {
       'level': 'memory', 'documents': _DOCUMENTS.value, 'processes': count,
       'state': state, 'file_mib': path.stat().st_size / 2**20,
-      'each': [x | {'tree': tree} for x, tree in zip(found, trees)],
+      'each': [answer | {'tree': peak} for answer, peak in answers],
     }  # fmt: skip
-
-
-def measure_plan(rows: int) -> dict[str, Any]:
-  """The line of a plan of so many rows."""
-  _, pipe = start(scaling_work.plan, rows)
-  return {'level': 'plan', 'rows': rows, **receive(pipe)}
-
-
-def measure() -> Iterator[dict[str, Any]]:
-  """All lines of the levels that are asked for."""
-  if 'steps' in _LEVEL.value:
-    yield from map(measure_steps, _MODELS.value)
-  if 'memory' in _LEVEL.value:
-    with tempfile.TemporaryDirectory() as folder:
-      yield from measure_memory(pathlib.Path(folder))
-  if 'plan' in _LEVEL.value:
-    yield from (measure_plan(int(float(rows))) for rows in _ROWS.value)
 
 
 def tables(lines: list[dict[str, Any]]) -> str:
   """What was measured, in Markdown."""
-  steps = [['model', 'run', 'step, ms', 'efficiency', 'collectives, ms',
-            'share of communication']]  # fmt: skip
+  steps = [['model', 'run', 'step, ms', 'efficiency']]
   memory = [['processes', 'cache', 'until open, s', 'peak, MiB',
              'with those that tokenize', 'private at the end',
              'mapped']]  # fmt: skip
-  plans = [['rows', 'seconds', 'peak, MiB', 'kept, MiB']]
   for line in lines:
     if line['level'] == 'steps':
-      one = line['groups']['one device']['step']
-      for run, x in line['groups'].items():
-        collectives = x.get('collectives')
+      one = statistics.median(line['seconds']['one device'])
+      for run, seconds in line['seconds'].items():
+        step = statistics.median(seconds)
         steps.append([
-          f'{line["model"]}, {line["parameters"] / 1e6:.1f} M',
-          f'{run} ({x["batch"]} each)', f'{1e3 * x["step"]:.1f}',
-          f'{one / x["step"]:.2f}',
-          f'{1e3 * collectives:.2f}' if collectives else '–',
-          f'{collectives / x["step"]:.1%}' if collectives else '–',
+          line['model'], f'{run} ({line["batch"]} each)', f'{1e3 * step:.1f}',
+          f'{one / step:.2f}',
         ])  # fmt: skip
-    elif line['level'] == 'memory':
-      parts = 'peak', 'tree', 'private', 'mapped'
+    else:
       memory.append([
         str(line['processes']), line['state'],
         ' and '.join(f'{x["seconds"]:.1f}' for x in line['each']),
         *(' and '.join(f'{x[part]:,.0f}' for x in line['each'])
-          for part in parts),
+          for part in ('peak', 'tree', 'private', 'mapped')),
       ])  # fmt: skip
-    else:
-      plans.append([
-        f'{line["rows"]:,}', f'{line["seconds"]:.2f}', f'{line["peak"]:,.0f}',
-        f'{line["kept"]:,.0f}',
-      ])  # fmt: skip
-  return '\n\n'.join(
-    markdown(rows) for rows in (steps, memory, plans) if len(rows) > 1
-  )
+  return '\n\n'.join(markdown(x) for x in (steps, memory) if len(x) > 1)
 
 
 def main() -> None:
-  for flag, known in ((_LEVEL, LEVELS), (_MODELS, MODELS)):
-    for value in flag.value:
-      if value not in known:
-        raise ValueError(f'{flag.name}={value}: choose {", ".join(known)}')
-  if cores() < 2:
+  summaries.check_choices(_MODELS, MODELS)
+  if len(os.sched_getaffinity(0)) < 2:
     raise ValueError('two cores are needed')
-  output = pathlib.Path(_OUTPUT.value)
-  output.mkdir(parents=True, exist_ok=True)
-  lines = []
-  for line in measure():
-    lines.append(line)
-    print(tables([line]), file=sys.stderr)
-    path = output / 'scaling.json'
-    path.write_text(json.dumps(lines, indent=2) + '\n')
-  print(tables(lines))
-  (output / 'scaling.md').write_text(tables(lines) + '\n')
+  with tempfile.TemporaryDirectory() as folder:
+    memory = measure_memory(pathlib.Path(folder)) if _DOCUMENTS.value else ()
+    measured = itertools.chain(map(measure_steps, _MODELS.value), memory)
+    summaries.write(pathlib.Path(_OUTPUT.value, 'scaling'), measured, tables)
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 Both use the same tokenizer, and both compute the attention.
 """
 
+from collections.abc import Callable
 import pathlib
 
 from cases import Call, Case
@@ -21,7 +22,7 @@ from bigru_jax.training.program import build_program
 
 def build(name: str, case: Case) -> Call:
   """The function that does the work of a case once, by an untrained run."""
-  host.configure_cpu(case.devices)
+  host.configure_cpu()
   config = case.config
   data = prepare(config)
   program = build_program(config, data)
@@ -31,38 +32,39 @@ def build(name: str, case: Case) -> Call:
     params=program.params, mesh=parallel.local_mesh(),
     calibration=Calibration(),
   )  # fmt: skip
-  read = [example.text for example in sources.read(config)['train']]
-  texts = [read[i % len(read)] for i in range(case.sentences)]
+  train_texts = [example.text for example in sources.read(config)['train']]
+  texts = [train_texts[i % len(train_texts)] for i in range(case.sentences)]
   calls = [texts] if case.batch > 1 else [[text] for text in texts]
   if name == 'onnxruntime':
-    return _onnxruntime(case, run, calls)
+    predict = _onnxruntime(run, case.batch)
+    return lambda: np.concatenate([predict(texts) for texts in calls])
   label_ids = {label: i for i, label in enumerate(run.labels)}
-  return lambda: np.array(
-    [
-      label_ids[answer['label']]
-      for some in calls
-      for answer in run.predict(some, case.batch)
-    ]
-  )
+  return lambda: np.array([
+    label_ids[prediction['label']]
+    for texts in calls
+    for prediction in run.predict(texts, case.batch)
+  ])  # fmt: skip
 
 
-def _onnxruntime(case: Case, run: Run, calls: list[list[str]]) -> Call:
+def _onnxruntime(
+  run: Run, batch_size: int
+) -> Callable[[list[str]], np.ndarray]:
   session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
-  longest = run.config.max_length
+  max_length = run.config.max_length
 
-  def labels(texts: list[str]) -> np.ndarray:
-    """Those of texts, in batches of like lengths."""
-    ids = [run.tokenizer.encode(text)[1][:longest] for text in texts]
-    order = np.argsort([len(row) for row in ids], kind='stable')
-    found = np.zeros(len(ids), np.int64)
-    for start in range(0, len(ids), case.batch):
-      rows = order[start : start + case.batch]
-      lengths_B = np.array([len(ids[row]) for row in rows], np.int32)
-      ids_BxT = np.zeros((len(rows), lengths_B.max()), np.int32)
-      for i, row in enumerate(rows):
-        ids_BxT[i, : lengths_B[i]] = ids[row]
+  def predict(texts: list[str]) -> np.ndarray:
+    """The labels of texts, in batches of like lengths."""
+    ids = [run.tokenizer.encode(text)[1][:max_length] for text in texts]
+    order = np.argsort([len(text_ids) for text_ids in ids], kind='stable')
+    labels = np.zeros(len(ids), np.int64)
+    for start in range(0, len(ids), batch_size):
+      indices = order[start : start + batch_size]
+      lengths_B = np.array([len(ids[i]) for i in indices], np.int32)
+      ids_BxT = np.zeros((len(indices), lengths_B.max()), np.int32)
+      for row_T, i in zip(ids_BxT, indices):
+        row_T[: len(ids[i])] = ids[i]
       outputs = session.run(None, {'ids': ids_BxT, 'lengths': lengths_B})
-      found[rows] = outputs[0].argmax(-1)
-    return found
+      labels[indices] = outputs[0].argmax(-1)
+    return labels
 
-  return lambda: np.concatenate([labels(texts) for texts in calls])
+  return predict

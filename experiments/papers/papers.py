@@ -211,7 +211,7 @@ ROWS = {
       folder='semeval2010_task8',
       files=('TRAIN_FILE.TXT', 'TEST_FILE_FULL.TXT'),
       source='http://semeval2.fbk.eu/semeval2.php?location=data',
-      metric='semeval2010',
+      metric='semeval2010_f1',
     ),
     Row(
       'imdb',

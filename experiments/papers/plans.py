@@ -62,7 +62,7 @@ def missing(
   if not row.folder:
     try:
       config = planned_runs.config_of(recipe_flags(row))
-      CORPORA[config.dataset](config)
+      CORPORA[config.dataset].read(config)
     except (OSError, ValueError) as error:
       return f'skipped: {error}'
   if row.vectors and not vectors:

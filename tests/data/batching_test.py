@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from bigru_jax.data import batching, text
+from bigru_jax.data.documents import longest_sentence
+from bigru_jax.data.epoch_plan import choose_buckets, epoch_plan, round_up
 from bigru_jax.data.splits import LabelSets
 
 _LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
@@ -21,7 +23,7 @@ def test_buckets_cost_the_least(lengths, shapes, shape_cost):
     padded = sum(min(b for b in buckets if b >= n) for n in lengths)
     return padded + len(set(buckets)) * shape_cost
 
-  buckets = batching.choose_buckets(lengths, shapes, shape_cost)
+  buckets = choose_buckets(lengths, shapes, shape_cost)
   assert len(buckets) <= shapes and buckets[-1] == max(lengths)
   others = sorted(set(lengths) - {max(lengths)})
   best = min(
@@ -34,8 +36,8 @@ def test_buckets_cost_the_least(lengths, shapes, shape_cost):
 
 def test_small_data_compile_one_shape_and_large_data_several():
   lengths = np.random.default_rng(0).integers(3, 60, 120)
-  assert batching.choose_buckets(lengths) == [max(lengths)]
-  assert len(batching.choose_buckets(np.tile(lengths, 500))) == 6
+  assert choose_buckets(lengths) == [max(lengths)]
+  assert len(choose_buckets(np.tile(lengths, 500))) == 6
 
 
 @settings(max_examples=50, deadline=None)
@@ -45,8 +47,8 @@ def test_small_data_compile_one_shape_and_large_data_several():
   seed=st.none() | st.integers(0, 9),
 )
 def test_every_example_is_in_one_batch(lengths, batch_size, seed):
-  buckets = batching.choose_buckets(lengths, shape_cost=0)
-  plan = batching.epoch_plan(lengths, buckets, batch_size, seed, epoch=1)
+  buckets = choose_buckets(lengths, shape_cost=0)
+  plan = epoch_plan(lengths, buckets, batch_size, seed, epoch=1)
   rows = np.concatenate([rows for _, rows in plan])
   assert sorted(rows) == list(range(len(lengths)))
   assert len(plan) == -(-len(lengths) // batch_size)
@@ -59,7 +61,7 @@ def test_a_plan_is_a_function_of_seed_and_epoch():
   lengths = np.arange(1, 101)
 
   def order(seed, epoch):
-    plan = batching.epoch_plan(lengths, [50, 100], 8, seed, epoch)
+    plan = epoch_plan(lengths, [50, 100], 8, seed, epoch)
     return np.concatenate([rows for _, rows in plan]).tolist()
 
   assert order(0, 1) == order(0, 1)
@@ -91,7 +93,7 @@ def test_the_order_is_that_of_random_keys_within_buckets(
   monkeypatch.setattr(np.random, 'default_rng', rng)
   lengths = _DEFAULT_RNG(0).integers(1, 31, 1000)
   buckets = [10, 20, 25, 30]
-  plan = batching.epoch_plan(lengths, buckets, 1, seed=3, epoch=2)
+  plan = epoch_plan(lengths, buckets, 1, seed=3, epoch=2)
   keys = rng([3, 2])
   order = np.lexsort(
     (keys.random(1000), [sum(b < n for b in buckets) for n in lengths])
@@ -144,7 +146,7 @@ def test_the_shares_of_a_batch_make_the_batch(several):
 
 def test_round_up_leaves_few_lengths():
   lengths = np.arange(1, 1000)
-  rounded = batching.round_up(lengths)
+  rounded = round_up(lengths)
   assert (rounded >= lengths).all() and (rounded < 1.25 * lengths + 1).all()
   assert len(set(rounded)) == 36
 
@@ -169,9 +171,9 @@ def _documents(documents, shards=1):
     text.pack([[token for s in d for token in s] for d in documents]),
     np.arange(count, dtype=np.int32),
     np.ones(count, np.float32),
-    batching.choose_buckets(sentences.lengths, 3, shape_cost=0),
+    choose_buckets(sentences.lengths, 3, shape_cost=0),
     sentences=sentences,
-    sentence_length=batching.longest_sentence(sentences),
+    sentence_length=longest_sentence(sentences),
     shards=shards,
   )
 

@@ -1,6 +1,9 @@
 """Encoded data in the cache: the same as without it, whatever is in it."""
 
+import builtins
 import dataclasses
+import errno
+import io
 import os
 import subprocess
 import sys
@@ -70,7 +73,7 @@ def _forbid(monkeypatch):
     {},
     {'model': 'hierarchical'},
     {'task': 'multi_label'},
-    {'folds': 3, 'class_weights': 'balanced'},
+    {'folds': 3},
     _vectors,
   ],
 )
@@ -148,6 +151,32 @@ def test_a_corrupt_entry_is_made_anew(config, tmp_path, caplog, damage):
   assert not caplog.text
 
 
+@pytest.mark.parametrize('number', [errno.EACCES, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize('name', ['entry.json', '0.npy'])
+def test_an_entry_that_cannot_be_read_stays(
+  config, tmp_path, monkeypatch, caplog, name, number
+):
+  expected = prepare(config)
+  cache.prepare_shared(config)
+  (entry,) = (tmp_path / 'cache' / 'bigru_jax' / 'encoded').glob('*[!k]')
+  before = {path.name: path.read_bytes() for path in entry.iterdir()}
+  open_file = io.open
+
+  def fail(path, *args, **kwargs):
+    if str(path) == str(entry / name):
+      raise OSError(number, os.strerror(number), str(path))
+    return open_file(path, *args, **kwargs)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(io, 'open', fail)
+    patch.setattr(builtins, 'open', fail)
+    _assert_equal(cache.prepare_shared(config), expected)
+  assert 'the cache is not used' in caplog.text
+  assert {path.name: path.read_bytes() for path in entry.iterdir()} == before
+  _forbid(monkeypatch)
+  _assert_equal(cache.prepare_shared(config), expected)
+
+
 def test_without_a_place_for_it_texts_are_read_as_ever(
   config, tmp_path, monkeypatch
 ):
@@ -176,7 +205,7 @@ def counted(config):
   print('read', flush=True)
   return prepare(config)
 shared.prepare, shared.LEAST_BYTES = counted, 1
-print(len(shared.prepare_shared(Config(train={config.train!r})).splits['train']))
+print(len(cache.prepare_shared(Config(train={config.train!r})).splits['train']))
 """
   started = [
     subprocess.Popen(

@@ -78,7 +78,9 @@ def test_a_text_far_down_is_named(monkeypatch):
   monkeypatch.setattr(entities, '_BLOCK', 2)
   encoded = text.pack([[2, 9, 3, 4, 9, 5]] * 4 + [[2, 9, 3, 4, 5]])
   with pytest.raises(ValueError, match='^text 4: '):
-    entities.check_entities(encoded, (2, 3, 4, 5), lambda i: f'text {i}')
+    entities.check_entities(
+      encoded, (2, 3, 4, 5), lambda i: f'text {i}', 'entity'
+    )
 
 
 def test_every_text_of_a_bucket_has_its_own_entities():
@@ -94,7 +96,7 @@ def test_every_text_of_a_bucket_has_its_own_entities():
       np.concatenate([np.full(len(piece), kind) for piece, kind in pieces])
     )
   encoded = text.pack(ids)
-  entities.check_entities(encoded, (2, 3, 4, 5), str)
+  entities.check_entities(encoded, (2, 3, 4, 5), str, 'entity')
   split = batching.EncodedSplit(
     encoded, np.zeros(50, int), np.ones(50), [20], markers=(2, 3, 4, 5)
   )
@@ -112,9 +114,9 @@ def test_a_json_tokenizer_must_know_the_markers(tmp_path):
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
   tokenizer.save(str(tmp_path / 'whole.json'))
   whole = text.JsonTokenizer(tmp_path / 'whole.json')
-  assert entities.marker_ids(whole) == (4, 5, 6, 7)
+  assert entities.marker_ids(whole, 'entity') == (4, 5, 6, 7)
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   tokenizer.save(str(tmp_path / 'split.json'))
   split = text.JsonTokenizer(tmp_path / 'split.json')
   with pytest.raises(ValueError, match='does not take <e1> as one token'):
-    entities.marker_ids(split)
+    entities.marker_ids(split, 'entity')

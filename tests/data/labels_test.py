@@ -1,6 +1,7 @@
 """Labels in every form, and what each is called."""
 
 import ast
+import itertools
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from bigru_jax.config import Config
 from bigru_jax.data import label_forms, labels
+from bigru_jax.data.label_separators import likely_separator
 from bigru_jax.data.prepare import prepare
 
 SETS = [('a', 'c'), (), ('b',), ('a',), ('b', 'c'), ('a', 'b', 'c')] * 3
@@ -97,6 +99,7 @@ def _labels(lists, **options):
     ([[0, 1], [1, 1], [1, 0]], '0 1', [{'1'}, {'0', '1'}, {'0'}]),
     ([[True], [False]], '0', [{'0'}, set()]),
     ([['0', '1'], ['1', '0']], '0 1', [{'0', '1'}] * 2),
+    ([[True, 1], [0, True], [False, 0.0]], '0 1', [{'0', '1'}, {'1'}, set()]),
   ],
 )
 def test_which_lists_are_multi_hot(lists, names, sets):
@@ -108,8 +111,16 @@ def test_which_lists_are_multi_hot(lists, names, sets):
   [
     ([[0, 1, 1], [0, 1]], 'row 2: a list of 2 zeros and ones, not of 3'),
     ([[0, 1], [0, 1, 1]], 'row 2: a list of 3 zeros and ones, not of 2'),
-    ([[0, 1, 1], []], r'row 2: \[\] is no list of 3 zeros and ones'),
-    ([[0, 1, 1], [0, 2, 1]], 'row 2: .*"2", .* is no list of 3 zeros'),
+    ([[0, 1, 1], None], "row 2: 'label', which is missing or empty, is not a"),
+    ([[0, 1, 1], [0, 2, 1]], r'row 2: the list \[0, 2, 1\] is not a list of 3'),
+    ([[0, 1, 1], ['0', '1']], r'row 2: the list \["0", "1"\] is not a list'),
+    ([[0, 1, 1], [True, 2, 0]], r"row 2: 'label' mixes booleans .* \[True, 2"),
+    ([['a'], ['b', True]], "row 2: 'label' mixes booleans with others"),
+    (['[0 1 ... 0]'], "row 1: 'label' holds a list that was abbreviated"),
+    (['[0, 1, ..., 0]'], "row 1: 'label' holds a list that was abbreviated"),
+    (["{'a': 1}"], "row 1: 'label' is neither a JSON list nor"),
+    (['{{a},{b}}'], "row 1: 'label' is neither a JSON list nor"),
+    (['{a,NULL}'], "row 1: 'label' is no label: it is missing"),
     ([[3], [0, 1, 1]], "row 2: 'label' has the label '1' twice; .*, row 1"),
     ([[0], [1]], 'row 1: every text has a list of one number'),
     ([['a', 'b', 'a']], "row 1: 'label' has the label 'a' twice"),
@@ -133,7 +144,7 @@ def test_names_decide_what_a_list_of_one_number_is():
   assert _labels([[0], [1]], label_names='x') == (['x'], [set(), {'x'}])
   with pytest.raises(ValueError, match='row 1: .* not of 1'):
     _labels([[0, 1], [1, 0]], label_names='x')
-  with pytest.raises(ValueError, match='row 1: .* is no list of 2 zeros'):
+  with pytest.raises(ValueError, match=r'row 1: .* is not a list of 2 zeros'):
     _labels(['a|b'], label_names='a,b')
 
 
@@ -203,6 +214,8 @@ def test_columns_that_are_wrong(tmp_path):
     ({'label_column': 'a,b'}, 'label_column=a,b: .* needs task=multi_label'),
     ({'label_column': 'a,c'}, "no column 'c'"),
     ({'label_column': 'a,b,a'}, 'names a column twice'),
+    ({'label_column': 'a,b,'}, "label_column='a,b,' has an empty name"),
+    ({'label_column': ', a'}, "label_column=', a' has an empty name"),
   ]:
     with pytest.raises(ValueError, match=message):
       prepare(Config(train=str(path), **options))
@@ -213,6 +226,39 @@ def test_columns_that_are_wrong(tmp_path):
     prepare(config)
 
 
+@pytest.mark.parametrize(
+  'written, names',
+  [
+    ('set()', []), ('frozenset()', []), ('{}', []), ('()', []),
+    ("frozenset({'b', 'a'})", ['a', 'b']), ("{'b', 'a'}", ['a', 'b']),
+    ("array(['a', 'b'], dtype=object)", ['a', 'b']), ("deque(['a'])", ['a']),
+    ('{a,b}', ['a', 'b']), ('{"a b", c}', ['a b', 'c']), ('{5,7}', ['5', '7']),
+    (r'{"a\"b\\c\"",d}', ['a"b\\c"', 'd']),
+    ('(none)', ['(none)']), ('Member(e1,e2)', ['Member(e1,e2)']),
+    ('set(x)', ['set(x)']), ('C{1}', ['C{1}']),
+  ],
+)  # fmt: skip
+def test_lists_as_programs_write_them(written, names):
+  assert labels.as_labels(written, 'x', 1, 'y', '|') == tuple(names)
+
+
+@pytest.mark.parametrize(
+  'written', ['array([1, 0, 1])', 'tensor([1, 0, 1])', '{1,0,1}',
+              'array([ True, False,  True])', 'array([1., 0., 1.], dtype=f4)'],
+)  # fmt: skip
+def test_multi_hot_lists_as_programs_write_them(written):
+  flags = labels.as_labels(written, 'x', 1, 'y', '|')
+  assert flags.chosen('abc') == ('a', 'c')
+
+
+@pytest.mark.parametrize('task', ['single_label', 'multi_label'])
+def test_a_label_that_is_a_missing_value_is_named(task):
+  kinds = ['a', 'nan', '<NA>'] * 6
+  notes = prepare(Config(task=task), {'train': (TEXTS, kinds)}).notes
+  for name in ('nan', '<NA>'):
+    assert any(f'warning: a label is called {name!r}' in x for x in notes)
+
+
 def test_a_separator_as_one_types_it():
   assert labels.unescaped(r'\t') == '\t'
   assert labels.unescaped(r'\x1f\u241f\\') == '\x1f\u241f\\'
@@ -221,7 +267,19 @@ def test_a_separator_as_one_types_it():
   assert _labels(joined, label_separator=r'\t')[1] == [{'a', 'c'}, set(), {'b'}]
 
 
-@pytest.mark.parametrize('separator', [',', ';', '/', '\t', ' '])
+@pytest.mark.parametrize(
+  'separator',
+  [
+    *',;/\t &+:-_.#@•·\n、，；،',
+    '::',
+    '__',
+    ' & ',
+    ' and ',
+    ' und ',
+    ' - ',
+    ', ',
+  ],
+)
 def test_a_likely_separator_is_named(separator):
   joined = [separator.join(x) for x in [*SETS[:-1], ('c', 'a')]]
   corpus = {'train': (TEXTS, joined)}
@@ -240,11 +298,47 @@ def test_a_likely_separator_is_named(separator):
     ['sports', 'sports/football', 'sports/tennis', 'arts', 'arts/film'],
     ['red car', 'blue car', 'red bike', 'blue bike', 'red van', 'blue van'],
     ['not good', 'not bad', 'very good', 'very bad', 'good', 'bad'],
+    ['comp.graphics', 'comp.os.ms-windows.misc', 'comp.sys.mac.hardware',
+     'misc.forsale', 'rec.autos', 'rec.sport.hockey', 'sci.med', 'sci.space',
+     'talk.politics.guns', 'talk.politics.misc', 'talk.religion.misc'],
+    ['U.S. politics', 'U.K. politics', 'U.S. sports', 'U.K. sports'],
+    ['sci-fi', 'non-fiction', 'lo-fi', 'hi-fi', 'sci-art'],
+    ['alt_rock', 'hard_rock', 'rock', 'pop', 'alt_pop', 'hard_pop'],
+    ['1.1', '1.2', '2.1', '2.2', '3.1', '3.2', '3.3'],
+    ['rock and roll', 'rock and pop', 'drum and bass', 'bass and roll'],
+    ['हिन्दी', 'हिन्द', 'दीन', 'नदी', 'दिन'],
     ['New York, NY', 'Buffalo, NY', 'Boston, MA', 'Salem, MA', 'Lowell, MA'],
   ],
 )  # fmt: skip
 def test_names_that_merely_hold_a_separator(names):
-  assert labels.likely_separator(names, '|') == ''
+  assert likely_separator(names, '|') == ''
+
+
+def _joined(names, separator):
+  pairs = itertools.permutations(names, 2)
+  return [*names, *(separator.join(pair) for pair in pairs)]
+
+
+@pytest.mark.parametrize('separator', [', ', ' & ', ' and ', ' - ', '::', '、'])
+@pytest.mark.parametrize(
+  'names',
+  [
+    ['sci-fi', 'non-fiction', 'co-op', 'lo-fi'],
+    ['rec.autos', 'comp.sys.mac', 'comp.graphics', 'sci.med'],
+    ['U.S. politics', 'U.K. politics', 'world news', 'local news'],
+    ['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Member(e1,e2)', 'Other'],
+    ['rock and roll', 'drum and bass', 'rhythm and blues', 'soul'],
+  ],
+)
+def test_names_with_other_characters_inside(names, separator):
+  assert likely_separator(_joined(names, separator), '|') == separator
+
+
+def test_a_separator_with_blanks_here_and_there():
+  names = ['a,b', 'b,c', 'c,a', 'a, c', 'b, a', 'c, b']
+  assert likely_separator(names, '|') == ','
+  sorted_names = ['a', 'b', 'c', 'a; b', 'a; c', 'b; c', 'a; b; c']
+  assert likely_separator(sorted_names, '|') == '; '
 
 
 def _class_labels(path, values, feature):

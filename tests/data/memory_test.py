@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow
 import pytest
+from scipy import sparse
 
 from bigru_jax.config import Config
 from bigru_jax.data import memory
@@ -48,6 +49,11 @@ def test_a_dataset_has_the_names_of_its_classes_and_its_chosen_rows():
   chosen = dataset.select(rows)
   expected = [TEXTS[i] for i in rows], [KINDS[i] for i in rows]
   assert _identity(chosen, **NAMES) == _identity(expected)
+  columns = dataset['review'], dataset['kind']
+  assert _identity(columns) == _identity((TEXTS, KINDS))
+  columns = TEXTS, dataset.with_format('numpy')['kind']
+  assert _identity(columns) == _identity((TEXTS, KINDS))
+  assert memory.column(chosen['kind'], 'labels') == expected[1]
   splits = datasets.DatasetDict(train=dataset, test=chosen)
   data = prepare(Config(**NAMES), splits)
   assert data.labels == ['neg', 'pos'] and len(data.splits['test']) == 8
@@ -88,18 +94,21 @@ def test_a_missing_text_is_an_empty_one():
 @pytest.mark.parametrize(
   'corpus, message',
   [
-    ((TEXTS, KINDS), "corpus is a tuple; give {'train': X}"),
+    ((TEXTS, KINDS), r"is a tuple; give {'train': X}, where X is \(texts, l"),
+    (5, 'corpus is an int; give'),
+    ({'train': (TEXTS, sparse.eye(12))}, r'matrix, which is sparse; .*toarray'),
+    ({'train': (TEXTS, list(sparse.eye(12).tocsr()))}, "row 1: .* is no label"),
     ({'train': [('a', 'x'), ('b', 'y')]}, r"corpus\['train'\] is a list; give"),
     ({'train': COLUMNS}, r"corpus\['train'\] is a dict; give \(texts, labels"),
     ({'train': (t for t in TEXTS)}, r"corpus\['train'\] is a generator"),
     ({'train': (TEXTS, KINDS, KINDS)}, r"corpus\['train'\] is a tuple"),
-    ({'train': ('text', 'y')}, r"corpus\['train'\]: a str is no list"),
-    ({'train': (TEXTS, iter(KINDS))}, r"corpus\['train'\]: a list_iterator"),
-    ({'train': (TEXTS, pyarrow.table(COLUMNS))}, r"'train'\]: a Table is no"),
+    ({'train': ('text', 'y')}, r"corpus\['train'\] has a str, not a list"),
+    ({'train': (TEXTS, iter(KINDS))}, r"corpus\['train'\] has a list_iterator"),
+    ({'train': (TEXTS, pyarrow.table(COLUMNS))}, r"'train'\] has a Table, not"),
     ({'train': (TEXTS, KINDS[1:])}, r"'train'\]: 12 texts but 11 labels"),
     ({'train': ([], [])}, 'train has no examples'),
     ({'train': pyarrow.table({'text': [], 'label': []})}, 'train has no examp'),
-    ({'train': (['a', b'b'], 'xy')}, 'a str is no list'),
+    ({'train': (['a', b'b'], 'xy')}, 'has a str, not a list, an array or a co'),
     ({'train': (['a', b'b'], ['x', 'y'])}, "row 2: 'text' is not a text: b'b'"),
     ({'train': (TEXTS, KINDS), 'dev': (TEXTS, KINDS)}, "'train', 'dev'; it"),
     ({}, "it needs 'train'"),
@@ -130,7 +139,7 @@ def test_texts_of_libraries():
     ({'text': TEXTS}, 'texts is a dict; give a list of strings'),
     (pyarrow.table(COLUMNS), 'texts is a Table; .* one column'),
     (None, 'texts is a NoneType'),
-    (5, 'texts is a int'),
+    (5, 'texts is an int; give'),
     (['a', 'b', None], 'texts: text 3 is None, not a string'),
     (['a', float('nan')], 'text 2 is nan, not a string'),
     ([b'a'], "text 1 is b'a', not a string"),
@@ -141,3 +150,8 @@ def test_texts_of_libraries():
 def test_what_is_no_text(texts, message):
   with pytest.raises(ValueError, match=message):
     list(memory.check_texts(texts))
+
+
+def test_sparse_labels_are_named_in_an_evaluation():
+  with pytest.raises(ValueError, match='labels has a .* give its toarray'):
+    memory.column(sparse.csr_matrix(np.eye(2)), 'labels')

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bigru_jax.config import Config
+from bigru_jax.data.class_weights import class_weights, weigh_classes
 from bigru_jax.data.encode import encode
-from bigru_jax.data.prepare import class_weights, prepare
-from bigru_jax.data.truncation import limits_of
+from bigru_jax.data.prepare import prepare
 
 CORPUS = {
   'train': (['a good film', 'a bad film', 'bad'] * 4, ['1', '0', '0'] * 4),
@@ -82,7 +82,7 @@ def test_a_tokenizer_json_reads_sentences_as_a_prediction_does(tmp_path):
   )  # fmt: skip
   data = prepare(config, corpus)
   train = data.splits['train']
-  kept, ids = encode(texts, data.tokenizer, limits_of(config))
+  kept, ids = encode(texts, data.tokenizer, config.limits)
   assert [x.tokens for x in kept] == [['x', '.', 'bad'], ['<unk>'], ['bad']]
   assert train.encoded.tokens.tolist() == sum(ids, []) == [6, 5, 4, 1, 4]
   assert train.sentences.tokens.tolist() == [2, 1, 1, 1]
@@ -165,7 +165,6 @@ def test_words_of_other_splits_join_where_the_vectors_know_them(tmp_path):
     ),
     ({'tokenizer': 'x.json'}, 'tokenizer=x.json: no such file'),
     ({'embeddings': 'nowhere'}, 'embeddings=nowhere: no such file'),
-    ({'class_weights': '1'}, "class_weights='1': give"),
   ],
 )
 def test_wrong_settings_are_named(options, message):
@@ -185,7 +184,7 @@ def test_class_weights():
 
 
 def test_class_weights_reach_the_examples():
-  data = prepare(Config(class_weights='balanced'), CORPUS)
+  data = weigh_classes(prepare(Config(), CORPUS), 'balanced')
   train = data.splits['train']
   by_class = [train.weights[train.labels == c].sum() for c in range(2)]
   np.testing.assert_allclose(by_class[0], by_class[1])
@@ -211,13 +210,13 @@ def test_data_never_import_jax():
   assert done.stdout.strip() == 'False', done.stderr
 
 
-def test_several_labels_a_text():
-  config = Config(task='multi_label', class_weights='balanced')
+def test_multi_label_texts():
+  config = Config(task='multi_label')
   train = ['a|b', '', ['b', 'a'], None, np.array(['c'])]
   texts = ['one two', 'three', 'four', 'five', 'six']
   corpus = {'train': (texts, train), 'test': (['one', 'two'], ['c', []])}
   corpus['validation'] = corpus['test']
-  data = prepare(config, corpus)
+  data = weigh_classes(prepare(config, corpus), 'balanced')
   assert data.labels == ['a', 'b', 'c']
   split = data.splits['train']
   assert split.label_array().astype(int).tolist() == [
@@ -266,7 +265,7 @@ def test_folds_cover_a_corpus_and_remember_the_rows():
 def test_a_long_tail_of_labels_is_said_and_weighted(task):
   texts = [f'text {i}' for i in range(40)]
   corpus = {'train': (texts, [f'label {i}' for i in range(40)])}
-  data = prepare(Config(task=task, class_weights='balanced'), corpus)
+  data = weigh_classes(prepare(Config(task=task), corpus), 'balanced')
   assert [len(split) for split in data.splits.values()] == [32, 4, 4]
   assert data.notes[2] == (
     'rare labels: 40 of 40 occur in one split only, and 8 do not occur in '

@@ -8,8 +8,7 @@ from hypothesis import example, given, settings, strategies as st
 import pytest
 
 from bigru_jax.data import text
-from bigru_jax.data.encode import encode
-from bigru_jax.data.spans import kept_spans
+from bigru_jax.data.encode import encode, kept_spans
 from bigru_jax.data.truncation import TRUNCATIONS, Limits
 
 _TEXTS = st.text() | st.text(

@@ -14,15 +14,15 @@ from bigru_jax.config import Config
 from bigru_jax.data.entities import inside_entities, marker_ids
 from bigru_jax.data.text import MARKERS, VocabularyTokenizer
 from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.inference.build import make_task
 from bigru_jax.inference.run import Run
-from bigru_jax.models.build import init_params, make_classifier, make_task
-from bigru_jax.models.classifier import ATTENTIONS
-from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.models.build import init_params, make_classifier
+from bigru_jax.models.pooling import POOLINGS, poolings_that
 from bigru_jax.rundir import files as run_files
 
 VOCABULARY = ['<pad>', '<unk>', *MARKERS, *'abcdefghij']
-KINDS = [('flat', name) for name in ATTENTIONS]
-KINDS += [('hierarchical', name) for name in POOLINGS]
+KINDS = [('flat', name) for name in POOLINGS]
+KINDS += [('hierarchical', name) for name in poolings_that('fits_any_states')]
 TASKS = [
   ({}, 'xyz'),
   ({'loss': 'sigmoid'}, 'xy'),
@@ -103,7 +103,15 @@ def _make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
   calibration = Calibration(1.5, (0.25,) * len(labels) if several else ())
   mesh = parallel.local_mesh()
   return Run(
-    workdir, config, labels, tokenizer, model, params, mesh, calibration
+    workdir=workdir,
+    config=config,
+    labels=labels,
+    tokenizer=tokenizer,
+    task=task,
+    model=model,
+    params=params,
+    mesh=mesh,
+    calibration=calibration,
   )
 
 
@@ -164,7 +172,9 @@ def _outputs(run, inputs):
     'lengths': inputs['lengths'],
     'sentence_lengths': inputs['lengths'],
     'sentence_mask': inputs.get('sentence_mask'),
-    'entities': inside_entities(inputs['ids'], marker_ids(run.tokenizer)),
+    'entities': inside_entities(
+      inputs['ids'], marker_ids(run.tokenizer, 'entity')
+    ),
   }
   params = jax.device_get(run.params)
   found = jax.jit(run.model.apply)({'params': params}, batch)

@@ -10,6 +10,7 @@ import regex
 
 from bigru_jax.data import text
 from bigru_jax.interop.description import tokenizer_rules
+from bigru_jax.models.pooling import POOLINGS, Mean, Pooling
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -79,8 +80,8 @@ def test_the_pattern_of_a_tokenizer_is_the_tokenizer(name, sentence):
   assert found == text.TOKENIZERS[name](sentence)
 
 
-def test_a_pooling_without_a_form_is_named(make_run):
-  run = make_run({}, ['a', 'b'])
-  object.__setattr__(run.config, 'attention', 'gated')
+def test_a_pooling_without_a_form_is_named(make_run, monkeypatch):
+  monkeypatch.setitem(POOLINGS, 'gated', Pooling(module=Mean))
+  run = make_run({'attention': 'gated'}, ['a', 'b'])
   with pytest.raises(ValueError, match="attention='gated' has no form in ONNX"):
     to_onnx(run)

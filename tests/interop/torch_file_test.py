@@ -49,6 +49,22 @@ def test_the_state_dict_of_a_checkpoint_is_found(entry, program, tmp_path):
     assert read_state_dict(tmp_path / 'x.pt').keys() == found.keys()
 
 
+@pytest.mark.parametrize(
+  'names', [('checkpoint', 'state_dict'), ('a', 'model', 'mine'), ('net', 'b')]
+)
+def test_a_state_dict_in_an_entry_of_an_entry_is_found(
+  names, program, tmp_path
+):
+  optimizer = torch.optim.Adam(program.parameters())
+  program(torch.ones(1, 2, dtype=int), torch.tensor([2])).sum().backward()
+  optimizer.step()
+  content = program.state_dict()
+  for name in reversed(names):
+    content = {name: content, 'optimizer': optimizer.state_dict(), 'epoch': 3}
+  torch.save(content, tmp_path / 'x.pt')
+  assert read_state_dict(tmp_path / 'x.pt').keys() == arrays(program).keys()
+
+
 def test_parameters_that_want_gradients_are_read(program, tmp_path):
   torch.save(dict(program.named_parameters()), tmp_path / 'x.pt')
   assert read_state_dict(tmp_path / 'x.pt').keys() == arrays(program).keys()
@@ -114,6 +130,10 @@ def test_nothing_is_unpickled(zipped, program, tmp_path):
       'alone, without state_dict (dict), ema (dict)',
     ),
     (
+      {'a': {'net': {'x': torch.ones(2)}, 'model': {'y': torch.ones(2)}}},
+      'several state dicts, a.net, a.model; save that of the model alone',
+    ),
+    (
       {'model': {'x': torch.ones(2)}, 'net': {'y': torch.ones(2)}},
       'several state dicts, model, net; save that of the model alone',
     ),
@@ -128,6 +148,8 @@ def test_files_that_are_not_of_torch_save(program, tmp_path, recwarn):
   path = tmp_path / 'model.pt'
   with pytest.raises(FileNotFoundError, match='weights=.*no such file'):
     read_state_dict(path)
+  with pytest.raises(ValueError, match='weights=.* is a folder: name a file'):
+    read_state_dict(tmp_path)
   torch.save(program.state_dict(), path)
   half = path.read_bytes()[: path.stat().st_size // 2]
   for content in (b'', b'<html>', half, pickle.dumps({'x': [1]})):

@@ -190,6 +190,21 @@ def test_a_vocabulary_that_is_none(content, tmp_path):
     read_vocabulary(path)
 
 
+def test_a_token_that_stands_twice_in_json_is_named(tmp_path):
+  path = tmp_path / 'words.json'
+  path.write_text('{"a": 0, "a": 1, "b": 0}')
+  with pytest.raises(ValueError, match="words.json: names 'a' twice"):
+    read_vocabulary(path)
+  with pytest.raises(ValueError, match='vocabulary=.* is a folder: name a fi'):
+    read_vocabulary(tmp_path)
+
+
+def test_a_token_that_is_not_in_nfc_is_called_so(tmp_path, caplog):
+  words = ['cafe\u0301', '<unk>', 'Good', '<pad>', *WORDS[4:]]
+  write_run(tmp_path / 'x', arrays(Classifier(additive())), words, list('xyz'))
+  assert "such as 'cafe\u0301' (not in NFC), 'Good'" in caplog.text
+
+
 def test_a_token_that_stands_in_two_rows_is_named(tmp_path):
   path = tmp_path / 'words.txt'
   path.write_text('<pad>\n<unk>\nfilm\nfilm\n')

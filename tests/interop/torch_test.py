@@ -174,15 +174,67 @@ def test_a_prefix_that_all_names_share_is_dropped(prefix):
     for name in Modules()
   ))  # fmt: skip
   jax.tree.map(check, classifier_from_torch(wrapped, named), expected)
-  # One that is not a prefix of all is part of a name.
-  with pytest.raises(
-    ValueError, match='embedding=embedding.*no such module in '
-  ):
-    classifier_from_torch(wrapped | {'loss.weight': np.ones(3)})
+  # What stands beside it is named, unless it is a counter.
+  counted = wrapped | {'n_averaged': np.array(3)}
+  jax.tree.map(check, classifier_from_torch(counted), expected)
+  for name in ('loss.weight', 'model.fc.bias', 'scale'):
+    message = rf'^the model has no place for {name} \[3\]; embedding=embedding'
+    with pytest.raises(ValueError, match=message):
+      classifier_from_torch(wrapped | {name: np.ones(3)})
   gru = nn.DataParallel(nn.GRU(5, 4, bidirectional=True))
   jax.tree.map(
     check, gru_from_torch(arrays(gru)), gru_from_torch(arrays(gru.module))
   )
+
+
+def test_the_average_of_weights_is_converted():
+  program = Classifier(additive())
+  averaged = torch.optim.swa_utils.AveragedModel(nn.DataParallel(program))
+  assert {'n_averaged', 'module.module.fc.bias'} <= averaged.state_dict().keys()
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    classifier_from_torch(arrays(averaged)),
+    classifier_from_torch(arrays(program)),
+  )
+
+
+def test_two_models_in_one_state_dict_are_named():
+  state = arrays(Classifier(additive()))
+  student, teacher = (
+    {f'{name}.{x}': y for x, y in state.items()} for name in ('model', 'ema')
+  )
+  message = r'the modules are there under ema\. and model\.; save one of them'
+  with pytest.raises(ValueError, match=message):
+    classifier_from_torch(student | teacher)
+  with pytest.raises(ValueError, match='under model. and no prefix; save'):
+    classifier_from_torch(student | {'fc.bias': state['fc.bias']})
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['embedding.weight', 'gru.bias_hh_l0', 'attention.2.weight', 'fc.weight'],
+)
+def test_values_that_are_no_weights_are_refused(name):
+  state = arrays(Classifier(additive()))
+  for value in (np.nan, np.inf):
+    wrong = state | {name: np.full_like(state[name], value)}
+    with pytest.raises(ValueError, match=f'^{name} holds NaN or infinite'):
+      classifier_from_torch(wrong)
+  wrong = state | {name: state[name].astype(np.int8)}
+  with pytest.raises(ValueError, match=f'^{name} holds int8, not floating'):
+    classifier_from_torch(wrong)
+  gru = arrays(nn.GRU(5, 4, bidirectional=True))
+  gru['weight_hh_l0'] = np.full_like(gru['weight_hh_l0'], np.nan)
+  with pytest.raises(ValueError, match='^weight_hh_l0 holds NaN'):
+    gru_from_torch(gru)
+
+
+@pytest.mark.parametrize('suffix', ['.safetensors', '.pt'])
+def test_integers_are_read_as_integers(suffix, tmp_path):
+  path = tmp_path / f'x{suffix}'
+  write_state_dict({'x': np.ones(2, np.int8), 'y': np.ones(2)}, path)
+  state = read_state_dict(path)
+  assert [state[name].dtype for name in 'xy'] == [np.int8, np.float32]
 
 
 def test_what_a_classifier_has_no_place_for_is_listed():

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.models.classifier import ATTENTIONS, Classifier
+from bigru_jax.models.classifier import Classifier
+from bigru_jax.models.pooling import POOLINGS
 
 VOCABULARY = 30
 
@@ -27,7 +28,7 @@ def _init(model, batch=None, seed=0):
   return model.init(jax.random.key(seed), batch or _batch([[1, 2]], 2))
 
 
-@pytest.fixture(scope='module', params=ATTENTIONS)
+@pytest.fixture(scope='module', params=list(POOLINGS))
 def classify(request):
   model = Classifier(VOCABULARY, 3, 8, 6, num_layers=2, attention=request.param)
   # Parameters as large as a trained model's.

@@ -17,15 +17,23 @@ def _states(seed=0):
 
 
 def _variables(seed=1):
-  layer, arrays = Entity(), (_states(), MASK, ENTITIES)
-  params = layer.init(jax.random.key(seed), *map(jnp.asarray, arrays))['params']
+  arrays = map(jnp.asarray, (_states(), MASK))
+  variables = Entity().init(
+    jax.random.key(seed), *arrays, entities_BxT=jnp.asarray(ENTITIES)
+  )
+  params = variables['params']
   # A bias that is not zero.
   return {'params': {**params, 'bias': jnp.array([0.3, -0.2, 0.1, 0.5])}}
 
 
 def _apply(h, mask=MASK, entities=ENTITIES, weights=None):
-  arrays = map(jnp.asarray, (h, mask, entities))
-  return Entity().apply(_variables(), *arrays, weights)
+  return Entity().apply(
+    _variables(),
+    jnp.asarray(h),
+    jnp.asarray(mask),
+    weights,
+    entities_BxT=jnp.asarray(entities),
+  )
 
 
 def test_it_is_the_formula():

@@ -1,7 +1,7 @@
 // The attention of one instruction set against the equations in plain double
 // precision loops, over shapes and masks drawn at random. It is compiled with
-// attention_cpu_kernel.cc, under sanitizers: every array is an allocation of its
-// own size. Usage: attention_cpu_kernel_test [SEEDS]
+// attention_cpu_kernel.cc, under sanitizers: every array is an allocation of
+// its own size. Usage: attention_cpu_kernel_test [SEEDS]
 
 #include <cmath>
 #include <cstdio>
@@ -54,8 +54,12 @@ struct Case {
 struct Results {
   Doubles context, weights, dh, d_kernel, d_bias, d_query;
   explicit Results(const bigru::AttentionSizes& s)
-      : context(s.B * s.F), weights(s.B * s.T), dh(s.B * s.T * s.F),
-        d_kernel(s.F * s.A), d_bias(s.A), d_query(s.A) {}
+      : context(s.B * s.F),
+        weights(s.B * s.T),
+        dh(s.B * s.T * s.F),
+        d_kernel(s.F * s.A),
+        d_bias(s.A),
+        d_query(s.A) {}
 };
 
 // One example, forwards and backwards.
@@ -76,66 +80,81 @@ void Reference(const Case& c, int64_t b, Results& out) {
     total += std::exp(scores[t]);
   }
   for (int64_t t = 0; t < T; ++t) {
-    const int64_t at = b * T + t;
-    if (!c.mask[at]) continue;
-    out.weights[at] = std::exp(scores[t]) / total;
-    by_weight[t] = c.d_weights[at];
+    const int64_t position = b * T + t;
+    if (!c.mask[position]) continue;
+    out.weights[position] = std::exp(scores[t]) / total;
+    by_weight[t] = c.d_weights[position];
     for (int64_t f = 0; f < F; ++f) {
-      out.context[b * F + f] += out.weights[at] * c.h[at * F + f];
-      by_weight[t] += c.d_context[b * F + f] * c.h[at * F + f];
+      out.context[b * F + f] += out.weights[position] * c.h[position * F + f];
+      by_weight[t] += c.d_context[b * F + f] * c.h[position * F + f];
     }
-    mean += out.weights[at] * by_weight[t];
+    mean += out.weights[position] * by_weight[t];
   }
   for (int64_t t = 0; t < T; ++t) {
-    const int64_t at = b * T + t;
-    if (!c.mask[at]) continue;
-    const double by_score = out.weights[at] * (by_weight[t] - mean);
+    const int64_t position = b * T + t;
+    if (!c.mask[position]) continue;
+    const double by_score = out.weights[position] * (by_weight[t] - mean);
     for (int64_t f = 0; f < F; ++f) {
-      out.dh[at * F + f] += out.weights[at] * c.d_context[b * F + f];
+      out.dh[position * F + f] +=
+          out.weights[position] * c.d_context[b * F + f];
     }
     for (int64_t j = 0; j < A; ++j) {
-      const double d = by_score * c.query[j] * (1 - u[t * A + j] * u[t * A + j]);
+      const double d =
+          by_score * c.query[j] * (1 - u[t * A + j] * u[t * A + j]);
       out.d_query[j] += by_score * u[t * A + j];
       out.d_bias[j] += d;
       for (int64_t f = 0; f < F; ++f) {
-        out.dh[at * F + f] += d * c.kernel[f * A + j];
-        out.d_kernel[f * A + j] += d * c.h[at * F + f];
+        out.dh[position * F + f] += d * c.kernel[f * A + j];
+        out.d_kernel[f * A + j] += d * c.h[position * F + f];
       }
     }
   }
 }
+
+// Memory of exactly this many bytes.
+class Memory {
+ public:
+  explicit Memory(int64_t size)
+      : size_(size),
+        data_(static_cast<char*>(std::aligned_alloc(bigru::kAlignment, size)),
+              std::free) {}
+  bigru::Block block() const { return {data_.get(), size_}; }
+
+ private:
+  int64_t size_;
+  std::unique_ptr<char, decltype(&std::free)> data_;
+};
 
 // Runs the kernel as attention_cpu.cc does, the batch in two shares.
 Results Run(const Case& c) {
   const bigru::AttentionKernel& kernel = bigru::INSTRUCTION_SET::kAttention;
   const auto [B, T, F, A] = c.s;
   Results out(c.s);
-  // The kernel writes all of its results, those at padding, too.
+  // The kernel writes all of its results, also those at padding.
   Array context(B * F, NAN), weights(B * T, NAN), dh(B * T * F, NAN);
   Array u(B * T * A, NAN);
-  const bigru::AttentionInputs inputs = {c.h.data(), c.mask.get(),
-                                         c.kernel.data(), c.bias.data(),
-                                         c.query.data()};
+  const bigru::AttentionInputs inputs = {
+      c.h.data(), c.mask.get(), c.kernel.data(), c.bias.data(), c.query.data()};
+  const Memory forward_packed(kernel.before_forward.packed_size(c.s));
+  const Memory backward_packed(kernel.before_backward.packed_size(c.s));
+  kernel.before_forward.pack(c.s, inputs, forward_packed.block());
+  kernel.before_backward.pack(c.s, inputs, backward_packed.block());
   for (int64_t i = 0; i < 2; ++i) {
-    const bigru::Share share = {i * B / 2, (i + 1) * B / 2};
-    auto allocate = [](int64_t count) {
-      void* p = std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
-      return std::unique_ptr<float, decltype(&std::free)>(
-          static_cast<float*>(p), std::free);
-    };
-    const auto scratch = allocate(kernel.scratch(c.s, share));
+    const bigru::AttentionShare share = {i * B / 2, (i + 1) * B / 2};
     Array d_kernel(F * A, NAN), d_bias(A, NAN), d_query(A, NAN);
     // Without and with what a gradient needs.
     for (float* saved : {static_cast<float*>(nullptr), u.data()}) {
-      kernel.forward(c.s, inputs, {context.data(), weights.data(), saved},
-                     share, scratch.get());
+      kernel.forward(
+          c.s, inputs, {context.data(), weights.data(), saved}, share,
+          forward_packed.block(),
+          Memory(kernel.before_forward.scratch_size(c.s, share)).block());
     }
-    kernel.backward(c.s, inputs,
-                    {weights.data(), u.data(), c.d_context.data(),
-                     c.d_weights.data()},
-                    {dh.data(), d_kernel.data(), d_bias.data(),
-                     d_query.data()},
-                    share, scratch.get());
+    kernel.backward(
+        c.s, inputs,
+        {weights.data(), u.data(), c.d_context.data(), c.d_weights.data()},
+        {dh.data(), d_kernel.data(), d_bias.data(), d_query.data()}, share,
+        backward_packed.block(),
+        Memory(kernel.before_backward.scratch_size(c.s, share)).block());
     for (int64_t n = 0; n < F * A; ++n) out.d_kernel[n] += d_kernel[n];
     for (int64_t n = 0; n < A; ++n) out.d_bias[n] += d_bias[n];
     for (int64_t n = 0; n < A; ++n) out.d_query[n] += d_query[n];
@@ -146,11 +165,11 @@ Results Run(const Case& c) {
   return out;
 }
 
-bool Equal(const char* name, const Doubles& found, const Doubles& expected) {
+bool Equal(const char* name, const Doubles& actual, const Doubles& expected) {
   double largest = 0;
   for (double value : expected) largest = std::fmax(largest, std::fabs(value));
-  for (size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::fabs(found[i] - expected[i]);
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double difference = std::fabs(actual[i] - expected[i]);
     if (!(difference <= 2e-6 * (1 + largest))) {
       std::printf("%s is wrong by %g of %g\n", name, difference, largest);
       return false;
@@ -169,13 +188,13 @@ int main(int count, char** arguments) {
     const Case c(seed);
     Results expected(c.s);
     for (int64_t b = 0; b < c.s.B; ++b) Reference(c, b, expected);
-    const Results found = Run(c);
-    if (!Equal("context", found.context, expected.context) ||
-        !Equal("weights", found.weights, expected.weights) ||
-        !Equal("dh", found.dh, expected.dh) ||
-        !Equal("d_kernel", found.d_kernel, expected.d_kernel) ||
-        !Equal("d_bias", found.d_bias, expected.d_bias) ||
-        !Equal("d_query", found.d_query, expected.d_query)) {
+    const Results actual = Run(c);
+    if (!Equal("context", actual.context, expected.context) ||
+        !Equal("weights", actual.weights, expected.weights) ||
+        !Equal("dh", actual.dh, expected.dh) ||
+        !Equal("d_kernel", actual.d_kernel, expected.d_kernel) ||
+        !Equal("d_bias", actual.d_bias, expected.d_bias) ||
+        !Equal("d_query", actual.d_query, expected.d_query)) {
       std::printf("seed %d: B%d T%d F%d A%d\n", seed, (int)c.s.B, (int)c.s.T,
                   (int)c.s.F, (int)c.s.A);
       return 1;

@@ -3,12 +3,14 @@
 import os
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 import pytest
 
@@ -18,11 +20,26 @@ from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 ROOT = pathlib.Path(__file__).parents[2]
 HERE = pathlib.Path(__file__).parent
 COMPILER = shutil.which('c++')
+
+
+def _compilers() -> list[str]:
+  """The names of the C++ compilers in PATH, one for each file."""
+  name = re.compile(r'(g|clang)\+\+(-\d+)?')
+  names = {}
+  for folder in os.get_exec_path():
+    for path in sorted(pathlib.Path(folder).glob('*++*')):
+      if name.fullmatch(path.name) and os.access(path, os.X_OK):
+        names.setdefault(path.resolve(), path.name)
+  return list(names.values())
+
+
 FLAGS = {
   'avx512': '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split(),
   'avx2': '-mavx2 -mfma'.split(),
 }
 KERNELS = ['gru_cpu_kernel', 'attention_cpu_kernel']
+WARNINGS = ['-Wall', '-Wextra', '-Werror']
+JAXLIB = pathlib.Path(jaxlib.__file__).parent / 'include'
 needs_compiler = pytest.mark.skipif(
   not COMPILER or platform.machine() != 'x86_64',
   reason='there is no C++ compiler for x86-64',
@@ -78,6 +95,7 @@ def test_bfloat16_is_the_loops(monkeypatch):
     ('mask', 1, (3, 5)),
     ('w_input', 2, (2, 18, 6)),
     ('w_recurrent', 3, (2, 6, 6)),
+    ('w_recurrent', 3, (18, 6)),
     ('b', 4, (2, 17)),
     ('b_n', 5, (1, 6)),
     ('h0', 6, (2, 2, 6)),
@@ -86,7 +104,7 @@ def test_bfloat16_is_the_loops(monkeypatch):
     ('gates', 9, (2, 4, 3, 23)),
   ],
 )
-def test_the_library_checks_every_shape_itself(name, position, shape):
+def test_a_shape_of_the_gru_that_does_not_fit(name, position, shape):
   x, mask, params = _arguments()
   shapes = [x.shape, mask.shape, *(p.shape for p in params), (2, 3, 6),
             (2, 3, 6), (3, 4, 12), (2, 4, 3, 24)]  # fmt: skip
@@ -95,7 +113,7 @@ def test_the_library_checks_every_shape_itself(name, position, shape):
   arguments[1] = arguments[1].astype(bool)
   results = [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes[8:]]
   call = jax.ffi.ffi_call('bigru_jax_GruForward', results)
-  with pytest.raises(jax.errors.JaxRuntimeError, match='shape of'):
+  with pytest.raises(jax.errors.JaxRuntimeError, match=f'shape of {name} '):
     jax.block_until_ready(call(*arguments, instruction_set=''))
 
 
@@ -117,7 +135,9 @@ def test_the_library_checks_every_shape_itself(name, position, shape):
     ('d_query', 11, (8,)),
   ],
 )
-def test_so_it_does_for_the_gradient_of_attention(name, position, shape):
+def test_a_shape_of_attentions_gradient_that_does_not_fit(
+  name, position, shape
+):
   shapes = [(3, 4, 5), (3, 4), (5, 7), (7,), (3, 4), (3, 4, 7), (3, 5), (3, 4),
             (3, 4, 5), (5, 7), (7,), (7,)]  # fmt: skip
   shapes[position] = shape
@@ -127,6 +147,28 @@ def test_so_it_does_for_the_gradient_of_attention(name, position, shape):
   call = jax.ffi.ffi_call('bigru_jax_AttentionBackward', results)
   with pytest.raises(jax.errors.JaxRuntimeError, match=f'shape of {name} '):
     jax.block_until_ready(call(*arguments, instruction_set=''))
+
+
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
+def test_the_message_has_the_shape_and_the_one_that_fits():
+  h, kernel = jnp.zeros((3, 4)), jnp.zeros((5, 7))
+  mask, vector = jnp.zeros((3, 4), bool), jnp.zeros(7)
+  results = [
+    jax.ShapeDtypeStruct(s, jnp.float32) for s in [(3, 5), (3, 4), (0,)]
+  ]
+  call = jax.ffi.ffi_call('bigru_jax_AttentionForward', results)
+  message = r'the shape of h is \[3, 4\], where .* need \[3, 4, \?\]'
+  with pytest.raises(jax.errors.JaxRuntimeError, match=message):
+    jax.block_until_ready(
+      call(h, mask, kernel, vector, vector, instruction_set='')
+    )
+  message = r'the shape of mask is \[3, 4\], where .* need \[2, 4\]'
+  with pytest.raises(jax.errors.JaxRuntimeError, match=message):
+    jax.block_until_ready(
+      call(
+        jnp.zeros((2, 4, 5)), mask, kernel, vector, vector, instruction_set=''
+      )
+    )
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
@@ -167,20 +209,57 @@ def test_an_empty_batch(scaled):
 
 @pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize('compiler', ['there', 'hidden'])
-def test_setup_builds_it_or_does_without(tmp_path, compiler):
-  hidden = {'CC': 'hidden-cc', 'CXX': 'hidden-cc'}
-  done = subprocess.run(
-    [sys.executable, 'setup.py', 'build_ext', '--build-lib', tmp_path,
-     '--build-temp', tmp_path / 'temp'],
-    cwd=ROOT,
-    env={**os.environ, **(hidden if compiler == 'hidden' else {})},
-    capture_output=True,
-    text=True,
-  )  # fmt: skip
-  assert done.returncode == 0, done.stderr
-  built = tmp_path / 'bigru_jax' / 'ops' / cpu.LIBRARY.name
-  assert built.exists() == (compiler == 'there')
+@pytest.mark.parametrize('compiler', ['missing', 'failing'])
+def test_setup_says_in_one_line_that_it_did_not_build(tmp_path, compiler):
+  failing = tmp_path / 'failing'
+  failing.write_text('#!/bin/sh\nexit 1\n')
+  failing.chmod(0o755)
+  path = str(tmp_path / compiler)
+  library, output = _build(tmp_path, {'CC': path, 'CXX': path})
+  assert not library.exists()
+  lines = [line for line in output.splitlines() if 'were not built' in line]
+  assert len(lines) == 1 and path in lines[0]
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize('compiler', _compilers())
+@pytest.mark.parametrize('kernel', KERNELS)
+@pytest.mark.parametrize('instruction_set', FLAGS)
+def test_each_compiler_builds_a_right_kernel_without_warnings(
+  tmp_path, compiler, kernel, instruction_set
+):
+  flags = ['-O3', '-ffp-contract=fast', *WARNINGS, *FLAGS[instruction_set]]
+  program = _compile(tmp_path, compiler, kernel, instruction_set, flags)
+  _run([program, '40'])
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize('compiler', _compilers())
+def test_each_compiler_builds_calls_without_warnings_or_races(
+  tmp_path, compiler
+):
+  for calls in ('gru_cpu', 'attention_cpu'):
+    source = ROOT / 'bigru_jax' / 'ops' / f'{calls}.cc'
+    headers = ['-isystem', JAXLIB]
+    subprocess.run(
+      [compiler, '-std=c++17', '-fsyntax-only', *WARNINGS, *headers, source],
+      check=True,
+    )
+  sanitize = '-fsanitize=thread'
+  flags = dict.fromkeys(['CFLAGS', 'CXXFLAGS', 'LDFLAGS'], sanitize)
+  library, output = _build(tmp_path, {'CXX': compiler, **flags})
+  assert library.exists(), output
+  program = tmp_path / 'program'
+  subprocess.run(
+    [
+      *(compiler, '-std=c++17', '-O1', *WARNINGS, *headers, sanitize),
+      *(HERE / 'cpu_calls_test.cc', '-o', program, '-ldl', '-pthread'),
+    ],
+    check=True,
+  )
+  _run([program, library])
 
 
 @pytest.mark.slow
@@ -204,6 +283,21 @@ def test_the_kernel_on_an_emulated_aarch64(tmp_path, kernel):
   compiler = 'aarch64-linux-gnu-g++'
   program = _compile(tmp_path, compiler, kernel, 'neon', ['-static'])
   _run(['qemu-aarch64', program, '40'])
+
+
+def _build(folder, environment):
+  """Where setup.py builds the library if it can, and what it prints."""
+  done = subprocess.run(
+    [sys.executable, 'setup.py', 'build_ext', '--build-lib', folder / 'lib',
+     '--build-temp', folder / 'temp'],
+    cwd=ROOT,
+    env={**os.environ, **environment},
+    capture_output=True,
+    text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  library = folder / 'lib' / 'bigru_jax' / 'ops' / cpu.LIBRARY.name
+  return library, done.stdout + done.stderr
 
 
 def _compile(folder, compiler, kernel, instruction_set, flags):

@@ -13,14 +13,14 @@
 #include "bigru_jax/ops/gru_cpu.h"
 
 namespace bigru::INSTRUCTION_SET {
-extern const Kernel kKernel;
+extern const GruKernel kGru;
 }
 
 using Array = std::vector<float>;
 using Doubles = std::vector<double>;
 
 struct Case {
-  bigru::Sizes s;
+  bigru::GruSizes s;
   bool scaled;
   Array x, w_input, w_recurrent, b, b_n, h0, scale, dh;
   std::unique_ptr<bool[]> mask;
@@ -57,10 +57,15 @@ struct Case {
 
 struct Results {
   Doubles h, dx, dw_input, dw_recurrent, db, db_n, dh0, dscale;
-  explicit Results(const bigru::Sizes& s)
-      : h(s.B * s.T * 2 * s.H), dx(s.B * s.T * s.E), dw_input(6 * s.H * s.E),
-        dw_recurrent(6 * s.H * s.H), db(6 * s.H), db_n(2 * s.H),
-        dh0(2 * s.B * s.H), dscale(2 * s.B * s.H) {}
+  explicit Results(const bigru::GruSizes& s)
+      : h(s.B * s.T * 2 * s.H),
+        dx(s.B * s.T * s.E),
+        dw_input(6 * s.H * s.E),
+        dw_recurrent(6 * s.H * s.H),
+        db(6 * s.H),
+        db_n(2 * s.H),
+        dh0(2 * s.B * s.H),
+        dscale(2 * s.B * s.H) {}
 };
 
 double Sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
@@ -79,9 +84,10 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
     return c.scaled ? c.scale[(d * B + example) * H + j] : 1.0;
   };
   for (int64_t step = 0; step < T; ++step) {
-    const int64_t t = d ? T - 1 - step : step, at = example * T + t;
+    const int64_t t = d ? T - 1 - step : step;
+    const int64_t position = example * T + t;
     Doubles next = states.back(), gate(4 * H);
-    if (c.mask[at]) {
+    if (c.mask[position]) {
       for (int64_t j = 0; j < H; ++j) {
         double sums[3], recurrent[3];
         for (int g = 0; g < 3; ++g) {
@@ -89,7 +95,7 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
           sums[g] = b[row];
           recurrent[g] = g == 2 ? c.b_n[d * H + j] : 0.0;
           for (int64_t e = 0; e < E; ++e) {
-            sums[g] += wi[row * E + e] * c.x[at * E + e];
+            sums[g] += wi[row * E + e] * c.x[position * E + e];
           }
           for (int64_t k = 0; k < H; ++k) {
             recurrent[g] += wh[row * H + k] * states.back()[k] * scale(k);
@@ -103,16 +109,18 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
         gate[j] = n, gate[H + j] = r, gate[2 * H + j] = z, gate[3 * H + j] = q;
       }
     }
-    for (int64_t j = 0; j < H; ++j) out.h[(at * 2 + d) * H + j] = next[j];
+    for (int64_t j = 0; j < H; ++j) out.h[(position * 2 + d) * H + j] = next[j];
     states.push_back(next);
     gates.push_back(gate);
   }
   Doubles carry(H);
   for (int64_t step = T - 1; step >= 0; --step) {
-    const int64_t t = d ? T - 1 - step : step, at = example * T + t;
+    const int64_t t = d ? T - 1 - step : step;
+    const int64_t position = example * T + t;
     const Doubles &before = states[step], &gate = gates[step];
-    for (int64_t j = 0; j < H; ++j) carry[j] += c.dh[(at * 2 + d) * H + j];
-    if (!c.mask[at]) continue;
+    for (int64_t j = 0; j < H; ++j)
+      carry[j] += c.dh[(position * 2 + d) * H + j];
+    if (!c.mask[position]) continue;
     Doubles previous(H);
     for (int64_t j = 0; j < H; ++j) {
       const double n = gate[j], r = gate[H + j], z = gate[2 * H + j];
@@ -127,9 +135,9 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
         const double by_recurrent = g == 2 ? d_n * r : by_gate[g];
         out.db[d * 3 * H + row] += by_gate[g];
         for (int64_t e = 0; e < E; ++e) {
-          out.dx[at * E + e] += by_gate[g] * wi[row * E + e];
+          out.dx[position * E + e] += by_gate[g] * wi[row * E + e];
           out.dw_input[(d * 3 * H + row) * E + e] +=
-              by_gate[g] * c.x[at * E + e];
+              by_gate[g] * c.x[position * E + e];
         }
         for (int64_t k = 0; k < H; ++k) {
           const double back = by_recurrent * wh[row * H + k];
@@ -145,54 +153,79 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
   for (int64_t j = 0; j < H; ++j) out.dh0[(d * B + example) * H + j] = carry[j];
 }
 
+// Memory of exactly this many bytes.
+class Memory {
+ public:
+  explicit Memory(int64_t size)
+      : size_(size),
+        data_(static_cast<char*>(std::aligned_alloc(bigru::kAlignment, size)),
+              std::free) {}
+  bigru::Block block() const { return {data_.get(), size_}; }
+
+ private:
+  int64_t size_;
+  std::unique_ptr<char, decltype(&std::free)> data_;
+};
+
+// Adds the weight gradients of a share up in the order of the parameters.
+void AddWeightGradients(const Case& c, int64_t direction,
+                        const bigru::GruWeightGradients& share, Results& out) {
+  const int64_t E = c.s.E, H = c.s.H, stride = share.stride;
+  for (int64_t j = 0; j < H; ++j) {
+    // The columns of the inputs' gradients are n, r, z.
+    const int64_t columns[3] = {H + j, 2 * H + j, j};
+    for (int g = 0; g < 3; ++g) {
+      const int64_t row = (direction * 3 + g) * H + j;
+      out.db[row] += share.d_bias[columns[g]];
+      for (int64_t e = 0; e < E; ++e) {
+        out.dw_input[row * E + e] += share.d_input[e * stride + columns[g]];
+      }
+      for (int64_t k = 0; k < H; ++k) {
+        out.dw_recurrent[row * H + k] +=
+            share.d_recurrent[k * stride + g * H + j];
+      }
+    }
+    out.db_n[direction * H + j] += share.d_bias[3 * H + j];
+  }
+}
+
 // Runs the kernel as gru_cpu.cc does, the batch in two shares.
 Results Run(const Case& c) {
-  const bigru::Kernel& kernel = bigru::INSTRUCTION_SET::kKernel;
+  const bigru::GruKernel& kernel = bigru::INSTRUCTION_SET::kGru;
   const auto [T, B, E, H] = c.s;
   Results out(c.s);
   Array h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(2 * B * T * E);
   Array dh0(2 * B * H), dscale(c.scaled ? 2 * B * H : 0);
-  const bigru::Inputs inputs = {
-      c.x.data(),   c.mask.get(), c.w_input.data(), c.w_recurrent.data(),
-      c.b.data(),   c.b_n.data(), c.h0.data(),      c.scaled ? c.scale.data()
-                                                             : nullptr};
-  const int64_t stride = kernel.stride(c.s);
+  const bigru::GruInputs inputs = {
+      c.x.data(),       c.mask.get(),
+      c.w_input.data(), c.w_recurrent.data(),
+      c.b.data(),       c.b_n.data(),
+      c.h0.data(),      c.scaled ? c.scale.data() : nullptr};
+  const bigru::GruOutputs outputs = {h.data(), gates.data()};
+  const bigru::GruResiduals residuals = {h.data(), gates.data(), c.dh.data()};
+  const bigru::GruGradients gradients = {
+      {dx.data(), dx.data() + B * T * E}, dh0.data(), dscale.data()};
+  const int64_t stride = kernel.weight_gradient_stride(c.s);
   for (int64_t direction = 0; direction < 2; ++direction) {
-    for (int64_t share = 0; share < 2; ++share) {
-      const bigru::Task task = {direction, share * B / 2, (share + 1) * B / 2};
-      auto allocate = [](int64_t count) {
-        void* p = std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64);
-        return std::unique_ptr<float, decltype(&std::free)>(
-            static_cast<float*>(p), std::free);
-      };
-      const auto scratch =
-          allocate(kernel.scratch(c.s, task.last - task.first));
-      const auto weights = allocate((E + H + 1) * stride);
-      const bigru::WeightGradients found = {weights.get(),
-                                            weights.get() + E * stride,
-                                            weights.get() + (E + H) * stride};
-      kernel.forward(c.s, inputs, {h.data(), gates.data()}, task,
-                     scratch.get());
-      kernel.backward(c.s, inputs, {h.data(), gates.data(), c.dh.data()},
-                      {{dx.data(), dx.data() + B * T * E}, dh0.data(),
-                       dscale.data()}, found, task,
-                      scratch.get());
-      for (int64_t j = 0; j < H; ++j) {
-        // The columns of the inputs' gradients are n, r, z.
-        const int64_t columns[3] = {H + j, 2 * H + j, j};
-        for (int g = 0; g < 3; ++g) {
-          const int64_t row = (direction * 3 + g) * H + j;
-          out.db[row] += found.d_bias[columns[g]];
-          for (int64_t e = 0; e < E; ++e) {
-            out.dw_input[row * E + e] += found.d_input[e * stride + columns[g]];
-          }
-          for (int64_t k = 0; k < H; ++k) {
-            out.dw_recurrent[row * H + k] +=
-                found.d_recurrent[k * stride + g * H + j];
-          }
-        }
-        out.db_n[direction * H + j] += found.d_bias[3 * H + j];
-      }
+    const Memory forward_packed(kernel.before_forward.packed_size(c.s));
+    const Memory backward_packed(kernel.before_backward.packed_size(c.s));
+    kernel.before_forward.pack(c.s, inputs, direction, forward_packed.block());
+    kernel.before_backward.pack(c.s, inputs, direction,
+                                backward_packed.block());
+    for (int64_t i = 0; i < 2; ++i) {
+      const bigru::GruShare share = {direction, i * B / 2, (i + 1) * B / 2};
+      kernel.forward(
+          c.s, inputs, outputs, share, forward_packed.block(),
+          Memory(kernel.before_forward.scratch_size(c.s, share)).block());
+      Array d_input(E * stride, NAN), d_recurrent(H * stride, NAN);
+      Array d_bias(stride, NAN);
+      const bigru::GruWeightGradients weight_gradients = {
+          stride, d_input.data(), d_recurrent.data(), d_bias.data()};
+      kernel.backward(
+          c.s, inputs, residuals, gradients, weight_gradients, share,
+          backward_packed.block(),
+          Memory(kernel.before_backward.scratch_size(c.s, share)).block());
+      AddWeightGradients(c, direction, weight_gradients, out);
     }
   }
   out.h.assign(h.begin(), h.end());
@@ -202,11 +235,11 @@ Results Run(const Case& c) {
   return out;
 }
 
-bool Equal(const char* name, const Doubles& found, const Doubles& expected) {
+bool Equal(const char* name, const Doubles& actual, const Doubles& expected) {
   double largest = 0;
   for (double value : expected) largest = std::fmax(largest, std::fabs(value));
-  for (size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::fabs(found[i] - expected[i]);
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double difference = std::fabs(actual[i] - expected[i]);
     if (!(difference <= 2e-6 * (1 + largest))) {
       std::printf("%s is wrong by %g of %g\n", name, difference, largest);
       return false;
@@ -217,7 +250,7 @@ bool Equal(const char* name, const Doubles& found, const Doubles& expected) {
 
 int main(int count, char** arguments) {
   const int seeds = count > 1 ? std::atoi(arguments[1]) : 40;
-  if (!bigru::INSTRUCTION_SET::kKernel.supported()) {
+  if (!bigru::INSTRUCTION_SET::kGru.supported()) {
     std::puts("not supported");
     return 0;
   }
@@ -227,15 +260,15 @@ int main(int count, char** arguments) {
     for (int d = 0; d < 2; ++d) {
       for (int64_t b = 0; b < c.s.B; ++b) Reference(c, d, b, expected);
     }
-    const Results found = Run(c);
-    if (!Equal("h", found.h, expected.h) ||
-        !Equal("dx", found.dx, expected.dx) ||
-        !Equal("dw_input", found.dw_input, expected.dw_input) ||
-        !Equal("dw_recurrent", found.dw_recurrent, expected.dw_recurrent) ||
-        !Equal("db", found.db, expected.db) ||
-        !Equal("db_n", found.db_n, expected.db_n) ||
-        !Equal("dh0", found.dh0, expected.dh0) ||
-        !Equal("dscale", found.dscale, expected.dscale)) {
+    const Results actual = Run(c);
+    if (!Equal("h", actual.h, expected.h) ||
+        !Equal("dx", actual.dx, expected.dx) ||
+        !Equal("dw_input", actual.dw_input, expected.dw_input) ||
+        !Equal("dw_recurrent", actual.dw_recurrent, expected.dw_recurrent) ||
+        !Equal("db", actual.db, expected.db) ||
+        !Equal("db_n", actual.db_n, expected.db_n) ||
+        !Equal("dh0", actual.dh0, expected.dh0) ||
+        !Equal("dscale", actual.dscale, expected.dscale)) {
       std::printf("seed %d: T%d B%d E%d H%d\n", seed, (int)c.s.T, (int)c.s.B,
                   (int)c.s.E, (int)c.s.H);
       return 1;

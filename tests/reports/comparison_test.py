@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bigru_jax.metrics import METRICS
 from bigru_jax.reports import comparison, plots
 from bigru_jax.reports.comparison import Cell
 
@@ -34,10 +35,10 @@ def test_the_interval_is_students():
 
 
 def test_the_largest_semeval_score_is_the_best():
-  cells = _cells('a', [0.7], [0.6], 'semeval2010')
-  cells += _cells('b', [0.8], [0.5], 'semeval2010')
-  assert comparison.compare_settings(cells, 'semeval2010').chosen == 'b'
-  assert 'semeval2010' in comparison.METRICS
+  cells = _cells('a', [0.7], [0.6], 'semeval2010_f1')
+  cells += _cells('b', [0.8], [0.5], 'semeval2010_f1')
+  assert comparison.compare_settings(cells, 'semeval2010_f1').chosen == 'b'
+  assert 'semeval2010_f1' in METRICS
 
 
 def test_validation_chooses_and_not_the_test():

@@ -4,29 +4,22 @@ import dataclasses
 import json
 import logging
 
-import numpy as np
 import pytest
 
 import bigru_jax
 from bigru_jax.config import Config
-from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.text import VocabularyTokenizer
 from bigru_jax.rundir import files as run_files
 
 CONFIG = Config(hidden_size=16, learning_rate=0.5)
 
 
-@pytest.fixture
-def data():
-  return Dataset(
-    splits={},
-    labels=['no', 'yes'],
-    label_weights=np.ones(2, np.float32),
-    tokenizer=VocabularyTokenizer('words', ['<pad>', '<unk>']),
-    seen=2,
-    vectors={},
-    notes=[],
-    identity={'train': 'a digest'},
+TOKENIZER = VocabularyTokenizer('words', ['<pad>', '<unk>'])
+
+
+def _create_or_check(workdir, config):
+  run_files.create_or_check(
+    workdir, config, ['no', 'yes'], TOKENIZER, {'train': 'a digest'}
   )
 
 
@@ -36,8 +29,8 @@ def _write(workdir, **fields):
   )
 
 
-def test_a_configuration_names_the_version_that_wrote_it(data, tmp_path):
-  run_files.create_or_check(tmp_path, CONFIG, data)
+def test_a_configuration_names_the_version_that_wrote_it(tmp_path):
+  _create_or_check(tmp_path, CONFIG)
   values = json.loads((tmp_path / 'config.json').read_text())
   assert values.pop('version') == bigru_jax.__version__
   assert values == dataclasses.asdict(CONFIG)
@@ -45,18 +38,19 @@ def test_a_configuration_names_the_version_that_wrote_it(data, tmp_path):
 
 
 @pytest.mark.parametrize('version', [{}, {'version': '0.9.1'}])
-def test_a_run_of_another_version_resumes(version, data, tmp_path, caplog):
+def test_a_run_of_another_version_resumes(version, tmp_path, caplog):
   caplog.set_level(logging.INFO)
-  run_files.create_or_check(tmp_path, CONFIG, data)
+  _create_or_check(tmp_path, CONFIG)
   _write(tmp_path, **version)
   before = (tmp_path / 'config.json').read_bytes()
   run_files.check_config(tmp_path, CONFIG)
-  run_files.create_or_check(tmp_path, CONFIG, data)
+  _create_or_check(tmp_path, CONFIG)
   # Nothing changed, so what it measured stands.
   assert (tmp_path / 'config.json').read_bytes() == before
   assert not caplog.text
   longer = dataclasses.replace(CONFIG, epochs=99)
-  run_files.create_or_check(tmp_path, longer, data)
+  _create_or_check(tmp_path, longer)
+  run_files.record_changes(tmp_path, longer)
   assert run_files.read_config(tmp_path) == longer
   written = json.loads((tmp_path / 'config.json').read_text())['version']
   assert written == bigru_jax.__version__

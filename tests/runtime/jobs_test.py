@@ -51,6 +51,14 @@ def test_preempted_and_killed_jobs_are_started_again(tmp_path):
   assert jobs[3].log.read_text() == ''
 
 
+def test_what_a_job_said_last_is_known_on_a_full_disk(tmp_path):
+  job = _job(tmp_path, 'bad', 'import sys; print("one"); sys.exit("reason")')
+  job.log = pathlib.Path('/dev/full')
+  silent = _job(tmp_path, 'silent', '')
+  assert _statuses([job, silent]) == {'bad': 1, 'silent': 0}
+  assert (job.last_line, silent.last_line) == ('reason', '')
+
+
 def test_a_busy_job_waits(tmp_path):
   busy_until = time.monotonic() + 0.5
   job = _job(tmp_path, 'waits', 'print("fine")')

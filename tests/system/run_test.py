@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -13,15 +14,77 @@ import time
 import chaos
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+import jax
 from matplotlib import image
 import numpy as np
 import pytest
 from scripts import call, command, run_command
 
+import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.rundir import files as run_files
 
 SMALL = chaos.FLAGS
+
+
+@pytest.mark.parametrize(
+  'platforms, reason',
+  [
+    ('cuda', 'no such device'),
+    ('CPU', 'JAX takes lower case: cpu'),
+    ('cpu,nonsense', "Unable to initialize backend 'nonsense'"),
+  ],
+)
+def test_a_backend_that_is_not_there_is_one_line(tmp_path, platforms, reason):
+  if platforms == 'cuda' and jax.default_backend() == 'gpu':
+    pytest.skip('it is there')
+  done = call(
+    'run.py', *SMALL, f'--workdir={tmp_path}', '--verbosity=-1',
+    env={**os.environ, 'JAX_PLATFORMS': platforms},
+  )  # fmt: skip
+  assert done.returncode == 2
+  (line,) = [x for x in done.stderr.splitlines() if x.startswith('run.py: ')]
+  assert line.startswith(f'run.py: JAX_PLATFORMS={platforms}: ')
+  assert reason in line or platforms == 'cuda'
+  assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.slow
+def test_training_and_prediction_work_without_compilation(tmp_path):
+  texts = [f'a {x} film {i}' for i in range(20) for x in ('good', 'bad')]
+  config = Config(epochs=1, hidden_size=2, embedding_size=2, batch_size=16)
+  corpus = {'train': (texts, ['pos', 'neg'] * 20)}
+  with jax.disable_jit():
+    run = bigru_jax.train(config, tmp_path, corpus)
+    uncompiled = run.predict(texts[:2])
+  compiled = bigru_jax.load(tmp_path).predict(texts[:2])
+  for ours, expected in zip(uncompiled, compiled):
+    assert ours['label'] == expected['label']
+    for label, probability in expected['probabilities'].items():
+      assert abs(ours['probabilities'][label] - probability) < 1e-5
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_of_a_run_and_of_a_sweep(tmp_path):
+  mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', tmp_path]
+  if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+    pytest.skip('mounting a file system needs root')
+  try:
+    flags = [*SMALL, '--hidden_size=64', '--embedding_size=64']
+    done = call('run.py', *flags, f'--workdir={tmp_path}/run')
+    assert done.returncode == 2
+    logged = re.compile(r'I\d{4} ')  # Lines of the log.
+    (line,) = [x for x in done.stderr.splitlines() if not logged.match(x)]
+    assert line.startswith(f'run.py: workdir={tmp_path}/run: cannot save in')
+    assert 'No space left on device' in line
+    shutil.rmtree(tmp_path / 'run')
+    done = call('sweep.py', f'--output={tmp_path}/sweep', '--', *flags)
+    assert done.returncode == 2
+    assert 'failed with status 2: run.py: workdir=' in done.stderr
+    assert 'No space left on device' in done.stderr
+    assert 'Traceback' not in done.stderr
+  finally:
+    subprocess.run(['umount', '-l', tmp_path], check=True)
 
 
 def test_a_run_leaves_what_the_readme_says(run_directory):
@@ -124,7 +187,7 @@ def test_help_lists_every_flag_in_groups():
   assert done.returncode == 0
   for field in dataclasses.fields(Config):
     assert f'--{field.name}=' in done.stdout
-    assert field.metadata.get('group', '') in done.stdout
+    assert field.metadata.get('heading', '') in done.stdout
 
 
 def test_a_plot_is_an_image_of_the_run(run_directory, tmp_path):

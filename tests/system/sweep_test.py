@@ -82,7 +82,7 @@ _WRONG = [
   (['--metric=f2'], "metric='f2': choose accuracy, macro_f1"),
   (
     ['--metric=semeval2010'],
-    'metric=semeval2010 needs --select_by=semeval2010',
+    'metric=semeval2010_f1 needs --select_by=semeval2010_f1',
   ),
   ([*FLAGS, '--seed=3'], '--seed=3: see seeds, folds and output'),
 ]

@@ -22,10 +22,12 @@ import tokenizers
 import bigru_jax
 from bigru_jax import parallel
 from bigru_jax.config import Config
+from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import prepare
-from bigru_jax.models.build import make_classifier, make_task
+from bigru_jax.inference.build import build_model, make_task
 from bigru_jax.rundir import files as run_files
-from bigru_jax.training import effects, fit, train
+from bigru_jax.training import effects, fit, report, trainer as trainer_module
+from bigru_jax.training.program import Program
 
 # Small, of a file of two labels a text, and of several.
 SMALL = {'embedding_size': 4, 'hidden_size': 4, 'batch_size': 8}
@@ -49,6 +51,7 @@ CHANGES = {
   'delimiter': (';', {'train': 'both.csv'}),
   'task': ('multi_label', {}),
   'label_separator': (';', SEVERAL),
+  'label_names': ('a,b', {**SEVERAL, 'train': 'multi_hot.csv'}),
   'sst_phrases': (True, TREES),
   'split_seed': (1, {}),
   'folds': (3, {}),
@@ -58,7 +61,7 @@ CHANGES = {
   'max_sentences': (1, HIERARCHICAL),
   'truncate': ('tail', {'max_length': 3}),
   'max_sentence_length': (2, HIERARCHICAL),
-  'max_vocabulary': (5, {}),
+  'max_vocabulary': (3, {}),
   'min_count': (99, {}),
   'embeddings': ('vectors.txt', {}),
   'freeze_embeddings': (True, {}),
@@ -107,13 +110,19 @@ def corpus(tmp_path_factory):
   """The files of the configurations, in the working directory."""
   tmp_path = tmp_path_factory.mktemp('corpus')
   words = (
-    'a fine film. the plot is slow. a café scene; an old song. so.'.split()
+    'A fine film. The plot is slow. A café scene; An old song. So.'.split()
   )
   rng = np.random.default_rng(0)
   texts = [' '.join(rng.choice(words, 9)) for _ in range(40)]
   one = [[x, 'ab'[i % 2], 'xyz'[i % 3]] for i, x in enumerate(texts)]
   several = [[x, 'a|b;c' if i % 2 else 'b;c', 'x'] for i, x in enumerate(texts)]
-  corpora = {'one': one, 'several': several, 'more': one[:30]}
+  multi_hot = [[x, f'"[{i % 2}, 1]"', 'x'] for i, x in enumerate(texts)]
+  corpora = {
+    'one': one,
+    'several': several,
+    'multi_hot': multi_hot,
+    'more': one[:30],
+  }
   for name, rows in corpora.items():
     lines = [','.join(row) for row in [['text', 'label', 'title'], *rows]]
     (tmp_path / f'{name}.csv').write_text('\n'.join(lines), 'utf-8')
@@ -159,17 +168,19 @@ def _plain(value):
 @functools.cache
 def _data(config):
   """All that is made of the data, the vocabulary in place of the tokenizer."""
-  data = prepare(config)
+  data = weigh_classes(prepare(config), config.class_weights)
   identity = data.identity if config.embeddings else {}
   return _plain(
     dataclasses.replace(
-      data, tokenizer=data.tokenizer.vocabulary, identity=identity
+      data, tokenizer=data.tokenizer.vocabulary, identity=identity, notes=[]
     )
   )
 
 
-class _Saved:
-  """Checkpoints that count."""
+class _Checkpoints:
+  """Checkpoints that keep only the steps at which they were saved."""
+
+  seconds = 0.0
 
   def __init__(self):
     self.steps = []
@@ -182,8 +193,11 @@ class _Saved:
     return state
 
   def save(self, state, progress):
-    del progress
-    self.steps.append(int(state.step))
+    del state
+    self.steps.append((progress['epoch'], progress['batch']))
+
+  def close(self):
+    pass
 
 
 @functools.cache
@@ -191,12 +205,14 @@ def _training(config):
   """When epochs end and are saved, which is the best, and what stops it."""
   # Losses, accuracies: the best epochs differ, and each stays the best for two.
   epochs = iter([(3, 0.1), (4, 0.9), (5, 0.1), (2, 0.1)] + [(9, 0.1)] * 20)
+  summary = trainer_module.EpochSummary(
+    loss=1.0, nonfinite_steps=0, seconds=1.0, examples=1, tokens=1
+  )
 
-  def train_epoch(epoch, first, after_step):
-    for done in range(1 + first, 5):
-      trainer.state.step = 4 * (epoch - 1) + done
-      after_step(done)
-    return {'loss': 1.0, 'tokens_per_second': 1.0}
+  def train_epoch(epoch, first):
+    for batch in range(1 + first, 5):
+      number = 4 * (epoch - 1) + batch
+      yield trainer_module.Step(number, batch, summary if batch == 4 else None)
 
   def evaluate(split, keep_logits):
     del split, keep_logits
@@ -204,20 +220,21 @@ def _training(config):
     return {'loss': loss, 'accuracy': accuracy}, None
 
   trainer = types.SimpleNamespace(
-    config=config, state=types.SimpleNamespace(step=0), steps_per_epoch=4,
-    splits={'validation': None}, train_epoch=train_epoch, evaluate=evaluate,
-    train_seconds=0.0, examples=0, tokens=0,
+    config=config, state=None, splits={'validation': None}, wait=None,
+    train_epoch=train_epoch, evaluate=evaluate,
   )  # fmt: skip
-  saved, lines = _Saved(), []
-  log = types.SimpleNamespace(lines=lines, add=lines.append)
-  best, _ = fit.fit(trainer, saved, lambda _: log)
+  checkpoints = _Checkpoints()
+  directory = types.SimpleNamespace(
+    open_checkpoints=lambda: checkpoints, restart_log=list, log=dict
+  )
+  progress = fit.fit(trainer, directory)
   plan = [(None, np.arange(2))] * 5
   try:
-    fit.Trainer._check_finite(trainer, 1, plan, 5, 5)
+    trainer_module.Trainer._check_finite(trainer, 1, plan, 5, 5)
     is_stopped = False
   except ValueError:
     is_stopped = True
-  return best, saved.steps, len(lines), is_stopped
+  return progress.best, checkpoints.steps, len(progress.lines), is_stopped
 
 
 @functools.cache
@@ -225,34 +242,30 @@ def _calibration(config):
   """What is chosen on validation."""
   data = prepare(config)
   task = make_task(config, len(data.labels))
-
-  def evaluate(split, on_batch):
-    del on_batch
-    shape = len(split), task.num_outputs
-    return {}, np.linspace(-3, 1, np.prod(shape)).reshape(shape)
-
-  trainer = types.SimpleNamespace(evaluate=evaluate)
-  return train._evaluate(config, task, trainer, data)[1]
+  split = data.splits['validation']
+  shape = len(split), task.num_outputs
+  logits = np.linspace(-3, 1, np.prod(shape)).reshape(shape)
+  return report._calibrate(config, task, logits, split.label_array())
 
 
 @functools.cache
 def _step(config):
   """The program of a training step."""
-  data = prepare(config)
-  task = make_task(
-    config, len(data.labels), data.label_weights.tolist(), data.labels
+  data = weigh_classes(prepare(config), config.class_weights)
+  task, model = build_model(
+    config, data.tokenizer.size, data.labels, data.label_weights.tolist()
   )
-  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
   mesh = parallel.make_mesh(config.batch_size)
   batch = next(iter(data.splits['train'].plan(config.batch_size)))
   batch = data.splits['train'].batch(batch[1], batch[0], config.batch_size)
   shapes = jax.eval_shape(model.init, jax.random.key(0), batch)['params']
   params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-  trainer = fit.Trainer(config, mesh, model, params, task, data.splits)
+  program = Program(task=task, model=model, params=params)
+  trainer = trainer_module.Trainer(config, program, data.splits, mesh)
   trainer.close()
   step = trainer._train_step._function
-  program = str(step.trace(trainer.state, batch).jaxpr)
-  return re.sub('0x[0-9a-f]+', '', program)
+  program_text = str(step.trace(trainer.state, batch).jaxpr)
+  return re.sub('0x[0-9a-f]+', '', program_text)
 
 
 PARTS = _data, _training, _calibration, _step
@@ -302,8 +315,9 @@ KINDS = {
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_field_is_ignored_in_any_run(kind):
-  limit = 'max_sentences' if kind == 'hierarchical' else 'max_length'
-  config = Config(**{**ONE, limit: 2, **KINDS[kind]})
+  config = Config(**{**ONE, 'max_length': 2, **KINDS[kind]})
+  if config.model == 'hierarchical':
+    config = dataclasses.replace(config, max_length=512, max_sentences=1)
   ignored = []
   for name, (value, _) in CHANGES.items():
     try:
@@ -324,8 +338,10 @@ IGNORED = [
   ('dataset', 'trec', {}, 'a run without train'),
   ('data_dir', 'trees', {}, 'a dataset that is read from files, and no train'),
   ('data_dir', 'trees', {'train': ''}, 'a dataset that is read from files'),
-  ('text_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
-  ('label_column', 'title', {'train': ''}, 'train or a dataset of tfds'),
+  *(
+    (name, 'title', {'train': ''}, 'train, a dataset of tfds, or a table in m')
+    for name in ('text_column', 'label_column')
+  ),
   ('encoding', 'latin-1', {'train': ''}, 'a file of text as train'),
   ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
   ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),
@@ -356,6 +372,24 @@ def test_what_would_be_ignored_is_refused(name, value, others, needs):
   message = f'{name}={value} needs {needs}'
   with pytest.raises(ValueError, match=f'^{re.escape(message)}'):
     effects.check_effects(config)
+
+
+@pytest.mark.parametrize(
+  'corpus',
+  [(['a'], ['x']), [('a', 'x')], 'text', {'a', 'b'}, iter('ab'), np.eye(2), 3],
+)
+def test_what_is_no_corpus_is_named(corpus, tmp_path):
+  with pytest.raises(
+    ValueError, match=r'^corpus is an? \w+; give \{.train.: X'
+  ):
+    bigru_jax.train(Config(text_column='title'), tmp_path, corpus)
+
+
+def test_a_dataset_is_no_corpus(tmp_path):
+  datasets = pytest.importorskip('datasets')
+  corpus = datasets.Dataset.from_dict({'text': ['a'], 'label': ['x']})
+  with pytest.raises(ValueError, match="corpus is a Dataset; give {'train': X"):
+    bigru_jax.train(Config(label_column='kind'), tmp_path, corpus)
 
 
 def test_a_corpus_in_memory_is_no_file():
@@ -413,7 +447,7 @@ def test_an_older_run_is_opened_and_resumes(
     del config, corpus
     raise ValueError('the data are read')
 
-  monkeypatch.setattr(train, 'prepare_shared', read)
+  monkeypatch.setattr('bigru_jax.training.train.prepare_shared', read)
   with pytest.raises(ValueError, match='the data are read'):
     bigru_jax.train(config, workdir)
   with pytest.raises(ValueError, match='num_heads=8 needs attention='):

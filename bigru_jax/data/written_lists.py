@@ -1,0 +1,84 @@
+"""Lists that are written as strings: JSON, Python, NumPy and PostgreSQL."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+import warnings
+
+_QUOTES_WITHOUT_COMMA = re.compile(r"""['"]\s+['"]""")
+_NUMPY = re.compile(r'\[\s*((?:[\d.]+|True|False)\s+)+([\d.]+|True|False)\s*\]')
+# As Python and NumPy write what is no list, and PostgreSQL an array.
+_CALL = re.compile(
+  r'(?:set|frozenset|tuple|list|deque|array|Array|tensor)'
+  r'\((|[\[({].*[\])}])(?:,\s*dtype=[^()]*)?\)',
+  re.DOTALL,
+)
+_ELEMENT = r'(?:[^\s{}"\',\\]+|"(?:[^"\\]|\\.)*")'
+_POSTGRES = re.compile(rf'\{{{_ELEMENT}(?:,\s*{_ELEMENT})*\}}')
+_BRACKETS = re.compile(r'\[.*\]|\(.*\)|\{.*\}', re.DOTALL)
+
+
+def written_list(value: str, strict: bool = True) -> list[Any] | None:
+  """The list that a string holds, or None for one that may be a name.
+
+  Nothing is evaluated but literals.
+
+  Args:
+    value: as JSON, Python, NumPy or PostgreSQL writes it.
+    strict: whether a string in square or curly brackets has to be a list.
+
+  Raises:
+    ValueError: it has to be a list but is none, or one that is abbreviated.
+  """
+  text = value.strip()
+  call = _CALL.fullmatch(text)
+  inside = (call[1] or '[]') if call else text
+  if not _BRACKETS.fullmatch(inside):
+    return None
+  listed = _literal(inside)
+  if listed is not None and (not strict or ... not in listed):
+    return listed
+  if not strict or (listed is None and text[0] == '('):
+    return None
+  if '...' in text or '…' in text:
+    raise ValueError(
+      "holds a list that was abbreviated with '...' when it was written: "
+      f'{value!r:.60}'
+    )
+  raise ValueError(f'is neither a JSON list nor a Python list: {value!r:.60}')
+
+
+def _literal(text: str) -> list[Any] | None:
+  """The list or set that a string in brackets is; None for anything else."""
+  is_postgres = bool(_POSTGRES.fullmatch(text))
+  try:
+    if text[0] == '[' or is_postgres:
+      return json.loads(f'[{text[1:-1]}]')
+  except (ValueError, RecursionError):
+    pass
+  if is_postgres:
+    return list(map(_element, re.findall(_ELEMENT, text[1:-1])))
+  if _NUMPY.fullmatch(text):
+    text = f'[{", ".join(text[1:-1].split())}]'
+  if _QUOTES_WITHOUT_COMMA.search(text):  # Python would join the two.
+    return None
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # Of unknown escapes.
+      literal = ast.literal_eval(text)
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    return None
+  if isinstance(literal, set):
+    return sorted(literal, key=str)
+  is_list = isinstance(literal, list | tuple) or literal == {}  # No label.
+  return list(literal) if is_list else None
+
+
+def _element(written: str) -> str | None:
+  """An element of an array of PostgreSQL."""
+  if written[0] == '"':
+    return re.sub(r'\\(.)', r'\1', written[1:-1])
+  return None if written == 'NULL' else written

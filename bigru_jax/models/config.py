@@ -1,0 +1,82 @@
+"""The fields of a configuration that say what the model is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from bigru_jax.data.config import DataConfig
+from bigru_jax.models.classifier import ENCODERS
+from bigru_jax.models.pooling import POOLINGS, Pooling, poolings_that
+from bigru_jax.runtime.fields import field
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig(DataConfig):
+  """The data, and the model for them."""
+
+  encoder: str = field(
+    'bigru',
+    'Of the flat model: average makes a state of each token alone, without '
+    'recurrence.',
+    choices=ENCODERS,
+  )
+  hidden_size: int = field(128, 'Units of each direction.', lower=1)
+  num_layers: int = field(1, 'BiGRU layers.', lower=1)
+  attention: str = field(
+    'additive', 'The pooling of the states.', choices=POOLINGS
+  )
+  num_heads: int = field(
+    4, 'Heads of multi_head, and hops of structured.', lower=1
+  )
+  dropout: float = field(
+    0.5,
+    'Rate on the pooled states and between layers.',
+    lower=0.0,
+    below=1.0,
+  )
+  embedding_dropout: float = field(
+    0.5, 'Rate on the embedded tokens.', lower=0.0, below=1.0
+  )
+  word_dropout: float = field(
+    0.0, 'Rate at which tokens become <unk>.', lower=0.0, below=1.0
+  )
+  recurrent_dropout: float = field(
+    0.0, 'Rate of variational dropout on the state.', lower=0.0, below=1.0
+  )
+  weight_drop: float = field(
+    0.0, 'Rate of dropout on the recurrent kernels.', lower=0.0, below=1.0
+  )
+  dtype: str = field(
+    'float32',
+    'Type of the computation; parameters, softmax and loss are float32.',
+    choices=('float32', 'bfloat16'),
+  )
+
+  @property
+  def pooling(self) -> Pooling:
+    """What is known of the pooling that `attention` names."""
+    return POOLINGS[self.attention]
+
+  @property
+  def entity_attention(self) -> str:
+    """The attention for which a text has to mark two entities; '' for none."""
+    return self.attention if self.pooling.needs_entities else ''
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.pooling.splits_features and 2 * self.hidden_size % self.num_heads:
+      raise ValueError(
+        f'num_heads={self.num_heads} does not divide the '
+        f'{2 * self.hidden_size} features of hidden_size={self.hidden_size}'
+      )
+    if self.encoder == 'average':
+      for name in ('recurrent_dropout', 'weight_drop'):
+        if getattr(self, name):
+          raise ValueError(f'{name}={getattr(self, name)} needs encoder=bigru')
+      if self.num_layers > 1 or self.model != 'flat':
+        raise ValueError('encoder=average needs num_layers=1 and model=flat')
+    if self.model == 'hierarchical' and not self.pooling.fits_any_states:
+      raise ValueError(
+        f'attention={self.attention!r}: model=hierarchical takes '
+        f'{", ".join(poolings_that("fits_any_states"))}'
+      )

@@ -1,0 +1,112 @@
+// Vectors of floats for one instruction set, and loops over arrays of them.
+//
+// A kernel is compiled once for each instruction set, with the compiler's
+// options for it and -DINSTRUCTION_SET=avx512 or another name, which becomes a
+// namespace. It uses nothing of the C++ library: an inline function of it,
+// compiled for AVX-512, could be linked into code for every processor. For the
+// same reason all of this and of the other -inl.h files is in an anonymous
+// namespace: include them in *_kernel.cc files only.
+
+#ifndef BIGRU_JAX_OPS_CPU_SIMD_INL_H_
+#define BIGRU_JAX_OPS_CPU_SIMD_INL_H_
+
+#include <cstdint>
+
+namespace bigru::INSTRUCTION_SET {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+// Whether this processor has the instruction set.
+inline bool Supported() {
+#if defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return true;
+#endif
+}
+
+inline int64_t RoundUp(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+// Floats from one row to the next where a row has n: a whole vector may be read
+// at its end, and an odd number of vectors spreads the rows over the cache's
+// sets.
+inline int64_t Stride(int64_t n) {
+  return (RoundUp(n + kLanes, kLanes) / kLanes | 1) * kLanes;
+}
+
+inline void Copy(int64_t n, const float* __restrict from,
+                 float* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+}
+
+template <class T>
+void Zero(int64_t n, T* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = 0;
+}
+
+// Vectors of floats, and functions of them.
+template <int lanes>
+struct Simd {
+  typedef float Float
+      __attribute__((vector_size(4 * lanes), aligned(4), may_alias));
+  typedef int32_t Int __attribute__((vector_size(4 * lanes), aligned(4)));
+  static Float Load(const float* p) {
+    return *reinterpret_cast<const Float*>(p);
+  }
+  static void Store(float* p, Float x) { *reinterpret_cast<Float*>(p) = x; }
+
+  // e^x for |x| <= 80, which is enough for gates and a softmax, to 2e-7 of its
+  // value: x is n ln 2 + r, and e^r its Taylor polynomial. NaN stays NaN.
+  static Float Exp(Float x) {
+    x = x > 80 ? Float{} + 80 : x;
+    x = x < -80 ? Float{} - 80 : x;
+    // Adding 1.5 * 2^23 rounds to a whole number, in the lowest bits.
+    const Float shifted = x * 1.44269504f + 12582912.0f;
+    const Float n = shifted - 12582912.0f;
+    const Float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Float e = r * (1.0f / 720) + 1.0f / 120;
+    e = e * r + 1.0f / 24;
+    e = e * r + 1.0f / 6;
+    e = e * r + 0.5f;
+    e = e * r + 1;
+    e = e * r + 1;
+    const Int exponent = (reinterpret_cast<Int>(shifted) + 127) << 23;
+    return e * reinterpret_cast<Float>(exponent);
+  }
+  static Float Sigmoid(Float x) { return 1 / (1 + Exp(-x)); }
+  static Float Tanh(Float x) { return 1 - 2 / (1 + Exp(2 * x)); }
+};
+
+// Calls f(Simd<lanes>(), j) for blocks of lanes from j on that cover 0 to n.
+// The last block may overlap the one before it, so f reads nothing it writes.
+template <class F>
+void ForEachBlock(int64_t n, F f) {
+  if (n < kLanes) {
+    for (int64_t j = 0; j < n; ++j) f(Simd<1>(), j);
+    return;
+  }
+  for (int64_t j = 0; j <= n - kLanes; j += kLanes) f(Simd<kLanes>(), j);
+  if (n % kLanes) f(Simd<kLanes>(), n - kLanes);
+}
+
+}  // namespace
+}  // namespace bigru::INSTRUCTION_SET
+
+#define BIGRU_NAME(name) #name
+#define BIGRU_STRING(name) BIGRU_NAME(name)
+
+#endif  // BIGRU_JAX_OPS_CPU_SIMD_INL_H_

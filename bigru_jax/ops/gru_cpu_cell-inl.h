@@ -1,0 +1,57 @@
+// The elementwise part of a GRU at one position, forwards and backwards.
+
+#ifndef BIGRU_JAX_OPS_GRU_CPU_CELL_INL_H_
+#define BIGRU_JAX_OPS_GRU_CPU_CELL_INL_H_
+
+#include <cstdint>
+
+#include "cpu_simd-inl.h"
+
+namespace bigru::INSTRUCTION_SET {
+namespace {
+
+// A position's h and, unless they are null, its gates n, r, z, q, from the
+// gates' arguments.
+inline void Cell(int64_t H, const float* arguments, const float* previous,
+                 float* h, float* gates) {
+  ForEachBlock(H, [=](auto simd, int64_t j) {
+    const auto r = simd.Sigmoid(simd.Load(arguments + H + j));
+    const auto z = simd.Sigmoid(simd.Load(arguments + 2 * H + j));
+    const auto q = simd.Load(arguments + 3 * H + j);
+    const auto n = simd.Tanh(simd.Load(arguments + j) + r * q);
+    simd.Store(h + j, (1 - z) * n + z * simd.Load(previous + j));
+    if (gates) {
+      simd.Store(gates + j, n);
+      simd.Store(gates + H + j, r);
+      simd.Store(gates + 2 * H + j, z);
+      simd.Store(gates + 3 * H + j, q);
+    }
+  });
+}
+
+// The gradients by the gates' arguments, and dh z, the part of dh that goes
+// past the gates to the state before. dh is the sum of carry and dy.
+inline void CellGradient(int64_t H, const float* gates, const float* previous,
+                         const float* carry, const float* dy, float* d_gates,
+                         float* dh_z) {
+  ForEachBlock(H, [=](auto simd, int64_t j) {
+    const auto n = simd.Load(gates + j);
+    const auto r = simd.Load(gates + H + j);
+    const auto z = simd.Load(gates + 2 * H + j);
+    const auto q = simd.Load(gates + 3 * H + j);
+    const auto dh = simd.Load(carry + j) + simd.Load(dy + j);
+    const auto d_n = dh * (1 - z) * (1 - n * n);
+    const auto d_q = d_n * r;
+    simd.Store(d_gates + j, d_n);
+    simd.Store(d_gates + H + j, d_q * q * (1 - r));
+    simd.Store(d_gates + 2 * H + j,
+               dh * (simd.Load(previous + j) - n) * z * (1 - z));
+    simd.Store(d_gates + 3 * H + j, d_q);
+    simd.Store(dh_z + j, dh * z);
+  });
+}
+
+}  // namespace
+}  // namespace bigru::INSTRUCTION_SET
+
+#endif  // BIGRU_JAX_OPS_GRU_CPU_CELL_INL_H_

@@ -1,0 +1,112 @@
+// Which examples of a share have a real position at which of its steps.
+
+#ifndef BIGRU_JAX_OPS_GRU_CPU_STEPS_INL_H_
+#define BIGRU_JAX_OPS_GRU_CPU_STEPS_INL_H_
+
+#include <cstdint>
+
+#include "cpu_arena-inl.h"
+#include "cpu_gemm-inl.h"
+#include "gru_cpu.h"
+
+namespace bigru::INSTRUCTION_SET {
+namespace {
+
+// Some consecutive steps, and how many real positions they have.
+struct Chunk {
+  int64_t first, last, rows;
+};
+
+// The examples of a share by the direction's own steps.
+class Steps {
+ public:
+  Steps(const GruSizes& s, const GruShare& share, Arena& arena)
+      : T_(s.T),
+        share_(share),
+        capacity_(NumExamples() > kChunk ? NumExamples() : kChunk),
+        num_real_(arena.Take<int32_t>(T_)),
+        examples_(arena.Take<int32_t>(T_ * NumExamples())) {}
+
+  // Reads the mask [B, T], once.
+  void Sort(const bool* mask) {
+    Zero(T_, num_real_);
+    for (int64_t b = share_.first; b < share_.last; ++b) {
+      for (int64_t step = 0; step < T_; ++step) {
+        int32_t* const examples = examples_ + step * NumExamples();
+        if (mask[Position(step, b)]) {
+          examples[num_real_[step]++] = static_cast<int32_t>(b);
+        } else {
+          const int64_t padded = b - share_.first - num_real_[step];
+          examples[NumExamples() - 1 - padded] = static_cast<int32_t>(b);
+        }
+      }
+    }
+  }
+
+  // The most rows of a chunk; no step has more.
+  int64_t capacity() const { return capacity_; }
+  int64_t NumExamples() const { return share_.last - share_.first; }
+  int64_t NumReal(int64_t step) const { return num_real_[step]; }
+
+  // The position [B, T] of an example where the direction is at this step.
+  int64_t Position(int64_t step, int64_t b) const {
+    return b * T_ + (share_.direction ? T_ - 1 - step : step);
+  }
+
+  // As many steps from `first` on as fit into a chunk.
+  Chunk ChunkFrom(int64_t first) const {
+    Chunk chunk = {first, first, 0};
+    for (; chunk.last < T_; ++chunk.last) {
+      const int64_t rows = chunk.rows + NumReal(chunk.last);
+      if (rows > capacity_) break;
+      chunk.rows = rows;
+    }
+    return chunk;
+  }
+  // As many steps before `last`.
+  Chunk ChunkUpTo(int64_t last) const {
+    Chunk chunk = {last, last, 0};
+    for (; chunk.first > 0; --chunk.first) {
+      const int64_t rows = chunk.rows + NumReal(chunk.first - 1);
+      if (rows > capacity_) break;
+      chunk.rows = rows;
+    }
+    return chunk;
+  }
+
+  // Calls f(row, example) for the examples that are real at a step.
+  template <class F>
+  void ForEachReal(int64_t step, F f) const {
+    const int32_t* examples = examples_ + step * NumExamples();
+    const int64_t rows = NumReal(step);
+    for (int64_t row = 0; row < rows; ++row) f(row, examples[row]);
+  }
+  // Calls f(example) for the others.
+  template <class F>
+  void ForEachPadded(int64_t step, F f) const {
+    const int32_t* examples = examples_ + step * NumExamples();
+    for (int64_t i = NumReal(step); i < NumExamples(); ++i) f(examples[i]);
+  }
+  // Calls f(row, step, example) for the real positions of a chunk.
+  template <class F>
+  void ForEachRow(const Chunk& chunk, F f) const {
+    int64_t first_row = 0;
+    for (int64_t step = chunk.first; step < chunk.last; ++step) {
+      ForEachReal(step,
+                  [&](int64_t row, int64_t b) { f(first_row + row, step, b); });
+      first_row += NumReal(step);
+    }
+  }
+
+ private:
+  int64_t T_;
+  GruShare share_;
+  int64_t capacity_;
+  int32_t* num_real_;  // [T]
+  int32_t* examples_;  // [T, NumExamples()], at each step the real ones first
+};
+
+}  // namespace
+}  // namespace bigru::INSTRUCTION_SET
+
+#endif  // BIGRU_JAX_OPS_GRU_CPU_STEPS_INL_H_

@@ -1,0 +1,112 @@
+"""Fields of a configuration: their help, their bounds and their checks.
+
+`data`, `models` and `config` each add a group of fields, a frozen dataclass, to
+the one below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+import dataclasses
+import math
+import numbers
+import os
+from typing import Any
+
+import numpy as np
+
+_TYPES: dict[str, Any] = {'str': str, 'bool': bool, 'int': int, 'float': float}
+
+
+def field(default: Any, help_text: str, **options: Any) -> Any:
+  """A field with its help and the bounds of its value.
+
+  Args:
+    default: of its type.
+    help_text: whole sentences, for `--help`.
+    **options: `lower` (at least), `below` (less than), `choices` (names, or a
+      function that gives them, which are read anew each time), `heading` (of
+      the fields from this one on), `mutable` (it may change on resuming) and
+      `path` (each ~ is expanded).
+  """
+  return dataclasses.field(
+    default=default, metadata={'help': help_text, **options}
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+  """The fields of a room; their values are checked when one is made.
+
+  Raises:
+    ValueError: a value has another type than its field or is out of its
+      bounds; the message names the field.
+  """
+
+  def __post_init__(self) -> None:
+    for group_field in dataclasses.fields(self):
+      value = _checked(group_field, getattr(self, group_field.name))
+      object.__setattr__(self, group_field.name, value)
+
+
+def choices_of(group_field: dataclasses.Field) -> Collection[str]:
+  """The values that a field may have; none where it has no such list."""
+  choices = group_field.metadata.get('choices', ())
+  return choices() if callable(choices) else choices
+
+
+def _checked(group_field: dataclasses.Field, value: Any) -> Any:
+  """The value in the type of its field.
+
+  Raises:
+    ValueError: it has another type or is out of its bounds.
+  """
+  name, limits = group_field.name, group_field.metadata
+  kind = _TYPES[str(group_field.type)]
+  value = _plain(value, kind, limits.get('path', False))
+  if type(value) is not kind:
+    hint = ''
+    if value is None:
+      hint = f': leave it out or give {group_field.default!r}'
+    elif isinstance(value, list | tuple) and kind is str:
+      hint = f': give {",".join(map(str, value))!r}'
+    raise ValueError(f'{name}={value!r} is not of type {kind.__name__}{hint}')
+  if kind is float and not math.isfinite(value):
+    raise ValueError(f'{name}={value} is not a finite number')
+  if 'lower' in limits and value < limits['lower']:
+    raise ValueError(f'{name}={value} is below {limits["lower"]}')
+  if kind is int and value >= 2**31:
+    raise ValueError(f'{name}={value} is above {2**31 - 1}')
+  if 'below' in limits and value >= limits['below']:
+    raise ValueError(f'{name}={value} is not below {limits["below"]}')
+  choices = choices_of(group_field)
+  if choices and value not in choices:
+    raise ValueError(f'{name}={value!r}: choose {", ".join(choices)}')
+  return expand_users(value) if limits.get('path') else value
+
+
+def expand_users(paths: str) -> str:
+  """Paths, with commas between, with a home directory for the ~ of each."""
+  expanded = []
+  for part in paths.split(','):
+    path = part.lstrip()
+    blanks = part[: len(part) - len(path)]
+    expanded.append(blanks + os.path.expanduser(path))
+  return ','.join(expanded)
+
+
+def _plain(value: Any, kind: type, is_path: bool) -> Any:
+  """A number, boolean, string or path of any library as one of Python."""
+  if kind is bool and isinstance(value, np.bool_):
+    return bool(value)
+  if isinstance(value, bool):
+    return value
+  if kind is int and isinstance(value, numbers.Integral):
+    return int(value)
+  if kind is float and isinstance(value, numbers.Real):
+    return float(value)
+  if is_path and isinstance(value, os.PathLike):
+    return os.fspath(value)
+  if kind is str and isinstance(value, str):
+    return str.__str__(value)
+  return value

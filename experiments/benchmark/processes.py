@@ -1,0 +1,87 @@
+"""The processes of the benchmarks, and their memory on Linux."""
+
+from collections.abc import Callable, Sequence
+import ctypes
+import multiprocessing
+import pathlib
+import resource
+import time
+from typing import Any
+
+
+class Worker:
+  """A process that runs a function, with a pipe to it; killed at the end."""
+
+  def __init__(self, function: Callable[..., None], *arguments: Any) -> None:
+    """Starts function(*arguments, pipe) in a Python process of its own."""
+    spawn = multiprocessing.get_context('spawn')
+    self.pipe, workers_end = spawn.Pipe()
+    self._process = spawn.Process(
+      target=function, args=(*arguments, workers_end), daemon=True
+    )
+    self._process.start()
+    workers_end.close()
+    self.pid = self._process.pid or 0
+
+  def __enter__(self) -> 'Worker':
+    return self
+
+  def __exit__(self, *exception: Any) -> None:
+    self._process.kill()
+    self._process.join()
+
+  def receive(self) -> Any:
+    """Returns what the function sends next.
+
+    Raises:
+      ValueError: the process has ended; its error is on stderr.
+    """
+    try:
+      return self.pipe.recv()
+    except EOFError:
+      raise ValueError('a process of the benchmark failed') from None
+
+
+def receive_with_peaks(workers: Sequence[Worker]) -> list[tuple[Any, float]]:
+  """Waits for a message of each worker.
+
+  Returns:
+    For each worker its message, and the peak until then of its resident memory
+    and that of the processes it has started, in MiB.
+  """
+  peaks = [0.0] * len(workers)
+  while not all(worker.pipe.poll() for worker in workers):
+    for i, worker in enumerate(workers):
+      peaks[i] = max(peaks[i], resident_mib(worker.pid))
+    time.sleep(0.05)
+  return [(worker.receive(), peak) for worker, peak in zip(workers, peaks)]
+
+
+def resident_mib(pid: int) -> float:
+  """The resident memory of a process and of those it has started."""
+  folder = pathlib.Path('/proc', str(pid))
+  try:
+    pages = int((folder / 'statm').read_text().split()[1])
+    children = (folder / 'task' / str(pid) / 'children').read_text().split()
+  except (FileNotFoundError, ProcessLookupError):  # It has just ended.
+    return 0.0
+  own = pages * resource.getpagesize() / 2**20
+  return own + sum(resident_mib(int(child)) for child in children)
+
+
+def status_mib(name: str) -> float:
+  """A line of /proc/self/status, such as VmRSS, in MiB."""
+  with open('/proc/self/status', encoding='ascii') as file:
+    line = next(line for line in file if line.startswith(f'{name}:'))
+  return int(line.split()[1]) / 1024
+
+
+def peak_mib(call: Callable[[], Any]) -> float:
+  """The memory that a call takes at its peak, above what was resident."""
+  time.sleep(0.5)  # XLA's own threads still free the last call's arrays.
+  ctypes.CDLL(None).malloc_trim(0)  # Freed memory is no longer resident.
+  with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
+    file.write('5')  # VmHWM restarts from here.
+  before = status_mib('VmRSS')
+  call()
+  return round(status_mib('VmHWM') - before, 1)

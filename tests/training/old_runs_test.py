@@ -1,0 +1,54 @@
+"""A run directory that version 0.2.0 wrote still loads and resumes."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import zipfile
+
+import numpy as np
+import pytest
+
+import bigru_jax
+
+FIXTURE = pathlib.Path(__file__).parents[1] / 'fixtures' / 'run_0_2_0.zip'
+
+
+@pytest.fixture
+def workdir(tmp_path):
+  """A run of two epochs on a file of 80 reviews."""
+  with zipfile.ZipFile(FIXTURE) as archive:
+    archive.extractall(tmp_path)
+  with contextlib.chdir(tmp_path):
+    yield pathlib.Path('run')
+
+
+def _lines(path):
+  """Where each line of a log stands, and its loss and accuracy."""
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  return (
+    [(line['epoch'], line['step'], line['split']) for line in lines],
+    [[line['loss'], line.get('accuracy', 0)] for line in lines],
+  )
+
+
+def test_it_predicts_as_it_did(workdir):
+  run = bigru_jax.load(workdir)
+  assert run.labels == ['bad', 'good']
+  (answer,) = run.predict(['a fine film number 3'])
+  # What version 0.2.0 answered.
+  assert answer['label'] == 'good'
+  assert answer['probabilities']['good'] == pytest.approx(0.501844, abs=1e-5)
+  assert answer['spans'][-1] == [19, 20]
+
+
+def test_it_resumes_to_the_metrics_of_its_own_version(workdir):
+  config = dataclasses.replace(bigru_jax.load(workdir).config, epochs=4)
+  bigru_jax.train(config, workdir)
+  expected_places, expected_values = _lines(
+    pathlib.Path('expected_metrics.jsonl')
+  )
+  places, values = _lines(workdir / 'metrics.jsonl')
+  assert places == expected_places
+  # The bits are those of one kind of machine alone.
+  np.testing.assert_allclose(values, expected_values, rtol=1e-4)
