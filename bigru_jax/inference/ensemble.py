@@ -11,12 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.data.memory import check_texts, column
-from bigru_jax.evaluation.evaluation import (
-  Evaluation,
-  calibration_error,
-  label_names,
-  multi_label_metrics,
-)
+from bigru_jax.evaluation.by_class import multi_label_metrics
+from bigru_jax.evaluation.calibration import calibration_error
+from bigru_jax.evaluation.evaluation import Evaluation, label_names
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.inference.run import BATCH_SIZE, Run, load
 from bigru_jax.rundir import files as run_files, published

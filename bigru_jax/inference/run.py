@@ -29,11 +29,8 @@ from bigru_jax.data.memory import check_texts, column
 from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.data.truncation import Kept
-from bigru_jax.evaluation.evaluation import (
-  Calibration,
-  Evaluation,
-  evaluate_logits,
-)
+from bigru_jax.evaluation.calibration import Calibration, read_calibration
+from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.evaluation.steps import (
   evaluate,
   make_eval_step,
@@ -445,7 +442,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   if embeddings:
     check_sha256(fetch(embeddings), identity.get('embeddings', ''))
   unseen = unseen_words(config, identity, embeddings)
-  calibration = run_files.read_calibration(workdir, len(labels), config.task)
+  calibration = read_calibration(workdir, len(labels), config.task)
   return Run(
     workdir=workdir,
     config=config,

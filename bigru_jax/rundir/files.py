@@ -40,7 +40,6 @@ from typing import Any
 import bigru_jax
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.data.text import Tokenizer, load_tokenizer
-from bigru_jax.evaluation.evaluation import Calibration
 from bigru_jax.metrics import renamed
 
 _log = logging.getLogger(__name__)
@@ -295,7 +294,7 @@ def read_config(workdir: pathlib.Path) -> Config:
       the fields of `Config` within their bounds, and a version.
   """
   path = workdir / 'config.json'
-  field, values = f'workdir={workdir}: {path.name}', _read_json(path)
+  field, values = f'workdir={workdir}: {path.name}', read_json(path)
   if not isinstance(values, dict):
     raise ValueError(f'{field} holds no configuration')
   ours = bigru_jax.__version__
@@ -321,7 +320,7 @@ def read_identity(workdir: pathlib.Path) -> dict[str, str]:
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
-  identity = _read_json(workdir / 'data.json')
+  identity = read_json(workdir / 'data.json')
   if not isinstance(identity, dict):
     raise ValueError(f'workdir={workdir}: data.json is not a JSON object')
   return identity
@@ -333,7 +332,7 @@ def read_saved(workdir: pathlib.Path) -> dict[str, int]:
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
-  saved = _read_json(workdir / 'checkpoints.json')
+  saved = read_json(workdir / 'checkpoints.json')
   if not isinstance(saved, dict) or not all(
     isinstance(saved.get(name), int) for name in ('step', 'time_ns')
   ):
@@ -349,7 +348,7 @@ def read_labels(workdir: pathlib.Path) -> list[str]:
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
-  labels = _read_json(workdir / 'labels.json')
+  labels = read_json(workdir / 'labels.json')
   if (
     not isinstance(labels, list)
     or not labels
@@ -368,39 +367,13 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
   path = workdir / 'result.json'
   if not exists(path):
     raise FileNotFoundError(f'workdir={workdir} holds no finished run')
-  result = _read_json(path)
+  result = read_json(path)
   if not isinstance(result, dict) or 'test' not in result:
     raise ValueError(f'workdir={workdir}: result.json holds no result')
   return {
     name: renamed(value) if isinstance(value, dict) else value
     for name, value in result.items()
   }
-
-
-def read_calibration(
-  workdir: pathlib.Path, num_classes: int, task: str
-) -> Calibration:
-  """The temperature and thresholds of a run; the defaults if it has none.
-
-  Raises:
-    ValueError: the file is corrupt.
-  """
-  several = task == 'multi_label'
-  path = workdir / 'calibration.json'
-  if not exists(path):  # Of a run that is not finished, or an old one.
-    return Calibration(1.0, (0.5,) * num_classes if several else ())
-  values = _read_json(path)
-  try:
-    temperature = float(values['temperature'])
-    thresholds = tuple(map(float, values['thresholds']))
-    fits = len(thresholds) == (num_classes if several else 0)
-    if not (0 < temperature < math.inf and fits):
-      raise ValueError('out of bounds')
-    if not all(0 < threshold < 1 for threshold in thresholds):
-      raise ValueError('a threshold is not between 0 and 1')
-  except (TypeError, KeyError, ValueError) as error:
-    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
-  return Calibration(temperature, thresholds)
 
 
 def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
@@ -452,7 +425,12 @@ def write_text(path: pathlib.Path, content: str) -> None:
   os.replace(partial, path)
 
 
-def _read_json(path: pathlib.Path) -> Any:
+def read_json(path: pathlib.Path) -> Any:
+  """The JSON value of a file of a run.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing or corrupt.
+  """
   try:
     return json.loads(path.read_text('utf-8', errors='surrogatepass'))
   except FileNotFoundError:

@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from bigru_jax import Config, load, parallel, train
+from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.rundir import checkpoints, files as run_files, missing
 from bigru_jax.runtime.preemption import Preempted
 
@@ -267,7 +268,7 @@ def test_a_link_to_a_missing_file_is_not_taken_for_none(workdir, name):
     if name == 'result.json':
       run_files.read_result(workdir)
     else:
-      run_files.read_calibration(workdir, 2, 'single_label')
+      read_calibration(workdir, 2, 'single_label')
 
 
 def test_a_save_that_fails_is_one_error_without_tracebacks(tmp_path, capfd):
