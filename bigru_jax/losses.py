@@ -86,20 +86,6 @@ def bernoulli_divergence(
   return (p_BxC * difference + (1 - p_BxC) * opposite).sum(-1)
 
 
-def categorical_divergence(
-  logits_BxC: jax.Array, others_BxC: jax.Array
-) -> jax.Array:
-  """sum_j p_j log(p_j / q_j), [B].
-
-  Args:
-    logits_BxC: those of p.
-    others_BxC: those of q.
-  """
-  return optax.losses.kl_divergence_with_log_targets(
-    jax.nn.log_softmax(others_BxC), jax.nn.log_softmax(logits_BxC)
-  )
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Activation:
   """How logits become probabilities.
@@ -129,7 +115,11 @@ def _logit(p_BxC: np.ndarray) -> np.ndarray:
 SOFTMAX = Activation(
   probabilities=jax.nn.softmax,
   logits=lambda p_BxC: np.log(np.maximum(p_BxC, 1e-12)),
-  divergence=categorical_divergence,
+  divergence=lambda logits_BxC, others_BxC: (
+    optax.losses.kl_divergence_with_log_targets(
+      jax.nn.log_softmax(others_BxC), jax.nn.log_softmax(logits_BxC)
+    )
+  ),
   sums_to_one=True,
   onnx_operator='Softmax',
 )

@@ -71,19 +71,17 @@ def semeval2010_f1(confusion_CxC: np.ndarray, labels: Sequence[str]) -> float:
   return float(np.mean(scores)) if scores else 0.0
 
 
-def accuracy(confusion_CxC: np.ndarray, labels: Sequence[str] = ()) -> float:
+def accuracy(confusion_CxC: np.ndarray, _: Sequence[str] = ()) -> float:
   """The share of the examples that are predicted rightly."""
-  del labels
   return int(np.trace(confusion_CxC)) / max(int(confusion_CxC.sum()), 1)
 
 
-def macro_f1(confusion_CxC: np.ndarray, labels: Sequence[str] = ()) -> float:
+def macro_f1(confusion_CxC: np.ndarray, _: Sequence[str] = ()) -> float:
   """The unweighted mean of F1 over the classes that occur.
 
   They occur as a label or as a prediction, as in scikit-learn's
   `f1_score(average='macro')`.
   """
-  del labels
   occurring = confusion_CxC.sum(0) + confusion_CxC.sum(1)
   correct = np.diag(confusion_CxC)
   f1 = 2 * correct[occurring > 0] / occurring[occurring > 0]

@@ -1,22 +1,21 @@
-"""The examples of docs/extending.md, each in a run from training to export."""
+"""The examples of docs/extending.md: each command takes a run that uses one."""
 
 import inspect
+import json
 import pathlib
 import re
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scripts import run_command
 
 import bigru_jax
 from bigru_jax import losses, metrics, optimizers
 from bigru_jax.data import corpora, text
-from bigru_jax.data.prepare import prepare
-from bigru_jax.explain.attributions import attribute
-from bigru_jax.explain.predictions import sampled
-from bigru_jax.explain.study import study
-from bigru_jax.interop.stablehlo import to_stablehlo
+from bigru_jax.metrics import METRICS
 from bigru_jax.models import pooling
 from bigru_jax.ops import gru
 from bigru_jax.reports.page import data_of
@@ -85,83 +84,86 @@ def test_every_example_is_run_here():
 
 
 @pytest.fixture
-def trained(add_example, tmp_path):
-  """A function of a heading: the run of its example, and the run's data."""
-
-  def make(heading):
-    add_example(heading)
-    fields, corpus = {**SIZES, **RUNS[heading]}, CORPUS
-    if 'dataset' in fields:
-      for name in ('plot', 'quote'):
-        lines = ''.join(f'{text} {name} caf\xe9\n' for text in TEXTS)
-        (tmp_path / f'{name}.tok.gt9.5000').write_text(lines, 'latin-1')
-      fields, corpus = {**fields, 'data_dir': str(tmp_path)}, None
-    config = bigru_jax.Config(**fields)
-    workdir = tmp_path / 'run'
-    bigru_jax.train(config, workdir, corpus)
-    return bigru_jax.load(workdir), prepare(config, corpus)
-
-  return make
-
-
-@pytest.mark.parametrize('heading', list(RUNS))
-def test_an_example_is_trained_and_predicts_evaluates_and_explains(
-  heading, trained
-):
-  run, data = trained(heading)
-  answers = run.predict(TEXTS)
-  for answer in answers:
-    (weights,) = answer['attention']['words']
-    assert len(weights) == len(answer['tokens'])
-  gold = [run.labels[i % 2] for i in range(len(TEXTS))]
-  evaluation = run.evaluate(TEXTS, gold)
-  assert 0 <= evaluation['accuracy'] <= 1 and np.isfinite(evaluation['loss'])
-  if 'select_by' in RUNS[heading]:
-    assert evaluation['balanced_accuracy'] == evaluation['macro']['recall']
-    assert all('balanced_accuracy' in x for x in read_metrics(run.workdir)[1:])
-  page = data_of(run.workdir / 'report.html')
-  assert len(page['texts']['text']) == len(data.splits['test'])
-  split = sampled(data.splits['test'], 4, seed=0)
-  weights = attribute(run.model, run.task, run.params, split, ['attention'])
-  assert all(np.isclose(x.sum(), 1) for x in weights['attention'])
-  _check_onnx(run)
+def workdir(request, add_example, tmp_path):
+  """The directory of a run that uses the example of a heading."""
+  add_example(request.param)
+  fields = {**SIZES, **RUNS[request.param]}
+  if 'dataset' in fields:
+    fields['data_dir'] = tmp_path
+    for name in ('plot', 'quote'):
+      lines = ''.join(f'{line} {name} caf\xe9\n' for line in TEXTS)
+      (tmp_path / f'{name}.tok.gt9.5000').write_text(lines, 'latin-1')
+  else:
+    rows = [f'"{line}",{label}' for line, label in zip(TEXTS, LABELS)]
+    (tmp_path / 'texts.csv').write_text('\n'.join(['text,label', *rows]))
+    for split in ('train', 'validation', 'test'):
+      fields[split] = tmp_path / 'texts.csv'
+  flags = [f'--{name}={value}' for name, value in fields.items()]
+  _call('run', *flags, f'--workdir={tmp_path / "run"}')
+  return tmp_path / 'run'
 
 
-def _check_onnx(run):
-  """That the run in ONNX Runtime gives its own answer."""
+def _call(name, *flags):
+  """What a command prints."""
+  done = run_command(name, *flags)
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+every_example = pytest.mark.parametrize('workdir', list(RUNS), indirect=True)
+
+
+@every_example
+def test_every_command_takes_a_run_that_uses_an_example(workdir):
+  of_run = f'--workdir={workdir}'
+  answer = json.loads(_call('predict', of_run, f'--text={TEXTS[0]}'))
+  (weights,) = answer['attention']['words']
+  assert len(weights) == len(answer['tokens'])
+  assert np.isclose(sum(weights), 1)
+  metrics = _call('evaluate', of_run, '--split=test')
+  evaluated = [x for x in read_metrics(workdir) if x['split'] != 'train']
+  for name, metric in METRICS.items():
+    if metric.of_confusion and not metric.on_request:
+      assert name in metrics and all(name in line for line in evaluated)
+  output = workdir / 'page.html'
+  _call('report', of_run, f'--text={TEXTS[0]}', f'--output={output}')
+  assert data_of(output)['texts']['text'] == TEXTS[:1]
+  assert len(data_of(workdir / 'report.html')['texts']['text']) >= 3
   pytest.importorskip('onnx')
   onnxruntime = pytest.importorskip('onnxruntime')
-  from bigru_jax.interop.onnx import to_onnx
-
-  session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
-  answer = run.predict(TEXTS[:1])[0]
-  _, ids = run.tokenizer.encode(TEXTS[0])
-  probabilities, weights, _ = session.run(
-    None, {'ids': np.int32([ids]), 'lengths': np.int32([len(ids)])}
-  )
+  output = workdir / 'model.onnx'
+  _call('export', of_run, f'--output={output}')
+  session = onnxruntime.InferenceSession(output.read_bytes())
+  _, ids = bigru_jax.load(workdir).tokenizer.encode(TEXTS[0])
+  inputs = {'ids': np.int32([ids]), 'lengths': np.int32([len(ids)])}
+  probabilities, exported_weights, _ = session.run(None, inputs)
   expected = list(answer['probabilities'].values())
   np.testing.assert_allclose(probabilities[0], expected, atol=1e-5)
-  np.testing.assert_allclose(
-    weights[0], answer['attention']['words'], atol=1e-5
-  )
+  np.testing.assert_allclose(exported_weights[0, 0], weights, atol=1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('heading', list(RUNS))
-def test_an_example_is_tested_for_faithfulness_and_exported_to_stablehlo(
-  heading, trained
-):
-  run, data = trained(heading)
-  split = sampled(data.splits['test'], 4, seed=0)
-  table, attributions = study(
-    run.model, run.task, run.params, run.labels, split, adversarial_texts=2
-  )
-  assert table and 'attention' in attributions
-  answer = run.predict(TEXTS[:1])[0]
+@every_example
+def test_a_run_that_uses_an_example_is_explained(workdir):
+  flags = ['--limit=4', '--adversarial_texts=2', '--diagnostic_texts=4']
+  _call('explain', f'--workdir={workdir}', *flags)
+  explanation = json.loads((workdir / 'explain-test.json').read_text())
+  assert explanation['table'] and 'gradient' in explanation['attributions']
+  assert data_of(workdir / 'report.html')['explain']['table']
+
+
+@pytest.mark.slow
+@every_example
+def test_a_run_that_uses_an_example_is_exported_to_stablehlo(workdir):
+  output = workdir / 'model.stablehlo'
+  flags = ['--format=stablehlo', f'--output={output}']
+  _call('export', f'--workdir={workdir}', *flags)
+  run = bigru_jax.load(workdir)
   _, ids = run.tokenizer.encode(TEXTS[0])
-  exported = to_stablehlo(run).call(np.int32([ids]), np.int32([len(ids)]))
-  expected = list(answer['probabilities'].values())
-  np.testing.assert_allclose(exported['probabilities'][0], expected, atol=1e-5)
+  exported = jax.export.deserialize(output.read_bytes())
+  outputs = exported.call(np.int32([ids]), np.int32([len(ids)]))
+  expected = list(run.predict(TEXTS[:1])[0]['probabilities'].values())
+  np.testing.assert_allclose(outputs['probabilities'][0], expected, atol=1e-5)
 
 
 def test_an_implementation_of_the_recurrence(add_example):

@@ -6,8 +6,11 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from bigru_jax.metrics import (
+  METRICS,
   ClassificationMetrics,
+  current_name,
   relations_of,
+  renamed,
   semeval2010_f1,
 )
 
@@ -112,3 +115,14 @@ def test_the_accumulated_score_is_that_of_the_answers_one_by_one():
 def test_labels_that_are_no_relations(labels, message):
   with pytest.raises(ValueError, match=message):
     relations_of(labels)
+
+
+def test_an_older_run_names_a_metric_by_its_former_name():
+  line = {'step': 3, 'loss': 0.5, 'semeval2010': 0.8}
+  assert renamed(line) == {'step': 3, 'loss': 0.5, 'semeval2010_f1': 0.8}
+  assert current_name('accuracy') == 'accuracy' and current_name('') == ''
+
+
+def test_which_of_two_values_is_better():
+  assert METRICS['loss'].is_better(0.1, 0.2)
+  assert METRICS['accuracy'].is_better(0.2, 0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -76,22 +77,21 @@ def check_entities(
       )
 
 
-def inside_entities(
-  tokens_BxT: np.ndarray, markers: tuple[int, ...]
-) -> np.ndarray:
+def inside_entities(tokens_BxT: Any, markers: tuple[int, ...]) -> Any:
   """Which tokens are inside an entity: 1 the first, 2 the second, else 0.
 
   Args:
-    tokens_BxT: ids of texts that have both entities.
+    tokens_BxT: ids of texts that have both entities, an array of NumPy or JAX.
     markers: the ids of `text.MARKERS`.
 
   Returns:
     int32 [B, T]; the markers themselves are outside.
   """
-  entities_BxT = np.zeros(tokens_BxT.shape, np.int32)
+  entities_BxT = tokens_BxT * np.int32(0)
   for entity in (1, 2):
     start, end = markers[2 * entity - 2 : 2 * entity]
-    opened = np.cumsum(tokens_BxT == start, axis=1) > 0
-    closed = np.cumsum(tokens_BxT == end, axis=1) > 0
-    entities_BxT[opened & ~closed & (tokens_BxT != start)] = entity
+    opened = (tokens_BxT == start).cumsum(axis=1) > 0
+    closed = (tokens_BxT == end).cumsum(axis=1) > 0
+    inside = opened & ~closed & (tokens_BxT != start)
+    entities_BxT = entities_BxT * ~inside + inside * np.int32(entity)
   return entities_BxT

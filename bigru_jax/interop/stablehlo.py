@@ -8,6 +8,7 @@ import jax
 from jax import export
 import jax.numpy as jnp
 
+from bigru_jax.data.entities import inside_entities
 from bigru_jax.inference.run import Run
 from bigru_jax.runtime.precision import single_precision
 
@@ -38,7 +39,7 @@ def to_stablehlo(run: Run) -> export.Exported:
     if hierarchical:
       batch |= {'sentence_lengths': lengths, 'sentence_mask': sentence_mask}
     if markers:
-      batch['entities'] = _inside_entities(ids, markers)
+      batch['entities'] = inside_entities(ids, markers)
     arrays = jax.tree.map(jnp.asarray, params)
     outputs: Any = model.apply({'params': arrays}, batch)
     found = {'probabilities': task.probabilities(outputs.logits)}
@@ -60,17 +61,3 @@ def to_stablehlo(run: Run) -> export.Exported:
   if hierarchical:
     inputs.append(jax.ShapeDtypeStruct((axes['B'], axes['M']), jnp.bool_))
   return export.export(jax.jit(predict), platforms=PLATFORMS)(*inputs)
-
-
-def _inside_entities(
-  tokens_BxT: jax.Array, markers: tuple[int, ...]
-) -> jax.Array:
-  """As `data.entities.inside_entities`."""
-  entities_BxT = jnp.zeros_like(tokens_BxT)
-  for entity in (1, 2):
-    start, end = markers[2 * entity - 2 : 2 * entity]
-    opened = jnp.cumsum(tokens_BxT == start, axis=1) > 0
-    closed = jnp.cumsum(tokens_BxT == end, axis=1) > 0
-    inside = opened & ~closed & (tokens_BxT != start)
-    entities_BxT = jnp.where(inside, entity, entities_BxT)
-  return entities_BxT

@@ -8,7 +8,7 @@ values, which are strings, carry the shapes of what they stand for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,21 +16,8 @@ from bigru_jax.models.label_wise import MAX_HEADS
 
 FLOAT, INT64 = 1, 7  # Of `onnx.TensorProto`.
 _LOWEST = np.float32(-1e30)
+Graph = Any  # An `interop.onnx_layers.Graph`.
 Params = Mapping[str, Any]
-
-
-class Graph(Protocol):
-  """A graph that is being built."""
-
-  def apply(self, operator: str, *inputs: Any, **attributes: Any) -> str:
-    """Adds a node with one output, and returns the output's name."""
-    ...
-
-  def apply_with(
-    self, outputs: int, operator: str, *inputs: Any, **attributes: Any
-  ) -> list[str]:
-    """Like `apply`, of a node with several outputs."""
-    ...
 
 
 def additive(

@@ -37,7 +37,9 @@ def test_a_page_of_many_weights_shows_fewer_texts(
   attention, every, tmp_path, monkeypatch
 ):
   monkeypatch.setattr(run_page, '_TOKENS', 56)  # Half of the test split's.
-  config = dataclasses.replace(CONFIG, attention=attention, num_heads=2)
+  config = dataclasses.replace(CONFIG, attention=attention)
+  if config.pooling.is_multi_headed:
+    config = dataclasses.replace(config, num_heads=2)
   run = bigru_jax.train(config, tmp_path, CORPUS)
   found = data_of(tmp_path / 'report.html')
   assert found['texts']['text'] == TEXTS[::every]

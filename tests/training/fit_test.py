@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from bigru_jax.config import Config
 from bigru_jax.data import batching, text
 from bigru_jax.inference.build import make_task
 from bigru_jax.models.build import init_params, make_classifier
+from bigru_jax.training import fit
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import EpochSummary, Trainer
 
@@ -167,3 +169,13 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
   with pytest.raises(ValueError, match='max_nonfinite_steps=10: .* step 1'):
     for epoch in range(3, 9):
       _train_epoch(trainer, epoch)
+
+
+def test_a_run_resumes_that_knows_a_metric_by_its_former_name():
+  best = {'step': 4, 'epoch': 1, 'loss': 0.5, 'semeval2010': 0.8}
+  saved = dataclasses.asdict(fit.Progress(best=best, lines=[best]))
+  checkpoints = types.SimpleNamespace(restore=lambda state: (state, saved))
+  trainer = types.SimpleNamespace(state=None)
+  progress = fit._resume(trainer, checkpoints)
+  assert progress.best == progress.lines[0]
+  assert progress.best['semeval2010_f1'] == 0.8

@@ -74,7 +74,6 @@ def _of_trees(binary: bool) -> DataSet:
   )
 
 
-_TRAIN_AND_TEST = {'train': 'train.parquet', 'test': 'test.parquet'}
 CORPORA: dict[str, DataSet] = {
   'rotten_tomatoes': DataSet(read=lambda config: rotten_tomatoes.read()),
   'reuters_r8': DataSet(read=lambda config: cachopo.read('reuters-r8')),
@@ -99,13 +98,18 @@ CORPORA: dict[str, DataSet] = {
   'trec': _of_files(trec.read),
   'sst1': _of_trees(binary=False),
   'sst2': _of_trees(binary=True),
-  'imdb': _of_parquet(**_TRAIN_AND_TEST),
-  'ohsumed': _of_parquet(**_TRAIN_AND_TEST),
-  'mr_text_gcn': _of_parquet(**_TRAIN_AND_TEST),
-  'yelp_2013': _of_parquet(**_TRAIN_AND_TEST),
-  'yelp_2015': _of_parquet(**_TRAIN_AND_TEST),
-  'yahoo_answers': _of_parquet(**_TRAIN_AND_TEST),
-  'amazon_reviews': _of_parquet(**_TRAIN_AND_TEST),
+  **dict.fromkeys(
+    (
+      'imdb',
+      'ohsumed',
+      'mr_text_gcn',
+      'yelp_2013',
+      'yelp_2015',
+      'yahoo_answers',
+      'amazon_reviews',
+    ),
+    _of_parquet(train='train.parquet', test='test.parquet'),
+  ),  # fmt: skip
   'hotel_reviews': _of_parquet(train='hotel_reviews.parquet'),
   'movie_reviews': _of_files(movie_reviews.read),
   'semeval2010': _of_files(semeval2010.read),
