@@ -21,10 +21,11 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
   """The console command `bigru`: a command's name, and then its flags."""
-  program, *arguments = sys.argv if argv is None else argv
+  arguments = (sys.argv if argv is None else argv)[1:]
   name = arguments[0] if arguments else '--help'
   if name in COMMANDS:
-    start(name, [f'bigru {name}', *arguments[1:]])
+    # Messages have one form, however a command is started.
+    start(name, [f'{name}.py', *arguments[1:]])
   if name in ('--help', '-help', '-h', 'help'):
     print(_list_commands())
     sys.exit()

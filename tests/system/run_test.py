@@ -31,8 +31,12 @@ SMALL = chaos.FLAGS
   'platforms, reason',
   [
     ('cuda', 'no such device'),
-    ('CPU', 'JAX takes lower case: cpu'),
-    ('cpu,nonsense', "Unable to initialize backend 'nonsense'"),
+    pytest.param('CPU', 'JAX takes lower case: cpu', marks=pytest.mark.slow),
+    pytest.param(
+      'cpu,nonsense',
+      "Unable to initialize backend 'nonsense'",
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_a_backend_that_is_not_there_is_one_line(tmp_path, platforms, reason):
@@ -90,10 +94,10 @@ def test_a_full_disk_is_one_line_of_a_run_and_of_a_sweep(tmp_path):
 def test_a_run_leaves_what_the_readme_says(run_directory):
   result = json.loads((run_directory / 'result.json').read_text())
   assert set(result) == {
-    'dataset', 'best_epoch', 'validation', 'test', 'train_seconds',
-    'examples_per_second', 'tokens_per_second', 'compile_seconds',
-    'padding_fraction', 'parameters', 'save_seconds', 'nonfinite_steps',
-    'temperature', 'test_report',
+    'dataset', 'best_epoch', 'best_step', 'validation', 'test',
+    'train_seconds', 'examples_per_second', 'tokens_per_second',
+    'compile_seconds', 'padding_fraction', 'parameters', 'save_seconds',
+    'nonfinite_steps', 'temperature', 'test_report',
   }  # fmt: skip
   assert set(result['test']) == {
     'loss', 'accuracy', 'macro_f1', 'examples', 'ece', 'ece_calibrated',
