@@ -79,7 +79,7 @@ _WRONG = [
     ['--settings_file=missing.jsonl'],
     'settings_file=missing.jsonl: no such file',
   ),
-  (['--metric=f2'], "metric='f2': choose loss, accuracy, ma"),
+  (['--metric=f2'], "metric='f2': choose loss, accuracy"),
   (
     ['--metric=semeval2010'],
     'metric=semeval2010_f1 needs --select_by=semeval2010_f1',
