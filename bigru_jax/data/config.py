@@ -48,7 +48,7 @@ class DataConfig(Group):
     'for each label, with commas between: toxic,insult.',
   )
   encoding: str = field(
-    '', 'Of your files; by default UTF-8, or UTF-16 with its byte-order mark.'
+    '', 'Of your files; by default UTF-8, or UTF-16 or UTF-32 with its mark.'
   )
   delimiter: str = field(
     '', 'Of .csv files; by default found among comma, semicolon and tab.'
