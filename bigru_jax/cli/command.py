@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import errno
 import faulthandler
 import gc
 import logging
@@ -89,7 +90,7 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
   except (BrokenPipeError, distributed.ProcessLost):
     raise
   except (ValueError, OSError) as error:
-    _say(argv, error)
+    _say(argv, _full_disk(module, error) or error)
   except (MemoryError, RuntimeError, AssertionError) as error:
     if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
       _say(
@@ -102,6 +103,21 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
     else:
       raise
   return 2
+
+
+def _full_disk(module: ModuleType, error: Exception) -> str:
+  """Which output a full disk did not take; '' where an error is another one.
+
+  The system's own error names no file.
+  """
+  if not isinstance(error, OSError) or error.filename is not None:
+    return ''
+  if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    return ''
+  values = module.FLAGS.flag_values_dict()
+  names = [name for name in ('output', 'workdir') if values.get(name)]
+  field = f'{names[0]}={values[names[0]]}: ' if names else ''
+  return f'{field}the disk is full ({error.strerror})'
 
 
 def _say(argv: Sequence[str], message: object) -> None:

@@ -141,6 +141,7 @@ def main() -> None:
   from bigru_jax.interop.description import describe
 
   about = {'file': output.name, **describe(run)}
-  if output.exists():
-    _log.warning('output=%s: the model that is there is replaced', output)
+  replaces = output.exists()
   write({output: serialized(run), description: json.dumps(about).encode()})
+  if replaces:
+    _log.warning('output=%s: the model that was there is replaced', output)

@@ -106,7 +106,8 @@ def check_common(common: Sequence[str], own: Sequence[str], see: str) -> None:
     ValueError: one is among them.
   """
   for run_flag in common:
-    if run_flag.lstrip('-').partition('=')[0] in own:
+    name = run_flag.lstrip('-').partition('=')[0]
+    if {name, name.removeprefix('no')}.intersection(own):
       raise ValueError(f'{run_flag}: see {see}')
 
 

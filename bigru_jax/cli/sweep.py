@@ -18,20 +18,16 @@ A setting is chosen by the mean validation metric over its runs.
 from collections.abc import Sequence
 import csv
 import dataclasses
-import hashlib
-import itertools
 import json
 import logging
 import pathlib
-import re
 import shlex
 from typing import Any
 
 from absl import flags
 
-from bigru_jax.cli import command, planned_runs
+from bigru_jax.cli import command, planned_runs, sweep_settings
 from bigru_jax.cli.planned_runs import Planned
-from bigru_jax.data.open_files import check_file, without_repeats
 from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files
@@ -118,7 +114,7 @@ def plan(common: Sequence[str]) -> list[Planned]:
       continue
     configs.add(config)
     planned += planned_runs.plan(
-      name_of(setting), [*common, *values], seeds, _FOLDS.value
+      sweep_settings.name_of(setting), [*common, *values], seeds, _FOLDS.value
     )
   for run in planned:
     select_by = planned_runs.config_of(run.flags).select_by
@@ -137,49 +133,14 @@ def settings() -> list[dict[str, Any]]:
   if _SETTINGS_FILE.value and _GRID.value:
     raise ValueError('give grid or settings_file, not both')
   if _SETTINGS_FILE.value:
-    chosen: list[dict[str, Any]] = []
     path = pathlib.Path(_SETTINGS_FILE.value).expanduser()
-    check_file(path, 'settings_file')
-    for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
-      if line.strip():
-        try:
-          setting = json.loads(line, object_pairs_hook=without_repeats)
-        except json.JSONDecodeError:
-          setting = None
-        except ValueError as error:
-          raise ValueError(
-            f'settings_file={path}, row {row} {error}'
-          ) from error
-        if not isinstance(setting, dict):
-          raise ValueError(
-            f'settings_file={path}, row {row}: not a JSON object'
-          )
-        chosen.append(setting)
-    if not chosen:
-      raise ValueError(f'settings_file={path} has no settings')
+    chosen = sweep_settings.read_settings(path)
   else:
-    axes: dict[str, list[str]] = {}
-    for axis in _GRID.value:
-      name, equals, values = axis.partition('=')
-      if not (name and equals and values):
-        raise ValueError(f'grid={axis!r}: give name=value,value')
-      axes.setdefault(name, []).extend(values.split(','))
-    chosen = [
-      dict(zip(axes, values)) for values in itertools.product(*axes.values())
-    ]
+    chosen = sweep_settings.grid_settings(_GRID.value)
   for name in planned_runs.OWN:
     if any(name in setting for setting in chosen):
       raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return chosen
-
-
-def name_of(setting: dict[str, Any]) -> str:
-  """The setting's name, which is a directory's, too."""
-  name = ','.join(f'{key}={value}' for key, value in setting.items())
-  plain = re.sub(r'[^a-zA-Z0-9_=,.+-]', '_', name)[:150]
-  if plain != name:  # Another setting could have the same plain name.
-    plain += f',{hashlib.sha256(name.encode()).hexdigest()[:8]}'
-  return plain or 'default'
 
 
 def write(

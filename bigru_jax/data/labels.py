@@ -96,21 +96,20 @@ def as_labels(
     return ()
   try:
     listed = written_list(value) if isinstance(value, str) else value
-    is_list = isinstance(listed, list | tuple)
-    if is_list:
+    if isinstance(listed, list | tuple):
       values = list(map(plain, listed))
+      flags = _flags(values)
+      if flags:
+        return flags
     elif isinstance(value, str):
       values = [part for part in value.split(separator) if part.strip()]
     else:
       values = [value]
-    flags = _flags(values) if is_list else None
   except ValueError as error:
     raise ValueError(f'{where}, row {row}: {column!r} {error}') from None
-  if flags:
-    return flags
   names = tuple(_name(x, where, row, column) for x in values)
   check_distinct(names, where, row, column)
-  is_numbers = is_list and all(isinstance(x, int | float) for x in values)
+  is_numbers = all(isinstance(x, int | float) for x in values)
   return Numbers(names) if is_numbers else names
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.splits import label_pairs
-from bigru_jax.evaluation.evaluation import Evaluation, reliability
+from bigru_jax.evaluation.calibration import reliability
+from bigru_jax.evaluation.evaluation import Evaluation
 
 _LENGTH_BINS = 10
 

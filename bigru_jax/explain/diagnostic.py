@@ -17,6 +17,7 @@ from bigru_jax.explain.interventions import uniform_weights
 from bigru_jax.models.build import init_params
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.ops.dropout import example_keys
+from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
@@ -57,7 +58,12 @@ def accuracies(
 
   Returns:
     By name of the guide, bool [N] for the texts of `test`.
+
+  Raises:
+    ValueError: `epochs` or `batch_size` is below 1.
   """
+  epochs = check_count('epochs', epochs)
+  batch_size = check_count('batch_size', batch_size)
   mlp = model.clone(encoder='average', num_layers=1, recurrent_dropout=0.0)
   initial = {
     **init_params(mlp, seed),

@@ -15,6 +15,7 @@ import numpy as np
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
+from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
@@ -154,8 +155,12 @@ def over_split(
     split: texts.
     batch_size: the most texts per batch.
     seed: of the key, which differs from batch to batch.
+
+  Raises:
+    ValueError: `batch_size` is below 1.
   """
   found: dict[str, list[Any]] = {}
+  batch_size = check_count('batch_size', batch_size)
   size = min(batch_size, int(round_up(np.array([len(split)]))[0]))
   for i, (shape, rows) in enumerate(split.plan(size)):
     batch = split.batch(rows, shape, size)

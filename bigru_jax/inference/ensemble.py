@@ -11,15 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.data.memory import check_texts, column
-from bigru_jax.evaluation.evaluation import (
-  Evaluation,
-  calibration_error,
-  label_names,
-  multi_label_metrics,
-)
+from bigru_jax.evaluation.by_class import multi_label_metrics
+from bigru_jax.evaluation.calibration import calibration_error
+from bigru_jax.evaluation.evaluation import Evaluation, label_names
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.inference.run import BATCH_SIZE, Run, load
 from bigru_jax.rundir import files as run_files, published
+from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 
 _FIELDS = 'label', 'probabilities', 'truncated', 'empty', 'members'
@@ -92,6 +90,7 @@ class Ensemble:
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
     names = choose_fields(fields, self.fields)
+    batch_size = check_count('batch_size', batch_size)
     copies = itertools.tee(check_texts(texts), len(self.members))
     streams = [
       run.stream(copy, batch_size, fields=_FIELDS[:-1])

@@ -29,11 +29,8 @@ from bigru_jax.data.memory import check_texts, column
 from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels, LabelSets
 from bigru_jax.data.truncation import Kept
-from bigru_jax.evaluation.evaluation import (
-  Calibration,
-  Evaluation,
-  evaluate_logits,
-)
+from bigru_jax.evaluation.calibration import Calibration, read_calibration
+from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.evaluation.steps import (
   evaluate,
   make_eval_step,
@@ -47,6 +44,7 @@ from bigru_jax.inference.predictions import (
 )
 from bigru_jax.models.build import init_params
 from bigru_jax.rundir import checkpoints, files as run_files, published
+from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, Task
 
@@ -142,7 +140,7 @@ class Run:
     Raises:
       ValueError: `texts` is a single string, a table or the like; a field is
         unknown; or one of the texts is no string, or with entity attention has
-        not both entities: its number is named.
+        not both entities: its number is named; or `batch_size` is below 1.
     """
     return list(self.stream(texts, batch_size, calibrated, fields))
 
@@ -155,6 +153,7 @@ class Run:
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
     names = choose_fields(fields, self.fields)
+    batch_size = check_count('batch_size', batch_size)
     texts = check_texts(texts)
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
@@ -207,6 +206,7 @@ class Run:
       ValueError: there are not as many labels as texts, none at all, or a
         label that the run was not trained with; or see `predict`.
     """
+    batch_size = check_count('batch_size', batch_size)
     texts = list(check_texts(texts))
     sets = self.label_sets(labels)
     if len(texts) != len(sets) or not len(texts):
@@ -442,7 +442,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   if embeddings:
     check_sha256(fetch(embeddings), identity.get('embeddings', ''))
   unseen = unseen_words(config, identity, embeddings)
-  calibration = run_files.read_calibration(workdir, len(labels), config.task)
+  calibration = read_calibration(workdir, len(labels), config.task)
   return Run(
     workdir=workdir,
     config=config,

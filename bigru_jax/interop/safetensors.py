@@ -45,9 +45,9 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
       f'output={folder} holds other files; name a new folder, an empty one or '
       'a published model'
     )
-  if _is_published(folder):
-    _log.warning('output=%s: the model that is there is replaced', folder)
   published.write_params(folder, jax.device_get(run.params))
+  if _is_published(folder):  # By its old configuration.
+    _log.warning('output=%s: the model that was there is replaced', folder)
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(
     folder / 'data.json', run_files.read_identity(run.workdir)

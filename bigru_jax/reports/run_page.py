@@ -16,7 +16,8 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.encode import encode, kept_spans
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
-from bigru_jax.evaluation.evaluation import Calibration, Evaluation
+from bigru_jax.evaluation.calibration import Calibration
+from bigru_jax.evaluation.evaluation import Evaluation
 from bigru_jax.inference.predictions import fields_of, make_answers
 from bigru_jax.models.classifier import Outputs
 from bigru_jax.reports.page import note_on_test, write_page

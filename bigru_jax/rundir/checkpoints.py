@@ -18,8 +18,7 @@ its part of them, so a run resumes on another number of processes and devices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-import contextlib
+from collections.abc import Iterable, Sequence
 import errno
 import hashlib
 import json
@@ -27,6 +26,7 @@ import logging
 import os
 import pathlib
 import re
+import tempfile
 import time
 from typing import Any
 
@@ -35,10 +35,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bigru_jax import parallel
+from bigru_jax.rundir import missing
 from bigru_jax.runtime import distributed
 
 _log = logging.getLogger(__name__)
-
+_absl_log = logging.getLogger('absl')
 
 # A wrong name or offset in corrupt bytes can lead to these, too.
 _MAY_BE_CORRUPT = {
@@ -71,11 +72,11 @@ class Checkpoints:
     self._workdir = pathlib.Path(workdir).absolute()
     self._folder = self._workdir / 'checkpoints'
     self._policy = _LatestAndBest()
+    self._is_recorded = False
     self.seconds = 0.0
+    self._make_folder()
+    _absl_log.addFilter(_is_not_of_orbax)
     try:
-      with distributed.agreed():
-        if distributed.is_main():
-          self._folder.mkdir(parents=True, exist_ok=True)
       self._manager = ocp.CheckpointManager(
         self._folder,
         item_handlers={
@@ -92,10 +93,30 @@ class Checkpoints:
         ),
       )
     except OSError as error:
+      _absl_log.removeFilter(_is_not_of_orbax)
       raise self._cannot_save(error) from error
+
+  def _make_folder(self) -> None:
+    """Makes the folder, and checks that checkpoints can be read and written.
+
+    Raises:
+      OSError: they cannot, or one of them is no folder.
+    """
+    with distributed.agreed():
+      if distributed.is_main():
+        try:
+          self._folder.mkdir(parents=True, exist_ok=True)
+          with tempfile.TemporaryFile(dir=self._folder):
+            pass
+        except OSError as error:
+          raise self._cannot_save(error) from error
+      missing.steps(self._folder)
 
   def save(self, state: Any, progress: dict[str, Any]) -> None:
     """Saves a train state under its step.
+
+    The first of a process is waited for, and recorded in the run directory: a
+    run that has saved one does not start again where they are gone.
 
     Args:
       state: a pytree of arrays of any type, with a field `step`.
@@ -126,6 +147,18 @@ class Checkpoints:
     except Exception as error:  # Orbax and TensorStore raise many types.
       raise self._cannot_save(error) from error
     self.seconds += time.perf_counter() - start
+    if not self._is_recorded:
+      self.wait()
+      self._record(step)
+
+  def _record(self, step: int) -> None:
+    with distributed.agreed():
+      if distributed.is_main():
+        try:
+          missing.record_saved(self._workdir, step)
+        except OSError as error:
+          raise self._cannot_save(error) from error
+    self._is_recorded = True
 
   def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
     """Restores the newest checkpoint that is intact, as its best one is.
@@ -145,7 +178,7 @@ class Checkpoints:
       OSError: a file cannot be read or moved; all files stay where they are.
     """
     with distributed.agreed():
-      listed = _steps(self._folder)
+      listed = missing.steps(self._folder)
     steps = distributed.gather(sorted(listed))[0]
     while steps:
       step = steps.pop()
@@ -156,9 +189,7 @@ class Checkpoints:
       restored, progress = read
       best = progress['best'] and progress['best']['step']
       if best not in (None, step):
-        self._check_best_is_there(best, steps)
-        params = {state.evaluated: state.params}
-        _, reason = self._read(best, params)
+        reason = self._read_best(best, step, steps, state)
         if reason:
           # The end of the run needs the best parameters, so training restarts
           # from before them.
@@ -204,10 +235,13 @@ class Checkpoints:
       self.wait()
     finally:
       self._manager.close()
+      _absl_log.removeFilter(_is_not_of_orbax)
 
   def _cannot_save(self, error: Exception) -> OSError:
     match = _OS_ERROR.search(str(error))
     reason = os.strerror(int(match[1])) if match else _first_line(error)
+    if isinstance(error, OSError) and error.strerror:
+      reason = error.strerror
     return OSError(
       f'workdir={self._workdir}: cannot save in {self._folder}: {reason}; the '
       'last good checkpoint stays'
@@ -224,18 +258,31 @@ class Checkpoints:
     reasons = [x for x in distributed.gather(reason) if x]
     return (None, reasons[0]) if reasons else (read, '')
 
-  def _check_best_is_there(self, best: int, steps: Sequence[int]) -> None:
-    """Raises OSError where the folder of the best checkpoint was taken away.
+  def _read_best(
+    self, best: int, step: int, steps: Sequence[int], state: Any
+  ) -> str:
+    """Why the best checkpoint cannot be restored; '' where it can.
 
     It is missing for a good reason where a later checkpoint, which replaced it,
     was corrupt and is in quarantine.
+
+    Args:
+      best: the step of the best checkpoint.
+      step: of the checkpoint whose best one it is.
+      steps: those of the other checkpoints.
+      state: a train state of the same structure.
+
+    Raises:
+      OSError: its folder was taken away.
     """
-    replaced = (self._workdir / 'quarantine').is_dir()
-    if best not in steps and not replaced:
-      raise OSError(
-        f'workdir={self._workdir}: {self._folder / str(best)}, the best '
-        'checkpoint, is missing; every file stays where it is'
-      )
+    if best in steps:
+      return self._read(best, {state.evaluated: state.params})[1]
+    if any(later > step for later, _ in missing.quarantined(self._workdir)):
+      return f'its best one, {best}, was replaced by one that is corrupt'
+    raise OSError(
+      f'workdir={self._workdir}: {self._folder / str(best)}, the best '
+      'checkpoint, is missing; every file stays where it is'
+    )
 
   def _quarantine(self, steps: Iterable[int], reason: str) -> None:
     with distributed.agreed():
@@ -272,11 +319,11 @@ def restore_best_params(
     OSError: it cannot be read.
   """
   folder = pathlib.Path(workdir).absolute() / 'checkpoints'
-  missing = FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
+  missing.check_checkpoints(folder.parent)
   try:
-    steps = _steps(folder)
+    steps = missing.steps(folder)
   except FileNotFoundError:
-    raise missing from None
+    steps = set()
   for step in sorted(steps, reverse=True):
     try:
       best = _read_metadata(folder, step)['progress']['best']
@@ -287,7 +334,7 @@ def restore_best_params(
       like = {field: params}
       restored, _ = _restore(folder, best['step'], like)
       return parallel.place(restored, _shardings(like))[field]
-  raise missing
+  raise FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
 
 
 class _LatestAndBest:
@@ -305,6 +352,12 @@ class _LatestAndBest:
     return [info.step in (*latest, self.best) for info in checkpoints]
 
 
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+  """Leaves out the traceback of each thread that cannot save, of which we say
+  in one line what the matter is."""
+  return record.levelno < logging.ERROR or 'orbax' not in record.pathname
+
+
 def _processes(active: set[int]) -> ocp.options.MultiprocessingOptions:
   return ocp.options.MultiprocessingOptions(
     primary_host=min(active), active_processes=active
@@ -320,12 +373,6 @@ def _array_handler() -> ocp.PyTreeCheckpointHandler:
     (np.ndarray, ocp.type_handlers.NumpyHandler()),
   )
   return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
-
-
-def _steps(folder: pathlib.Path) -> set[int]:
-  """The checkpoints of a folder; those that are being written have names."""
-  with _system_errors(folder), os.scandir(folder) as entries:
-    return {int(x.name) for x in entries if x.name.isdigit() and x.is_dir()}
 
 
 def _shardings(tree: Any) -> Any:
@@ -365,32 +412,6 @@ def _corrupt(folder: pathlib.Path, step: int, reason: str) -> CorruptError:
   )
 
 
-@contextlib.contextmanager
-def _system_errors(folder: pathlib.Path) -> Iterator[None]:
-  """Names the run directory and the file in an error of the system.
-
-  Raises:
-    FileNotFoundError: the folder itself is not there.
-    OSError: anything else.
-  """
-  try:
-    yield
-  except OSError as error:
-    path = error.filename or folder
-    kind = FileNotFoundError if _is_missing(error, folder) else OSError
-    raise kind(
-      f'workdir={folder.parent}: cannot read {path}: '
-      f'{error.strerror or _first_line(error)}; every file stays where it is'
-    ) from error
-
-
-def _is_missing(error: OSError, folder: pathlib.Path) -> bool:
-  return isinstance(error, FileNotFoundError) and error.filename in (
-    folder,
-    str(folder),
-  )
-
-
 def _files(folder: pathlib.Path, step: int) -> list[str]:
   """The paths of all files of a checkpoint.
 
@@ -401,7 +422,7 @@ def _files(folder: pathlib.Path, step: int) -> list[str]:
   def fail(error):
     raise error
 
-  with _system_errors(folder):
+  with missing.system_errors(folder):
     return [
       os.path.join(parent, name)
       for parent, _, names in os.walk(folder / str(step), onerror=fail)
@@ -413,17 +434,17 @@ def _read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
   """The content of a checkpoint's metadata.
 
   Raises:
-    CorruptError: they do not fit their checksum, or there are none.
-    OSError: they cannot be read.
+    CorruptError: they do not fit their checksum.
+    OSError: they cannot be read, or there are none.
   """
   path = folder / str(step) / 'metadata' / 'metadata'
-  with _system_errors(folder):
+  with missing.system_errors(folder):
     try:
       data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-      if str(path) in _files(folder, step):
-        raise
-      raise _corrupt(folder, step, 'it is incomplete') from None
+      data = None
+  if data is None:
+    raise missing.incomplete(folder, step, path)
   try:
     metadata = json.loads(data.decode('utf-8'))
     content = metadata['content']
@@ -454,16 +475,16 @@ def _restore(
   Raises:
     CorruptError: the checkpoint does not fit its checksums or its format.
     OtherStateError: its arrays are others than those of `like`.
-    OSError: it cannot be read.
+    OSError: it cannot be read, or a file of it is missing.
   """
   content = _read_metadata(folder, step)
   checksums = content['checksums']
   leaves = dict(_named_leaves(like))
-  missing = leaves.keys() - checksums.keys()
+  differing = leaves.keys() - checksums.keys()
   if not isinstance(like, dict):
-    missing |= checksums.keys() - leaves.keys()
-  if missing:
-    raise _other_state(folder, step, min(missing))
+    differing |= checksums.keys() - leaves.keys()
+  if differing:
+    raise _other_state(folder, step, min(differing))
   state, reason = None, ''
   for _ in range(2):  # An error of the system may last a moment only.
     try:
@@ -473,9 +494,12 @@ def _restore(
         break
       reason = f'its array {wrong[0]} is corrupt'
     except Exception as error:  # Orbax and TensorStore raise many types.
+      missing.check_state(folder, step, error)
+      _read_all(folder, step)  # It names the file that cannot be read.
       _raise_if_of_system(folder, error)
-      reason = _first_line(error)
-    _read_all(folder, step)
+      reason = 'the bytes of its state are corrupt'
+    else:
+      _read_all(folder, step)
   else:
     raise _corrupt(folder, step, reason)
   for name, array in _named_leaves(state):
@@ -529,7 +553,7 @@ def _read_all(folder: pathlib.Path, step: int) -> None:
     OSError: a file cannot be read.
   """
   for path in _files(folder, step):
-    with _system_errors(folder):
+    with missing.system_errors(folder):
       try:
         with open(path, 'rb') as file:
           while file.read(2**20):
@@ -558,8 +582,8 @@ def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
     if "can't start new thread" in str(reason):
       number = errno.EAGAIN
     if number is not None and number not in _MAY_BE_CORRUPT:
-      path = getattr(reason, 'filename', None)
-      with _system_errors(folder):
+      path = missing.named_file(reason)
+      with missing.system_errors(folder):
         raise OSError(number, os.strerror(number), path) from error
     pending += [
       x for x in (reason.__cause__, reason.__context__) if x is not None

@@ -13,7 +13,7 @@ from typing import Any
 
 from bigru_jax.config import Config
 from bigru_jax.data.text import Tokenizer
-from bigru_jax.rundir import files
+from bigru_jax.rundir import files, missing
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.rundir.log import MetricsLog
 from bigru_jax.runtime import distributed
@@ -26,13 +26,17 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
   Raises:
     ValueError: another process holds it, it holds another run, or the
       processes do not share it.
-    OSError: it cannot be written.
+    OSError: it cannot be written, or a part of it was taken away.
   """
   with contextlib.ExitStack() as stack:
+    stack.enter_context(files.named_full_disk(workdir))
     with distributed.agreed():
       if distributed.is_main():
         stack.enter_context(files.locked(workdir))
       files.check_config(workdir, config)
+      if not files.exists(workdir / 'config.json'):
+        missing.check_config(workdir)
+      missing.check_checkpoints(workdir)
     with distributed.agreed():
       if not workdir.is_dir():
         raise ValueError(

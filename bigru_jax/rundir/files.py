@@ -6,6 +6,7 @@
   vocabulary.txt    one token per line (or tokenizer.json)
   metrics.jsonl     one line per evaluation
   checkpoints/      see checkpoints.py
+  checkpoints.json  that one was saved; see missing.py
   quarantine/       corrupt checkpoints
   events.out.*      TensorBoard
   lock              which process trains here now
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -38,7 +40,6 @@ from typing import Any
 import bigru_jax
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.data.text import Tokenizer, load_tokenizer
-from bigru_jax.evaluation.evaluation import Calibration
 from bigru_jax.metrics import renamed
 
 _log = logging.getLogger(__name__)
@@ -54,12 +55,18 @@ def exists(path: pathlib.Path) -> bool:
   """Whether there is a file.
 
   Raises:
+    FileNotFoundError: it is a link to a file that is missing.
     OSError: the system does not say. Of later versions of Python
       `Path.exists` says then that there is none.
   """
   try:
     path.stat()
   except (FileNotFoundError, NotADirectoryError):
+    if path.is_symlink():
+      raise FileNotFoundError(
+        f'workdir={path.parent}: {path.name} is a link to '
+        f'{os.readlink(path)}, which is missing'
+      ) from None
     return False
   return True
 
@@ -116,8 +123,15 @@ def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
     ValueError: another process holds it; the message says which.
     OSError: the directory cannot be written.
   """
-  workdir.mkdir(parents=True, exist_ok=True)
-  with (workdir / 'lock').open('a+', encoding='utf-8') as file:
+  check_is_folder(workdir, field)
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = (workdir / 'lock').open('a+', encoding='utf-8')
+  except OSError as error:
+    raise type(error)(
+      f'{field}={workdir}: cannot write {error.filename}: {error.strerror}'
+    ) from error
+  with lock as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -129,6 +143,49 @@ def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     file.flush()
     yield
+
+
+@contextlib.contextmanager
+def named_full_disk(workdir: pathlib.Path) -> Iterator[None]:
+  """Names the run directory where its disk, or the user's quota, is full.
+
+  Raises:
+    OSError: it is.
+  """
+  try:
+    yield
+  except OSError as error:
+    path = str(error.filename or workdir)
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not is_full or not path.startswith(str(workdir)):
+      raise
+    raise OSError(
+      f'workdir={workdir}: the disk is full ({error.strerror}); the last good '
+      'checkpoint stays'
+    ) from error
+
+
+def check_is_folder(path: pathlib.Path, field: str) -> None:
+  """Checks that a path is a folder, or that one can be made of that name.
+
+  Raises:
+    ValueError: it is below a file, or one itself; or a link that leads nowhere.
+  """
+  for part in (path, *path.parents):
+    if part.is_dir():
+      return
+    if part.is_symlink() and not part.exists():
+      raise ValueError(
+        f'{field}={path}: {part} is a link to {os.readlink(part)}, which is '
+        'missing'
+      )
+    if part.exists():
+      name = f'{field}={path}'
+      raise ValueError(
+        f'{name} is a file; name a run directory'
+        if part == path
+        else f'{name}: {part} is a file'
+      )
 
 
 def is_locked(workdir: pathlib.Path) -> bool:
@@ -183,6 +240,7 @@ def create_or_check(
     # The last, so that a directory with a configuration has the others.
     write_config(workdir, config)
     return
+  read_labels(workdir)  # Predictions need them, be they purged since.
   before = read_identity(workdir)
   names = sorted(before.keys() | identity.keys())
   differing = [n for n in names if before.get(n) != identity.get(n)]
@@ -208,9 +266,14 @@ def record_changes(workdir: pathlib.Path, config: Config) -> None:
   It removes the results that they outdate, so it is called when the run is sure
   to resume.
   """
-  changed = config.differing_fields(read_config(workdir))
+  before = read_config(workdir)
+  changed = config.differing_fields(before)
   if changed:
-    _log.info('the run resumes with another %s', ', '.join(changed))
+    changes = [
+      f'{name}={getattr(config, name)} (before: {getattr(before, name)})'
+      for name in changed
+    ]
+    _log.info('the run resumes with %s', ', '.join(changes))
     for pattern in _OUTDATED:
       for path in workdir.glob(pattern):
         path.unlink(missing_ok=True)
@@ -231,7 +294,7 @@ def read_config(workdir: pathlib.Path) -> Config:
       the fields of `Config` within their bounds, and a version.
   """
   path = workdir / 'config.json'
-  field, values = f'workdir={workdir}: {path.name}', _read_json(path)
+  field, values = f'workdir={workdir}: {path.name}', read_json(path)
   if not isinstance(values, dict):
     raise ValueError(f'{field} holds no configuration')
   ours = bigru_jax.__version__
@@ -257,10 +320,26 @@ def read_identity(workdir: pathlib.Path) -> dict[str, str]:
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
-  identity = _read_json(workdir / 'data.json')
+  identity = read_json(workdir / 'data.json')
   if not isinstance(identity, dict):
     raise ValueError(f'workdir={workdir}: data.json is not a JSON object')
   return identity
+
+
+def read_saved(workdir: pathlib.Path) -> dict[str, int]:
+  """That the run has saved a checkpoint: its `step`, and when, `time_ns`.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing or corrupt.
+  """
+  saved = read_json(workdir / 'checkpoints.json')
+  if not isinstance(saved, dict) or not all(
+    isinstance(saved.get(name), int) for name in ('step', 'time_ns')
+  ):
+    raise ValueError(
+      f'workdir={workdir}: checkpoints.json does not name a checkpoint'
+    )
+  return saved
 
 
 def read_labels(workdir: pathlib.Path) -> list[str]:
@@ -269,7 +348,7 @@ def read_labels(workdir: pathlib.Path) -> list[str]:
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
-  labels = _read_json(workdir / 'labels.json')
+  labels = read_json(workdir / 'labels.json')
   if (
     not isinstance(labels, list)
     or not labels
@@ -288,39 +367,13 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
   path = workdir / 'result.json'
   if not exists(path):
     raise FileNotFoundError(f'workdir={workdir} holds no finished run')
-  result = _read_json(path)
+  result = read_json(path)
   if not isinstance(result, dict) or 'test' not in result:
     raise ValueError(f'workdir={workdir}: result.json holds no result')
   return {
     name: renamed(value) if isinstance(value, dict) else value
     for name, value in result.items()
   }
-
-
-def read_calibration(
-  workdir: pathlib.Path, num_classes: int, task: str
-) -> Calibration:
-  """The temperature and thresholds of a run; the defaults if it has none.
-
-  Raises:
-    ValueError: the file is corrupt.
-  """
-  several = task == 'multi_label'
-  path = workdir / 'calibration.json'
-  if not exists(path):  # Of a run that is not finished, or an old one.
-    return Calibration(1.0, (0.5,) * num_classes if several else ())
-  values = _read_json(path)
-  try:
-    temperature = float(values['temperature'])
-    thresholds = tuple(map(float, values['thresholds']))
-    fits = len(thresholds) == (num_classes if several else 0)
-    if not (0 < temperature < math.inf and fits):
-      raise ValueError('out of bounds')
-    if not all(0 < threshold < 1 for threshold in thresholds):
-      raise ValueError('a threshold is not between 0 and 1')
-  except (TypeError, KeyError, ValueError) as error:
-    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
-  return Calibration(temperature, thresholds)
 
 
 def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
@@ -372,12 +425,21 @@ def write_text(path: pathlib.Path, content: str) -> None:
   os.replace(partial, path)
 
 
-def _read_json(path: pathlib.Path) -> Any:
+def read_json(path: pathlib.Path) -> Any:
+  """The JSON value of a file of a run.
+
+  Raises:
+    FileNotFoundError, ValueError: the file is missing or corrupt.
+  """
   try:
     return json.loads(path.read_text('utf-8', errors='surrogatepass'))
   except FileNotFoundError:
+    exists(path)  # Which names a link that leads nowhere.
     raise FileNotFoundError(
       f'workdir={path.parent} is no run: it has no {path.name}'
     ) from None
+  except NotADirectoryError:
+    check_is_folder(path.parent, 'workdir')
+    raise
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'workdir={path.parent}: {path.name}: {error}') from error

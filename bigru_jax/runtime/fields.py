@@ -85,6 +85,20 @@ def _checked(group_field: dataclasses.Field, value: Any) -> Any:
   return expand_users(value) if limits.get('path') else value
 
 
+def check_count(name: str, value: Any) -> int:
+  """An argument that counts something, of which there is at least one.
+
+  Raises:
+    ValueError: it is no whole number, or below 1; the message names it.
+  """
+  count = _plain(value, int, is_path=False)
+  if type(count) is not int:
+    raise ValueError(f'{name}={value!r} is not of type int')
+  if count < 1:
+    raise ValueError(f'{name}={count} is below 1')
+  return count
+
+
 def expand_users(paths: str) -> str:
   """Paths, with commas between, with a home directory for the ~ of each."""
   expanded = []

@@ -11,14 +11,13 @@ from scipy import special
 
 from bigru_jax.config import Config
 from bigru_jax.data.prepare import Dataset
-from bigru_jax.evaluation.diagnostics import diagnose
-from bigru_jax.evaluation.evaluation import (
+from bigru_jax.evaluation.calibration import (
   Calibration,
-  Evaluation,
-  evaluate_logits,
   fit_temperature,
   fit_thresholds,
 )
+from bigru_jax.evaluation.diagnostics import diagnose
+from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.reports.run_page import PageOutputs
 from bigru_jax.tasks import Task
 from bigru_jax.training.fit import Progress

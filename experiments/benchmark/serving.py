@@ -13,7 +13,7 @@ import onnxruntime
 from bigru_jax import parallel
 from bigru_jax.data import sources
 from bigru_jax.data.prepare import prepare
-from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.run import Run
 from bigru_jax.interop.onnx import to_onnx
 from bigru_jax.runtime import host

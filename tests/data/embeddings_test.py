@@ -52,6 +52,9 @@ def test_word2vec_binary(tmp_path):
   'content, message',
   [
     (b'the 1 2\nfilm 3\n', 'row 2: 1 numbers'),
+    (b'{"film": [3, 4.5]}\n', 'has no numbers in its first rows; a row is'),
+    (b'9 2\nA gentle film.\nA dull one.\n', 'has no numbers in its first rows'),
+    ('the 1 2\n'.encode('utf-16-le'), 'has no numbers in its first rows'),
     (b'the 1.0 2.0\nfilm 3.0 4.0 5.0\n', 'row 2: 3 numbers'),
     (b'the 1 2\nfilm 3 x\n', 'row 2'),
     (b'the 1 2\nfilm 3 nan\n', 'row 2: the vector of .film. is not finite'),
@@ -140,6 +143,7 @@ def test_a_vector_that_is_not_finite_names_its_word(tmp_path):
   [
     (b'9 2\nfilm 1 2\n', 'has 1 vectors, its header says 9'),
     (b'1 2\nfilm 1 2\ncat 3 4\n\n', 'has 2 vectors, its header says 1'),
+    (b'1 5\nfilm 1 2\n', 'has vectors of 2 numbers, its header says 5'),
     (b'Film 1 2\n', '0.0 % of the vocabulary .* match in lower case'),
     (b'cat 1 2\n', '0.0 % of the vocabulary have a vector$'),
   ],

@@ -402,6 +402,12 @@ def test_a_run_reads_lists_as_its_training_did():
   assert form.names_of(('x', 'y'), 'labels', 2) == ('x', 'y')
   with pytest.raises(ValueError, match='labels, row 3: a list of 2 zeros'):
     form.names_of(labels.Flags(('0', '1')), 'labels', 3)
+  columns = labels.Flags(('1', '0'), ('x', 'y'))
+  assert form.names_of(columns, 'labels', 4) == ('x',)
+  strict = label_forms.form_of(identity, ['x', 'y', 'z'])
+  message = "input=a.csv: label_column=x,y names no column for the labels 'z'"
+  with pytest.raises(ValueError, match=message):
+    strict.names_of(columns, 'input=a.csv', 4)
   # Names leave no trace, so the identity of a run is what it was.
   assert list(prepare(Config(task='multi_label'), {'train': (TEXTS, SETS)})
               .identity) == ['train']  # fmt: skip

@@ -95,6 +95,20 @@ def test_a_span_of_composed_text_is_the_token(name, given_text):
       assert piece.replace('ς', 'σ') == token.replace('ς', 'σ')
 
 
+@pytest.mark.parametrize('name', ['words', 'characters'])
+@pytest.mark.parametrize(
+  'given_text',
+  [
+    'q\u0307\u0323', 'e\u0301\u0323', 'か\u3099\u3099', 'か\u3099\u0323',
+    'か゛\u0307\u0323', '゛\u0301\u0323', 'a q\u0307\u0323\u0301b',
+  ],
+)  # fmt: skip
+def test_no_token_of_a_decomposed_text_has_an_empty_span(name, given_text):
+  spans = _vocabulary(name).spans(given_text)
+  _check(spans, given_text)
+  assert all(start < end for start, end in spans)
+
+
 @pytest.mark.parametrize('kind', ['words', 'bytes'])
 @settings(max_examples=50)
 @given(st.text(st.characters(exclude_categories=['Cs'])))

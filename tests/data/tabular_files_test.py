@@ -254,10 +254,28 @@ def test_a_given_delimiter(tmp_path):
     _read(tmp_path, 'a.csv', content, delimiter='||')
 
 
-@pytest.mark.parametrize('encoding', ['utf-16', 'utf-8-sig', 'utf-8'])
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-32', 'utf-8-sig', 'utf-8'])
 def test_encodings_that_are_known_by_their_mark(tmp_path, encoding):
   content = 'text,label\ncaf\u00e9 \u597d,x\n'.encode(encoding)
   assert _read(tmp_path, 'a.csv', content) == [('caf\u00e9 \u597d', 'x')]
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-32'])
+@pytest.mark.parametrize('order', ['le', 'be'])
+@pytest.mark.parametrize('name', ['a.csv', 'a.tsv', 'a.jsonl'])
+def test_wide_characters_without_a_mark_are_named(
+  tmp_path, encoding, order, name
+):
+  encoding = f'{encoding}-{order}'
+  rows = {
+    'a.csv': 'text,label\na,x\n',
+    'a.tsv': 'text\tlabel\na\tx\n',
+    'a.jsonl': '{"text": "a", "label": "x"}\n',
+  }
+  content = rows[name].encode(encoding)
+  assert _read(tmp_path, name, content, encoding=encoding) == [('a', 'x')]
+  with pytest.raises(ValueError, match=f'{name}: not UTF-8.*; see encoding$'):
+    _read(tmp_path, name, content)
 
 
 def test_a_given_encoding(tmp_path):

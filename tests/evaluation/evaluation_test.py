@@ -7,7 +7,16 @@ from scipy import optimize, special
 from sklearn import metrics as sklearn_metrics
 
 from bigru_jax.evaluation import evaluation
-from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.evaluation.by_class import (
+  classification_report,
+  multi_label_metrics,
+)
+from bigru_jax.evaluation.calibration import (
+  Calibration,
+  calibration_error,
+  fit_temperature,
+  fit_thresholds,
+)
 from bigru_jax.tasks import MultiLabel, SingleLabel
 
 AVERAGES = {'macro': 'macro avg', 'weighted': 'weighted avg'}
@@ -31,7 +40,7 @@ def test_one_label_equals_scikit_learn(classes, count, seed):
   rng = np.random.default_rng(seed)
   labels, predictions = rng.integers(0, classes, (2, count))
   names = [f'class {c}' for c in range(classes)]
-  report = evaluation.classification_report(labels, predictions, names)
+  report = classification_report(labels, predictions, names)
   expected = sklearn_metrics.classification_report(
     labels, predictions, output_dict=True, zero_division=0
   )
@@ -63,7 +72,7 @@ def test_several_labels_equal_scikit_learn(classes, count, rate, seed):
   scores = rng.integers(0, 5, (count, classes)) / 5
   predictions = scores >= 0.5
   names = [f'label {c}' for c in range(classes)]
-  report = evaluation.classification_report(labels, predictions, names)
+  report = classification_report(labels, predictions, names)
   expected = {
     name: dict(
       zip(
@@ -82,7 +91,7 @@ def test_several_labels_equal_scikit_learn(classes, count, rate, seed):
   )
   for name, f1 in zip(names, by_class):
     assert report['classes'][name]['f1'] == pytest.approx(f1)
-  found = evaluation.multi_label_metrics(labels, predictions, scores)
+  found = multi_label_metrics(labels, predictions, scores)
   assert found['accuracy'] == pytest.approx(
     sklearn_metrics.accuracy_score(labels, predictions)
   )
@@ -95,13 +104,11 @@ def test_several_labels_equal_scikit_learn(classes, count, rate, seed):
 def test_precision_at_k_by_hand():
   labels = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1]], bool)
   scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.8, 0.7, 0.6, 0.95]])
-  found = evaluation.multi_label_metrics(labels, scores >= 0.5, scores)
+  found = multi_label_metrics(labels, scores >= 0.5, scores)
   assert found['precision_at_1'] == 1
   assert found['precision_at_3'] == pytest.approx(3 / 6)
   assert found['precision_at_5'] == pytest.approx(3 / 10)
-  few = evaluation.multi_label_metrics(
-    labels[:, :2], scores[:, :2] >= 0.5, scores[:, :2]
-  )
+  few = multi_label_metrics(labels[:, :2], scores[:, :2] >= 0.5, scores[:, :2])
   assert 'precision_at_1' in few and 'precision_at_3' not in few
 
 
@@ -110,11 +117,9 @@ def test_calibration_error_by_hand():
   probabilities = np.array([[0.9, 0.1], [0.08, 0.92], [0.6, 0.4]])
   labels = np.array([0, 0, 0])
   expected = (abs(1 - 0.9 - 0.92) + abs(1 - 0.6)) / 3
-  found = evaluation.calibration_error(labels, probabilities)
+  found = calibration_error(labels, probabilities)
   assert found == pytest.approx(expected)
-  several = evaluation.calibration_error(
-    np.array([[True, False]]), np.array([[1.0, 0.0]])
-  )
+  several = calibration_error(np.array([[True, False]]), np.array([[1.0, 0.0]]))
   assert several == 0
 
 
@@ -142,7 +147,7 @@ def test_the_temperature_is_the_best_by_another_optimizer(task):
     return -special.log_softmax(scaled, 1)[range(len(labels)), labels].mean()
 
   best = np.exp(optimize.minimize_scalar(loss, (0, 1)).x)
-  found = evaluation.fit_temperature(task, logits, labels)
+  found = fit_temperature(task, logits, labels)
   assert found == pytest.approx(best, rel=1e-3)
   assert found == pytest.approx(3, rel=0.1)
   thresholds = (0.5,) * 4 if isinstance(task, MultiLabel) else ()
@@ -156,7 +161,7 @@ def test_the_temperature_is_the_best_by_another_optimizer(task):
 
 def test_a_temperature_without_mistakes_is_bounded():
   logits = np.eye(3, dtype=np.float32) * 5
-  found = evaluation.fit_temperature(SingleLabel(3), logits, np.arange(3))
+  found = fit_temperature(SingleLabel(3), logits, np.arange(3))
   assert np.exp(-3.001) <= found < 0.5
 
 
@@ -166,7 +171,7 @@ def test_thresholds_are_the_best_of_all(setting):
   labels = rng.random((60, 3)) < 0.3
   probabilities = np.clip(labels * 0.2 + rng.random((60, 3)) * 0.5, 0, 1)
   labels[:, 2] = False  # A label that does not occur.
-  found = evaluation.fit_thresholds(setting, labels, probabilities)
+  found = fit_thresholds(setting, labels, probabilities)
 
   def f1(thresholds):
     average = 'micro' if setting == 'tuned' else None
@@ -181,7 +186,7 @@ def test_thresholds_are_the_best_of_all(setting):
     assert found[2] == 0.5
   else:
     assert len(set(found)) == 1
-  assert evaluation.fit_thresholds('0.5', labels, probabilities) == (0.5,) * 3
+  assert fit_thresholds('0.5', labels, probabilities) == (0.5,) * 3
 
 
 def test_calibration_changes_no_answer():

@@ -13,7 +13,7 @@ from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.entities import inside_entities, marker_ids
 from bigru_jax.data.text import MARKERS, VocabularyTokenizer
-from bigru_jax.evaluation.evaluation import Calibration
+from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.build import make_task
 from bigru_jax.inference.run import Run
 from bigru_jax.models.build import init_params, make_classifier

@@ -131,11 +131,13 @@ def test_the_card_claims_no_data_but_those_of_the_run(make_run, tmp_path):
 
 
 def test_nothing_but_a_published_model_is_written_over(
-  make_run, tmp_path, monkeypatch
+  make_run, tmp_path, monkeypatch, caplog
 ):
   run = make_run({}, ['no', 'yes'])
   save(run, tmp_path / 'shared')
+  assert not caplog.records
   save(run, tmp_path / 'shared', 'mit')
+  assert 'shared: the model that was there is replaced' in caplog.text
   assert 'mit' in (tmp_path / 'shared' / 'README.md').read_text()
   (tmp_path / 'shared' / 'checkpoints').mkdir()
   with pytest.raises(ValueError, match='is a run directory'):

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from bigru_jax.evaluation import evaluation
+from bigru_jax.evaluation.by_class import classification_report
 from bigru_jax.reports import tables
 
 
 def test_the_classes_the_averages_and_the_confusion_matrix():
-  report = evaluation.classification_report(
+  report = classification_report(
     np.array([0, 0, 1]), np.array([0, 1, 1]), ['neg', '好']
   )
   assert tables.classification_table(report).splitlines() == [
@@ -28,9 +28,7 @@ def test_the_classes_the_averages_and_the_confusion_matrix():
 def test_of_many_classes_the_worst_are_shown():
   labels = np.arange(100)
   predictions = np.where(labels < 3, 99, labels)
-  report = evaluation.classification_report(
-    labels, predictions, [f'c{i}' for i in labels]
-  )
+  report = classification_report(labels, predictions, [f'c{i}' for i in labels])
   lines = tables.classification_table(report).splitlines()
   assert [line.split()[0] for line in lines[1:4]] == ['c0', 'c1', 'c2']
   assert lines[-1] == '(the worst 60 of 100 classes)'

@@ -156,9 +156,13 @@ def test_a_byte_flipped_or_missing_anywhere_is_never_a_wrong_state(
     shutil.rmtree(workdir)
 
 
-def test_a_corrupt_checkpoint_is_quarantined(workdir, caplog):
-  for path in (workdir / 'checkpoints' / '3' / 'state' / 'd').iterdir():
+def _cut(checkpoint):
+  for path in (checkpoint / 'state' / 'd').iterdir():
     path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_a_corrupt_checkpoint_is_quarantined(workdir, caplog):
+  _cut(workdir / 'checkpoints' / '3')
   with caplog.at_level(logging.WARNING, 'bigru_jax'):
     assert _restored(workdir) == 2
   assert 'checkpoint 3 is quarantined' in caplog.text
@@ -167,9 +171,27 @@ def test_a_corrupt_checkpoint_is_quarantined(workdir, caplog):
 
 
 def test_without_its_best_a_run_restarts_from_scratch(workdir):
-  shutil.rmtree(workdir / 'checkpoints' / '1' / 'state')
+  _cut(workdir / 'checkpoints' / '1')
   assert _restored(workdir) is None
   assert len(list((workdir / 'quarantine').iterdir())) == 3
+
+
+def test_a_best_that_a_corrupt_one_replaced_is_not_missed(workdir):
+  """A run restarts from before its best epoch; from an old best, never."""
+  writer = checkpoints.Checkpoints(workdir)
+  writer.save(_state(4), _progress(4, 4))
+  writer.close()
+  assert not (workdir / 'checkpoints' / '1').exists()
+  _cut(workdir / 'checkpoints' / '4')
+  assert _restored(workdir) is None
+  # Those in quarantine say nothing about a best one that is taken away later.
+  writer = checkpoints.Checkpoints(workdir)
+  for step in (5, 6, 7):
+    writer.save(_state(step), _progress(5, step))
+  writer.close()
+  shutil.rmtree(workdir / 'checkpoints' / '5')
+  with pytest.raises(OSError, match='checkpoints/5, the best .* is missing'):
+    _restored(workdir)
 
 
 def test_metadata_that_were_edited_are_not_believed(workdir):

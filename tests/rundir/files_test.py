@@ -1,15 +1,18 @@
 """A run's directory: the version in its configuration."""
 
 import dataclasses
+import errno
 import json
 import logging
+import os
+import pathlib
 
 import pytest
 
 import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.data.text import VocabularyTokenizer
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import directory, files as run_files
 
 CONFIG = Config(hidden_size=16, learning_rate=0.5)
 
@@ -54,6 +57,79 @@ def test_a_run_of_another_version_resumes(version, tmp_path, caplog):
   assert run_files.read_config(tmp_path) == longer
   written = json.loads((tmp_path / 'config.json').read_text())['version']
   assert written == bigru_jax.__version__
+
+
+def test_what_changes_in_a_run_that_resumes_is_logged(tmp_path, caplog):
+  caplog.set_level(logging.INFO)
+  _create_or_check(tmp_path, CONFIG)
+  longer = dataclasses.replace(CONFIG, epochs=99, patience=7)
+  run_files.record_changes(tmp_path, longer)
+  assert caplog.messages == [
+    f'the run resumes with epochs=99 (before: {CONFIG.epochs}), '
+    f'patience=7 (before: {CONFIG.patience})'
+  ]
+
+
+def test_a_file_is_no_run_directory(tmp_path):
+  path = tmp_path / 't.txt'
+  path.touch()
+  message = 't.txt is a file; name a run directory$'
+  with pytest.raises(ValueError, match=f'^workdir={tmp_path}/{message}'):
+    run_files.read_config(path)
+  message = f'^workdir={tmp_path}/{message}'
+  with pytest.raises(ValueError, match=message), run_files.locked(path):
+    pass
+  below = path / 'runs' / 'a'
+  message = f'^workdir={below}: {path} is a file$'
+  with pytest.raises(ValueError, match=message):
+    run_files.read_config(below)
+  with pytest.raises(ValueError, match=message), run_files.locked(below):
+    pass
+  path.unlink()
+  path.symlink_to('/not/mounted')
+  message = f'^output={below}: {path} is a link to /not/mounted, which is'
+  with (
+    pytest.raises(ValueError, match=message),
+    run_files.locked(below, 'output'),
+  ):
+    pass
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+  def fail(path, *args, **kwargs):
+    raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+  for owner, name, path in (
+    (os, 'mkdir', 'run'),
+    (pathlib.Path, 'open', 'run/lock'),
+  ):
+    with (
+      monkeypatch.context() as patch,
+      pytest.raises(PermissionError) as info,
+    ):
+      patch.setattr(owner, name, fail)
+      with run_files.locked(tmp_path / 'run'):
+        pass
+    assert str(info.value) == (
+      f'workdir={tmp_path}/run: cannot write {tmp_path}/{path}: '
+      'Permission denied'
+    )
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line_that_names_the_run(tmp_path, number):
+  reason = os.strerror(number)
+  message = f'^workdir={tmp_path}: the disk is full .{reason}.; the last good'
+  with (
+    pytest.raises(OSError, match=message),
+    directory.open_run(tmp_path, CONFIG),
+  ):
+    raise OSError(number, reason)  # As of writing, without a name.
+  with (
+    pytest.raises(OSError, match='/elsewhere'),
+    directory.open_run(tmp_path, CONFIG),
+  ):
+    raise OSError(number, reason, '/elsewhere')
 
 
 def test_a_run_of_a_newer_version_is_named_as_one(tmp_path):

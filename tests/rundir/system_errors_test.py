@@ -223,10 +223,29 @@ def test_files_that_may_not_be_read_stay_where_they_are(
   before = _files(workdir)
   with _as_nobody(), pytest.raises(OSError, match='Permission denied') as info:
     _restored(workdir)
+  assert str(paths[0]) in str(info.value)  # The file, and no folder of it.
   assert '\n' not in str(info.value) and str(workdir) in str(info.value)
   assert _files(workdir) == before
   for path in paths:
     path.chmod(0o777)
+  assert _restored(workdir) == 3
+
+
+def test_checkpoints_that_cannot_be_written_stop_a_run_before_it_trains(
+  saved, open_folder, capfd
+):
+  workdir = shutil.copytree(saved, open_folder / 'run')
+  _restored(workdir)  # Imports what root alone may read.
+  for mode in (0o555, 0o000):
+    (workdir / 'checkpoints').chmod(mode)
+    with _as_nobody(), pytest.raises(OSError) as info:
+      checkpoints.Checkpoints(workdir)
+    assert str(info.value) == (
+      f'workdir={workdir}: cannot save in {workdir}/checkpoints: '
+      'Permission denied; the last good checkpoint stays'
+    )
+  (workdir / 'checkpoints').chmod(0o777)
+  assert 'Traceback' not in ''.join(capfd.readouterr())
   assert _restored(workdir) == 3
 
 

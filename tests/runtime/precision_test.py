@@ -12,7 +12,7 @@ import pytest
 
 from bigru_jax import Config, Ensemble, load, parallel, train
 from bigru_jax.data.encode import encode, make_split
-from bigru_jax.evaluation.evaluation import fit_temperature
+from bigru_jax.evaluation.calibration import fit_temperature
 from bigru_jax.explain.attributions import attribute
 from bigru_jax.inference.build import make_task
 from bigru_jax.interop.stablehlo import to_stablehlo

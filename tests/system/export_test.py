@@ -70,6 +70,16 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
     (['--workdir=x', '--output=a.json'], 'output=a.json'),
     (['--workdir=x', '--output=.'], 'output=. is a folder'),
     (['--workdir=x', '--output=b/a.onnx'], 'there is no folder b'),
+    (['--workdir=x', '--output=a.safetensors'], 'is a name of format=safet'),
+    (['--workdir=x', '--output=pub/'], 'is a name of format=safetensors, not'),
+    (
+      ['--workdir=x', '--output=a.onnx', '--format=stablehlo'],
+      'output=a.onnx is a name of format=onnx, not of format=stablehlo',
+    ),
+    (
+      ['--workdir=x', '--output=a.hlo', '--format=safetensors'],
+      'output=a.hlo is a name of format=stablehlo, not of format=safetensors',
+    ),
     ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is no run'),
     (
       [
@@ -89,8 +99,12 @@ def test_two_exports_never_share_a_description(run_directory, tmp_path):
   export = functools.partial(
     run_command, 'export', f'--workdir={run_directory}', cwd=tmp_path
   )
-  for name in ('a', 'b', 'a'):  # An export may be made again.
+  # An export may be made again, and says so.
+  for name, replaced in (('a', False), ('b', False), ('a', True)):
     done = export(f'--output={name}.onnx')
+    assert ('a.onnx: the model that was there is replaced' in done.stderr) == (
+      replaced
+    )
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / f'{name}.json').read_text())
     assert about['file'] == f'{name}.onnx'

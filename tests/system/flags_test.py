@@ -65,7 +65,7 @@ NO_RUN = {
     (['--grid=num_heads=4,8'], 'num_heads=8 needs attention=multi_head or str'),
     (
       ['--settings_file=twice.jsonl'],
-      'settings_file=twice.jsonl, row 1: not a JSON object',
+      "settings_file=twice.jsonl, row 1 names 'dropout' twice",
     ),
   ],
   'reproduce': [

@@ -38,6 +38,17 @@ def test_predictions_keep_their_order(run_directory):
     assert abs(sum(answer['attention']['words'][0]) - 1) < 1e-5
 
 
+def test_a_full_disk_is_one_line_that_names_the_output(run_directory):
+  done = run_command(
+    'predict', f'--workdir={run_directory}', '--input=-',
+    '--output=/dev/full', input='a good film\n',
+  )  # fmt: skip
+  assert done.returncode == 2
+  assert done.stderr.splitlines() == [
+    'predict.py: output=/dev/full: the disk is full (No space left on device)'
+  ]
+
+
 def test_an_answer_says_where_its_tokens_stand(run_directory, trained):
   text = '  The FILM wasn’t İ, 好看! '
   (answer,) = trained.predict([text])

@@ -169,9 +169,8 @@ def test_a_run_resumes_with_another_patience_but_not_with_other_labels(
   assert [p.name for p in (tmp_path / 'runs').iterdir()] == [name]
   workdir = tmp_path / 'runs' / name
   before = chaos.metrics(workdir)
-  done = run_command(
-    'run', *flags, f'--workdir={workdir}', '--patience=5', cwd=tmp_path
-  )
+  flags += [f'--workdir={workdir}', '--patience=5']
+  done = run_command('run', *flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   assert 'resumes with another patience' in done.stderr
   assert json.loads((workdir / 'config.json').read_text())['patience'] == 5

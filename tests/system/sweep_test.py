@@ -79,7 +79,7 @@ _WRONG = [
     ['--settings_file=missing.jsonl'],
     'settings_file=missing.jsonl: no such file',
   ),
-  (['--metric=f2'], "metric='f2': choose loss, accuracy"),
+  (['--metric=f2'], "metric='f2': choose loss, accuracy, ma"),
   (
     ['--metric=semeval2010'],
     'metric=semeval2010_f1 needs --select_by=semeval2010_f1',
@@ -94,6 +94,41 @@ def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
   done = run_command('sweep', f'--output={tmp_path}/sweep', *flags, *others)
   assert done.returncode == 2, done.stdout
   assert message in done.stderr and len(done.stderr.splitlines()) == 1
+  assert not (tmp_path / 'sweep').exists()
+
+
+@pytest.mark.parametrize(
+  'varied, common, message',
+  [
+    ('--grid=dropout=0.5,0.3', '--dropout=0.1', '--dropout=0.1: see grid and'),
+    ('--grid=sst_phrases=true', '--nosst_phrases', '--nosst_phrases: see grid'),
+    (
+      '--settings_file=settings.jsonl',
+      '--epochs=2',
+      '--epochs=2: see grid and settings_file',
+    ),
+    (
+      '--settings_file=twice.jsonl',
+      '--epochs=2',
+      "row 2 names 'dropout' twice",
+    ),
+    (
+      '--settings_file=.',
+      '--epochs=2',
+      'settings_file=. is a folder: name a file',
+    ),
+  ],
+)
+def test_what_a_sweep_would_ignore_is_refused(
+  tmp_path, varied, common, message
+):
+  (tmp_path / 'settings.jsonl').write_text('{"dropout": 0.1}\n{"epochs": 3}\n')
+  (tmp_path / 'twice.jsonl').write_text('{}\n{"dropout": 0.1, "dropout": 0}\n')
+  done = run_command(
+    'sweep', '--output=sweep', varied, '--', common, cwd=tmp_path
+  )
+  assert done.returncode == 2 and message in done.stderr, done.stderr
+  assert len(done.stderr.splitlines()) == 1
   assert not (tmp_path / 'sweep').exists()
 
 

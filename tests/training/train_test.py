@@ -98,6 +98,34 @@ def test_wrong_arguments_are_named(trained):
   assert trained.predict([]) == []
 
 
+@pytest.mark.parametrize(
+  'batch_size, message',
+  [
+    (-1, 'batch_size=-1 is below 1'),
+    (0, 'batch_size=0 is below 1'),
+    (np.int64(-3), 'batch_size=-3 is below 1'),
+    (1.5, 'batch_size=1.5 is not of type int'),
+    (None, 'batch_size=None is not of type int'),
+    ('8', "batch_size='8' is not of type int"),
+    (True, 'batch_size=True is not of type int'),
+  ],
+)
+def test_a_batch_size_that_is_no_number_of_texts_is_refused(
+  trained, batch_size, message
+):
+  texts, labels = ['film is good', 'plot'], ['positive', 'negative']
+  for run in (trained, bigru_jax.Ensemble([trained])):
+    with pytest.raises(ValueError, match=f'^{message}$'):
+      run.predict(texts, batch_size=batch_size)
+    with pytest.raises(ValueError, match=f'^{message}$'):
+      run.predict([], batch_size=batch_size)
+    with pytest.raises(ValueError, match=f'^{message}$'):
+      next(run.stream(iter(texts), batch_size))
+    with pytest.raises(ValueError, match=f'^{message}$'):
+      run.evaluate(texts, labels, batch_size=batch_size)
+  assert trained.predict(texts, np.int32(1)) == trained.predict(texts, 1)
+
+
 def test_changed_data_are_refused_and_no_checkpoint_is_touched(
   trained, corpus, workdir
 ):

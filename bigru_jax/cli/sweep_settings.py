@@ -1,0 +1,65 @@
+"""The settings that a sweep compares: those of a grid, or of a file."""
+
+from collections.abc import Sequence
+import hashlib
+import itertools
+import json
+import pathlib
+import re
+from typing import Any
+
+from bigru_jax.data.open_files import check_file, without_repeats
+
+
+def grid_settings(grid: Sequence[str]) -> list[dict[str, Any]]:
+  """The combinations of the values of all flags of a grid.
+
+  Args:
+    grid: flags with their values, name=value,value; the values of one flag are
+      joined.
+
+  Raises:
+    ValueError: one has another form.
+  """
+  axes: dict[str, list[str]] = {}
+  for axis in grid:
+    name, equals, values = axis.partition('=')
+    if not (name and equals and values):
+      raise ValueError(f'grid={axis!r}: give name=value,value')
+    axes.setdefault(name, []).extend(values.split(','))
+  return [
+    dict(zip(axes, values)) for values in itertools.product(*axes.values())
+  ]
+
+
+def read_settings(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The settings of a file with a JSON object of flags in each line.
+
+  Raises:
+    FileNotFoundError, ValueError: there is no such file, or it is wrong.
+  """
+  settings: list[dict[str, Any]] = []
+  check_file(path, 'settings_file')
+  for row, line in enumerate(path.read_text('utf-8').splitlines(), 1):
+    if line.strip():
+      try:
+        setting = json.loads(line, object_pairs_hook=without_repeats)
+      except json.JSONDecodeError:
+        setting = None
+      except ValueError as error:
+        raise ValueError(f'settings_file={path}, row {row} {error}') from error
+      if not isinstance(setting, dict):
+        raise ValueError(f'settings_file={path}, row {row}: not a JSON object')
+      settings.append(setting)
+  if not settings:
+    raise ValueError(f'settings_file={path} has no settings')
+  return settings
+
+
+def name_of(setting: dict[str, Any]) -> str:
+  """The setting's name, which is a directory's, too."""
+  name = ','.join(f'{key}={value}' for key, value in setting.items())
+  plain = re.sub(r'[^a-zA-Z0-9_=,.+-]', '_', name)[:150]
+  if plain != name:  # Another setting could have the same plain name.
+    plain += f',{hashlib.sha256(name.encode()).hexdigest()[:8]}'
+  return plain or 'default'

@@ -1,0 +1,127 @@
+"""Precision, recall and F1 by class, and multi-label metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_RANKS = 1, 3, 5
+_LARGEST_CONFUSION = 200
+
+
+def classification_report(
+  labels: np.ndarray, predictions: np.ndarray, names: list[str]
+) -> dict[str, Any]:
+  """Precision, recall, F1 and support, as scikit-learn's function of that name.
+
+  A quotient without a denominator is 0. With one label a text, a micro average
+  is the accuracy, and the macro average is over the classes that occur as a
+  label or as a prediction.
+
+  Args:
+    labels: class indices [N], or bool [N, C] for several labels a text.
+    predictions: in the same form.
+    names: the classes' names.
+
+  Returns:
+    `classes`: by name `precision`, `recall`, `f1`, `support`; `micro`, `macro`
+    and `weighted` averages of the same; with several labels a text `samples`,
+    the mean over texts; else `confusion`, rows by label, columns by prediction,
+    of at most 200 classes.
+  """
+  num_classes = len(names)
+  several = labels.ndim > 1
+  report: dict[str, Any] = {}
+  if several:
+    true_positives = (labels & predictions).sum(0)
+    positives, predicted = labels.sum(0), predictions.sum(0)
+  else:
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(confusion, (labels, predictions), 1)
+    true_positives = np.diag(confusion)
+    positives, predicted = confusion.sum(1), confusion.sum(0)
+  scores = _scores(true_positives, predicted, positives)
+  report['classes'] = {
+    name: {
+      **{key: float(values[c]) for key, values in scores.items()},
+      'support': int(positives[c]),
+    }
+    for c, name in enumerate(names)
+  }
+  total = int(positives.sum())
+  micro = _scores(true_positives.sum(), predicted.sum(), positives.sum())
+  shares = positives / max(total, 1)
+  averaged = (positives + predicted > 0) | several
+  averages = {
+    'micro': {key: float(value) for key, value in micro.items()},
+    'macro': {key: float(x[averaged].mean()) for key, x in scores.items()},
+    'weighted': {key: float(x @ shares) for key, x in scores.items()},
+  }
+  if several:
+    by_text = _scores(
+      (labels & predictions).sum(1), predictions.sum(1), labels.sum(1)
+    )
+    averages['samples'] = {key: float(x.mean()) for key, x in by_text.items()}
+  report |= {name: {**x, 'support': total} for name, x in averages.items()}
+  if not several and num_classes <= _LARGEST_CONFUSION:
+    report['confusion'] = confusion.tolist()
+  return report
+
+
+def _scores(
+  true_positives: Any, predicted: Any, positives: Any
+) -> dict[str, Any]:
+  """Precision, recall and F1 from counts."""
+  return {
+    'precision': true_positives / np.maximum(predicted, 1),
+    'recall': true_positives / np.maximum(positives, 1),
+    'f1': 2 * true_positives / np.maximum(predicted + positives, 1),
+  }
+
+
+def multi_label_metrics(
+  labels_NxC: np.ndarray, predictions_NxC: np.ndarray, scores_NxC: np.ndarray
+) -> dict[str, float]:
+  """Metrics of texts with several labels.
+
+  Args:
+    labels_NxC, predictions_NxC: bool.
+    scores_NxC: by which labels are ranked.
+
+  Returns:
+    `accuracy`, that of whole sets of labels; `micro_f1`, `macro_f1`,
+    `samples_f1`; `precision_at_k`, the share of true labels among the k of the
+    largest scores; `lrap`, the label ranking average precision, in which a text
+    without labels counts 1 (as in scikit-learn).
+  """
+  names = list(map(str, range(labels_NxC.shape[1])))
+  report = classification_report(labels_NxC, predictions_NxC, names)
+  found = {
+    'accuracy': float((labels_NxC == predictions_NxC).all(1).mean()),
+    **{f'{x}_f1': report[x]['f1'] for x in ('micro', 'macro', 'samples')},
+  }
+  most = min(max(_RANKS), labels_NxC.shape[1])
+  hits_NxK = np.zeros((len(labels_NxC), most), bool)
+  for hits, labels, scores in zip(hits_NxK, labels_NxC, scores_NxC):
+    hits[:] = labels[np.argsort(-scores, kind='stable')[:most]]
+  for k in _RANKS:
+    if k <= most:
+      found[f'precision_at_{k}'] = float(hits_NxK[:, :k].mean())
+  found['lrap'] = _label_ranking(labels_NxC, scores_NxC)
+  return found
+
+
+def _label_ranking(labels_NxC: np.ndarray, scores_NxC: np.ndarray) -> float:
+  """Mean over texts, over their labels, of the share of true labels among those
+  with at least the label's score."""
+  total = 0.0
+  for true, scores in zip(labels_NxC, scores_NxC):
+    if not true.any():
+      total += 1
+      continue
+    mine = scores[true]
+    above = np.searchsorted(np.sort(-scores), -mine, side='right')
+    true_above = np.searchsorted(np.sort(-mine), -mine, side='right')
+    total += (true_above / above).mean()
+  return total / max(len(labels_NxC), 1)

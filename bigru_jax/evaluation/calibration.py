@@ -1,0 +1,194 @@
+"""What is chosen on validation: the temperature and the thresholds.
+
+And the reliability diagram, which shows whether probabilities can be believed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bigru_jax.rundir import files as run_files
+from bigru_jax.runtime.precision import single_precision
+from bigru_jax.tasks import MultiLabel, SingleLabel, Task
+
+ECE_BINS = 15
+_LARGEST_LOG_TEMPERATURE = 3.0
+_SMALLEST_THRESHOLD = 1e-9
+_STEPS = 20  # Of L-BFGS, over one number.
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+  """What is chosen on validation after training, and stored with the run.
+
+  Attributes:
+    temperature: by which calibrated logits are divided.
+    thresholds: the probability, not a calibrated one, from which a text has a
+      label, one per label; empty for one label a text.
+  """
+
+  temperature: float = 1.0
+  thresholds: tuple[float, ...] = ()
+
+
+def read_calibration(
+  workdir: pathlib.Path, num_classes: int, task: str
+) -> Calibration:
+  """The temperature and thresholds of a run; the defaults if it has none.
+
+  Raises:
+    ValueError: the file is corrupt.
+  """
+  is_multi_label = task == 'multi_label'
+  path = workdir / 'calibration.json'
+  if not run_files.exists(
+    path
+  ):  # Of a run that is not finished, or an old one.
+    return Calibration(1.0, (0.5,) * num_classes if is_multi_label else ())
+  values = run_files.read_json(path)
+  try:
+    temperature = float(values['temperature'])
+    thresholds = tuple(map(float, values['thresholds']))
+    fits = len(thresholds) == (num_classes if is_multi_label else 0)
+    if not (0 < temperature < math.inf and fits):
+      raise ValueError('out of bounds')
+    if not all(0 < threshold < 1 for threshold in thresholds):
+      raise ValueError('a threshold is not between 0 and 1')
+  except (TypeError, KeyError, ValueError) as error:
+    raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
+  return Calibration(temperature, thresholds)
+
+
+def reliability(
+  labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
+) -> dict[str, np.ndarray]:
+  """A reliability diagram, over bins of equal width.
+
+  Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 2. With one label
+  a text, the confidence is the probability of the predicted class; with
+  several, every label of every text is one example, and its probability the
+  confidence that the text has it.
+
+  Returns:
+    By bin `count`, and the sums `confidence` and `correct` over its examples.
+  """
+  if labels.ndim > 1:
+    confidences, correct = probabilities_NxC.ravel(), labels.ravel()
+  else:
+    predictions = probabilities_NxC.argmax(1)
+    confidences = probabilities_NxC[np.arange(len(labels)), predictions]
+    correct = predictions == labels
+  # Bins (0, 1/15], (1/15, 2/15] and so on.
+  bin_of = np.ceil(confidences.astype(np.float64) * bins).astype(int) - 1
+  bin_of = np.clip(bin_of, 0, bins - 1)
+  return {
+    'count': np.bincount(bin_of, minlength=bins),
+    'confidence': np.bincount(bin_of, confidences, bins),
+    'correct': np.bincount(bin_of, correct, bins),
+  }
+
+
+def calibration_error(
+  labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
+) -> float:
+  """Expected calibration error: sum_b |B_b| / N |accuracy_b - confidence_b|.
+
+  Guo et al., 2017, equation 3, over the bins of `reliability`.
+  """
+  found = reliability(labels, probabilities_NxC, bins)
+  difference = np.abs(found['correct'] - found['confidence']).sum()
+  return float(difference / max(found['count'].sum(), 1))
+
+
+@single_precision()
+def fit_temperature(
+  task: Task, logits_NxC: np.ndarray, labels: np.ndarray
+) -> float:
+  """The temperature of the least cross entropy, by L-BFGS.
+
+  Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 4.2. It is kept
+  between e^-3 and e^3, and 1 where the logits are not finite.
+
+  Args:
+    task: its cross entropy is taken, without smoothing or weights.
+    logits_NxC: of a split that was not trained on.
+    labels: int32 [N], or bool [N, C].
+  """
+  if isinstance(task, SingleLabel):
+    task = dataclasses.replace(task, label_smoothing=0.0)
+  else:
+    task = MultiLabel(task.num_classes)
+  logits, batch = jnp.asarray(logits_NxC), {'labels': jnp.asarray(labels)}
+  solver = optax.lbfgs()
+
+  def log_temperature(x):
+    return _LARGEST_LOG_TEMPERATURE * jnp.tanh(x)
+
+  def loss(x):
+    return task.losses(logits * jnp.exp(-log_temperature(x)), batch).mean()
+
+  def step(_, carry):
+    x, state = carry
+    value, grad = optax.value_and_grad_from_state(loss)(x, state=state)
+    updates, state = solver.update(
+      grad, state, x, value=value, grad=grad, value_fn=loss
+    )
+    return optax.apply_updates(x, updates), state
+
+  start = jnp.float32(0)
+  carry = start, solver.init(start)
+  fit = jax.jit(lambda carry: jax.lax.fori_loop(0, _STEPS, step, carry))
+  temperature = float(jnp.exp(log_temperature(fit(carry)[0])))
+  return temperature if np.isfinite(temperature) else 1.0
+
+
+def fit_thresholds(
+  setting: str, labels_NxC: np.ndarray, probabilities_NxC: np.ndarray
+) -> tuple[float, ...]:
+  """The thresholds that give the best F1 on a split that was not trained on.
+
+  Args:
+    setting: of `Config.threshold`: `0.5`; `tuned`, one for all labels by the
+      micro F1; `per_label`, by each label's own. 0.5 stays where nothing is
+      better, as for a label that does not occur.
+    labels_NxC: bool.
+    probabilities_NxC: float64, so that those near 1 differ.
+  """
+  num_labels = labels_NxC.shape[1]
+  if setting == '0.5':
+    return (0.5,) * num_labels
+  if setting == 'tuned':
+    best = _best_threshold(labels_NxC.ravel(), probabilities_NxC.ravel())
+    return (best,) * num_labels
+  return tuple(
+    _best_threshold(labels_NxC[:, c], probabilities_NxC[:, c])
+    for c in range(num_labels)
+  )
+
+
+def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+  """The threshold of the best F1 among 0.5 and those between two examples."""
+  order = np.argsort(-probabilities, kind='stable')
+  sorted_probabilities = probabilities[order].astype(np.float64)
+  true_positives = np.cumsum(labels[order])
+  predicted = np.arange(1, len(labels) + 1)
+  f1 = 2 * true_positives / (predicted + max(labels.sum(), 1))
+  following = np.append(sorted_probabilities[1:], 0)
+  f1 = np.where(sorted_probabilities > following, f1, -1)  # Ties go together.
+  at_half = (
+    2
+    * (labels & (probabilities >= 0.5)).sum()
+    / max((probabilities >= 0.5).sum() + labels.sum(), 1)
+  )
+  best = int(f1.argmax())
+  if f1[best] <= at_half:
+    return 0.5
+  between = (sorted_probabilities[best] + following[best]) / 2
+  return float(np.clip(between, _SMALLEST_THRESHOLD, 1 - _SMALLEST_THRESHOLD))

@@ -1,0 +1,191 @@
+"""What was taken away from a run, which stops it before anything is written.
+
+A disk that is not mounted, a scratch folder that was purged or a link that
+leads nowhere is no reason to train again over what was saved: no byte was read
+that could be corrupt, and every file stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+import os
+import pathlib
+import re
+import time
+from typing import Any
+
+from bigru_jax.rundir import files
+
+SAVED = 'checkpoints.json'
+_STAYS = 'every file stays where it is'
+# In TensorStore's messages.
+_LOCAL_FILE = re.compile(r'local file "([^"]*[^"/])"')
+
+
+def record_saved(workdir: pathlib.Path, step: int) -> None:
+  """Writes that the run has saved a checkpoint, which may be gone later."""
+  files.write_json(workdir / SAVED, {'step': step, 'time_ns': time.time_ns()})
+
+
+def quarantined(workdir: pathlib.Path) -> list[tuple[int, int]]:
+  """The steps of the checkpoints in quarantine, and when each was moved.
+
+  Raises:
+    OSError: the folder cannot be read.
+  """
+  try:
+    names = os.listdir(workdir / 'quarantine')
+  except FileNotFoundError:
+    return []
+  moved = (re.fullmatch(r'(\d+)-(\d+)', name) for name in names)
+  return [(int(match[1]), int(match[2])) for match in moved if match]
+
+
+def check_checkpoints(workdir: pathlib.Path) -> None:
+  """Checks that a run which has saved checkpoints still has one.
+
+  It has none for a good reason where it was killed before it saved the first
+  one, and where all of them were corrupt and are in quarantine.
+
+  Args:
+    workdir: of a run, or of one that is to start.
+
+  Raises:
+    OSError: its checkpoints were taken away, or cannot be read.
+    ValueError: checkpoints.json is corrupt.
+  """
+  folder = workdir / 'checkpoints'
+  state = 'empty'
+  try:
+    if steps(folder):
+      return
+  except FileNotFoundError:
+    if files.exists(folder):
+      raise
+    state = 'missing'
+  moved = [time_ns for _, time_ns in quarantined(workdir)]
+  if files.exists(workdir / SAVED):
+    saved = files.read_saved(workdir)
+    if any(time_ns > saved['time_ns'] for time_ns in moved):
+      return
+    reason = f'{SAVED} says that checkpoint {saved["step"]} was saved'
+  elif files.exists(workdir / 'result.json') and not moved:
+    reason = 'result.json says that the run is finished'
+  else:
+    return
+  raise OSError(
+    f'workdir={workdir}: checkpoints/ is {state}, but {reason}; is a disk not '
+    f'mounted? {_STAYS}; choose another workdir to start again'
+  )
+
+
+def check_config(workdir: pathlib.Path) -> None:
+  """Checks that a directory without config.json holds no checkpoints either.
+
+  Raises:
+    OSError: it does, or they cannot be read.
+  """
+  with contextlib.suppress(FileNotFoundError):
+    if steps(workdir / 'checkpoints'):
+      raise OSError(
+        f'workdir={workdir} has checkpoints, but no config.json; {_STAYS}'
+      )
+
+
+def steps(folder: pathlib.Path) -> set[int]:
+  """The checkpoints of a folder; those that are being written have names.
+
+  Raises:
+    FileNotFoundError: the folder is not there.
+    OSError: it cannot be read, or a checkpoint is no folder.
+  """
+  with system_errors(folder), os.scandir(folder) as entries:
+    numbered = {x.name: x.is_dir() for x in entries if x.name.isdecimal()}
+  for name, is_folder in numbered.items():
+    if not is_folder:
+      raise OSError(
+        f'workdir={folder.parent}: {folder / name} is '
+        f'{describe_link(folder / name) or "a file, and no checkpoint"}; '
+        f'{_STAYS}'
+      )
+  return set(map(int, numbered))
+
+
+def check_state(folder: pathlib.Path, step: int, error: Exception) -> None:
+  """Checks that no file of a state is missing that could not be read.
+
+  TensorStore writes a checksum with each name of a file, so one that it does
+  not find was there.
+
+  Args:
+    folder: of the checkpoints.
+    step: the checkpoint.
+    error: of Orbax or TensorStore, in reading its state.
+
+  Raises:
+    OSError: one is missing.
+  """
+  state = folder / str(step) / 'state'
+  paths = [state / '_METADATA', state / 'manifest.ocdbt']
+  paths += map(pathlib.Path, _LOCAL_FILE.findall(str(error)))
+  for path in paths:
+    if not _is_there(folder, path):
+      raise incomplete(folder, step, path)
+
+
+def incomplete(folder: pathlib.Path, step: int, path: pathlib.Path) -> OSError:
+  """The error that a file of a checkpoint is missing."""
+  while path.parent != folder and not _is_there(folder, path.parent):
+    path = path.parent
+  return OSError(
+    f'workdir={folder.parent}: checkpoint {step} is incomplete: {path} is '
+    f'{describe_link(path) or "missing"}; {_STAYS}'
+  )
+
+
+def named_file(error: BaseException) -> str | None:
+  """The file that an error of the system or of TensorStore names."""
+  named: Any = getattr(error, 'filename', None)
+  return named or (_LOCAL_FILE.findall(str(error)) or [None])[-1]
+
+
+def describe_link(path: pathlib.Path) -> str:
+  """Where a link leads that leads nowhere; '' for any other path."""
+  if path.is_symlink() and not path.exists():
+    return f'a link to {os.readlink(path)}, which is missing'
+  return ''
+
+
+def _is_there(folder: pathlib.Path, path: pathlib.Path) -> bool:
+  with system_errors(folder):
+    try:
+      path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+      return False
+  return True
+
+
+@contextlib.contextmanager
+def system_errors(folder: pathlib.Path) -> Iterator[None]:
+  """Names the run directory and the file in an error of the system.
+
+  Args:
+    folder: of the checkpoints.
+
+  Raises:
+    FileNotFoundError: the folder itself is not there.
+    OSError: anything else.
+  """
+  try:
+    yield
+  except OSError as error:
+    path = error.filename or folder
+    is_missing = isinstance(error, FileNotFoundError) and str(path) == str(
+      folder
+    )
+    kind = FileNotFoundError if is_missing else OSError
+    reason = error.strerror or (str(error).splitlines() or [''])[0]
+    raise kind(
+      f'workdir={folder.parent}: cannot read {path}: {reason}; {_STAYS}'
+    ) from error
