@@ -20,7 +20,7 @@ from tqdm import tqdm
 from bigru_jax.cli import config_flags
 from bigru_jax.config import Config
 from bigru_jax.reports import comparison
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.runtime import jobs, preemption
 from bigru_jax.training import effects
 
@@ -199,7 +199,7 @@ def run_all(
         run.name,
         command_line(output, run),
         output / run.name / 'log.txt',
-        functools.partial(run_files.is_locked, output / run.name),
+        functools.partial(lock.is_locked, output / run.name),
         functools.partial(before, run),
       )
       for run in waiting

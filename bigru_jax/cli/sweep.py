@@ -30,7 +30,7 @@ from bigru_jax.cli import command, planned_runs, sweep_settings
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, lock
 
 _log = logging.getLogger('bigru_jax.sweep')
 
@@ -249,7 +249,7 @@ def main(common: list[str]) -> int:
     return 0
   planned = plan(common)
   planned_runs.check_effects(output, planned)
-  with run_files.locked(output, 'output'):
+  with lock.locked(output, 'output'):
     waiting = [
       run for run in planned if not planned_runs.is_finished(output, run)
     ]

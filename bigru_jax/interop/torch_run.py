@@ -25,7 +25,7 @@ from bigru_jax.interop.torch import (
   Modules,
   classifier_from_torch,
 )
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.training.fit import Progress
@@ -113,7 +113,7 @@ def write_run(
     jax.tree.map(jnp.asarray, params), optax.identity()
   )
   progress = Progress(best={'step': 0, 'epoch': 0})
-  with run_files.locked(workdir, 'output'):
+  with lock.locked(workdir, 'output'):
     if (workdir / 'config.json').exists():
       raise ValueError(f'output={workdir} holds a run already')
     # One of them may be the vocabulary or the weights that are converted.

@@ -19,46 +19,34 @@ its part of them, so a run resumes on another number of processes and devices.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-import errno
-import hashlib
-import json
 import logging
 import os
 import pathlib
-import re
 import tempfile
 import time
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from bigru_jax import parallel
 from bigru_jax.rundir import missing
+from bigru_jax.rundir.restoring import (
+  OS_ERROR,
+  CorruptError,
+  array_handler,
+  checksums,
+  first_line,
+  processes,
+  read_metadata,
+  read_state,
+  sha256,
+  shardings,
+)
 from bigru_jax.runtime import distributed
 
 _log = logging.getLogger(__name__)
 _absl_log = logging.getLogger('absl')
-
-# A wrong name or offset in corrupt bytes can lead to these, too.
-_MAY_BE_CORRUPT = {
-  errno.ENOENT,
-  errno.ENOTDIR,
-  errno.EISDIR,
-  errno.ENAMETOOLONG,
-  errno.EINVAL,
-}
-# In TensorStore's messages.
-_OS_ERROR = re.compile(r"os_error_code='(\d+)'")
-
-
-class CorruptError(ValueError):
-  """Bytes of a checkpoint were read, and do not fit checksum or format."""
-
-
-class OtherStateError(ValueError):
-  """A checkpoint is intact, but holds a train state of other arrays."""
 
 
 class Checkpoints:
@@ -80,7 +68,7 @@ class Checkpoints:
       self._manager = ocp.CheckpointManager(
         self._folder,
         item_handlers={
-          'state': _array_handler(),
+          'state': array_handler(),
           'metadata': ocp.JsonCheckpointHandler(),
         },
         options=ocp.CheckpointManagerOptions(
@@ -89,7 +77,7 @@ class Checkpoints:
           create=False,
           # Named processes wait for each other without a collective, which
           # could come amid one of the training step.
-          multiprocessing_options=_processes(set(range(jax.process_count()))),
+          multiprocessing_options=processes(set(range(jax.process_count()))),
         ),
       )
     except OSError as error:
@@ -132,10 +120,10 @@ class Checkpoints:
     step = int(state.step)
     content = {
       'step': step,
-      'checksums': _checksums(state),
+      'checksums': checksums(state),
       'progress': progress,
     }
-    metadata = {'content': content, 'sha256': _sha256(content)}
+    metadata = {'content': content, 'sha256': sha256(content)}
     try:
       self._manager.save(
         step,
@@ -198,7 +186,7 @@ class Checkpoints:
           steps = [s for s in steps if s < best]
           continue
       self._policy.best = best
-      return parallel.place(restored, _shardings(state)), progress
+      return parallel.place(restored, shardings(state)), progress
     return None
 
   def restore_best(self, state: Any, step: int) -> Any:
@@ -212,8 +200,8 @@ class Checkpoints:
     field = state.evaluated
     like = {field: state.params}
     with distributed.agreed():
-      restored, _ = _restore(self._folder, step, like)
-    params = parallel.place(restored, _shardings(like))[field]
+      restored, _ = read_state(self._folder, step, like)
+    params = parallel.place(restored, shardings(like))[field]
     return state.replace(**{'params': params, field: params})
 
   def wait(self) -> None:
@@ -238,8 +226,8 @@ class Checkpoints:
       _absl_log.removeFilter(_is_not_of_orbax)
 
   def _cannot_save(self, error: Exception) -> OSError:
-    match = _OS_ERROR.search(str(error))
-    reason = os.strerror(int(match[1])) if match else _first_line(error)
+    match = OS_ERROR.search(str(error))
+    reason = os.strerror(int(match[1])) if match else first_line(error)
     if isinstance(error, OSError) and error.strerror:
       reason = error.strerror
     return OSError(
@@ -248,11 +236,11 @@ class Checkpoints:
     )
 
   def _read(self, step: int, like: Any) -> tuple[Any, str]:
-    """What `_restore` returns, or None and why the checkpoint is corrupt."""
+    """What `read_state` returns, or None and why the checkpoint is corrupt."""
     read, reason = None, ''
     with distributed.agreed():  # All other errors end all processes.
       try:
-        read = _restore(self._folder, step, like)
+        read = read_state(self._folder, step, like)
       except CorruptError as error:
         reason = str(error)
     reasons = [x for x in distributed.gather(reason) if x]
@@ -326,14 +314,14 @@ def restore_best_params(
     steps = set()
   for step in sorted(steps, reverse=True):
     try:
-      best = _read_metadata(folder, step)['progress']['best']
+      best = read_metadata(folder, step)['progress']['best']
     except CorruptError as error:
       _log.warning('%s', error)
       continue
     if best:
       like = {field: params}
-      restored, _ = _restore(folder, best['step'], like)
-      return parallel.place(restored, _shardings(like))[field]
+      restored, _ = read_state(folder, best['step'], like)
+      return parallel.place(restored, shardings(like))[field]
   raise FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
 
 
@@ -356,236 +344,3 @@ def _is_not_of_orbax(record: logging.LogRecord) -> bool:
   """Leaves out the traceback of each thread that cannot save, of which we say
   in one line what the matter is."""
   return record.levelno < logging.ERROR or 'orbax' not in record.pathname
-
-
-def _processes(active: set[int]) -> ocp.options.MultiprocessingOptions:
-  return ocp.options.MultiprocessingOptions(
-    primary_host=min(active), active_processes=active
-  )
-
-
-def _array_handler() -> ocp.PyTreeCheckpointHandler:
-  # A registry of our own, for Orbax's is global. By default each device writes
-  # a slice of every replicated array; compiling the programs that slice made
-  # the first save ten times slower.
-  registry = ocp.type_handlers.create_type_handler_registry(
-    (jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False)),
-    (np.ndarray, ocp.type_handlers.NumpyHandler()),
-  )
-  return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
-
-
-def _shardings(tree: Any) -> Any:
-  return jax.tree.map(lambda x: x.sharding, tree)
-
-
-def _checksums(tree: Any) -> dict[str, str]:
-  """The SHA-256 of each array's bytes, by its path."""
-  names, leaves = zip(*_named_leaves(tree))
-  return {
-    name: hashlib.sha256(
-      np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-    ).hexdigest()
-    for name, array in zip(names, parallel.fetch(leaves))
-  }
-
-
-def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
-  leaves, _ = jax.tree.flatten_with_path(tree)
-  return [
-    (jax.tree_util.keystr(path, simple=True, separator='/'), leaf)
-    for path, leaf in leaves
-  ]
-
-
-def _sha256(value: Any) -> str:
-  return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-  return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _corrupt(folder: pathlib.Path, step: int, reason: str) -> CorruptError:
-  return CorruptError(
-    f'workdir={folder.parent}: checkpoint {step} cannot be read: {reason}'
-  )
-
-
-def _files(folder: pathlib.Path, step: int) -> list[str]:
-  """The paths of all files of a checkpoint.
-
-  Raises:
-    OSError: a folder cannot be listed.
-  """
-
-  def fail(error):
-    raise error
-
-  with missing.system_errors(folder):
-    return [
-      os.path.join(parent, name)
-      for parent, _, names in os.walk(folder / str(step), onerror=fail)
-      for name in names
-    ]
-
-
-def _read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
-  """The content of a checkpoint's metadata.
-
-  Raises:
-    CorruptError: they do not fit their checksum.
-    OSError: they cannot be read, or there are none.
-  """
-  path = folder / str(step) / 'metadata' / 'metadata'
-  with missing.system_errors(folder):
-    try:
-      data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-      data = None
-  if data is None:
-    raise missing.incomplete(folder, step, path)
-  try:
-    metadata = json.loads(data.decode('utf-8'))
-    content = metadata['content']
-    intact = _sha256(content) == metadata['sha256'] and content['step'] == step
-  except (ValueError, KeyError, TypeError, RecursionError):
-    intact = False
-  if not intact:
-    raise _corrupt(folder, step, 'its metadata are corrupt')
-  return content
-
-
-def _restore(
-  folder: pathlib.Path, step: int, like: Any
-) -> tuple[Any, dict[str, Any]]:
-  """Reads a state, or a part of one, and the progress.
-
-  Args:
-    folder: of the checkpoints.
-    step: the checkpoint.
-    like: a train state, or a dict of some of its fields, of arrays or abstract
-      ones; the result has its structure.
-
-  Returns:
-    The state as NumPy arrays, each whole: the checksums are of whole arrays,
-    and one process whose part is corrupt must not leave the others waiting in a
-    collective.
-
-  Raises:
-    CorruptError: the checkpoint does not fit its checksums or its format.
-    OtherStateError: its arrays are others than those of `like`.
-    OSError: it cannot be read, or a file of it is missing.
-  """
-  content = _read_metadata(folder, step)
-  checksums = content['checksums']
-  leaves = dict(_named_leaves(like))
-  differing = leaves.keys() - checksums.keys()
-  if not isinstance(like, dict):
-    differing |= checksums.keys() - leaves.keys()
-  if differing:
-    raise _other_state(folder, step, min(differing))
-  state, reason = None, ''
-  for _ in range(2):  # An error of the system may last a moment only.
-    try:
-      state = _read_arrays(folder / str(step) / 'state', like)
-      wrong = [x for x, y in _checksums(state).items() if checksums[x] != y]
-      if not wrong:
-        break
-      reason = f'its array {wrong[0]} is corrupt'
-    except Exception as error:  # Orbax and TensorStore raise many types.
-      missing.check_state(folder, step, error)
-      _read_all(folder, step)  # It names the file that cannot be read.
-      _raise_if_of_system(folder, error)
-      reason = 'the bytes of its state are corrupt'
-    else:
-      _read_all(folder, step)
-  else:
-    raise _corrupt(folder, step, reason)
-  for name, array in _named_leaves(state):
-    expected = leaves[name]
-    if (array.shape, array.dtype) != (expected.shape, expected.dtype):
-      raise _other_state(
-        folder,
-        step,
-        f'{name}: {array.dtype}{list(array.shape)} there, '
-        f'{expected.dtype}{list(expected.shape)} here',
-      )
-  return state, content['progress']
-
-
-def _other_state(
-  folder: pathlib.Path, step: int, difference: str
-) -> OtherStateError:
-  return OtherStateError(
-    f'workdir={folder.parent}: checkpoint {step} holds another train state, '
-    f'which differs in {difference}; choose another workdir'
-  )
-
-
-def _read_arrays(path: pathlib.Path, like: Any) -> Any:
-  """The arrays of a checkpoint in the structure of `like`, as they were saved.
-
-  Their shapes and types are not asked for, for Orbax would convert them.
-  """
-  args = ocp.args.PyTreeRestore(
-    item=jax.tree.map(ocp.utils.to_shape_dtype_struct, like),
-    restore_args=jax.tree.map(
-      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like
-    ),
-    partial_restore=isinstance(like, dict),
-  )
-  with ocp.Checkpointer(
-    _array_handler(),
-    # Otherwise it waits at the end for the others, which may have failed.
-    multiprocessing_options=_processes({jax.process_index()}),
-  ) as checkpointer:
-    return checkpointer.restore(path, args=args)
-
-
-def _read_all(folder: pathlib.Path, step: int) -> None:
-  """Reads every byte of a checkpoint.
-
-  Orbax and TensorStore turn an error of the system into one of theirs, or into
-  an array of zeros.
-
-  Raises:
-    OSError: a file cannot be read.
-  """
-  for path in _files(folder, step):
-    with missing.system_errors(folder):
-      try:
-        with open(path, 'rb') as file:
-          while file.read(2**20):
-            pass
-      except OSError as error:  # That of reading does not name the file.
-        raise OSError(error.errno, error.strerror, path) from error
-
-
-def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
-  """Raises OSError where the system, and no byte, is the reason of an error.
-
-  Raises:
-    MemoryError: the memory was too small, which says nothing about the bytes.
-  """
-  pending, seen = [error], set[int]()
-  while pending:
-    reason = pending.pop()
-    if id(reason) in seen:
-      continue
-    seen.add(id(reason))
-    if isinstance(reason, (MemoryError, jax.errors.JaxRuntimeError)):
-      raise reason
-    number = reason.errno if isinstance(reason, OSError) else None
-    if match := _OS_ERROR.search(str(reason)):
-      number = int(match[1])
-    if "can't start new thread" in str(reason):
-      number = errno.EAGAIN
-    if number is not None and number not in _MAY_BE_CORRUPT:
-      path = missing.named_file(reason)
-      with missing.system_errors(folder):
-        raise OSError(number, os.strerror(number), path) from error
-    pending += [
-      x for x in (reason.__cause__, reason.__context__) if x is not None
-    ]
-    pending += getattr(reason, 'exceptions', ())

@@ -13,7 +13,7 @@ from typing import Any
 
 from bigru_jax.config import Config
 from bigru_jax.data.text import Tokenizer
-from bigru_jax.rundir import files, missing
+from bigru_jax.rundir import files, lock, missing
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.rundir.log import MetricsLog
 from bigru_jax.runtime import distributed
@@ -32,7 +32,7 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     stack.enter_context(files.named_full_disk(workdir))
     with distributed.agreed():
       if distributed.is_main():
-        stack.enter_context(files.locked(workdir))
+        stack.enter_context(lock.locked(workdir))
       files.check_config(workdir, config)
       if not files.exists(workdir / 'config.json'):
         missing.check_config(workdir)

@@ -26,7 +26,6 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -34,7 +33,6 @@ import math
 import os
 import pathlib
 import re
-import socket
 from typing import Any
 
 import bigru_jax
@@ -113,39 +111,6 @@ def _stem(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
-  """Holds a directory, which it makes, against other processes.
-
-  The system releases the lock when the process ends, however it ends. In the
-  message the directory is named by `field`.
-
-  Raises:
-    ValueError: another process holds it; the message says which.
-    OSError: the directory cannot be written.
-  """
-  check_is_folder(workdir, field)
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    lock = (workdir / 'lock').open('a+', encoding='utf-8')
-  except OSError as error:
-    raise type(error)(
-      f'{field}={workdir}: cannot write {error.filename}: {error.strerror}'
-    ) from error
-  with lock as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      file.seek(0)
-      raise ValueError(
-        f'{field}={workdir} is in use by {file.read(200).strip()}'
-      ) from None
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
-    file.flush()
-    yield
-
-
-@contextlib.contextmanager
 def named_full_disk(workdir: pathlib.Path) -> Iterator[None]:
   """Names the run directory where its disk, or the user's quota, is full.
 
@@ -186,18 +151,6 @@ def check_is_folder(path: pathlib.Path, field: str) -> None:
         if part == path
         else f'{name}: {part} is a file'
       )
-
-
-def is_locked(workdir: pathlib.Path) -> bool:
-  """Whether a process holds a run directory."""
-  try:
-    with (workdir / 'lock').open('rb') as file:
-      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-  except FileNotFoundError:
-    return False
-  except BlockingIOError:
-    return True
-  return False
 
 
 def check_config(workdir: pathlib.Path, config: Config) -> None:

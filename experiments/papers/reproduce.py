@@ -25,7 +25,7 @@ from absl import flags
 
 from bigru_jax.cli import command, planned_runs
 from bigru_jax.cli.planned_runs import Planned
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.runtime import cores, jobs
 
 from . import plans, results, tables
@@ -240,7 +240,7 @@ def main(extra: list[str]) -> int:
         print(shlex.join(planned_runs.command_line(output, run)))
     return 0
   folder.mkdir(parents=True, exist_ok=True)
-  with run_files.locked(output, 'output'):
+  with lock.locked(output, 'output'):
     complete = reproduce(output, folder, planned, notes)
     text = tables.table(rows, results.read_all(folder), notes) + '\n'
     (output / 'reproduce.md').write_text(text, encoding='utf-8')

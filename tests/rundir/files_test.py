@@ -12,7 +12,7 @@ import pytest
 import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.data.text import VocabularyTokenizer
-from bigru_jax.rundir import directory, files as run_files
+from bigru_jax.rundir import directory, files as run_files, lock
 
 CONFIG = Config(hidden_size=16, learning_rate=0.5)
 
@@ -77,20 +77,20 @@ def test_a_file_is_no_run_directory(tmp_path):
   with pytest.raises(ValueError, match=f'^workdir={tmp_path}/{message}'):
     run_files.read_config(path)
   message = f'^workdir={tmp_path}/{message}'
-  with pytest.raises(ValueError, match=message), run_files.locked(path):
+  with pytest.raises(ValueError, match=message), lock.locked(path):
     pass
   below = path / 'runs' / 'a'
   message = f'^workdir={below}: {path} is a file$'
   with pytest.raises(ValueError, match=message):
     run_files.read_config(below)
-  with pytest.raises(ValueError, match=message), run_files.locked(below):
+  with pytest.raises(ValueError, match=message), lock.locked(below):
     pass
   path.unlink()
   path.symlink_to('/not/mounted')
   message = f'^output={below}: {path} is a link to /not/mounted, which is'
   with (
     pytest.raises(ValueError, match=message),
-    run_files.locked(below, 'output'),
+    lock.locked(below, 'output'),
   ):
     pass
 
@@ -108,7 +108,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path, monkeypatch):
       pytest.raises(PermissionError) as info,
     ):
       patch.setattr(owner, name, fail)
-      with run_files.locked(tmp_path / 'run'):
+      with lock.locked(tmp_path / 'run'):
         pass
     assert str(info.value) == (
       f'workdir={tmp_path}/run: cannot write {tmp_path}/{path}: '

@@ -22,7 +22,7 @@ from scripts import call, command, run_command
 
 import bigru_jax
 from bigru_jax.config import Config
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import lock
 
 SMALL = chaos.FLAGS
 
@@ -148,7 +148,7 @@ def test_a_signal_saves_and_exits_with_status_75(tmp_path, number):
 
 
 def test_two_runs_do_not_share_a_workdir(tmp_path):
-  with run_files.locked(tmp_path):
+  with lock.locked(tmp_path):
     done = call('run.py', f'--workdir={tmp_path}', *SMALL)
   assert done.returncode == 2
   assert f'in use by process {os.getpid()} on' in done.stderr
