@@ -34,8 +34,8 @@ from bigru_jax.rundir import missing
 from bigru_jax.rundir.restoring import (
   OS_ERROR,
   CorruptError,
+  array_checksums,
   array_handler,
-  checksums,
   first_line,
   processes,
   read_metadata,
@@ -120,7 +120,7 @@ class Checkpoints:
     step = int(state.step)
     content = {
       'step': step,
-      'checksums': checksums(state),
+      'checksums': array_checksums(state),
       'progress': progress,
     }
     metadata = {'content': content, 'sha256': sha256(content)}

@@ -66,7 +66,7 @@ def shardings(tree: Any) -> Any:
   return jax.tree.map(lambda x: x.sharding, tree)
 
 
-def checksums(tree: Any) -> dict[str, str]:
+def array_checksums(tree: Any) -> dict[str, str]:
   """The SHA-256 of each array's bytes, by its path."""
   names, leaves = zip(*_named_leaves(tree))
   return {
@@ -178,17 +178,18 @@ def read_state(
   for _ in range(2):  # An error of the system may last a moment only.
     try:
       state = _read_arrays(folder / str(step) / 'state', like)
-      wrong = [x for x, y in checksums(state).items() if checksums[x] != y]
-      if not wrong:
-        break
-      reason = f'its array {wrong[0]} is corrupt'
     except Exception as error:  # Orbax and TensorStore raise many types.
       missing.check_state(folder, step, error)
       _read_all(folder, step)  # It names the file that cannot be read.
       _raise_if_of_system(folder, error)
       reason = 'the bytes of its state are corrupt'
-    else:
-      _read_all(folder, step)
+      continue
+    read = array_checksums(state)
+    wrong = [name for name in read if checksums[name] != read[name]]
+    if not wrong:
+      break
+    reason = f'its array {wrong[0]} is corrupt'
+    _read_all(folder, step)
   else:
     raise _corrupt(folder, step, reason)
   for name, array in _named_leaves(state):

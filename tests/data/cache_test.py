@@ -122,8 +122,9 @@ def test_every_field_that_decides_is_in_the_key(config, tmp_path):
   ):
     given = dataclasses.replace(config, **fields)
     prepare(Recorder())
-  assert 'max_length' in read
-  assert read <= set(cache.FIELDS)
+  # What it makes the limits of are fields as well.
+  assert {'tokenizer', 'limits'} <= read
+  assert read - {'limits'} <= set(cache.FIELDS)
 
 
 @pytest.mark.parametrize('damage', ['byte', 'end', 'missing', 'entry', 'file'])
@@ -200,11 +201,11 @@ def test_of_several_processes_one_reads_the_texts(config, tmp_path):
 import sys
 from bigru_jax.config import Config
 from bigru_jax.data import cache
-prepare = shared.prepare
+prepare = cache.prepare
 def counted(config):
   print('read', flush=True)
   return prepare(config)
-shared.prepare, shared.LEAST_BYTES = counted, 1
+cache.prepare, cache.LEAST_BYTES = counted, 1
 print(len(cache.prepare_shared(Config(train={config.train!r})).splits['train']))
 """
   started = [

@@ -19,7 +19,7 @@ import optax
 import pytest
 
 from bigru_jax import Config, load, parallel, train
-from bigru_jax.rundir import checkpoints
+from bigru_jax.rundir import checkpoints, restoring
 from bigru_jax.training.state import TrainState
 
 ERRORS = errno.EACCES, errno.EIO, errno.ESTALE
@@ -294,7 +294,7 @@ def test_no_memory_is_not_corruption(saved, tmp_path, monkeypatch):
     raise MemoryError
 
   with monkeypatch.context() as patch:
-    patch.setattr(checkpoints, '_read_arrays', fail)
+    patch.setattr(restoring, '_read_arrays', fail)
     with pytest.raises(MemoryError):
       _restored(workdir)
   assert _files(workdir) == before
