@@ -176,7 +176,7 @@ def test_a_run_resumes_with_another_patience_but_not_with_other_labels(
   flags += [f'--workdir={workdir}', '--patience=5']
   done = run_command('run', *flags, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
-  assert 'resumes with another patience' in done.stderr
+  assert 'resumes with patience=' in done.stderr
   assert json.loads((workdir / 'config.json').read_text())['patience'] == 5
   assert chaos.metrics(workdir) == before
   corrected = [*rows[:-1], rows[-1][:-1] + '0']
