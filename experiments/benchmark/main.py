@@ -30,19 +30,16 @@ import time
 import timeit
 from typing import Any
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+from absl import flags
+from cases import Call, Case
+import numpy as np
+from processes import Worker, peak_mib
+import summaries
 
-from absl import flags  # noqa: E402
-from cases import Call, Case  # noqa: E402
-import numpy as np  # noqa: E402
-from processes import Worker, peak_mib  # noqa: E402
-import summaries  # noqa: E402
-
-import bigru_jax  # noqa: E402
-from bigru_jax.cli import command  # noqa: E402
-from bigru_jax.runtime import host  # noqa: E402
-from bigru_jax.runtime.cache import cache_dir  # noqa: E402
+import bigru_jax
+from bigru_jax.cli import command
+from bigru_jax.runtime import host
+from bigru_jax.runtime.cache import cache_dir
 
 MODULES = {'ours': 'ours', 'torch': 'on_torch', 'keras': 'on_jax',
            'flax': 'on_jax', 'haiku': 'on_jax', 'onnxruntime': 'serving',

@@ -29,25 +29,22 @@ import tempfile
 import time
 from typing import Any
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+from absl import flags
+from cases import Case
+import documents
+import jax
+import ours
+from processes import Worker, receive_with_peaks, status_mib
+import summaries
 
-from absl import flags  # noqa: E402
-from cases import Case  # noqa: E402
-import documents  # noqa: E402
-import jax  # noqa: E402
-import ours  # noqa: E402
-from processes import Worker, receive_with_peaks, status_mib  # noqa: E402
-import summaries  # noqa: E402
-
-from bigru_jax import parallel  # noqa: E402
-from bigru_jax.cli import command  # noqa: E402
-from bigru_jax.config import Config  # noqa: E402
-from bigru_jax.data.cache import prepare_shared  # noqa: E402
-from bigru_jax.reports.tables import markdown  # noqa: E402
-from bigru_jax.runtime import distributed, host  # noqa: E402
-from bigru_jax.training.program import build_program  # noqa: E402
-from bigru_jax.training.trainer import Trainer  # noqa: E402
+from bigru_jax import parallel
+from bigru_jax.cli import command
+from bigru_jax.config import Config
+from bigru_jax.data.cache import prepare_shared
+from bigru_jax.reports.tables import markdown
+from bigru_jax.runtime import distributed, host
+from bigru_jax.training.program import build_program
+from bigru_jax.training.trainer import Trainer
 
 # A step with the batch of one device, and how many are timed at once.
 MODELS = {
