@@ -98,6 +98,7 @@ class Checkpoints:
             pass
         except OSError as error:
           raise self._cannot_save(error) from error
+    with distributed.agreed():  # The main process has made the folder.
       missing.steps(self._folder)
 
   def save(self, state: Any, progress: dict[str, Any]) -> None:
