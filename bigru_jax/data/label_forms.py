@@ -128,7 +128,7 @@ class ListForm:
     """The names of a text's labels, once the form is decided.
 
     Raises:
-      ValueError: the list has another length than the others, or repeats a
+      ValueError: the list differs in length from the others, or repeats a
         name; or a label of the run has no column.
     """
     if isinstance(label, str):

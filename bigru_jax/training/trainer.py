@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 import numpy as np
+import optax
 from tqdm import tqdm
 
 from bigru_jax import optimizers, parallel
@@ -97,20 +98,7 @@ class Trainer:
     self.steps_per_epoch = len(
       splits['train'].plan(config.batch_size, config.seed)
     )
-    optimizer = optimizers.make_optimizer(
-      config.optimizer,
-      optimizers.make_schedule(
-        config.schedule,
-        config.learning_rate,
-        config.warmup,
-        self.steps_per_epoch * config.epochs,
-      ),
-      weight_decay=config.weight_decay,
-      clip_norm=config.clip_norm,
-      freeze_embeddings=config.freeze_embeddings,
-      embedding_learning_rate_factor=config.embedding_learning_rate_factor,
-      trained_words=program.num_trained_words,
-    )
+    optimizer = self._make_optimizer(program.num_trained_words)
     self.state = self._place(
       TrainState.create(
         program.params, optimizer, averaged=config.ema_decay > 0
@@ -241,6 +229,26 @@ class Trainer:
           summary = self._summarize(plan, first, seconds)
         number = (epoch - 1) * len(plan) + batch_number
         yield Step(number, batch_number, summary)
+
+  def _make_optimizer(
+    self, num_trained_words: int | None
+  ) -> optax.GradientTransformation:
+    """The optimizer of the configuration, over all steps of the run."""
+    config = self.config
+    return optimizers.make_optimizer(
+      config.optimizer,
+      optimizers.make_schedule(
+        config.schedule,
+        config.learning_rate,
+        config.warmup,
+        self.steps_per_epoch * config.epochs,
+      ),
+      weight_decay=config.weight_decay,
+      clip_norm=config.clip_norm,
+      freeze_embeddings=config.freeze_embeddings,
+      embedding_learning_rate_factor=config.embedding_learning_rate_factor,
+      trained_words=num_trained_words,
+    )
 
   def _summarize(self, plan: Plan, first: int, seconds: float) -> EpochSummary:
     nonfinite_steps = int(self.state.nonfinite)
