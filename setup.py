@@ -129,6 +129,7 @@ setuptools.setup(
   install_requires=[
     'absl-py>=2.3',
     'array_record>=0.8',
+    'filelock>=4.3',
     'flax>=0.12.8',
     'importlib_resources>=6',  # tensorflow-datasets needs it, unsaid.
     'jax>=0.10.2',

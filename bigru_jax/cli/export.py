@@ -13,7 +13,6 @@ docs/serving.md has a program for each format.
 import contextlib
 import json
 import logging
-import os
 import pathlib
 from typing import Any
 
@@ -22,6 +21,7 @@ from absl import flags
 import bigru_jax
 from bigru_jax.cli import command, outputs
 from bigru_jax.runtime import host
+from bigru_jax.runtime.atomic import replacing
 
 _log = logging.getLogger('bigru_jax.export')
 # The extensions that say a format.
@@ -74,15 +74,9 @@ def check_description(description: pathlib.Path, output: pathlib.Path) -> None:
 
 def write(contents: dict[pathlib.Path, bytes]) -> None:
   """Writes files, all of them or none."""
-  partials = {path: path.with_name(f'{path.name}.partial') for path in contents}
-  try:
+  with contextlib.ExitStack() as stack:
     for path, content in contents.items():
-      partials[path].write_bytes(content)
-    for path, partial in partials.items():
-      os.replace(partial, path)
-  finally:
-    for partial in partials.values():
-      partial.unlink(missing_ok=True)
+      stack.enter_context(replacing(path)).write_bytes(content)
 
 
 def serialized(run: bigru_jax.Run) -> bytes:

@@ -6,6 +6,7 @@ import os
 from typing import TextIO
 
 from bigru_jax.data import tabular_files
+from bigru_jax.runtime.atomic import replacing
 
 
 def check_output(output: str, source: str = '') -> None:
@@ -62,11 +63,8 @@ def open_output(output: str, source: str = '') -> Iterator[TextIO]:
     with open(output, 'w', encoding='utf-8', newline='') as file:
       yield file
     return
-  partial = f'{output}.partial'
-  try:
-    with open(partial, 'w', encoding='utf-8', newline='') as file:
-      yield file
-    os.replace(partial, output)
-  finally:
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(partial)
+  with (
+    replacing(output) as partial,
+    open(partial, 'w', encoding='utf-8', newline='') as file,
+  ):
+    yield file

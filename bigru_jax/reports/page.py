@@ -22,6 +22,7 @@ from bigru_jax.reports.records import (
 )
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA, name_of_data
+from bigru_jax.runtime.atomic import write_text
 
 _SURROGATE = re.compile('[\ud800-\udfff]')  # These are no characters.
 _FOLDER = pathlib.Path(__file__).parent
@@ -58,7 +59,7 @@ def write_page(
   data = describe(workdir)
   data['note'] = note
   data['texts'] = pack_texts(texts, answers, golds, places, data['labels'])
-  run_files.write_text(path, render(data))
+  write_text(path, render(data))
 
 
 def note_on_test(count: int, every: int) -> str:
@@ -80,7 +81,7 @@ def update_page(workdir: pathlib.Path) -> None:
   if path.exists():
     before = data_of(path)
     kept = {name: before[name] for name in ('note', 'texts')}
-    run_files.write_text(path, render(describe(workdir) | kept))
+    write_text(path, render(describe(workdir) | kept))
 
 
 def data_of(path: pathlib.Path) -> dict[str, Any]:

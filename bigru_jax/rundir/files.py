@@ -39,6 +39,7 @@ import bigru_jax
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.data.text import Tokenizer, load_tokenizer
 from bigru_jax.metrics import renamed
+from bigru_jax.runtime.atomic import write_text
 
 _log = logging.getLogger(__name__)
 
@@ -369,13 +370,6 @@ def finite(value: Any) -> Any:
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value
-
-
-def write_text(path: pathlib.Path, content: str) -> None:
-  """Writes a file, completely or not at all."""
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(content, encoding='utf-8', errors='surrogatepass')
-  os.replace(partial, path)
 
 
 def read_json(path: pathlib.Path) -> Any:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
-import fcntl
 import os
 import pathlib
 import socket
+
+import filelock
 
 from bigru_jax.rundir.files import check_is_folder
 
 
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
-  """Holds a directory, which it makes, against other processes.
+  """Makes a directory and holds it against other processes.
 
   The system releases the lock when the process ends, however it ends. In the
   message the directory is named by `field`.
@@ -24,34 +25,48 @@ def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
     OSError: the directory cannot be written.
   """
   check_is_folder(workdir, field)
+  path = workdir / 'lock'
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    lock = (workdir / 'lock').open('a+', encoding='utf-8')
+    held = _lock(path, on_acquired=_write_holder).acquire()
+  except filelock.Timeout:
+    holder = path.read_text('utf-8', errors='replace')[:200].strip()
+    raise ValueError(f'{field}={workdir} is in use by {holder}') from None
   except OSError as error:
     raise type(error)(
-      f'{field}={workdir}: cannot write {error.filename}: {error.strerror}'
+      f'{field}={workdir}: cannot write {error.filename or path}: '
+      f'{error.strerror}'
     ) from error
-  with lock as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      file.seek(0)
-      raise ValueError(
-        f'{field}={workdir} is in use by {file.read(200).strip()}'
-      ) from None
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
-    file.flush()
+  with held:
     yield
 
 
 def is_locked(workdir: pathlib.Path) -> bool:
   """Whether a process holds a run directory."""
-  try:
-    with (workdir / 'lock').open('rb') as file:
-      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-  except FileNotFoundError:
+  path = workdir / 'lock'
+  if not path.exists():
     return False
-  except BlockingIOError:
+  try:
+    with _lock(path):
+      return False
+  except filelock.Timeout:
     return True
-  return False
+
+
+def _lock(
+  path: pathlib.Path, on_acquired: Callable[[int], None] | None = None
+) -> filelock.BaseFileLock:
+  return filelock.FileLock(
+    path,
+    timeout=0,
+    thread_local=False,
+    fallback_to_soft=False,  # That one would outlive a killed process.
+    on_acquired=on_acquired,
+  )
+
+
+def _write_holder(descriptor: int) -> None:
+  os.ftruncate(descriptor, 0)
+  os.write(
+    descriptor, f'process {os.getpid()} on {socket.gethostname()}\n'.encode()
+  )

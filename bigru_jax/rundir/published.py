@@ -14,6 +14,8 @@ from typing import Any
 from flax import traverse_util
 import numpy as np
 
+from bigru_jax.runtime.atomic import write_bytes
+
 PARAMS = 'model.safetensors'
 _HUB = 'hf://'
 _FILES = ['*.json', 'vocabulary.txt', 'README.md', PARAMS]
@@ -66,10 +68,9 @@ def write_params(folder: pathlib.Path, params: Any) -> None:
     name: np.ascontiguousarray(array)
     for name, array in traverse_util.flatten_dict(params, sep='.').items()
   }
-  partial = folder / f'{PARAMS}.partial'
   # The library's own file would be readable by its owner alone.
-  partial.write_bytes(package.save(tensors, metadata={'format': 'flax'}))
-  os.replace(partial, folder / PARAMS)
+  content = package.save(tensors, metadata={'format': 'flax'})
+  write_bytes(folder / PARAMS, content)
 
 
 def read_params(folder: pathlib.Path, abstract: Any) -> Any:

@@ -5,7 +5,6 @@ import errno
 import json
 import logging
 import os
-import pathlib
 
 import pytest
 
@@ -101,7 +100,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
   for owner, name, path in (
     (os, 'mkdir', 'run'),
-    (pathlib.Path, 'open', 'run/lock'),
+    (os, 'open', 'run/lock'),
   ):
     with (
       monkeypatch.context() as patch,
