@@ -91,6 +91,21 @@ def test_label_names_are_distinct(names):
     Config(task='multi_label', label_names=names)
 
 
+def test_a_field_may_be_given_by_its_former_name(tmp_path):
+  config = Config(keep='tail')
+  assert Config(truncate='tail') == config
+  with pytest.raises(ValueError, match='former name of keep: give keep'):
+    Config(truncate='tail', keep='head')
+  values = flags.FlagValues()
+  config_flags.define_flags(values)
+  values(['run.py', '--truncate=tail'])
+  assert config_flags.from_flags(values) == config
+  fields = dataclasses.asdict(config)
+  fields['truncate'] = fields.pop('keep')
+  run_files.write_json(tmp_path / 'config.json', fields)
+  assert run_files.read_config(tmp_path) == config
+
+
 def test_flags_are_the_fields():
   values = flags.FlagValues()
   config_flags.define_flags(values)

@@ -7,11 +7,11 @@ from typing import Any
 from absl import flags
 
 from bigru_jax.config import Config
-from bigru_jax.runtime.fields import choices_of
+from bigru_jax.runtime.fields import choices_of, former_names
 
 
 def define_flags(values: flags.FlagValues) -> None:
-  """Defines one absl flag per field."""
+  """Defines one absl flag per field, and one for each former name."""
   define: dict[str, Any] = {
     'str': flags.DEFINE_string,
     'bool': flags.DEFINE_bool,
@@ -22,6 +22,8 @@ def define_flags(values: flags.FlagValues) -> None:
     define[str(field.type)](
       field.name, field.default, _help(field), flag_values=values
     )
+  for former, name in former_names(Config).items():
+    flags.DEFINE_alias(former, name, flag_values=values)
 
 
 def from_flags(values: flags.FlagValues) -> Config:

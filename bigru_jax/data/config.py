@@ -98,11 +98,12 @@ class DataConfig(Group):
     'max_length.',
     lower=1,
   )
-  truncate: str = field(
+  keep: str = field(
     'head',
     'Which tokens of a longer text the flat model keeps, and which sentences '
     'the hierarchical one: the first, the last, or half of each.',
     choices=TRUNCATIONS,
+    former_name='truncate',
   )
   max_sentence_length: int = field(
     50,
@@ -141,7 +142,7 @@ class DataConfig(Group):
     """What of a text is kept."""
     return Limits(
       max_length=self.max_length,
-      truncate=self.truncate,
+      keep=self.keep,
       hierarchical=self.model == 'hierarchical',
       max_sentences=self.max_sentences,
       max_sentence_length=self.max_sentence_length,

@@ -11,7 +11,7 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
 from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels
-from bigru_jax.data.truncation import Kept, Limits
+from bigru_jax.data.truncation import Limits, TruncatedText
 
 # More buckets than in training, for their programs are cached on disk.
 _MAX_SHAPES = 8
@@ -20,13 +20,13 @@ _SHAPE_COST = 1000
 
 def encode(
   texts: Iterable[str], tokenizer: text.Tokenizer, limits: Limits
-) -> tuple[list[Kept[str]], list[list[int]]]:
+) -> tuple[list[TruncatedText[str]], list[list[int]]]:
   """What is kept of each text, as tokens and as ids."""
-  kept, ids = list[Kept[str]](), list[list[int]]()
+  kept, ids = list[TruncatedText[str]](), list[list[int]]()
   for one_text in texts:
     parts = [tokenizer.encode(part) for part in limits.parts(one_text)]
-    kept.append(limits.keep(tokens for tokens, _ in parts))
-    ids.append(limits.keep(of_part for _, of_part in parts).tokens)
+    kept.append(limits.truncate(tokens for tokens, _ in parts))
+    ids.append(limits.truncate(of_part for _, of_part in parts).tokens)
   return kept, ids
 
 
@@ -59,12 +59,12 @@ def kept_spans(
     )  # Only white space stands between parts.
     found.append([(start + a, start + b) for a, b in tokenizer.spans(part)])
     start += len(part)
-  return limits.keep(found).tokens
+  return limits.truncate(found).tokens
 
 
 def make_split(
   ids: Sequence[Sequence[int]],
-  kept: Sequence[Kept[str]],
+  kept: Sequence[TruncatedText[str]],
   hierarchical: bool,
   labels: Labels,
   num_labels: int,

@@ -25,7 +25,7 @@ from typing import IO
 import numpy as np
 
 from bigru_jax.data.text import OWN_TOKENIZERS, TOKENIZERS, UNK, Memo
-from bigru_jax.data.truncation import Kept, Limits
+from bigru_jax.data.truncation import Limits, TruncatedText
 
 # Characters tokenized here before processes are started. This many take about a
 # second; a process takes 0.1 s to start, and splits every word once more.
@@ -52,7 +52,7 @@ class Ids:
   sentences: np.ndarray
 
 
-def collect(kept: Iterable[Kept[int]], hierarchical: bool) -> Ids:
+def collect(kept: Iterable[TruncatedText[int]], hierarchical: bool) -> Ids:
   """The ids of texts as arrays."""
   ids, lengths, truncated = list[int](), list[int](), list[bool]()
   sentence_lengths, sentences = list[int](), list[int]()
@@ -92,7 +92,7 @@ class Lexicon:
   def encode(self, texts: list[str]) -> Ids:
     """The ids of texts; new tokens are added."""
     limits = self._limits
-    kept = (limits.keep(map(self._encode, limits.parts(x))) for x in texts)
+    kept = (limits.truncate(map(self._encode, limits.parts(x))) for x in texts)
     return collect(kept, limits.hierarchical)
 
   def add(self, tokens: Iterable[str]) -> np.ndarray:

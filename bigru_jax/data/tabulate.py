@@ -243,5 +243,5 @@ def _encode(
   for texts in chunks:
     parts = [limits.parts(x) for x in texts]
     ids = iter(tokenizer.encode_ids(list(itertools.chain.from_iterable(parts))))
-    kept = (limits.keep([next(ids) for _ in x]) for x in parts)
+    kept = (limits.truncate([next(ids) for _ in x]) for x in parts)
     yield collect(kept, limits.hierarchical)

@@ -29,7 +29,7 @@ TRUNCATIONS: dict[str, Callable[[list[Any], int], list[Any]]] = {
 }
 
 
-class Kept(NamedTuple, Generic[_T]):
+class TruncatedText(NamedTuple, Generic[_T]):
   """What is kept of a text.
 
   Attributes:
@@ -49,7 +49,7 @@ class Limits:
 
   Attributes:
     max_length: tokens of a text, where it is not split into sentences.
-    truncate: a name of `TRUNCATIONS`: which tokens, or sentences, are kept.
+    keep: a name of `TRUNCATIONS`: which tokens, or sentences, are kept.
     hierarchical: whether a text is split into sentences.
     max_sentences: sentences of a text.
     max_sentence_length: tokens of a sentence; the others make further
@@ -57,7 +57,7 @@ class Limits:
   """
 
   max_length: int = 512
-  truncate: str = 'head'
+  keep: str = 'head'
   hierarchical: bool = False
   max_sentences: int = 50
   max_sentence_length: int = 50
@@ -72,24 +72,24 @@ class Limits:
     """The parts of a text that are tokenized apart from each other."""
     return split_sentences(text) if self.hierarchical else [text]
 
-  def keep(self, parts: Iterable[Iterable[_T]]) -> Kept[_T]:
+  def truncate(self, parts: Iterable[Iterable[_T]]) -> TruncatedText[_T]:
     """What is kept of a text, given the tokens of each of its parts.
 
     Example:
-      >>> limits = Limits(hierarchical=True, max_sentences=2, truncate='tail',
+      >>> limits = Limits(hierarchical=True, max_sentences=2, keep='tail',
       ...                 max_sentence_length=3)
-      >>> limits.keep([['Yes', '!'], ['it', 'is', 'good', '.']])
-      Kept(tokens=['it', 'is', 'good', '.'], sentences=[3, 1], truncated=True)
+      >>> limits.truncate([['Yes', '!'], ['it', 'is', 'good', '.']])[:2]
+      (['it', 'is', 'good', '.'], [3, 1])
     """
     if not self.hierarchical:
       (part,) = parts
       tokens, truncated = self._truncated(part, self.max_length)
-      return Kept(tokens, [len(tokens)], truncated)
+      return TruncatedText(tokens, [len(tokens)], truncated)
     sentences, truncated = self._truncated(
       _chunks(parts, self.max_sentence_length), self.max_sentences
     )
     tokens = list(itertools.chain.from_iterable(sentences))
-    return Kept(tokens, list(map(len, sentences)), truncated)
+    return TruncatedText(tokens, list(map(len, sentences)), truncated)
 
   def _truncated(
     self, items: Iterable[Any], limit: int
@@ -97,11 +97,11 @@ class Limits:
     if isinstance(items, list) and len(items) <= limit:
       return items, False
     # The end of a long text is not tokenized where it is not needed.
-    stop = limit + 1 if self.truncate == 'head' else None
+    stop = limit + 1 if self.keep == 'head' else None
     found = list(itertools.islice(items, stop))
     if len(found) <= limit:
       return found, False
-    return TRUNCATIONS[self.truncate](found, limit), True
+    return TRUNCATIONS[self.keep](found, limit), True
 
 
 def _chunks(parts: Iterable[Iterable[_T]], size: int) -> Iterator[list[_T]]:

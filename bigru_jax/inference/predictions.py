@@ -10,7 +10,7 @@ import numpy as np
 from bigru_jax.config import Config
 from bigru_jax.data.spans import Span
 from bigru_jax.data.text import is_blank
-from bigru_jax.data.truncation import Kept
+from bigru_jax.data.truncation import TruncatedText
 from bigru_jax.evaluation.evaluation import label_names
 from bigru_jax.tasks import Task
 
@@ -55,7 +55,7 @@ def make_answers(
   labels: list[str],
   thresholds: Sequence[float],
   texts: Sequence[str],
-  kept: Sequence[Kept[str]],
+  kept: Sequence[TruncatedText[str]],
   spans: Sequence[list[Span]],
   fields: Sequence[str],
   outputs: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], Any],

@@ -28,7 +28,7 @@ from bigru_jax.data.labels import Flags
 from bigru_jax.data.memory import check_texts, column
 from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels, LabelSets
-from bigru_jax.data.truncation import Kept
+from bigru_jax.data.truncation import TruncatedText
 from bigru_jax.evaluation.calibration import Calibration, read_calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.evaluation.steps import (
@@ -273,7 +273,7 @@ class Run:
     places: list[str],
     batch_size: int,
     calibrated: bool,
-  ) -> tuple[list[str], list[Kept[str]], batching.Plan, list[Any]]:
+  ) -> tuple[list[str], list[TruncatedText[str]], batching.Plan, list[Any]]:
     """Starts the predictions of a chunk of texts.
 
     Returns:
@@ -303,7 +303,7 @@ class Run:
     self,
     fields: list[str],
     texts: list[str],
-    kept: list[Kept[str]],
+    kept: list[TruncatedText[str]],
     plan: batching.Plan,
     outputs: list[Any],
   ) -> list[dict[str, Any]]:
@@ -347,7 +347,7 @@ class Run:
 
   def _encode(
     self, texts: Sequence[str], places: Sequence[str], label_ids: Labels
-  ) -> tuple[Any, list[Kept[str]], batching.EncodedSplit]:
+  ) -> tuple[Any, list[TruncatedText[str]], batching.EncodedSplit]:
     """The parameters to use, what is kept of each text, and all as ids.
 
     The embedding table of the parameters has rows for words that training has

@@ -14,18 +14,19 @@ def describe(run: Run) -> dict[str, Any]:
   """The description of a run's model, values that `json.dumps` takes.
 
   Returns:
-    `version` of bigru_jax; `model`, `task`, `attention` as in the
+    `version` of bigru_jax; `model`, `task`, `attention`, its pooling, as in the
     configuration; `labels`, the classes' names by index; `temperature` and
     `thresholds`, see `evaluation.Calibration`; `limits`, what is kept of a
-    text, see `data.limits.Limits`; `tokenizer`, see `tokenizer_rules`, or of a
-    tokenizer.json its content, `json`, and `shift`, which is added to its ids;
-    and `vocabulary`, the tokens by id, of which 0 is padding and 1 an unknown
-    token, or None with a tokenizer.json.
+    text, see `data.truncation.Limits`, whose `keep` is `truncate` here;
+    `tokenizer`, see `tokenizer_rules`, or of a tokenizer.json its content,
+    `json`, and `shift`, which is added to its ids; and `vocabulary`, the tokens
+    by id, of which 0 is padding and 1 an unknown token, or None with a
+    tokenizer.json.
   """
   config, limits = run.config, run.config.limits
-  kept = ['max_length']
+  sizes = ['max_length']
   if limits.hierarchical:
-    kept = ['max_sentences', 'max_sentence_length']
+    sizes = ['max_sentences', 'max_sentence_length']
   return {
     'version': bigru_jax.__version__,
     'model': config.model,
@@ -34,7 +35,10 @@ def describe(run: Run) -> dict[str, Any]:
     'labels': run.labels,
     'temperature': run.calibration.temperature,
     'thresholds': run.calibration.thresholds,
-    'limits': {name: getattr(limits, name) for name in (*kept, 'truncate')},
+    'limits': {
+      **{name: getattr(limits, name) for name in sizes},
+      'truncate': limits.keep,
+    },
     'tokenizer': _tokenizer(run),
     'vocabulary': run.tokenizer.vocabulary,
   }

@@ -40,6 +40,7 @@ from bigru_jax.config import Config, is_mutable
 from bigru_jax.data.text import Tokenizer, load_tokenizer
 from bigru_jax.metrics import renamed
 from bigru_jax.runtime.atomic import write_text
+from bigru_jax.runtime.fields import former_names
 
 _log = logging.getLogger(__name__)
 
@@ -256,7 +257,8 @@ def read_config(workdir: pathlib.Path) -> Config:
   origin = ''
   if version != ours:
     origin = f' (written by bigru_jax {version}; this is {ours})'
-  unknown = values.keys() - {field.name for field in dataclasses.fields(Config)}
+  known = {field.name for field in dataclasses.fields(Config)}
+  unknown = values.keys() - known - former_names(Config).keys()
   if unknown:
     names = ', '.join(sorted(unknown)[:5])
     raise ValueError(

@@ -26,16 +26,31 @@ def field(default: Any, help_text: str, **options: Any) -> Any:
     help_text: whole sentences, for `--help`.
     **options: `lower` (at least), `below` (less than), `choices` (names, or a
       function that gives them, which are read anew each time), `heading` (of
-      the fields from this one on), `mutable` (it may change on resuming) and
-      `path` (each ~ is expanded).
+      the fields from this one on), `mutable` (it may change on resuming),
+      `path` (each ~ is expanded) and `former_name` (by which older run
+      directories, flags and arguments know it).
   """
   return dataclasses.field(
     default=default, metadata={'help': help_text, **options}
   )
 
 
+class _WithFormerNames(type):
+  """Makes dataclasses whose fields may be given by their former names."""
+
+  def __call__(cls: type, **values: Any) -> Any:
+    for former, name in former_names(cls).items():
+      if former in values:
+        if name in values:
+          raise ValueError(
+            f'{former} is the former name of {name}: give {name}'
+          )
+        values[name] = values.pop(former)
+    return type.__call__(cls, **values)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Group:
+class Group(metaclass=_WithFormerNames):
   """The fields of a room; their values are checked when one is made.
 
   Raises:
@@ -47,6 +62,13 @@ class Group:
     for group_field in dataclasses.fields(self):
       value = _checked(group_field, getattr(self, group_field.name))
       object.__setattr__(self, group_field.name, value)
+
+
+def former_names(group: type) -> dict[str, str]:
+  """The names of the fields that had another name, by that name."""
+  fields = dataclasses.fields(group)
+  names = {x.metadata.get('former_name'): x.name for x in fields}
+  return {former: name for former, name in names.items() if former}
 
 
 def choices_of(group_field: dataclasses.Field) -> Collection[str]:

@@ -8,7 +8,7 @@ export function makeTokenizer({ tokenizer, vocabulary, limits }) {
     for (const [old, by] of tokenizer.replace) text = text.replaceAll(old, by);
     text = text.normalize(tokenizer.normalize);
     const tokens = text.match(pattern) ?? ['<unk>'];
-    // This is the default, truncate=head. Id 1 is an unknown token.
+    // This is the default, keep=head. Id 1 is an unknown token.
     return tokens.slice(0, limits.max_length).map((t) => ids.get(t) || 1);
   };
 }

@@ -78,7 +78,7 @@ def test_a_tokenizer_json_reads_sentences_as_a_prediction_does(tmp_path):
   corpus['validation'] = corpus['test']
   config = Config(
     model='hierarchical', max_sentences=2, max_sentence_length=3,
-    truncate='tail', tokenizer=str(tmp_path / 'mine.json'),
+    keep='tail', tokenizer=str(tmp_path / 'mine.json'),
   )  # fmt: skip
   data = prepare(config, corpus)
   train = data.splits['train']

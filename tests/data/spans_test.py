@@ -134,14 +134,14 @@ def test_a_character_of_several_bytes_belongs_to_the_first():
   assert _json('bytes').spans('é!') == [(0, 1), (1, 1), (1, 2)]
 
 
-@pytest.mark.parametrize('truncate', list(TRUNCATIONS))
+@pytest.mark.parametrize('keep', list(TRUNCATIONS))
 @pytest.mark.parametrize('hierarchical', [False, True])
 @given(_TEXTS)
 @example('  One  here.\r\nTwo, İ don’t!  好。看 <br> 3 4 5 6')
 def test_spans_are_those_of_the_tokens_that_are_kept(
-  truncate, hierarchical, given_text
+  keep, hierarchical, given_text
 ):
-  limits = Limits(5, truncate, hierarchical, 3, 2)
+  limits = Limits(5, keep, hierarchical, 3, 2)
   given_text = unicodedata.normalize('NFC', given_text)
   tokenizer = _vocabulary('whitespace')
   kept, _ = encode([given_text], tokenizer, limits)

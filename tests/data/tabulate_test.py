@@ -20,7 +20,7 @@ def _split(pairs, name='train.csv'):
 
 FLAT = Limits(max_length=5)
 HIERARCHICAL = Limits(
-  hierarchical=True, max_sentences=3, max_sentence_length=4, truncate='both'
+  hierarchical=True, max_sentences=3, max_sentence_length=4, keep='both'
 )
 
 

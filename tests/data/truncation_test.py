@@ -7,7 +7,7 @@ from bigru_jax.data.truncation import TRUNCATIONS, Limits
 
 
 @pytest.mark.parametrize(
-  'truncate, limit, kept',
+  'keep, limit, tokens',
   [
     ('head', 3, [0, 1, 2]),
     ('tail', 3, [4, 5, 6]),
@@ -18,14 +18,14 @@ from bigru_jax.data.truncation import TRUNCATIONS, Limits
     ('both', 1, [0]),
   ],
 )
-def test_the_kept_part_of_seven(truncate, limit, kept):
-  flat = Limits(max_length=limit, truncate=truncate)
-  assert flat.keep([range(7)]) == (kept, [limit], True)
+def test_the_kept_part_of_seven(keep, limit, tokens):
+  flat = Limits(max_length=limit, keep=keep)
+  assert flat.truncate([range(7)]) == (tokens, [limit], True)
   hierarchical = Limits(
-    max_length=1, truncate=truncate, hierarchical=True, max_sentences=limit
+    max_length=1, keep=keep, hierarchical=True, max_sentences=limit
   )
   parts = [[i] for i in range(7)]
-  assert hierarchical.keep(parts) == (kept, [1] * limit, True)
+  assert hierarchical.truncate(parts) == (tokens, [1] * limit, True)
 
 
 @given(
@@ -34,18 +34,18 @@ def test_the_kept_part_of_seven(truncate, limit, kept):
   ),
   size=st.integers(1, 4),
   limit=st.integers(1, 30),
-  truncate=st.sampled_from(list(TRUNCATIONS)),
+  keep=st.sampled_from(list(TRUNCATIONS)),
 )
 def test_long_sentences_go_on_and_nothing_else_is_lost(
-  parts, size, limit, truncate
+  parts, size, limit, keep
 ):
   limits = Limits(
-    truncate=truncate,
+    keep=keep,
     hierarchical=True,
     max_sentences=limit,
     max_sentence_length=size,
   )
-  kept = limits.keep(parts)
+  kept = limits.truncate(parts)
   sizes = [min(size, len(p) - i) for p in parts for i in range(0, len(p), size)]
   assert kept.truncated == (len(sizes) > limit)
   assert sum(kept.sentences) == len(kept.tokens)
@@ -60,4 +60,4 @@ def test_the_end_of_a_long_text_is_not_read_in_vain():
     while True:
       yield 0
 
-  assert Limits(max_length=2).keep([endless()]).tokens == [0, 0]
+  assert Limits(max_length=2).truncate([endless()]).tokens == [0, 0]

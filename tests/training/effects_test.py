@@ -59,7 +59,7 @@ CHANGES = {
   'tokenizer': ('characters', {}),
   'max_length': (3, {}),
   'max_sentences': (1, HIERARCHICAL),
-  'truncate': ('tail', {'max_length': 3}),
+  'keep': ('tail', {'max_length': 3}),
   'max_sentence_length': (2, HIERARCHICAL),
   'max_vocabulary': (3, {}),
   'min_count': (99, {}),

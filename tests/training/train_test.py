@@ -258,7 +258,7 @@ def documents():
 
 def test_a_hierarchical_model_trains_resumes_and_predicts(documents, tmp_path):
   config = dataclasses.replace(
-    CONFIG, model='hierarchical', epochs=5, max_sentences=5, truncate='both',
+    CONFIG, model='hierarchical', epochs=5, max_sentences=5, keep='both',
     max_sentence_length=6,
   )  # fmt: skip
   asked = 0
@@ -322,12 +322,10 @@ def test_a_hierarchical_model_of_several_labels_without_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'truncate', [pytest.param('tail', marks=pytest.mark.slow), 'both']
+  'keep', [pytest.param('tail', marks=pytest.mark.slow), 'both']
 )
-def test_which_tokens_of_a_text_are_kept(truncate, corpus, tmp_path):
-  config = dataclasses.replace(
-    CONFIG, epochs=1, max_length=3, truncate=truncate
-  )
+def test_which_tokens_of_a_text_are_kept(keep, corpus, tmp_path):
+  config = dataclasses.replace(CONFIG, epochs=1, max_length=3, keep=keep)
   run = bigru_jax.train(config, tmp_path, corpus)
   first, second, short = run.predict(
     ['film was very good', 'film was not so good', 'so bad']
@@ -335,11 +333,9 @@ def test_which_tokens_of_a_text_are_kept(truncate, corpus, tmp_path):
   kept = {
     'tail': ('was very good', 'not so good'),
     'both': ('film was good', 'film was good'),
-  }[truncate]
+  }[keep]
   assert (' '.join(first['tokens']), ' '.join(second['tokens'])) == kept
-  assert (first['probabilities'] == second['probabilities']) == (
-    truncate == 'both'
-  )
+  assert (first['probabilities'] == second['probabilities']) == (keep == 'both')
   assert first['truncated'] and not short['truncated']
   assert run.evaluate(*corpus['test'])['loss'] == pytest.approx(
     json.loads((tmp_path / 'result.json').read_text())['test']['loss'], abs=1e-5
