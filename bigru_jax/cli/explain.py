@@ -29,7 +29,11 @@ from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.explain import study
-from bigru_jax.explain.predictions import check_supported, sampled
+from bigru_jax.explain.predictions import (
+  TrainedModel,
+  check_supported,
+  sampled,
+)
 from bigru_jax.models.build import init_params
 from bigru_jax.reports import tables
 from bigru_jax.reports.page import update_page
@@ -201,14 +205,12 @@ def explain(
   """
   config, seed = run.config, _SEED.value
   task: Any = run.task
-  # A completeness error should be that of the integral alone.
-  model: Any = run.model.clone(dtype=jnp.float32)
   params = jax.device_put(jax.device_get(run.params), jax.devices()[0])
+  # A completeness error should be that of the integral alone.
+  trained = TrainedModel(run.model.clone(dtype=jnp.float32), task, params)
   texts = sampled(data.splits[split], _LIMIT.value, seed)
   table, attributions = study.study(
-    model,
-    task,
-    params,
+    trained,
     run.labels,
     texts,
     _ADVERSARIAL_TEXTS.value,
@@ -219,14 +221,12 @@ def explain(
     table += study.accuracy_rows(correct, of_uniform)
   if table and _DIAGNOSTIC_TEXTS.value:
     _log.info('the diagnostic MLP, on training texts')
-    vectors = init_params(model, config.seed)['embedding']
+    vectors = init_params(trained.model, config.seed)['embedding']
     vocabulary = data.tokenizer.vocabulary
     if data.vectors and vocabulary:
       vectors, _ = embedding_table(vectors, vocabulary, data.vectors)
     table += study.diagnostic_rows(
-      model,
-      task,
-      params,
+      trained,
       sampled(data.splits['train'], _DIAGNOSTIC_TEXTS.value, seed),
       texts,
       vectors,

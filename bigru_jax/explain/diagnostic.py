@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,26 +11,34 @@ import numpy as np
 import optax
 
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.explain.attributions import attention_weights
 from bigru_jax.explain.interventions import uniform_weights
+from bigru_jax.explain.predictions import Batch, TrainedModel, over_split
 from bigru_jax.models.build import init_params
-from bigru_jax.models.classifier import Classifier
 from bigru_jax.ops.dropout import example_keys
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import SingleLabel
 
-# The weights with which the MLP pools its states.
-GUIDES = 'uniform', 'own', 'model'
 _LEARNING_RATE = 1e-3
 _TEST_BATCH = 256
+# The weights by name with which the MLP pools its states; None for its own.
+Guide = Callable[[TrainedModel, Batch], dict[str, jax.Array] | None]
+
+
+def _uniform(trained: TrainedModel, batch: Batch) -> dict[str, jax.Array]:
+  heads = trained.attention_weights(batch).shape[1]
+  return {'words': uniform_weights(batch, heads)}
+
+
+GUIDES: dict[str, Guide] = {
+  'uniform': _uniform,
+  'own': lambda trained, batch: None,
+  'model': lambda trained, batch: {'words': trained.attention_weights(batch)},
+}
 
 
 @single_precision()
 def accuracies(
-  model: Classifier,
-  task: SingleLabel,
-  params: Any,
+  trained: TrainedModel,
   train: EncodedSplit,
   test: EncodedSplit,
   table_VxE: np.ndarray,
@@ -50,7 +57,7 @@ def accuracies(
   than `own` and `uniform`.
 
   Args:
-    model, task, params: the trained model, whose attention is tested.
+    trained: the model whose attention is tested.
     train, test: texts.
     table_VxE: the embeddings that the MLP starts from, not those that the
       model has learned.
@@ -64,104 +71,68 @@ def accuracies(
   """
   epochs = check_count('epochs', epochs)
   batch_size = check_count('batch_size', batch_size)
-  mlp = model.clone(encoder='average', num_layers=1, recurrent_dropout=0.0)
-  initial = {
-    **init_params(mlp, seed),
-    'embedding': jnp.asarray(table_VxE),
-  }
-
-  def own(params, batch):
-    del params, batch
-
-  def uniform(params, batch):
-    heads = attention_weights(model, params, batch).shape[1]
-    return uniform_weights(batch, heads)
-
-  def of_model(params, batch):
-    return attention_weights(model, params, batch)
-
-  guides = dict(zip(GUIDES, (uniform, own, of_model)))
-  return {
-    name: _correct(
-      _train(
-        mlp, task, params, guide, initial, train, epochs, batch_size, seed
-      ),
-      mlp,
-      task,
-      params,
-      guide,
-      test,
+  module = trained.model.clone(
+    encoder='average', num_layers=1, recurrent_dropout=0.0
+  )
+  initial = {**init_params(module, seed), 'embedding': jnp.asarray(table_VxE)}
+  mlp = TrainedModel(module, trained.task, initial)
+  correct = {}
+  for name, guide in GUIDES.items():
+    batches = (
+      train.batch(indices, shape, batch_size)
+      for epoch in range(epochs)
+      for shape, indices in train.plan(batch_size, seed, epoch)
     )
-    for name, guide in guides.items()
-  }
-
-
-def _given(weights: jax.Array | None) -> dict[str, jax.Array] | None:
-  return None if weights is None else {'words': weights}
+    models = _train(mlp, guide, trained, batches, seed), trained
+    step = functools.partial(_correct, guide=guide)
+    results = over_split(step, models, test, _TEST_BATCH)
+    correct[name] = np.array(results['correct'], bool)
+  return correct
 
 
 def _train(
-  mlp: Classifier,
-  task: SingleLabel,
-  params: Any,
-  guide: Callable[..., jax.Array | None],
-  initial: Any,
-  train: EncodedSplit,
-  epochs: int,
-  batch_size: int,
+  mlp: TrainedModel,
+  guide: Guide,
+  trained: TrainedModel,
+  batches: Iterable[dict[str, np.ndarray]],
   seed: int,
-) -> Any:
-  """The MLP's parameters after training with a guide's weights."""
+) -> TrainedModel:
+  """The MLP after training with a guide's weights."""
   optimizer = optax.adam(_LEARNING_RATE)
 
   @functools.partial(jax.jit, donate_argnums=(0, 1))
-  def step(mlp_params, state, params, batch, number):
+  def step(mlp, state, trained, batch, number):
     keys_B = example_keys(seed, number, len(batch['lengths']))
-    weights = guide(params, batch)
+    weights = guide(trained, batch)
 
-    def loss(mlp_params):
-      outputs: Any = mlp.apply(
-        {'params': mlp_params}, batch, keys_B, _given(weights)
+    def loss(params):
+      outputs = mlp.replace(params=params).outputs(
+        batch, dropout_keys_B=keys_B, attention=weights
       )
-      losses_B = task.losses(outputs.logits, batch)
+      losses_B = mlp.task.losses(outputs.logits, batch)
       return (losses_B * batch['weights']).sum() / batch['weights'].sum()
 
-    updates, state = optimizer.update(jax.grad(loss)(mlp_params), state)
-    return optax.apply_updates(mlp_params, updates), state
+    updates, state = optimizer.update(jax.grad(loss)(mlp.params), state)
+    params = optax.apply_updates(mlp.params, updates)
+    return mlp.replace(params=params), state
 
-  mlp_params = jax.tree.map(jnp.array, initial)  # A copy, which is donated.
-  state, number = optimizer.init(mlp_params), 0
-  for epoch in range(epochs):
-    for shape, rows in train.plan(batch_size, seed, epoch):
-      batch = train.batch(rows, shape, batch_size)
-      mlp_params, state = step(
-        mlp_params, state, params, batch, jnp.int32(number)
-      )
-      number += 1
-  return mlp_params
+  mlp = jax.tree.map(jnp.array, mlp)  # A copy, which is donated.
+  state = optimizer.init(mlp.params)
+  for number, batch in enumerate(batches):
+    mlp, state = step(mlp, state, trained, batch, jnp.int32(number))
+  return mlp
 
 
+@functools.partial(jax.jit, static_argnames='guide')
 def _correct(
-  mlp_params: Any,
-  mlp: Classifier,
-  task: SingleLabel,
-  params: Any,
-  guide: Callable[..., jax.Array | None],
-  test: EncodedSplit,
-) -> np.ndarray:
+  models: tuple[TrainedModel, TrainedModel],
+  batch: Batch,
+  key: jax.Array,
+  guide: Guide,
+) -> dict[str, jax.Array]:
   """Whether the MLP with a guide's weights is right about each text."""
-
-  @jax.jit
-  def answer(mlp_params, params, batch):
-    outputs: Any = mlp.apply(
-      {'params': mlp_params}, batch, attention=_given(guide(params, batch))
-    )
-    return task.probabilities(outputs.logits).argmax(-1)
-
-  correct = np.zeros(len(test), bool)
-  size = min(_TEST_BATCH, len(test))
-  for shape, rows in test.plan(size):
-    batch = test.batch(rows, shape, size)
-    found_B = np.asarray(answer(mlp_params, params, batch))
-    correct[rows] = (found_B == batch['labels'])[: len(rows)]
-  return correct
+  del key
+  mlp, trained = models
+  outputs = mlp.outputs(batch, attention=guide(trained, batch))
+  classes_B = mlp.task.probabilities(outputs.logits).argmax(-1)
+  return {'correct': classes_B == batch['labels']}

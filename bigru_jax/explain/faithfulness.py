@@ -20,9 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,13 +29,12 @@ from scipy import stats
 
 from bigru_jax.explain.predictions import (
   Batch,
+  TrainedModel,
   keep_tokens,
   of_classes,
-  probabilities,
   real_tokens,
 )
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import SingleLabel
 
 SHARES = 0.01, 0.05, 0.1, 0.2, 0.5
 
@@ -92,21 +90,19 @@ def kendall_tau(
     tau and its p-value under no correlation, [N] each; NaN where a text has one
     token, or all its weights are equal.
   """
-  found = [
+  correlations = [
     stats.kendalltau(a, b)
     if len(a) > 1 and np.ptp(a) and np.ptp(b)
     else (math.nan, math.nan)
     for a, b in zip(first, second, strict=True)
   ]
-  taus, p_values = np.array(found, np.float64).reshape(-1, 2).T
+  taus, p_values = np.array(correlations, np.float64).reshape(-1, 2).T
   return taus, p_values
 
 
 @single_precision()
 def erasure(
-  model: nn.Module,
-  task: SingleLabel,
-  params: Any,
+  trained: TrainedModel,
   batch: Batch,
   classes_B: jax.Array,
   weights_MxBxT: jax.Array,
@@ -124,7 +120,7 @@ def erasure(
   Tokens are removed, and the text is shorter by them.
 
   Args:
-    model, task, params, batch: the trained model and texts.
+    trained, batch: the model and texts.
     classes_B: c of each text.
     weights_MxBxT: M attributions.
     shares: k.
@@ -134,21 +130,21 @@ def erasure(
   """
   mask_BxT = real_tokens(batch)
   lengths_B = batch['lengths']
-  places = jnp.where(mask_BxT, -weights_MxBxT, jnp.inf).argsort(-1, stable=True)
-  ranks_MxBxT = places.argsort(-1)
+  order = jnp.where(mask_BxT, -weights_MxBxT, jnp.inf).argsort(-1, stable=True)
+  ranks_MxBxT = order.argsort(-1)
   counts_RxB = jnp.stack(
     [jnp.maximum(jnp.ceil(share * lengths_B), 1) for share in shares]
   )
   top = ranks_MxBxT[:, None] < counts_RxB[..., None]  # [M, R, B, T]
-  kept = jnp.stack([mask_BxT & ~top, mask_BxT & top])  # [2, M, R, B, T]
+  keep = jnp.stack([mask_BxT & ~top, mask_BxT & top])  # [2, M, R, B, T]
 
-  def of_kept(keep_BxT):
+  def probability(keep_BxT):
     part = keep_tokens(batch, keep_BxT)
-    return of_classes(probabilities(model, task, params, part), classes_B)
+    return of_classes(trained.probabilities(part), classes_B)
 
-  parts = jax.lax.map(of_kept, kept.reshape(-1, *mask_BxT.shape))
-  parts = parts.reshape(*kept.shape[:3], -1)
-  whole_B = of_classes(probabilities(model, task, params, batch), classes_B)
+  parts = jax.lax.map(probability, keep.reshape(-1, *mask_BxT.shape))
+  parts = parts.reshape(*keep.shape[:3], -1)
+  whole_B = of_classes(trained.probabilities(batch), classes_B)
   comprehensiveness, sufficiency = (whole_B - parts).mean(2)
   return comprehensiveness, sufficiency
 
@@ -174,5 +170,5 @@ def agreement(
     len(set(np.argsort(-w, kind='stable')[:k].tolist()) & known)
     for w, known in zip(weights, deciding, strict=True)
   ])  # fmt: skip
-  shown = np.array([min(k, len(w)) for w in weights])
-  return hits / shown, hits / np.array([len(known) for known in deciding])
+  counts = np.array([min(k, len(w)) for w in weights])
+  return hits / counts, hits / np.array([len(known) for known in deciding])

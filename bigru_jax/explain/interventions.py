@@ -7,17 +7,19 @@ attention weights, in which they are then changed at little cost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from bigru_jax.explain.attributions import attention_weights
-from bigru_jax.explain.predictions import Batch, real_tokens, total_variation
+from bigru_jax.explain.predictions import (
+  Batch,
+  TrainedModel,
+  real_tokens,
+  total_variation,
+)
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import SingleLabel
 
 PERMUTATIONS = 100
 # Of the adversarial search: Jain & Wallace, 2019, section 4.2.2, and their
@@ -48,7 +50,7 @@ class Adversarial(NamedTuple):
 
 @single_precision()
 def with_weights(
-  model: nn.Module, task: SingleLabel, params: Any, batch: Batch
+  trained: TrainedModel, batch: Batch
 ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
   """The model's weights, and its probabilities as a function of others.
 
@@ -59,26 +61,21 @@ def with_weights(
   Raises:
     ValueError: the model's pooling has no weights.
   """
-  weights_BxKxT = attention_weights(model, params, batch)
+  weights_BxKxT = trained.attention_weights(batch)
 
   def logits_of(weights):
-    outputs: Any = model.apply(
-      {'params': params}, batch, attention={'words': weights}
-    )
-    return outputs.logits
+    logits_BxC = trained.outputs(batch, attention={'words': weights}).logits
+    return logits_BxC.sum(0), logits_BxC  # No text depends on another.
 
-  logits_BxC, pull_back = jax.vjp(logits_of, weights_BxKxT)
-  basis_CxBxC = jnp.broadcast_to(
-    jnp.eye(logits_BxC.shape[-1])[:, None],
-    (logits_BxC.shape[-1], *logits_BxC.shape),
+  slopes_CxBxKxT, logits_BxC = jax.jacrev(logits_of, has_aux=True)(
+    weights_BxKxT
   )
-  (slopes_CxBxKxT,) = jax.vmap(pull_back)(basis_CxBxC)
 
   def probabilities_of(others_NxBxKxT):
     changes_NxBxC = jnp.einsum(
       'nbkt,cbkt->nbc', others_NxBxKxT - weights_BxKxT, slopes_CxBxKxT
     )
-    return task.probabilities(logits_BxC + changes_NxBxC)
+    return trained.task.probabilities(logits_BxC + changes_NxBxC)
 
   return weights_BxKxT, probabilities_of
 
@@ -103,9 +100,7 @@ def permuted_weights(
 
 @single_precision()
 def permutation_change(
-  model: nn.Module,
-  task: SingleLabel,
-  params: Any,
+  trained: TrainedModel,
   batch: Batch,
   key: jax.Array,
   permutations: int = PERMUTATIONS,
@@ -117,11 +112,11 @@ def permutation_change(
   Jain & Wallace, 2019, https://aclanthology.org/N19-1357, algorithm 2.
 
   Args:
-    model, task, params, batch: the trained model and texts.
+    trained, batch: the model and texts.
     key: of the permutations.
     permutations: how many.
   """
-  weights_BxKxT, probabilities_of = with_weights(model, task, params, batch)
+  weights_BxKxT, probabilities_of = with_weights(trained, batch)
   own_BxC = probabilities_of(weights_BxKxT[None])[0]
 
   def change(key):
@@ -134,7 +129,7 @@ def permutation_change(
 
 @single_precision()
 def uniform_change(
-  model: nn.Module, task: SingleLabel, params: Any, batch: Batch
+  trained: TrainedModel, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
   """The output under uniform weights, without training it anew.
 
@@ -142,7 +137,7 @@ def uniform_change(
     The total variation distance from the model's output, [B]; and whether the
     predicted class is another, bool [B].
   """
-  weights_BxKxT, probabilities_of = with_weights(model, task, params, batch)
+  weights_BxKxT, probabilities_of = with_weights(trained, batch)
   uniform = uniform_weights(batch, weights_BxKxT.shape[1])
   own_BxC, other_BxC = probabilities_of(jnp.stack([weights_BxKxT, uniform]))
   flipped_B = own_BxC.argmax(-1) != other_BxC.argmax(-1)
@@ -151,9 +146,7 @@ def uniform_change(
 
 @single_precision()
 def adversarial_weights(
-  model: nn.Module,
-  task: SingleLabel,
-  params: Any,
+  trained: TrainedModel,
   batch: Batch,
   key: jax.Array,
   epsilon: float = EPSILON,
@@ -173,13 +166,13 @@ def adversarial_weights(
   weights, and the model's own, that meet epsilon counts.
 
   Args:
-    model, task, params, batch: the trained model and texts.
+    trained, batch: the model and texts.
     key: of the starts.
     epsilon: the largest change of the output.
     starts: k.
     iterations: of the optimiser.
   """
-  weights_BxKxT, probabilities_of = with_weights(model, task, params, batch)
+  weights_BxKxT, probabilities_of = with_weights(trained, batch)
   own_BxC = probabilities_of(weights_BxKxT[None])[0]
   mask_Bx1xT = real_tokens(batch)[:, None]
   within = min(epsilon, _SEARCH_EPSILON)

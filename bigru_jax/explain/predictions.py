@@ -1,5 +1,7 @@
-"""A model's predictions as an explanation needs them: of one class, of parts of
-a text, and over a split."""
+"""The predictions that explanations need.
+
+They are those for one class, for parts of a text, and over a split.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Callable, Mapping
 import dataclasses
 from typing import Any
 
-from flax import linen as nn
+from flax import linen as nn, struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
+from bigru_jax.models.classifier import Outputs
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
@@ -39,25 +42,38 @@ def check_supported(config: Config) -> None:
     )
 
 
-def probabilities(
-  model: nn.Module, task: SingleLabel, params: Any, batch: Batch, **inputs: Any
-) -> jax.Array:
-  """The class probabilities [B, C].
+@struct.dataclass
+class TrainedModel:
+  """A model with its parameters, as an argument of `jax.jit`.
 
-  Args:
-    model, task, params: the trained model.
-    batch: its batch.
-    **inputs: the model's further inputs by name, such as `attention`.
+  Attributes:
+    model, task: are static.
+    params: are traced.
   """
-  outputs: Any = model.apply({'params': params}, batch, **inputs)
-  return task.probabilities(outputs.logits)
 
+  model: nn.Module = struct.field(pytree_node=False)
+  task: SingleLabel = struct.field(pytree_node=False)
+  params: Any
 
-def predicted_classes(
-  model: nn.Module, task: SingleLabel, params: Any, batch: Batch
-) -> jax.Array:
-  """The most probable class of each text, [B]."""
-  return probabilities(model, task, params, batch).argmax(-1)
+  def outputs(self, batch: Batch, **inputs: Any) -> Outputs:
+    """The model's outputs, with further inputs such as `attention` by name."""
+    outputs: Any = self.model.apply({'params': self.params}, batch, **inputs)
+    return outputs
+
+  def probabilities(self, batch: Batch) -> jax.Array:
+    """The class probabilities [B, C]."""
+    return self.task.probabilities(self.outputs(batch).logits)
+
+  def attention_weights(self, batch: Batch) -> jax.Array:
+    """The model's attention weights, [B, K, T].
+
+    Raises:
+      ValueError: its pooling has none.
+    """
+    attention = self.outputs(batch).attention
+    if 'words' not in attention:
+      raise ValueError('attention: the pooling of this model has no weights')
+    return attention['words']
 
 
 def log_odds(
@@ -97,23 +113,22 @@ def real_tokens(batch: Batch) -> jax.Array:
 
 
 def keep_tokens(batch: Batch, keep_BxT: jax.Array) -> dict[str, jax.Array]:
-  """The batch with only some tokens of each text, which close up.
+  """The batch with only some tokens of each text, which is shorter by the rest.
 
-  No token stands in for those that are left out: the text is shorter. Of a text
-  that keeps none the model sees padding alone.
+  Where a text keeps no token, the model sees padding alone.
 
   Args:
     batch: `tokens`, `lengths` and others.
     keep_BxT: False at padding.
   """
   order_BxT = jnp.argsort(~keep_BxT, axis=-1, stable=True)
-  kept = {
+  shorter = {
     name: jnp.take_along_axis(batch[name], order_BxT, axis=-1)
     for name in ('tokens', 'entities')
     if name in batch
   }
   lengths_B = keep_BxT.sum(-1).astype(batch['lengths'].dtype)
-  return {**batch, **kept, 'lengths': lengths_B}
+  return {**batch, **shorter, 'lengths': lengths_B}
 
 
 def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
@@ -140,18 +155,18 @@ def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
 @single_precision()
 def over_split(
   step: Callable[..., dict[str, jax.Array]],
-  params: Any,
+  trained: Any,
   split: EncodedSplit,
   batch_size: int,
   seed: int = 0,
 ) -> dict[str, list[np.ndarray]]:
-  """What a step finds of each text of a split, in the order of the texts.
+  """What a step computes for each text of a split, in the order of the texts.
 
   Args:
-    step: the jitted (params, batch, key) -> arrays by name, whose leading axis
+    step: the jitted (trained, batch, key) -> arrays by name, whose leading axis
       is that of the texts. The last axis of those of two and more axes is that
       of the tokens; it is cut to each text's length.
-    params: the model's.
+    trained: a `TrainedModel`, or a pytree of several.
     split: texts.
     batch_size: the most texts per batch.
     seed: of the key, which differs from batch to batch.
@@ -159,14 +174,14 @@ def over_split(
   Raises:
     ValueError: `batch_size` is below 1.
   """
-  found: dict[str, list[Any]] = {}
+  results: dict[str, list[Any]] = {}
   batch_size = check_count('batch_size', batch_size)
   size = min(batch_size, int(round_up(np.array([len(split)]))[0]))
-  for i, (shape, rows) in enumerate(split.plan(size)):
-    batch = split.batch(rows, shape, size)
+  for i, (shape, indices) in enumerate(split.plan(size)):
+    batch = split.batch(indices, shape, size)
     key = jax.random.fold_in(jax.random.key(seed), i)
-    for name, array in jax.device_get(step(params, batch, key)).items():
-      values = found.setdefault(name, [None] * len(split))
-      for row, value, length in zip(rows, array, batch['lengths']):
-        values[row] = value[..., :length] if value.ndim else value
-  return found
+    for name, array in jax.device_get(step(trained, batch, key)).items():
+      values = results.setdefault(name, [None] * len(split))
+      for index, value, length in zip(indices, array, batch['lengths']):
+        values[index] = value[..., :length] if value.ndim else value
+  return results

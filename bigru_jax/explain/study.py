@@ -39,10 +39,10 @@ from bigru_jax.explain.attributions import (
   OF_ATTENTION,
   gradient_x_input,
   integrated_gradients,
+  leave_one_out,
   left_out,
 )
 from bigru_jax.explain.faithfulness import (
-  Estimate,
   agreement,
   erasure,
   kendall_tau,
@@ -55,17 +55,13 @@ from bigru_jax.explain.interventions import (
 )
 from bigru_jax.explain.predictions import (
   Batch,
-  of_classes,
+  TrainedModel,
   over_split,
-  probabilities,
-  real_tokens,
   sampled,
   total_variation,
 )
-from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import SingleLabel
 
 JAIN_WALLACE = 'Jain & Wallace, 2019, https://aclanthology.org/N19-1357'
 WIEGREFFE_PINTER = 'Wiegreffe & Pinter, 2019, https://aclanthology.org/D19-1002'
@@ -102,9 +98,7 @@ _log = logging.getLogger(__name__)
 
 @single_precision()
 def study(
-  model: Classifier,
-  task: SingleLabel,
-  params: Any,
+  trained: TrainedModel,
   labels: Sequence[str],
   split: EncodedSplit,
   adversarial_texts: int = 200,
@@ -114,7 +108,7 @@ def study(
   """The faithfulness table, and the attributions' means.
 
   Args:
-    model, task, params: the trained model.
+    trained: the model.
     labels: the classes' names.
     split: the texts, from `predictions.sampled`.
     adversarial_texts: how many of them the adversarial search takes.
@@ -126,167 +120,138 @@ def study(
     `table` and `attributions` of the module's docstring; the table is empty
     where the model has no attention weights.
   """
-  with_weights = POOLINGS[model.attention].has_weights
-  names = [n for n in ATTRIBUTIONS if with_weights or n not in OF_ATTENTION]
-
-  def step(params, batch, key):
-    return _explain(model, task, tuple(names), params, batch, key)
-
+  with_weights = POOLINGS[trained.model.attention].has_weights
+  names = tuple(
+    name for name in ATTRIBUTIONS if with_weights or name not in OF_ATTENTION
+  )
   _log.info('attributions and their removal, on %d texts', len(split))
-  found = over_split(step, params, split, _BATCH_SIZE, seed)
-  names.append('random')
-  attributions: dict[str, dict[str, float]] = {}
-  for name in names:
-    means = {
-      test: float(np.mean(found[f'{name}: {test}']))
-      for test in ('comprehensiveness', 'sufficiency')
-    }
-    if name == 'integrated_gradients':
-      means['completeness_error'] = float(np.mean(found['completeness_error']))
-    if deciding is not None:
-      for k in _AT:
-        precision, recall = agreement(found[name], deciding, k)
-        means[f'precision_at_{k}'] = float(precision.mean())
-        means[f'recall_at_{k}'] = float(recall.mean())
-    attributions[name] = means
+  step = functools.partial(_explain, names=names)
+  explained = over_split(step, trained, split, _BATCH_SIZE, seed)
+  attributions = {
+    name: _means(explained, name, deciding) for name in (*names, 'random')
+  }
   if not with_weights:
     return [], attributions
   _log.info('adversarial attention, on at most %d texts', adversarial_texts)
-  searched = over_split(
-    lambda params, batch, key: _search(model, task, params, batch, key),
-    params,
-    sampled(split, adversarial_texts, seed),
-    _BATCH_SIZE,
-    seed,
-  )
-  return _table(found, searched, labels), attributions
+  fewer_texts = sampled(split, adversarial_texts, seed)
+  searched = over_split(_search, trained, fewer_texts, _BATCH_SIZE, seed)
+  return _table(explained, searched, labels), attributions
 
 
-@functools.partial(jax.jit, static_argnames=('model', 'task', 'names'))
+@functools.partial(jax.jit, static_argnames='names')
 def _explain(
-  model: Classifier,
-  task: SingleLabel,
-  names: tuple[str, ...],
-  params: Any,
-  batch: Batch,
-  key: jax.Array,
+  trained: TrainedModel, batch: Batch, key: jax.Array, names: tuple[str, ...]
 ) -> dict[str, jax.Array]:
   """All attributions of a batch, and what its tests need."""
-  own_BxC = probabilities(model, task, params, batch)
+  own_BxC = trained.probabilities(batch)
+  others_BxTxC = left_out(trained, batch)
   classes_B = own_BxC.argmax(-1)
-  inputs = model, task, params, batch
-  others_BxTxC = left_out(*inputs)
-  mask_BxT = real_tokens(batch)
-  found = {'classes': classes_B}
+  inputs = trained, batch, classes_B
+  results = {}
   for name in names:
     if name == 'integrated_gradients':
-      weights_BxT, error_B = integrated_gradients(*inputs, classes_B)
-      found |= {name: weights_BxT, 'completeness_error': error_B}
+      results[name], error_B = integrated_gradients(*inputs)
+      results['completeness_error'] = error_B
     elif name == 'leave_one_out':  # The same numbers give the change below.
-      drops_BxTxC = own_BxC[:, None] - others_BxTxC
-      drops_BxT = of_classes(drops_BxTxC, classes_B)
-      found[name] = jnp.where(mask_BxT, drops_BxT, 0)
+      results[name] = leave_one_out(*inputs, others_BxTxC)
     else:
-      found[name] = ATTRIBUTIONS[name](*inputs, classes_B)
-  found['random'] = jax.random.uniform(key, mask_BxT.shape)
-  compared = *names, 'random'
-  weights_MxBxT = jnp.stack([found[name] for name in compared])
-  of_attributions = zip(compared, *erasure(*inputs, classes_B, weights_MxBxT))
-  for name, comprehensiveness_B, sufficiency_B in of_attributions:
-    found[f'{name}: comprehensiveness'] = comprehensiveness_B
-    found[f'{name}: sufficiency'] = sufficiency_B
-  found['change'] = total_variation(own_BxC[:, None], others_BxTxC)
+      results[name] = ATTRIBUTIONS[name](*inputs)
+  results['random'] = jax.random.uniform(key, batch['tokens'].shape)
+  weights_MxBxT = jnp.stack([results[name] for name in (*names, 'random')])
+  aopc = zip((*names, 'random'), *erasure(*inputs, weights_MxBxT))
+  for name, comprehensiveness_B, sufficiency_B in aopc:
+    results[f'{name}: comprehensiveness'] = comprehensiveness_B
+    results[f'{name}: sufficiency'] = sufficiency_B
+  results['classes'] = classes_B
+  results['change'] = total_variation(own_BxC[:, None], others_BxTxC)
   if 'attention' in names:
-    distance_B, flipped_B = uniform_change(*inputs)
-    found |= {
-      'fixed_gradient': jnp.abs(
-        gradient_x_input(*inputs, classes_B, fixed_attention=True)
-      ),
-      'permutation': permutation_change(*inputs, key),
-      'uniform': distance_B,
-      'flipped': flipped_B,
-    }
-  return found
+    gradient_BxT = gradient_x_input(*inputs, fixed_attention=True)
+    results['fixed_gradient'] = jnp.abs(gradient_BxT)
+    results['permutation'] = permutation_change(trained, batch, key)
+    results['uniform'], results['flipped'] = uniform_change(trained, batch)
+  return results
 
 
-@functools.partial(jax.jit, static_argnames=('model', 'task'))
+@jax.jit
 def _search(
-  model: Classifier,
-  task: SingleLabel,
-  params: Any,
-  batch: Batch,
-  key: jax.Array,
+  trained: TrainedModel, batch: Batch, key: jax.Array
 ) -> dict[str, jax.Array]:
-  found = adversarial_weights(model, task, params, batch, key)
-  classes_B = probabilities(model, task, params, batch).argmax(-1)
-  return {'divergence': found.divergence, 'classes': classes_B}
+  return {
+    'divergence': adversarial_weights(trained, batch, key).divergence,
+    'classes': trained.probabilities(batch).argmax(-1),
+  }
+
+
+def _means(
+  explained: Mapping[str, list[np.ndarray]],
+  name: str,
+  deciding: Sequence[set[int]] | None,
+) -> dict[str, float]:
+  """The means of an attribution, see `attributions` in the module."""
+  values: dict[str, Any] = {
+    test: explained[f'{name}: {test}']
+    for test in ('comprehensiveness', 'sufficiency')
+  }
+  if name == 'integrated_gradients':
+    values['completeness_error'] = explained['completeness_error']
+  if deciding is not None:
+    for k in _AT:
+      values[f'precision_at_{k}'], values[f'recall_at_{k}'] = agreement(
+        explained[name], deciding, k
+      )
+  return {test: float(np.mean(of_texts)) for test, of_texts in values.items()}
 
 
 def _table(
-  found: Mapping[str, list[np.ndarray]],
+  explained: Mapping[str, list[np.ndarray]],
   searched: Mapping[str, list[np.ndarray]],
   labels: Sequence[str],
 ) -> list[dict[str, Any]]:
   """The rows of the tests of the attention."""
   rows = []
-  classes_N = np.array(found['classes'])
+  classes_N = np.array(explained['classes'])
   for name, first, second in (
     (TAU_GRADIENT, 'attention', 'fixed_gradient'),
     (TAU_LEAVE_ONE_OUT, 'attention', 'change'),
     (_TAU_OTHERS, 'fixed_gradient', 'change'),
   ):
-    taus, p_values = kendall_tau(found[first], found[second])
+    taus, p_values = kendall_tau(explained[first], explained[second])
     rows += _by_class(name, taus, classes_N, labels)
     significant = np.where(np.isnan(taus), np.nan, p_values < _SIGNIFICANT)
-    rows.append(
-      row(
-        f'{name}: share with p < {_SIGNIFICANT}',
-        mean_estimate(significant),
-        JAIN_WALLACE,
-        detail=True,
-      )
-    )
-  permutation = np.array(found['permutation'])
-  rows += _by_class(_PERMUTED, permutation, classes_N, labels)
-  divergences, classes = map(
-    np.array, (searched['divergence'], searched['classes'])
-  )
+    share = f'{name}: share with p < {_SIGNIFICANT}'
+    rows.append(row(share, significant, JAIN_WALLACE, detail=True))
+  changes = explained['permutation']
+  rows += _by_class(_PERMUTED, changes, classes_N, labels)
+  divergences, classes = searched['divergence'], np.array(searched['classes'])
   rows += _by_class(ADVERSARIAL, divergences, classes, labels)
-  for name, key in ((_UNIFORM, 'uniform'), (_FLIPPED, 'flipped')):
-    rows.append(
-      row(name, mean_estimate(np.array(found[key])), WIEGREFFE_PINTER)
-    )
+  rows.append(row(_UNIFORM, explained['uniform'], WIEGREFFE_PINTER))
+  rows.append(row(_FLIPPED, explained['flipped'], WIEGREFFE_PINTER))
   return rows
 
 
 def _by_class(
-  name: str, values: np.ndarray, classes: np.ndarray, labels: Sequence[str]
+  name: str,
+  values: Sequence[np.ndarray] | np.ndarray,
+  classes: np.ndarray,
+  labels: Sequence[str],
 ) -> list[dict[str, Any]]:
   """Rows of Jain & Wallace's tests, over all texts and by predicted class."""
-  rows = [row(name, mean_estimate(values), JAIN_WALLACE)]
+  rows = [row(name, values, JAIN_WALLACE)]
   if len(labels) <= _MOST_CLASSES:
-    rows += [
-      row(
-        f'{name}: {label}',
-        mean_estimate(values[classes == c]),
-        JAIN_WALLACE,
-        detail=True,
-      )
-      for c, label in enumerate(labels)
-    ]
+    for c, label in enumerate(labels):
+      of_class = np.array(values)[classes == c]
+      rows.append(row(f'{name}: {label}', of_class, JAIN_WALLACE, detail=True))
   return rows
 
 
 def row(
-  name: str, estimate: Estimate, paper: str, detail: bool = False
+  name: str, values: Any, paper: str, detail: bool = False
 ) -> dict[str, Any]:
   """A row of the table; JSON has no word for NaN, which becomes null."""
+  estimate = mean_estimate(values)._asdict()
   return {
     'name': name,
-    **{
-      key: None if math.isnan(value) else value
-      for key, value in estimate._asdict().items()
-    },
+    **{k: None if math.isnan(v) else v for k, v in estimate.items()},
     'reading': _READINGS.get(name, ''),
     'paper': paper,
     'detail': detail,
@@ -306,33 +271,27 @@ def accuracy_rows(
     of_uniform: the same of a run that was trained with uniform weights, if
       there is one.
   """
-  rows = [row(ACCURACY, mean_estimate(correct), WIEGREFFE_PINTER)]
+  rows = [row(ACCURACY, correct, WIEGREFFE_PINTER)]
   if of_uniform is not None:
-    rows.append(
-      row(ACCURACY_UNIFORM, mean_estimate(of_uniform), WIEGREFFE_PINTER)
-    )
+    rows.append(row(ACCURACY_UNIFORM, of_uniform, WIEGREFFE_PINTER))
   return rows
 
 
 def diagnostic_rows(
-  model: Classifier,
-  task: SingleLabel,
-  params: Any,
+  trained: TrainedModel,
   train: EncodedSplit,
   test: EncodedSplit,
   table_VxE: np.ndarray,
   seed: int = 0,
 ) -> list[dict[str, Any]]:
   """The accuracy of the MLP with each guide; see `diagnostic.accuracies`."""
-  found = diagnostic.accuracies(
-    model, task, params, train, test, table_VxE, seed=seed
-  )
+  correct = diagnostic.accuracies(trained, train, test, table_VxE, seed=seed)
   names = {
     'uniform': 'uniform weights',
     'own': 'weights of its own',
     'model': "the model's attention",
   }
   return [
-    row(_MLP.format(names[guide]), mean_estimate(correct), WIEGREFFE_PINTER)
-    for guide, correct in found.items()
+    row(_MLP.format(names[guide]), of_texts, WIEGREFFE_PINTER)
+    for guide, of_texts in correct.items()
   ]

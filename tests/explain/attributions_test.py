@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from small_models import TASK, TEXTS, log_odds, make_batch, make_model
+from small_models import TEXTS, log_odds, make_batch, make_model
 
 from bigru_jax.data.encode import make_split
 from bigru_jax.explain import attributions, predictions
@@ -30,21 +30,18 @@ def _differences(score, x, at, step=1e-2):
 
 
 def test_gradients_are_those_of_the_log_odds(trained):
-  model, params = trained
   batch = make_batch()
 
   def score(perturbation):
-    return log_odds(
-      model, params, batch, CLASSES, perturbation_BxTxE=perturbation
-    )
+    return log_odds(trained, batch, CLASSES, perturbation_BxTxE=perturbation)
 
-  x = np.asarray(params['embedding'])[batch['tokens']]
+  x = np.asarray(trained.params['embedding'])[batch['tokens']]
   g = np.zeros(x.shape)
   for t in range(x.shape[1]):
     for e in range(x.shape[2]):
       at = np.s_[:, t, e]
       g[at] = _differences(score, np.zeros(x.shape, np.float32), at)
-  arguments = model, TASK, params, batch, CLASSES
+  arguments = trained, batch, CLASSES
   np.testing.assert_allclose(
     attributions.gradient(*arguments), np.linalg.norm(g, axis=-1), atol=2e-3
   )
@@ -54,16 +51,13 @@ def test_gradients_are_those_of_the_log_odds(trained):
 
 
 def test_attention_and_its_gradient(trained):
-  model, params = trained
   batch = make_batch()
-  weights = np.asarray(
-    model.apply({'params': params}, batch).attention['words']
-  )
+  weights = np.asarray(trained.outputs(batch).attention['words'])
 
   def score(weights):
-    return log_odds(model, params, batch, CLASSES, attention={'words': weights})
+    return log_odds(trained, batch, CLASSES, attention={'words': weights})
 
-  arguments = model, TASK, params, batch, CLASSES
+  arguments = trained, batch, CLASSES
   found = attributions.attention(*arguments)
   np.testing.assert_allclose(found, weights[:, 0], atol=1e-6)
   found = attributions.attention_x_gradient(*arguments)
@@ -73,35 +67,32 @@ def test_attention_and_its_gradient(trained):
 
 
 def test_leave_one_out_is_the_drop_without_the_token(trained):
-  model, params = trained
   batch = make_batch()
-  found = attributions.leave_one_out(model, TASK, params, batch, CLASSES)
+  found = attributions.leave_one_out(trained, batch, CLASSES)
   for i, text in enumerate(TEXTS):
     for t in range(len(text)):
       pair = make_batch([text, text[:t] + text[t + 1 :]])
-      p = predictions.probabilities(model, TASK, params, pair)[:, CLASSES[i]]
+      p = trained.probabilities(pair)[:, CLASSES[i]]
       np.testing.assert_allclose(found[i, t], p[0] - p[1], atol=1e-5)
     np.testing.assert_array_equal(found[i, len(text) :], 0)
 
 
 def test_a_text_of_one_token_can_be_left_without_it(trained):
-  model, params = trained
   batch = make_batch([[4]], 1)
-  found = attributions.leave_one_out(model, TASK, params, batch, np.array([0]))
-  bias = np.asarray(params['output']['bias'])
+  found = attributions.leave_one_out(trained, batch, np.array([0]))
+  bias = np.asarray(trained.params['output']['bias'])
   empty = np.exp(bias[0]) / np.exp(bias).sum()
-  whole = predictions.probabilities(model, TASK, params, batch)[0, 0]
+  whole = trained.probabilities(batch)[0, 0]
   np.testing.assert_allclose(found, [[whole - empty]], atol=1e-6)
 
 
 def test_integrated_gradients_are_complete(trained):
-  model, params = trained
   batch = make_batch()
-  arguments = model, TASK, params, batch, CLASSES
+  arguments = trained, batch, CLASSES
   weights, error = integrated_gradients(*arguments)
-  x = np.asarray(params['embedding'])[batch['tokens']]
-  difference = log_odds(model, params, batch, CLASSES) - log_odds(
-    model, params, batch, CLASSES, perturbation_BxTxE=-x
+  x = np.asarray(trained.params['embedding'])[batch['tokens']]
+  difference = log_odds(trained, batch, CLASSES) - log_odds(
+    trained, batch, CLASSES, perturbation_BxTxE=-x
   )
   np.testing.assert_allclose(weights.sum(1), difference, atol=1e-3)
   assert error.max() < 1e-3
@@ -116,12 +107,11 @@ def test_integrated_gradients_are_complete(trained):
 def test_integrated_gradients_equal_captums(trained):
   torch = pytest.importorskip('torch', reason='the twin needs PyTorch')
   captum = pytest.importorskip('captum.attr', reason='Captum is not installed')
-  model, params = trained
   batch = make_batch()
-  weights, _ = integrated_gradients(model, TASK, params, batch, CLASSES)
-  twin = _twin(torch, params)
+  weights, _ = integrated_gradients(trained, batch, CLASSES)
+  twin = _twin(torch, trained.params)
   for i, text in enumerate(TEXTS):
-    x = torch.tensor(np.asarray(params['embedding'])[text][None])
+    x = torch.tensor(np.asarray(trained.params['embedding'])[text][None])
 
     def odds(x, c=int(CLASSES[i])):
       logits = twin(x)
@@ -168,27 +158,28 @@ def _twin(torch, params):
 
 
 def test_the_texts_of_a_split_keep_their_order_and_lengths(trained):
-  model, params = trained
   labels = np.zeros(len(TEXTS), np.int32)
   split = make_split(TEXTS, [], False, labels, 2)
-  found = attributions.attribute(model, TASK, params, split, batch_size=2)
+  found = attributions.attribute(
+    trained.model, trained.task, trained.params, split, batch_size=2
+  )
   assert set(found) == set(ATTRIBUTIONS)
   for i, text in enumerate(TEXTS):
     batch = make_batch([text], len(text))
-    classes = predictions.predicted_classes(model, TASK, params, batch)
+    classes = trained.probabilities(batch).argmax(-1)
     for name, of_texts in found.items():
-      expected = ATTRIBUTIONS[name](model, TASK, params, batch, classes)
+      expected = ATTRIBUTIONS[name](trained, batch, classes)
       np.testing.assert_allclose(of_texts[i], expected[0], atol=1e-4)
 
 
 @pytest.mark.parametrize('encoder', ['bigru', 'average'])
 def test_padding_changes_nothing(encoder):
-  model, params = make_model(encoder=encoder)
+  trained = make_model(encoder=encoder)
   names = tuple(ATTRIBUTIONS)
-  narrow = attributions_of_batch(model, TASK, names, params, make_batch())
+  narrow = attributions_of_batch(trained, make_batch(), names)
   wide = make_batch(width=9)
   wide['tokens'][np.arange(9) >= wide['lengths'][:, None]] = 7
-  again = attributions_of_batch(model, TASK, names, params, wide)
+  again = attributions_of_batch(trained, wide, names)
   for name in names:
     found = np.asarray(again[name])
     np.testing.assert_allclose(found[:, :6], narrow[name], atol=1e-4)
@@ -205,6 +196,6 @@ def test_the_log_odds_of_several_classes():
 
 
 def test_a_pooling_without_weights_has_no_attention():
-  model, params = make_model(attention='max')
+  trained = make_model(attention='max')
   with pytest.raises(ValueError, match='the pooling of this model has no wei'):
-    attributions.attention(model, TASK, params, make_batch(), CLASSES)
+    attributions.attention(trained, make_batch(), CLASSES)

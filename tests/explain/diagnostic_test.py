@@ -5,6 +5,7 @@ import numpy as np
 
 from bigru_jax.data.encode import make_split
 from bigru_jax.explain import diagnostic
+from bigru_jax.explain.predictions import TrainedModel
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.tasks import SingleLabel
 
@@ -17,8 +18,8 @@ def _split(rng, count):
   return make_split(texts, [], False, labels, 2)
 
 
-def _at_the_first(model, params, batch):
-  del model, params
+def _at_the_first(trained, batch):
+  del trained
   tokens = batch['tokens']
   first_T = np.arange(tokens.shape[1]) == 0
   return np.broadcast_to(
@@ -27,16 +28,16 @@ def _at_the_first(model, params, batch):
 
 
 def test_attention_that_tells_the_label_guides_the_mlp_best(monkeypatch):
-  monkeypatch.setattr(diagnostic, 'attention_weights', _at_the_first)
+  monkeypatch.setattr(TrainedModel, 'attention_weights', _at_the_first)
   rng = np.random.default_rng(0)
   model = Classifier(10, 2, 8, 16)
   train, test = _split(rng, 128), _split(rng, 200)
-  params = model.init(jax.random.key(0), train.batch(np.arange(8), 8, 8))
+  variables = model.init(jax.random.key(0), train.batch(np.arange(8), 8, 8))
+  trained = TrainedModel(model, SingleLabel(2), variables['params'])
   table_VxE = rng.normal(size=(10, 8)).astype(np.float32)
   correct = diagnostic.accuracies(
-    model, SingleLabel(2), params['params'], train, test, table_VxE,
-    epochs=30, batch_size=8,
-  )  # fmt: skip
+    trained, train, test, table_VxE, epochs=30, batch_size=8
+  )
   accuracy = {name: found.mean() for name, found in correct.items()}
   assert accuracy['model'] > 0.95
   # Neither a mean nor weights by the token alone know which token is the first.

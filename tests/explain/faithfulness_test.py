@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from small_models import TASK, TEXTS, make_batch, make_model
+from small_models import TEXTS, make_batch, make_model
 
 from bigru_jax.config import Config
 from bigru_jax.explain import faithfulness, predictions
@@ -48,12 +48,12 @@ def test_the_interval_covers_the_mean():
 
 
 def test_erasure_removes_the_tokens_of_the_largest_weights():
-  model, params = make_model()
+  trained = make_model()
   batch = make_batch()
   classes = np.array([0, 1, 1])
   weights = np.random.default_rng(0).normal(size=(2, 3, 6))
   found = faithfulness.erasure(
-    model, TASK, params, batch, classes, weights, shares=(0.01, 0.5)
+    trained, batch, classes, weights, shares=(0.01, 0.5)
   )
   for m, i in itertools.product(range(2), range(3)):
     text = TEXTS[i]
@@ -66,7 +66,7 @@ def test_erasure_removes_the_tokens_of_the_largest_weights():
         [w for t, w in enumerate(text) if t not in top],
         [w for t, w in enumerate(text) if t in top],
       ]
-      p = predictions.probabilities(model, TASK, params, make_batch(parts))
+      p = trained.probabilities(make_batch(parts))
       p = p[:, classes[i]]
       drops.append((p[0] - p[1], p[0] - p[2]))
     expected = np.mean(drops, axis=0)

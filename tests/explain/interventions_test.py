@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial import distance
-from small_models import TASK, make_batch, make_model
+from small_models import make_batch, make_model
 
 from bigru_jax.explain import interventions
-from bigru_jax.tasks import SingleLabel
 
 KEY = jax.random.key(0)
 
@@ -17,18 +16,15 @@ KEY = jax.random.key(0)
   'attention', ['additive', 'multi_head', 'structured', 'entity']
 )
 def test_other_weights_give_the_model_s_own_answer(attention):
-  task = SingleLabel(3)
-  model, params = make_model(3, attention=attention, num_heads=2)
+  trained = make_model(3, attention=attention, num_heads=2)
   batch = make_batch()
-  weights, probabilities_of = interventions.with_weights(
-    model, task, params, batch
-  )
+  weights, probabilities_of = interventions.with_weights(trained, batch)
   heads = weights.shape[1]
   others = jnp.stack(
     [weights, interventions.uniform_weights(batch, heads), weights[..., ::-1]]
   )
   for found, other in zip(probabilities_of(others), others):
-    outputs = model.apply({'params': params}, batch, attention={'words': other})
+    outputs = trained.outputs(batch, attention={'words': other})
     expected = jax.nn.softmax(outputs.logits)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -46,14 +42,12 @@ def test_permuted_weights_are_the_same_numbers_elsewhere():
 
 
 def test_permuting_uniform_weights_changes_nothing():
-  model, params = make_model(attention='mean')
+  trained = make_model(attention='mean')
   found = interventions.permutation_change(
-    model, TASK, params, make_batch(), KEY, permutations=5
+    trained, make_batch(), KEY, permutations=5
   )
   np.testing.assert_allclose(found, 0, atol=1e-6)
-  distances, flipped = interventions.uniform_change(
-    model, TASK, params, make_batch()
-  )
+  distances, flipped = interventions.uniform_change(trained, make_batch())
   np.testing.assert_allclose(distances, 0, atol=1e-6)
   assert not flipped.any()
 
@@ -67,15 +61,11 @@ def test_the_divergence_is_scipys():
 
 
 def test_adversarial_weights_keep_the_output():
-  model, params = make_model()
+  trained = make_model()
   batch = make_batch()
-  found = interventions.adversarial_weights(
-    model, TASK, params, batch, KEY, iterations=60
-  )
-  own = model.apply({'params': params}, batch)
-  outputs = model.apply(
-    {'params': params}, batch, attention={'words': found.weights}
-  )
+  found = interventions.adversarial_weights(trained, batch, KEY, iterations=60)
+  own = trained.outputs(batch)
+  outputs = trained.outputs(batch, attention={'words': found.weights})
   p, q = (np.asarray(jax.nn.softmax(x.logits)) for x in (own, outputs))
   change = np.abs(p - q).sum(-1) / 2
   np.testing.assert_allclose(found.change, change, atol=1e-5)
@@ -86,12 +76,13 @@ def test_adversarial_weights_keep_the_output():
 
 
 def test_where_the_output_ignores_the_states_any_weights_will_do():
-  model, params = make_model()
-  output = {**params['output'], 'kernel': params['output']['kernel'] * 0}
+  trained = make_model()
+  output = trained.params['output']
+  output = {**output, 'kernel': output['kernel'] * 0}
+  blind = trained.replace(params={**trained.params, 'output': output})
   found = interventions.adversarial_weights(
-    model, TASK, {**params, 'output': output}, make_batch(), KEY,
-    iterations=60,
-  )  # fmt: skip
+    blind, make_batch(), KEY, iterations=60
+  )
   # Of two tokens as little as that is possible, where their weights are even.
   assert found.divergence.min() > 0.2
   assert found.divergence.max() <= np.log(2) + 1e-6

@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
+from bigru_jax.explain.predictions import TrainedModel
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.tasks import SingleLabel
 
-TASK = SingleLabel(2)
 TEXTS = [[4, 5, 6, 7, 3], [8, 2], [9, 9, 4, 2]]
 
 
@@ -22,15 +22,16 @@ def make_batch(texts=TEXTS, width=6):
 
 
 def make_model(num_outputs=2, **options):
-  """The model and its parameters, as large as a trained model's."""
+  """A model whose parameters are as large as those of a trained one."""
   model = Classifier(10, num_outputs, 4, 3, **options)
   variables = model.init(jax.random.key(0), make_batch())
-  return model, jax.tree.map(lambda p: p * 3, variables['params'])
+  params = jax.tree.map(lambda p: p * 3, variables['params'])
+  return TrainedModel(model, SingleLabel(num_outputs), params)
 
 
-def log_odds(model, params, batch, classes, **inputs):
+def log_odds(trained, batch, classes, **inputs):
   """By NumPy, in float64."""
-  outputs = model.apply({'params': params}, batch, **inputs)
+  outputs = trained.outputs(batch, **inputs)
   logits = np.asarray(outputs.logits, np.float64)
   p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
   p = p[np.arange(len(p)), classes]
