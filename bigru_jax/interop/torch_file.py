@@ -1,12 +1,14 @@
-"""The state dict in a file of `torch.save`, or what the file is instead.
+"""Files of state dicts: those of safetensors, and those of `torch.save`.
 
-PyTorch reads it with `weights_only=True`, so nothing in it is executed.
+A state dict is a dict of names to NumPy arrays. PyTorch reads its files with
+`weights_only=True`, so nothing in them is executed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 import errno
+import os
 import pathlib
 import pickle
 import re
@@ -15,11 +17,85 @@ import warnings
 
 import numpy as np
 
+from bigru_jax.data.open_files import check_file
+from bigru_jax.runtime import atomic
+
+StateDict = dict[str, np.ndarray]
+
 # The entries of a checkpoint that hold the model's state dict.
 _ENTRIES = 'state_dict', 'model_state_dict', 'model', 'net', 'weights'
 
 
-def load(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_state_dict(path: str | os.PathLike) -> StateDict:
+  """Reads a .safetensors file, or what `torch.save` wrote.
+
+  Floating-point numbers become float32. Of a checkpoint with other entries the
+  state dict is found. Nothing in the file is executed.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is a folder, a library is missing, or the file holds no state
+      dict.
+  """
+  path = pathlib.Path(path)
+  check_file(path, 'weights')
+  try:
+    if path.suffix == '.safetensors':
+      import ml_dtypes  # noqa: F401, which tells NumPy of bfloat16.
+      from safetensors.numpy import load_file
+
+      state = load_file(path)
+    else:
+      state = _load(path)
+  except ImportError as error:
+    raise ValueError(f'weights={path}: {_missing(error)}') from error
+  except Exception as error:  # The libraries raise many types.
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    raise ValueError(f'weights={path}: {first_line}') from error
+  return {
+    name: np.asarray(x, np.float32) if is_float(x) else x
+    for name, x in state.items()
+  }
+
+
+def write_state_dict(
+  state: Mapping[str, np.ndarray], path: str | os.PathLike
+) -> None:
+  """Writes a .safetensors file, or one that `torch.load` reads.
+
+  Raises:
+    ValueError: a library is missing.
+  """
+  path = pathlib.Path(path)
+  # Both libraries want arrays in C order, and PyTorch ones it may write to.
+  arrays = {name: np.array(x, order='C') for name, x in state.items()}
+  try:
+    if path.suffix == '.safetensors':
+      from safetensors.numpy import save
+
+      # The library's own file would be readable by its owner alone.
+      atomic.write_bytes(path, save(arrays))
+    else:
+      import torch
+
+      tensors = {name: torch.from_numpy(x) for name, x in arrays.items()}
+      with atomic.replacing(path) as partial:
+        torch.save(tensors, partial)
+  except ImportError as error:
+    raise ValueError(f'{path}: {_missing(error)}') from error
+
+
+def is_float(array: np.ndarray) -> bool:
+  """Whether an array holds floating-point numbers, bfloat16 among them."""
+  return array.dtype.kind not in 'biuc'
+
+
+def _missing(error: ImportError) -> str:
+  package = 'torch' if error.name == 'torch' else 'bigru_jax[export]'
+  return f'this file needs {error.name}: pip install "{package}"'
+
+
+def _load(path: pathlib.Path) -> StateDict:
   """The state dict of a file, or that of the checkpoint which the file holds.
 
   Raises:
