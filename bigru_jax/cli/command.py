@@ -15,11 +15,14 @@ from typing import NoReturn
 from absl import flags, logging as absl_logging
 import jax
 
-from bigru_jax.cli import config_flags
+from bigru_jax.cli import command_flags
 from bigru_jax.runtime import distributed, preemption
 
-_HELP = {'--help', '-help', '-h', '--helpshort'}
-_HELP_FULL = {'--helpfull', '-helpfull'}
+# The options that ask for help, and whether it has the flags of the log.
+_HELP = {
+  '--help': False, '-help': False, '-h': False, '--helpshort': False,
+  '--helpfull': True, '-helpfull': True,
+}  # fmt: skip
 
 
 def start(module: ModuleType, argv: Sequence[str]) -> NoReturn:
@@ -56,10 +59,9 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
   Args:
     module: of the command. It has a docstring, which `--help` prints above the
       flags; `FLAGS`, its flags; and `main`, which returns an exit status or
-      None. It may have `help_text`, which returns what `--help` prints in the
-      place of all flags; `VERBOSE = True` where the log shows what the library
-      does, and not its warnings alone; and `TAKES_RUN_FLAGS = True` where
-      `main` takes the flags of run.py that stand after `--`.
+      None. It may have `VERBOSE = True`, where the log shows what the library
+      does and not its warnings alone, and `TAKES_RUN_FLAGS = True`, where
+      `main` takes the flags of run.py that are given after `--`.
     argv: the program's name, as messages begin with it, and the flags.
 
   Returns:
@@ -77,11 +79,13 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
     run_flags = [argv[end + 1 :]]
     argv = argv[:end]
   try:
-    if text := _help(module, argv):
-      print(text)
-      return 0
+    for option, with_log in _HELP.items():
+      if option in argv[1:]:
+        text = command_flags.help_text(module.FLAGS, with_log)
+        print(f'{(module.__doc__ or "").strip()}\n\nFlags:\n{text}')
+        return 0
     with _restored_log_levels():
-      _parse(module, argv)
+      command_flags.parse(module.FLAGS, argv)
       _set_log_levels(getattr(module, 'VERBOSE', False))
       return module.main(*run_flags) or 0
   except preemption.Preempted as reason:
@@ -122,57 +126,6 @@ def _full_disk(module: ModuleType, error: Exception) -> str:
 
 def _say(argv: Sequence[str], message: object) -> None:
   print(f'{os.path.basename(argv[0])}: {message}', file=sys.stderr)
-
-
-def _with_log_flags(module: ModuleType) -> flags.FlagValues:
-  """A command's flags and those that absl has for the log: --verbosity, …"""
-  values = flags.FlagValues()
-  values.append_flag_values(module.FLAGS)
-  for flag in flags.FLAGS.flags_by_module_dict()['absl.logging']:
-    if flag.name not in values:
-      values[flag.name] = flag
-  return values
-
-
-def _help(module: ModuleType, argv: Sequence[str]) -> str:
-  """What --help or --helpfull prints; empty where neither is asked for."""
-  if _HELP_FULL & set(argv[1:]):
-    values = _with_log_flags(module)
-    return f'{module.__doc__}\n{values.get_help("  ")}'
-  if not _HELP & set(argv[1:]):
-    return ''
-  if hasattr(module, 'help_text'):
-    return f'{module.__doc__}\n{module.help_text()}'
-  values = flags.FlagValues()
-  values.append_flag_values(module.FLAGS)
-  text = values.get_help('  ', include_special_flags=False)
-  return f'{module.__doc__}\n\n{argv[0]}:\n{text}'
-
-
-def _parse(module: ModuleType, argv: Sequence[str]) -> None:
-  """Parses the flags of a command and of absl's log, whatever was before.
-
-  Raises:
-    ValueError: one is unknown, wrong, or given twice.
-  """
-  values = _with_log_flags(module)
-  for name in values:
-    values[name].unparse()
-  try:
-    positional = values(argv)[1:]
-  except flags.Error as error:
-    raise ValueError(str(error)) from error
-  for each in (flags.FLAGS, module.FLAGS):
-    each.mark_as_parsed()
-  for name in module.FLAGS:
-    flag = module.FLAGS[name]
-    twice = flag.present > 1 and not isinstance(flag, flags.MultiFlag)
-    # Those of a run may be overridden, as after --flagfile.
-    of_module = module.FLAGS.find_module_defining_flag(name)
-    if twice and of_module != config_flags.__name__:
-      raise ValueError(f'{name} is given twice')
-  if positional:
-    raise ValueError(f'{positional[0]!r} is not a flag')
 
 
 @contextlib.contextmanager
@@ -225,20 +178,3 @@ def missing_backend(error: Exception) -> str:
   if platforms != platforms.lower():
     reason = f'JAX takes lower case: {platforms.lower()}'
   return f'JAX_PLATFORMS={platforms}: {reason.splitlines()[0]}'
-
-
-def refuse_flags(values: flags.FlagValues, needs: str, *names: str) -> None:
-  """Refuses flags that would be ignored.
-
-  Args:
-    values: the command's flags.
-    needs: what they need to have an effect.
-    names: of flags whose values must be the defaults.
-
-  Raises:
-    ValueError: another value is given.
-  """
-  for name in names:
-    flag = values[name]
-    if flag.value != flag.default:
-      raise ValueError(f'{name} needs {needs}')

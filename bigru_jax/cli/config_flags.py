@@ -1,7 +1,6 @@
 """The absl flags of the commands: one for each field of `Config`."""
 
 import dataclasses
-import textwrap
 from typing import Any
 
 from absl import flags
@@ -35,19 +34,6 @@ def from_flags(values: flags.FlagValues) -> Config:
   return Config(
     **{f.name: getattr(values, f.name) for f in dataclasses.fields(Config)}
   )
-
-
-def flags_help() -> str:
-  """All flags with their defaults, in the groups of `Config`."""
-  lines = []
-  for field in dataclasses.fields(Config):
-    if 'heading' in field.metadata:
-      lines.append(f'\n{field.metadata["heading"]}:')
-    head = f'  --{field.name}={field.default}'
-    body = textwrap.wrap(_help(field), 78, initial_indent=' ' * 6,
-                         subsequent_indent=' ' * 6)  # fmt: skip
-    lines += [head, *body]
-  return '\n'.join(lines).lstrip('\n')
 
 
 def _help(field: dataclasses.Field) -> str:

@@ -12,19 +12,15 @@ whether the text is missing or blank. A .csv file has a column
 `probability_<label>` for each label, as the output of predict.py has.
 """
 
-from collections.abc import Iterable
-import csv
-import json
+from collections.abc import Iterator
 import os
 import pathlib
 import sys
 from typing import Any
 
-from absl import flags
-
-from bigru_jax.cli import command, inputs, outputs
+from bigru_jax.cli import inputs, outputs
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import sources
-from bigru_jax.data.labels import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation.evaluation import Evaluation
@@ -36,55 +32,34 @@ from bigru_jax.inference.prediction_table import (
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_same_split, examples_of_run
-from bigru_jax.runtime import host
 from bigru_jax.runtime.fields import expand_users
 
-FLAGS = flags.FlagValues()
+FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
-_INPUT = flags.DEFINE_string(
-  'input',
-  '',
-  'A labelled file: .csv, .tsv, .jsonl, .json or .parquet.',
-  flag_values=FLAGS,
+_INPUT = FLAGS.string(
+  'input', 'A labelled file: .csv, .tsv, .jsonl, .json or .parquet.'
 )
-_SPLIT = flags.DEFINE_enum(
+_SPLIT = FLAGS.enum(
   'split',
-  '',
-  ['', 'validation', 'test'],
   'The split of the run that is evaluated.',
-  flag_values=FLAGS,
+  ['', 'validation', 'test'],
+  '',
 )
-_OUTPUT = flags.DEFINE_string(
-  'output',
-  None,
-  'The .jsonl or .csv file of the predictions.',
-  flag_values=FLAGS,
+_OUTPUT = FLAGS.string('output', 'The .jsonl or .csv file of the predictions.')
+_MISTAKES = FLAGS.integer(
+  'mistakes', 'How many of the most confident mistakes to print.', 0, lower=0
 )
-_MISTAKES = flags.DEFINE_integer(
-  'mistakes',
-  0,
-  'How many of the most confident mistakes to print.',
-  lower_bound=0,
-  flag_values=FLAGS,
-)
-_IGNORE_UNKNOWN_LABELS = flags.DEFINE_bool(
+_IGNORE_UNKNOWN_LABELS = FLAGS.boolean(
   'ignore_unknown_labels',
-  False,
   'Labels that the run does not know are counted and left out, and so are '
   'texts that have no other label.',
-  flag_values=FLAGS,
 )
-_LABEL_COLUMN = flags.DEFINE_string(
-  'label_column',
-  None,
-  "The input's column of labels; by default the one of the run.",
-  flag_values=FLAGS,
+_LABEL_COLUMN = FLAGS.string(
+  'label_column', "The input's column of labels; by default the one of the run."
 )
-_LABEL_SEPARATOR = flags.DEFINE_string(
+_LABEL_SEPARATOR = FLAGS.string(
   'label_separator',
-  None,
   'What separates labels in the input; by default as in the run.',
-  flag_values=FLAGS,
 )
 
 
@@ -98,33 +73,30 @@ def with_known_labels(
   Raises:
     ValueError: a label is unknown, and such labels are not to be ignored.
   """
-  names = set(labels)
-  kept: list[Example] = []
-  unknown: dict[str, Example] = {}
-  ignored = 0
+  known: list[Example] = []
+  first_of: dict[str, Example] = {}  # The first text that has the label.
+  all_known, ignored = set(labels), 0
   for example in examples:
-    label = example.label
-    assert not isinstance(label, Flags)  # They are read as names.
-    unknown_names = {label} if isinstance(label, str) else set(label)
-    unknown_names -= names
-    for name in unknown_names:
-      unknown.setdefault(name, example)
-    ignored += bool(unknown_names)
-    if not isinstance(label, str):
-      rest = tuple(name for name in label if name not in unknown_names)
-      kept.append(example._replace(label=rest))
-    elif not unknown_names:
-      kept.append(example)
-  if unknown and not _IGNORE_UNKNOWN_LABELS.value:
-    first = next(iter(unknown.values()))
+    names = inputs.label_names(example)
+    unknown = set(names) - all_known
+    for name in unknown:
+      first_of.setdefault(name, example)
+    ignored += bool(unknown)
+    if not isinstance(example.label, str):
+      rest = tuple(name for name in names if name not in unknown)
+      known.append(example._replace(label=rest))
+    elif not unknown:
+      known.append(example)
+  if first_of and not _IGNORE_UNKNOWN_LABELS.value:
+    first = next(iter(first_of.values()))
     raise ValueError(
       f'{first.source}, row {first.row}: the run does not know the labels '
-      f'{", ".join(map(repr, list(unknown)[:9]))}, but '
+      f'{", ".join(map(repr, list(first_of)[:9]))}, but '
       f'{", ".join(map(repr, labels[:9]))}; see ignore_unknown_labels'
     )
-  if not kept:
+  if not known:
     raise ValueError('input: no text has a label that the run knows')
-  return kept, ignored
+  return known, ignored
 
 
 def mistakes_of(
@@ -133,43 +105,35 @@ def mistakes_of(
   """The most confident mistakes, a paragraph each."""
   paragraphs = []
   for i in evaluation.mistakes()[: _MISTAKES.value]:
-    line = answers[i]
-    names = line['prediction']
-    names = [names] if isinstance(names, str) else names
-    answer = ', '.join(
-      f'{name} ({line["probabilities"].get(name, 0):.3f})' for name in names
+    answer = answers[i]
+    predicted, correct = (
+      [names] if isinstance(names, str) else names
+      for names in (answer['prediction'], answer['label'])
     )
-    gold = line['label']
-    gold = gold if isinstance(gold, str) else ', '.join(gold) or 'no label'
+    probabilities = answer['probabilities']
+    prediction = ', '.join(
+      f'{name} ({probabilities.get(name, 0):.3f})' for name in predicted
+    )
     paragraphs.append(
-      f'{line["source"]}, row {line["row"]}: {answer or "no label"}, '
-      f'but it is {gold}\n  {texts[i]}'
+      f'{answer["source"]}, row {answer["row"]}: {prediction or "no label"}, '
+      f'but it is {", ".join(correct) or "no label"}\n  {texts[i]}'
     )
   return '\n'.join(paragraphs) or 'no mistakes'
 
 
-def write_csv(
-  file: Any,
-  labels: list[str],
-  separator: str | None,
-  answers: Iterable[dict[str, Any]],
-) -> None:
-  """Writes answers with the columns of predict.py.
-
-  Args:
-    file: open for writing.
-    labels, separator: see `prediction_table.prediction_columns`.
-    answers: with `row`, `label` and so on, and all probabilities.
-  """
-  columns = prediction_columns(labels, separator, DEFAULT_CSV_FIELDS)
-  write_label = label_writer(labels, separator)
-  writer = csv.writer(file)
-  writer.writerow(['source', 'row', 'label', *columns])
+def csv_rows(
+  run: inputs.Model, answers: list[dict[str, Any]]
+) -> Iterator[list[str]]:
+  """The answers, with all probabilities, in the columns of predict.py."""
+  separator = sources.label_separator(run.config)
+  columns = prediction_columns(run.labels, separator, DEFAULT_CSV_FIELDS)
+  write_label = label_writer(run.labels, separator)
+  yield ['source', 'row', 'label', *columns]
   for answer in answers:
     predicted = {**answer, 'label': answer['prediction']}
     cells = [cell(predicted) for cell in columns.values()]
-    gold = write_label(answer['label'])
-    writer.writerow([answer['source'], answer['row'], gold, *cells])
+    label = write_label(answer['label'])
+    yield [answer['source'], answer['row'], label, *cells]
 
 
 def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
@@ -188,32 +152,26 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
   if output == '-':
     raise ValueError('output: name a file; the tables are on standard output')
   if output:
-    outputs.is_csv(output)
     outputs.check_output(output, path)
   inputs.check_flags(path, pipe_of_lines=False)
   if not path:
     of_input = 'label_column', 'label_separator', 'ignore_unknown_labels'
-    command.refuse_flags(FLAGS, 'an input', *of_input)
+    FLAGS.refuse('an input', *of_input)
   if run_files.read_config(workdir).task != 'multi_label':
-    command.refuse_flags(
-      FLAGS, 'a run of several labels a text', 'label_separator'
-    )
+    FLAGS.refuse('a run of several labels a text', 'label_separator')
   if not (_OUTPUT.value or _MISTAKES.value):
-    command.refuse_flags(
-      FLAGS, 'output or mistakes, which show it', 'calibrated'
-    )
+    FLAGS.refuse('output or mistakes, which show it', 'calibrated')
 
 
 def main() -> None:
   """Evaluates, prints the tables, and writes the predictions."""
   workdirs = inputs.workdirs()
-  path = expand_users(_INPUT.value)
+  path = expand_users(_INPUT.value or '')
   output = os.path.expanduser(_OUTPUT.value or '')
+  is_csv = bool(output) and outputs.is_csv(output)
   check_flags(workdirs[0], path, output)
   # A text may hold what is no character.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
-  host.configure_cpu()
-  host.cache_compilations()
   run = inputs.load_model()
   if path:
     examples = inputs.labelled_file(
@@ -231,7 +189,6 @@ def main() -> None:
     **inputs.options(),
     places=[f'{example.source}, row {example.row}' for example in examples],
   )
-  is_csv = bool(output) and outputs.is_csv(output)
   answers = evaluation.answers(
     [example.row for example in examples],
     [example.source for example in examples],
@@ -245,10 +202,7 @@ def main() -> None:
     print(f'{ignored} texts have a label that the run does not know')
   if _MISTAKES.value:
     print(f'\n{mistakes_of(evaluation, answers, texts)}')
-  if output:
-    with outputs.open_output(output, path) as file:
-      if is_csv:
-        separator = sources.label_separator(run.config)
-        write_csv(file, run.labels, separator, answers)
-      else:
-        file.writelines(json.dumps(answer) + '\n' for answer in answers)
+  if is_csv:
+    outputs.write_csv(output, csv_rows(run, answers))
+  elif output:
+    outputs.write_json_lines(output, answers)

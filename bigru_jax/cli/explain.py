@@ -17,13 +17,12 @@ import pathlib
 import sys
 from typing import Any
 
-from absl import flags
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import bigru_jax
-from bigru_jax.cli import command
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.corpora import find
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
@@ -43,67 +42,51 @@ from bigru_jax.runtime import host
 from bigru_jax.runtime.precision import single_precision
 
 VERBOSE = True
-FLAGS = flags.FlagValues()
-_WORKDIR = flags.DEFINE_string(
-  'workdir', '', 'The run directory.', flag_values=FLAGS
-)
-_SPLIT = flags.DEFINE_enum(
+FLAGS = Flags()
+_WORKDIR = FLAGS.string('workdir', 'The run directory.')
+_SPLIT = FLAGS.enum(
   'split',
-  'test',
-  ['validation', 'test'],
   'The split of the run that is explained.',
-  flag_values=FLAGS,
+  ['validation', 'test'],
+  'test',
 )
-_LIMIT = flags.DEFINE_integer(
+_LIMIT = FLAGS.integer(
   'limit',
-  2000,
   'The largest number of texts; more are sampled at random.',
-  lower_bound=1,
-  flag_values=FLAGS,
+  2000,
+  lower=1,
 )
-_ADVERSARIAL_TEXTS = flags.DEFINE_integer(
+_ADVERSARIAL_TEXTS = FLAGS.integer(
   'adversarial_texts',
-  200,
   'For how many of them at most adversarial attention is searched.',
-  lower_bound=1,
-  flag_values=FLAGS,
+  200,
+  lower=1,
 )
-_DIAGNOSTIC_TEXTS = flags.DEFINE_integer(
+_DIAGNOSTIC_TEXTS = FLAGS.integer(
   'diagnostic_texts',
-  5000,
   'How many training texts the diagnostic MLP has at most; with 0 there is no '
   'diagnostic MLP.',
-  lower_bound=0,
-  flag_values=FLAGS,
+  5000,
+  lower=0,
 )
-_UNIFORM_RUN = flags.DEFINE_string(
+_UNIFORM_RUN = FLAGS.string(
   'uniform_run',
-  '',
   'The uniform control: the directory of a run like this one, but with '
   'attention=mean.',
-  flag_values=FLAGS,
 )
-_EMBEDDINGS = flags.DEFINE_string(
+_EMBEDDINGS = FLAGS.string(
   'embeddings',
-  '',
   'The file of vectors that the run started from, where it has moved.',
-  flag_values=FLAGS,
 )
-_SEED = flags.DEFINE_integer(
-  'seed',
-  0,
-  'The seed of the texts, the permutations and the search.',
-  lower_bound=0,
-  flag_values=FLAGS,
+_SEED = FLAGS.integer(
+  'seed', 'The seed of the texts, the permutations and the search.', 0, lower=0
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = FLAGS.string(
   'output',
-  '',
   'The .json file; by default explain-<split>.json in the run directory.',
-  flag_values=FLAGS,
 )
 # The old name, for one version.
-flags.DEFINE_alias('uniform', 'uniform_run', flag_values=FLAGS)
+FLAGS.alias('uniform', 'uniform_run')
 _log = logging.getLogger('bigru_jax.explain')
 
 
@@ -250,9 +233,9 @@ def main() -> None:
   check_supported(config)
   if not config.pooling.has_weights:
     ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform_run'
-    command.refuse_flags(FLAGS, 'an attention with weights', *ignored)
+    FLAGS.refuse('an attention with weights', *ignored)
   if not config.embeddings:
-    command.refuse_flags(FLAGS, 'a run that started from vectors', 'embeddings')
+    FLAGS.refuse('a run that started from vectors', 'embeddings')
   check_data(workdir, config)
   output = pathlib.Path(
     os.path.expanduser(_OUTPUT.value) or workdir / f'explain-{split}.json'

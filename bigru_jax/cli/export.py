@@ -16,10 +16,9 @@ import logging
 import pathlib
 from typing import Any
 
-from absl import flags
-
 import bigru_jax
-from bigru_jax.cli import command, outputs
+from bigru_jax.cli import outputs
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.runtime import host
 from bigru_jax.runtime.atomic import replacing
 
@@ -31,26 +30,20 @@ _FORMATS = {
   '.stablehlo': 'stablehlo',
   '.safetensors': 'safetensors',
 }
-FLAGS = flags.FlagValues()
-_WORKDIR = flags.DEFINE_string(
-  'workdir', '', 'The run directory.', flag_values=FLAGS
-)
-_FORMAT = flags.DEFINE_enum(
+FLAGS = Flags()
+_WORKDIR = FLAGS.string('workdir', 'The run directory.')
+_FORMAT = FLAGS.enum(
   'format',
-  'onnx',
-  ['onnx', 'stablehlo', 'safetensors'],
   'onnx for ONNX Runtime, stablehlo for JAX and flatbuffers, safetensors for '
   'a folder with a model card, which bigru_jax.load opens.',
-  flag_values=FLAGS,
+  ['onnx', 'stablehlo', 'safetensors'],
+  'onnx',
 )
-_OUTPUT = flags.DEFINE_string(
-  'output', '', 'The file; for safetensors the folder.', flag_values=FLAGS
-)
-_LICENSE = flags.DEFINE_string(
+_OUTPUT = FLAGS.string('output', 'The file; for safetensors the folder.')
+_LICENSE = FLAGS.string(
   'license',
-  'unknown',
   'The license that the model card names, such as apache-2.0.',
-  flag_values=FLAGS,
+  'unknown',
 )
 
 
@@ -106,9 +99,7 @@ def main() -> None:
     if not flag.value:
       raise ValueError(f'{flag.name}: name one')
   if _FORMAT.value != 'safetensors':
-    command.refuse_flags(
-      FLAGS, 'format=safetensors, which has a card', 'license'
-    )
+    FLAGS.refuse('format=safetensors, which has a card', 'license')
   output = pathlib.Path(_OUTPUT.value).expanduser()
   named_format = _FORMATS.get(output.suffix.lower(), _FORMAT.value)
   if _FORMAT.value != 'safetensors' and _OUTPUT.value.endswith('/'):

@@ -11,82 +11,59 @@ docs/from_pytorch.md.
 
 import os
 
-from absl import flags
-
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import text
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.interop.torch import DEFAULT_MODULES, Modules, read_state_dict
 from bigru_jax.interop.torch_run import read_vocabulary, write_run
 from bigru_jax.runtime import host
 
-FLAGS = flags.FlagValues()
-_WEIGHTS = flags.DEFINE_string(
+FLAGS = Flags()
+_WEIGHTS = FLAGS.string(
   'weights',
-  '',
   'The state dict: a .safetensors file, or one of torch.save, alone or in a '
   'checkpoint.',
-  flag_values=FLAGS,
 )
-_VOCABULARY = flags.DEFINE_string(
+_VOCABULARY = FLAGS.string(
   'vocabulary',
-  '',
   'The tokens by id: one per line, or a JSON object of tokens and ids. A '
   'tokenizer.json has its own.',
-  flag_values=FLAGS,
 )
-_LABELS = flags.DEFINE_list(
-  'labels',
-  [],
-  'The names of the classes, in the order of their indices.',
-  flag_values=FLAGS,
+_LABELS = FLAGS.list(
+  'labels', 'The names of the classes, in the order of their indices.', []
 )
-_OUTPUT = flags.DEFINE_string(
-  'output', '', 'The run directory that is made.', flag_values=FLAGS
+_OUTPUT = FLAGS.string('output', 'The run directory that is made.')
+_EMBEDDING = FLAGS.string(
+  'embedding', 'The module of the token vectors.', DEFAULT_MODULES.embedding
 )
-_EMBEDDING = flags.DEFINE_string(
-  'embedding',
-  DEFAULT_MODULES.embedding,
-  'The module of the token vectors.',
-  flag_values=FLAGS,
-)
-_GRU = flags.DEFINE_string(
-  'gru', DEFAULT_MODULES.gru, 'The module of the GRU.', flag_values=FLAGS
-)
-_ATTENTION = flags.DEFINE_list(
+_GRU = FLAGS.string('gru', 'The module of the GRU.', DEFAULT_MODULES.gru)
+_ATTENTION = FLAGS.list(
   'attention',
-  list(DEFAULT_MODULES.attention),
   'The module of the attention, or two with a comma between: the module of W '
   'and b, and the module of v.',
-  flag_values=FLAGS,
+  list(DEFAULT_MODULES.attention),
 )
-_DENSE = flags.DEFINE_string(
-  'dense', DEFAULT_MODULES.dense, 'The module of the logits.', flag_values=FLAGS
+_DENSE = FLAGS.string(
+  'dense', 'The module of the logits.', DEFAULT_MODULES.dense
 )
-_TOKENIZER = flags.DEFINE_string(
+_TOKENIZER = FLAGS.string(
   'tokenizer',
-  'words',
   f'How texts become tokens: {", ".join(text.TOKENIZERS)}, or a '
   'tokenizer.json.',
-  flag_values=FLAGS,
+  'words',
 )
-_PADDING = flags.DEFINE_string(
+_PADDING = FLAGS.string(
   'padding',
-  text.PAD,
   "The vocabulary's token for padding; empty if it has none.",
-  flag_values=FLAGS,
+  text.PAD,
 )
-_UNKNOWN = flags.DEFINE_string(
+_UNKNOWN = FLAGS.string(
   'unknown',
-  text.UNK,
   "The vocabulary's token for all tokens that it does not have.",
-  flag_values=FLAGS,
+  text.UNK,
 )
-_MAX_LENGTH = flags.DEFINE_integer(
-  'max_length',
-  512,
-  'How many tokens of a text are kept.',
-  lower_bound=1,
-  flag_values=FLAGS,
+_MAX_LENGTH = FLAGS.integer(
+  'max_length', 'How many tokens of a text are kept.', 512, lower=1
 )
 
 

@@ -8,10 +8,8 @@ import pathlib
 import sys
 from typing import Any
 
-from absl import flags
-
 import bigru_jax
-from bigru_jax.cli import command
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import (
   label_forms,
   labels,
@@ -21,48 +19,34 @@ from bigru_jax.data import (
 )
 from bigru_jax.data.splits import Example
 from bigru_jax.rundir import files as run_files, published
+from bigru_jax.runtime import host
 
-FLAGS = flags.FlagValues()
-_WORKDIR = flags.DEFINE_multi_string(
+Model = bigru_jax.Run | bigru_jax.Ensemble
+
+FLAGS = Flags()
+_WORKDIR = FLAGS.multi_string(
   'workdir',
-  [],
   'The run directory. Repeat the flag, for example with one run for each seed, '
   'to average the predicted probabilities.',
-  flag_values=FLAGS,
 )
-
-_TEXT_COLUMN = flags.DEFINE_string(
-  'text_column',
-  None,
-  "The input's column of texts; by default the one of the run.",
-  flag_values=FLAGS,
+_TEXT_COLUMN = FLAGS.string(
+  'text_column', "The input's column of texts; by default the one of the run."
 )
-_ENCODING = flags.DEFINE_string(
-  'encoding',
-  None,
-  'The encoding of the input; by default as in the run.',
-  flag_values=FLAGS,
+_ENCODING = FLAGS.string(
+  'encoding', 'The encoding of the input; by default as in the run.'
 )
-_DELIMITER = flags.DEFINE_string(
-  'delimiter',
-  None,
-  'The delimiter of a .csv input; by default as in the run.',
-  flag_values=FLAGS,
+_DELIMITER = FLAGS.string(
+  'delimiter', 'The delimiter of a .csv input; by default as in the run.'
 )
-_CALIBRATED = flags.DEFINE_bool(
+_CALIBRATED = FLAGS.boolean(
   'calibrated',
-  False,
   'Divide the logits by the temperature that was fitted on validation.',
-  flag_values=FLAGS,
 )
-_EMBEDDINGS = flags.DEFINE_string(
+_EMBEDDINGS = FLAGS.string(
   'embeddings',
-  '',
   'The file of vectors that the run started from, where it has moved; words '
   'outside the training set have their vectors from it.',
-  flag_values=FLAGS,
 )
-
 FLAGS.mark_as_parsed()  # They are, as flags of the command that has them.
 
 
@@ -88,49 +72,42 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
     FileNotFoundError, ValueError: there is such a flag, or no such file.
   """
   if not path:
-    command.refuse_flags(
-      FLAGS, 'an input', 'text_column', 'encoding', 'delimiter'
-    )
+    FLAGS.refuse('an input', 'text_column', 'encoding', 'delimiter')
     return
-  if path == '-':
-    kinds = {'-'}
-  else:
-    kinds = set(
-      map(tabular_files.file_extension, tabular_files.find(path, 'input'))
-    )
+  kinds = {tabular_files.file_extension(name) or name for name in _files(path)}
   lines = {'-', '.txt', '.pipe'} if pipe_of_lines else {'.txt'}
   if not kinds - lines:
-    command.refuse_flags(FLAGS, 'an input with columns', 'text_column')
+    FLAGS.refuse('an input with columns', 'text_column')
   if not kinds - {'-', '.parquet'}:
-    command.refuse_flags(FLAGS, 'a file of text as input', 'encoding')
+    FLAGS.refuse('a file of text as input', 'encoding')
   if not kinds & ({'.csv'} if pipe_of_lines else {'.csv', '.pipe'}):
-    command.refuse_flags(FLAGS, 'a .csv file as input', 'delimiter')
+    FLAGS.refuse('a .csv file as input', 'delimiter')
 
 
-def load_model() -> bigru_jax.Run | bigru_jax.Ensemble:
-  """The run that is named, or the ensemble.
+def load_model() -> Model:
+  """The run that is named, or the ensemble; sets up the CPU for it.
 
   Raises:
     ValueError: an ensemble is to give calibrated probabilities, or calibrated
       or embeddings would be ignored.
   """
-  vectors = os.path.expanduser(_EMBEDDINGS.value)
+  host.configure_cpu()
+  host.cache_compilations()
+  vectors = os.path.expanduser(_EMBEDDINGS.value or '')
   paths = workdirs()
-  if vectors and not any(
-    run_files.read_config(path).embeddings for path in paths
-  ):
-    raise ValueError('embeddings needs a run that started from vectors')
+  if not any(run_files.read_config(path).embeddings for path in paths):
+    FLAGS.refuse('a run that started from vectors', 'embeddings')
   for path in paths if _CALIBRATED.value else ():
     if not (path / 'calibration.json').exists():
       raise ValueError(
         f'calibrated needs a temperature, and workdir={path} has none'
       )
-  if len(paths) > 1 and _CALIBRATED.value:
+  if len(paths) == 1:
+    return bigru_jax.load(paths[0], vectors)
+  if _CALIBRATED.value:
     raise ValueError(
       'calibrated: each workdir has a temperature, their mean has none'
     )
-  if len(paths) == 1:
-    return bigru_jax.load(paths[0], vectors)
   return bigru_jax.load_ensemble(paths, vectors)
 
 
@@ -149,7 +126,7 @@ def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
 
 
 def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
-  """The texts of files, see `files.find`, of a pipe, or of standard input.
+  """The texts of files, see `tabular_files.find`, or of standard input.
 
   Args:
     source: the paths; - for standard input.
@@ -159,12 +136,11 @@ def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
     FileNotFoundError, ValueError: with the file and the row.
   """
   column, encoding, delimiter = input_format(config)
-  if source == '-':
-    stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
-    yield from (line.removesuffix('\n') for line in stdin)
-    return
-  for path in tabular_files.find(source, 'input'):
-    if tabular_files.file_extension(path) == '.txt' or _is_pipe(path):
+  for path in _files(source):
+    if path == '-':
+      stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
+      yield from (line.removesuffix('\n') for line in stdin)
+    elif tabular_files.file_extension(path) == '.txt' or _is_pipe(path):
       with open_files.open_lines(path, 'input', encoding) as lines:
         yield from (line.removesuffix('\n') for line in lines)
     else:
@@ -188,17 +164,20 @@ def read_rows(
     FileNotFoundError, ValueError: with the file and the row.
   """
   column, encoding, delimiter = input_format(config)
-  paths = tabular_files.find(source, 'input') if source != '-' else ['-']
-  tables = {'.csv', '.tsv'}
   if all(
-    tabular_files.file_extension(path) in tables and not _is_pipe(path)
-    for path in paths
+    tabular_files.file_extension(path) in ('.csv', '.tsv')
+    and not _is_pipe(path)
+    for path in _files(source)
   ):
     rows = tabular_files.read_table(
       source, 'input', encoding, delimiter, column
     )
     return next(rows), rows
   return [column], ([text] for text in read_texts(source, config))
+
+
+def _files(source: str) -> list[str]:
+  return ['-'] if source == '-' else tabular_files.find(source, 'input')
 
 
 def _is_pipe(path: str) -> bool:
@@ -209,7 +188,7 @@ def _is_pipe(path: str) -> bool:
 
 def labelled_file(
   path: str,
-  model: bigru_jax.Run | bigru_jax.Ensemble,
+  model: Model,
   label_column: str | None = None,
   label_separator: str | None = None,
 ) -> list[Example]:
@@ -220,16 +199,14 @@ def labelled_file(
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)
-  examples = list(
-    tabular_files.read_file(
-      path,
-      'input',
-      text_column,
-      label_column or config.label_column,
-      encoding,
-      delimiter,
-      sources.label_separator(config),
-    )
+  examples = tabular_files.read_file(
+    path,
+    'input',
+    text_column,
+    label_column or config.label_column,
+    encoding,
+    delimiter,
+    sources.label_separator(config),
   )
   return [
     x._replace(label=form.names_of(x.label, x.source, x.row))
@@ -237,3 +214,10 @@ def labelled_file(
     else x
     for x in examples
   ]
+
+
+def label_names(example: Example) -> tuple[str, ...]:
+  """The labels of an example of `labelled_file`."""
+  label = example.label
+  assert not isinstance(label, labels.Flags)  # They are read as names.
+  return (label,) if isinstance(label, str) else label

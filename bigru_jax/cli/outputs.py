@@ -1,20 +1,24 @@
 """The files that commands write: completely, and never over what they read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 import contextlib
+import csv
+import json
 import os
-from typing import TextIO
+import sys
+from typing import Any, TextIO
 
 from bigru_jax.data import tabular_files
 from bigru_jax.runtime.atomic import replacing
 
 
 def check_output(output: str, source: str = '') -> None:
-  """Refuses an output that cannot be written, or is what the script reads.
+  """Refuses an output that cannot be written, or is what the command reads.
 
   Args:
     output: a path, or - for standard output.
-    source: the files that the script reads, see `files.find`; - for none.
+    source: the files that are read, see `tabular_files.find`; - for standard
+      input, empty for none.
 
   Raises:
     FileNotFoundError: a source is missing.
@@ -38,8 +42,7 @@ def is_csv(output: str) -> bool:
   Raises:
     ValueError: its extension is neither .csv nor .jsonl.
   """
-  is_device = os.path.exists(output) and not os.path.isfile(output)
-  if output == '-' or is_device or output.lower().endswith('.jsonl'):
+  if output == '-' or _is_device(output) or output.lower().endswith('.jsonl'):
     return False
   if not output.lower().endswith('.csv'):
     raise ValueError(f'output={output}: a file must end in .jsonl or .csv')
@@ -47,24 +50,48 @@ def is_csv(output: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_output(output: str, source: str = '') -> Iterator[TextIO]:
-  """Opens an output, which is written completely or not at all.
+def open_output(output: str) -> Iterator[TextIO]:
+  """Opens an output; a file is written completely or not at all.
 
   Args:
-    output: a path; a ~ is expanded.
-    source: the files that the script reads.
-
-  Raises:
-    FileNotFoundError, ValueError: see `check_output`.
+    output: a path that `check_output` accepts; - for standard output.
   """
-  output = os.path.expanduser(output)
-  check_output(output, source)
-  if os.path.exists(output) and not os.path.isfile(output):  # /dev/null, say.
-    with open(output, 'w', encoding='utf-8', newline='') as file:
-      yield file
+  if output == '-':
+    yield sys.stdout
+    sys.stdout.flush()
     return
+  keep_device = contextlib.nullcontext(output)
   with (
-    replacing(output) as partial,
-    open(partial, 'w', encoding='utf-8', newline='') as file,
+    keep_device if _is_device(output) else replacing(output) as path,
+    open(path, 'w', encoding='utf-8', newline='') as file,
   ):
     yield file
+
+
+def write_csv(output: str, rows: Iterable[Sequence[Any]]) -> None:
+  """Writes a head and the rows below it.
+
+  Raises:
+    ValueError: a text is not one of Unicode.
+  """
+  with open_output(output) as file:
+    writer = csv.writer(file)
+    for number, row in enumerate(rows):
+      try:
+        writer.writerow(row)
+      except UnicodeEncodeError as error:
+        raise ValueError(
+          f'output={output}: text {number} has a lone surrogate, which UTF-8 '
+          'cannot hold; name a .jsonl file'
+        ) from error
+
+
+def write_json_lines(output: str, values: Iterable[Any]) -> None:
+  """Writes a JSON value in each line."""
+  with open_output(output) as file:
+    file.writelines(json.dumps(value) + '\n' for value in values)
+
+
+def _is_device(output: str) -> bool:
+  """Whether an output is there and is not a file, as /dev/null."""
+  return os.path.exists(output) and not os.path.isfile(output)

@@ -18,40 +18,33 @@ import pathlib
 from typing import Any
 import warnings
 
-from absl import flags
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bigru_jax
-from bigru_jax.cli import command, outputs
+from bigru_jax.cli import outputs
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.reports import figures
 from bigru_jax.reports.shades import headline
 from bigru_jax.rundir import published
 
-FLAGS = flags.FlagValues()
-_WORKDIR = flags.DEFINE_multi_string(
-  'workdir',
-  [],
-  'The run directory; repeat the flag to draw more than one.',
-  flag_values=FLAGS,
+FLAGS = Flags()
+_WORKDIR = FLAGS.multi_string(
+  'workdir', 'The run directory; repeat the flag to draw more than one.'
 )
 _CHOICES = (*figures.PARTS, 'attention', 'heatmap')
-_PARTS = flags.DEFINE_list(
+_PARTS = FLAGS.list(
   'parts',
-  ['loss', 'attention'],
   f'What is drawn, each in a panel: {", ".join(_CHOICES)}; the last two have '
   'a panel for each text.',
-  flag_values=FLAGS,
+  ['loss', 'attention'],
 )
-_TEXT = flags.DEFINE_multi_string(
-  'text', [], 'A text to show; the flag may be repeated.', flag_values=FLAGS
-)
-_OUTPUT = flags.DEFINE_string(
+_TEXT = FLAGS.multi_string('text', 'A text to show; the flag may be repeated.')
+_OUTPUT = FLAGS.string(
   'output',
-  'run.png',
   'The image file; an existing file is overwritten only if this flag names it.',
-  flag_values=FLAGS,
+  'run.png',
 )
 _HEIGHT = 3.2  # Inches.
 _log = logging.getLogger('bigru_jax.plot')
@@ -189,7 +182,7 @@ def main() -> None:
   if not _OUTPUT.present and output.exists():
     raise ValueError(f'output: {output} is there already; name a file')
   if set(_PARTS.value) <= set(figures.PARTS):
-    command.refuse_flags(FLAGS, 'attention or heatmap among the parts', 'text')
+    FLAGS.refuse('attention or heatmap among the parts', 'text')
   # A font without the usual weight will do.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   workdirs = [published.find(name) for name in _WORKDIR.value]

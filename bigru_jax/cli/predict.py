@@ -17,19 +17,16 @@ fields out.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-import csv
 import itertools
-import json
 import logging
 import os
-import sys
 from typing import Any
 
-from absl import flags
 from tqdm import tqdm
 
 import bigru_jax
 from bigru_jax.cli import inputs, outputs
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import sources
 from bigru_jax.inference.prediction_table import (
   DEFAULT_CSV_FIELDS,
@@ -38,60 +35,44 @@ from bigru_jax.inference.prediction_table import (
 )
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.reports.shades import colored
-from bigru_jax.runtime import host
 from bigru_jax.runtime.fields import expand_users
 
-Model = bigru_jax.Run | bigru_jax.Ensemble
 _log = logging.getLogger('bigru_jax.predict')
 
-FLAGS = flags.FlagValues()
+FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
-_TEXT = flags.DEFINE_string('text', None, 'One text.', flag_values=FLAGS)
-_INPUT = flags.DEFINE_string(
-  'input', None, 'A file of texts, or -.', flag_values=FLAGS
+_TEXT = FLAGS.string('text', 'One text.')
+_INPUT = FLAGS.string('input', 'A file of texts, or -.')
+_OUTPUT = FLAGS.string(
+  'output', 'A .jsonl file, - for standard output, or a .csv file.', '-'
 )
-_OUTPUT = flags.DEFINE_string(
-  'output',
-  '-',
-  'A .jsonl file, - for standard output, or a .csv file.',
-  flag_values=FLAGS,
-)
-_FIELDS = flags.DEFINE_list(
+_FIELDS = FLAGS.list(
   'fields',
-  None,
   'The fields that are written, such as label,probabilities; by default all, '
   'and in a .csv file label,probabilities,empty.',
-  flag_values=FLAGS,
 )
-_COLOR = flags.DEFINE_bool(
+_COLOR = FLAGS.boolean(
   'color',
-  False,
   'Print the texts, shaded by their attention, to a terminal in place of JSON.',
-  flag_values=FLAGS,
 )
-_BATCH_SIZE = flags.DEFINE_integer(
-  'batch_size',
-  256,
-  'The largest number of texts in a batch.',
-  lower_bound=1,
-  flag_values=FLAGS,
+_BATCH_SIZE = FLAGS.integer(
+  'batch_size', 'The largest number of texts in a batch.', 256, lower=1
 )
 
 
-def write_csv(
-  run: Model, names: list[str], rows: Iterator[list[str]], output: str
-) -> None:
-  """Predicts the rows of a table into a CSV file that keeps its columns.
+def csv_rows(
+  run: inputs.Model, names: list[str], rows: Iterator[list[str]]
+) -> Iterator[list[str]]:
+  """Predicts the rows of a table; yields its columns and those of predictions.
 
   Args:
     run: the model.
     names: of the columns, one of which is that of the texts.
     rows: their fields.
-    output: the file.
 
   Raises:
-    ValueError: the table has a column that predictions have, a field has no
-      column, or a text is not one of Unicode.
+    ValueError: the table has a column that predictions have, or a field has no
+      column.
   """
   fields = _FIELDS.value or DEFAULT_CSV_FIELDS
   columns = prediction_columns(
@@ -101,24 +82,13 @@ def write_csv(
   text_index = names.index(inputs.input_format(run.config)[0])
   rows, text_rows = itertools.tee(rows)
   predictions = _predict(run, (row[text_index] for row in text_rows), fields)
-  with outputs.open_output(
-    output, os.path.expanduser(_INPUT.value or '')
-  ) as file:
-    writer = csv.writer(file)
-    writer.writerow([*names, *columns])
-    for number, (prediction, row) in enumerate(zip(predictions, rows), 1):
-      cells = [cell(prediction) for cell in columns.values()]
-      try:
-        writer.writerow([*row, *cells])
-      except UnicodeEncodeError as error:
-        raise ValueError(
-          f'output={output}: text {number} has a lone surrogate, which UTF-8 '
-          'cannot hold; name a .jsonl file'
-        ) from error
+  yield [*names, *columns]
+  for prediction, row in zip(predictions, rows):
+    yield [*row, *(cell(prediction) for cell in columns.values())]
 
 
 def _predict(
-  run: Model, texts: Iterable[str], fields: Collection[str] | None
+  run: inputs.Model, texts: Iterable[str], fields: Collection[str] | None
 ) -> Iterator[dict[str, Any]]:
   """The predictions, with a progress bar; it warns once of truncated texts."""
   truncated = 0
@@ -149,33 +119,21 @@ def main() -> None:
   is_csv = outputs.is_csv(output)
   outputs.check_output(output, source)
   inputs.check_flags(source)
-  host.configure_cpu()
-  host.cache_compilations()
   run = inputs.load_model()
   if _COLOR.value and (output != '-' or isinstance(run, bigru_jax.Ensemble)):
     raise ValueError('color: it is of one run, on standard output')
   if is_csv:
+    names, rows = [inputs.input_format(run.config)[0]], iter([[_TEXT.value]])
     if _TEXT.value is None:
       names, rows = inputs.read_rows(source, run.config)
-    else:
-      names = [inputs.input_format(run.config)[0]]
-      rows = iter([[_TEXT.value]])
-    write_csv(run, names, rows, output)
+    outputs.write_csv(output, csv_rows(run, names, rows))
     return
-  if _TEXT.value is not None:
-    texts: Iterable[str] = [_TEXT.value]
-  else:
+  texts: Iterable[str] = [_TEXT.value]
+  if _TEXT.value is None:
     texts = inputs.read_texts(source, run.config)
-  lines: Iterable[str]
-  if _COLOR.value:
-    colored_texts, texts = itertools.tee(texts)
-    lines = map(colored, colored_texts, _predict(run, texts, None))
-  else:
-    predictions = _predict(run, texts, _FIELDS.value)
-    lines = (json.dumps(prediction) + '\n' for prediction in predictions)
-  if output == '-':
-    sys.stdout.writelines(lines)
-    sys.stdout.flush()
-  else:
-    with outputs.open_output(output, source) as file:
-      file.writelines(lines)
+  if not _COLOR.value:
+    outputs.write_json_lines(output, _predict(run, texts, _FIELDS.value))
+    return
+  colored_texts, texts = itertools.tee(texts)
+  with outputs.open_output(output) as file:
+    file.writelines(map(colored, colored_texts, _predict(run, texts, None)))

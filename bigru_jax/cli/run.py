@@ -16,68 +16,40 @@ or, without Slurm, Open MPI, Kubernetes or Cloud TPU,
 import faulthandler
 import logging
 import pathlib
-import textwrap
 import time
-
-from absl import flags
 
 import bigru_jax
 from bigru_jax.cli import config_flags
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import distributed, host, preemption
 
 _log = logging.getLogger('bigru_jax.run')
 
-FLAGS = flags.FlagValues()
+FLAGS = Flags()
 VERBOSE = True
-config_flags.define_flags(FLAGS)
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = FLAGS.string(
   'workdir',
-  None,
   'The run directory; by default runs/<dataset> and the flags that differ from '
   'their defaults.',
-  flag_values=FLAGS,
 )
-_DISTRIBUTED = flags.DEFINE_bool(
+_DISTRIBUTED = FLAGS.boolean(
   'distributed',
-  False,
   'This process is one of those that train together; their number, and the '
   'number of this one, come from Slurm, Open MPI, Kubernetes or Cloud TPU.',
-  flag_values=FLAGS,
 )
-_COORDINATOR = flags.DEFINE_string(
+_COORDINATOR = FLAGS.string(
   'coordinator',
-  None,
   'The host and port at which process 0 listens, in place of --distributed.',
-  flag_values=FLAGS,
 )
-_NUM_PROCESSES = flags.DEFINE_integer(
-  'num_processes',
-  None,
-  'With coordinator: how many processes there are.',
-  flag_values=FLAGS,
+_NUM_PROCESSES = FLAGS.integer(
+  'num_processes', 'With coordinator: how many processes there are.', None
 )
-_PROCESS_ID = flags.DEFINE_integer(
-  'process_id',
-  None,
-  'With coordinator: the number of this one, from 0.',
-  flag_values=FLAGS,
+_PROCESS_ID = FLAGS.integer(
+  'process_id', 'With coordinator: the number of this one, from 0.', None
 )
-
-
-def help_text() -> str:
-  """All flags in the groups of the configuration."""
-  own = (_WORKDIR, _DISTRIBUTED, _COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
-  lines = ['Run:']
-  for flag in own:
-    lines.append(f'  --{flag.name}{"" if flag is _DISTRIBUTED else "="}')
-    indent = 6 * ' '
-    lines += textwrap.wrap(
-      FLAGS[flag.name].help or '', 80, initial_indent=indent,
-      subsequent_indent=indent,
-    )  # fmt: skip
-  return '\n'.join([*lines, '', config_flags.flags_help()])
+config_flags.define_flags(FLAGS)
 
 
 def main() -> None:

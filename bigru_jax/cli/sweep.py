@@ -24,9 +24,8 @@ import pathlib
 import shlex
 from typing import Any
 
-from absl import flags
-
-from bigru_jax.cli import command, planned_runs, sweep_settings
+from bigru_jax.cli import planned_runs, sweep_settings
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
@@ -35,61 +34,45 @@ from bigru_jax.rundir import files as run_files, lock
 _log = logging.getLogger('bigru_jax.sweep')
 
 TAKES_RUN_FLAGS = True
-FLAGS = flags.FlagValues()
-_GRID = flags.DEFINE_multi_string(
+FLAGS = Flags()
+_GRID = FLAGS.multi_string(
   'grid',
-  [],
   'A flag of run.py and its values: name=value,value. The option may be '
   'repeated; the values of one flag are joined.',
-  flag_values=FLAGS,
 )
-_SETTINGS_FILE = flags.DEFINE_string(
+_SETTINGS_FILE = FLAGS.string(
   'settings_file',
-  None,
   'A file of settings in place of a grid: each line is a JSON object of flags.',
-  flag_values=FLAGS,
 )
-_SEEDS = flags.DEFINE_string(
-  'seeds', '0', 'Seeds, such as 0-4 or 0,3,7.', flag_values=FLAGS
-)
-_FOLDS = flags.DEFINE_integer(
+_SEEDS = FLAGS.string('seeds', 'Seeds, such as 0-4 or 0,3,7.', '0')
+_FOLDS = FLAGS.integer(
   'folds',
-  0,
   'The number of folds of a cross-validation; each fold is a run.',
-  lower_bound=0,
-  flag_values=FLAGS,
+  0,
+  lower=0,
 )
-_JOBS = flags.DEFINE_integer(
+_JOBS = FLAGS.integer(
   'jobs',
-  1,
   'How many runs are trained at the same time; they share the cores.',
-  lower_bound=1,
-  flag_values=FLAGS,
+  1,
+  lower=1,
 )
-_OUTPUT = flags.DEFINE_string(
-  'output', None, 'The folder of the sweep.', flag_values=FLAGS
-)
-_METRIC = flags.DEFINE_string(
+_OUTPUT = FLAGS.string('output', 'The folder of the sweep.')
+_METRIC = FLAGS.string(
   'metric',
-  'accuracy',
   'The metric that is compared: accuracy, macro_f1, loss, and others.',
-  flag_values=FLAGS,
+  'accuracy',
 )
-_PRINT_COMMANDS = flags.DEFINE_bool(
+_PRINT_COMMANDS = FLAGS.boolean(
   'print_commands',
-  False,
   'Print the command lines of the runs that are not finished, and exit.',
-  flag_values=FLAGS,
 )
-_COLLECT = flags.DEFINE_bool(
-  'collect',
-  False,
-  'Compare the runs that are finished, and exit.',
-  flag_values=FLAGS,
+_COLLECT = FLAGS.boolean(
+  'collect', 'Compare the runs that are finished, and exit.'
 )
 # The old names, for one version.
-flags.DEFINE_alias('list', 'settings_file', flag_values=FLAGS)
-flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
+FLAGS.alias('list', 'settings_file')
+FLAGS.alias('print', 'print_commands')
 
 
 def plan(common: Sequence[str]) -> list[Planned]:
@@ -237,13 +220,11 @@ def main(common: list[str]) -> int:
   if _COLLECT.value:
     ignored = ('grid', 'settings_file', 'seeds', 'folds', 'jobs',
                'print_commands')  # fmt: skip
-    command.refuse_flags(FLAGS, 'a sweep without collect', *ignored)
+    FLAGS.refuse('a sweep without collect', *ignored)
     if common:
       raise ValueError(f'{common[0]} needs a sweep without collect')
   if _PRINT_COMMANDS.value:
-    command.refuse_flags(
-      FLAGS, 'a sweep without print_commands', 'jobs', 'metric'
-    )
+    FLAGS.refuse('a sweep without print_commands', 'jobs', 'metric')
   if _COLLECT.value:
     write(output, read_plan(output), [])
     return 0

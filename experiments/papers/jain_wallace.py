@@ -12,8 +12,7 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
-from absl import flags
-
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.explain.study import (
   ACCURACY,
   ACCURACY_UNIFORM,
@@ -27,18 +26,14 @@ from . import results, tables
 
 BEGIN = '<!-- jain_wallace: written by experiments/jain_wallace.py -->'
 END = '<!-- jain_wallace: end -->'
-FLAGS = flags.FlagValues()
-_RESULTS = flags.DEFINE_string(
-  'results',
-  str(results.RESULTS / 'explain'),
-  'The folder of the JSON files.',
-  flag_values=FLAGS,
+FLAGS = Flags()
+_RESULTS = FLAGS.string(
+  'results', 'The folder of the JSON files.', str(results.RESULTS / 'explain')
 )
-_PAGE = flags.DEFINE_string(
+_PAGE = FLAGS.string(
   'page',
-  str(results.ROOT / 'docs' / 'explanations.md'),
   'The file in which the table stands.',
-  flag_values=FLAGS,
+  str(results.ROOT / 'docs' / 'explanations.md'),
 )
 
 

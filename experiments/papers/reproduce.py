@@ -21,9 +21,8 @@ import logging
 import pathlib
 import shlex
 
-from absl import flags
-
-from bigru_jax.cli import command, planned_runs
+from bigru_jax.cli import planned_runs
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.runtime import cores, jobs
@@ -34,65 +33,45 @@ from .papers import ROWS, Row
 _log = logging.getLogger('bigru_jax.reproduce')
 
 TAKES_RUN_FLAGS = True
-FLAGS = flags.FlagValues()
-_ROWS = flags.DEFINE_string(
-  'rows',
-  'all',
-  f'The rows, separated by commas, or all: {", ".join(ROWS)}.',
-  flag_values=FLAGS,
+FLAGS = Flags()
+_ROWS = FLAGS.string(
+  'rows', f'The rows, separated by commas, or all: {", ".join(ROWS)}.', 'all'
 )
-_DATA_ROOT = flags.DEFINE_string(
-  'data_root',
-  'data',
-  'The folder that holds a folder for each data set.',
-  flag_values=FLAGS,
+_DATA_ROOT = FLAGS.string(
+  'data_root', 'The folder that holds a folder for each data set.', 'data'
 )
-_VECTORS = flags.DEFINE_string(
+_VECTORS = FLAGS.string(
   'vectors',
-  None,
   'The word vectors; by default glove/glove.6B.100d.txt in data_root, or .gz.',
-  flag_values=FLAGS,
 )
-_SEEDS = flags.DEFINE_string(
+_SEEDS = FLAGS.string(
   'seeds',
-  None,
   'Seeds, such as 0-4 or 0,3,7; with folds, of each. By default as many as the '
   'row says: three, five, or one where there are folds.',
-  flag_values=FLAGS,
 )
-_JOBS = flags.DEFINE_integer(
+_JOBS = FLAGS.integer(
   'jobs',
-  1,
   'How many runs are trained at the same time; they share the cores.',
-  lower_bound=1,
-  flag_values=FLAGS,
+  1,
+  lower=1,
 )
-_OUTPUT = flags.DEFINE_string(
-  'output', 'runs/reproduce', 'The folder of all runs.', flag_values=FLAGS
-)
-_RESULTS = flags.DEFINE_string(
+_OUTPUT = FLAGS.string('output', 'The folder of all runs.', 'runs/reproduce')
+_RESULTS = FLAGS.string(
   'results',
-  None,
   'The folder of the results; by default experiments/papers/results, to which '
   'runs of other flags, vectors or seeds than those of the rows do not write.',
-  flag_values=FLAGS,
 )
-_PRINT_COMMANDS = flags.DEFINE_bool(
+_PRINT_COMMANDS = FLAGS.boolean(
   'print_commands',
-  False,
   'Print the command lines of the runs that are not finished, and exit.',
-  flag_values=FLAGS,
 )
-_TABLES = flags.DEFINE_bool(
-  'tables',
-  False,
-  'Rewrite the tables that are made of the results, and exit.',
-  flag_values=FLAGS,
+_TABLES = FLAGS.boolean(
+  'tables', 'Rewrite the tables that are made of the results, and exit.'
 )
 
 # The old names, for one version.
-flags.DEFINE_alias('data_dir', 'data_root', flag_values=FLAGS)
-flags.DEFINE_alias('print', 'print_commands', flag_values=FLAGS)
+FLAGS.alias('data_dir', 'data_root')
+FLAGS.alias('print', 'print_commands')
 
 
 def chosen_rows() -> list[Row]:
@@ -182,17 +161,17 @@ def check_flags(extra: Sequence[str]) -> None:
   if _TABLES.value:
     ignored = ('rows', 'data_root', 'vectors', 'seeds', 'jobs', 'output',
                'print_commands')  # fmt: skip
-    command.refuse_flags(FLAGS, 'runs, and tables does none', *ignored)
+    FLAGS.refuse('runs, and tables does none', *ignored)
     if extra:
       raise ValueError(f'{extra[0]} needs runs, and tables does none')
   if _PRINT_COMMANDS.value:
-    command.refuse_flags(FLAGS, 'runs, and print_commands does none', 'jobs')
+    FLAGS.refuse('runs, and print_commands does none', 'jobs')
   uses = {name for row in chosen_rows() for name in ('vectors', 'folder')
           if getattr(row, name)}  # fmt: skip
   if 'vectors' not in uses:
-    command.refuse_flags(FLAGS, 'a row with word vectors', 'vectors')
+    FLAGS.refuse('a row with word vectors', 'vectors')
   if not uses:
-    command.refuse_flags(FLAGS, 'a row with files', 'data_root')
+    FLAGS.refuse('a row with files', 'data_root')
   if (extra or _VECTORS.value or _SEEDS.value) and not _RESULTS.value:
     raise ValueError(
       'results: flags after --, vectors and seeds need a folder of their own'

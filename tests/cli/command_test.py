@@ -116,11 +116,13 @@ def test_the_flags_after_two_dashes_are_those_of_run_py(module):
 def test_help_shows_the_docstring_and_the_flags(module, capsys):
   assert command.run(module, ['made.py', '--help']) == 0
   text = capsys.readouterr().out
-  assert text.startswith('Makes something.\n\nmade.py:\n')
-  assert '  --name: A name.\n' in text and 'verbosity' not in text
+  assert text.startswith('Makes something.\n\nFlags:\n')
+  assert '  --name=nobody\n      A name.\n' in text
+  assert '--word=\n      A word.\n' in text
+  assert 'nom' not in text and 'verbosity' not in text
   assert command.run(module, ['made.py', '--helpfull']) == 0
   text = capsys.readouterr().out
-  assert '--name: A name.' in text and 'verbosity' in text
+  assert '--name=nobody' in text and '--verbosity=' in text
   assert not module.calls
 
 

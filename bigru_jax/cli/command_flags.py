@@ -1,0 +1,127 @@
+"""The flags of a command: their definition, their help, and their parsing."""
+
+from collections.abc import Sequence
+import textwrap
+from typing import Any
+
+from absl import flags
+
+from bigru_jax.cli import config_flags
+from bigru_jax.config import Config
+
+Flag = flags.FlagHolder[Any]
+
+
+class Flags(flags.FlagValues):
+  """The flags of one command, apart from those of the others.
+
+  `string` and so on define a flag, and return what holds its value.
+  """
+
+  def string(self, name: str, text: str, default: str | None = None) -> Flag:
+    return flags.DEFINE_string(name, default, text, flag_values=self)
+
+  def multi_string(self, name: str, text: str) -> Flag:
+    return flags.DEFINE_multi_string(name, [], text, flag_values=self)
+
+  def list(self, name: str, text: str, default: Any = None) -> Flag:
+    return flags.DEFINE_list(name, default, text, flag_values=self)
+
+  def enum(self, name: str, text: str, choices: Any, default: str) -> Flag:
+    return flags.DEFINE_enum(name, default, choices, text, flag_values=self)
+
+  def boolean(self, name: str, text: str) -> Flag:
+    return flags.DEFINE_bool(name, False, text, flag_values=self)
+
+  def integer(
+    self, name: str, text: str, default: int | None, lower: int | None = None
+  ) -> Flag:
+    return flags.DEFINE_integer(name, default, text, lower, flag_values=self)
+
+  def alias(self, name: str, current: str) -> None:
+    """Has a flag answer to its old name for one version."""
+    flags.DEFINE_alias(name, current, flag_values=self)
+
+  def refuse(self, needs: str, *names: str) -> None:
+    """Refuses flags that would be ignored.
+
+    Args:
+      needs: what they need to have an effect.
+      names: of flags whose values must be the defaults.
+
+    Raises:
+      ValueError: another value is given.
+    """
+    for name in names:
+      if self[name].value not in (self[name].default, ''):
+        raise ValueError(f'{name} needs {needs}')
+
+
+def parse(own: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Parses a command's flags and absl's of the log, whatever was before.
+
+  Args:
+    own: the command's flags, which get their values.
+    argv: the program's name and its flags.
+
+  Raises:
+    ValueError: one is unknown, wrong, or given twice.
+  """
+  values = with_log_flags(own)
+  for name in values:
+    values[name].unparse()
+  try:
+    positional = values(argv)[1:]
+  except flags.Error as error:
+    raise ValueError(str(error)) from error
+  for each in (flags.FLAGS, own):
+    each.mark_as_parsed()
+  for name in own:
+    # Those of a run may be overridden, as after --flagfile.
+    may_repeat = isinstance(own[name], flags.MultiFlag) or _is_field(own, name)
+    if own[name].present > 1 and not may_repeat:
+      raise ValueError(f'{name} is given twice')
+  if positional:
+    raise ValueError(f'{positional[0]!r} is not a flag')
+
+
+def with_log_flags(own: flags.FlagValues) -> flags.FlagValues:
+  """A command's flags and those that absl has for the log: --verbosity, …"""
+  values = flags.FlagValues()
+  values.append_flag_values(own)
+  for flag in flags.FLAGS.flags_by_module_dict()['absl.logging']:
+    if flag.name not in values:
+      values[flag.name] = flag
+  return values
+
+
+def help_text(own: flags.FlagValues, with_log: bool = False) -> str:
+  """The flags with their defaults; those of `Config` in its groups.
+
+  Args:
+    own: the command's flags.
+    with_log: whether the flags of the log are among them.
+  """
+  values = with_log_flags(own) if with_log else own
+  lines = []
+  for name in values:
+    flag = values[name]
+    text = (flag.help or '').partition(';\n    repeat this option')[0]
+    if text.startswith('Alias for --'):  # An old name.
+      continue
+    if name in own and _is_field(own, name):
+      heading = Config.__dataclass_fields__[name].metadata.get('heading')
+      lines += ['', f'{heading}:'] if heading else []
+    default = '' if flag.default is None else flag.default
+    if isinstance(default, list):
+      default = ','.join(default)
+    lines.append(f'  --{name}={default}')
+    lines += textwrap.wrap(
+      text, 80, initial_indent=6 * ' ', subsequent_indent=6 * ' '
+    )
+  return '\n'.join(lines)
+
+
+def _is_field(own: flags.FlagValues, name: str) -> bool:
+  """Whether a flag is that of a field of a run's configuration."""
+  return own.find_module_defining_flag(name) == config_flags.__name__
