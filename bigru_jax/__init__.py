@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from bigru_jax.config import Config
   from bigru_jax.inference.ensemble import Ensemble, load_ensemble
-  from bigru_jax.inference.run import Run, load
+  from bigru_jax.inference.load import load
+  from bigru_jax.inference.run import Run
   from bigru_jax.models.bigru import BiGRU
   from bigru_jax.models.classifier import Classifier
   from bigru_jax.models.hierarchical import HierarchicalClassifier
@@ -45,7 +46,7 @@ _MODULES = {
   'HierarchicalClassifier': 'models.hierarchical',
   'Run': 'inference.run',
   'bidirectional_gru': 'ops.gru',
-  'load': 'inference.run',
+  'load': 'inference.load',
   'load_ensemble': 'inference.ensemble',
   'train': 'training.train',
 }

@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 
@@ -92,7 +91,6 @@ class Activation:
 
   Attributes:
     probabilities: of logits [B, C].
-    logits: logits [B, C] that have these probabilities.
     divergence: the Kullback-Leibler divergence of two predictions, [B], from
       the logits of both.
     sums_to_one: whether the probabilities of an example do. Else each output is
@@ -101,20 +99,13 @@ class Activation:
   """
 
   probabilities: Callable[[Any], jax.Array]
-  logits: Callable[[np.ndarray], np.ndarray]
   divergence: Callable[[jax.Array, jax.Array], jax.Array]
   sums_to_one: bool
   onnx_operator: str
 
 
-def _logit(p_BxC: np.ndarray) -> np.ndarray:
-  p_BxC = np.clip(p_BxC.astype(np.float64), 1e-12, 1 - 1e-12)
-  return np.log(p_BxC) - np.log1p(-p_BxC)
-
-
 SOFTMAX = Activation(
   probabilities=jax.nn.softmax,
-  logits=lambda p_BxC: np.log(np.maximum(p_BxC, 1e-12)),
   divergence=lambda logits_BxC, others_BxC: (
     optax.losses.kl_divergence_with_log_targets(
       jax.nn.log_softmax(others_BxC), jax.nn.log_softmax(logits_BxC)
@@ -125,7 +116,6 @@ SOFTMAX = Activation(
 )
 SIGMOID = Activation(
   probabilities=jax.nn.sigmoid,
-  logits=_logit,
   divergence=bernoulli_divergence,
   sums_to_one=False,
   onnx_operator='Sigmoid',

@@ -183,11 +183,11 @@ def main() -> None:
     examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
   examples, ignored = with_known_labels(examples, run.labels)
   texts = [example.text for example in examples]
-  evaluation = run.evaluation(
+  evaluation = run.evaluate(
     texts,
     [example.label for example in examples],
     **inputs.options(),
-    places=[f'{example.source}, row {example.row}' for example in examples],
+    origins=[f'{example.source}, row {example.row}' for example in examples],
   )
   answers = evaluation.answers(
     [example.row for example in examples],
@@ -196,7 +196,7 @@ def main() -> None:
   )
   for answer, text in zip(answers, texts):
     answer['empty'] = is_blank(text)
-  print(tables.classification_table(evaluation.report()), end='\n\n')
+  print(tables.classification_table(evaluation.report), end='\n\n')
   print(tables.metrics_table(evaluation.metrics))
   if ignored:
     print(f'{ignored} texts have a label that the run does not know')

@@ -12,7 +12,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from scipy import optimize
 
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime.precision import single_precision
@@ -21,7 +21,6 @@ from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 ECE_BINS = 15
 _LARGEST_LOG_TEMPERATURE = 3.0
 _SMALLEST_THRESHOLD = 1e-9
-_STEPS = 20  # Of L-BFGS, over one number.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +47,7 @@ def read_calibration(
   """
   is_multi_label = task == 'multi_label'
   path = workdir / 'calibration.json'
-  if not run_files.exists(
-    path
-  ):  # Of a run that is not finished, or an old one.
+  if not run_files.exists(path):  # The run is not finished, or is an old one.
     return Calibration(1.0, (0.5,) * num_classes if is_multi_label else ())
   values = run_files.read_json(path)
   try:
@@ -111,7 +108,7 @@ def calibration_error(
 def fit_temperature(
   task: Task, logits_NxC: np.ndarray, labels: np.ndarray
 ) -> float:
-  """The temperature of the least cross entropy, by L-BFGS.
+  """The temperature of the least cross entropy.
 
   Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 4.2. It is kept
   between e^-3 and e^3, and 1 where the logits are not finite.
@@ -126,27 +123,19 @@ def fit_temperature(
   else:
     task = MultiLabel(task.num_classes)
   logits, batch = jnp.asarray(logits_NxC), {'labels': jnp.asarray(labels)}
-  solver = optax.lbfgs()
 
-  def log_temperature(x):
-    return _LARGEST_LOG_TEMPERATURE * jnp.tanh(x)
+  def loss(log_temperature):
+    return task.losses(logits * jnp.exp(-log_temperature), batch).mean()
 
-  def loss(x):
-    return task.losses(logits * jnp.exp(-log_temperature(x)), batch).mean()
-
-  def step(_, carry):
-    x, state = carry
-    value, grad = optax.value_and_grad_from_state(loss)(x, state=state)
-    updates, state = solver.update(
-      grad, state, x, value=value, grad=grad, value_fn=loss
-    )
-    return optax.apply_updates(x, updates), state
-
-  start = jnp.float32(0)
-  carry = start, solver.init(start)
-  fit = jax.jit(lambda carry: jax.lax.fori_loop(0, _STEPS, step, carry))
-  temperature = float(jnp.exp(log_temperature(fit(carry)[0])))
-  return temperature if np.isfinite(temperature) else 1.0
+  # The loss falls and then rises, so its slope has at most one zero.
+  slope = jax.jit(jax.grad(loss))
+  low, high = -_LARGEST_LOG_TEMPERATURE, _LARGEST_LOG_TEMPERATURE
+  at_low, at_one, at_high = slope(low), slope(0.0), slope(high)
+  if not at_one or not np.isfinite([at_low, at_one, at_high]).all():
+    return 1.0
+  if at_low >= 0 or at_high <= 0:
+    return math.exp(low if at_low >= 0 else high)
+  return math.exp(optimize.brentq(slope, low, high, xtol=1e-6))
 
 
 def fit_thresholds(

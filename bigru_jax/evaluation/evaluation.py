@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.evaluation.by_class import (
@@ -18,27 +18,32 @@ from bigru_jax.tasks import MultiLabel, Task
 _MANY_LABELS = 100
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """The answers on a split beside its labels.
+class Evaluation(dict[str, Any]):
+  """The metrics by name and the report by class, which `json.dumps` takes.
 
   Attributes:
     names: the classes' names.
     metrics: scalars by name.
+    report: per class and averaged; see `classification_report`.
     labels: int32 [N], or bool [N, C] for several labels a text.
     predictions: in the same form.
     probabilities: float32 [N, C].
   """
 
-  names: list[str]
-  metrics: dict[str, Any]
-  labels: np.ndarray
-  predictions: np.ndarray
-  probabilities: np.ndarray
-
-  def report(self) -> dict[str, Any]:
-    """Per class and averaged; see `classification_report`."""
-    return classification_report(self.labels, self.predictions, self.names)
+  def __init__(
+    self,
+    *,
+    names: list[str],
+    metrics: dict[str, Any],
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    probabilities: np.ndarray,
+  ) -> None:
+    self.names, self.metrics = names, metrics
+    self.labels, self.predictions = labels, predictions
+    self.probabilities = probabilities
+    self.report = classification_report(labels, predictions, names)
+    super().__init__({**metrics, **self.report})
 
   def answers(
     self, rows: Sequence[int], sources: Sequence[str], every: bool = False
@@ -122,17 +127,59 @@ def evaluate_logits(
   plain = np.asarray(task.probabilities(logits_NxC))
   scaled = np.asarray(task.probabilities(logits_NxC / calibration.temperature))
   predictions = task.predictions(logits_NxC, np.array(calibration.thresholds))
-  errors = {
-    'ece': calibration_error(labels, plain),
-    'ece_calibrated': calibration_error(labels, scaled),
-  }
   if isinstance(task, MultiLabel):
-    several = multi_label_metrics(labels, predictions, logits_NxC)
-    metrics = {**metrics, **several}
+    metrics = metrics | multi_label_metrics(labels, predictions, logits_NxC)
   return Evaluation(
-    names,
-    {**metrics, **errors},
-    labels,
-    predictions,
-    scaled if calibrated else plain,
+    names=names,
+    metrics={
+      **metrics,
+      'ece': calibration_error(labels, plain),
+      'ece_calibrated': calibration_error(labels, scaled),
+    },
+    labels=labels,
+    predictions=predictions,
+    probabilities=scaled if calibrated else plain,
   )
+
+
+def evaluate_probabilities(
+  task: Task,
+  names: list[str],
+  labels: np.ndarray,
+  probabilities_NxC: np.ndarray,
+  thresholds: np.ndarray,
+) -> Evaluation:
+  """The evaluation of a split from probabilities, which have no logits.
+
+  Args:
+    task, names, labels: see `evaluate_logits`.
+    probabilities_NxC: of the classes.
+    thresholds: one per label; empty for one label a text.
+  """
+  predictions = task.decide(probabilities_NxC, thresholds)
+  ones = np.ones(len(labels), np.float32)
+  losses = _cross_entropies(task, probabilities_NxC, labels)
+  arrays = map(jnp.asarray, (losses, ones, labels, predictions, ones > 0))
+  metrics = task.empty_metrics().update(*arrays).compute()
+  if isinstance(task, MultiLabel):
+    metrics |= multi_label_metrics(labels, predictions, probabilities_NxC)
+  metrics['ece'] = calibration_error(labels, probabilities_NxC)
+  return Evaluation(
+    names=names,
+    metrics=metrics,
+    labels=labels,
+    predictions=predictions,
+    probabilities=probabilities_NxC,
+  )
+
+
+def _cross_entropies(
+  task: Task, probabilities_NxC: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+  """The cross entropy of each example, [N], without smoothing or weights."""
+  p_NxC = np.clip(probabilities_NxC.astype(np.float64), 1e-12, 1 - 1e-12)
+  is_true = labels if labels.ndim > 1 else np.eye(p_NxC.shape[1])[labels] > 0
+  if task.activation.sums_to_one:
+    return -np.log(p_NxC[is_true])
+  log_p_NxC = np.where(is_true, np.log(p_NxC), np.log1p(-p_NxC))
+  return -log_p_NxC[:, -task.num_outputs :].sum(1)

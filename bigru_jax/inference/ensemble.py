@@ -1,4 +1,4 @@
-"""Several trained runs, over seeds say, that answer together."""
+"""Trained runs, for example one per seed, whose probabilities are averaged."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import itertools
 import os
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.data.memory import check_texts, column
-from bigru_jax.evaluation.by_class import multi_label_metrics
-from bigru_jax.evaluation.calibration import calibration_error
-from bigru_jax.evaluation.evaluation import Evaluation, label_names
+from bigru_jax.evaluation.evaluation import (
+  Evaluation,
+  evaluate_probabilities,
+  label_names,
+)
+from bigru_jax.inference.load import load
 from bigru_jax.inference.predictions import choose_fields
-from bigru_jax.inference.run import BATCH_SIZE, Run, load
+from bigru_jax.inference.run import BATCH_SIZE, Run
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
@@ -110,54 +112,30 @@ class Ensemble:
       }
       yield {name: answer[name] for name in names}
 
+  @single_precision()
   def evaluate(
     self,
     texts: Sequence[str],
     labels: Sequence[Any],
     batch_size: int = BATCH_SIZE,
-  ) -> dict[str, Any]:
-    """Metrics and scores by class on labelled texts; see `Run.evaluate`."""
-    found = self.evaluation(texts, labels, batch_size)
-    return {**found.metrics, **found.report()}
-
-  @single_precision()
-  def evaluation(
-    self,
-    texts: Sequence[str],
-    labels: Sequence[Any],
-    batch_size: int = BATCH_SIZE,
-    places: Sequence[str] | None = None,
+    origins: Sequence[str] | None = None,
   ) -> Evaluation:
-    """Like `evaluate`, with the answer to each text; see `Run.evaluation`.
+    """Metrics and scores by class on labelled texts; see `Run.evaluate`.
 
-    The loss is that of logits which have the mean probabilities.
+    The loss is the cross entropy of the mean probabilities, without smoothing
+    or weights.
     """
     texts, labels = list(check_texts(texts)), column(labels, 'labels')
     evaluations = [
-      run.evaluation(texts, labels, batch_size, places=places)
+      run.evaluate(texts, labels, batch_size, origins=origins)
       for run in self.members
     ]
-    gold, task = evaluations[0].labels, self._task
-    gold_ids = jnp.asarray(gold)
-    probabilities = np.mean([x.probabilities for x in evaluations], axis=0)
-    predictions = task.decide(probabilities, self._thresholds)
-    logits = task.activation.logits(probabilities)[:, -task.num_outputs :]
-    losses = task.losses(jnp.asarray(logits), {'labels': gold_ids})
-    ones = jnp.ones(len(gold))
-    sums = task.empty_metrics()
-    sums = sums.update(
-      losses, ones, gold_ids, jnp.asarray(predictions), ones > 0
-    )
-    metrics = sums.compute()
-    if gold.ndim > 1:
-      metrics |= multi_label_metrics(gold, predictions, probabilities)
-    metrics['ece'] = calibration_error(gold, probabilities)
-    return Evaluation(
-      names=self.labels,
-      metrics=metrics,
-      labels=gold,
-      predictions=predictions,
-      probabilities=probabilities,
+    return evaluate_probabilities(
+      self._task,
+      self.labels,
+      evaluations[0].labels,
+      np.mean([x.probabilities for x in evaluations], axis=0),
+      self._thresholds,
     )
 
 

@@ -51,6 +51,9 @@ def choose_fields(
 
 
 def make_answers(
+  indices: np.ndarray,
+  outputs: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], Any],
+  *,
   task: Task,
   labels: list[str],
   thresholds: Sequence[float],
@@ -58,40 +61,45 @@ def make_answers(
   kept: Sequence[TruncatedText[str]],
   spans: Sequence[list[Span]],
   fields: Sequence[str],
-  outputs: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], Any],
-) -> list[dict[str, Any]]:
-  """The answers to the texts of a batch; see `inference.Run.predict`.
+) -> dict[int, dict[str, Any]]:
+  """The answers to the texts of a batch, by index; see `inference.Run.predict`.
 
   Args:
+    indices: of the batch's texts among all.
+    outputs: what `steps.make_predict_step` returns, as NumPy arrays; the
+      attention is not needed without that field.
     task: what the labels are.
     labels: the classes' names, by index.
     thresholds: see `evaluation.Calibration`.
-    texts: of the batch.
+    texts: all texts.
     kept: the tokens of each text.
-    spans: where they stand in it; not needed without that field.
+    spans: of these tokens in the text; not needed without that field.
     fields: what the answers consist of, of `fields_of`.
-    outputs: what `steps.make_predict_step` returns, as NumPy arrays; the
-      attention is not needed without that field.
   """
   probabilities_BxC, logits_BxC, attention, heads_BxK = outputs
   predictions = task.predictions(logits_BxC, np.array(thresholds))
   # One sigmoid for two classes is the probability of the second.
   output_labels = labels[-task.num_outputs :]
-  values: dict[str, Callable[[int], Any]] = {
-    'label': lambda i: label_names(predictions[i], labels),
-    'probabilities': lambda i: dict(zip(labels, probabilities_BxC[i].tolist())),
-    'tokens': lambda i: kept[i].tokens,
-    'spans': lambda i: [list(span) for span in spans[i]],
-    'truncated': lambda i: kept[i].truncated,
-    'empty': lambda i: is_blank(texts[i]),
-    'sentences': lambda i: kept[i].sentences,
-    'attention': lambda i: {
-      name: _weights(name, array[i], kept[i].sentences).tolist()
+  values: dict[str, Callable[[int, int], Any]] = {
+    'label': lambda b, _: label_names(predictions[b], labels),
+    'probabilities': lambda b, _: dict(
+      zip(labels, probabilities_BxC[b].tolist())
+    ),
+    'tokens': lambda _, i: kept[i].tokens,
+    'spans': lambda _, i: [list(span) for span in spans[i]],
+    'truncated': lambda _, i: kept[i].truncated,
+    'empty': lambda _, i: is_blank(texts[i]),
+    'sentences': lambda _, i: kept[i].sentences,
+    'attention': lambda b, i: {
+      name: _weights(name, array[b], kept[i].sentences).tolist()
       for name, array in attention.items()
     },
-    'attention_labels': lambda i: [output_labels[c] for c in heads_BxK[i]],
+    'attention_labels': lambda b, _: [output_labels[c] for c in heads_BxK[b]],
   }
-  return [{name: values[name](i) for name in fields} for i in range(len(kept))]
+  return {
+    i: {name: values[name](b, i) for name in fields}
+    for b, i in enumerate(indices)
+  }
 
 
 def _weights(

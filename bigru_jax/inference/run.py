@@ -6,47 +6,41 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
 import itertools
-import os
 import pathlib
 from typing import Any
 
 from flax import linen as nn
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 import numpy as np
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
-from bigru_jax.data import batching, sources, tabular_files, text
-from bigru_jax.data.embeddings import UnseenWords, check_sha256
+from bigru_jax.data import batching, text
+from bigru_jax.data.embeddings import UnseenWords
 from bigru_jax.data.encode import encode, kept_spans, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
-from bigru_jax.data.glove import fetch
-from bigru_jax.data.label_forms import form_of
-from bigru_jax.data.labels import Flags
-from bigru_jax.data.memory import check_texts, column
+from bigru_jax.data.memory import check_texts
 from bigru_jax.data.spans import Span
-from bigru_jax.data.splits import Labels, LabelSets
+from bigru_jax.data.splits import Labels
 from bigru_jax.data.truncation import TruncatedText
-from bigru_jax.evaluation.calibration import Calibration, read_calibration
+from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.evaluation.steps import (
   evaluate,
   make_eval_step,
   make_predict_step,
 )
-from bigru_jax.inference.build import build_model
+from bigru_jax.inference.label_ids import to_label_ids
 from bigru_jax.inference.predictions import (
   choose_fields,
   fields_of,
   make_answers,
 )
-from bigru_jax.models.build import init_params
-from bigru_jax.rundir import checkpoints, files as run_files, published
+from bigru_jax.inference.unseen import with_unseen_words
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import MultiLabel, Task
+from bigru_jax.tasks import Task
 
 BATCH_SIZE = 256
 _SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
@@ -158,49 +152,36 @@ class Run:
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
     while chunk := list(itertools.islice(texts, _CHUNK)):
-      places = [f'text {first + i}' for i in range(len(chunk))]
-      dispatched = self._dispatch(chunk, places, batch_size, calibrated)
+      origins = _numbered(first, len(chunk))
+      dispatched = self._dispatch(chunk, origins, batch_size, calibrated)
       if before:
         yield from self._answers(names, *before)
       before, first = dispatched, first + len(chunk)
     if before:
       yield from self._answers(names, *before)
 
+  @single_precision()
   def evaluate(
     self,
     texts: Sequence[str],
     labels: Sequence[Any],
     batch_size: int = BATCH_SIZE,
-  ) -> dict[str, Any]:
-    """Metrics and scores by class on labelled texts, all of equal weight.
-
-    Args:
-      texts, labels, batch_size: see `evaluation`.
-
-    Returns:
-      `loss`, `accuracy`, `macro_f1` and other metrics by name, and what
-      `evaluation.classification_report` returns.
-    """
-    found = self.evaluation(texts, labels, batch_size)
-    return {**found.metrics, **found.report()}
-
-  @single_precision()
-  def evaluation(
-    self,
-    texts: Sequence[str],
-    labels: Sequence[Any],
-    batch_size: int = BATCH_SIZE,
     calibrated: bool = False,
-    places: Sequence[str] | None = None,
+    origins: Sequence[str] | None = None,
   ) -> Evaluation:
-    """Like `evaluate`, with the answer to each text.
+    """Metrics and scores by class on labelled texts, all of equal weight.
 
     Args:
       texts: strings.
       labels: in any form in which training takes them; with several labels a
         text also as lists of names.
       batch_size, calibrated: see `predict`.
-      places: where each text comes from, for messages; by default its number.
+      origins: where each text comes from, for messages; by default its number.
+
+    Returns:
+      A dict with `loss`, `accuracy`, `macro_f1` and other metrics by name, and
+      what `evaluation.classification_report` returns. Its attributes hold the
+      prediction for each text.
 
     Raises:
       ValueError: there are not as many labels as texts, none at all, or a
@@ -208,29 +189,14 @@ class Run:
     """
     batch_size = check_count('batch_size', batch_size)
     texts = list(check_texts(texts))
-    sets = self.label_sets(labels)
-    if len(texts) != len(sets) or not len(texts):
-      raise ValueError(f'{len(texts)} texts and {len(sets)} labels')
-    several = isinstance(self.task, MultiLabel)
-    indices = {label: i for i, label in enumerate(self.labels)}
-    unknown = sorted({x for names in sets for x in names} - indices.keys())
-    if unknown:
-      raise ValueError(
-        f'labels={", ".join(map(repr, unknown[:9]))}: the run knows '
-        f'{", ".join(map(repr, self.labels))}'
-      )
-    ids = [[indices[name] for name in names] for names in sets]
-    label_ids: Labels
-    if several:
-      label_ids = LabelSets(text.pack(ids))
-    else:
-      label_ids = np.array(ids, np.int32)[:, 0]
-    if places is None:
-      places = [f'text {i + 1}' for i in range(len(texts))]
-    params, _, split = self._encode(texts, places, label_ids)
-    _, eval_step = self._steps_for(params)
+    label_ids = to_label_ids(labels, self.labels, self.workdir, self.config)
+    if len(texts) != len(label_ids) or not texts:
+      raise ValueError(f'{len(texts)} texts and {len(label_ids)} labels')
+    params, _, split = self._encode(
+      texts, origins or _numbered(1, len(texts)), label_ids
+    )
     metrics, logits_NxC = evaluate(
-      eval_step,
+      self._steps_for(params)[1],
       params,
       self.task,
       split,
@@ -247,30 +213,11 @@ class Run:
       calibrated,
     )
 
-  def label_sets(self, labels: Sequence[Any]) -> list[tuple[str, ...]]:
-    """The names of each text's labels, which are in a form of training's.
-
-    Raises:
-      ValueError: one is no label, or in another form.
-    """
-    form = form_of(run_files.read_identity(self.workdir), self.labels)
-    separator = sources.label_separator(self.config)
-    return [
-      form.names_of(
-        label
-        if isinstance(label, Flags)
-        else tabular_files.read_label([label], 'labels', i, 'label', separator),
-        'labels',
-        i,
-      )
-      for i, label in enumerate(column(labels, 'labels'), 1)
-    ]
-
   @single_precision()
   def _dispatch(
     self,
     texts: list[str],
-    places: list[str],
+    origins: list[str],
     batch_size: int,
     calibrated: bool,
   ) -> tuple[list[str], list[TruncatedText[str]], batching.Plan, list[Any]]:
@@ -280,7 +227,7 @@ class Run:
       The other arguments of `_answers`; the outputs are still being computed.
     """
     no_labels = np.zeros(len(texts), np.int32)
-    params, kept, split = self._encode(texts, places, no_labels)
+    params, kept, split = self._encode(texts, origins, no_labels)
     split = split.sharded(self._mesh.size)
     plan = split.plan(self._rounded(batch_size))
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
@@ -308,28 +255,26 @@ class Run:
     outputs: list[Any],
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
-    answers: list[dict[str, Any]] = [{}] * len(kept)
-    limits = self.config.limits
-    spans: list[list[Span]] = [[]] * len(texts)
+    spans: list[list[Span]] = []
     if 'spans' in fields:  # While the devices compute.
+      limits = self.config.limits
       spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
     if 'attention' not in fields:  # Then it stays on the devices.
       outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
-    task, thresholds = self.task, self.calibration.thresholds
-    for (_, rows), of_batch in zip(plan, jax.device_get(outputs)):
-      found = make_answers(
-        task,
-        self.labels,
-        thresholds,
-        [texts[row] for row in rows],
-        [kept[row] for row in rows],
-        [spans[row] for row in rows],
-        fields,
-        of_batch,
+    answers: dict[int, dict[str, Any]] = {}
+    for (_, indices), batch_outputs in zip(plan, jax.device_get(outputs)):
+      answers |= make_answers(
+        indices,
+        batch_outputs,
+        task=self.task,
+        labels=self.labels,
+        thresholds=self.calibration.thresholds,
+        texts=texts,
+        kept=kept,
+        spans=spans,
+        fields=fields,
       )
-      for row, answer in zip(rows, found):
-        answers[row] = answer
-    return answers
+    return [answers[i] for i in range(len(texts))]
 
   def _steps_for(self, params: Any) -> tuple[Callable, Callable]:
     """The jitted predict and eval steps for the rows of the embedding table."""
@@ -346,7 +291,7 @@ class Run:
     return -(-batch_size // self._mesh.size) * self._mesh.size
 
   def _encode(
-    self, texts: Sequence[str], places: Sequence[str], label_ids: Labels
+    self, texts: Sequence[str], origins: Sequence[str], label_ids: Labels
   ) -> tuple[Any, list[TruncatedText[str]], batching.EncodedSplit]:
     """The parameters to use, what is kept of each text, and all as ids.
 
@@ -357,117 +302,24 @@ class Run:
     kept, ids = encode(map(_scalars, texts), self.tokenizer, limits)
     params = self.params
     if self._unseen:
-      tokens = itertools.chain.from_iterable(x.tokens for x in kept)
-      found = zip(tokens, itertools.chain(*ids))
-      words = {token for token, i in found if i == text.UNK_ID} - {text.UNK}
-      params, rows = self._with_rows(self._unseen.lookup(sorted(words)))
-      if rows:
-        ids = [
-          [rows.get(t, i) for t, i in zip(x.tokens, of_text)]
-          for x, of_text in zip(kept, ids)
-        ]
+      params, ids = with_unseen_words(
+        params, self._unseen, self.tokenizer.size, kept, ids
+      )
     hierarchical, num_labels = limits.hierarchical, len(self.labels)
     split = make_split(ids, kept, hierarchical, label_ids, num_labels)
     if self.markers:
       check_entities(
-        split.encoded, self.markers, places.__getitem__, self.config.attention
+        split.encoded, self.markers, origins.__getitem__, self.config.attention
       )
       split = dataclasses.replace(split, markers=self.markers)
     return params, kept, split
 
-  def _with_rows(
-    self, vectors: dict[str, np.ndarray]
-  ) -> tuple[Any, dict[str, int]]:
-    """The parameters with rows for more words, and the words' ids."""
-    if not vectors:
-      return self.params, {}
-    table_VxE = self.params['embedding']
-    # Few sizes of the table, for each compiles its own programs.
-    count = max(256, 2 ** (len(vectors) - 1).bit_length())
-    rows_NxE = np.zeros((count, table_VxE.shape[1]), np.float32)
-    rows_NxE[: len(vectors)] = list(vectors.values())
-    table_VxE = jnp.concatenate([table_VxE, rows_NxE])
-    ids = {word: self.tokenizer.size + i for i, word in enumerate(vectors)}
-    return {**self.params, 'embedding': table_VxE}, ids
+
+def _numbered(first: int, count: int) -> list[str]:
+  return [f'text {i}' for i in range(first, first + count)]
 
 
 def _scalars(one_text: str) -> str:
   """The text with a question mark in place of each lone surrogate, which is no
   character."""
   return one_text.encode('utf-8', 'replace').decode('utf-8')
-
-
-@single_precision()
-def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
-  """Opens a run directory with its best model, or a published model.
-
-  Example:
-    >>> run = load('runs/rotten_tomatoes')  # doctest: +SKIP
-    >>> run.predict(['A gentle, funny film.'])[0]['label']  # doctest: +SKIP
-    'fresh'
-
-  Args:
-    workdir: the run directory; or a folder that `interop.safetensors` wrote,
-      or `hf://owner/name`, one on the Hugging Face hub, see `published.find`.
-    embeddings: where the file of vectors that the run started from is now; by
-      default where it was. It gives vectors to words unseen in training.
-
-  Raises:
-    FileNotFoundError, ValueError: the directory is no run, or a corrupt one,
-      or `embeddings` is not the run's file.
-  """
-  workdir = published.find(workdir)
-  config = run_files.read_config(workdir)
-  labels = run_files.read_labels(workdir)
-  tokenizer = text.load_tokenizer(workdir, config.tokenizer)
-  mesh = parallel.local_mesh()
-  task, model = build_model(config, tokenizer.size, labels)
-  abstract = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=parallel.replicated(mesh)
-    ),
-    jax.eval_shape(lambda: init_params(model, config.seed)),
-  )
-  if (workdir / published.PARAMS).exists():
-    # Else every batch would carry them to the devices again.
-    params = parallel.place(
-      published.read_params(workdir, abstract),
-      jax.tree.map(lambda x: x.sharding, abstract),
-    )
-  else:
-    params = checkpoints.restore_best_params(
-      workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
-    )
-  identity = run_files.read_identity(workdir)
-  if embeddings:
-    check_sha256(fetch(embeddings), identity.get('embeddings', ''))
-  unseen = unseen_words(config, identity, embeddings)
-  calibration = read_calibration(workdir, len(labels), config.task)
-  return Run(
-    workdir=workdir,
-    config=config,
-    labels=labels,
-    tokenizer=tokenizer,
-    task=task,
-    model=model,
-    params=params,
-    mesh=mesh,
-    calibration=calibration,
-    unseen=unseen,
-  )
-
-
-def unseen_words(
-  config: Config, identity: dict[str, str], embeddings: str = ''
-) -> UnseenWords | None:
-  """The vectors for words unseen in training; None for a run without vectors.
-
-  Args:
-    config: the run's.
-    identity: the digests of its data.
-    embeddings: where the file of vectors is; by default where it was.
-  """
-  if not config.embeddings:
-    return None
-  path = embeddings or config.embeddings
-  return UnseenWords(path, config.embedding_size, identity['embeddings'])

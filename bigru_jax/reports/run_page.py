@@ -89,26 +89,25 @@ def write_run_page(
     limits = config.limits
     kept, _ = encode(texts, data.tokenizer, limits)
     spans = [kept_spans(text, data.tokenizer, limits) for text in texts]
-    answers: list[dict[str, Any]] = [{}] * len(texts)
+    answers: dict[int, dict[str, Any]] = {}
     probabilities_NxC = evaluation.probabilities[:: outputs.every]
-    for rows, (logits_BxC, attention, heads_BxK) in outputs.batches:
-      found = make_answers(
-        task,
-        data.labels,
-        calibration.thresholds,
-        [texts[row] for row in rows],
-        [kept[row] for row in rows],
-        [spans[row] for row in rows],
-        fields_of(config),
-        (probabilities_NxC[rows], logits_BxC, attention, heads_BxK),
+    for indices, (logits_BxC, attention, heads_BxK) in outputs.batches:
+      answers |= make_answers(
+        indices,
+        (probabilities_NxC[indices], logits_BxC, attention, heads_BxK),
+        task=task,
+        labels=data.labels,
+        thresholds=calibration.thresholds,
+        texts=texts,
+        kept=kept,
+        spans=spans,
+        fields=fields_of(config),
       )
-      for row, answer in zip(rows, found):
-        answers[row] = answer
     write_page(
       workdir / 'report.html',
       workdir,
       texts,
-      answers,
+      [answers[i] for i in range(len(texts))],
       [example.label for example in examples],
       [f'{example.source}, row {example.row}' for example in examples],
       note,

@@ -102,7 +102,7 @@ def test(
     'test': evaluations['test'].metrics,
     **_without_unseen(trainer, task, calibration, data),
     'temperature': calibration.temperature,
-    'test_report': evaluations['test'].report(),
+    'test_report': evaluations['test'].report,
     **_costs(trainer, progress),
   }
   return Report(

@@ -17,7 +17,8 @@ from bigru_jax.data.cache import prepare_shared
 from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
-from bigru_jax.inference.run import Run, unseen_words
+from bigru_jax.inference.run import Run
+from bigru_jax.inference.unseen import unseen_words
 from bigru_jax.metrics import each_epoch
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.reports.run_page import write_run_page

@@ -1,6 +1,7 @@
 """Evaluation by class, over thresholds and calibrated, against scikit-learn."""
 
 from hypothesis import given, settings, strategies as st
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import optimize, special
@@ -203,11 +204,43 @@ def test_calibration_changes_no_answer():
     np.testing.assert_array_equal(found.predictions, labels)
 
 
+@pytest.mark.parametrize(
+  'task',
+  [
+    SingleLabel(3),
+    SingleLabel(3, 'sigmoid'),
+    SingleLabel(2, 'sigmoid'),
+    MultiLabel(3),
+  ],
+  ids=['softmax', 'sigmoid', 'one sigmoid', 'multi-label'],
+)
+def test_the_metrics_of_probabilities_are_those_of_their_logits(task):
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(20, task.num_outputs)).astype(np.float32)
+  labels = rng.integers(0, task.num_classes, 20)
+  thresholds = np.full(3, 0.5)
+  if isinstance(task, MultiLabel):
+    labels = rng.random((20, 3)) < 0.5
+  made = evaluation.evaluate_probabilities(
+    task,
+    [str(c) for c in range(task.num_classes)],
+    labels,
+    np.asarray(task.probabilities(logits)),
+    thresholds,
+  )
+  losses = task.losses(jnp.asarray(logits), {'labels': jnp.asarray(labels)})
+  np.testing.assert_allclose(made['loss'], losses.mean(), rtol=1e-5)
+  predictions = task.predictions(logits, thresholds)
+  np.testing.assert_array_equal(made.predictions, predictions)
+  right = (predictions == labels).reshape(20, -1).all(1)
+  np.testing.assert_allclose(made['accuracy'], right.mean())
+
+
 def test_the_most_confident_mistakes_come_first():
   probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
   found = evaluation.Evaluation(
-    ['a', 'b'], {}, np.array([0, 0, 0, 1]), probabilities.argmax(1),
-    probabilities,
+    names=['a', 'b'], metrics={}, labels=np.array([0, 0, 0, 1]),
+    predictions=probabilities.argmax(1), probabilities=probabilities,
   )  # fmt: skip
   assert found.mistakes().tolist() == [1, 3, 2]
   (answer, *_) = found.answers([7, 8, 9, 10], ['file'] * 4)
@@ -221,7 +254,10 @@ def test_of_many_labels_the_largest_probabilities_are_written():
   probabilities = np.linspace(0, 1, 300)[None]
   names = [str(c) for c in range(300)]
   labels = probabilities > 0.99
-  found = evaluation.Evaluation(names, {}, labels, labels, probabilities)
+  found = evaluation.Evaluation(
+    names=names, metrics={}, labels=labels, predictions=labels,
+    probabilities=probabilities,
+  )  # fmt: skip
   (answer,) = found.answers([1], ['file'])
   assert list(answer['probabilities'])[:2] == ['299', '298']
   assert len(answer['probabilities']) == 100

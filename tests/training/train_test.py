@@ -195,7 +195,7 @@ def test_entity_attention_tells_the_order_of_the_entities(
   with pytest.raises(ValueError, match='^text 7: attention=entity needs one'):
     run.predict([*texts[:6], 'the cup with some tea .'])
   with pytest.raises(ValueError, match='^mine.csv, row 9: attention=entity'):
-    run.evaluation(['the cup .'], ['first'], places=['mine.csv, row 9'])
+    run.evaluate(['the cup .'], ['first'], origins=['mine.csv, row 9'])
 
 
 @pytest.mark.slow

@@ -1,0 +1,60 @@
+"""Labels of new texts as class ids, from any form that training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from bigru_jax.config import Config
+from bigru_jax.data.label_forms import form_of
+from bigru_jax.data.labels import Flags
+from bigru_jax.data.memory import column
+from bigru_jax.data.sources import label_separator
+from bigru_jax.data.splits import Labels, LabelSets
+from bigru_jax.data.tabular_files import read_label
+from bigru_jax.data.text import pack
+from bigru_jax.rundir.files import read_identity
+
+
+def to_label_ids(
+  labels: Sequence[Any],
+  names: Sequence[str],
+  workdir: pathlib.Path,
+  config: Config,
+) -> Labels:
+  """The class ids of labels.
+
+  Args:
+    labels: of each text, in the form of the run's own data, or names.
+    names: the classes' names, by index.
+    workdir, config: of the run.
+
+  Raises:
+    ValueError: one is no label, in another form, or of no class of the run.
+  """
+  form = form_of(read_identity(workdir), names)
+  separator = label_separator(config)
+  label_names = [
+    form.names_of(
+      label
+      if isinstance(label, Flags)
+      else read_label([label], 'labels', i, 'label', separator),
+      'labels',
+      i,
+    )
+    for i, label in enumerate(column(labels, 'labels'), 1)
+  ]
+  class_ids = {name: i for i, name in enumerate(names)}
+  unknown = sorted({x for text in label_names for x in text} - class_ids.keys())
+  if unknown:
+    raise ValueError(
+      f'labels={", ".join(map(repr, unknown[:9]))}: the run knows '
+      f'{", ".join(map(repr, names))}'
+    )
+  ids = [[class_ids[name] for name in text_names] for text_names in label_names]
+  if config.task == 'multi_label':
+    return LabelSets(pack(ids))
+  return np.array(ids, np.int32).reshape(-1, 1)[:, 0]

@@ -1,0 +1,79 @@
+"""Opening a run directory, or a published model, for predictions."""
+
+from __future__ import annotations
+
+import os
+
+import jax
+
+from bigru_jax import parallel
+from bigru_jax.data.embeddings import check_sha256
+from bigru_jax.data.glove import fetch
+from bigru_jax.data.text import load_tokenizer
+from bigru_jax.evaluation.calibration import read_calibration
+from bigru_jax.inference.build import build_model
+from bigru_jax.inference.run import Run
+from bigru_jax.inference.unseen import unseen_words
+from bigru_jax.models.build import init_params
+from bigru_jax.rundir import checkpoints, files as run_files, published
+from bigru_jax.runtime.precision import single_precision
+
+
+@single_precision()
+def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
+  """Opens a run directory with its best model, or a published model.
+
+  Example:
+    >>> run = load('runs/rotten_tomatoes')  # doctest: +SKIP
+    >>> run.predict(['A gentle, funny film.'])[0]['label']  # doctest: +SKIP
+    'fresh'
+
+  Args:
+    workdir: the run directory; or a folder that `interop.safetensors` wrote,
+      or `hf://owner/name`, one on the Hugging Face hub, see `published.find`.
+    embeddings: where the file of vectors that the run started from is now; by
+      default where it was. It gives vectors to words unseen in training.
+
+  Raises:
+    FileNotFoundError, ValueError: the directory is no run, or a corrupt one,
+      or `embeddings` is not the run's file.
+  """
+  workdir = published.find(workdir)
+  config = run_files.read_config(workdir)
+  labels = run_files.read_labels(workdir)
+  tokenizer = load_tokenizer(workdir, config.tokenizer)
+  mesh = parallel.local_mesh()
+  task, model = build_model(config, tokenizer.size, labels)
+  abstract = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=parallel.replicated(mesh)
+    ),
+    jax.eval_shape(lambda: init_params(model, config.seed)),
+  )
+  if (workdir / published.PARAMS).exists():
+    # Else every batch would carry them to the devices again.
+    params = parallel.place(
+      published.read_params(workdir, abstract),
+      jax.tree.map(lambda x: x.sharding, abstract),
+    )
+  else:
+    params = checkpoints.restore_best_params(
+      workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
+    )
+  identity = run_files.read_identity(workdir)
+  if embeddings:
+    check_sha256(fetch(embeddings), identity.get('embeddings', ''))
+  unseen = unseen_words(config, identity, embeddings)
+  calibration = read_calibration(workdir, len(labels), config.task)
+  return Run(
+    workdir=workdir,
+    config=config,
+    labels=labels,
+    tokenizer=tokenizer,
+    task=task,
+    model=model,
+    params=params,
+    mesh=mesh,
+    calibration=calibration,
+    unseen=unseen,
+  )
