@@ -8,8 +8,14 @@ from absl import flags
 
 from bigru_jax.cli import config_flags
 from bigru_jax.config import Config
+from bigru_jax.runtime.fields import expand_users
 
 Flag = flags.FlagHolder[Any]
+
+
+class _PathParser(flags.ArgumentParser):
+  def parse(self, argument: str) -> str:
+    return expand_users(argument)
 
 
 class Flags(flags.FlagValues):
@@ -20,6 +26,10 @@ class Flags(flags.FlagValues):
 
   def string(self, name: str, text: str, default: str | None = None) -> Flag:
     return flags.DEFINE_string(name, default, text, flag_values=self)
+
+  def path(self, name: str, text: str, default: str | None = None) -> Flag:
+    """A string in which each ~ that begins a path is expanded."""
+    return flags.DEFINE(_PathParser(), name, default, text, flag_values=self)
 
   def multi_string(self, name: str, text: str) -> Flag:
     return flags.DEFINE_multi_string(name, [], text, flag_values=self)
@@ -41,6 +51,12 @@ class Flags(flags.FlagValues):
   def alias(self, name: str, current: str) -> None:
     """Has a flag answer to its old name for one version."""
     flags.DEFINE_alias(name, current, flag_values=self)
+
+  def require(self, *names: str) -> None:
+    """Raises ValueError where one of the flags is not given, or is empty."""
+    for name in names:
+      if not self[name].value:
+        raise ValueError(f'{name} is not given')
 
   def refuse(self, needs: str, *names: str) -> None:
     """Refuses flags that would be ignored.

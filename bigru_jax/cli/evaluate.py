@@ -13,7 +13,6 @@ whether the text is missing or blank. A .csv file has a column
 """
 
 from collections.abc import Iterator
-import os
 import pathlib
 import sys
 from typing import Any
@@ -32,11 +31,10 @@ from bigru_jax.inference.prediction_table import (
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_same_split, examples_of_run
-from bigru_jax.runtime.fields import expand_users
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
-_INPUT = FLAGS.string(
+_INPUT = FLAGS.path(
   'input', 'A labelled file: .csv, .tsv, .jsonl, .json or .parquet.'
 )
 _SPLIT = FLAGS.enum(
@@ -45,7 +43,7 @@ _SPLIT = FLAGS.enum(
   ['', 'validation', 'test'],
   '',
 )
-_OUTPUT = FLAGS.string('output', 'The .jsonl or .csv file of the predictions.')
+_OUTPUT = FLAGS.path('output', 'The .jsonl or .csv file of the predictions.')
 _MISTAKES = FLAGS.integer(
   'mistakes', 'How many of the most confident mistakes to print.', 0, lower=0
 )
@@ -166,8 +164,8 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
 def main() -> None:
   """Evaluates, prints the tables, and writes the predictions."""
   workdirs = inputs.workdirs()
-  path = expand_users(_INPUT.value or '')
-  output = os.path.expanduser(_OUTPUT.value or '')
+  path = _INPUT.value or ''
+  output = _OUTPUT.value or ''
   is_csv = bool(output) and outputs.is_csv(output)
   check_flags(workdirs[0], path, output)
   # A text may hold what is no character.

@@ -12,7 +12,6 @@ describes, and shows them on the page of the run, report.html.
 
 import dataclasses
 import logging
-import os
 import pathlib
 import sys
 from typing import Any
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import bigru_jax
+from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.corpora import find
 from bigru_jax.data.embeddings import embedding_table
@@ -43,7 +43,7 @@ from bigru_jax.runtime.precision import single_precision
 
 VERBOSE = True
 FLAGS = Flags()
-_WORKDIR = FLAGS.string('workdir', 'The run directory.')
+_WORKDIR = FLAGS.path('workdir', 'The run directory.')
 _SPLIT = FLAGS.enum(
   'split',
   'The split of the run that is explained.',
@@ -69,37 +69,25 @@ _DIAGNOSTIC_TEXTS = FLAGS.integer(
   5000,
   lower=0,
 )
-_UNIFORM_RUN = FLAGS.string(
+_UNIFORM_RUN = FLAGS.path(
   'uniform_run',
   'The uniform control: the directory of a run like this one, but with '
   'attention=mean.',
 )
-_EMBEDDINGS = FLAGS.string(
+_EMBEDDINGS = FLAGS.path(
   'embeddings',
   'The file of vectors that the run started from, where it has moved.',
 )
 _SEED = FLAGS.integer(
   'seed', 'The seed of the texts, the permutations and the search.', 0, lower=0
 )
-_OUTPUT = FLAGS.string(
+_OUTPUT = FLAGS.path(
   'output',
   'The .json file; by default explain-<split>.json in the run directory.',
 )
 # The old name, for one version.
 FLAGS.alias('uniform', 'uniform_run')
 _log = logging.getLogger('bigru_jax.explain')
-
-
-def read_data(workdir: pathlib.Path, config: bigru_jax.Config) -> Dataset:
-  """The data of a run.
-
-  Raises:
-    ValueError: they are not those that it was trained on.
-  """
-  data = prepare(config)
-  if data.identity != run_files.read_identity(workdir):
-    raise ValueError(f'workdir={workdir}: the data changed since the run')
-  return data
 
 
 def deciding_tokens(
@@ -144,30 +132,23 @@ def _number(value: float | None) -> str:
 
 def as_text(explanation: dict[str, Any]) -> str:
   """The tables as text."""
-  rows = [['attention', 'mean', '95 % interval', 'texts', 'paper']]
+  lines = [['attention', 'mean', '95 % interval', 'texts', 'paper']]
   for row in explanation['table']:
     low, high = _number(row['low']), _number(row['high'])
-    rows.append(
-      [
-        row['name'],
-        _number(row['value']),
-        f'{low} to {high}',
-        str(row['n']),
-        row['paper'].partition(', https')[0],
-      ]
-    )
-  lines = tables.aligned(rows, left=1) if explanation['table'] else []
+    paper = row['paper'].partition(', https')[0]
+    lines.append([row['name'], _number(row['value']), f'{low} to {high}',
+                  str(row['n']), paper])  # fmt: skip
+  parts = tables.aligned(lines, left=1) if explanation['table'] else []
   attributions = explanation['attributions']
-  columns = list(attributions['gradient'])
-  columns += [
-    name for name in attributions['integrated_gradients'] if name not in columns
-  ]
-  rows = [['attribution', *(name.replace('_', ' ') for name in columns)]]
-  rows += [
-    [name.replace('_', ' '), *(_number(means.get(c)) for c in columns)]
-    for name, means in attributions.items()
-  ]
-  return '\n'.join([*lines, '', *tables.aligned(rows, left=1)]).lstrip()
+  # All have the measures of the first; only some have a completeness error.
+  columns = {
+    **attributions['gradient'], **attributions['integrated_gradients'],
+  }  # fmt: skip
+  lines = [['attribution', *(name.replace('_', ' ') for name in columns)]]
+  for name, means in attributions.items():
+    numbers = (_number(means.get(column)) for column in columns)
+    lines.append([name.replace('_', ' '), *numbers])
+  return '\n'.join([*parts, '', *tables.aligned(lines, left=1)]).lstrip()
 
 
 @single_precision()
@@ -225,9 +206,8 @@ def explain(
 
 def main() -> None:
   """Explains, prints the tables, and writes them to a file and the page."""
-  if not _WORKDIR.value:
-    raise ValueError('workdir: name a run')
-  workdir = pathlib.Path(_WORKDIR.value).expanduser()
+  FLAGS.require('workdir')
+  workdir = pathlib.Path(_WORKDIR.value)
   split = _SPLIT.value
   config = run_files.read_config(workdir)
   check_supported(config)
@@ -237,23 +217,21 @@ def main() -> None:
   if not config.embeddings:
     FLAGS.refuse('a run that started from vectors', 'embeddings')
   check_data(workdir, config)
-  output = pathlib.Path(
-    os.path.expanduser(_OUTPUT.value) or workdir / f'explain-{split}.json'
-  )
-  if not output.parent.is_dir():
-    raise ValueError(f'output={output}: there is no folder {output.parent}')
+  output = pathlib.Path(_OUTPUT.value or workdir / f'explain-{split}.json')
+  outputs.check_output(str(output))
   of_uniform = None
   if _UNIFORM_RUN.value:
-    other = pathlib.Path(_UNIFORM_RUN.value).expanduser()
+    other = pathlib.Path(_UNIFORM_RUN.value)
     check_uniform(workdir, other)
     of_uniform = correct_answers(other, split)
   host.configure_cpu()
   host.cache_compilations()
-  embeddings = os.path.expanduser(_EMBEDDINGS.value)
-  run = bigru_jax.load(workdir, embeddings)
-  if embeddings:
-    config = dataclasses.replace(config, embeddings=embeddings)
-  data = read_data(workdir, config)
+  run = bigru_jax.load(workdir, _EMBEDDINGS.value or '')
+  if _EMBEDDINGS.value:
+    config = dataclasses.replace(config, embeddings=_EMBEDDINGS.value)
+  data = prepare(config)
+  if data.identity != run_files.read_identity(workdir):
+    raise ValueError(f'workdir={workdir}: the data changed since the run')
   correct = correct_answers(workdir, split)
   explanation = explain(run, data, split, correct, of_uniform)
   sys.stdout.write(f'{as_text(explanation)}\n')

@@ -39,7 +39,7 @@ _FORMAT = FLAGS.enum(
   ['onnx', 'stablehlo', 'safetensors'],
   'onnx',
 )
-_OUTPUT = FLAGS.string('output', 'The file; for safetensors the folder.')
+_OUTPUT = FLAGS.path('output', 'The file; for safetensors the folder.')
 _LICENSE = FLAGS.string(
   'license',
   'The license that the model card names, such as apache-2.0.',
@@ -65,13 +65,6 @@ def check_description(description: pathlib.Path, output: pathlib.Path) -> None:
     )
 
 
-def write(contents: dict[pathlib.Path, bytes]) -> None:
-  """Writes files, all of them or none."""
-  with contextlib.ExitStack() as stack:
-    for path, content in contents.items():
-      stack.enter_context(replacing(path)).write_bytes(content)
-
-
 def serialized(run: bigru_jax.Run) -> bytes:
   """The run's model in the format, a single file.
 
@@ -95,12 +88,10 @@ def serialized(run: bigru_jax.Run) -> bytes:
 
 def main() -> None:
   """Writes the model in its format."""
-  for flag in (_WORKDIR, _OUTPUT):
-    if not flag.value:
-      raise ValueError(f'{flag.name}: name one')
+  FLAGS.require('workdir', 'output')
   if _FORMAT.value != 'safetensors':
     FLAGS.refuse('format=safetensors, which has a card', 'license')
-  output = pathlib.Path(_OUTPUT.value).expanduser()
+  output = pathlib.Path(_OUTPUT.value)
   named_format = _FORMATS.get(output.suffix.lower(), _FORMAT.value)
   if _FORMAT.value != 'safetensors' and _OUTPUT.value.endswith('/'):
     named_format = 'safetensors'
@@ -125,8 +116,11 @@ def main() -> None:
     return
   from bigru_jax.interop.description import describe
 
-  about = {'file': output.name, **describe(run)}
+  about = json.dumps({'file': output.name, **describe(run)})
   replaces = output.exists()
-  write({output: serialized(run), description: json.dumps(about).encode()})
+  # Both files are written, or neither.
+  with replacing(output) as model_path, replacing(description) as about_path:
+    model_path.write_bytes(serialized(run))
+    about_path.write_text(about, encoding='utf-8')
   if replaces:
     _log.warning('output=%s: the model that was there is replaced', output)

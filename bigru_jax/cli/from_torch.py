@@ -9,8 +9,6 @@ nn.GRU, an attention v^T tanh(W h_t + b) or v^T h_t, and an nn.Linear. See
 docs/from_pytorch.md.
 """
 
-import os
-
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import text
 from bigru_jax.data.open_files import file_sha256
@@ -19,20 +17,20 @@ from bigru_jax.interop.torch_run import read_vocabulary, write_run
 from bigru_jax.runtime import host
 
 FLAGS = Flags()
-_WEIGHTS = FLAGS.string(
+_WEIGHTS = FLAGS.path(
   'weights',
   'The state dict: a .safetensors file, or one of torch.save, alone or in a '
   'checkpoint.',
 )
-_VOCABULARY = FLAGS.string(
+_VOCABULARY = FLAGS.path(
   'vocabulary',
   'The tokens by id: one per line, or a JSON object of tokens and ids. A '
   'tokenizer.json has its own.',
 )
 _LABELS = FLAGS.list(
-  'labels', 'The names of the classes, in the order of their indices.', []
+  'labels', 'The names of the classes, in the order of their indices.'
 )
-_OUTPUT = FLAGS.string('output', 'The run directory that is made.')
+_OUTPUT = FLAGS.path('output', 'The run directory that is made.')
 _EMBEDDING = FLAGS.string(
   'embedding', 'The module of the token vectors.', DEFAULT_MODULES.embedding
 )
@@ -46,7 +44,7 @@ _ATTENTION = FLAGS.list(
 _DENSE = FLAGS.string(
   'dense', 'The module of the logits.', DEFAULT_MODULES.dense
 )
-_TOKENIZER = FLAGS.string(
+_TOKENIZER = FLAGS.path(
   'tokenizer',
   f'How texts become tokens: {", ".join(text.TOKENIZERS)}, or a '
   'tokenizer.json.',
@@ -69,20 +67,16 @@ _MAX_LENGTH = FLAGS.integer(
 
 def main() -> None:
   """Writes the run directory, and prints its name."""
-  for flag in (_WEIGHTS, _LABELS, _OUTPUT):
-    if not flag.value:
-      raise ValueError(f'{flag.name} is not given')
-  tokenizer = os.path.expanduser(_TOKENIZER.value)
+  FLAGS.require('weights', 'labels', 'output')
+  tokenizer, weights = _TOKENIZER.value, _WEIGHTS.value
   if tokenizer not in text.TOKENIZERS:
     if _VOCABULARY.value:
       raise ValueError(f'vocabulary: tokenizer={tokenizer} has its own')
     vocabulary = text.JsonTokenizer(tokenizer).tokens()
-  elif not _VOCABULARY.value:
-    raise ValueError('vocabulary is not given')
   else:
-    vocabulary = read_vocabulary(os.path.expanduser(_VOCABULARY.value))
+    FLAGS.require('vocabulary')
+    vocabulary = read_vocabulary(_VOCABULARY.value)
   host.configure_cpu()
-  weights = os.path.expanduser(_WEIGHTS.value)
   modules = Modules(
     _EMBEDDING.value, _GRU.value, tuple(_ATTENTION.value), _DENSE.value
   )

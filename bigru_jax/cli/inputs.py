@@ -42,7 +42,7 @@ _CALIBRATED = FLAGS.boolean(
   'calibrated',
   'Divide the logits by the temperature that was fitted on validation.',
 )
-_EMBEDDINGS = FLAGS.string(
+_EMBEDDINGS = FLAGS.path(
   'embeddings',
   'The file of vectors that the run started from, where it has moved; words '
   'outside the training set have their vectors from it.',
@@ -93,7 +93,7 @@ def load_model() -> Model:
   """
   host.configure_cpu()
   host.cache_compilations()
-  vectors = os.path.expanduser(_EMBEDDINGS.value or '')
+  vectors = _EMBEDDINGS.value or ''
   paths = workdirs()
   if not any(run_files.read_config(path).embeddings for path in paths):
     FLAGS.refuse('a run that started from vectors', 'embeddings')

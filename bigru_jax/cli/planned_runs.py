@@ -12,19 +12,41 @@ import itertools
 import logging
 import pathlib
 import re
+import shlex
 import sys
 
 from absl import flags
 from tqdm import tqdm
 
 from bigru_jax.cli import config_flags
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.runtime import jobs, preemption
 from bigru_jax.training import effects
 
-OWN = 'seed', 'folds', 'fold', 'workdir'  # What the planning script sets.
+# The flags of a command that plans runs.
+FLAGS = Flags()
+SEEDS = FLAGS.string(
+  'seeds',
+  'Seeds, such as 0-4 or 0,3,7; with folds, of each. By default 0, or as many '
+  'as the row of a paper says: three, five, or one where there are folds.',
+)
+JOBS = FLAGS.integer(
+  'jobs',
+  'How many runs are trained at the same time; they share the cores.',
+  1,
+  lower=1,
+)
+PRINT_COMMANDS = FLAGS.boolean(
+  'print_commands',
+  'Print the command lines of the runs that are not finished, and exit.',
+)
+FLAGS.alias('print', 'print_commands')
+FLAGS.mark_as_parsed()  # They are, as flags of the command that has them.
+
+OWN = {'seed', 'folds', 'fold', 'workdir'}  # What a command that plans sets.
 _log = logging.getLogger('bigru_jax.plans')
 
 
@@ -94,21 +116,29 @@ def check_effects(output: pathlib.Path, planned: Sequence[Planned]) -> None:
       effects.check_effects(config_of(run.flags))
 
 
-def check_common(common: Sequence[str], own: Sequence[str], see: str) -> None:
-  """Refuses flags for all runs that the planning script itself sets.
+def check_common(run_flags: Sequence[str], own: set[str], see: str) -> None:
+  """Refuses flags for all runs that the command that plans them itself sets.
 
   Args:
-    common: the flags.
+    run_flags: the flags for all runs, `--flagfile` included.
     own: the names that are refused.
-    see: the script's own flags for them.
+    see: the command's own flags for them.
 
   Raises:
     ValueError: one is among them.
   """
-  for run_flag in common:
-    name = run_flag.lstrip('-').partition('=')[0]
-    if {name, name.removeprefix('no')}.intersection(own):
-      raise ValueError(f'{run_flag}: see {see}')
+  for name in sorted(names_in(run_flags) & own):
+    raise ValueError(f'{name} is set after --: see {see}')
+
+
+def names_in(run_flags: Sequence[str]) -> set[str]:
+  """The names of the flags of run.py that are given; of an alias, both names.
+
+  Raises:
+    ValueError: one is wrong.
+  """
+  values = _parsed(run_flags)
+  return {name for name in values if values[name].present}
 
 
 def config_of(run_flags: Sequence[str]) -> Config:
@@ -117,21 +147,33 @@ def config_of(run_flags: Sequence[str]) -> Config:
   Raises:
     ValueError: one is wrong.
   """
-  values = flags.FlagValues()
+  return config_flags.from_flags(_parsed(run_flags))
+
+
+def _parsed(run_flags: Sequence[str]) -> flags.FlagValues:
+  values = Flags()
   config_flags.define_flags(values)
+  values.string('workdir', 'The run directory.')
   try:
     positional = values(['run.py', *run_flags])[1:]
   except flags.Error as error:
     raise ValueError(f'run.py: {error}') from error
   if positional:
     raise ValueError(f'run.py: {positional[0]!r} is not a flag')
-  return config_flags.from_flags(values)
+  return values
 
 
-def command_line(output: pathlib.Path, run: Planned) -> list[str]:
+def _command_line(output: pathlib.Path, run: Planned) -> list[str]:
   """The command that does a run."""
   workdir = f'--workdir={output / run.name}'
   return [sys.executable, '-m', 'bigru_jax.cli', 'run', *run.flags, workdir]
+
+
+def print_commands(output: pathlib.Path, planned: Sequence[Planned]) -> None:
+  """Prints the command lines of the runs that are not finished."""
+  for run in planned:
+    if not is_finished(output, run):
+      print(shlex.join(_command_line(output, run)))
 
 
 def is_finished(output: pathlib.Path, run: Planned) -> bool:
@@ -146,7 +188,7 @@ def is_finished(output: pathlib.Path, run: Planned) -> bool:
   config = config_of(run.flags)
   run_files.check_config(workdir, config)
   if config.differing_fields(run_files.read_config(workdir)):
-    return False  # It has another number of epochs, say, and resumes.
+    return False  # It has another number of epochs, for example, and resumes.
   return run_files.exists(workdir / 'result.json')
 
 
@@ -170,23 +212,22 @@ def finished_cells(
 def run_all(
   output: pathlib.Path,
   planned: Sequence[Planned],
-  waiting: Sequence[Planned],
-  at_once: int,
   before: Callable[[Planned], None] = lambda run: None,
 ) -> Iterator[tuple[Planned, str]]:
-  """Does the waiting runs; yields each as it ends, and why it failed or ''.
+  """Does the runs that are not finished, as many at a time as `--jobs` says.
 
   Args:
     output: the folder of all runs.
     planned: all runs.
-    waiting: those among them that are not finished.
-    at_once: how many run at the same time.
     before: is called when a run is about to start.
+
+  Yields:
+    Each run as it ends, and why it failed, or ''.
 
   Raises:
     Preempted: a signal has stopped them; the running ones have saved.
   """
-  by_name = {run.name: run for run in waiting}
+  waiting = {run.name: run for run in planned if not is_finished(output, run)}
   progress_bar = tqdm(
     total=len(planned),
     initial=len(planned) - len(waiting),
@@ -197,15 +238,15 @@ def run_all(
     queue = [
       jobs.Job(
         run.name,
-        command_line(output, run),
+        _command_line(output, run),
         output / run.name / 'log.txt',
         functools.partial(lock.is_locked, output / run.name),
         functools.partial(before, run),
       )
-      for run in waiting
+      for run in waiting.values()
     ]
-    for job, status in jobs.run_jobs(queue, at_once, stop):
-      run, failure = by_name[job.name], ''
+    for job, status in jobs.run_jobs(queue, JOBS.value, stop):
+      run, failure = waiting[job.name], ''
       if status or not is_finished(output, run):
         failure = job.last_line or 'it said nothing'
         _log.warning('%s failed with status %d: %s', job.name, status, failure)

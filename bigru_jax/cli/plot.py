@@ -41,7 +41,7 @@ _PARTS = FLAGS.list(
   ['loss', 'attention'],
 )
 _TEXT = FLAGS.multi_string('text', 'A text to show; the flag may be repeated.')
-_OUTPUT = FLAGS.string(
+_OUTPUT = FLAGS.path(
   'output',
   'The image file; an existing file is overwritten only if this flag names it.',
   'run.png',
@@ -169,15 +169,14 @@ def panels_of(
 
 def main() -> None:
   """Draws the panels beside each other, into one file."""
-  if not _WORKDIR.value:
-    raise ValueError('workdir: name the run to draw')
+  FLAGS.require('workdir')
   unknown = set(_PARTS.value) - set(_CHOICES)
   if unknown:
     raise ValueError(f'parts={min(unknown)}: choose {", ".join(_CHOICES)}')
   if _PARTS.present and not _TEXT.value:
     for part in set(_PARTS.value) - set(figures.PARTS):
       raise ValueError(f'parts={part}: give a text, whose attention is drawn')
-  output = pathlib.Path(_OUTPUT.value).expanduser()
+  output = pathlib.Path(_OUTPUT.value)
   outputs.check_output(str(output))
   if not _OUTPUT.present and output.exists():
     raise ValueError(f'output: {output} is there already; name a file')

@@ -19,7 +19,6 @@ fields out.
 from collections.abc import Collection, Iterable, Iterator
 import itertools
 import logging
-import os
 from typing import Any
 
 from tqdm import tqdm
@@ -35,15 +34,14 @@ from bigru_jax.inference.prediction_table import (
 )
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.reports.shades import colored
-from bigru_jax.runtime.fields import expand_users
 
 _log = logging.getLogger('bigru_jax.predict')
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
 _TEXT = FLAGS.string('text', 'One text.')
-_INPUT = FLAGS.string('input', 'A file of texts, or -.')
-_OUTPUT = FLAGS.string(
+_INPUT = FLAGS.path('input', 'A file of texts, or -.')
+_OUTPUT = FLAGS.path(
   'output', 'A .jsonl file, - for standard output, or a .csv file.', '-'
 )
 _FIELDS = FLAGS.list(
@@ -114,8 +112,7 @@ def main() -> None:
     raise ValueError('give either text or input')
   if _COLOR.value and _FIELDS.value is not None:
     raise ValueError('fields: color prints no fields')
-  output = os.path.expanduser(_OUTPUT.value)
-  source = expand_users(_INPUT.value or '')
+  output, source = _OUTPUT.value, _INPUT.value or ''
   is_csv = outputs.is_csv(output)
   outputs.check_output(output, source)
   inputs.check_flags(source)

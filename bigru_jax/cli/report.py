@@ -11,7 +11,6 @@ the predictions.
 """
 
 import itertools
-import os
 import pathlib
 
 import bigru_jax
@@ -20,16 +19,15 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.reports.page import describe, note_on_test, write_page
 from bigru_jax.rundir.examples import examples_of_run
-from bigru_jax.runtime.fields import expand_users
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
 _TEXT = FLAGS.multi_string('text', 'A text to show; the flag may be repeated.')
-_INPUT = FLAGS.string('input', 'A file of texts to show.')
+_INPUT = FLAGS.path('input', 'A file of texts to show.')
 _LABEL_COLUMN = FLAGS.string(
   'label_column', "The input's column of labels; without it none are shown."
 )
-_OUTPUT = FLAGS.string(
+_OUTPUT = FLAGS.path(
   'output',
   'The .html file; for the test split by default report.html in the run '
   'directory.',
@@ -52,7 +50,7 @@ def choose_texts(
     examples = examples_of_run(workdir, 'test', run.config)
     stride = -(-len(examples) // limit)
     return examples[::stride], True, note_on_test(len(examples), stride)
-  path = expand_users(source or '')
+  path = source or ''
   if _LABEL_COLUMN.value:
     labelled = inputs.labelled_file(path, run, _LABEL_COLUMN.value)
     names = set(run.labels)
@@ -99,9 +97,9 @@ def main() -> None:
   if more:
     raise ValueError('workdir: a page is of one run')
   check_flags()
-  path = expand_users(_INPUT.value or '')
+  path = _INPUT.value or ''
   inputs.check_flags(path, pipe_of_lines=not _LABEL_COLUMN.value)
-  output = os.path.expanduser(_OUTPUT.value or workdir / 'report.html')
+  output = _OUTPUT.value or workdir / 'report.html'
   outputs.check_output(str(output), path)
   run = inputs.load_model()
   assert isinstance(run, bigru_jax.Run)

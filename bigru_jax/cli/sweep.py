@@ -15,16 +15,14 @@ resumes a sweep. The output folder contains:
 A setting is chosen by the mean validation metric over its runs.
 """
 
-from collections.abc import Sequence
-import csv
+from collections.abc import Iterator, Sequence
 import dataclasses
 import json
 import logging
 import pathlib
-import shlex
 from typing import Any
 
-from bigru_jax.cli import planned_runs, sweep_settings
+from bigru_jax.cli import outputs, planned_runs, sweep_settings
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name
@@ -40,39 +38,27 @@ _GRID = FLAGS.multi_string(
   'A flag of run.py and its values: name=value,value. The option may be '
   'repeated; the values of one flag are joined.',
 )
-_SETTINGS_FILE = FLAGS.string(
+_SETTINGS_FILE = FLAGS.path(
   'settings_file',
   'A file of settings in place of a grid: each line is a JSON object of flags.',
 )
-_SEEDS = FLAGS.string('seeds', 'Seeds, such as 0-4 or 0,3,7.', '0')
+FLAGS.alias('list', 'settings_file')
 _FOLDS = FLAGS.integer(
   'folds',
   'The number of folds of a cross-validation; each fold is a run.',
   0,
   lower=0,
 )
-_JOBS = FLAGS.integer(
-  'jobs',
-  'How many runs are trained at the same time; they share the cores.',
-  1,
-  lower=1,
-)
-_OUTPUT = FLAGS.string('output', 'The folder of the sweep.')
+_OUTPUT = FLAGS.path('output', 'The folder of the sweep.')
 _METRIC = FLAGS.string(
   'metric',
   'The metric that is compared: accuracy, macro_f1, loss, and others.',
   'accuracy',
 )
-_PRINT_COMMANDS = FLAGS.boolean(
-  'print_commands',
-  'Print the command lines of the runs that are not finished, and exit.',
-)
 _COLLECT = FLAGS.boolean(
   'collect', 'Compare the runs that are finished, and exit.'
 )
-# The old names, for one version.
-FLAGS.alias('list', 'settings_file')
-FLAGS.alias('print', 'print_commands')
+FLAGS.append_flag_values(planned_runs.FLAGS)
 
 
 def plan(common: Sequence[str]) -> list[Planned]:
@@ -81,28 +67,22 @@ def plan(common: Sequence[str]) -> list[Planned]:
   Raises:
     ValueError: a flag is wrong.
   """
-  planned: list[Planned] = []
   planned_runs.check_common(common, planned_runs.OWN, 'seeds, folds and output')
-  seeds = planned_runs.parse_seeds(_SEEDS.value)
+  seeds = planned_runs.parse_seeds(planned_runs.SEEDS.value or '0')
+  planned: list[Planned] = []
   configs = set()
-  varied = settings()
-  own = sorted({name for setting in varied for name in setting})
-  planned_runs.check_common(
-    common, own, 'grid and settings_file, which set it too'
-  )
-  for setting in varied:
-    values = [f'--{key}={value}' for key, value in setting.items()]
-    config = planned_runs.config_of([*common, *values])
-    if config in configs:  # As of 0.001 and 1e-3.
-      continue
-    configs.add(config)
-    planned += planned_runs.plan(
-      sweep_settings.name_of(setting), [*common, *values], seeds, _FOLDS.value
+  for setting in settings():
+    own = [f'--{name}={value}' for name, value in setting.items()]
+    planned_runs.check_common(
+      common, planned_runs.names_in(own), 'grid and settings_file'
     )
-  for run in planned:
-    select_by = planned_runs.config_of(run.flags).select_by
-    if METRICS[metric()].on_request and select_by != metric():
+    config = planned_runs.config_of([*common, *own])
+    if METRICS[metric()].on_request and config.select_by != metric():
       raise ValueError(f'metric={metric()} needs --select_by={metric()}')
+    if config not in configs:  # They are equal for 0.001 and 1e-3.
+      configs.add(config)
+      name = sweep_settings.name_of(setting)
+      planned += planned_runs.plan(name, [*common, *own], seeds, _FOLDS.value)
   return planned
 
 
@@ -116,13 +96,11 @@ def settings() -> list[dict[str, Any]]:
   if _SETTINGS_FILE.value and _GRID.value:
     raise ValueError('give grid or settings_file, not both')
   if _SETTINGS_FILE.value:
-    path = pathlib.Path(_SETTINGS_FILE.value).expanduser()
-    chosen = sweep_settings.read_settings(path)
+    chosen = sweep_settings.read_settings(pathlib.Path(_SETTINGS_FILE.value))
   else:
     chosen = sweep_settings.grid_settings(_GRID.value)
-  for name in planned_runs.OWN:
-    if any(name in setting for setting in chosen):
-      raise ValueError(f'{name} is no setting: see seeds, folds and output')
+  for name in sorted(planned_runs.OWN & set().union(*chosen)):
+    raise ValueError(f'{name} is no setting: see seeds, folds and output')
   return chosen
 
 
@@ -145,7 +123,7 @@ def write(
   text = '\n'.join(lines) + '\n'
   (output / 'sweep.md').write_text(text, encoding='utf-8')
   run_files.write_json(output / 'sweep.json', comparison.as_json(compared))
-  write_csv(output / 'sweep.csv', cells)
+  outputs.write_csv(str(output / 'sweep.csv'), csv_rows(cells))
   try:
     from bigru_jax.reports import plots
   except ImportError:
@@ -155,21 +133,18 @@ def write(
   print(text, end='')
 
 
-def write_csv(path: pathlib.Path, cells: Sequence[comparison.Cell]) -> None:
-  """One row per run, with all of its metrics."""
+def csv_rows(cells: Sequence[comparison.Cell]) -> Iterator[list[Any]]:
+  """One row per run, with all of its metrics, below the head."""
   columns = [
     (split, name)
     for split in ('validation', 'test')
     for name in getattr(cells[0], split)
   ]
-  with path.open('w', encoding='utf-8', newline='') as file:
-    writer = csv.writer(file)
-    head = ['setting', 'seed', 'fold', 'train_seconds']
-    writer.writerow(head + [f'{split}_{name}' for split, name in columns])
-    for cell in cells:
-      metrics = [getattr(cell, split).get(name, '') for split, name in columns]
-      row = [cell.setting, cell.seed, cell.fold, cell.seconds]
-      writer.writerow(row + metrics)
+  names = [f'{split}_{name}' for split, name in columns]
+  yield ['setting', 'seed', 'fold', 'train_seconds', *names]
+  for cell in cells:
+    metrics = [getattr(cell, split).get(name, '') for split, name in columns]
+    yield [cell.setting, cell.seed, cell.fold, cell.seconds, *metrics]
 
 
 def read_plan(output: pathlib.Path) -> list[Planned]:
@@ -184,23 +159,23 @@ def read_plan(output: pathlib.Path) -> list[Planned]:
     raise ValueError(f'output={output}: {path.name}: {error}') from error
 
 
-def sweep(
-  output: pathlib.Path, planned: list[Planned], waiting: list[Planned]
-) -> int:
-  """Does the waiting runs, and compares all of them.
+def check_flags(common: Sequence[str]) -> None:
+  """Refuses flags that are wrong or would be ignored.
 
-  Returns:
-    The exit status: 1 where a run has failed.
+  Raises:
+    ValueError: there is one.
   """
-  failed = [
-    run.name
-    for run, failure in planned_runs.run_all(
-      output, planned, waiting, _JOBS.value
-    )
-    if failure
-  ]
-  write(output, planned, failed)
-  return int(bool(failed))
+  FLAGS.require('output')
+  if metric() not in METRICS:
+    raise ValueError(f'metric={metric()!r}: choose {", ".join(METRICS)}')
+  if _COLLECT.value:
+    ignored = ('grid', 'settings_file', 'seeds', 'folds', 'jobs',
+               'print_commands')  # fmt: skip
+    FLAGS.refuse('a sweep without collect', *ignored)
+    if common:
+      raise ValueError(f'{common[0]} needs a sweep without collect')
+  if planned_runs.PRINT_COMMANDS.value:
+    FLAGS.refuse('a sweep without print_commands', 'jobs', 'metric')
 
 
 def main(common: list[str]) -> int:
@@ -212,33 +187,23 @@ def main(common: list[str]) -> int:
   Returns:
     The exit status: 1 where a run has failed.
   """
-  if not _OUTPUT.value:
-    raise ValueError('output: name the folder of the sweep')
-  if metric() not in METRICS:
-    raise ValueError(f'metric={metric()!r}: choose {", ".join(METRICS)}')
-  output = pathlib.Path(_OUTPUT.value).expanduser()
-  if _COLLECT.value:
-    ignored = ('grid', 'settings_file', 'seeds', 'folds', 'jobs',
-               'print_commands')  # fmt: skip
-    FLAGS.refuse('a sweep without collect', *ignored)
-    if common:
-      raise ValueError(f'{common[0]} needs a sweep without collect')
-  if _PRINT_COMMANDS.value:
-    FLAGS.refuse('a sweep without print_commands', 'jobs', 'metric')
+  check_flags(common)
+  output = pathlib.Path(_OUTPUT.value)
   if _COLLECT.value:
     write(output, read_plan(output), [])
     return 0
   planned = plan(common)
   planned_runs.check_effects(output, planned)
   with lock.locked(output, 'output'):
-    waiting = [
-      run for run in planned if not planned_runs.is_finished(output, run)
-    ]
+    for run in planned:
+      planned_runs.is_finished(output, run)  # Raises if it is another run.
     run_files.write_lines(
       output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
     )
-    if not _PRINT_COMMANDS.value:
-      return sweep(output, planned, waiting)
-    for run in waiting:
-      print(shlex.join(planned_runs.command_line(output, run)))
-    return 0
+    if planned_runs.PRINT_COMMANDS.value:
+      planned_runs.print_commands(output, planned)
+      return 0
+    ended = planned_runs.run_all(output, planned)
+    failed = [run.name for run, failure in ended if failure]
+    write(output, planned, failed)
+    return int(bool(failed))

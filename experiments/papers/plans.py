@@ -15,7 +15,7 @@ from .papers import VECTORS_SOURCE, Row
 from .results import ROOT
 
 # The flags of run.py that reproduce.py itself sets.
-OWN = (*planned_runs.OWN, 'data_dir', 'embeddings')
+OWN = planned_runs.OWN | {'data_dir', 'embeddings'}
 _GLOVE = (
   'glove.6B.100d.txt',
   'glove.6B.100d.txt.gz',
@@ -43,7 +43,7 @@ def find_vectors(
     FileNotFoundError: the file that was named is not there.
   """
   if vectors:
-    path = pathlib.Path(vectors).expanduser().absolute()
+    path = pathlib.Path(vectors).absolute()
     if not path.is_file():
       raise FileNotFoundError(f'vectors={path}: no such file')
     return path

@@ -4,10 +4,10 @@
   python experiments/reproduce.py --rows=trec --results=FOLDER -- --epochs=1
   python experiments/reproduce.py --tables
 
-A row has a recipe, recipes/<row>.flags, a protocol in papers.py, and, once its
-runs are finished, a result, results/<row>.json. The flags after -- are more
-flags of run.py, for all runs. Each run has a process and a run directory of its
-own in the output folder. Finished runs are skipped, so the same command
+A row has a recipe, recipes/<row>.flags, a protocol in papers.toml, and a
+result, results/<row>.json, once its runs are finished. The flags after -- are
+more flags of run.py, for all runs. Each run has a process and a run directory
+of its own in the output folder. Finished runs are skipped, so the same command
 resumes.
 
 The data root holds a folder for each data set. A row without its data is
@@ -17,9 +17,9 @@ and the recipes say of the results, and runs nothing.
 """
 
 from collections.abc import Sequence
+import itertools
 import logging
 import pathlib
-import shlex
 
 from bigru_jax.cli import planned_runs
 from bigru_jax.cli.command_flags import Flags
@@ -37,41 +37,25 @@ FLAGS = Flags()
 _ROWS = FLAGS.string(
   'rows', f'The rows, separated by commas, or all: {", ".join(ROWS)}.', 'all'
 )
-_DATA_ROOT = FLAGS.string(
+_DATA_ROOT = FLAGS.path(
   'data_root', 'The folder that holds a folder for each data set.', 'data'
 )
-_VECTORS = FLAGS.string(
+_VECTORS = FLAGS.path(
   'vectors',
   'The word vectors; by default glove/glove.6B.100d.txt in data_root, or .gz.',
 )
-_SEEDS = FLAGS.string(
-  'seeds',
-  'Seeds, such as 0-4 or 0,3,7; with folds, of each. By default as many as the '
-  'row says: three, five, or one where there are folds.',
-)
-_JOBS = FLAGS.integer(
-  'jobs',
-  'How many runs are trained at the same time; they share the cores.',
-  1,
-  lower=1,
-)
-_OUTPUT = FLAGS.string('output', 'The folder of all runs.', 'runs/reproduce')
-_RESULTS = FLAGS.string(
+_OUTPUT = FLAGS.path('output', 'The folder of all runs.', 'runs/reproduce')
+_RESULTS = FLAGS.path(
   'results',
   'The folder of the results; by default experiments/papers/results, to which '
   'runs of other flags, vectors or seeds than those of the rows do not write.',
-)
-_PRINT_COMMANDS = FLAGS.boolean(
-  'print_commands',
-  'Print the command lines of the runs that are not finished, and exit.',
 )
 _TABLES = FLAGS.boolean(
   'tables', 'Rewrite the tables that are made of the results, and exit.'
 )
 
-# The old names, for one version.
-FLAGS.alias('data_dir', 'data_root')
-FLAGS.alias('print', 'print_commands')
+FLAGS.alias('data_dir', 'data_root')  # The old name, for one version.
+FLAGS.append_flag_values(planned_runs.FLAGS)
 
 
 def chosen_rows() -> list[Row]:
@@ -115,40 +99,34 @@ def reproduce(
   Returns:
     Whether all rows have their result.
   """
-  runs = [run for runs_of_row in planned.values() for run in runs_of_row]
+
+  def record_finished(name):
+    if all(planned_runs.is_finished(output, run) for run in planned[name]):
+      data_root = str(pathlib.Path(_DATA_ROOT.value).absolute())
+      try:
+        result = results.make(ROWS[name], output, planned[name], data_root)
+      except ValueError as error:
+        notes[name] = str(error)
+      else:
+        run_files.write_json(folder / f'{name}.json', result)
+
+  runs = list(itertools.chain(*planned.values()))
   plans.check_recipes(output, runs)
-  waiting = [run for run in runs if not planned_runs.is_finished(output, run)]
-  left = {
-    name: {run.name for run in waiting if run.setting == name}
-    for name in planned
-  }
-  machine = hardware(min(_JOBS.value, max(len(waiting), 1)))
+  num_waiting = sum(not planned_runs.is_finished(output, run) for run in runs)
+  machine = hardware(min(planned_runs.JOBS.value, max(num_waiting, 1)))
+  for name in planned:
+    record_finished(name)
 
   def before(run):
     results.write_provenance(output / run.name, machine)
 
-  def record(name):
-    data_root = str(pathlib.Path(_DATA_ROOT.value).expanduser().absolute())
-    try:
-      result = results.make(ROWS[name], output, planned[name], data_root)
-    except ValueError as error:
-      notes[name] = str(error)
-    else:
-      run_files.write_json(folder / f'{name}.json', result)
-
-  for name in planned:
-    if not left[name]:
-      record(name)
-  finished = planned_runs.run_all(output, runs, waiting, _JOBS.value, before)
-  for run, failure in finished:
+  for run, failure in planned_runs.run_all(output, runs, before):
     if failure:
-      failures = [notes[run.setting]] if run.setting in notes else []
-      failures.append(f'{run.name} failed: {failure}')
-      notes[run.setting] = '; '.join(failures)
-      continue
-    left[run.setting].discard(run.name)
-    if not left[run.setting]:
-      record(run.setting)
+      note = f'{run.name} failed: {failure}'
+      earlier = f'{notes[run.setting]}; ' if run.setting in notes else ''
+      notes[run.setting] = earlier + note
+    else:
+      record_finished(run.setting)
   return not notes.keys() & planned.keys()
 
 
@@ -164,7 +142,7 @@ def check_flags(extra: Sequence[str]) -> None:
     FLAGS.refuse('runs, and tables does none', *ignored)
     if extra:
       raise ValueError(f'{extra[0]} needs runs, and tables does none')
-  if _PRINT_COMMANDS.value:
+  if planned_runs.PRINT_COMMANDS.value:
     FLAGS.refuse('runs, and print_commands does none', 'jobs')
   uses = {name for row in chosen_rows() for name in ('vectors', 'folder')
           if getattr(row, name)}  # fmt: skip
@@ -172,7 +150,8 @@ def check_flags(extra: Sequence[str]) -> None:
     FLAGS.refuse('a row with word vectors', 'vectors')
   if not uses:
     FLAGS.refuse('a row with files', 'data_root')
-  if (extra or _VECTORS.value or _SEEDS.value) and not _RESULTS.value:
+  is_changed = extra or _VECTORS.value or planned_runs.SEEDS.value
+  if is_changed and not _RESULTS.value:
     raise ValueError(
       'results: flags after --, vectors and seeds need a folder of their own'
     )
@@ -188,7 +167,7 @@ def main(extra: list[str]) -> int:
     1 where a row that was named has no result of these runs, and 0 otherwise.
   """
   check_flags(extra)
-  folder = pathlib.Path(_RESULTS.value or results.RESULTS).expanduser()
+  folder = pathlib.Path(_RESULTS.value or results.RESULTS)
   if _TABLES.value:
     for changed in tables.write_tables(folder):
       print(changed)
@@ -196,8 +175,8 @@ def main(extra: list[str]) -> int:
   planned_runs.check_common(
     extra, plans.OWN, 'seeds, output, data_root and vectors'
   )
-  data_root = pathlib.Path(_DATA_ROOT.value).expanduser().absolute()
-  output = pathlib.Path(_OUTPUT.value).expanduser()
+  data_root = pathlib.Path(_DATA_ROOT.value).absolute()
+  output = pathlib.Path(_OUTPUT.value)
   rows = chosen_rows()
   vectors = plans.find_vectors(data_root, _VECTORS.value)
   planned, notes = {}, {}
@@ -205,18 +184,15 @@ def main(extra: list[str]) -> int:
     if reason := plans.missing(row, data_root, vectors):
       notes[row.name] = reason
     else:
-      planned[row.name] = plans.plan(
-        row, data_root, vectors, _SEEDS.value, extra
-      )
-  for runs_of_row in planned.values():
-    planned_runs.check_effects(output, runs_of_row)
+      seeds = planned_runs.SEEDS.value
+      planned[row.name] = plans.plan(row, data_root, vectors, seeds, extra)
+  runs = list(itertools.chain(*planned.values()))
+  planned_runs.check_effects(output, runs)
   for name, reason in notes.items():
     _log.warning('%s: %s', name, reason)
   skipped = bool(notes) and _ROWS.value != 'all'
-  if _PRINT_COMMANDS.value:
-    for run in (run for group in planned.values() for run in group):
-      if not planned_runs.is_finished(output, run):
-        print(shlex.join(planned_runs.command_line(output, run)))
+  if planned_runs.PRINT_COMMANDS.value:
+    planned_runs.print_commands(output, runs)
     return 0
   folder.mkdir(parents=True, exist_ok=True)
   with lock.locked(output, 'output'):

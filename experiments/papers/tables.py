@@ -8,7 +8,7 @@ from bigru_jax.reports import comparison
 from bigru_jax.reports.comparison import Cell
 from bigru_jax.reports.tables import markdown
 
-from .papers import ROWS, TABLE, Published, Row
+from .papers import ROWS, Published, Row
 from .results import ROOT, Record, read_all
 
 BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
@@ -190,7 +190,7 @@ def _score(paper: Published) -> str:
   text = _percent(paper.value)
   if paper.std is not None:
     text += f' ± {_percent(paper.std)}'
-  return text if paper.kind == TABLE else f'{text} ({paper.kind})'
+  return f'{text} ({paper.kind})' if paper.kind else text
 
 
 def _percent(value: float) -> str:

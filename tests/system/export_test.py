@@ -66,7 +66,7 @@ def test_a_trained_run_in_onnx_runtime(run_directory, tmp_path):
 
 def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
   for flags, message in [
-    (['--workdir=x'], 'output: name one'),
+    (['--workdir=x'], 'output is not given'),
     (['--workdir=x', '--output=a.json'], 'output=a.json'),
     (['--workdir=x', '--output=.'], 'output=. is a folder'),
     (['--workdir=x', '--output=b/a.onnx'], 'there is no folder b'),

@@ -198,7 +198,7 @@ def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
   'flags, others, message',
   [
     (['--rows=trek'], SMALL, "rows='trek': choose all, or mr, "),
-    (['--rows=trec'], ['--seed=1'], '--seed=1: see seeds, output, data_root a'),
+    (['--rows=trec'], ['--seed=1'], 'seed is set after --: see seeds, output'),
     (['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'"),
     (['--rows=trec', '--results='], SMALL, 'results: flags after --, vectors'),
     (['--rows=trec', '--vectors=no'], SMALL, '/no: no such file'),

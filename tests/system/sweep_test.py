@@ -84,7 +84,7 @@ _WRONG = [
     ['--metric=semeval2010'],
     'metric=semeval2010_f1 needs --select_by=semeval2010_f1',
   ),
-  ([*FLAGS, '--seed=3'], '--seed=3: see seeds, folds and output'),
+  ([*FLAGS, '--seed=3'], 'seed is set after --: see seeds, folds and output'),
 ]
 
 
@@ -100,13 +100,24 @@ def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
 @pytest.mark.parametrize(
   'varied, common, message',
   [
-    ('--grid=dropout=0.5,0.3', '--dropout=0.1', '--dropout=0.1: see grid and'),
-    ('--grid=sst_phrases=true', '--nosst_phrases', '--nosst_phrases: see grid'),
+    (
+      '--grid=dropout=0.5,0.3',
+      '--dropout=0.1',
+      'dropout is set after --: see grid',
+    ),
+    (
+      '--grid=sst_phrases=true',
+      '--nosst_phrases',
+      'sst_phrases is set after --: see grid',
+    ),
     (
       '--settings_file=settings.jsonl',
       '--epochs=2',
-      '--epochs=2: see grid and settings_file',
+      'epochs is set after --: see grid and settings_file',
     ),
+    ('--grid=epochs=2,3', '--flagfile=epochs.flags', 'epochs is set after --'),
+    ('--grid=keep=head,tail', '--truncate=middle', 'keep is set after --'),
+    ('--seeds=1', '--flagfile=seed.flags', 'seed is set after --: see seeds,'),
     (
       '--settings_file=twice.jsonl',
       '--epochs=2',
@@ -124,6 +135,8 @@ def test_what_a_sweep_would_ignore_is_refused(
 ):
   (tmp_path / 'settings.jsonl').write_text('{"dropout": 0.1}\n{"epochs": 3}\n')
   (tmp_path / 'twice.jsonl').write_text('{}\n{"dropout": 0.1, "dropout": 0}\n')
+  (tmp_path / 'epochs.flags').write_text('--epochs=2\n')
+  (tmp_path / 'seed.flags').write_text('--seed=2\n')
   done = run_command(
     'sweep', '--output=sweep', varied, '--', common, cwd=tmp_path
   )
