@@ -84,9 +84,7 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
         text = command_flags.help_text(module.FLAGS, with_log)
         print(f'{(module.__doc__ or "").strip()}\n\nFlags:\n{text}')
         return 0
-    with _restored_log_levels():
-      command_flags.parse(module.FLAGS, argv)
-      _set_log_levels(getattr(module, 'VERBOSE', False))
+    with _parsed(module, argv):
       return module.main(*run_flags) or 0
   except preemption.Preempted as reason:
     _say(argv, f'{reason}; the same command resumes')
@@ -129,34 +127,29 @@ def _say(argv: Sequence[str], message: object) -> None:
 
 
 @contextlib.contextmanager
-def _restored_log_levels() -> Iterator[None]:
-  """Puts the levels of the log back at the end."""
+def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[None]:
+  """Parses a command's flags; until the end, the log is as a user wants it."""
   verbosity = absl_logging.get_verbosity()
-  loggers = [logging.getLogger(x) for x in ('absl', 'asyncio', 'bigru_jax')]
+  absl, asyncio, ours = loggers = [
+    logging.getLogger(name) for name in ('absl', 'asyncio', 'bigru_jax')
+  ]
   levels = [logger.level for logger in loggers]
   try:
+    command_flags.parse(module.FLAGS, argv)
+    if not flags.FLAGS['verbosity'].present:
+      absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
+      # Orbax logs a traceback for each of its threads that a full disk stops;
+      # `Checkpoints` says in one line what the matter is.
+      absl.setLevel(logging.CRITICAL)
+    # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
+    asyncio.setLevel(logging.CRITICAL)
+    if getattr(module, 'VERBOSE', False):
+      ours.setLevel(logging.INFO)
     yield
   finally:
     absl_logging.set_verbosity(verbosity)
     for logger, level in zip(loggers, levels):
       logger.setLevel(level)
-
-
-def _set_log_levels(verbose: bool) -> None:
-  """Has the log show what is meant for a user.
-
-  Args:
-    verbose: whether the lines of `bigru_jax` below warnings are shown, too.
-  """
-  if not flags.FLAGS['verbosity'].present:
-    absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
-    # Orbax logs a traceback for each of its threads that a full disk stops;
-    # `Checkpoints` says in one line what the matter is.
-    logging.getLogger('absl').setLevel(logging.CRITICAL)
-  # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
-  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
-  if verbose:
-    logging.getLogger('bigru_jax').setLevel(logging.INFO)
 
 
 def _leave_out_closed_loops(unraisable: 'sys.UnraisableHookArgs') -> None:

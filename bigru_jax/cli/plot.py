@@ -13,6 +13,7 @@ font lacks are drawn with an installed font that has them.
 from collections.abc import Callable, Iterable
 import contextlib
 import functools
+import itertools
 import logging
 import pathlib
 from typing import Any
@@ -21,6 +22,7 @@ import warnings
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+import numpy as np
 
 import bigru_jax
 from bigru_jax.cli import outputs
@@ -66,65 +68,61 @@ def font_families(texts: Iterable[str]) -> list[str]:
   for path in set(font_manager.findSystemFonts()) - listed:
     with contextlib.suppress(Exception):  # It skips what it cannot read, too.
       manager.addfont(path)
+  # Some of a system's private fonts have a box for any character.
+  names = {font.name for font in manager.ttflist}
   drawable = {
     name: _drawable(missing, name)
-    for name in sorted({font.name for font in manager.ttflist})
-    # These are a system's private fonts, some with a box for any character.
+    for name in sorted(names)
     if not name.startswith(('.', 'Last'))
   }
-  while missing:
-    best = max(drawable, key=lambda name: len(drawable[name] & missing))
-    if not drawable[best] & missing:
-      characters = sorted(missing)
-      more = f' and {len(missing) - 20} more' if len(missing) > 20 else ''
-      _log.warning(
-        'no installed font has %s%s; install one that has, for instance the '
-        'Debian package fonts-noto-cjk for Chinese, Japanese and Korean',
-        ' '.join(characters[:20]), more,
-      )  # fmt: skip
-      break
-    families.append(best)
-    missing -= drawable[best]
+  for name in sorted(drawable, key=lambda name: -len(drawable[name])):
+    if drawable[name] & missing:
+      families.append(name)
+      missing -= drawable[name]
+  if missing:
+    more = f' and {len(missing) - 20} more' if len(missing) > 20 else ''
+    _log.warning(
+      'no installed font has %s%s; install one that has, for instance the '
+      'Debian package fonts-noto-cjk for Chinese, Japanese and Korean',
+      ' '.join(sorted(missing)[:20]),
+      more,
+    )
   return families
 
 
 def _drawable(characters: set[str], family: str) -> set[str]:
   """Those of the characters that a font family has."""
+  properties = font_manager.FontProperties(family=[family])
   try:
-    font = font_manager.get_font(
-      font_manager.findfont(
-        font_manager.FontProperties(family=[family]), fallback_to_default=False
-      )
-    )
+    path = font_manager.findfont(properties, fallback_to_default=False)
+    font = font_manager.get_font(path)
   except (OSError, RuntimeError, ValueError):  # It is there no more.
     return set()
   return {c for c in characters if font.get_char_index(ord(c))}
 
 
 def plot_attention(
-  axes: Axes, answer: dict[str, Any], families: list[str]
+  axes: Axes, prediction: dict[str, Any], families: list[str]
 ) -> None:
   """Each token as high as its weight, a bar per attention head."""
-  tokens, heads = answer['tokens'], answer['attention'].get('words', [])
-  width = 0.8 / max(len(heads), 1)
-  for head, weights in enumerate(heads):
-    positions = [
-      i + (head - (len(heads) - 1) / 2) * width for i in range(len(tokens))
-    ]
-    names = answer.get('attention_labels')
+  tokens, names = prediction['tokens'], prediction.get('attention_labels')
+  heads_KxT = np.array(prediction['attention'].get('words', []))
+  width = 0.8 / max(len(heads_KxT), 1)
+  for head, weights_T in enumerate(heads_KxT):
+    offset = (head - (len(heads_KxT) - 1) / 2) * width
     axes.bar(
-      positions,
-      weights,
+      np.arange(len(tokens)) + offset,
+      weights_T,
       width,
       color=f'C{(head + 1) % 10}',
       label=names[head] if names else None,
     )
-  if answer.get('attention_labels'):
+  if names:
     axes.legend(frameon=False, fontsize='x-small')
   # A dollar sign of theirs begins no formula.
   style: dict[str, Any] = {'parse_math': False, 'family': families}
   axes.set_xticks(range(len(tokens)), tokens, rotation=60, ha='right', **style)
-  axes.set_title(headline(answer), **style)
+  axes.set_title(headline(prediction), **style)
   axes.set_ylabel('attention')
 
 
@@ -141,29 +139,28 @@ def panels_of(
     ]
   # Only these need the models.
   of_texts = [part for part in parts if part not in figures.PARTS]
-  if not texts or not of_texts:
-    return panels, _HEIGHT
-  answers = [bigru_jax.load(path).predict(texts) for path in workdirs]
-  families = font_families(
-    x
-    for of_run in answers
-    for text, answer in zip(texts, of_run)
-    for x in (text, *answer['probabilities'], *answer['tokens'])
-  )
   height = _HEIGHT
-  for of_run in answers:
-    for text, answer in zip(texts, of_run):
-      for part in of_texts:
-        if part == 'attention':
-          draw = functools.partial(
-            plot_attention, answer=answer, families=families
-          )
-        else:
-          draw = functools.partial(
-            figures.draw_heat_map, text=text, answer=answer, families=families
-          )
-          height = max(height, figures.heat_map_height(text, answer))
-        panels.append(draw)
+  if not texts or not of_texts:
+    return panels, height
+  predictions = [
+    pair
+    for path in workdirs
+    for pair in zip(texts, bigru_jax.load(path).predict(texts))
+  ]
+  families = font_families(
+    string
+    for text, prediction in predictions
+    for string in (text, *prediction['probabilities'], *prediction['tokens'])
+  )
+  for (text, prediction), part in itertools.product(predictions, of_texts):
+    if part == 'attention':
+      draw = functools.partial(plot_attention, prediction=prediction)
+    else:
+      draw = functools.partial(
+        figures.draw_heat_map, text=text, answer=prediction
+      )
+      height = max(height, figures.heat_map_height(text, prediction))
+    panels.append(functools.partial(draw, families=families))
   return panels, height
 
 
