@@ -62,10 +62,10 @@ class Config(ModelConfig):
     lower=0.0,
   )
   threshold: str = field(
-    '0.5',
-    'The probability from which multi_label says that a text has a label: 0.5, '
-    'or chosen on validation, one for all labels (tuned) or per_label.',
-    choices=('0.5', 'tuned', 'per_label'),
+    'fixed',
+    'The probability from which multi_label says that a text has a label: 0.5 '
+    '(fixed), or chosen on validation, one for all labels (tuned) or per_label.',
+    choices=('fixed', 'tuned', 'per_label'),
   )
   optimizer: str = field('adamw', 'The optimizer.', choices=OPTIMIZERS)
   learning_rate: float = field(1e-3, 'The peak learning rate.', lower=0.0)
@@ -137,6 +137,8 @@ class Config(ModelConfig):
 
   def __post_init__(self) -> None:
     object.__setattr__(self, 'select_by', current_name(self.select_by))
+    if self.threshold == '0.5':  # The former name.
+      object.__setattr__(self, 'threshold', 'fixed')
     super().__post_init__()
     if self.attention_penalty and not self.pooling.is_multi_headed:
       raise ValueError(

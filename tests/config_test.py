@@ -106,6 +106,10 @@ def test_a_field_may_be_given_by_its_former_name(tmp_path):
   assert run_files.read_config(tmp_path) == config
 
 
+def test_the_fixed_threshold_may_be_given_by_its_former_name():
+  assert Config(threshold='0.5') == Config(threshold='fixed') == Config()
+
+
 def test_flags_are_the_fields():
   values = flags.FlagValues()
   config_flags.define_flags(values)

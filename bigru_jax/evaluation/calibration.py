@@ -144,14 +144,14 @@ def fit_thresholds(
   """The thresholds that give the best F1 on a split that was not trained on.
 
   Args:
-    setting: of `Config.threshold`: `0.5`; `tuned`, one for all labels by the
-      micro F1; `per_label`, by each label's own. 0.5 stays where nothing is
-      better, as for a label that does not occur.
+    setting: of `Config.threshold`: `fixed` at 0.5; `tuned`, one for all labels
+      by the micro F1; `per_label`, by each label's own. 0.5 stays where nothing
+      is better, as for a label that does not occur.
     labels_NxC: bool.
     probabilities_NxC: float64, so that those near 1 differ.
   """
   num_labels = labels_NxC.shape[1]
-  if setting == '0.5':
+  if setting == 'fixed':
     return (0.5,) * num_labels
   if setting == 'tuned':
     best = _best_threshold(labels_NxC.ravel(), probabilities_NxC.ravel())

@@ -187,7 +187,7 @@ def test_thresholds_are_the_best_of_all(setting):
     assert found[2] == 0.5
   else:
     assert len(set(found)) == 1
-  assert fit_thresholds('0.5', labels, probabilities) == (0.5,) * 3
+  assert fit_thresholds('fixed', labels, probabilities) == (0.5,) * 3
 
 
 def test_calibration_changes_no_answer():
