@@ -22,7 +22,7 @@ from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
 from bigru_jax.reports import comparison
-from bigru_jax.rundir import files as run_files, lock
+from bigru_jax.rundir import files as run_files, lock, same_run
 from bigru_jax.runtime import jobs, preemption
 from bigru_jax.training import effects
 
@@ -186,7 +186,7 @@ def is_finished(output: pathlib.Path, run: Planned) -> bool:
   if not run_files.exists(workdir / 'config.json'):
     return False
   config = config_of(run.flags)
-  run_files.check_config(workdir, config)
+  same_run.check_config(workdir, config)
   if config.differing_fields(run_files.read_config(workdir)):
     return False  # It has another number of epochs, for example, and resumes.
   return run_files.exists(workdir / 'result.json')

@@ -49,7 +49,7 @@ def read_calibration(
   path = workdir / 'calibration.json'
   if not run_files.exists(path):  # The run is not finished, or is an old one.
     return Calibration(1.0, (0.5,) * num_classes if is_multi_label else ())
-  values = run_files.read_json(path)
+  values = run_files.read_json(path, 'calibration')
   try:
     temperature = float(values['temperature'])
     thresholds = tuple(map(float, values['thresholds']))

@@ -15,7 +15,7 @@ from bigru_jax.inference.build import build_model
 from bigru_jax.inference.run import Run
 from bigru_jax.inference.unseen import unseen_words
 from bigru_jax.models.build import init_params
-from bigru_jax.rundir import checkpoints, files as run_files, published
+from bigru_jax.rundir import files as run_files, published, restoring
 from bigru_jax.runtime.precision import single_precision
 
 
@@ -57,7 +57,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
       jax.tree.map(lambda x: x.sharding, abstract),
     )
   else:
-    params = checkpoints.restore_best_params(
+    params = restoring.restore_best_params(
       workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
     )
   identity = run_files.read_identity(workdir)

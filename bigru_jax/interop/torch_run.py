@@ -25,7 +25,7 @@ from bigru_jax.interop.torch import (
   Modules,
   classifier_from_torch,
 )
-from bigru_jax.rundir import files as run_files, lock
+from bigru_jax.rundir import lock, same_run
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.training.fit import Progress
@@ -121,7 +121,7 @@ def write_run(
       raise ValueError(
         f'output={workdir} holds other files; name a new folder or an empty one'
       )
-    run_files.create_or_check(
+    same_run.create_or_check(
       workdir, config, list(labels), made, dict(identity or {})
     )
     with contextlib.closing(Checkpoints(workdir)) as saved:

@@ -18,7 +18,8 @@ its part of them, so a run resumes on another number of processes and devices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import logging
 import os
 import pathlib
@@ -30,19 +31,8 @@ import jax
 import orbax.checkpoint as ocp
 
 from bigru_jax import parallel
-from bigru_jax.rundir import missing
-from bigru_jax.rundir.restoring import (
-  OS_ERROR,
-  CorruptError,
-  array_checksums,
-  array_handler,
-  first_line,
-  processes,
-  read_metadata,
-  read_state,
-  sha256,
-  shardings,
-)
+from bigru_jax.rundir import missing, restoring
+from bigru_jax.rundir.files import write_json
 from bigru_jax.runtime import distributed
 
 _log = logging.getLogger(__name__)
@@ -62,44 +52,39 @@ class Checkpoints:
     self._policy = _LatestAndBest()
     self._is_recorded = False
     self.seconds = 0.0
-    self._make_folder()
+    distributed.on_main(self._make_folder)
+    with distributed.agreed():  # The main process has made the folder.
+      missing.steps(self._folder)
     _absl_log.addFilter(_is_not_of_orbax)
     try:
-      self._manager = ocp.CheckpointManager(
-        self._folder,
-        item_handlers={
-          'state': array_handler(),
-          'metadata': ocp.JsonCheckpointHandler(),
-        },
-        options=ocp.CheckpointManagerOptions(
-          preservation_policy=self._policy,
-          cleanup_tmp_directories=True,
-          create=False,
-          # Named processes wait for each other without a collective, which
-          # could come amid one of the training step.
-          multiprocessing_options=processes(set(range(jax.process_count()))),
-        ),
-      )
+      self._manager = self._open_manager()
     except OSError as error:
       _absl_log.removeFilter(_is_not_of_orbax)
       raise self._cannot_save(error) from error
 
   def _make_folder(self) -> None:
-    """Makes the folder, and checks that checkpoints can be read and written.
+    """Makes the folder, and checks that checkpoints can be written."""
+    with self._saving():
+      self._folder.mkdir(parents=True, exist_ok=True)
+      with tempfile.TemporaryFile(dir=self._folder):
+        pass
 
-    Raises:
-      OSError: they cannot, or one of them is no folder.
-    """
-    with distributed.agreed():
-      if distributed.is_main():
-        try:
-          self._folder.mkdir(parents=True, exist_ok=True)
-          with tempfile.TemporaryFile(dir=self._folder):
-            pass
-        except OSError as error:
-          raise self._cannot_save(error) from error
-    with distributed.agreed():  # The main process has made the folder.
-      missing.steps(self._folder)
+  def _open_manager(self) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(
+      self._folder,
+      item_handlers={
+        'state': restoring.array_handler(),
+        'metadata': ocp.JsonCheckpointHandler(),
+      },
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=self._policy,
+        cleanup_tmp_directories=True,
+        create=False,
+        # Named processes wait for each other without a collective, which could
+        # come amid one of the training step.
+        multiprocessing_options=restoring.processes(range(jax.process_count())),
+      ),
+    )
 
   def save(self, state: Any, progress: dict[str, Any]) -> None:
     """Saves a train state under its step.
@@ -116,16 +101,15 @@ class Checkpoints:
       OSError: this save, or the one before it, could not be written.
     """
     jax.block_until_ready(state)  # The steps in flight are not saving time.
-    start = time.perf_counter()
-    self._policy.best = progress['best'] and progress['best']['step']
-    step = int(state.step)
-    content = {
-      'step': step,
-      'checksums': array_checksums(state),
-      'progress': progress,
-    }
-    metadata = {'content': content, 'sha256': sha256(content)}
-    try:
+    with self._saving():
+      self._policy.best = progress['best'] and progress['best']['step']
+      step = int(state.step)
+      content = {
+        'step': step,
+        'checksums': restoring.array_checksums(state),
+        'progress': progress,
+      }
+      metadata = {'content': content, 'sha256': restoring.sha256(content)}
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -133,21 +117,16 @@ class Checkpoints:
           metadata=ocp.args.JsonSave(metadata),
         ),
       )
-    except Exception as error:  # Orbax and TensorStore raise many types.
-      raise self._cannot_save(error) from error
-    self.seconds += time.perf_counter() - start
     if not self._is_recorded:
       self.wait()
-      self._record(step)
+      distributed.on_main(lambda: self._record(step))
+      self._is_recorded = True
 
   def _record(self, step: int) -> None:
-    with distributed.agreed():
-      if distributed.is_main():
-        try:
-          missing.record_saved(self._workdir, step)
-        except OSError as error:
-          raise self._cannot_save(error) from error
-    self._is_recorded = True
+    """Writes that the run has saved a checkpoint, which may be gone later."""
+    saved = {'step': step, 'time_ns': time.time_ns()}
+    with self._saving():
+      write_json(self._workdir / missing.SAVED, saved)
 
   def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
     """Restores the newest checkpoint that is intact, as its best one is.
@@ -187,7 +166,7 @@ class Checkpoints:
           steps = [s for s in steps if s < best]
           continue
       self._policy.best = best
-      return parallel.place(restored, shardings(state)), progress
+      return parallel.place(restored, restoring.shardings(state)), progress
     return None
 
   def restore_best(self, state: Any, step: int) -> Any:
@@ -201,8 +180,8 @@ class Checkpoints:
     field = state.evaluated
     like = {field: state.params}
     with distributed.agreed():
-      restored, _ = read_state(self._folder, step, like)
-    params = parallel.place(restored, shardings(like))[field]
+      restored, _ = restoring.read_state(self._folder, step, like)
+    params = parallel.place(restored, restoring.shardings(like))[field]
     return state.replace(**{'params': params, field: params})
 
   def wait(self) -> None:
@@ -211,12 +190,8 @@ class Checkpoints:
     Raises:
       OSError: it could not be written.
     """
-    start = time.perf_counter()
-    try:
+    with self._saving():
       self._manager.wait_until_finished()
-    except Exception as error:  # Orbax and TensorStore raise many types.
-      raise self._cannot_save(error) from error
-    self.seconds += time.perf_counter() - start
 
   def close(self) -> None:
     """Waits, as `wait` does, and ends the threads that write."""
@@ -226,14 +201,21 @@ class Checkpoints:
       self._manager.close()
       _absl_log.removeFilter(_is_not_of_orbax)
 
+  @contextlib.contextmanager
+  def _saving(self) -> Iterator[None]:
+    """Counts the seconds, and names the run directory in an error."""
+    start = time.perf_counter()
+    try:
+      yield
+    except Exception as error:  # Orbax and TensorStore raise many types.
+      raise self._cannot_save(error) from error
+    finally:
+      self.seconds += time.perf_counter() - start
+
   def _cannot_save(self, error: Exception) -> OSError:
-    match = OS_ERROR.search(str(error))
-    reason = os.strerror(int(match[1])) if match else first_line(error)
-    if isinstance(error, OSError) and error.strerror:
-      reason = error.strerror
     return OSError(
-      f'workdir={self._workdir}: cannot save in {self._folder}: {reason}; the '
-      'last good checkpoint stays'
+      f'workdir={self._workdir}: cannot save in {self._folder}: '
+      f'{missing.reason_of(error)}; the last good checkpoint stays'
     )
 
   def _read(self, step: int, like: Any) -> tuple[Any, str]:
@@ -241,8 +223,8 @@ class Checkpoints:
     read, reason = None, ''
     with distributed.agreed():  # All other errors end all processes.
       try:
-        read = read_state(self._folder, step, like)
-      except CorruptError as error:
+        read = restoring.read_state(self._folder, step, like)
+      except restoring.CorruptError as error:
         reason = str(error)
     reasons = [x for x in distributed.gather(reason) if x]
     return (None, reasons[0]) if reasons else (read, '')
@@ -273,9 +255,9 @@ class Checkpoints:
       'checkpoint, is missing; every file stays where it is'
     )
 
-  def _quarantine(self, steps: Iterable[int], reason: str) -> None:
-    with distributed.agreed():
-      for step in steps if distributed.is_main() else ():
+  def _quarantine(self, steps: Sequence[int], reason: str) -> None:
+    def move():
+      for step in steps:
         target = self._workdir / 'quarantine' / f'{step}-{time.time_ns()}'
         try:
           target.parent.mkdir(exist_ok=True)
@@ -288,42 +270,10 @@ class Checkpoints:
         _log.warning(
           'checkpoint %d is quarantined in %s: %s', step, target, reason
         )
+
+    distributed.on_main(move)
     distributed.wait()
     self._manager.reload()
-
-
-def restore_best_params(
-  workdir: str | os.PathLike, params: Any, field: str = 'params'
-) -> Any:
-  """The best parameters of a run, of the shapes and sharding of `params`.
-
-  Args:
-    workdir: the run directory.
-    params: abstract arrays.
-    field: of the train state, `params` or `averaged_params`.
-
-  Raises:
-    FileNotFoundError: the run has no best checkpoint yet.
-    ValueError: the checkpoint is corrupt, or does not fit the configuration.
-    OSError: it cannot be read.
-  """
-  folder = pathlib.Path(workdir).absolute() / 'checkpoints'
-  missing.check_checkpoints(folder.parent)
-  try:
-    steps = missing.steps(folder)
-  except FileNotFoundError:
-    steps = set()
-  for step in sorted(steps, reverse=True):
-    try:
-      best = read_metadata(folder, step)['progress']['best']
-    except CorruptError as error:
-      _log.warning('%s', error)
-      continue
-    if best:
-      like = {field: params}
-      restored, _ = read_state(folder, best['step'], like)
-      return parallel.place(restored, shardings(like))[field]
-  raise FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
 
 
 class _LatestAndBest:

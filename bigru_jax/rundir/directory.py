@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
+import errno
 import pathlib
 from typing import Any
 
 from bigru_jax.config import Config
 from bigru_jax.data.text import Tokenizer
-from bigru_jax.rundir import files, lock, missing
+from bigru_jax.rundir import files, lock, missing, same_run
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.rundir.log import MetricsLog
 from bigru_jax.runtime import distributed
@@ -29,11 +30,11 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     OSError: it cannot be written, or a part of it was taken away.
   """
   with contextlib.ExitStack() as stack:
-    stack.enter_context(files.named_full_disk(workdir))
+    stack.enter_context(_named_full_disk(workdir))
     with distributed.agreed():
       if distributed.is_main():
         stack.enter_context(lock.locked(workdir))
-      files.check_config(workdir, config)
+      same_run.check_config(workdir, config)
       if not files.exists(workdir / 'config.json'):
         missing.check_config(workdir)
       missing.check_checkpoints(workdir)
@@ -47,6 +48,26 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     stack.callback(directory.close)
     yield directory
     distributed.wait()
+
+
+@contextlib.contextmanager
+def _named_full_disk(workdir: pathlib.Path) -> Iterator[None]:
+  """Names the run directory where its disk, or the user's quota, is full.
+
+  Raises:
+    OSError: it is.
+  """
+  try:
+    yield
+  except OSError as error:
+    path = str(error.filename or workdir)
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not is_full or not path.startswith(str(workdir)):
+      raise
+    raise OSError(
+      f'workdir={workdir}: the disk is full ({error.strerror}); the last good '
+      'checkpoint stays'
+    ) from error
 
 
 class RunDirectory:
@@ -75,11 +96,11 @@ class RunDirectory:
     Raises:
       ValueError: the run was started on other data.
     """
-    with distributed.agreed():
-      if distributed.is_main():
-        files.create_or_check(
-          self.path, self._config, labels, tokenizer, identity
-        )
+    distributed.on_main(
+      lambda: same_run.create_or_check(
+        self.path, self._config, labels, tokenizer, identity
+      )
+    )
 
   def open_checkpoints(self) -> Checkpoints:
     """Opens the checkpoints of the run."""
@@ -91,10 +112,12 @@ class RunDirectory:
     The run is now sure to go on, so another value of a mutable field is
     recorded, and the results that it outdates are removed.
     """
-    with distributed.agreed():
-      if distributed.is_main():
-        files.record_changes(self.path, self._config)
-        self._log = MetricsLog(self.path, lines)
+
+    def restart():
+      same_run.record_changes(self.path, self._config)
+      self._log = MetricsLog(self.path, lines)
+
+    distributed.on_main(restart)
 
   def log(self, line: dict[str, Any]) -> None:
     """Adds one evaluation to metrics.jsonl and to TensorBoard."""

@@ -22,13 +22,10 @@ Everything is text or arrays; nothing is unpickled or executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-import contextlib
+from collections.abc import Callable, Iterable
 import dataclasses
-import errno
 import hashlib
 import json
-import logging
 import math
 import os
 import pathlib
@@ -36,17 +33,11 @@ import re
 from typing import Any
 
 import bigru_jax
-from bigru_jax.config import Config, is_mutable
-from bigru_jax.data.text import Tokenizer, load_tokenizer
+from bigru_jax.config import Config
 from bigru_jax.metrics import renamed
 from bigru_jax.runtime.atomic import write_text
 from bigru_jax.runtime.fields import former_names
 
-_log = logging.getLogger(__name__)
-
-# What a run that resumes with another configuration will write again.
-_OUTDATED = ('result.json', 'calibration.json', 'diagnostics.json',
-             'report.html', 'explain-*.json')  # fmt: skip
 _EXTENSIONS = ('.gz', '.zip', '.xz', '.bz2', '.txt', '.vec', '.bin', '.csv',
                '.tsv', '.jsonl', '.parquet', '.json')  # fmt: skip
 
@@ -62,13 +53,19 @@ def exists(path: pathlib.Path) -> bool:
   try:
     path.stat()
   except (FileNotFoundError, NotADirectoryError):
-    if path.is_symlink():
+    if link := describe_link(path):
       raise FileNotFoundError(
-        f'workdir={path.parent}: {path.name} is a link to '
-        f'{os.readlink(path)}, which is missing'
+        f'workdir={path.parent}: {path.name} is {link}'
       ) from None
     return False
   return True
+
+
+def describe_link(path: pathlib.Path) -> str:
+  """Where a link leads that leads nowhere; '' for any other path."""
+  if path.is_symlink() and not path.exists():
+    return f'a link to {os.readlink(path)}, which is missing'
+  return ''
 
 
 def default_workdir(config: Config) -> pathlib.Path:
@@ -112,26 +109,6 @@ def _stem(value: Any) -> str:
   return name
 
 
-@contextlib.contextmanager
-def named_full_disk(workdir: pathlib.Path) -> Iterator[None]:
-  """Names the run directory where its disk, or the user's quota, is full.
-
-  Raises:
-    OSError: it is.
-  """
-  try:
-    yield
-  except OSError as error:
-    path = str(error.filename or workdir)
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if not is_full or not path.startswith(str(workdir)):
-      raise
-    raise OSError(
-      f'workdir={workdir}: the disk is full ({error.strerror}); the last good '
-      'checkpoint stays'
-    ) from error
-
-
 def check_is_folder(path: pathlib.Path, field: str) -> None:
   """Checks that a path is a folder, or that one can be made of that name.
 
@@ -141,98 +118,12 @@ def check_is_folder(path: pathlib.Path, field: str) -> None:
   for part in (path, *path.parents):
     if part.is_dir():
       return
-    if part.is_symlink() and not part.exists():
-      raise ValueError(
-        f'{field}={path}: {part} is a link to {os.readlink(part)}, which is '
-        'missing'
-      )
+    if link := describe_link(part):
+      raise ValueError(f'{field}={path}: {part} is {link}')
+    if part == path and part.exists():
+      raise ValueError(f'{field}={path} is a file; name a run directory')
     if part.exists():
-      name = f'{field}={path}'
-      raise ValueError(
-        f'{name} is a file; name a run directory'
-        if part == path
-        else f'{name}: {part} is a file'
-      )
-
-
-def check_config(workdir: pathlib.Path, config: Config) -> None:
-  """Compares the run in a directory, if there is one, with a configuration.
-
-  Raises:
-    ValueError: a field that is not mutable differs.
-  """
-  if not exists(workdir / 'config.json'):
-    return
-  before = read_config(workdir)
-  differing = [
-    f'{name} ({getattr(before, name)!r} there)'
-    for name in config.differing_fields(before)
-    if not is_mutable(name)
-  ]
-  if differing:
-    raise ValueError(
-      f'workdir={workdir} holds another run, which differs in '
-      f'{", ".join(differing)}'
-    )
-
-
-def create_or_check(
-  workdir: pathlib.Path,
-  config: Config,
-  labels: list[str],
-  tokenizer: Tokenizer,
-  identity: dict[str, str],
-) -> None:
-  """Writes the files that describe a run, or compares those that are there.
-
-  Raises:
-    ValueError: the run was started on other data, or with another vocabulary.
-  """
-  if not exists(workdir / 'config.json'):
-    write_json(workdir / 'labels.json', labels)
-    write_json(workdir / 'data.json', identity)
-    tokenizer.save(workdir)
-    # The last, so that a directory with a configuration has the others.
-    write_config(workdir, config)
-    return
-  read_labels(workdir)  # Predictions need them, be they purged since.
-  before = read_identity(workdir)
-  names = sorted(before.keys() | identity.keys())
-  differing = [n for n in names if before.get(n) != identity.get(n)]
-  if differing:
-    raise ValueError(
-      f'workdir={workdir} holds a run that was started on other data: '
-      f'{", ".join(differing)} changed since; choose another workdir'
-    )
-  vocabulary = tokenizer.vocabulary
-  if (
-    vocabulary is not None
-    and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
-  ):
-    raise ValueError(
-      f'workdir={workdir} holds a run of a version that makes other tokens of '
-      'these texts: vocabulary.txt differs; choose another workdir'
-    )
-
-
-def record_changes(workdir: pathlib.Path, config: Config) -> None:
-  """Writes other values of mutable fields to config.json.
-
-  It removes the results that they outdate, so it is called when the run is sure
-  to resume.
-  """
-  before = read_config(workdir)
-  changed = config.differing_fields(before)
-  if changed:
-    changes = [
-      f'{name}={getattr(config, name)} (before: {getattr(before, name)})'
-      for name in changed
-    ]
-    _log.info('the run resumes with %s', ', '.join(changes))
-    for pattern in _OUTDATED:
-      for path in workdir.glob(pattern):
-        path.unlink(missing_ok=True)
-    write_config(workdir, config)
+      raise ValueError(f'{field}={path}: {part} is a file')
 
 
 def write_config(workdir: pathlib.Path, config: Config) -> None:
@@ -248,10 +139,8 @@ def read_config(workdir: pathlib.Path) -> Config:
     FileNotFoundError, ValueError: the file is missing, or holds anything but
       the fields of `Config` within their bounds, and a version.
   """
-  path = workdir / 'config.json'
-  field, values = f'workdir={workdir}: {path.name}', read_json(path)
-  if not isinstance(values, dict):
-    raise ValueError(f'{field} holds no configuration')
+  field = f'workdir={workdir}: config.json'
+  values = read_json(workdir / 'config.json', 'configuration')
   ours = bigru_jax.__version__
   version = values.pop('version', ours)  # 0.2.0 wrote none.
   origin = ''
@@ -276,26 +165,7 @@ def read_identity(workdir: pathlib.Path) -> dict[str, str]:
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
-  identity = read_json(workdir / 'data.json')
-  if not isinstance(identity, dict):
-    raise ValueError(f'workdir={workdir}: data.json is not a JSON object')
-  return identity
-
-
-def read_saved(workdir: pathlib.Path) -> dict[str, int]:
-  """That the run has saved a checkpoint: its `step`, and when, `time_ns`.
-
-  Raises:
-    FileNotFoundError, ValueError: the file is missing or corrupt.
-  """
-  saved = read_json(workdir / 'checkpoints.json')
-  if not isinstance(saved, dict) or not all(
-    isinstance(saved.get(name), int) for name in ('step', 'time_ns')
-  ):
-    raise ValueError(
-      f'workdir={workdir}: checkpoints.json does not name a checkpoint'
-    )
-  return saved
+  return read_json(workdir / 'data.json', 'digests')
 
 
 def read_labels(workdir: pathlib.Path) -> list[str]:
@@ -304,14 +174,13 @@ def read_labels(workdir: pathlib.Path) -> list[str]:
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
-  labels = read_json(workdir / 'labels.json')
-  if (
-    not isinstance(labels, list)
-    or not labels
-    or not all(isinstance(label, str) for label in labels)
-  ):
-    raise ValueError(f'workdir={workdir}: labels.json: no list of class names')
-  return labels
+
+  def are_names(value):
+    return value and all(isinstance(label, str) for label in value)
+
+  return read_json(
+    workdir / 'labels.json', 'list of class names', list, are_names
+  )
 
 
 def read_result(workdir: pathlib.Path) -> dict[str, Any]:
@@ -323,9 +192,7 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
   path = workdir / 'result.json'
   if not exists(path):
     raise FileNotFoundError(f'workdir={workdir} holds no finished run')
-  result = read_json(path)
-  if not isinstance(result, dict) or 'test' not in result:
-    raise ValueError(f'workdir={workdir}: result.json holds no result')
+  result = read_json(path, 'result', is_valid=lambda value: 'test' in value)
   return {
     name: renamed(value) if isinstance(value, dict) else value
     for name, value in result.items()
@@ -374,14 +241,25 @@ def finite(value: Any) -> Any:
   return value
 
 
-def read_json(path: pathlib.Path) -> Any:
+def read_json(
+  path: pathlib.Path,
+  content: str,
+  kind: type = dict,
+  is_valid: Callable[[Any], bool] = lambda _: True,
+) -> Any:
   """The JSON value of a file of a run.
+
+  Args:
+    path: the file.
+    content: what it is to hold, for the message.
+    kind: of the value.
+    is_valid: whether a value of that type is what the file is to hold.
 
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
   """
   try:
-    return json.loads(path.read_text('utf-8', errors='surrogatepass'))
+    value = json.loads(path.read_text('utf-8', errors='surrogatepass'))
   except FileNotFoundError:
     exists(path)  # Which names a link that leads nowhere.
     raise FileNotFoundError(
@@ -392,3 +270,6 @@ def read_json(path: pathlib.Path) -> Any:
     raise
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'workdir={path.parent}: {path.name}: {error}') from error
+  if not isinstance(value, kind) or not is_valid(value):
+    raise ValueError(f'workdir={path.parent}: {path.name} holds no {content}')
+  return value

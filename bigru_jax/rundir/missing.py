@@ -12,7 +12,6 @@ import contextlib
 import os
 import pathlib
 import re
-import time
 from typing import Any
 
 from bigru_jax.rundir import files
@@ -20,12 +19,8 @@ from bigru_jax.rundir import files
 SAVED = 'checkpoints.json'
 _STAYS = 'every file stays where it is'
 # In TensorStore's messages.
+OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 _LOCAL_FILE = re.compile(r'local file "([^"]*[^"/])"')
-
-
-def record_saved(workdir: pathlib.Path, step: int) -> None:
-  """Writes that the run has saved a checkpoint, which may be gone later."""
-  files.write_json(workdir / SAVED, {'step': step, 'time_ns': time.time_ns()})
 
 
 def quarantined(workdir: pathlib.Path) -> list[tuple[int, int]]:
@@ -66,7 +61,9 @@ def check_checkpoints(workdir: pathlib.Path) -> None:
     state = 'missing'
   moved = [time_ns for _, time_ns in quarantined(workdir)]
   if files.exists(workdir / SAVED):
-    saved = files.read_saved(workdir)
+    saved = files.read_json(
+      workdir / SAVED, 'step with its time', is_valid=_names_a_checkpoint
+    )
     if any(time_ns > saved['time_ns'] for time_ns in moved):
       return
     reason = f'{SAVED} says that checkpoint {saved["step"]} was saved'
@@ -78,6 +75,10 @@ def check_checkpoints(workdir: pathlib.Path) -> None:
     f'workdir={workdir}: checkpoints/ is {state}, but {reason}; is a disk not '
     f'mounted? {_STAYS}; choose another workdir to start again'
   )
+
+
+def _names_a_checkpoint(saved: dict[str, Any]) -> bool:
+  return all(isinstance(saved.get(name), int) for name in ('step', 'time_ns'))
 
 
 def check_config(workdir: pathlib.Path) -> None:
@@ -106,7 +107,7 @@ def steps(folder: pathlib.Path) -> set[int]:
     if not is_folder:
       raise OSError(
         f'workdir={folder.parent}: {folder / name} is '
-        f'{describe_link(folder / name) or "a file, and no checkpoint"}; '
+        f'{files.describe_link(folder / name) or "a file, and no checkpoint"}; '
         f'{_STAYS}'
       )
   return set(map(int, numbered))
@@ -140,7 +141,7 @@ def incomplete(folder: pathlib.Path, step: int, path: pathlib.Path) -> OSError:
     path = path.parent
   return OSError(
     f'workdir={folder.parent}: checkpoint {step} is incomplete: {path} is '
-    f'{describe_link(path) or "missing"}; {_STAYS}'
+    f'{files.describe_link(path) or "missing"}; {_STAYS}'
   )
 
 
@@ -150,11 +151,13 @@ def named_file(error: BaseException) -> str | None:
   return named or (_LOCAL_FILE.findall(str(error)) or [None])[-1]
 
 
-def describe_link(path: pathlib.Path) -> str:
-  """Where a link leads that leads nowhere; '' for any other path."""
-  if path.is_symlink() and not path.exists():
-    return f'a link to {os.readlink(path)}, which is missing'
-  return ''
+def reason_of(error: Exception) -> str:
+  """What the system says of an error, or else the first line of it."""
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
+  if match := OS_ERROR.search(str(error)):
+    return os.strerror(int(match[1]))
+  return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _is_there(folder: pathlib.Path, path: pathlib.Path) -> bool:
@@ -185,7 +188,7 @@ def system_errors(folder: pathlib.Path) -> Iterator[None]:
       folder
     )
     kind = FileNotFoundError if is_missing else OSError
-    reason = error.strerror or (str(error).splitlines() or [''])[0]
     raise kind(
-      f'workdir={folder.parent}: cannot read {path}: {reason}; {_STAYS}'
+      f'workdir={folder.parent}: cannot read {path}: {reason_of(error)}; '
+      f'{_STAYS}'
     ) from error

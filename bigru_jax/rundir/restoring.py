@@ -1,18 +1,17 @@
 """Reading a checkpoint, and telling corrupt bytes from an error of the system.
 
-Only bytes that were read and do not fit their checksum or their format are
-corrupt. An error of the system (a permission, a disk, a network file system) is
-an `OSError`, and nothing is moved.
+An error of the system is an `OSError`; see checkpoints.py for what is corrupt.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import errno
 import hashlib
 import json
+import logging
 import os
 import pathlib
-import re
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ import orbax.checkpoint as ocp
 from bigru_jax import parallel
 from bigru_jax.rundir import missing
 
-# A wrong name or offset in corrupt bytes can lead to these, too.
+# A wrong name or offset in corrupt bytes can lead to these as well.
 _MAY_BE_CORRUPT = {
   errno.ENOENT,
   errno.ENOTDIR,
@@ -30,8 +29,9 @@ _MAY_BE_CORRUPT = {
   errno.ENAMETOOLONG,
   errno.EINVAL,
 }
-# In TensorStore's messages.
-OS_ERROR = re.compile(r"os_error_code='(\d+)'")
+
+
+_log = logging.getLogger(__name__)
 
 
 class CorruptError(ValueError):
@@ -42,10 +42,10 @@ class OtherStateError(ValueError):
   """A checkpoint is intact, but holds a train state of other arrays."""
 
 
-def processes(active: set[int]) -> ocp.options.MultiprocessingOptions:
+def processes(active: Sequence[int]) -> ocp.options.MultiprocessingOptions:
   """Orbax's options for these processes."""
   return ocp.options.MultiprocessingOptions(
-    primary_host=min(active), active_processes=active
+    primary_host=min(active), active_processes=set(active)
   )
 
 
@@ -90,33 +90,44 @@ def sha256(value: Any) -> str:
   return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def first_line(error: Exception) -> str:
-  """The first line of an error, or its type where it says nothing."""
-  return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _corrupt(folder: pathlib.Path, step: int, reason: str) -> CorruptError:
   return CorruptError(
     f'workdir={folder.parent}: checkpoint {step} cannot be read: {reason}'
   )
 
 
-def _files(folder: pathlib.Path, step: int) -> list[str]:
-  """The paths of all files of a checkpoint.
+def restore_best_params(
+  workdir: str | os.PathLike, params: Any, field: str = 'params'
+) -> Any:
+  """The best parameters of a run, of the shapes and sharding of `params`.
+
+  Args:
+    workdir: the run directory.
+    params: abstract arrays.
+    field: of the train state, `params` or `averaged_params`.
 
   Raises:
-    OSError: a folder cannot be listed.
+    FileNotFoundError: the run has no best checkpoint yet.
+    ValueError: the checkpoint is corrupt, or does not fit the configuration.
+    OSError: it cannot be read.
   """
-
-  def fail(error):
-    raise error
-
-  with missing.system_errors(folder):
-    return [
-      os.path.join(parent, name)
-      for parent, _, names in os.walk(folder / str(step), onerror=fail)
-      for name in names
-    ]
+  folder = pathlib.Path(workdir).absolute() / 'checkpoints'
+  missing.check_checkpoints(folder.parent)
+  try:
+    steps = missing.steps(folder)
+  except FileNotFoundError:
+    steps = set()
+  for step in sorted(steps, reverse=True):
+    try:
+      best = read_metadata(folder, step)['progress']['best']
+    except CorruptError as error:
+      _log.warning('%s', error)
+      continue
+    if best:
+      like = {field: params}
+      restored, _ = read_state(folder, best['step'], like)
+      return parallel.place(restored, shardings(like))[field]
+  raise FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
 
 
 def read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
@@ -228,7 +239,7 @@ def _read_arrays(path: pathlib.Path, like: Any) -> Any:
   with ocp.Checkpointer(
     array_handler(),
     # Otherwise it waits at the end for the others, which may have failed.
-    multiprocessing_options=processes({jax.process_index()}),
+    multiprocessing_options=processes([jax.process_index()]),
   ) as checkpointer:
     return checkpointer.restore(path, args=args)
 
@@ -240,16 +251,21 @@ def _read_all(folder: pathlib.Path, step: int) -> None:
   an array of zeros.
 
   Raises:
-    OSError: a file cannot be read.
+    OSError: a folder cannot be listed, or a file cannot be read.
   """
-  for path in _files(folder, step):
-    with missing.system_errors(folder):
-      try:
-        with open(path, 'rb') as file:
-          while file.read(2**20):
-            pass
-      except OSError as error:  # That of reading does not name the file.
-        raise OSError(error.errno, error.strerror, path) from error
+
+  def fail(error):
+    raise error
+
+  with missing.system_errors(folder):
+    for parent, _, names in os.walk(folder / str(step), onerror=fail):
+      for path in (os.path.join(parent, name) for name in names):
+        try:
+          with open(path, 'rb') as file:
+            while file.read(2**20):
+              pass
+        except OSError as error:  # That of reading does not name the file.
+          raise OSError(error.errno, error.strerror, path) from error
 
 
 def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
@@ -267,7 +283,7 @@ def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
     if isinstance(reason, (MemoryError, jax.errors.JaxRuntimeError)):
       raise reason
     number = reason.errno if isinstance(reason, OSError) else None
-    if match := OS_ERROR.search(str(reason)):
+    if match := missing.OS_ERROR.search(str(reason)):
       number = int(match[1])
     if "can't start new thread" in str(reason):
       number = errno.EAGAIN

@@ -149,6 +149,17 @@ def agreed() -> Iterator[None]:
       raise ValueError(f'process {process}: {message}')
 
 
+def on_main(action: Callable[[], Any]) -> None:
+  """Lets process 0 do something; where it fails, all processes do.
+
+  Raises:
+    ValueError: in the other processes; the message is that of its error.
+  """
+  with agreed():
+    if is_main():
+      action()
+
+
 def check_equal(name: str, value: Any) -> None:
   """Raises ValueError where the processes have another value of something."""
   values = gather(value)

@@ -11,7 +11,7 @@ import pytest
 import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.data.text import VocabularyTokenizer
-from bigru_jax.rundir import directory, files as run_files, lock
+from bigru_jax.rundir import directory, files as run_files, lock, same_run
 
 CONFIG = Config(hidden_size=16, learning_rate=0.5)
 
@@ -20,7 +20,7 @@ TOKENIZER = VocabularyTokenizer('words', ['<pad>', '<unk>'])
 
 
 def _create_or_check(workdir, config):
-  run_files.create_or_check(
+  same_run.create_or_check(
     workdir, config, ['no', 'yes'], TOKENIZER, {'train': 'a digest'}
   )
 
@@ -45,14 +45,14 @@ def test_a_run_of_another_version_resumes(version, tmp_path, caplog):
   _create_or_check(tmp_path, CONFIG)
   _write(tmp_path, **version)
   before = (tmp_path / 'config.json').read_bytes()
-  run_files.check_config(tmp_path, CONFIG)
+  same_run.check_config(tmp_path, CONFIG)
   _create_or_check(tmp_path, CONFIG)
   # Nothing changed, so what it measured stands.
   assert (tmp_path / 'config.json').read_bytes() == before
   assert not caplog.text
   longer = dataclasses.replace(CONFIG, epochs=99)
   _create_or_check(tmp_path, longer)
-  run_files.record_changes(tmp_path, longer)
+  same_run.record_changes(tmp_path, longer)
   assert run_files.read_config(tmp_path) == longer
   written = json.loads((tmp_path / 'config.json').read_text())['version']
   assert written == bigru_jax.__version__
@@ -62,7 +62,7 @@ def test_what_changes_in_a_run_that_resumes_is_logged(tmp_path, caplog):
   caplog.set_level(logging.INFO)
   _create_or_check(tmp_path, CONFIG)
   longer = dataclasses.replace(CONFIG, epochs=99, patience=7)
-  run_files.record_changes(tmp_path, longer)
+  same_run.record_changes(tmp_path, longer)
   assert caplog.messages == [
     f'the run resumes with epochs=99 (before: {CONFIG.epochs}), '
     f'patience=7 (before: {CONFIG.patience})'

@@ -10,7 +10,12 @@ import pytest
 
 from bigru_jax import Config, load, parallel, train
 from bigru_jax.evaluation.calibration import read_calibration
-from bigru_jax.rundir import checkpoints, files as run_files, missing
+from bigru_jax.rundir import (
+  checkpoints,
+  files as run_files,
+  missing,
+  restoring,
+)
 from bigru_jax.runtime.preemption import Preempted
 
 TEXTS = [f'a {x} film {i}' for i in range(20) for x in ('good', 'bad')]
@@ -186,7 +191,7 @@ def test_a_checkpoint_that_lacks_a_file_is_not_corrupt(
   reader = checkpoints.Checkpoints(workdir)
   reads = [
     lambda: reader.restore(state),
-    lambda: checkpoints.restore_best_params(workdir, state.params),
+    lambda: restoring.restore_best_params(workdir, state.params),
   ]
   # The parameters are read, and fit their checksums, without that file.
   for read in reads[: 1 if part == 'state/_METADATA' else 2]:

@@ -137,7 +137,7 @@ def _restored(workdir):
 
 def _opened(workdir):
   """The step of the parameters that `load` reads."""
-  params = checkpoints.restore_best_params(workdir, _state(0).params)
+  params = restoring.restore_best_params(workdir, _state(0).params)
   (step,) = {float(np.asarray(x).mean()) for x in jax.tree.leaves(params)}
   return step
 
@@ -264,7 +264,7 @@ def test_checkpoints_of_another_type_or_shape_are_not_corrupt(saved, tmp_path):
       reader.restore(other)
     reader.close()
     with pytest.raises(ValueError, match='another train state.*params/'):
-      checkpoints.restore_best_params(workdir, other.params)
+      restoring.restore_best_params(workdir, other.params)
   assert _files(workdir) == before
 
 

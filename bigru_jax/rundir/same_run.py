@@ -1,0 +1,96 @@
+"""Whether a directory holds the same run: its configuration and its data."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+
+from bigru_jax.config import Config, is_mutable
+from bigru_jax.data.text import Tokenizer, load_tokenizer
+from bigru_jax.rundir import files
+
+_log = logging.getLogger(__name__)
+
+# What a run that resumes with another configuration will write again.
+_OUTDATED = ('result.json', 'calibration.json', 'diagnostics.json',
+             'report.html', 'explain-*.json')  # fmt: skip
+
+
+def check_config(workdir: pathlib.Path, config: Config) -> None:
+  """Compares the run in a directory, if there is one, with a configuration.
+
+  Raises:
+    ValueError: a field that is not mutable differs.
+  """
+  if not files.exists(workdir / 'config.json'):
+    return
+  before = files.read_config(workdir)
+  differing = [
+    f'{name} ({getattr(before, name)!r} there)'
+    for name in config.differing_fields(before)
+    if not is_mutable(name)
+  ]
+  if differing:
+    raise ValueError(
+      f'workdir={workdir} holds another run, which differs in '
+      f'{", ".join(differing)}'
+    )
+
+
+def create_or_check(
+  workdir: pathlib.Path,
+  config: Config,
+  labels: list[str],
+  tokenizer: Tokenizer,
+  identity: dict[str, str],
+) -> None:
+  """Writes the files that describe a run, or compares those that are there.
+
+  Raises:
+    ValueError: the run was started on other data, or with another vocabulary.
+  """
+  if not files.exists(workdir / 'config.json'):
+    files.write_json(workdir / 'labels.json', labels)
+    files.write_json(workdir / 'data.json', identity)
+    tokenizer.save(workdir)
+    # The last, so that a directory with a configuration has the others.
+    files.write_config(workdir, config)
+    return
+  files.read_labels(workdir)  # Predictions need them, be they purged since.
+  before = files.read_identity(workdir)
+  names = sorted(before.keys() | identity.keys())
+  differing = [n for n in names if before.get(n) != identity.get(n)]
+  if differing:
+    raise ValueError(
+      f'workdir={workdir} holds a run that was started on other data: '
+      f'{", ".join(differing)} changed since; choose another workdir'
+    )
+  vocabulary = tokenizer.vocabulary
+  if (
+    vocabulary is not None
+    and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
+  ):
+    raise ValueError(
+      f'workdir={workdir} holds a run of a version that makes other tokens of '
+      'these texts: vocabulary.txt differs; choose another workdir'
+    )
+
+
+def record_changes(workdir: pathlib.Path, config: Config) -> None:
+  """Writes other values of mutable fields to config.json.
+
+  It removes the results that they outdate, so it is called when the run is sure
+  to resume.
+  """
+  before = files.read_config(workdir)
+  changed = config.differing_fields(before)
+  if changed:
+    changes = [
+      f'{name}={getattr(config, name)} (before: {getattr(before, name)})'
+      for name in changed
+    ]
+    _log.info('the run resumes with %s', ', '.join(changes))
+    for pattern in _OUTDATED:
+      for path in workdir.glob(pattern):
+        path.unlink(missing_ok=True)
+    files.write_config(workdir, config)
