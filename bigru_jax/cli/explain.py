@@ -178,7 +178,7 @@ def explain(
     run.labels,
     texts,
     _ADVERSARIAL_TEXTS.value,
-    deciding_tokens(config, split, texts.rows),
+    deciding_tokens(config, split, texts.table['row']),
     seed,
   )
   if table:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from bigru_jax.data.documents import Documents, DocumentShape
 from bigru_jax.data.entities import inside_entities
 from bigru_jax.data.epoch_plan import epoch_plan
-from bigru_jax.data.splits import Labels, LabelSets
-from bigru_jax.data.text import UNK_ID, Encoded, consecutive
+from bigru_jax.data.ragged import Ragged, consecutive
+from bigru_jax.data.splits import Table, label_array
+from bigru_jax.data.text import UNK_ID
 
 # The padded length of a batch's texts, or the shape of a batch of documents.
 BatchShape = int | DocumentShape
@@ -18,87 +21,68 @@ BatchShape = int | DocumentShape
 Plan = list[tuple[BatchShape, np.ndarray]]
 
 
-def _nothing() -> np.ndarray:
-  return np.zeros(0, object)
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodedSplit:
-  """A split as ids.
+  """A split of which batches are made.
 
   Attributes:
-    encoded: the texts.
-    labels: class indices, int32 [N], or `LabelSets`.
-    weights: float32, each example's weight in the loss.
+    table: its columns, of which a batch needs `tokens`, `label` and `weight`,
+      and in the hierarchical model `sentences`.
     buckets: the padded lengths, or of a hierarchical split the padded numbers
       of sentences, from `choose_buckets`.
-    num_labels: C; only `LabelSets` need it.
-    rows, sources: the place of each example in its source, from 1, and the
-      source, a string; empty where they are not known.
+    num_labels: C; only several labels a text need it.
     markers: the ids of `text.MARKERS` where a batch is to have `entities`; the
       texts are checked by `entities.check_entities`.
-    sentences: of a hierarchical split the lengths of each text's sentences.
-    sentence_length: T of a hierarchical split; see `longest_sentence`.
-    shards: the devices that share a batch of a hierarchical split. A document's
-      sentences are on its own device.
+    sentence_length: T of a hierarchical split, at least its longest sentence.
+    num_shards: the devices that share a batch of a hierarchical split. A
+      document's sentences are on its own device.
   """
 
-  encoded: Encoded
-  labels: Labels
-  weights: np.ndarray
+  table: Table
   buckets: list[int]
   num_labels: int = 0
-  rows: np.ndarray = dataclasses.field(default_factory=_nothing)
-  sources: np.ndarray = dataclasses.field(default_factory=_nothing)
   markers: tuple[int, ...] = ()
-  sentences: Encoded | None = None
   sentence_length: int = 0
-  shards: int = 1
+  num_shards: int = 1
 
   def __len__(self) -> int:
-    return len(self.labels)
+    return len(self.table)
 
-  def without(self, first: int) -> EncodedSplit:
+  def mask_unseen(self, first: int) -> EncodedSplit:
     """The split with ids from `first` on replaced by <unk>."""
-    tokens = self.encoded.tokens[self.encoded.positions()]
-    known = np.where(tokens < first, tokens, UNK_ID)
-    encoded = consecutive(known, self.encoded.lengths)
-    return dataclasses.replace(self, encoded=encoded)
+    tokens = self.table['tokens'].flat()
+    tokens[tokens >= first] = UNK_ID
+    masked = consecutive(tokens, self.table['tokens'].lengths)
+    return dataclasses.replace(
+      self, table=self.table.with_columns(tokens=masked)
+    )
 
-  def sharded(self, shards: int) -> EncodedSplit:
-    """The split for batches that so many devices share."""
-    return dataclasses.replace(self, shards=shards)
+  def with_num_shards(self, num_shards: int) -> EncodedSplit:
+    """The split for batches that this many devices share."""
+    return dataclasses.replace(self, num_shards=num_shards)
 
   def label_array(self) -> np.ndarray:
     """The labels: int32 [N], or bool [N, C] for several labels a text."""
-    if isinstance(self.labels, LabelSets):
-      return self.labels.multi_hot(self.num_labels)
-    return self.labels
+    return label_array(self.table['label'], self.num_labels)
 
   def plan(
     self, batch_size: int, seed: int | None = None, epoch: int = 0
   ) -> Plan:
     """The batches of an epoch, each with its shape; see `epoch_plan`."""
-    by_example = self.sentences or self.encoded
+    sizes = self._batcher.sizes
 
-    def plan_of(epoch):
-      return epoch_plan(
-        by_example.lengths, self.buckets, batch_size, seed, epoch
-      )
+    def plan_of(epoch: int) -> list[tuple[int, np.ndarray]]:
+      return epoch_plan(sizes, self.buckets, batch_size, seed, epoch)
 
-    plan = plan_of(epoch)
-    if not self._documents:
-      return list(plan)
-    first_plan = plan if seed is None else plan_of(1)
-    return list(self._documents.shape_plan(plan, first_plan, batch_size))
+    return self._batcher.shaped(plan_of, epoch, batch_size)
 
   def batch(
-    self, rows: np.ndarray, shape: BatchShape, batch_size: int
+    self, indices: np.ndarray, shape: BatchShape, batch_size: int
   ) -> dict[str, np.ndarray]:
     """The arrays of one batch, completed to batch_size by padding examples.
 
     Args:
-      rows: the indices of the examples.
+      indices: of the examples.
       shape: from `plan`: T, to which the texts are padded; for a hierarchical
         split M, to which the numbers of their sentences are padded, and S. A
         batch_size other than the plan's may need a larger S.
@@ -113,81 +97,109 @@ class EncodedSplit:
       For a hierarchical split `tokens` are [S, T], all sentences of the batch
       in the order of the documents; `sentence_lengths` [S] int32, 0 for a
       padding sentence; `sentence_mask` [B, M] bool, which sentences a document
-      has. Each of `shards` equal parts of S holds the sentences of the same
+      has. Each of `num_shards` equal parts of S holds the sentences of the same
       part of B, and then its padding sentences.
     """
-    count = len(rows)
-    lengths_B = np.zeros(batch_size, np.int32)
-    lengths_B[:count] = self.encoded.lengths[rows]
-    labels: np.ndarray
-    if isinstance(self.labels, LabelSets):
-      labels = np.zeros((batch_size, self.num_labels), bool)
-      labels[:count] = self.labels[rows].multi_hot(self.num_labels)
-    else:
-      labels = np.zeros(batch_size, np.int32)
-      labels[:count] = self.labels[rows]
-    weights_B = np.zeros(batch_size, np.float32)
-    weights_B[:count] = self.weights[rows]
-    batch = {'lengths': lengths_B, 'labels': labels, 'weights': weights_B}
-    if isinstance(shape, tuple):
-      assert self._documents
-      batch |= self._documents.arrays(rows, shape, batch_size)
-      lengths_S, length = batch['sentence_lengths'], self.sentence_length
-      batch['tokens'] = self._tokens(rows, lengths_S, length)
-      return batch
-    batch['tokens'] = self._tokens(rows, lengths_B, shape)
-    if self.markers:
-      batch['entities'] = inside_entities(batch['tokens'], self.markers)
-    return batch
+    labels = label_array(self.table['label'][indices], self.num_labels)
+    batch = {
+      'lengths': _padded(self.table['tokens'].lengths[indices], batch_size),
+      'labels': _padded(labels, batch_size),
+      'weights': _padded(self.table['weight'][indices], batch_size),
+    }
+    return batch | self._batcher.arrays(indices, shape, batch_size)
 
-  def share(
+  def local_batch(
     self,
-    rows: np.ndarray,
+    indices: np.ndarray,
     shape: BatchShape,
     batch_size: int,
     index: int,
-    shares: int,
+    count: int,
   ) -> dict[str, np.ndarray]:
     """One of several equal parts of a batch, along the leading axes.
 
     Args:
-      rows, shape, batch_size: of the whole batch, see `batch`.
+      indices, shape, batch_size: of the whole batch, see `batch`.
       index: which part, from 0.
-      shares: how many there are; of a hierarchical split a divisor of `shards`.
+      count: the number of parts; of a hierarchical split a divisor of
+        `num_shards`.
     """
-    if shares == 1:
-      return self.batch(rows, shape, batch_size)
-    size = batch_size // shares
-    split, part = self, rows[index * size : (index + 1) * size]
-    if isinstance(shape, tuple):
-      split = self.sharded(self.shards // shares)
-      shape = shape[0], shape[1] // shares
-    return split.batch(part, shape, size)
+    size = batch_size // count
+    split = self.with_num_shards(max(self.num_shards // count, 1))
+    shape = self._batcher.local_shape(shape, count)
+    return split.batch(indices[index * size : (index + 1) * size], shape, size)
 
   def padding_fraction(self, plan: Plan, batch_size: int) -> float:
-    """The share of positions that hold no token, in padding examples, too."""
+    """The share of positions that hold no token, with padding examples."""
     positions = sum(
-      shape[1] * self.sentence_length
-      if isinstance(shape, tuple)
-      else shape * batch_size
-      for shape, _ in plan
+      self._batcher.positions(shape, batch_size) for shape, _ in plan
     )
-    tokens = float(self.encoded.lengths.sum())
+    tokens = float(self.table['tokens'].lengths.sum())
     return 1 - tokens / positions if positions else 0.0
 
   @property
-  def _documents(self) -> Documents | None:
-    """The documents of a hierarchical split."""
-    if self.sentences is None:
-      return None
-    return Documents(self.sentences, self.sentence_length, self.shards)
+  def _batcher(self) -> Any:
+    tokens = self.table['tokens']
+    if 'sentences' not in self.table:
+      return Texts(tokens, self.markers)
+    return Documents(
+      tokens=tokens,
+      sentences=self.table['sentences'],
+      sentence_length=self.sentence_length,
+      num_shards=self.num_shards,
+    )
 
-  def _tokens(
-    self, rows: np.ndarray, lengths_N: np.ndarray, length: int
-  ) -> np.ndarray:
-    """The tokens of examples, in order, as sequences of these lengths."""
-    encoded = self.encoded.take(rows)
-    tokens_NxT = np.zeros((len(lengths_N), length), np.int32)
-    valid = np.arange(length) < lengths_N[:, None]
-    tokens_NxT[valid] = encoded.tokens[encoded.positions()]
-    return tokens_NxT
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+  """The texts of a flat split; its methods are those of `Documents`.
+
+  Attributes:
+    tokens: of each text.
+    markers: see `EncodedSplit`.
+  """
+
+  tokens: Ragged
+  markers: tuple[int, ...]
+
+  @property
+  def sizes(self) -> np.ndarray:
+    """By which the texts are put in buckets: their lengths."""
+    return self.tokens.lengths
+
+  def shaped(
+    self,
+    plan_of: Callable[[int], list[tuple[int, np.ndarray]]],
+    epoch: int,
+    batch_size: int,
+  ) -> Plan:
+    """The batches of an epoch; the shape of each is its padded length."""
+    del batch_size  # No shape depends on it.
+    return list(plan_of(epoch))
+
+  def arrays(
+    self, indices: np.ndarray, shape: int, batch_size: int
+  ) -> dict[str, np.ndarray]:
+    """`tokens` [B, T] of a batch, and its `entities` if there are markers."""
+    tokens = self.tokens[indices]
+    tokens_BxT = tokens.padded(_padded(tokens.lengths, batch_size), shape)
+    if not self.markers:
+      return {'tokens': tokens_BxT}
+    entities_BxT = inside_entities(tokens_BxT, self.markers)
+    return {'tokens': tokens_BxT, 'entities': entities_BxT}
+
+  def local_shape(self, shape: int, count: int) -> int:
+    """The shape of one of `count` equal parts of a batch."""
+    del count
+    return shape
+
+  def positions(self, shape: int, batch_size: int) -> int:
+    """The positions of a batch, with those of padding."""
+    return shape * batch_size
+
+
+def _padded(values: np.ndarray, size: int) -> np.ndarray:
+  """The values completed to this many by zeros."""
+  padded = np.zeros((size, *values.shape[1:]), values.dtype)
+  padded[: len(values)] = values
+  return padded

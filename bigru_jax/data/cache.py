@@ -7,10 +7,9 @@ a digest of all that decides it, and is written completely or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import contextlib
 import dataclasses
-import fcntl
+import functools
 import hashlib
 import json
 import logging
@@ -20,17 +19,21 @@ import shutil
 from typing import Any
 import unicodedata
 
+import filelock
 import numpy as np
 import regex
 
-from bigru_jax.data import tabular_files, text
+from bigru_jax.data import tabular_files
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.sources import Corpus
-from bigru_jax.data.splits import NAMES, Labels, LabelSets
+from bigru_jax.data.splits import NAMES, Table
+from bigru_jax.data.text import JsonTokenizer, Tokenizer, VocabularyTokenizer
+from bigru_jax.runtime.atomic import replacing
 from bigru_jax.runtime.cache import cache_dir
 
 _log = logging.getLogger(__name__)
@@ -60,49 +63,42 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
   folder = cache_dir() / 'encoded' / key
   with contextlib.ExitStack() as stack:
     try:
-      stack.enter_context(_locked(folder))
-    except OSError as error:
+      folder.parent.mkdir(parents=True, exist_ok=True)
+      stack.enter_context(filelock.FileLock(folder.with_suffix('.lock')))
+    except (OSError, NotImplementedError) as error:  # Some disks have no locks.
       _log.warning('encoded texts are not cached: %s', error)
       return prepare(config)
     try:
-      with contextlib.suppress(FileNotFoundError):
-        return _load_or_remove(folder, config)
+      data = _load_or_remove(folder, config)
     except OSError as error:
       _log.warning('the cache is not used: %s', error)
       return prepare(config)
+    if data:
+      return data
     data = prepare(config)
     if _key(config) != key:  # A file has changed while it was read.
       return data
     try:
       _save(folder, data)
-      return _load_or_remove(folder, config)
+      return _load_or_remove(folder, config) or data
     except OSError as error:
       _log.warning('encoded texts are not cached: %s', error)
       return data
 
 
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process makes this entry."""
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  with folder.with_suffix('.lock').open('a') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield
-
-
 def _key(config: DataConfig) -> str | None:
   """A digest of what decides the encoded data; None where it is not cached."""
   try:
-    paths = _sources(config)
-    sources = [_identity(path) for path in paths]
+    sources = [_identity(path) for path in _sources(config)]
     if sum(size for _, size, _ in sources) < LEAST_BYTES:
       return None
-    others = [config.tokenizer] if config.tokenizer.endswith('.json') else []
+    if config.tokenizer.endswith('.json'):
+      sources.append(_identity(config.tokenizer))
     if config.embeddings:
-      others.append(fetch(config.embeddings))
+      sources.append(_identity(fetch(config.embeddings)))
     decides = {
       'fields': {name: getattr(config, name) for name in FIELDS},
-      'files': sources + [_identity(path) for path in others],
+      'files': sources,
       'code': [
         file_sha256(path, 'code')
         for path in sorted(pathlib.Path(__file__).parent.rglob('*.py'))
@@ -111,18 +107,17 @@ def _key(config: DataConfig) -> str | None:
     }
   except (OSError, ValueError):
     return None  # `prepare` says what is wrong, or reads a pipe.
-  return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+  return _sha256(json.dumps(decides))
 
 
 def _sources(config: DataConfig) -> list[str]:
   """The files that a configuration reads; none where they are not known."""
   if config.train:
-    given = {name: getattr(config, name) for name in NAMES}
     return [
       path
-      for name, value in given.items()
-      if value
-      for path in tabular_files.find(value, name)
+      for name in NAMES
+      if getattr(config, name)
+      for path in tabular_files.find(getattr(config, name), name)
     ]
   if not config.data_dir or config.dataset.startswith('tfds:'):
     return []
@@ -133,147 +128,97 @@ def _sources(config: DataConfig) -> list[str]:
 
 def _identity(path: str) -> tuple[str, int, int]:
   if not os.path.isfile(path):
-    raise ValueError(f'{path} is no file')
-  found = os.stat(path)
-  return os.path.abspath(path), found.st_size, found.st_mtime_ns
+    raise ValueError(f'{path} is not a file')
+  status = os.stat(path)
+  return os.path.abspath(path), status.st_size, status.st_mtime_ns
 
 
 def _save(folder: pathlib.Path, data: Dataset) -> None:
   """Writes an entry, completely or not at all."""
-  partial = folder.with_suffix('.partial')
-  shutil.rmtree(partial, ignore_errors=True)
-  partial.mkdir()
-  saved: list[np.ndarray] = []
+  # Splits share arrays. Each stays referenced, so that no other has its id.
+  saved: dict[int, tuple[np.ndarray, dict[str, str]]] = {}
 
-  def save_array(array):
-    for i, other in enumerate(saved):
-      if array is other:  # Splits share arrays.
-        return f'{i}.npy'
-    saved.append(array)
-    name = f'{len(saved) - 1}.npy'
-    np.save(partial / name, array, allow_pickle=False)
-    return name
+  def save(value: Any) -> dict[str, Any]:
+    if not isinstance(value, np.ndarray):
+      return {type(value).__name__: vars(value)}
+    if value.dtype == object:
+      ids: dict[str, int] = {}
+      codes = [ids.setdefault(x, len(ids)) for x in value]
+      return {'strings': list(ids), 'codes': np.array(codes, np.int32)}
+    if id(value) not in saved:
+      path = partial / f'{len(saved)}.npy'
+      np.save(path, value, allow_pickle=False)
+      checksum = file_sha256(path, 'cache')
+      saved[id(value)] = value, {'array': path.name, 'sha256': checksum}
+    return saved[id(value)][1]
 
-  def save_encoded(encoded):
-    return encoded and {
-      field.name: save_array(getattr(encoded, field.name))
-      for field in dataclasses.fields(encoded)
+  with replacing(folder) as partial:
+    partial.mkdir()
+    entry = vars(data) | {
+      'tokenizer': data.tokenizer.vocabulary,
+      'vectors': [
+        list(data.vectors),
+        np.array(list(data.vectors.values()), np.float32),
+      ],
     }
-
-  def save_split(split):
-    sources: dict[str, int] = {}
-    places = [sources.setdefault(x, len(sources)) for x in split.sources]
-    several = isinstance(split.labels, LabelSets)
-    return {
-      'encoded': save_encoded(split.encoded),
-      'labels': None if several else save_array(split.labels),
-      'label_sets': save_encoded(split.labels.ids) if several else None,
-      'weights': save_array(split.weights),
-      'buckets': split.buckets,
-      'rows': save_array(split.rows),
-      'sources': list(sources),
-      'places': save_array(np.array(places, np.int32)),
-      'markers': list(split.markers),
-      'sentences': save_encoded(split.sentences),
-      'sentence_length': split.sentence_length,
-    }
-
-  content = {
-    'name': data.name,
-    'splits': {name: save_split(split) for name, split in data.splits.items()},
-    'labels': data.labels,
-    'vocabulary': data.tokenizer.vocabulary,
-    'seen': data.seen,
-    'words': list(data.vectors),
-    'vectors': save_array(np.array(list(data.vectors.values()), np.float32)),
-    'notes': data.notes,
-    'identity': data.identity,
-  }
-  written = {
-    'content': content,
-    'sha256': {
-      path.name: file_sha256(path, 'cache') for path in partial.iterdir()
-    },
-  }
-  path = partial / 'entry.json'
-  path.write_text(json.dumps([_sha256(written), written]), encoding='utf-8')
-  os.replace(partial, folder)
+    content = json.dumps(entry, default=save)
+    (partial / 'entry.json').write_text(f'{_sha256(content)}\n{content}')
 
 
-def _load_or_remove(folder: pathlib.Path, config: DataConfig) -> Dataset:
-  """Maps an entry.
+def _load_or_remove(folder: pathlib.Path, config: DataConfig) -> Dataset | None:
+  """Maps an entry; None if there is none, or if it was corrupt and is removed.
 
   Raises:
-    FileNotFoundError: there is none, or it was corrupt and is removed.
     OSError: it cannot be read; it stays as it is.
   """
-  names = {path.name for path in folder.iterdir()}
+  if not folder.exists():
+    return None
   try:
-    return _load(folder, names, config)
-  except (ValueError, KeyError, TypeError, RecursionError) as error:
+    return _load(folder, config)
+  except (
+    FileNotFoundError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RecursionError,
+  ) as error:
     _log.warning('%s is corrupt, and is made anew: %s', folder, error)
     shutil.rmtree(folder)
-    raise FileNotFoundError(folder) from error
+    return None
 
 
-def _load(folder: pathlib.Path, names: set[str], config: DataConfig) -> Dataset:
-  path = folder / 'entry.json'
-  if path.name not in names:
-    raise ValueError(f'{path.name} is missing')
-  sha256, written = json.loads(path.read_text(encoding='utf-8'))
-  if _sha256(written) != sha256:
-    raise ValueError(f'{path.name} differs from its checksum')
-  content = written['content']
-  arrays = {}
-  for name, checksum in written['sha256'].items():
-    if name not in names:
-      raise ValueError(f'{name} is missing')
-    with (folder / name).open('rb') as file:
-      sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
-    if sha256 != checksum:
+def _load(folder: pathlib.Path, config: DataConfig) -> Dataset:
+  checksum, _, content = (folder / 'entry.json').read_text().partition('\n')
+  if _sha256(content) != checksum:
+    raise ValueError('entry.json differs from its checksum')
+
+  @functools.cache
+  def mapped(name: str, sha256: str) -> np.ndarray:
+    if file_sha256(folder / name, 'cache') != sha256:
       raise ValueError(f'{name} differs from its checksum')
-    mapped = np.load(folder / name, mmap_mode='r', allow_pickle=False)
-    arrays[name] = np.asarray(mapped)
+    array = np.load(folder / name, mmap_mode='r', allow_pickle=False)
+    return np.asarray(array)
 
-  def load_encoded(names):
-    return names and text.Encoded(**{k: arrays[x] for k, x in names.items()})
+  def load(value: dict[str, Any]) -> Any:
+    if value.keys() == {'array', 'sha256'}:
+      return mapped(value['array'], value['sha256'])
+    if value.keys() == {'strings', 'codes'}:
+      return np.array(value['strings'], object)[value['codes']]
+    for kind in (Ragged, Table, EncodedSplit):
+      if value.keys() == {kind.__name__}:
+        return kind(**value[kind.__name__])
+    return value
 
-  def load_split(of_split):
-    if of_split['label_sets']:
-      labels: Labels = LabelSets(load_encoded(of_split['label_sets']))
-    else:
-      labels = arrays[of_split['labels']]
-    return EncodedSplit(
-      load_encoded(of_split['encoded']),
-      labels,
-      arrays[of_split['weights']],
-      of_split['buckets'],
-      len(content['labels']),
-      arrays[of_split['rows']],
-      np.array(of_split['sources'], object)[arrays[of_split['places']]],
-      tuple(of_split['markers']),
-      load_encoded(of_split['sentences']),
-      of_split['sentence_length'],
-    )
-
-  vocabulary = content['vocabulary']
-  tokenizer: Any
-  if vocabulary is None:
-    tokenizer = text.JsonTokenizer(config.tokenizer)
+  entry = json.loads(content, object_hook=load)
+  words, vectors = entry['vectors']
+  if entry['tokenizer'] is None:
+    tokenizer: Tokenizer = JsonTokenizer(config.tokenizer)
   else:
-    tokenizer = text.VocabularyTokenizer(config.tokenizer, vocabulary)
+    tokenizer = VocabularyTokenizer(config.tokenizer, entry['tokenizer'])
   return Dataset(
-    name=content['name'],
-    splits={name: load_split(x) for name, x in content['splits'].items()},
-    labels=content['labels'],
-    label_weights=np.ones(len(content['labels']), np.float32),
-    tokenizer=tokenizer,
-    seen=content['seen'],
-    vectors=dict(zip(content['words'], arrays[content['vectors']])),
-    notes=content['notes'],
-    identity=content['identity'],
+    **entry | {'tokenizer': tokenizer, 'vectors': dict(zip(words, vectors))}
   )
 
 
-def _sha256(value: Any) -> str:
-  return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+def _sha256(text: str) -> str:
+  return hashlib.sha256(text.encode()).hexdigest()

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 from bigru_jax.data.prepare import Dataset
-from bigru_jax.data.splits import LabelSets, label_pairs
+from bigru_jax.data.ragged import Ragged
+from bigru_jax.data.splits import label_pairs
 
 
 def weigh_classes(data: Dataset, setting: str) -> Dataset:
@@ -22,15 +23,18 @@ def weigh_classes(data: Dataset, setting: str) -> Dataset:
   """
   if not setting:
     return data
-  train = data.splits['train']
-  _, ids = label_pairs(train.labels)
+  train_labels = data.splits['train'].table['label']
+  _, ids = label_pairs(train_labels)
   counts_C = np.bincount(ids, minlength=len(data.labels))
-  if isinstance(train.labels, LabelSets):
-    weights_C = class_weights(setting, counts_C, len(train))
+  if isinstance(train_labels, Ragged):
+    weights_C = class_weights(setting, counts_C, len(train_labels))
     return dataclasses.replace(data, label_weights=weights_C)
   weights_C = class_weights(setting, counts_C)
   splits = {
-    name: dataclasses.replace(split, weights=weights_C[split.label_array()])
+    name: dataclasses.replace(
+      split,
+      table=split.table.with_columns(weight=weights_C[split.table['label']]),
+    )
     for name, split in data.splits.items()
   }
   return dataclasses.replace(data, splits=splits, label_weights=weights_C)

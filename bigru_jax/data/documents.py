@@ -6,13 +6,13 @@ document on the device that has the document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 import dataclasses
 
 import numpy as np
 
 from bigru_jax.data.epoch_plan import SHAPE_COST, choose_buckets, round_up
-from bigru_jax.data.text import Encoded
+from bigru_jax.data.ragged import Ragged
 
 # A split has at most 3 numbers of sentences per document, and for each of them
 # at most 2 of all sentences of a batch.
@@ -23,36 +23,50 @@ _MAX_TOTALS = 2
 DocumentShape = tuple[int, int]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Documents:
-  """The sentences of the documents of a split.
+  """The documents of a hierarchical split.
 
   Attributes:
+    tokens: of each document.
     sentences: the lengths of the sentences of each document.
-    sentence_length: T, at least `longest_sentence`.
-    shards: the devices that share a batch.
+    sentence_length: T, at least the longest sentence.
+    num_shards: the devices that share a batch.
   """
 
-  sentences: Encoded
+  tokens: Ragged
+  sentences: Ragged
   sentence_length: int
-  shards: int
+  num_shards: int
 
-  def shape_plan(
+  @property
+  def sizes(self) -> np.ndarray:
+    """By which documents are put in buckets: their numbers of sentences."""
+    return self.sentences.lengths
+
+  def shaped(
     self,
-    plan: Sequence[tuple[int, np.ndarray]],
-    first_plan: Sequence[tuple[int, np.ndarray]],
+    plan_of: Callable[[int], list[tuple[int, np.ndarray]]],
+    epoch: int,
     batch_size: int,
   ) -> list[tuple[DocumentShape, np.ndarray]]:
-    """The batches of a plan with their shapes.
+    """The batches of an epoch with their shapes.
 
     Shapes are chosen from the first epoch's plan; later epochs reuse them and
     rarely add one.
+
+    Args:
+      plan_of: an epoch to its batches, each with M.
+      epoch: see `epoch_plan`.
+      batch_size: B.
     """
+    first_plan = plan_of(1)
+    plan = first_plan if epoch == 1 else plan_of(epoch)
     totals_by_max: dict[int, list[int]] = {}
     for max_sentences, indices in first_plan:
       total = self._max_per_shard(indices, batch_size)
       totals_by_max.setdefault(max_sentences, []).append(total)
-    cost = SHAPE_COST // (self.sentence_length * self.shards)
+    cost = SHAPE_COST // (self.sentence_length * self.num_shards)
     chosen_totals = {
       max_sentences: choose_buckets(totals, _MAX_TOTALS, cost)
       for max_sentences, totals in totals_by_max.items()
@@ -62,29 +76,40 @@ class Documents:
       total = self._max_per_shard(indices, batch_size)
       chosen = chosen_totals[max_sentences]
       total = next((x for x in chosen if x >= total), total)
-      shaped.append(((max_sentences, total * self.shards), indices))
+      shaped.append(((max_sentences, total * self.num_shards), indices))
     return shaped
 
   def arrays(
     self, indices: np.ndarray, shape: DocumentShape, batch_size: int
   ) -> dict[str, np.ndarray]:
-    """`sentence_lengths` [S] and `sentence_mask` [B, M] of a batch."""
+    """The arrays of a batch by sentence, see `EncodedSplit.batch`."""
     max_sentences, num_sentences = shape
     per_shard = self._per_shard(indices, batch_size)
-    room = max(num_sentences // self.shards, int(round_up(per_shard.max())))
-    sentences = self.sentences.take(indices)
+    room = max(num_sentences // self.num_shards, int(round_up(per_shard.max())))
+    sentences = self.sentences[indices]
     # A shard's sentences are moved behind the padding of those before it.
     starts = np.cumsum(per_shard) - per_shard
-    moves = room * np.arange(self.shards) - starts
+    moves = room * np.arange(self.num_shards) - starts
     slots = np.arange(per_shard.sum()) + np.repeat(moves, per_shard)
-    lengths_S = np.zeros(room * self.shards, np.int32)
-    lengths_S[slots] = sentences.tokens[sentences.positions()]
+    lengths_S = np.zeros(room * self.num_shards, np.int32)
+    lengths_S[slots] = sentences.flat()
     counts_B = np.zeros(batch_size, np.int32)
     counts_B[: len(indices)] = sentences.lengths
     return {
+      'tokens': self.tokens[indices].padded(lengths_S, self.sentence_length),
       'sentence_lengths': lengths_S,
       'sentence_mask': np.arange(max_sentences) < counts_B[:, None],
     }
+
+  def local_shape(self, shape: DocumentShape, count: int) -> DocumentShape:
+    """The shape of one of `count` equal parts of a batch."""
+    max_sentences, num_sentences = shape
+    return max_sentences, num_sentences // count
+
+  def positions(self, shape: DocumentShape, batch_size: int) -> int:
+    """The positions of a batch, with those of padding."""
+    del batch_size  # The sentences of a batch are not divided by document.
+    return shape[1] * self.sentence_length
 
   def _max_per_shard(self, indices: np.ndarray, batch_size: int) -> int:
     """The most sentences that a shard of a batch has, rounded up."""
@@ -94,9 +119,4 @@ class Documents:
     """The sentences of each shard of a batch."""
     counts_B = np.zeros(batch_size, np.int64)
     counts_B[: len(indices)] = self.sentences.lengths[indices]
-    return counts_B.reshape(self.shards, -1).sum(1)
-
-
-def longest_sentence(sentences: Encoded) -> int:
-  """The length of the longest sentence of all documents."""
-  return int(sentences.tokens[sentences.positions()].max())
+    return counts_B.reshape(self.num_shards, -1).sum(1)

@@ -9,8 +9,9 @@ import numpy as np
 from bigru_jax.data import text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
+from bigru_jax.data.ragged import pack
 from bigru_jax.data.spans import Span
-from bigru_jax.data.splits import Labels
+from bigru_jax.data.splits import Labels, Table
 from bigru_jax.data.truncation import Limits, TruncatedText
 
 # More buckets than in training, for their programs are cached on disk.
@@ -79,17 +80,16 @@ def make_split(
     hierarchical: whether the texts are split into sentences.
     labels, num_labels: see `EncodedSplit`.
   """
-  encoded, sentences, longest = text.pack(ids), None, 0
+  weight = np.ones(len(ids), np.float32)
+  table = Table({'tokens': pack(ids), 'label': labels, 'weight': weight})
+  sizes, longest = table['tokens'].lengths, 0
   if hierarchical:
-    sentences = text.pack([of_text.sentences for of_text in kept])
-    longest = int(round_up(sentences.tokens.max()))
-  sizes = round_up((sentences or encoded).lengths)
+    sentences = pack([of_text.sentences for of_text in kept])
+    table = table.with_columns(sentences=sentences)
+    sizes, longest = sentences.lengths, int(round_up(sentences.values.max()))
   return EncodedSplit(
-    encoded,
-    labels,
-    np.ones(len(ids), np.float32),
-    choose_buckets(sizes, _MAX_SHAPES, _SHAPE_COST),
-    num_labels,
-    sentences=sentences,
+    table=table,
+    buckets=choose_buckets(round_up(sizes), _MAX_SHAPES, _SHAPE_COST),
+    num_labels=num_labels,
     sentence_length=longest,
   )

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bigru_jax.data.text import MARKERS, UNK_ID, Encoded, Tokenizer
+from bigru_jax.data.ragged import Ragged
+from bigru_jax.data.text import MARKERS, UNK_ID, Tokenizer
 
 _BLOCK = 10_000  # Texts that are checked at once.
 
@@ -22,19 +23,19 @@ def marker_ids(tokenizer: Tokenizer, attention: str) -> tuple[int, ...]:
   Raises:
     ValueError: the tokenizer does not take each of them as one token.
   """
-  found = []
+  ids_of_markers = []
   for marker in MARKERS:
     tokens, ids = tokenizer.encode(marker)
     if tokens != [marker]:
       raise ValueError(
         f'attention={attention}: tokenizer does not take {marker} as one token'
       )
-    found.append(-1 if ids[0] == UNK_ID else ids[0])
-  return tuple(found)
+    ids_of_markers.append(-1 if ids[0] == UNK_ID else ids[0])
+  return tuple(ids_of_markers)
 
 
 def check_entities(
-  encoded: Encoded,
+  texts: Ragged,
   markers: tuple[int, ...],
   where: Callable[[int], str],
   attention: str,
@@ -45,28 +46,27 @@ def check_entities(
   first; one inside the other is none.
 
   Args:
-    encoded: the texts, truncated.
+    texts: the ids of each, truncated.
     markers: the ids of `text.MARKERS`.
-    where: the place of a text, for the message.
+    where: where a text comes from, for the message.
     attention: what needs the entities, for the message.
 
   Raises:
     ValueError: of the first text that has not.
   """
-  for start in range(0, len(encoded.lengths), _BLOCK):
-    part = encoded.take(slice(start, start + _BLOCK))
-    tokens = part.tokens[part.positions()]
-    rows = np.repeat(np.arange(len(part.lengths)), part.lengths)
-    counts, places = [], []
+  for start in range(0, len(texts), _BLOCK):
+    block = texts[start : start + _BLOCK]
+    tokens, row_ids = block.flat(), block.row_ids()
+    once = np.ones(len(block), bool)
+    positions = []
     for marker in markers:
-      found = np.flatnonzero(tokens == marker)
-      counts.append(np.bincount(rows[found], minlength=len(part.lengths)))
-      # In the texts that have it once, which alone are looked at below.
-      place = np.zeros(len(part.lengths), np.int64)
-      place[rows[found]] = found
-      places.append(place)
-    once = (np.stack(counts) == 1).all(0)
-    first, first_end, second, second_end = places
+      matches = np.flatnonzero(tokens == marker)
+      once &= np.bincount(row_ids[matches], minlength=len(block)) == 1
+      # Of the texts that have it once, which alone are looked at below.
+      position = np.zeros(len(block), np.int64)
+      position[row_ids[matches]] = matches
+      positions.append(position)
+    first, first_end, second, second_end = positions
     inside = (first + 1 < first_end) & (second + 1 < second_end)
     apart = (first_end < second) | (second_end < first)
     wrong = np.flatnonzero(~(once & inside & apart))

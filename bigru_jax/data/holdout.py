@@ -7,7 +7,8 @@ import heapq
 
 import numpy as np
 
-from bigru_jax.data.splits import NAMES, LabelSets, Table, label_pairs
+from bigru_jax.data.ragged import Ragged
+from bigru_jax.data.splits import NAMES, Table, label_pairs
 from bigru_jax.data.stratification import (
   Texts,
   distinct_texts,
@@ -47,10 +48,10 @@ def hold_out(
     texts = distinct_texts(train, f'{split_seed}/{name}/')
     if len(texts.sizes) <= len(missing) - i:
       raise ValueError(_too_few(train, len(texts.sizes), missing))
-    if isinstance(train.labels, LabelSets):
-      drawn = _draw_iteratively(train.labels, texts, tenth)
+    if isinstance(train['label'], Ragged):
+      drawn = _draw_iteratively(train['label'], texts, tenth)
     else:
-      drawn = _draw_by_class(train.labels, texts, tenth)
+      drawn = _draw_by_class(train['label'], texts, tenth)
     _complete(drawn, texts.sizes, tenth, len(missing) - i)
     out = drawn[texts.text_of]
     splits[name] = train.take(np.flatnonzero(out))
@@ -92,13 +93,13 @@ def take_fold(
   texts = distinct_texts(train, f'{split_seed}/folds/')
   if len(texts.sizes) < folds:
     raise ValueError(f'folds={folds}: there are too few texts in train')
-  if isinstance(train.labels, LabelSets):
+  if isinstance(train['label'], Ragged):
     rooms = _even(len(train), folds)
     fold_of_text = iterative_folds(
-      train.labels, texts, rooms, range(folds), texts.sizes > 0
+      train['label'], texts, rooms, range(folds), texts.sizes > 0
     )
   else:
-    fold_of_text = _folds_by_class(train.labels, texts, folds)
+    fold_of_text = _folds_by_class(train['label'], texts, folds)
   fold_of = fold_of_text[texts.text_of]
   test = train.take(np.flatnonzero(fold_of == fold))
   rest = train.take(np.flatnonzero(fold_of != fold))
@@ -112,7 +113,7 @@ def describe_rare_labels(splits: Mapping[str, Table]) -> list[str]:
   Args:
     splits: all three, after some of train was held out.
   """
-  ids = {name: label_pairs(splits[name].labels)[1] for name in NAMES}
+  ids = {name: label_pairs(splits[name]['label'])[1] for name in NAMES}
   size = 1 + max(int(x.max(initial=-1)) for x in ids.values())
   occurs = np.array([np.bincount(ids[x], minlength=size) > 0 for x in NAMES])
   total = int(occurs.any(0).sum())
@@ -130,7 +131,7 @@ def _too_few(train: Table, num_texts: int, missing: Sequence[str]) -> str:
   """The message where train has no text for each missing split and itself."""
   flags = ' and '.join(f'--{name}' for name in missing)
   return (
-    f'{train.sources[0]}: too few different texts ({num_texts}, in '
+    f'{train["source"][0]}: too few different texts ({num_texts}, in '
     f'{len(train)} rows) to hold out {" and ".join(missing)}; give {flags}'
   )
 
@@ -278,9 +279,7 @@ def _quotas(sizes: np.ndarray, texts: np.ndarray, count: int) -> np.ndarray:
   return quotas.astype(int)
 
 
-def _draw_iteratively(
-  labels: LabelSets, texts: Texts, count: int
-) -> np.ndarray:
+def _draw_iteratively(labels: Ragged, texts: Texts, count: int) -> np.ndarray:
   """Whether each text is drawn: one of several folds of `count` examples.
 
   Texts that occur more often than that are in none of the folds.

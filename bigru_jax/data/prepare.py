@@ -9,7 +9,7 @@ import numpy as np
 from bigru_jax.data import embeddings, sources, text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
-from bigru_jax.data.documents import MAX_SENTENCE_SHAPES, longest_sentence
+from bigru_jax.data.documents import MAX_SENTENCE_SHAPES
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.glove import fetch
@@ -17,13 +17,8 @@ from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.label_forms import missing_notes
 from bigru_jax.data.lexicon import Lexicon
 from bigru_jax.data.open_files import file_sha256
-from bigru_jax.data.splits import (
-  Labels,
-  LabelSets,
-  Table,
-  label_pairs,
-  sort_labels,
-)
+from bigru_jax.data.ragged import Ragged, consecutive
+from bigru_jax.data.splits import Table, label_pairs, sort_labels
 from bigru_jax.data.tabulate import read_splits
 from bigru_jax.data.truncation import Limits
 
@@ -111,7 +106,7 @@ def prepare(
     tokenizer = text.VocabularyTokenizer(config.tokenizer, vocabulary)
     translation = _translation(lexicon, vocabulary)
     for table in tables.values():
-      _translate(table.encoded.tokens, translation)
+      _translate(table['tokens'].values, translation)
   else:
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
@@ -119,7 +114,7 @@ def prepare(
   if attention := config.entity_attention:
     markers = marker_ids(tokenizer, attention)
     for table in splits.values():
-      check_entities(table.encoded, markers, table.place, attention)
+      check_entities(table['tokens'], markers, table.place, attention)
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)
@@ -128,21 +123,19 @@ def prepare(
   encoded_splits = {}
   for name, table in splits.items():
     notes.append(_describe(name, splits, trained, limits))
-    if isinstance(table.labels, LabelSets):
-      label_ids: Labels = table.labels.translated(places)
+    label = table['label']
+    if isinstance(label, Ragged):
+      label = consecutive(places[label.flat()], label.lengths)
     else:
-      label_ids = places[table.labels]
+      label = places[label]
     encoded_splits[name] = EncodedSplit(
-      table.encoded,
-      label_ids,
-      np.ones(len(table), np.float32),
-      _buckets(table),
-      len(labels),
-      table.rows,
-      table.sources,
-      markers,
-      table.sentences,
-      longest_sentence(table.sentences) if table.sentences else 0,
+      table=table.with_columns(label=label),
+      buckets=_buckets(table),
+      num_labels=len(labels),
+      markers=markers,
+      sentence_length=int(table['sentences'].flat().max())
+      if limits.hierarchical
+      else 0,
     )
   return Dataset(
     name='corpus' if corpus is not None else config.train or config.dataset,
@@ -158,9 +151,9 @@ def prepare(
 
 
 def _buckets(table: Table) -> list[int]:
-  if table.sentences is None:
-    return choose_buckets(table.encoded.lengths)
-  return choose_buckets(table.sentences.lengths, MAX_SENTENCE_SHAPES)
+  if 'sentences' in table:
+    return choose_buckets(table['sentences'].lengths, MAX_SENTENCE_SHAPES)
+  return choose_buckets(table['tokens'].lengths)
 
 
 def _json_tokenizer(config: DataConfig) -> text.JsonTokenizer | None:
@@ -217,8 +210,8 @@ def _counts(table: Table, size: int) -> np.ndarray:
   """How often each id occurs in the texts of a split."""
   counts = np.zeros(size, np.int64)
   for start in range(0, len(table), 10_000):
-    part = table.encoded.take(slice(start, start + 10_000))
-    counts += np.bincount(part.tokens[part.positions()], minlength=size)
+    tokens = table['tokens'][start : start + 10_000].flat()
+    counts += np.bincount(tokens, minlength=size)
   return counts
 
 
@@ -254,22 +247,22 @@ def _describe(
   unknown = counts[~trained].sum() / counts.sum()
   facts = [
     f'{rows} rows',
-    f'{len(np.unique(label_pairs(table.labels)[1]))} classes',
+    f'{len(np.unique(label_pairs(table["label"])[1]))} classes',
     *(
-      [f'{len(table.labels.pairs()[0]) / rows:.1f} labels per text']
-      if isinstance(table.labels, LabelSets)
+      [f'{table["label"].lengths.mean():.1f} labels per text']
+      if isinstance(table['label'], Ragged)
       else []
     ),
     *(
-      [f'{table.sentences.lengths.mean():.1f} sentences per text']
-      if table.sentences
+      [f'{table["sentences"].lengths.mean():.1f} sentences per text']
+      if 'sentences' in table
       else []
     ),
-    f'{table.blank.sum()} missing or blank texts',
-    f'{table.truncated.sum()} truncated at {limits}',
-    f'{rows - len(np.unique(table.digests))} duplicates',
+    f'{table["blank"].sum()} missing or blank texts',
+    f'{table["truncated"].sum()} truncated at {limits}',
+    f'{rows - len(np.unique(table["digest"]))} duplicates',
   ]
   if name != 'train':
-    leaked = np.isin(table.digests, train.digests).sum()
+    leaked = np.isin(table['digest'], train['digest']).sum()
     facts.append(f'{leaked} that are also in train ({leaked / rows:.1%})')
   return f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words'

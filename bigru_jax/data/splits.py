@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigru_jax.data.labels import Label
-from bigru_jax.data.text import Encoded, consecutive
+from bigru_jax.data.ragged import Ragged
 
 NAMES = ('train', 'validation', 'test')
 
@@ -69,97 +69,63 @@ def empty_split(name: object) -> Split:
   return Split([], [], [], str(name))
 
 
-@dataclasses.dataclass(frozen=True)
-class LabelSets:
-  """The labels of texts that have any number of them.
-
-  It is indexed as an array of single labels is.
-
-  Attributes:
-    ids: of each text the indices of its labels.
-  """
-
-  ids: Encoded
-
-  def __len__(self) -> int:
-    return len(self.ids.lengths)
-
-  def __getitem__(self, rows: np.ndarray) -> LabelSets:
-    return LabelSets(self.ids.take(rows))
-
-  def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-    """All (row, label) pairs, as two arrays in the order of the rows."""
-    rows = np.repeat(np.arange(len(self)), self.ids.lengths)
-    return rows, self.ids.tokens[self.ids.positions()]
-
-  def translated(self, places: np.ndarray) -> LabelSets:
-    """The same labels with other indices, places[i] in place of i."""
-    rows, labels = self.pairs()
-    lengths = np.bincount(rows, minlength=len(self)).astype(np.int32)
-    return LabelSets(consecutive(places[labels], lengths))
-
-  def multi_hot(self, num_labels: int) -> np.ndarray:
-    """Whether each text has each label, bool [N, num_labels]."""
-    found = np.zeros((len(self), num_labels), bool)
-    found[self.pairs()] = True
-    return found
-
-
 # The index of each text's one label, int32, or those of all of its labels.
-Labels = np.ndarray | LabelSets
+Labels = np.ndarray | Ragged
 
 
 def label_pairs(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-  """All (row, label) pairs, as two arrays in the order of the rows."""
-  if isinstance(labels, LabelSets):
-    return labels.pairs()
+  """All pairs of an example and one of its labels, as two arrays of indices."""
+  if isinstance(labels, Ragged):
+    return labels.row_ids(), labels.flat()
   return np.arange(len(labels)), labels
+
+
+def label_array(labels: Labels, num_labels: int) -> np.ndarray:
+  """The labels: int32 [N], or bool [N, C] for several labels a text."""
+  if not isinstance(labels, Ragged):
+    return labels
+  labels_NxC = np.zeros((len(labels), num_labels), bool)
+  labels_NxC[label_pairs(labels)] = True
+  return labels_NxC
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """The examples of one split as arrays; see `read.read_splits`.
+  """The examples of one split as columns by name.
+
+  A column is an array or `Ragged`, and has a row for each example. Reading
+  makes `tokens`, the ids of each text; `label`, see `Labels`; `weight`,
+  float32, in the loss; `source` and `row`, see `Example`; `digest`, uint64,
+  which is equal where the texts are; `blank` and `truncated`, bool, whether a
+  text is missing or blank and whether it was longer than the limit; and in the
+  hierarchical model `sentences`, the lengths of each text's sentences.
 
   Attributes:
-    encoded: the texts as ids.
-    labels: the indices of the labels' names in the order of occurrence.
-    rows: int64, the line number of each example, see `Example`.
-    sources: the source of each example, an array of strings.
-    digests: uint64, of each text: equal where the texts are.
-    truncated: bool, whether a text was longer than the limit.
-    blank: bool, whether a text is missing or blank.
-    sentences: the lengths of each text's sentences, or None where texts are
-      not split into sentences.
+    columns: by name.
   """
 
-  encoded: Encoded
-  labels: Labels
-  rows: np.ndarray
-  sources: np.ndarray
-  digests: np.ndarray
-  truncated: np.ndarray
-  blank: np.ndarray
-  sentences: Encoded | None = None
+  columns: dict[str, Any]
 
   def __len__(self) -> int:
-    return len(self.labels)
+    return len(self.columns['tokens'])
+
+  def __contains__(self, name: str) -> bool:
+    return name in self.columns
+
+  def __getitem__(self, name: str) -> Any:
+    return self.columns[name]
+
+  def take(self, indices: np.ndarray) -> Table:
+    """Some of the examples; no token is copied."""
+    return Table({name: x[indices] for name, x in self.columns.items()})
+
+  def with_columns(self, **columns: Any) -> Table:
+    """The table with these columns added or replaced."""
+    return Table({**self.columns, **columns})
 
   def place(self, i: int) -> str:
     """Where an example comes from, for a message."""
-    return f'{self.sources[i]}, row {self.rows[i]}'
-
-  def take(self, rows: np.ndarray) -> Table:
-    """Some of the examples; no token is copied."""
-    return Table(
-      self.encoded.take(rows),
-      self.labels[rows],
-      self.rows[rows],
-      self.sources[rows],
-      self.digests[rows],
-      self.truncated[rows],
-      self.blank[rows],
-      None if self.sentences is None else self.sentences.take(rows),
-    )
+    return f'{self["source"][i]}, row {self["row"][i]}'
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bigru_jax.data.splits import Labels, LabelSets, Table, label_pairs
+from bigru_jax.data.ragged import Ragged
+from bigru_jax.data.splits import Labels, Table, label_pairs
 
 _ONE = 2**40  # The share of a label in a fold that has all of it.
 
@@ -47,7 +48,7 @@ class Pairs(NamedTuple):
 def distinct_texts(train: Table, salt: str) -> Texts:
   """The distinct texts, in an order that is a function of salt and texts."""
   digests, first, groups, sizes = np.unique(
-    train.digests, return_index=True, return_inverse=True, return_counts=True
+    train['digest'], return_index=True, return_inverse=True, return_counts=True
   )
   prefix = salt.encode()
   hashes = b''.join(
@@ -61,7 +62,7 @@ def distinct_texts(train: Table, salt: str) -> Texts:
 
 
 def iterative_folds(
-  labels: LabelSets,
+  labels: Ragged,
   texts: Texts,
   rooms: Sequence[int],
   overflow: Sequence[int],
@@ -167,7 +168,7 @@ class _Folds:
 
 
 def _stratified_pairs(
-  labels: LabelSets, texts: Texts, chosen: np.ndarray
+  labels: Ragged, texts: Texts, chosen: np.ndarray
 ) -> Pairs:
   """The pairs for `iterative_folds`; labels are numbered whatever the order.
 

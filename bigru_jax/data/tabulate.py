@@ -17,7 +17,8 @@ from bigru_jax.data import text
 from bigru_jax.data.label_forms import ListForm
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.lexicon import Ids, Lexicon, Pool, collect
-from bigru_jax.data.splits import NAMES, Example, Labels, LabelSets, Table
+from bigru_jax.data.ragged import consecutive
+from bigru_jax.data.splits import NAMES, Example, Labels, Table
 from bigru_jax.data.truncation import Limits
 from bigru_jax.runtime.cores import cores
 
@@ -144,17 +145,21 @@ class _Reader:
       sentences.append(ids.sentences)
     counts = np.concatenate(sentences)
     table = Table(
-      text.consecutive(tokens.array(), np.concatenate(lengths)),
-      self._label_array(),
-      np.frombuffer(self._rows, np.int64),
-      np.array(self._sources, object),
-      np.frombuffer(self._digests, np.uint64),
-      np.concatenate(truncated),
-      np.array(self._blank, bool),
-      text.consecutive(np.concatenate(sentence_lengths), counts)
-      if len(counts)
-      else None,
+      {
+        'tokens': consecutive(tokens.array(), np.concatenate(lengths)),
+        'label': self._label_array(),
+        'weight': np.ones(len(self._rows), np.float32),
+        'row': np.frombuffer(self._rows, np.int64),
+        'source': np.array(self._sources, object),
+        'digest': np.frombuffer(self._digests, np.uint64),
+        'truncated': np.concatenate(truncated),
+        'blank': np.array(self._blank, bool),
+      }
     )
+    if len(counts):
+      table = table.with_columns(
+        sentences=consecutive(np.concatenate(sentence_lengths), counts)
+      )
     return table, self._digest.hexdigest()
 
   def _label_array(self) -> Labels:
@@ -168,7 +173,7 @@ class _Reader:
     if not self._form:
       return labels
     counts = np.array(self._label_counts, np.int32)
-    return LabelSets(text.consecutive(labels, counts))
+    return consecutive(labels, counts)
 
   def _add(self, example: Example) -> None:
     label = example.label

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-import dataclasses
 import itertools
 import os
 import pathlib
@@ -11,7 +10,6 @@ import shutil
 from typing import Any, NamedTuple
 import unicodedata
 
-import numpy as np
 import regex
 
 from bigru_jax.data import token_patterns
@@ -353,41 +351,3 @@ def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
       f'{field}: vocabulary.txt does not begin with {PAD} and {UNK}'
     )
   return VocabularyTokenizer(name, vocabulary)
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-  """Texts as ids in one flat array.
-
-  Attributes:
-    tokens: int32, the ids of the texts, and maybe of others.
-    starts: int64, where each text begins in `tokens`.
-    lengths: int32, tokens of each text.
-  """
-
-  tokens: np.ndarray
-  starts: np.ndarray
-  lengths: np.ndarray
-
-  def take(self, rows: np.ndarray | slice) -> Encoded:
-    """Some of the texts; their tokens are not copied."""
-    return Encoded(self.tokens, self.starts[rows], self.lengths[rows])
-
-  def positions(self) -> np.ndarray:
-    """The positions in `tokens` of all tokens of these texts, in order."""
-    ends = np.cumsum(self.lengths, dtype=np.int64)
-    shifts = self.starts - (ends - self.lengths)
-    return np.repeat(shifts, self.lengths) + np.arange(self.lengths.sum())
-
-
-def consecutive(tokens: np.ndarray, lengths: np.ndarray) -> Encoded:
-  """The texts of these lengths that one array holds one after another."""
-  starts = np.cumsum(lengths, dtype=np.int64) - lengths
-  return Encoded(tokens, starts, lengths)
-
-
-def pack(ids: Sequence[Sequence[int] | np.ndarray]) -> Encoded:
-  """Packs the ids of texts into one array."""
-  lengths = np.array([len(text_ids) for text_ids in ids], np.int32)
-  tokens = np.fromiter(itertools.chain.from_iterable(ids), np.int32)
-  return consecutive(tokens, lengths)

@@ -41,8 +41,8 @@ def diagnose(data: Dataset, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _statistics(split: EncodedSplit, num_labels: int) -> dict[str, Any]:
-  lengths = split.encoded.lengths
-  _, ids = label_pairs(split.labels)
+  lengths = split.table['tokens'].lengths
+  _, ids = label_pairs(split.table['label'])
   return {
     'texts': len(split),
     'mean': float(lengths.mean()),
@@ -75,7 +75,7 @@ def _by_length(
   correct = evaluation.labels == evaluation.predictions
   if correct.ndim > 1:
     correct = correct.all(1)
-  lengths = split.encoded.lengths
+  lengths = split.table['tokens'].lengths
   shares = np.linspace(0, 1, _LENGTH_BINS + 1)[1:]
   # The longest length of each bin; equal lengths share one.
   highs = np.unique(np.quantile(lengths, shares, method='inverted_cdf'))

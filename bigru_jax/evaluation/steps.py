@@ -101,11 +101,11 @@ def evaluate(
       processes, all must give one.
   """
   metrics = empty_metrics(task, mesh)
-  split = split.sharded(mesh.size)
+  split = split.with_num_shards(mesh.size)
   plan = split.plan(batch_size)
   batches = parallel.prefetch_to_mesh(
     (
-      split.share(rows, shape, batch_size, *parallel.share_of_batch(mesh))
+      split.local_batch(rows, shape, batch_size, *parallel.share_of_batch(mesh))
       for shape, rows in plan
     ),
     mesh,

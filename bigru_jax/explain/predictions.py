@@ -140,15 +140,12 @@ def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
   if limit < len(rows):
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(rows, limit, replace=False))
-  encoded = split.encoded.take(rows)
+  table = split.table.take(rows)
+  lengths = round_up(table['tokens'].lengths)
   return dataclasses.replace(
     split,
-    encoded=encoded,
-    labels=split.labels[rows],
-    weights=np.ones(len(rows), np.float32),
-    buckets=choose_buckets(round_up(encoded.lengths), _MAX_SHAPES, _SHAPE_COST),
-    rows=split.rows[rows] if len(split.rows) else split.rows,
-    sources=split.sources[rows] if len(split.sources) else split.sources,
+    table=table.with_columns(weight=np.ones(len(rows), np.float32)),
+    buckets=choose_buckets(lengths, _MAX_SHAPES, _SHAPE_COST),
   )
 
 

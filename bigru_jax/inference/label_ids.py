@@ -12,10 +12,10 @@ from bigru_jax.config import Config
 from bigru_jax.data.label_forms import form_of
 from bigru_jax.data.labels import Flags
 from bigru_jax.data.memory import column
+from bigru_jax.data.ragged import pack
 from bigru_jax.data.sources import label_separator
-from bigru_jax.data.splits import Labels, LabelSets
+from bigru_jax.data.splits import Labels
 from bigru_jax.data.tabular_files import read_label
-from bigru_jax.data.text import pack
 from bigru_jax.rundir.files import read_identity
 
 
@@ -56,5 +56,5 @@ def to_label_ids(
     )
   ids = [[class_ids[name] for name in text_names] for text_names in label_names]
   if config.task == 'multi_label':
-    return LabelSets(pack(ids))
+    return pack(ids)
   return np.array(ids, np.int32).reshape(-1, 1)[:, 0]

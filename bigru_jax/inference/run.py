@@ -228,7 +228,7 @@ class Run:
     """
     no_labels = np.zeros(len(texts), np.int32)
     params, kept, split = self._encode(texts, origins, no_labels)
-    split = split.sharded(self._mesh.size)
+    split = split.with_num_shards(self._mesh.size)
     plan = split.plan(self._rounded(batch_size))
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
 
@@ -309,7 +309,10 @@ class Run:
     split = make_split(ids, kept, hierarchical, label_ids, num_labels)
     if self.markers:
       check_entities(
-        split.encoded, self.markers, origins.__getitem__, self.config.attention
+        split.table['tokens'],
+        self.markers,
+        origins.__getitem__,
+        self.config.attention,
       )
       split = dataclasses.replace(split, markers=self.markers)
     return params, kept, split

@@ -112,7 +112,8 @@ def test(
     diagnostics=diagnose(data, evaluations['test']),
     predictions={
       name: evaluation.answers(
-        data.splits[name].rows.tolist(), data.splits[name].sources.tolist()
+        data.splits[name].table['row'].tolist(),
+        data.splits[name].table['source'].tolist(),
       )
       for name, evaluation in evaluations.items()
     },
@@ -142,7 +143,7 @@ def _without_unseen(
   """
   if not data.vectors:
     return {}
-  split = data.splits['test'].without(data.seen)
+  split = data.splits['test'].mask_unseen(data.seen)
   metrics, logits_NxC = trainer.evaluate(split, with_attention=True)
   evaluation = evaluate_logits(
     task, data.labels, split.label_array(), logits_NxC, calibration, metrics

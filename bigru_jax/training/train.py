@@ -154,7 +154,7 @@ def _log_start(trainer: Trainer, data: Dataset, mesh: Mesh) -> None:
     sum(x.size for x in jax.tree.leaves(trainer.state.params)),
     mesh.size,
     ', '.join(map(str, train.buckets)),
-    'sentences' if train.sentences else 'tokens',
+    'sentences' if 'sentences' in train.table else 'tokens',
   )
   _log.info(
     'recurrence: implementation=%s',

@@ -93,7 +93,7 @@ class Trainer:
   ) -> None:
     self.config, self._task, self._mesh = config, program.task, mesh
     self.splits = {
-      name: split.sharded(mesh.size) for name, split in splits.items()
+      name: split.with_num_shards(mesh.size) for name, split in splits.items()
     }
     self.steps_per_epoch = len(
       splits['train'].plan(config.batch_size, config.seed)
@@ -253,13 +253,14 @@ class Trainer:
   def _summarize(self, plan: Plan, first: int, seconds: float) -> EpochSummary:
     nonfinite_steps = int(self.state.nonfinite)
     indices = np.concatenate([batch for _, batch in plan[first:]])
+    lengths = self.splits['train'].table['tokens'].lengths
     finite_steps = max(len(plan) - nonfinite_steps, 1)
     return EpochSummary(
       loss=float(self.state.loss_sum) / finite_steps,
       nonfinite_steps=nonfinite_steps,
       seconds=seconds,
       examples=len(indices),
-      tokens=int(self.splits['train'].encoded.lengths[indices].sum()),
+      tokens=int(lengths[indices].sum()),
     )
 
   def _host_batches(self, name: str, plan: Plan) -> Generator[Any]:
@@ -267,7 +268,7 @@ class Trainer:
     split, batch_size = self.splits[name], self.config.batch_size
     part = parallel.share_of_batch(self._mesh)
     for shape, indices in plan:
-      yield split.share(indices, shape, batch_size, *part)
+      yield split.local_batch(indices, shape, batch_size, *part)
 
   def _progress_bar(
     self, batches: Generator[Any], epoch: int, first: int

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data import text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.prepare import prepare
+from bigru_jax.data.ragged import pack
+from bigru_jax.data.splits import Table
 from bigru_jax.runtime.prefetch import prefetch
 
 DROPOUT = 0.5
@@ -89,7 +90,7 @@ class Texts:
         loss = step(batch)
       if not np.isfinite(loss.item()):
         raise ValueError('the loss is not finite')
-      return len(self.split.encoded.tokens)
+      return len(self.split.table['tokens'].values)
 
     return call
 
@@ -132,16 +133,18 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
     shape = case.batch, case.length
     tokens_BxT = rng.integers(1, case.vocabulary, shape, np.int32)
     labels = rng.integers(0, 2, case.batch, np.int32)
-    encoded = text.pack(list(tokens_BxT))
+    tokens = pack(list(tokens_BxT))
   else:
     data = prepare(case.config)
     train = data.splits['train']
-    encoded, labels = train.encoded, train.label_array()
+    tokens, labels = train.table['tokens'], train.label_array()
     vocabulary, classes = data.tokenizer.size, len(data.labels)
   if case.work == 'inference':
     indices = np.resize(np.arange(len(labels)), case.sentences)
-    encoded, labels = encoded.take(indices), labels[indices]
+    tokens, labels = tokens[indices], labels[indices]
   weights = np.ones(len(labels), np.float32)
-  buckets = choose_buckets(encoded.lengths, shape_cost=shape_cost)
-  split = EncodedSplit(encoded, labels, weights, buckets)
+  split = EncodedSplit(
+    table=Table({'tokens': tokens, 'label': labels, 'weight': weights}),
+    buckets=choose_buckets(tokens.lengths, shape_cost=shape_cost),
+  )
   return Texts(split, vocabulary, classes)

@@ -63,6 +63,6 @@ def classifier(case: Case, mesh: Mesh) -> Call:
     for _ in trainer.train_epoch(next(epochs)):
       pass
     trainer.wait()
-    return len(texts.split.encoded.tokens)
+    return len(texts.split.table['tokens'].values)
 
   return call

@@ -6,10 +6,10 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
-from bigru_jax.data import batching, text
-from bigru_jax.data.documents import longest_sentence
+from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, epoch_plan, round_up
-from bigru_jax.data.splits import LabelSets
+from bigru_jax.data.ragged import pack
+from bigru_jax.data.splits import Table
 
 _LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
 
@@ -103,10 +103,14 @@ def test_the_order_is_that_of_random_keys_within_buckets(
 
 
 def test_a_batch_is_completed_by_padding_examples():
-  encoded = text.pack([[2], [3, 4, 5], [6, 7]])
-  split = batching.EncodedSplit(
-    encoded, np.array([0, 1, 2]), np.array([1.0, 0.5, 2.0]), [4]
+  table = Table(
+    {
+      'tokens': pack([[2], [3, 4, 5], [6, 7]]),
+      'label': np.array([0, 1, 2]),
+      'weight': np.array([1.0, 0.5, 2.0]),
+    }
   )
+  split = EncodedSplit(table=table, buckets=[4])
   batch = split.batch(np.array([1, 2]), 4, batch_size=3)
   np.testing.assert_array_equal(
     batch['tokens'], [[3, 4, 5, 0], [6, 7, 0, 0], [0, 0, 0, 0]]
@@ -119,7 +123,7 @@ def test_a_batch_is_completed_by_padding_examples():
 def _assert_shares_make(batch, split, rows, shape, batch_size, shares):
   """The shares one after another are the batch."""
   found = [
-    split.share(rows, shape, batch_size, i, shares) for i in range(shares)
+    split.local_batch(rows, shape, batch_size, i, shares) for i in range(shares)
   ]
   assert found[0].keys() == batch.keys()
   for name, whole in batch.items():
@@ -134,9 +138,12 @@ def test_the_shares_of_a_batch_make_the_batch(several):
   ids = [rng.integers(2, 99, n).tolist() for n in rng.integers(1, 9, 21)]
   labels = rng.integers(0, 3, 21)
   if several:
-    labels = LabelSets(text.pack([[x] if x else [] for x in labels]))
-  split = batching.EncodedSplit(
-    text.pack(ids), labels, rng.random(21), [4, 8], 3, markers=(5, 6, 7, 8)
+    labels = pack([[x] if x else [] for x in labels])
+  table = Table(
+    {'tokens': pack(ids), 'label': labels, 'weight': rng.random(21)}
+  )
+  split = EncodedSplit(
+    table=table, buckets=[4, 8], num_labels=3, markers=(5, 6, 7, 8)
   )
   for shape, rows in split.plan(8, 0, 1):  # The last batch is a short one.
     batch = split.batch(rows, shape, 8)
@@ -153,9 +160,8 @@ def test_round_up_leaves_few_lengths():
 
 def test_padding_fraction():
   plan = [(4, np.array([0, 1])), (6, np.array([2]))]
-  split = batching.EncodedSplit(
-    text.pack([[1] * 4, [1] * 2, [1] * 6]), np.zeros(3), np.ones(3), [4, 6]
-  )
+  table = Table({'tokens': pack([[1] * 4, [1] * 2, [1] * 6])})
+  split = EncodedSplit(table=table, buckets=[4, 6])
   # 20 positions in two batches of two; 4 + 2 + 6 tokens.
   assert split.padding_fraction(plan, 2) == 1 - 12 / 20
   split = _documents([[[1] * 4, [1] * 2], [[1] * 6]])
@@ -163,18 +169,22 @@ def test_padding_fraction():
   assert split.padding_fraction([((2, 5), np.arange(2))], 2) == 1 - 12 / 30
 
 
-def _documents(documents, shards=1):
+def _documents(documents):
   """A split of documents, each a list of sentences of token ids."""
-  sentences = text.pack([list(map(len, d)) for d in documents])
+  sentences = pack([list(map(len, d)) for d in documents])
   count = len(documents)
-  return batching.EncodedSplit(
-    text.pack([[token for s in d for token in s] for d in documents]),
-    np.arange(count, dtype=np.int32),
-    np.ones(count, np.float32),
-    choose_buckets(sentences.lengths, 3, shape_cost=0),
-    sentences=sentences,
-    sentence_length=longest_sentence(sentences),
-    shards=shards,
+  table = Table(
+    {
+      'tokens': pack([[token for s in d for token in s] for d in documents]),
+      'label': np.arange(count, dtype=np.int32),
+      'weight': np.ones(count, np.float32),
+      'sentences': sentences,
+    }
+  )
+  return EncodedSplit(
+    table=table,
+    buckets=choose_buckets(sentences.lengths, 3, shape_cost=0),
+    sentence_length=int(sentences.values.max()),
   )
 
 
@@ -212,7 +222,7 @@ def test_every_sentence_is_on_the_shard_of_its_document(
   documents, shards, seed, batch_sizes
 ):
   planned, batch_size = batch_sizes
-  split = _documents(documents).sharded(shards)
+  split = _documents(documents).with_num_shards(shards)
   for shape, rows in split.plan(planned, seed, 1):
     if len(rows) > batch_size:
       continue

@@ -88,9 +88,9 @@ def test_it_is_what_prepare_gives_and_the_texts_are_read_once(
   other_seed = dataclasses.replace(config, seed=7, hidden_size=3)
   data = cache.prepare_shared(other_seed)
   _assert_equal(data, expected)
-  tokens = data.splits['train'].encoded.tokens
+  tokens = data.splits['train'].table['tokens'].values
   assert not tokens.flags.writeable  # It is mapped.
-  assert tokens is data.splits['test'].encoded.tokens
+  assert tokens is data.splits['test'].table['tokens'].values
 
 
 def test_another_length_or_another_file_is_encoded_anew(config, tmp_path):

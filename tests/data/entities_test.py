@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from bigru_jax.config import Config
-from bigru_jax.data import batching, entities, text
+from bigru_jax.data import entities, text
+from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import prepare
+from bigru_jax.data.ragged import pack
+from bigru_jax.data.splits import Table
 
 OPTIONS = {'attention': 'entity'}
 GOOD = ['a <e1>red cup</e1> of <e2>tea</e2> .', '<e2>b</e2> in <e1>c</e1>']
@@ -31,7 +34,7 @@ def test_a_batch_says_which_tokens_are_inside_which_entity():
     ],
   )
   # Words that are unknown change no entity.
-  unseen = data.splits['test'].without(data.tokenizer.encode('tea')[1][0])
+  unseen = data.splits['test'].mask_unseen(data.tokenizer.encode('tea')[1][0])
   again = unseen.batch(np.array([0]), 12, 1)
   np.testing.assert_array_equal(again['entities'], batch['entities'][:1])
 
@@ -76,7 +79,7 @@ def test_a_text_of_the_test_split_and_one_without_any_marker_are_named():
 
 def test_a_text_far_down_is_named(monkeypatch):
   monkeypatch.setattr(entities, '_BLOCK', 2)
-  encoded = text.pack([[2, 9, 3, 4, 9, 5]] * 4 + [[2, 9, 3, 4, 5]])
+  encoded = pack([[2, 9, 3, 4, 9, 5]] * 4 + [[2, 9, 3, 4, 5]])
   with pytest.raises(ValueError, match='^text 4: '):
     entities.check_entities(
       encoded, (2, 3, 4, 5), lambda i: f'text {i}', 'entity'
@@ -95,11 +98,12 @@ def test_every_text_of_a_bucket_has_its_own_entities():
     expected.append(
       np.concatenate([np.full(len(piece), kind) for piece, kind in pieces])
     )
-  encoded = text.pack(ids)
+  encoded = pack(ids)
   entities.check_entities(encoded, (2, 3, 4, 5), str, 'entity')
-  split = batching.EncodedSplit(
-    encoded, np.zeros(50, int), np.ones(50), [20], markers=(2, 3, 4, 5)
+  table = Table(
+    {'tokens': encoded, 'label': np.zeros(50, int), 'weight': np.ones(50)}
   )
+  split = EncodedSplit(table=table, buckets=[20], markers=(2, 3, 4, 5))
   rows = rng.permutation(50)[:7]
   batch = split.batch(rows, 20, 8)
   for found, row in zip(batch['entities'], rows):

@@ -9,29 +9,28 @@ from hypothesis import assume, example, given, settings, strategies as st
 import numpy as np
 import pytest
 
-from bigru_jax.data import text
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
-from bigru_jax.data.splits import LabelSets, Table
+from bigru_jax.data.ragged import Ragged, pack
+from bigru_jax.data.splits import Table, label_array, label_pairs
 
 
 def _table(texts, labels):
   """A split of which each text is a number; labels may be lists of them."""
   texts = np.asarray(texts)
-  zeros = np.zeros(len(texts), bool)
   several = isinstance(labels[0], list)
   return Table(
-    text.pack([[number] for number in texts]),
-    LabelSets(text.pack(labels)) if several else np.asarray(labels, np.int32),
-    np.arange(1, len(texts) + 1),
-    np.full(len(texts), 'train', object),
-    texts.astype(np.uint64),
-    zeros,
-    zeros,
+    {
+      'tokens': pack([[number] for number in texts]),
+      'label': pack(labels) if several else np.asarray(labels, np.int32),
+      'source': np.full(len(texts), 'train', object),
+      'row': np.arange(1, len(texts) + 1),
+      'digest': texts.astype(np.uint64),
+    }
   )
 
 
 def _texts(table):
-  return table.encoded.tokens[table.encoded.starts].tolist()
+  return table['tokens'].flat().tolist()
 
 
 @pytest.mark.parametrize('count, tenth', [(52, 5), (105, 10), (300, 30)])
@@ -62,8 +61,8 @@ def test_the_tenth_is_stratified():
   labels = [0] * 700 + [1] * 280 + [2] * 16 + [3] * 3 + [4]
   splits, _ = hold_out({'train': _table(range(1000), labels)}, 0)
   for name in ('validation', 'test'):
-    assert np.bincount(splits[name].labels).tolist() == [70, 28, 1, 1]
-  assert set(splits['train'].labels) == {0, 1, 2, 3, 4}
+    assert np.bincount(splits[name]['label']).tolist() == [70, 28, 1, 1]
+  assert set(splits['train']['label']) == {0, 1, 2, 3, 4}
 
 
 def test_the_last_text_of_a_class_is_kept_where_others_can_be_drawn():
@@ -112,7 +111,7 @@ def _check_hold_out(train):
     if len(set(_texts(train))) == len(pairs):
       assert size == tenth
   assert len(splits['train'])
-  if isinstance(train.labels, LabelSets):
+  if isinstance(train['label'], Ragged):
     backwards = train.take(np.arange(len(train))[::-1])
     backwards_splits, _ = hold_out({'train': backwards}, 0)
     for name, split in backwards_splits.items():
@@ -122,10 +121,7 @@ def _check_hold_out(train):
 
 def _pairs(table):
   """The text and the labels of each example."""
-  if isinstance(table.labels, LabelSets):
-    rows = table.labels.multi_hot(9)
-  else:
-    rows = table.labels[:, None]
+  rows = label_array(table['label'], 9).reshape(len(table), -1)
   return list(zip(_texts(table), map(tuple, rows.tolist())))
 
 
@@ -183,8 +179,8 @@ def test_splits_by_one_label_are_those_of_earlier_versions(
   numbers = np.arange(count)
   train = _table(numbers // copies, numbers**2 % 101 % classes)
   splits, _ = hold_out({'train': train}, 0)
-  parts = [splits['test'].rows, splits['validation'].rows]
-  parts += [fold['test'].rows for fold in _folds(train, 5)]
+  parts = [splits['test']['row'], splits['validation']['row']]
+  parts += [fold['test']['row'] for fold in _folds(train, 5)]
   drawn = np.concatenate(parts).astype('<i8')
   assert hashlib.sha256(drawn.tobytes()).hexdigest()[:16] == digest
 
@@ -275,7 +271,7 @@ def test_each_example_is_in_the_test_of_one_fold(pairs, folds):
 def test_folds_are_stratified_and_of_one_size():
   labels = [0] * 700 + [1] * 280 + [2] * 25
   for fold in _folds(_table(range(1005), labels), 10):
-    counts = np.bincount(fold['test'].labels, minlength=3).tolist()
+    counts = np.bincount(fold['test']['label'], minlength=3).tolist()
     assert counts[:2] == [70, 28] and counts[2] in (2, 3)
     assert len(fold['test']) in (100, 101)
 
@@ -324,11 +320,11 @@ def test_several_labels_are_stratified_by_the_rarest():
   # Label 2 is rare, 0 common; a third of the texts have no label.
   labels = [[0, 2] if i < 30 else [0, 1] if i < 200 else [] for i in range(300)]
   for fold in _folds(_table(range(300), labels), 10):
-    rows, ids = fold['test'].labels.pairs()
+    rows, ids = label_pairs(fold['test']['label'])
     assert np.bincount(ids, minlength=3).tolist() == [20, 17, 3]
     assert len(fold['test']) - len(set(rows.tolist())) == 10
   splits, _ = hold_out({'train': _table(range(300), labels)}, 0)
-  _, ids = splits['test'].labels.pairs()
+  _, ids = label_pairs(splits['test']['label'])
   assert np.bincount(ids, minlength=3).tolist() == [20, 17, 3]
 
 
@@ -374,7 +370,7 @@ def _by_definition(hot, sizes, rng):
 def test_many_labels_are_spread_as_well_as_by_the_published_algorithm(seed):
   labels = _long_tail(400, seed)
   train = _table(range(400), labels)
-  hot = train.labels.multi_hot(200)
+  hot = label_array(train['label'], 200)
   rng = np.random.default_rng(seed)
   published = [
     _distance(hot, part) for part in _by_definition(hot, [40] * 10, rng)
@@ -410,6 +406,6 @@ def test_a_label_for_each_text_leaves_the_others_stratified():
   labels = [[i % 2, 2 + i] for i in range(400)]
   splits, _ = hold_out({'train': _table(range(400), labels)}, 0)
   for name in ('validation', 'test'):
-    _, ids = splits[name].labels.pairs()
+    _, ids = label_pairs(splits[name]['label'])
     assert np.bincount(ids)[:2].tolist() == [20, 20]
   assert 'occur in one split only, and 80 do' in describe_rare_labels(splits)[0]

@@ -36,7 +36,7 @@ def _write(path, values, column='label'):
 def _hot(data):
   """The labels of all texts, in the order of the rows."""
   splits = data.splits.values()
-  order = np.argsort(np.concatenate([split.rows for split in splits]))
+  order = np.argsort(np.concatenate([split.table['row'] for split in splits]))
   return np.concatenate([split.label_array() for split in splits])[order]
 
 

@@ -70,7 +70,7 @@ def test_a_frame_with_a_column_for_each_label(library):
   )
   assert data.labels == ['a', 'b']
   sets = data.splits['train'].label_array()
-  for row, one in zip(data.splits['train'].rows - 1, sets, strict=True):
+  for row, one in zip(data.splits['train'].table['row'] - 1, sets, strict=True):
     assert one.tolist() == [row % 3 < 2, row % 2 == 0]
 
 

@@ -28,10 +28,10 @@ def test_a_corpus_in_memory():
   # `film` is never among the first two tokens, which are those in training.
   vocabulary = ['<pad>', '<unk>', 'a', 'bad', 'good']
   assert data.tokenizer.vocabulary == vocabulary
-  assert train.labels.tolist() == [1, 0, 0] * 4
-  assert train.encoded.tokens[:5].tolist() == [2, 4, 2, 3, 3]
+  assert train.table['label'].tolist() == [1, 0, 0] * 4
+  assert train.table['tokens'].values[:5].tolist() == [2, 4, 2, 3, 3]
   assert train.buckets == [2]  # A second shape would not pay.
-  assert (train.weights == 1).all()
+  assert (train.table['weight'] == 1).all()
   assert data.notes == [
     'train: 12 rows, 2 classes, 0 missing or blank texts, '
     '8 truncated at max_length=2, 9 duplicates; 0.0% unknown words',
@@ -53,10 +53,10 @@ def test_a_hierarchical_corpus(tmp_path):
   config = Config(model='hierarchical', max_sentences=2, max_sentence_length=3)
   data = prepare(config, corpus)
   train = data.splits['train']
-  assert train.sentences.lengths.tolist() == [2, 2, 1]
+  assert train.table['sentences'].lengths.tolist() == [2, 2, 1]
   # `Bad, I` of `Bad, I said.` is the second and last sentence.
-  assert train.sentences.tokens.tolist() == [2, 3, 2, 3, 1]
-  assert train.encoded.lengths.tolist() == [5, 5, 1]
+  assert train.table['sentences'].values.tolist() == [2, 3, 2, 3, 1]
+  assert train.table['tokens'].lengths.tolist() == [5, 5, 1]
   assert train.buckets == [2] and train.sentence_length == 3
   assert 'said' not in data.tokenizer.vocabulary
   assert data.notes[0] == (
@@ -64,7 +64,7 @@ def test_a_hierarchical_corpus(tmp_path):
     'texts, 1 truncated at max_sentences=2, 0 duplicates; 0.0% unknown words'
   )
   flat = prepare(Config(), corpus)
-  assert flat.splits['train'].sentences is None
+  assert 'sentences' not in flat.splits['train'].table
 
 
 def test_a_tokenizer_json_reads_sentences_as_a_prediction_does(tmp_path):
@@ -84,8 +84,10 @@ def test_a_tokenizer_json_reads_sentences_as_a_prediction_does(tmp_path):
   train = data.splits['train']
   kept, ids = encode(texts, data.tokenizer, config.limits)
   assert [x.tokens for x in kept] == [['x', '.', 'bad'], ['<unk>'], ['bad']]
-  assert train.encoded.tokens.tolist() == sum(ids, []) == [6, 5, 4, 1, 4]
-  assert train.sentences.tokens.tolist() == [2, 1, 1, 1]
+  assert (
+    train.table['tokens'].values.tolist() == sum(ids, []) == [6, 5, 4, 1, 4]
+  )
+  assert train.table['sentences'].values.tolist() == [2, 1, 1, 1]
   assert sum((x.sentences for x in kept), []) == [2, 1, 1, 1]
 
 
@@ -185,8 +187,8 @@ def test_class_weights():
 
 def test_class_weights_reach_the_examples():
   data = weigh_classes(prepare(Config(), CORPUS), 'balanced')
-  train = data.splits['train']
-  by_class = [train.weights[train.labels == c].sum() for c in range(2)]
+  table = data.splits['train'].table
+  by_class = [table['weight'][table['label'] == c].sum() for c in range(2)]
   np.testing.assert_allclose(by_class[0], by_class[1])
 
 
@@ -255,8 +257,8 @@ def test_folds_cover_a_corpus_and_remember_the_rows():
   rows = []
   for fold in range(4):
     data = prepare(Config(folds=4, fold=fold), corpus)
-    rows += data.splits['test'].rows.tolist()
-    assert set(data.splits['test'].sources) == {"corpus['train']"}
+    rows += data.splits['test'].table['row'].tolist()
+    assert set(data.splits['test'].table['source']) == {"corpus['train']"}
     assert data.notes[0] == f'test is fold {fold} of 4: 10 of 40 examples'
   assert sorted(rows) == list(range(1, 41))
 

@@ -1,12 +1,12 @@
-"""Sets of labels, and the labels' order."""
+"""Tables, the labels of their examples, and the order of labels."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from bigru_jax.data import text
-from bigru_jax.data.splits import LabelSets, sort_labels
+from bigru_jax.data.ragged import pack
+from bigru_jax.data.splits import Table, label_array, label_pairs, sort_labels
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,18 @@ def test_numbers_are_sorted_by_value_and_others_alphabetically():
   assert sort_labels({'nan', '10', '9'}) == ['10', '9', 'nan']
 
 
-def test_label_sets_as_arrays():
-  sets = LabelSets(text.pack([[2, 0], [], [1]]))
-  assert sets.multi_hot(3).tolist() == [
+def test_labels_as_arrays_and_as_pairs():
+  labels = pack([[2, 0], [], [1]])
+  assert label_array(labels, 3).tolist() == [
     [True, False, True], [False] * 3, [False, True, False],
   ]  # fmt: skip
-  some = sets[np.array([2, 0])].translated(np.array([5, 6, 7]))
-  rows, ids = some.pairs()
-  assert rows.tolist() == [0, 1, 1] and ids.tolist() == [6, 7, 5]
+  owners, ids = label_pairs(labels[np.array([2, 0])])
+  assert owners.tolist() == [0, 1, 1] and ids.tolist() == [1, 2, 0]
+
+
+def test_some_examples_have_all_columns_and_no_token_is_copied():
+  columns = {'tokens': pack([[1, 2], [3], []]), 'new': np.array([4, 5, 6])}
+  table = Table(columns).take(np.array([2, 0]))
+  assert len(table) == 2 and table['new'].tolist() == [6, 4]
+  assert table['tokens'].flat().tolist() == [1, 2]
+  assert table['tokens'].values is columns['tokens'].values

@@ -30,10 +30,10 @@ def _read(limits=FLAT, **splits):
 
 def _texts(table, found):
   words = np.array(list(found.ids), object)
-  encoded = table.encoded
+  tokens = table['tokens']
   return [
-    ' '.join(words[encoded.tokens[start : start + length]])
-    for start, length in zip(encoded.starts, encoded.lengths)
+    ' '.join(words[tokens.values[start : start + length]])
+    for start, length in zip(tokens.starts, tokens.lengths)
   ]
 
 
@@ -43,10 +43,10 @@ def test_texts_become_ids_by_the_order_of_occurrence():
   train = tables['train']
   assert list(found.ids)[:4] == ['<unk>', 'a', 'good', 'film']
   assert _texts(train, found) == ['a good film', '<unk>', 'a bad film , a']
-  assert train.truncated.tolist() == [False, False, True]
-  assert train.blank.tolist() == [False, True, False]
-  assert labels == ['x', 'y'] and train.labels.tolist() == [0, 1, 0]
-  assert len(set(train.digests.tolist())) == 3
+  assert train['truncated'].tolist() == [False, False, True]
+  assert train['blank'].tolist() == [False, True, False]
+  assert labels == ['x', 'y'] and train['label'].tolist() == [0, 1, 0]
+  assert len(set(train['digest'].tolist())) == 3
 
 
 def test_sentences_of_a_text_and_what_is_kept_of_them():
@@ -61,13 +61,13 @@ def test_sentences_of_a_text_and_what_is_kept_of_them():
   assert _texts(train, found) == [
     'one two . three four five six nine', '<unk>', 'ten .',
   ]  # fmt: skip
-  sentences = train.sentences
+  sentences = train['sentences']
   assert sentences.lengths.tolist() == [3, 1, 1]
-  assert sentences.tokens.tolist() == [3, 4, 1, 1, 2]
-  assert train.truncated.tolist() == [True, False, False]
-  taken = train.take(np.array([2, 0])).sentences
-  assert taken.tokens[taken.positions()].tolist() == [2, 3, 4, 1]
-  assert _read(train=_split(pairs))[0]['train'].sentences is None
+  assert sentences.flat().tolist() == [3, 4, 1, 1, 2]
+  assert train['truncated'].tolist() == [True, False, False]
+  taken = train.take(np.array([2, 0]))['sentences']
+  assert taken.flat().tolist() == [2, 3, 4, 1]
+  assert 'sentences' not in _read(train=_split(pairs))[0]['train']
 
 
 @pytest.mark.parametrize('limits', [FLAT, HIERARCHICAL])
@@ -87,14 +87,12 @@ def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
   assert set(found.ids) == set(found_alone.ids)
   assert _texts(several['train'], found) == _texts(alone['train'], found_alone)
   assert digests == digests_alone
-  for name in ('labels', 'digests', 'truncated', 'blank'):
-    np.testing.assert_array_equal(
-      getattr(several['train'], name), getattr(alone['train'], name)
-    )
+  for name in ('label', 'digest', 'truncated', 'blank'):
+    np.testing.assert_array_equal(several['train'][name], alone['train'][name])
   if limits.hierarchical:
-    found, expected = several['train'].sentences, alone['train'].sentences
+    found, expected = several['train']['sentences'], alone['train']['sentences']
     np.testing.assert_array_equal(found.lengths, expected.lengths)
-    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    np.testing.assert_array_equal(found.flat(), expected.flat())
 
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch):
@@ -167,7 +165,7 @@ def test_many_tokens_are_collected_without_a_limit(monkeypatch, kind):
   text = ' '.join(map(str, range(5)))
   examples = (Example(text, str(i % 2), 'generated', i) for i in range(120_000))
   tables, *_ = _read(train=examples)
-  tokens = tables['train'].encoded.tokens
+  tokens = tables['train']['tokens'].values
   np.testing.assert_array_equal(tokens, np.tile(np.arange(1, 6), 120_000))
 
 

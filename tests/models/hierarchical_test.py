@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from bigru_jax.config import Config
-from bigru_jax.data import batching, text
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.ragged import pack
+from bigru_jax.data.splits import Table
 from bigru_jax.models.hierarchical import HierarchicalClassifier
 from bigru_jax.models.pooling import poolings_that
 from bigru_jax.ops.dropout import example_keys
@@ -269,15 +271,15 @@ def test_a_padding_example_is_finite_in_value_and_gradient():
 
 
 def test_the_batches_of_a_split_are_what_it_reads():
-  sentences = text.pack([list(map(len, d)) for d in DOCUMENTS])
-  split = batching.EncodedSplit(
-    text.pack([[token for s in d for token in s] for d in DOCUMENTS]),
-    np.zeros(3, np.int32),
-    np.ones(3, np.float32),
-    [5],
-    sentences=sentences,
-    sentence_length=5,
+  table = Table(
+    {
+      'tokens': pack([[token for s in d for token in s] for d in DOCUMENTS]),
+      'label': np.zeros(3, np.int32),
+      'weight': np.ones(3, np.float32),
+      'sentences': pack([list(map(len, d)) for d in DOCUMENTS]),
+    }
   )
+  split = EncodedSplit(table=table, buckets=[5], sentence_length=5)
   ((shape, rows),) = split.plan(4)
   model = _model()
   variables = _init(model)

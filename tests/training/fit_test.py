@@ -10,7 +10,9 @@ import pytest
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
-from bigru_jax.data import batching, text
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.ragged import pack
+from bigru_jax.data.splits import Table
 from bigru_jax.inference.build import make_task
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.training import fit
@@ -26,17 +28,16 @@ CONFIG = Config(
 def _split(hierarchical=False, count=20, seed=0):
   rng = np.random.default_rng(seed)
   lengths = rng.choice([2, 6], count)
-  encoded = text.pack([rng.integers(1, 20, length) for length in lengths])
+  tokens = pack([rng.integers(1, 20, length) for length in lengths])
   labels = rng.integers(0, 3, count).astype(np.int32)
   weights = np.array([1.0, 2.0, 0.5], np.float32)[labels]
-  split = batching.EncodedSplit(encoded, labels, weights, [2, 6])
+  table = Table({'tokens': tokens, 'label': labels, 'weight': weights})
   if not hierarchical:
-    return split
+    return EncodedSplit(table=table, buckets=[2, 6])
   # Two sentences of one token, or three of one to four.
   sentences = [[1, 1] if n == 2 else [4, 1, 1] for n in lengths]
-  return dataclasses.replace(
-    split, buckets=[2, 3], sentences=text.pack(sentences), sentence_length=4
-  )
+  table = table.with_columns(sentences=pack(sentences))
+  return EncodedSplit(table=table, buckets=[2, 3], sentence_length=4)
 
 
 def _trainer(mesh, config=CONFIG):
@@ -133,7 +134,7 @@ def test_the_padding_vector_stays_zero_in_training():
   _train_epoch(trainer, 1)
   after = np.asarray(trainer.state.params['embedding'])
   np.testing.assert_array_equal(after[0], 0)
-  used = np.unique(_split().encoded.tokens)
+  used = np.unique(_split().table['tokens'].values)
   assert (after[used] != before[used]).any(axis=1).all()
 
 
@@ -144,8 +145,8 @@ def test_the_evaluated_loss_is_weighted_by_class():
   batch = split.batch(np.arange(20), 6, 20)
   logits = np.asarray(model.apply({'params': params}, batch).logits)
   log_sum = np.log(np.exp(logits).sum(1))
-  losses = log_sum - logits[np.arange(20), split.labels]
-  expected = np.average(losses, weights=split.weights)
+  losses = log_sum - logits[np.arange(20), split.table['label']]
+  expected = np.average(losses, weights=split.table['weight'])
   assert np.isclose(
     trainer.evaluate(trainer.splits['validation'])[0]['loss'],
     expected,
