@@ -64,7 +64,8 @@ class Config(ModelConfig):
   threshold: str = field(
     'fixed',
     'The probability from which multi_label says that a text has a label: 0.5 '
-    '(fixed), or chosen on validation, one for all labels (tuned) or per_label.',
+    '(fixed), or one that is chosen on validation for all labels (tuned) or '
+    'per_label.',
     choices=('fixed', 'tuned', 'per_label'),
   )
   optimizer: str = field('adamw', 'The optimizer.', choices=OPTIMIZERS)

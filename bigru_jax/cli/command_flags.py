@@ -1,6 +1,6 @@
 """The flags of a command: their definition, their help, and their parsing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import textwrap
 from typing import Any
 
@@ -57,6 +57,12 @@ class Flags(flags.FlagValues):
     for name in names:
       if not self[name].value:
         raise ValueError(f'{name} is not given')
+
+  def check_choices(self, name: str, choices: Collection[str]) -> None:
+    """Raises ValueError where a value of a list is not among the choices."""
+    for value in self[name].value or ():
+      if value not in choices:
+        raise ValueError(f'{name}={value}: choose {", ".join(choices)}')
 
   def refuse(self, needs: str, *names: str) -> None:
     """Refuses flags that would be ignored.

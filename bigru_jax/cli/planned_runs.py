@@ -101,7 +101,15 @@ def plan(
       own += [f'--folds={folds}', f'--fold={fold}']
       name += f',fold={fold}'
     config_of([*run_flags, *own])  # Found before any run starts.
-    planned.append(Planned(name, setting, seed, fold, [*run_flags, *own]))
+    planned.append(
+      Planned(
+        name=name,
+        setting=setting,
+        seed=seed,
+        fold=fold,
+        flags=[*run_flags, *own],
+      )
+    )
   return planned
 
 
@@ -200,12 +208,12 @@ def finished_cells(
     if is_finished(output, run):
       result = run_files.read_result(output / run.name)
       yield comparison.Cell(
-        run.setting,
-        run.seed,
-        run.fold,
-        result['validation'],
-        result['test'],
-        result['train_seconds'],
+        setting=run.setting,
+        seed=run.seed,
+        fold=run.fold,
+        validation=result['validation'],
+        test=result['test'],
+        seconds=result['train_seconds'],
       )
 
 

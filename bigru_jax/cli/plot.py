@@ -167,9 +167,7 @@ def panels_of(
 def main() -> None:
   """Draws the panels beside each other, into one file."""
   FLAGS.require('workdir')
-  unknown = set(_PARTS.value) - set(_CHOICES)
-  if unknown:
-    raise ValueError(f'parts={min(unknown)}: choose {", ".join(_CHOICES)}')
+  FLAGS.check_choices('parts', _CHOICES)
   if _PARTS.present and not _TEXT.value:
     for part in set(_PARTS.value) - set(figures.PARTS):
       raise ValueError(f'parts={part}: give a text, whose attention is drawn')

@@ -57,7 +57,7 @@ def read_settings(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def name_of(setting: dict[str, Any]) -> str:
-  """The setting's name, which is a directory's, too."""
+  """The setting's name, which is also that of a directory."""
   name = ','.join(f'{key}={value}' for key, value in setting.items())
   plain = re.sub(r'[^a-zA-Z0-9_=,.+-]', '_', name)[:150]
   if plain != name:  # Another setting could have the same plain name.

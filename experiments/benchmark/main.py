@@ -30,7 +30,6 @@ import time
 import timeit
 from typing import Any
 
-from absl import flags
 from cases import Call, Case
 import numpy as np
 from processes import Worker, peak_mib
@@ -38,6 +37,7 @@ import summaries
 
 import bigru_jax
 from bigru_jax.cli import command
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.runtime import host
 from bigru_jax.runtime.cache import cache_dir
 
@@ -72,28 +72,28 @@ ENVIRONMENT = {
   'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.3',
 }
 
-FLAGS = flags.FLAGS
-_LEVEL = flags.DEFINE_list(
-  'level', list(LEVELS)[:-1], f'A list of {", ".join(LEVELS)}.'
+FLAGS = Flags()
+_LEVEL = FLAGS.list(
+  'level', f'A list of {", ".join(LEVELS)}.', list(LEVELS)[:-1]
 )
-_BASELINES = flags.DEFINE_list(
-  'baselines', BASELINES, f'A list of {", ".join(BASELINES)}.'
+_BASELINES = FLAGS.list(
+  'baselines', f'A list of {", ".join(BASELINES)}.', BASELINES
 )
-_CELL = flags.DEFINE_list('cell', [], "B,T,E,H in place of a level's sizes.")
-_ROUNDS = flags.DEFINE_integer(
-  'rounds', 15, f'Timed calls; a third of it of {", ".join(LONG_LEVELS)}.', 1
+_CELL = FLAGS.list('cell', "B,T,E,H in place of a level's sizes.", [])
+_ROUNDS = FLAGS.integer(
+  'rounds', f'Timed calls; a third of it of {", ".join(LONG_LEVELS)}.', 15, 1
 )
-_VOCABULARY = flags.DEFINE_integer('vocabulary', 20_000, 'Of a step.', 2)
-_SENTENCES = flags.DEFINE_integer(
-  'sentences', 10_000, 'The texts of inference and serving.', 1
+_VOCABULARY = FLAGS.integer('vocabulary', 'Of a step.', 20_000, 2)
+_SENTENCES = FLAGS.integer(
+  'sentences', 'The texts of inference and serving.', 10_000, 1
 )
-_DATASET = flags.DEFINE_string(
+_DATASET = FLAGS.string(
   'dataset',
-  'rotten_tomatoes',
   'The texts: a data set of run.py that needs no data_dir, or a file (not of '
   'start).',
+  'rotten_tomatoes',
 )
-_OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
+_OUTPUT = FLAGS.path('output', 'A folder.', 'runs/benchmark')
 
 
 def serve(name: str, case: Case, memory: bool, pipe: Connection) -> None:
@@ -226,8 +226,8 @@ def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-  summaries.check_choices(_LEVEL, LEVELS)
-  summaries.check_choices(_BASELINES, BASELINES)
+  FLAGS.check_choices('level', LEVELS)
+  FLAGS.check_choices('baselines', BASELINES)
   if len(_CELL.value) not in (0, 4) or not all(map(str.isdigit, _CELL.value)):
     raise ValueError(f'cell={",".join(_CELL.value)}: give four whole numbers')
   names = ['ours']

@@ -29,7 +29,6 @@ import tempfile
 import time
 from typing import Any
 
-from absl import flags
 from cases import Case
 import documents
 import jax
@@ -39,6 +38,7 @@ import summaries
 
 from bigru_jax import parallel
 from bigru_jax.cli import command
+from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
 from bigru_jax.data.cache import prepare_shared
 from bigru_jax.reports.tables import markdown
@@ -54,17 +54,17 @@ MODELS = {
 }
 _WARM_STEPS = 2  # They are not timed: after a wait the cores have slept.
 
-FLAGS = flags.FLAGS
-_MODELS = flags.DEFINE_list(
+FLAGS = Flags()
+_MODELS = FLAGS.list(
   'models',
-  ['default', 'large'],
   f'Of `steps`, a list of {", ".join(MODELS)}; empty to leave `steps` out.',
+  ['default', 'large'],
 )
-_ROUNDS = flags.DEFINE_integer('rounds', 9, 'Turns of each run.', 1)
-_DOCUMENTS = flags.DEFINE_integer(
-  'documents', 1_000_000, 'Of `memory`; 0 to leave `memory` out.', 0
+_ROUNDS = FLAGS.integer('rounds', 'Turns of each run.', 9, 1)
+_DOCUMENTS = FLAGS.integer(
+  'documents', 'Of `memory`; 0 to leave `memory` out.', 1_000_000, 0
 )
-_OUTPUT = flags.DEFINE_string('output', 'runs/benchmark', 'A folder.')
+_OUTPUT = FLAGS.path('output', 'A folder.', 'runs/benchmark')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +218,7 @@ def tables(lines: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-  summaries.check_choices(_MODELS, MODELS)
+  FLAGS.check_choices('models', MODELS)
   if len(os.sched_getaffinity(0)) < 2:
     raise ValueError('two cores are needed')
   with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,10 @@
 """Tables, files and the plot of what the benchmarks measured."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 import json
 import pathlib
 import sys
 from typing import Any
-
-from absl import flags
 
 from bigru_jax.reports.tables import markdown
 
@@ -20,17 +18,6 @@ TITLES = {
   'inference': ('Inference, token ids to labels', 'texts/s'),
   'serving': ('Serving, texts to labels', 'texts/s'),
 }
-
-
-def check_choices(flag: flags.FlagHolder, choices: Collection[str]) -> None:
-  """Checks the values of a list flag.
-
-  Raises:
-    ValueError: one of them is not among the choices.
-  """
-  for value in flag.value:
-    if value not in choices:
-      raise ValueError(f'{flag.name}={value}: choose {", ".join(choices)}')
 
 
 def write(

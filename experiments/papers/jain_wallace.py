@@ -10,7 +10,7 @@ explain-test.json of explain.py.
 from collections.abc import Iterable
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.explain.study import (
@@ -27,10 +27,10 @@ from . import results, tables
 BEGIN = '<!-- jain_wallace: written by experiments/jain_wallace.py -->'
 END = '<!-- jain_wallace: end -->'
 FLAGS = Flags()
-_RESULTS = FLAGS.string(
+_RESULTS = FLAGS.path(
   'results', 'The folder of the JSON files.', str(results.RESULTS / 'explain')
 )
-_PAGE = FLAGS.string(
+_PAGE = FLAGS.path(
   'page',
   'The file in which the table stands.',
   str(results.ROOT / 'docs' / 'explanations.md'),
@@ -93,38 +93,38 @@ def table(folder: pathlib.Path) -> str:
     head += [measure, 'ours']
   lines = [head]
   for name, theirs in THEIRS.items():
-    rows = _rows(folder / f'{name}.json')
+    ours = _read_means(folder / f'{name}.json')
     line = [theirs.title, theirs.encoder, _format([theirs.accuracy])]
-    line += [_format(_values(rows, x)) for x in (ACCURACY, ACCURACY_UNIFORM)]
+    line += [_format(_select(ours, x)) for x in (ACCURACY, ACCURACY_UNIFORM)]
     for pair, test in (
       (theirs.tau_gradient, TAU_GRADIENT),
       (theirs.tau_leave_one_out, TAU_LEAVE_ONE_OUT),
       (theirs.adversarial, ADVERSARIAL),
     ):
-      line += [_format(pair), _format(_values(rows, f'{test}: '))]
+      line += [_format(pair), _format(_select(ours, f'{test}: '))]
     lines.append(line)
   return markdown(lines)
 
 
-def _rows(path: pathlib.Path) -> list[dict[str, Any]]:
+def _read_means(path: pathlib.Path) -> dict[str, float | None]:
+  """The means of an explanation's table by name; none without a file."""
   try:
-    return json.loads(path.read_text('utf-8'))['table']
+    entries = json.loads(path.read_text('utf-8'))['table']
+    return {entry['name']: entry['value'] for entry in entries}
   except FileNotFoundError:
-    return []
+    return {}
   except (KeyError, TypeError, ValueError) as error:
     raise ValueError(f'{path} is not of explain.py: {error}') from error
 
 
-def _values(rows: list[dict[str, Any]], name: str) -> list[float | None]:
-  """The value of a row; or, where the name ends with a colon, by class."""
-  by_class = name.endswith(': ')
+def _select(means: dict[str, float | None], start: str) -> list[float | None]:
+  """The mean of this name; or, where it ends with a colon, those by class."""
   return [
-    row['value']
-    for row in rows
-    if row['name'] == name
-    or by_class
-    and row['name'].startswith(name)
-    and 'share with' not in row['name']
+    mean
+    for name, mean in means.items()
+    if name.startswith(start)
+    and (name == start or start.endswith(': '))
+    and 'share with' not in name
   ]
 
 

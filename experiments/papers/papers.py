@@ -61,6 +61,10 @@ class Row:
   vectors: bool = True
   against: str = ''
 
+  @property
+  def heading(self) -> str:
+    return f'{self.title}: {self.protocol}'
+
 
 def _read_rows() -> dict[str, Row]:
   """The rows of papers.toml by name."""

@@ -27,30 +27,20 @@ def table(
     records: their results by name, of those that have one.
     notes: by name, what else there is to say of a row's result.
   """
-  head = ['paper', 'row', 'published', 'ours', 'difference', 'minutes, on']
-  lines = [head]
+  lines = [['paper', 'row', 'published', 'ours', 'difference', 'minutes, on']]
   for row in chosen:
     record = records.get(row.name)
-    title = f'{row.title}: {row.protocol}'
     ours = _ours(record)
     if row.name in notes:
-      ours = f'{ours}, recorded; ' if record else ''
-      ours += notes[row.name]
-    for i, paper in enumerate(row.published or [None]):
+      ours = (f'{ours}, recorded; ' if record else '') + notes[row.name]
+    for paper in row.published or [None]:
       difference = '–'
       if paper and record:
         difference = f'{100 * (record["mean"] - paper.value):+.2f}'
-      lines.append(
-        [
-          paper.paper if paper else '–',
-          title,
-          _score(paper) if paper else '–',
-          # The rest of a row's lines would only repeat the first.
-          ours if not i else _ours(record),
-          difference,
-          _cost(record),
-        ]
-      )
+      published = [paper.paper, _score(paper)] if paper else ['–', '–']
+      published.insert(1, row.heading)
+      lines.append([*published, ours, difference, _cost(record)])
+      ours = _ours(record)  # A note is on the row's first line alone.
   return markdown(lines)
 
 
@@ -59,14 +49,8 @@ def short_table(records: Mapping[str, Record]) -> str:
   lines = [['data set', 'published', 'ours', 'recipe']]
   for name, record in records.items():
     row = ROWS[name]
-    lines.append(
-      [
-        f'{row.title}: {row.protocol}',
-        '; '.join(f'{x.paper} {_score(x)}' for x in row.published) or '–',
-        _ours(record),
-        f'`{row.name}`',
-      ]
-    )
+    published = '; '.join(f'{x.paper} {_score(x)}' for x in row.published)
+    lines.append([row.heading, published or '–', _ours(record), f'`{name}`'])
   return markdown(lines)
 
 
@@ -77,21 +61,19 @@ def pairs(records: Mapping[str, Record]) -> str:
     if row.against and {row.name, row.against} <= records.keys():
       cells = [
         Cell(
-          name,
-          run['seed'],
-          run['fold'],
-          run['validation'],
-          run['test'],
-          run['train_seconds'],
+          setting=name,
+          seed=run['seed'],
+          fold=run['fold'],
+          validation=run['validation'],
+          test=run['test'],
+          seconds=run['train_seconds'],
         )
         for name in (row.name, row.against)
         for run in records[name]['runs']
       ]
       compared = comparison.compare_settings(cells, row.metric)
-      parts += [
-        f'`{row.name}` and `{row.against}`:',
-        comparison.as_markdown(compared),
-      ]
+      parts.append(f'`{row.name}` and `{row.against}`:')
+      parts.append(comparison.as_markdown(compared))
   return '\n\n'.join(parts)
 
 
@@ -122,16 +104,14 @@ def generated(
 ) -> dict[pathlib.Path, str]:
   """The content of each file of which a part is made of the results."""
   records = read_all(results)
-  rows = list(ROWS.values())
-  parts = [table(rows, records, {}), pairs(records)]
-  full = '\n\n'.join(part for part in parts if part)
+  parts = [table(list(ROWS.values()), records, {}), pairs(records)]
   contents = {}
   for path, part in (
     (root / 'README.md', short_table(records)),
-    (root / 'docs' / 'results.md', full),
+    (root / 'docs' / 'results.md', '\n\n'.join(filter(None, parts))),
   ):
     contents[path] = replaced(path, BEGIN, END, part)
-  for row in rows:
+  for row in ROWS.values():
     path = root / 'experiments' / 'papers' / 'recipes' / f'{row.name}.flags'
     _, blank, rest = path.read_text('utf-8').partition('\n\n')
     if not blank:
@@ -168,15 +148,12 @@ def comment(row: Row, record: Record | None) -> str:
   command = [
     'python experiments/run.py',
     f'--flagfile=experiments/papers/recipes/{row.name}.flags',
+    *([f'--data_dir=data/{row.folder}'] if row.folder else []),
+    *(['--embeddings=data/glove/glove.6B.100d.txt'] if row.vectors else []),
+    *([f'--folds={row.folds} --fold=0'] if row.folds else []),
   ]
-  if row.folder:
-    command.append(f'--data_dir=data/{row.folder}')
-  if row.vectors:
-    command.append('--embeddings=data/glove/glove.6B.100d.txt')
-  if row.folds:
-    command.append(f'--folds={row.folds} --fold=0')
   lines = [
-    f'{row.title}: {row.protocol}.',
+    f'{row.heading}.',
     *(f'{paper.paper}: {_score(paper)}' for paper in row.published),
     f'Expected: {expected}.',
     ' \\\n#     '.join(command),
