@@ -141,9 +141,9 @@ class Config(ModelConfig):
     if self.threshold == '0.5':  # The former name.
       object.__setattr__(self, 'threshold', 'fixed')
     super().__post_init__()
-    if self.attention_penalty and not self.pooling.is_multi_headed:
+    if self.attention_penalty and not self.pooling_entry.is_multi_headed:
       raise ValueError(
-        f'attention_penalty={self.attention_penalty} needs attention='
+        f'attention_penalty={self.attention_penalty} needs pooling='
         f'{" or ".join(poolings_that("is_multi_headed"))}'
       )
     for name in ('adversarial', 'virtual_adversarial', 'attention_penalty'):

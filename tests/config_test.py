@@ -24,9 +24,9 @@ from bigru_jax.rundir import files as run_files
     ('hidden_size', True, 'hidden_size=True is not of type int'),
     ('seed', 4294967295, 'seed=4294967295 is above 2147483647'),
     (
-      'attention',
+      'pooling',
       'sum',
-      "attention='sum': choose additive, dot, multi_head",
+      "pooling='sum': choose additive, dot, multi_head",
     ),
     ('train', None, "train=None is not of type str: leave it out or give ''"),
     ('train', ['a.csv', 'b.csv'], "not of type str: give 'a.csv,b.csv'"),
@@ -113,10 +113,10 @@ def test_the_fixed_threshold_may_be_given_by_its_former_name():
 def test_flags_are_the_fields():
   values = flags.FlagValues()
   config_flags.define_flags(values)
-  values(['run.py', '--hidden_size=7', '--sst_phrases', '--attention=max'])
+  values(['run.py', '--hidden_size=7', '--sst_phrases', '--pooling=max'])
   found = config_flags.from_flags(values)
-  assert found == Config(hidden_size=7, sst_phrases=True, attention='max')
-  assert found.differing_fields() == ['sst_phrases', 'hidden_size', 'attention']
+  assert found == Config(hidden_size=7, sst_phrases=True, pooling='max')
+  assert found.differing_fields() == ['sst_phrases', 'hidden_size', 'pooling']
 
 
 @pytest.mark.parametrize(

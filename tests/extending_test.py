@@ -39,7 +39,7 @@ CORPUS = dict.fromkeys(('train', 'validation', 'test'), (TEXTS, LABELS))
 SIZES = {'epochs': 1, 'embedding_size': 4, 'hidden_size': 4, 'batch_size': 8}
 # By the heading of a section, the fields of a run that uses its example.
 RUNS = {
-  'A pooling': {'attention': 'gated'},
+  'A pooling': {'pooling': 'gated'},
   'A loss': {'loss': 'focal'},
   'A metric': {'select_by': 'balanced_accuracy'},
   'A tokenizer': {'tokenizer': 'digits'},

@@ -72,7 +72,7 @@ _DIAGNOSTIC_TEXTS = FLAGS.integer(
 _UNIFORM_RUN = FLAGS.path(
   'uniform_run',
   'The uniform control: the directory of a run like this one, but with '
-  'attention=mean.',
+  'pooling=mean.',
 )
 _EMBEDDINGS = FLAGS.path(
   'embeddings',
@@ -112,9 +112,9 @@ def deciding_tokens(
 
 def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
   """Raises ValueError where a run is not the uniform control of another."""
-  attention = run_files.read_config(other).attention
-  if attention != 'mean':
-    raise ValueError(f'uniform_run={other} has attention={attention}, not mean')
+  pooling = run_files.read_config(other).pooling
+  if pooling != 'mean':
+    raise ValueError(f'uniform_run={other} has pooling={pooling}, not mean')
   check_same_split(workdir, other, 'uniform_run')
 
 
@@ -211,7 +211,7 @@ def main() -> None:
   split = _SPLIT.value
   config = run_files.read_config(workdir)
   check_supported(config)
-  if not config.pooling.has_weights:
+  if not config.pooling_entry.has_weights:
     ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform_run'
     FLAGS.refuse('an attention with weights', *ignored)
   if not config.embeddings:

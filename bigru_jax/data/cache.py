@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 # Bytes of source files; fewer are encoded in about a second.
 LEAST_BYTES = 2**23
 # What of a configuration decides the encoded data.
-FIELDS = (*(x.name for x in dataclasses.fields(DataConfig)), 'entity_attention')
+FIELDS = (*(x.name for x in dataclasses.fields(DataConfig)), 'entity_pooling')
 
 
 def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:

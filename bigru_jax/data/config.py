@@ -149,8 +149,8 @@ class DataConfig(Group):
     )
 
   @property
-  def entity_attention(self) -> str:
-    """The attention for which a text has to mark two entities; '' for none."""
+  def entity_pooling(self) -> str:
+    """The pooling for which a text has to mark two entities; '' for none."""
     return ''
 
   def __post_init__(self) -> None:

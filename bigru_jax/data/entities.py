@@ -13,12 +13,12 @@ from bigru_jax.data.text import MARKERS, UNK_ID, Tokenizer
 _BLOCK = 10_000  # Texts that are checked at once.
 
 
-def marker_ids(tokenizer: Tokenizer, attention: str) -> tuple[int, ...]:
+def marker_ids(tokenizer: Tokenizer, pooling: str) -> tuple[int, ...]:
   """The ids of `text.MARKERS`, -1 where the vocabulary has none.
 
   Args:
     tokenizer: that of the texts.
-    attention: what needs the entities, for the message.
+    pooling: what needs the entities, for the message.
 
   Raises:
     ValueError: the tokenizer does not take each of them as one token.
@@ -28,7 +28,7 @@ def marker_ids(tokenizer: Tokenizer, attention: str) -> tuple[int, ...]:
     tokens, ids = tokenizer.encode(marker)
     if tokens != [marker]:
       raise ValueError(
-        f'attention={attention}: tokenizer does not take {marker} as one token'
+        f'pooling={pooling}: tokenizer does not take {marker} as one token'
       )
     ids_of_markers.append(-1 if ids[0] == UNK_ID else ids[0])
   return tuple(ids_of_markers)
@@ -38,7 +38,7 @@ def check_entities(
   texts: Ragged,
   markers: tuple[int, ...],
   where: Callable[[int], str],
-  attention: str,
+  pooling: str,
 ) -> None:
   """Refuses texts that have not both entities, once each.
 
@@ -49,7 +49,7 @@ def check_entities(
     texts: the ids of each, truncated.
     markers: the ids of `text.MARKERS`.
     where: where a text comes from, for the message.
-    attention: what needs the entities, for the message.
+    pooling: what needs the entities, for the message.
 
   Raises:
     ValueError: of the first text that has not.
@@ -72,7 +72,7 @@ def check_entities(
     wrong = np.flatnonzero(~(once & inside & apart))
     if len(wrong):
       raise ValueError(
-        f'{where(start + int(wrong[0]))}: attention={attention} needs one '
+        f'{where(start + int(wrong[0]))}: pooling={pooling} needs one '
         '<e1>..</e1> and one <e2>..</e2> with words inside, within max_length'
       )
 

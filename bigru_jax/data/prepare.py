@@ -111,10 +111,10 @@ def prepare(
     assert json_tokenizer
     tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
   markers: tuple[int, ...] = ()
-  if attention := config.entity_attention:
-    markers = marker_ids(tokenizer, attention)
+  if pooling := config.entity_pooling:
+    markers = marker_ids(tokenizer, pooling)
     for table in splits.values():
-      check_entities(table['tokens'], markers, table.place, attention)
+      check_entities(table['tokens'], markers, table.place, pooling)
   labels = sort_labels(names)
   index = {name: i for i, name in enumerate(labels)}
   places = np.array([index[name] for name in names], np.int32)

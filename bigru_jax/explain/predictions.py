@@ -35,9 +35,9 @@ def check_supported(config: Config) -> None:
     raise ValueError(f'task={config.task}: explanations take single_label')
   if config.model != 'flat':
     raise ValueError(f'model={config.model}: explanations take flat')
-  if config.pooling.by_label:
+  if config.pooling_entry.by_label:
     raise ValueError(
-      f'attention={config.attention}: explanations take one attention for all '
+      f'pooling={config.pooling}: explanations take one attention for all '
       'labels'
     )
 

@@ -21,7 +21,7 @@ def fields_of(config: Config) -> list[str]:
   if config.model == 'hierarchical':
     fields.append('sentences')
   fields.append('attention')
-  if config.pooling.by_label:
+  if config.pooling_entry.by_label:
     fields.append('attention_labels')
   return fields
 

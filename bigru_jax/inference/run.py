@@ -85,8 +85,8 @@ class Run:
     self._mesh, self._unseen = mesh, unseen
     self._steps: dict[int, tuple[Callable, Callable]] = {}
     self.markers: tuple[int, ...] = ()
-    if config.pooling.needs_entities:
-      self.markers = marker_ids(tokenizer, config.attention)
+    if config.pooling_entry.needs_entities:
+      self.markers = marker_ids(tokenizer, config.pooling)
 
   def __reduce__(self) -> Any:
     """Raises TypeError: what computes a prediction belongs to this process."""
@@ -312,7 +312,7 @@ class Run:
         split.table['tokens'],
         self.markers,
         origins.__getitem__,
-        self.config.attention,
+        self.config.pooling,
       )
       split = dataclasses.replace(split, markers=self.markers)
     return params, kept, split

@@ -31,7 +31,7 @@ def describe(run: Run) -> dict[str, Any]:
     'version': bigru_jax.__version__,
     'model': config.model,
     'task': config.task,
-    'attention': config.attention,
+    'attention': config.pooling,
     'labels': run.labels,
     'temperature': run.calibration.temperature,
     'thresholds': run.calibration.thresholds,

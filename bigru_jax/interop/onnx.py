@@ -50,8 +50,8 @@ def to_onnx(run: Run) -> onnx.ModelProto:
     ValueError: the pooling has no form in ONNX.
   """
   config = run.config
-  if not config.pooling.onnx:
-    raise ValueError(f'attention={config.attention!r} has no form in ONNX')
+  if not config.pooling_entry.onnx:
+    raise ValueError(f'pooling={config.pooling!r} has no form in ONNX')
   task = run.task
   params = jax.tree.map(
     lambda x: np.asarray(x, np.float32), jax.device_get(run.params)
@@ -59,10 +59,10 @@ def to_onnx(run: Run) -> onnx.ModelProto:
   graph = Graph()
   if config.model == 'hierarchical':
     inputs = {'ids': 'ST', 'lengths': 'S', 'sentence_mask': 'BM'}
-    found = _hierarchical(graph, params, config.pooling)
+    found = _hierarchical(graph, params, config.pooling_entry)
   else:
     inputs = {'ids': 'BT', 'lengths': 'B'}
-    found = _flat(graph, params, config.pooling, run.markers)
+    found = _flat(graph, params, config.pooling_entry, run.markers)
   # One sigmoid for two classes is the probability of the second.
   offset = task.num_classes - task.num_outputs
   if offset and 'attention_labels' in found:

@@ -116,7 +116,7 @@ def model_card(run: Run, config: Config, license: str) -> str:
 # Bidirectional GRU with attention
 
 A text classifier of bigru_jax {bigru_jax.__version__}: `model={config.model}`,
-`attention={config.attention}`, {each} of the labels a text.
+`pooling={config.pooling}`, {each} of the labels a text.
 
 - **Data**: {data}.
 - **Labels**: {labels}{more}.

@@ -211,8 +211,8 @@ def classifier_to_torch(
     or 'kernel' in params['encoder']
   ):
     raise ValueError(
-      'only model=flat and encoder=bigru, with attention=additive or '
-      'attention=dot, have a counterpart; these parameters are '
+      'only model=flat and encoder=bigru, with pooling=additive or '
+      'pooling=dot, have a counterpart; these parameters are '
       f'{", ".join(sorted(params))}, with '
       f'{", ".join(sorted(attention)) or "none"} in the attention'
     )

@@ -105,7 +105,7 @@ def write_run(
     embedding_size=table_VxE.shape[1],
     hidden_size=encoder['recurrent_kernel_0'].shape[2],
     num_layers=sum(name.startswith('input_kernel') for name in encoder),
-    attention='additive' if 'kernel' in params['attention'] else 'dot',
+    pooling='additive' if 'kernel' in params['attention'] else 'dot',
     loss='sigmoid' if binary else 'softmax',
   )
   # Nothing resumes it, for it has no data; so there is no optimizer's state.

@@ -27,7 +27,7 @@ def make_classifier(
     embedding_size=config.embedding_size,
     hidden_size=config.hidden_size,
     num_layers=config.num_layers,
-    attention=config.attention,
+    attention=config.pooling,
     num_heads=config.num_heads,
     dropout=config.dropout,
     embedding_dropout=config.embedding_dropout,

@@ -22,8 +22,11 @@ class ModelConfig(DataConfig):
   )
   hidden_size: int = field(128, 'Units of each direction.', lower=1)
   num_layers: int = field(1, 'BiGRU layers.', lower=1)
-  attention: str = field(
-    'additive', 'The pooling of the states.', choices=POOLINGS
+  pooling: str = field(
+    'additive',
+    'How the states become one vector.',
+    choices=POOLINGS,
+    former_name='attention',
   )
   num_heads: int = field(
     4, 'Heads of multi_head, and hops of structured.', lower=1
@@ -53,18 +56,21 @@ class ModelConfig(DataConfig):
   )
 
   @property
-  def pooling(self) -> Pooling:
-    """What is known of the pooling that `attention` names."""
-    return POOLINGS[self.attention]
+  def pooling_entry(self) -> Pooling:
+    """What is known of the pooling."""
+    return POOLINGS[self.pooling]
 
   @property
-  def entity_attention(self) -> str:
-    """The attention for which a text has to mark two entities; '' for none."""
-    return self.attention if self.pooling.needs_entities else ''
+  def entity_pooling(self) -> str:
+    """The pooling for which a text has to mark two entities; '' for none."""
+    return self.pooling if self.pooling_entry.needs_entities else ''
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if self.pooling.splits_features and 2 * self.hidden_size % self.num_heads:
+    if (
+      self.pooling_entry.splits_features
+      and 2 * self.hidden_size % self.num_heads
+    ):
       raise ValueError(
         f'num_heads={self.num_heads} does not divide the '
         f'{2 * self.hidden_size} features of hidden_size={self.hidden_size}'
@@ -75,8 +81,8 @@ class ModelConfig(DataConfig):
           raise ValueError(f'{name}={getattr(self, name)} needs encoder=bigru')
       if self.num_layers > 1 or self.model != 'flat':
         raise ValueError('encoder=average needs num_layers=1 and model=flat')
-    if self.model == 'hierarchical' and not self.pooling.fits_any_states:
+    if self.model == 'hierarchical' and not self.pooling_entry.fits_any_states:
       raise ValueError(
-        f'attention={self.attention!r}: model=hierarchical takes '
+        f'pooling={self.pooling!r}: model=hierarchical takes '
         f'{", ".join(poolings_that("fits_any_states"))}'
       )

@@ -129,7 +129,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   }  # fmt: skip
   kind = 'hierarchical ' if config.model == 'hierarchical' else ''
   return {
-    'title': f'{name}: {kind}BiGRU with attention={config.attention}',
+    'title': f'{name}: {kind}BiGRU with pooling={config.pooling}',
     'summary': summary,
     'command': command_of(config) if has_data else None,
     'origin': WITHOUT_DATA.get(name),

@@ -42,7 +42,7 @@ class PageOutputs:
   """
 
   def __init__(self, split: EncodedSplit, config: Config, task: Task) -> None:
-    heads = config.pooling.num_weights(config.num_heads, task.num_outputs)
+    heads = config.pooling_entry.num_weights(config.num_heads, task.num_outputs)
     weights = heads * int(split.table['tokens'].lengths.sum())
     self.every = max(1, -(-len(split) // _TEXTS), -(-weights // _TOKENS))
     self.batches: list[tuple[np.ndarray, Any]] = []

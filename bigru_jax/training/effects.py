@@ -81,8 +81,8 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('num_heads',),
-    f'attention={" or ".join(poolings_that("is_multi_headed"))}',
-    lambda c: c.pooling.is_multi_headed,
+    f'pooling={" or ".join(poolings_that("is_multi_headed"))}',
+    lambda c: c.pooling_entry.is_multi_headed,
   ),
   (
     ('weight_decay',),

@@ -10,7 +10,7 @@ from bigru_jax.data.prepare import prepare
 from bigru_jax.data.ragged import pack
 from bigru_jax.data.splits import Table
 
-OPTIONS = {'attention': 'entity'}
+OPTIONS = {'pooling': 'entity'}
 GOOD = ['a <e1>red cup</e1> of <e2>tea</e2> .', '<e2>b</e2> in <e1>c</e1>']
 
 
@@ -62,7 +62,7 @@ def test_only_entity_attention_asks_for_entities():
 )
 def test_a_text_without_both_entities_is_named(wrong):
   config = Config(**OPTIONS, max_length=11)
-  message = 'row 21: attention=entity needs one <e1>..</e1> and one <e2>..</e2>'
+  message = 'row 21: pooling=entity needs one <e1>..</e1> and one <e2>..</e2>'
   with pytest.raises(ValueError, match=rf"corpus\['train'\], {message}"):
     prepare(config, _corpus(wrong))
 
@@ -70,10 +70,10 @@ def test_a_text_without_both_entities_is_named(wrong):
 def test_a_text_of_the_test_split_and_one_without_any_marker_are_named():
   corpus = _corpus()
   corpus['test'] = ([GOOD[0], 'odd'], ['x', 'y'])
-  with pytest.raises(ValueError, match=r"corpus\['test'\], row 2: attention=e"):
+  with pytest.raises(ValueError, match=r"corpus\['test'\], row 2: pooling=e"):
     prepare(Config(**OPTIONS), corpus)
   plain = {name: (['a', 'b'], ['x', 'y']) for name in corpus}
-  with pytest.raises(ValueError, match=r"corpus\['train'\], row 1: attention"):
+  with pytest.raises(ValueError, match=r"corpus\['train'\], row 1: pooling"):
     prepare(Config(**OPTIONS), plain)
 
 

@@ -89,7 +89,7 @@ def test_precision_and_recall_of_the_largest_weights():
   [
     {'task': 'multi_label'},
     {'model': 'hierarchical'},
-    {'attention': 'label_wise'},
+    {'pooling': 'label_wise'},
   ],
 )
 def test_what_cannot_be_explained_is_named(options):

@@ -55,23 +55,23 @@ def _cases(every_task):
   for i, (kind, (j, task)) in enumerate(
     itertools.product(KINDS, enumerate(TASKS))
   ):
-    (model, attention), (fields, labels) = kind, task
+    (model, pooling), (fields, labels) = kind, task
     own_task = KINDS.index(kind) % len(TASKS) == j
     if not own_task and not every_task:
       continue
-    fast = own_task and (model == 'flat' or attention == 'additive')
+    fast = own_task and (model == 'flat' or pooling == 'additive')
     yield pytest.param(
       {
         'model': model,
-        'attention': attention,
+        'pooling': pooling,
         'num_layers': 1 + i % 2,
         **fields,
       },
       list(labels),
       marks=[] if fast else pytest.mark.slow,
-      id=f'{model}-{attention}-{j}',
+      id=f'{model}-{pooling}-{j}',
     )
-  several = {'task': 'multi_label', 'attention': 'label_wise'}
+  several = {'task': 'multi_label', 'pooling': 'label_wise'}
   # More labels than heads, and than labels of a block.
   yield pytest.param(several, [str(i) for i in range(130)], id='130 labels')
   yield pytest.param({'encoder': 'average'}, ['x', 'y'], id='average')

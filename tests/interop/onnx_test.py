@@ -42,7 +42,7 @@ def test_it_differs_from_a_bfloat16_run_by_rounding(make_run):
 
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
 def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
-  run = make_run({'attention': 'label_wise', 'loss': loss}, ['no', 'yes'])
+  run = make_run({'pooling': 'label_wise', 'loss': loss}, ['no', 'yes'])
   session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
   inputs = {'ids': np.int32([[6, 7]]), 'lengths': np.int32([2])}
   (heads,) = session.run(['attention_labels'], inputs)[0]
@@ -82,6 +82,6 @@ def test_the_pattern_of_a_tokenizer_is_the_tokenizer(name, sentence):
 
 def test_a_pooling_without_a_form_is_named(make_run, monkeypatch):
   monkeypatch.setitem(POOLINGS, 'gated', Pooling(module=Mean))
-  run = make_run({'attention': 'gated'}, ['a', 'b'])
-  with pytest.raises(ValueError, match="attention='gated' has no form in ONNX"):
+  run = make_run({'pooling': 'gated'}, ['a', 'b'])
+  with pytest.raises(ValueError, match="pooling='gated' has no form in ONNX"):
     to_onnx(run)

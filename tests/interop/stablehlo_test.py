@@ -20,7 +20,7 @@ def test_it_equals_the_model(run, batches):
 
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
 def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
-  run = make_run({'attention': 'label_wise', 'loss': loss}, ['no', 'yes'])
+  run = make_run({'pooling': 'label_wise', 'loss': loss}, ['no', 'yes'])
   found = to_stablehlo(run).call(np.int32([[6, 7]]), np.int32([2]))
   (answer,) = run.predict(['a b'])
   assert [run.labels[head] for head in found['attention_labels'][0]] == (

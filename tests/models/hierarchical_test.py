@@ -300,9 +300,9 @@ def test_bfloat16_keeps_float32_parameters_and_logits():
 
 def test_label_wise_attention_is_refused():
   with pytest.raises(
-    ValueError, match="attention='label_wise': model=hierarchical takes addi"
+    ValueError, match="pooling='label_wise': model=hierarchical takes addi"
   ):
-    Config(model='hierarchical', attention='label_wise')
+    Config(model='hierarchical', pooling='label_wise')
 
 
 def test_a_long_document_makes_no_room_in_the_others():

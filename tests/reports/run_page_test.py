@@ -31,14 +31,14 @@ def test_a_run_ends_well_without_its_page(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-  'attention, every', [('additive', 2), ('multi_head', 4), ('label_wise', 4)]
+  'pooling, every', [('additive', 2), ('multi_head', 4), ('label_wise', 4)]
 )
 def test_a_page_of_many_weights_shows_fewer_texts(
-  attention, every, tmp_path, monkeypatch
+  pooling, every, tmp_path, monkeypatch
 ):
   monkeypatch.setattr(run_page, '_TOKENS', 56)  # Half of the test split's.
-  config = dataclasses.replace(CONFIG, attention=attention)
-  if config.pooling.is_multi_headed:
+  config = dataclasses.replace(CONFIG, pooling=pooling)
+  if config.pooling_entry.is_multi_headed:
     config = dataclasses.replace(config, num_heads=2)
   run = bigru_jax.train(config, tmp_path, CORPUS)
   found = data_of(tmp_path / 'report.html')

@@ -43,7 +43,7 @@ def test_a_published_model_has_a_page_without_scores(tmp_path):
   (_finished(tmp_path) / 'result.json').unlink()
   (tmp_path / published.PARAMS).touch()
   page = describe(tmp_path)
-  assert page['title'] == 'published: BiGRU with attention=additive'
+  assert page['title'] == 'published: BiGRU with pooling=additive'
   assert page['command'] is None and 'published model' in page['origin']
   assert page['curves'] == page['metrics'] == []
   with pytest.raises(ValueError, match='not at hand. It is a published'):
@@ -54,7 +54,7 @@ def test_a_published_model_has_a_page_without_scores(tmp_path):
 def test_runs_of_other_splits_are_not_compared(field, tmp_path):
   config = dataclasses.replace(CONFIG, folds=5)
   one = _finished(tmp_path / 'one', config)
-  mean = dataclasses.replace(config, attention='mean', seed=1)
+  mean = dataclasses.replace(config, pooling='mean', seed=1)
   check_same_split(one, _finished(tmp_path / 'mean', mean))
   moved = dataclasses.replace(mean, **{field: 1})
   other = _finished(tmp_path / 'other', moved)

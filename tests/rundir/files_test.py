@@ -138,8 +138,8 @@ def test_a_run_of_a_newer_version_is_named_as_one(tmp_path):
   message = f'config.json holds .* known here: another, new_field {origin}'
   with pytest.raises(ValueError, match=message):
     run_files.read_config(tmp_path)
-  _write(tmp_path, version='9.0', attention='new')
-  with pytest.raises(ValueError, match=f"attention='new'.*{origin}"):
+  _write(tmp_path, version='9.0', pooling='new')
+  with pytest.raises(ValueError, match=f"pooling='new'.*{origin}"):
     run_files.read_config(tmp_path)
   _write(tmp_path, new_field=1)
   with pytest.raises(ValueError, match='known here: new_field$'):

@@ -67,13 +67,13 @@ def _batch(multi_label):
 
 @pytest.mark.parametrize('task', ['single_label', 'multi_label'])
 @pytest.mark.parametrize(
-  'model, attention',
+  'model, pooling',
   [('flat', x) for x in POOLINGS]
   + [('hierarchical', x) for x in poolings_that('fits_any_states')],
 )
-def test_a_step_of_any_model_is_float32_with_x64(model, attention, task):
+def test_a_step_of_any_model_is_float32_with_x64(model, pooling, task):
   """The modules and the step alone, without what `train` does about it."""
-  config = Config(model=model, attention=attention, task=task, **SIZES)
+  config = Config(model=model, pooling=pooling, task=task, **SIZES)
   of_task = make_task(config, 3)
   module = make_classifier(config, 9, of_task.num_outputs)
   batch = _batch(task == 'multi_label')

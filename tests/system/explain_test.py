@@ -24,7 +24,7 @@ def explained(run_directory, workdir):
   # Stands for a run of the same data that was trained with uniform weights.
   uniform = shutil.copytree(run_directory, workdir.parent / 'uniform')
   config = json.loads((uniform / 'config.json').read_text())
-  config['attention'] = 'mean'
+  config['pooling'] = 'mean'
   (uniform / 'config.json').write_text(json.dumps(config))
   predictions = uniform / 'predictions-test.jsonl'
   lines = [json.loads(x) for x in predictions.read_text().splitlines()]
@@ -118,7 +118,7 @@ def test_a_uniform_control_has_uniform_attention(run_directory, tmp_path):
     'explain', f'--workdir={run_directory}', f'--uniform_run={run_directory}'
   )
   assert done.returncode == 2
-  assert 'has attention=additive, not mean' in done.stderr
+  assert 'has pooling=additive, not mean' in done.stderr
   output = tmp_path / 'missing' / 'x.json'
   done = run_command(
     'explain', f'--workdir={run_directory}', f'--output={output}'

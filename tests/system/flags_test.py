@@ -62,7 +62,7 @@ NO_RUN = {
     ),
     (['--print_commands', '--jobs=2'], 'jobs needs a sweep without print_com'),
     (['--print', '--metric=loss'], 'metric needs a sweep without print_comman'),
-    (['--grid=num_heads=4,8'], 'num_heads=8 needs attention=multi_head or str'),
+    (['--grid=num_heads=4,8'], 'num_heads=8 needs pooling=multi_head or str'),
     (
       ['--settings_file=twice.jsonl'],
       "settings_file=twice.jsonl, row 1 names 'dropout' twice",
@@ -79,7 +79,7 @@ NO_RUN = {
   ],
   'run': [
     (['--workdir=a', '--workdir=b'], 'workdir is given twice'),
-    (['--workdir=c', '--num_heads=8'], 'num_heads=8 needs attention=multi_hea'),
+    (['--workdir=c', '--num_heads=8'], 'num_heads=8 needs pooling=multi_hea'),
     (['--workdir=d', '--train=folder'], 'train=folder is a'),
   ],
 }
@@ -93,9 +93,9 @@ def folder(tmp_path, monkeypatch):
   for name in ('csv', 'tsv', 'jsonl', 'txt', 'parquet'):
     (tmp_path / f'a.{name}').write_text('text,label\na,b\n')
   (tmp_path / 'twice.jsonl').write_text('{"dropout": 0.1, "dropout": 0.2}\n')
-  for name, attention in (('max', 'max'), ('bare', 'dot')):
+  for name, pooling in (('max', 'max'), ('bare', 'dot')):
     (tmp_path / name).mkdir()
-    config = dataclasses.asdict(Config(attention=attention))
+    config = dataclasses.asdict(Config(pooling=pooling))
     (tmp_path / name / 'config.json').write_text(json.dumps(config))
   return tmp_path
 

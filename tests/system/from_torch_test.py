@@ -97,7 +97,7 @@ def test_a_safetensors_file_with_names_of_its_own(tmp_path):
   done = run_command('report', *flags, f'--output={tmp_path / "page.html"}')
   assert done.returncode == 0, done.stderr
   page = data_of(tmp_path / 'page.html')
-  assert page['title'].startswith('converted: BiGRU with attention=dot')
+  assert page['title'].startswith('converted: BiGRU with pooling=dot')
   assert page['curves'] == [] and page['report'] is None
   for name, *more in (
     ('report',),

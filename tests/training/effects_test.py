@@ -36,7 +36,7 @@ SEVERAL = {**SMALL, 'train': 'several.csv', 'task': 'multi_label'}
 JSON = {'tokenizer': 'tokenizer.json'}
 HIERARCHICAL = {'model': 'hierarchical'}
 TREES = {'train': '', 'dataset': 'sst1', 'data_dir': 'trees'}
-HEADS = {'attention': 'structured'}
+HEADS = {'pooling': 'structured'}
 
 # Field: another value, and the fields beside it that differ from `ONE`.
 CHANGES = {
@@ -70,7 +70,7 @@ CHANGES = {
   'encoder': ('average', {}),
   'hidden_size': (6, {}),
   'num_layers': (2, {}),
-  'attention': ('dot', {}),
+  'pooling': ('dot', {}),
   'num_heads': (2, HEADS),
   'dropout': (0.1, {}),
   'embedding_dropout': (0.1, {}),
@@ -299,8 +299,8 @@ KINDS = {
   'hierarchical': HIERARCHICAL,
   'average': {'encoder': 'average'},
   'heads': HEADS,
-  'max': {'attention': 'max'},
-  'label-wise': {'attention': 'label_wise'},
+  'max': {'pooling': 'max'},
+  'label-wise': {'pooling': 'label_wise'},
   'two layers': {'num_layers': 2},
   'trees': TREES,
   'generated': {'train': '', 'dataset': 'synthetic'},
@@ -356,7 +356,7 @@ IGNORED = [
   ('max_vocabulary', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
   ('min_count', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
   *(
-    ('num_heads', 2, {'attention': name}, 'attention=multi_head or structured')
+    ('num_heads', 2, {'pooling': name}, 'pooling=multi_head or structured')
     for name in ('additive', 'dot', 'mean', 'max', 'last', 'entity')
   ),
   ('weight_decay', 0.1, {'optimizer': 'adam'}, 'optimizer=adamw'),
@@ -426,7 +426,7 @@ def test_the_devices_are_those_that_jax_has():
 
 def test_a_run_that_starts_refuses_what_it_would_ignore(tmp_path):
   corpus = {'train': (['good', 'bad'] * 20, ['1', '0'] * 20)}
-  with pytest.raises(ValueError, match='num_heads=8 needs attention='):
+  with pytest.raises(ValueError, match='num_heads=8 needs pooling='):
     bigru_jax.train(Config(num_heads=8), tmp_path, corpus)
   splits = dict.fromkeys(('train', 'validation', 'test'), corpus['train'])
   with pytest.raises(ValueError, match='split_seed=1 needs data without'):
@@ -450,5 +450,5 @@ def test_an_older_run_is_opened_and_resumes(
   monkeypatch.setattr('bigru_jax.training.train.prepare_shared', read)
   with pytest.raises(ValueError, match='the data are read'):
     bigru_jax.train(config, workdir)
-  with pytest.raises(ValueError, match='num_heads=8 needs attention='):
+  with pytest.raises(ValueError, match='num_heads=8 needs pooling='):
     bigru_jax.train(config, tmp_path / 'new')

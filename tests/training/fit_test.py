@@ -42,7 +42,7 @@ def _split(hierarchical=False, count=20, seed=0):
 
 def _trainer(mesh, config=CONFIG):
   split = _split(config.model == 'hierarchical')
-  if config.attention == 'entity':
+  if config.pooling == 'entity':
     split = dataclasses.replace(split, markers=(2, 3, 4, 5))
   task = make_task(config, 3)
   model = make_classifier(config, 20, task.num_outputs)
@@ -69,7 +69,7 @@ def _trained(config):
 def plain():
   """Parameters by pooling, trained without these regularizers."""
   return functools.cache(
-    lambda name: _trained(dataclasses.replace(CONFIG, attention=name))
+    lambda name: _trained(dataclasses.replace(CONFIG, pooling=name))
   )
 
 
@@ -81,13 +81,13 @@ def plain():
     {'ema_decay': 0.9},
     {'adversarial': 0.5},
     {'virtual_adversarial': 0.5},
-    {'attention': 'structured', 'attention_penalty': 1.0},
+    {'pooling': 'structured', 'attention_penalty': 1.0},
     {'embedding_learning_rate_factor': 0.5},
   ],
 )
 def test_each_regularizer_changes_what_is_learned(plain, options):
   params = _trained(dataclasses.replace(CONFIG, **options))
-  without = plain(options.get('attention', CONFIG.attention))
+  without = plain(options.get('pooling', CONFIG.pooling))
   pairs = zip(jax.tree.leaves(params), jax.tree.leaves(without))
   assert not all(np.allclose(a, b, atol=1e-5) for a, b in pairs)
 
@@ -102,8 +102,8 @@ def test_each_regularizer_changes_what_is_learned(plain, options):
       for options in (
         {'weight_drop': 0.3, 'ema_decay': 0.9, 'word_dropout': 0.2},
         {'adversarial': 0.5, 'virtual_adversarial': 0.5},
-        {'attention': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
-        {'attention': 'entity'},
+        {'pooling': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
+        {'pooling': 'entity'},
       )
     ),
   ],

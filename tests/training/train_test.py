@@ -159,7 +159,7 @@ def test_a_run_with_other_tokens_of_the_same_texts_is_not_resumed(
 
 
 def test_a_pooling_without_weights_trains_and_predicts(corpus, tmp_path):
-  config = bigru_jax.Config(**{**vars(CONFIG), 'attention': 'max'})
+  config = bigru_jax.Config(**{**vars(CONFIG), 'pooling': 'max'})
   run = bigru_jax.train(config, tmp_path, corpus)
   (answer,) = run.predict(['film was very good'])
   assert answer['label'] == 'positive'
@@ -180,7 +180,7 @@ def test_entity_attention_tells_the_order_of_the_entities(
     'validation': (texts, labels),
     'test': (texts, labels),
   }
-  config = bigru_jax.Config(**{**vars(CONFIG), 'attention': 'entity'})
+  config = bigru_jax.Config(**{**vars(CONFIG), 'pooling': 'entity'})
   run = bigru_jax.train(config, tmp_path, corpus)
   assert run.evaluate(texts, labels)['accuracy'] > 0.9
   spaced = 'the <e1> cup </e1> with some <e2> tea </e2> .'
@@ -189,12 +189,12 @@ def test_entity_attention_tells_the_order_of_the_entities(
   assert answer['tokens'] == spaced.split()
   # Where the tokens stand differs.
   assert {**other, 'spans': answer['spans']} == answer
-  with pytest.raises(ValueError, match='^text 2: attention=entity needs one'):
+  with pytest.raises(ValueError, match='^text 2: pooling=entity needs one'):
     run.predict([texts[0], 'the cup with some tea .'])
   monkeypatch.setattr(bigru_jax.inference.run, '_CHUNK', 4)  # Texts at a time.
-  with pytest.raises(ValueError, match='^text 7: attention=entity needs one'):
+  with pytest.raises(ValueError, match='^text 7: pooling=entity needs one'):
     run.predict([*texts[:6], 'the cup with some tea .'])
-  with pytest.raises(ValueError, match='^mine.csv, row 9: attention=entity'):
+  with pytest.raises(ValueError, match='^mine.csv, row 9: pooling=entity'):
     run.evaluate(['the cup .'], ['first'], origins=['mine.csv, row 9'])
 
 
@@ -314,7 +314,7 @@ def test_a_hierarchical_model_trains_resumes_and_predicts(documents, tmp_path):
 def test_a_hierarchical_model_of_several_labels_without_weights(tmp_path):
   config = bigru_jax.Config(
     dataset='synthetic_multi_label', task='multi_label', model='hierarchical',
-    attention='max', epochs=1, embedding_size=8, hidden_size=8, batch_size=64,
+    pooling='max', epochs=1, embedding_size=8, hidden_size=8, batch_size=64,
   )  # fmt: skip
   run = bigru_jax.train(config, tmp_path)
   (answer,) = run.predict(['One. Two.'])
@@ -390,12 +390,12 @@ def test_averaged_parameters_are_evaluated_resumed_and_loaded(
 
 
 @pytest.mark.parametrize(
-  'attention',
+  'pooling',
   ['label_wise', pytest.param('additive', marks=pytest.mark.slow)],
 )
-def test_several_labels_a_text(attention, tmp_path):
+def test_several_labels_a_text(pooling, tmp_path):
   config = bigru_jax.Config(
-    dataset='synthetic_multi_label', task='multi_label', attention=attention,
+    dataset='synthetic_multi_label', task='multi_label', pooling=pooling,
     epochs=6, embedding_size=16, hidden_size=16, batch_size=32,
     learning_rate=0.02, embedding_dropout=0.1, dropout=0.1,
     threshold='per_label', select_by='macro_f1', class_weights='balanced',
@@ -414,7 +414,7 @@ def test_several_labels_a_text(attention, tmp_path):
   assert [a['label'] for a in run.predict(texts[:50], calibrated=True)] == [
     a['label'] for a in answers
   ]
-  if attention == 'label_wise':
+  if pooling == 'label_wise':
     heads = [
       (head, places[label])
       for answer, places in zip(answers, deciding)
