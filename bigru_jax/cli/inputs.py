@@ -126,7 +126,7 @@ def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
 
 
 def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
-  """The texts of files, see `tabular_files.find`, or of standard input.
+  """The texts of files, see `tabular_files.expand_paths`, or of standard input.
 
   Args:
     source: the paths; - for standard input.
@@ -177,7 +177,7 @@ def read_rows(
 
 
 def _files(source: str) -> list[str]:
-  return ['-'] if source == '-' else tabular_files.find(source, 'input')
+  return ['-'] if source == '-' else tabular_files.expand_paths(source, 'input')
 
 
 def _is_pipe(path: str) -> bool:

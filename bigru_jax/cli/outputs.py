@@ -17,8 +17,8 @@ def check_output(output: str, source: str = '') -> None:
 
   Args:
     output: a path, or - for standard output.
-    source: the files that are read, see `tabular_files.find`; - for standard
-      input, empty for none.
+    source: the files that are read, see `tabular_files.expand_paths`; - for
+      standard input, empty for none.
 
   Raises:
     FileNotFoundError: a source is missing.
@@ -29,7 +29,11 @@ def check_output(output: str, source: str = '') -> None:
     raise ValueError(f'output={output} is a folder')
   if not os.path.isdir(folder):
     raise ValueError(f'output={output}: there is no folder {folder}')
-  paths = tabular_files.find(source, 'input') if source not in ('', '-') else []
+  paths = (
+    tabular_files.expand_paths(source, 'input')
+    if source not in ('', '-')
+    else []
+  )
   if os.path.isfile(output) and any(
     os.path.samefile(path, output) for path in paths
   ):

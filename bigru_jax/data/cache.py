@@ -117,7 +117,7 @@ def _sources(config: DataConfig) -> list[str]:
       path
       for name in NAMES
       if getattr(config, name)
-      for path in tabular_files.find(getattr(config, name), name)
+      for path in tabular_files.expand_paths(getattr(config, name), name)
     ]
   if not config.data_dir or config.dataset.startswith('tfds:'):
     return []

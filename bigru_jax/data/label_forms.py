@@ -18,8 +18,7 @@ from bigru_jax.data.labels import (
   Flags,
   Label,
   Numbers,
-  check_distinct,
-  has_repeats,
+  repeated,
 )
 
 # As programs write a missing value.
@@ -99,7 +98,7 @@ class ListForm:
     sizes = [len(flags.values) for flags in self._waiting[:1]]
     if isinstance(label, Flags):
       sizes.append(len(label.values))
-      if label.values[0] in ('False', 'True') or has_repeats(label.values):
+      if label.values[0] in ('False', 'True') or repeated(label.values):
         self._settle(sizes[0])
         return
     if not isinstance(label, Flags) or sizes[0] != sizes[-1]:
@@ -147,7 +146,10 @@ class ListForm:
         '; multi-hot lists all hold only 0 and 1 and have one length, unlike '
         f'that of {self._named}'
       )
-      check_distinct(label.values, where, row, 'label', hint)
+      if name := repeated(label.values):
+        raise ValueError(
+          f"{where}, row {row}: 'label' has the label {name!r} twice{hint}"
+        )
       return label.values
     if len(names) != len(label.values):
       raise ValueError(

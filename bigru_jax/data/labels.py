@@ -6,16 +6,18 @@ number of labels, they are given in one of three forms:
 
 - Names: a list of them, or a string with separators between them.
 - A multi-hot list, with a 0 or 1 (or a boolean) for each label.
-- A column for each label, which holds 0 or 1; see `from_columns`.
+- A column for each label, which holds 0 or 1.
 
-Which of the first two a list of numbers has, `label_forms` decides.
+Which of the first two a list of numbers has, `label_forms` decides. What is
+wrong with a value is a ValueError, to which the caller adds the file and the
+row.
 """
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import decimal
 import json
@@ -55,27 +57,61 @@ class Flags:
 Label = str | tuple[str, ...] | Flags
 
 
-def as_label(value: Any, where: str, row: int, column: str) -> str:
+def read_label(
+  values: Sequence[Any], label_column: str, separator: str | None
+) -> Label:
+  """The label of a text, or its labels where a separator is given.
+
+  Args:
+    values: of the label's column, or of the column of each label.
+    label_column: the name of the column, or those of the columns.
+    separator: see `as_labels`.
+
+  Raises:
+    ValueError: see `as_label` and `as_labels`; or there are several columns
+      but no separator, or one of them holds anything but 0 and 1.
+  """
+  if len(values) == 1:
+    if separator is None:
+      return as_label(values[0], label_column)
+    return as_labels(values[0], label_column, separator)
+  if separator is None:
+    raise ValueError(
+      f'label_column={label_column}: a column for each label needs '
+      'task=multi_label'
+    )
+  names = label_columns(label_column)
+  flags = [_flag(value, name) for value, name in zip(values, names)]
+  return Flags(tuple(flags), tuple(names))
+
+
+def _flag(value: Any, column: str) -> str:
+  """The `0` or `1` in the column of a label."""
+  flag = _BINARY.get(str(plain(value)).strip().lower())
+  if flag is None:
+    raise ValueError(f'{column!r} is neither 0 nor 1: {value!r:.60}')
+  return flag
+
+
+def as_label(value: Any, column: str) -> str:
   """The name of a text's one label.
 
   Args:
     value: a string, a number or a boolean, of Python or another library.
-    where: the field and the file, for messages.
-    row: its row there.
-    column: its column.
+    column: its column, for messages.
 
   Raises:
     ValueError: it is missing, empty, a list, or neither a text nor a number.
   """
   value = plain(value)
   if isinstance(value, str) and value.lstrip()[:1] == '[':
-    listed = written_list(value, strict=False)
-    value = value if listed is None else listed
-  return _name(value, where, row, column)
+    items = written_list(value, strict=False)
+    value = value if items is None else items
+  return _name(value, column)
 
 
 def as_labels(
-  value: Any, where: str, row: int, column: str, separator: str
+  value: Any, column: str, separator: str
 ) -> tuple[str, ...] | Flags:
   """The labels of a text that has any number of them.
 
@@ -83,7 +119,7 @@ def as_labels(
     value: a list, a set or an array; a string with separators; or a string
       that holds a list or a set as JSON, Python, NumPy or PostgreSQL writes
       it. A missing or empty value is no label.
-    where, row, column: see `as_label`.
+    column: see `as_label`.
     separator: between the names in a string.
 
   Raises:
@@ -94,26 +130,24 @@ def as_labels(
   value = plain(value)
   if is_missing(value):
     return ()
-  try:
-    listed = written_list(value) if isinstance(value, str) else value
-    if isinstance(listed, list | tuple):
-      values = list(map(plain, listed))
-      flags = _flags(values)
-      if flags:
-        return flags
-    elif isinstance(value, str):
-      values = [part for part in value.split(separator) if part.strip()]
-    else:
-      values = [value]
-  except ValueError as error:
-    raise ValueError(f'{where}, row {row}: {column!r} {error}') from None
-  names = tuple(_name(x, where, row, column) for x in values)
-  check_distinct(names, where, row, column)
+  items = written_list(value, column) if isinstance(value, str) else value
+  if isinstance(items, list | tuple):
+    values = list(map(plain, items))
+    flags = _flags(values, column)
+    if flags:
+      return flags
+  elif isinstance(value, str):
+    values = [part for part in value.split(separator) if part.strip()]
+  else:
+    values = [value]
+  names = tuple(_name(x, column) for x in values)
+  if name := repeated(names):
+    raise ValueError(f'{column!r} has the label {name!r} twice')
   is_numbers = all(isinstance(x, int | float) for x in values)
   return Numbers(names) if is_numbers else names
 
 
-def _flags(values: Sequence[Any]) -> Flags | None:
+def _flags(values: Sequence[Any], column: str) -> Flags | None:
   """The values of a list that may be multi-hot, or is: that of booleans.
 
   Raises:
@@ -123,38 +157,19 @@ def _flags(values: Sequence[Any]) -> Flags | None:
   is_binary = len(numbers) == len(values) > 0 and {*numbers} <= {0, 1}
   if any(isinstance(x, bool) for x in values):
     if not is_binary:
-      raise ValueError(f'mixes booleans with others: {values!r:.60}')
+      raise ValueError(f'{column!r} mixes booleans with others: {values!r:.60}')
     return Flags(tuple(str(bool(x)) for x in values))
   if is_binary:
     return Flags(tuple(str(int(x)) for x in values))
   if len(numbers) == len(values) and any(0 < x < 1 for x in numbers):
     raise ValueError(
-      f'holds a number between 0 and 1: {values!r:.60}; a label applies to a '
-      'text or does not'
+      f'{column!r} holds a number between 0 and 1: {values!r:.60}; a label '
+      'applies to a text or does not'
     )
   return None
 
 
-def from_columns(
-  values: Sequence[Any], where: str, row: int, columns: Sequence[str]
-) -> Flags:
-  """The labels of a text that has a column for each, which are their names.
-
-  Raises:
-    ValueError: a value is not 0 or 1, true or false.
-  """
-  flags = []
-  for value, column in zip(values, columns):
-    flag = _BINARY.get(str(plain(value)).strip().lower())
-    if flag is None:
-      raise ValueError(
-        f'{where}, row {row}: {column!r} is neither 0 nor 1: {value!r:.60}'
-      )
-    flags.append(flag)
-  return Flags(tuple(flags), tuple(columns))
-
-
-def label_columns(label_column: str, names: Iterable[str]) -> list[str]:
+def label_columns(label_column: str, names: Iterable[str] = ()) -> list[str]:
   """The columns that a field names: one, or a 0/1 column for each label.
 
   Args:
@@ -192,25 +207,41 @@ def class_names(
 
 
 def named(
-  value: Any, names: Sequence[str], where: str, row: int, column: str
-) -> Any:
+  values: Iterable[Any],
+  names: Sequence[str],
+  where: str,
+  first: int,
+  column: str,
+) -> Iterator[Any]:
   """The names of the classes in place of their indices; see `class_names`.
+
+  Args:
+    values: indices, or lists of them.
+    names: of the classes.
+    where: the field and the file.
+    first: the row of the first value.
+    column: that of the values.
 
   Raises:
     ValueError: an index is missing (-1 or null) or out of range.
   """
-  if isinstance(value, list):
-    return [named(x, names, where, row, column) for x in value]
-  if value is None or value == -1:
-    raise ValueError(f'{where}, row {row}: {column!r} is no label: {value}')
-  if not isinstance(value, int):
-    return value
-  if not 0 <= value < len(names):
-    raise ValueError(
-      f'{where}, row {row}: {column!r} is {value}, but there are '
-      f'{len(names)} classes'
-    )
-  return names[value]
+
+  def name_of(value: Any, row: int) -> Any:
+    if isinstance(value, list):
+      return [name_of(x, row) for x in value]
+    if value is None or value == -1:
+      raise ValueError(f'{where}, row {row}: {column!r} is no label: {value}')
+    if not isinstance(value, int):
+      return value
+    if not 0 <= value < len(names):
+      raise ValueError(
+        f'{where}, row {row}: {column!r} is {value}, but there are '
+        f'{len(names)} classes'
+      )
+    return names[value]
+
+  for row, value in enumerate(values, first):
+    yield name_of(value, row)
 
 
 def plain(value: Any) -> Any:
@@ -246,35 +277,25 @@ def unescaped(separator: str) -> str:
   )
 
 
-def _name(value: Any, where: str, row: int, column: str) -> str:
+def _name(value: Any, column: str) -> str:
   """The name of one label."""
-  at = f'{where}, row {row}: {column!r} is no label: '
   if isinstance(value, list | tuple):
     raise ValueError(
-      f'{at}{value!r:.60} is a list; give the name or index of one class, or '
-      'see task=multi_label'
+      f'{column!r} is no label: {value!r:.60} is a list; give the name or '
+      'index of one class, or see task=multi_label'
     )
   if is_missing(value):
-    raise ValueError(f'{at}it is missing')
+    raise ValueError(f'{column!r} is no label: it is missing')
   if not isinstance(value, str | int | float | decimal.Decimal):
-    raise ValueError(f'{at}{value!r:.60}')
+    raise ValueError(f'{column!r} is no label: {value!r:.60}')
   label = str(value).strip()
   if not label:
-    raise ValueError(f'{at}it is empty')
+    raise ValueError(f'{column!r} is no label: it is empty')
   return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
 
 
-def check_distinct(
-  names: Sequence[str], where: str, row: int, column: str, hint: str = ''
-) -> None:
-  """Raises ValueError where a name occurs twice."""
-  if has_repeats(names):
-    name = Counter(names).most_common(1)[0][0]
-    raise ValueError(
-      f'{where}, row {row}: {column!r} has the label {name!r} twice{hint}'
-    )
-
-
-def has_repeats(names: Sequence[str]) -> bool:
-  """Whether a name occurs twice."""
-  return len(set(names)) < len(names)
+def repeated(names: Sequence[str]) -> str:
+  """The name that occurs most often; '' where none occurs twice."""
+  if len(set(names)) == len(names):
+    return ''
+  return Counter(names).most_common(1)[0][0]

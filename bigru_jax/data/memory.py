@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from bigru_jax.data import tabular_files
-from bigru_jax.data.labels import class_names, named, plain
+from bigru_jax.data.labels import (
+  Flags,
+  Label,
+  class_names,
+  named,
+  plain,
+  read_label,
+)
 from bigru_jax.data.splits import NAMES, Example
+from bigru_jax.data.table_columns import Columns, Rows, arrow_rows
 
 # By split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
 Corpus = Mapping[str, Any]
@@ -22,20 +29,14 @@ _FORMS = (
 )
 
 
-def read(
-  corpus: Corpus,
-  text_column: str,
-  label_column: str,
-  label_separator: str | None,
-) -> dict[str, Iterable[Example]]:
+def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
   """The splits of a data set in memory.
 
   Args:
     corpus: by split (`train`; `validation` and `test` where there are any) a
       pair of texts and labels, or a table with columns of them: a pandas or
       Polars DataFrame, a Hugging Face Dataset, a PyArrow table.
-    text_column, label_column, label_separator: see `files.read_file`; of
-      tables.
+    columns: of tables.
 
   Raises:
     ValueError: it is none of these, or the texts are not as many as the labels.
@@ -50,44 +51,44 @@ def read(
       f'corpus has the splits {", ".join(map(repr, corpus))}; it needs '
       "'train', and may have 'validation' and 'test'"
     )
-  columns = [text_column, label_column]
   return {
-    name: _Rows(split, f'corpus[{name!r}]', columns, label_separator)
+    name: _examples(split, f'corpus[{name!r}]', columns)
     for name, split in corpus.items()
   }
 
 
-class _Rows:
-  """The examples of a split, which can be read more than once."""
+def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
+  """The examples of a split."""
+  if isinstance(split, tuple) and len(split) == 2:
+    texts, labels = (column(x, where) for x in split)
+    if len(texts) != len(labels):
+      raise ValueError(f'{where}: {len(texts)} texts but {len(labels)} labels')
+    columns = columns._replace(text='text', label='label')
+    return columns.examples(enumerate(zip(texts, labels), 1), where)
+  if is_table(split) and hasattr(split, '__len__'):
+    return columns.examples(_table_rows(split, where, columns), where)
+  raise ValueError(f'{where} is {_kind(split)}; give {_FORMS}')
 
-  def __init__(
-    self, split: Any, where: str, columns: list[str], separator: str | None
-  ) -> None:
-    self._where, self._columns, self._separator = where, columns, separator
-    if isinstance(split, tuple) and len(split) == 2:
-      texts, labels = (column(x, where) for x in split)
-      if len(texts) != len(labels):
-        raise ValueError(
-          f'{where}: {len(texts)} texts but {len(labels)} labels'
-        )
-      self._columns = ['text', 'label']
-      self._values: Any = lambda: enumerate(zip(texts, labels), 1)
-    elif is_table(split) and hasattr(split, '__len__'):
-      self._values = lambda: enumerate(_table_rows(split, where, columns), 1)
-    else:
-      raise ValueError(f'{where} is {_kind(split)}; give {_FORMS}')
 
-  def __iter__(self) -> Iterator[Example]:
-    where, (text_column, label_column) = self._where, self._columns
-    for row, (text, *of_text) in self._values():
-      yield Example(
-        tabular_files.as_text(plain(text), where, row, text_column),
-        tabular_files.read_label(
-          of_text, where, row, label_column, self._separator
-        ),
-        where,
-        row,
+def read_labels(values: Any, separator: str | None) -> Iterator[Label]:
+  """The labels of texts, from a list, an array or a column.
+
+  Args:
+    values: labels in any form in which training takes them, or `Flags`.
+    separator: see `table_columns.Columns`.
+
+  Raises:
+    ValueError: see `column` and `labels.read_label`; the number is named.
+  """
+  for number, value in enumerate(column(values, 'labels'), 1):
+    try:
+      yield (
+        value
+        if isinstance(value, Flags)
+        else read_label([value], 'label', separator)
       )
+    except ValueError as error:
+      raise ValueError(f'labels, row {number}: {error}') from None
 
 
 def column(values: Any, where: str) -> Sequence[Any]:
@@ -112,9 +113,7 @@ def column(values: Any, where: str) -> Sequence[Any]:
   names = _class_names(values)
   values = plain(values)
   if names:
-    return [
-      named(plain(x), names, where, i, 'label') for i, x in enumerate(values, 1)
-    ]
+    return list(named(map(plain, values), names, where, 1, 'label'))
   return values if isinstance(values, list) else list(values)
 
 
@@ -137,29 +136,25 @@ def is_table(value: Any) -> bool:
   return hasattr(kind, 'columns') or hasattr(kind, 'column_names')
 
 
-def _table_rows(
-  table: Any, where: str, columns: list[str]
-) -> Iterator[Sequence[Any]]:
+def _table_rows(table: Any, where: str, columns: Columns) -> Rows:
   """The values of the columns of a table."""
   kind = type(table)  # An instance may have a column of any name.
   is_frame = not hasattr(kind, 'column_names')
-  names = list(table.columns) if is_frame else table.column_names
-  columns = tabular_files.resolved(columns, names)
-  tabular_files.check_columns(names, where, columns)
+  names = columns.check(
+    list(table.columns) if is_frame else table.column_names, where
+  )
   if is_frame:
-    yield from zip(*(plain(table[column]) for column in columns))
-    return
+    return enumerate(zip(*(plain(table[name]) for name in names)), 1)
   batches: Iterable[Any]
   if hasattr(kind, 'with_format'):  # A Dataset, perhaps of chosen rows.
     schema = table.features.arrow_schema
-    table = table.select_columns(columns).with_format('arrow')
+    table = table.select_columns(names).with_format('arrow')
     batches = (table[i : i + 1024] for i in range(0, len(table), 1024))
   elif hasattr(kind, 'to_batches'):
     schema, batches = table.schema, table.to_batches(max_chunksize=1024)
   else:
     schema, batches = table.schema, [table]  # A record batch.
-  for _, values in tabular_files.arrow_rows(batches, schema, where, columns):
-    yield values
+  return arrow_rows(batches, schema, where, names)
 
 
 def check_texts(texts: Any) -> Iterator[str]:

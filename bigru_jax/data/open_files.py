@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import itertools
 import lzma
 import os
 from typing import Any, BinaryIO
@@ -164,6 +165,26 @@ def _decoded(
     raise ValueError(
       f'{where}: not {encoding}: {error}; see encoding'
     ) from error
+
+
+@contextlib.contextmanager
+def open_below_blanks(
+  path: str | os.PathLike, field: str, encoding: str = ''
+) -> Iterator[tuple[int, str, Iterator[str]]]:
+  """Like `open_lines`, without the blank lines at the top of the file.
+
+  Yields:
+    The row of the first line, the line, and all lines from it on.
+
+  Raises:
+    ValueError: see `open_lines`; or the file is blank.
+  """
+  with open_lines(path, field, encoding, newline='') as lines:
+    for row, line in enumerate(lines, 1):
+      if line.strip():
+        yield row, line, itertools.chain([line], lines)
+        return
+  raise ValueError(f'{field}={path} is empty')
 
 
 def read_lines(

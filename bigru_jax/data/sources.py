@@ -10,6 +10,7 @@ from bigru_jax.data.label_forms import ListForm
 from bigru_jax.data.labels import unescaped
 from bigru_jax.data.memory import Corpus
 from bigru_jax.data.splits import NAMES, Example
+from bigru_jax.data.table_columns import Columns
 
 
 def read(
@@ -22,30 +23,21 @@ def read(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  separator = label_separator(config)
+  columns = Columns(
+    config.text_column, config.label_column, label_separator(config)
+  )
   if corpus is not None:
-    return memory.read(
-      corpus, config.text_column, config.label_column, separator
-    )
+    return memory.read(corpus, columns)
   if config.train:
     paths = {name: getattr(config, name) for name in NAMES}
-    for name, path in paths.items():
-      if path:
-        tabular_files.find(
-          path, name
-        )  # All are there before the first is read.
+    paths = {name: path for name, path in paths.items() if path}
+    for name, path in paths.items():  # All are there before the first is read.
+      tabular_files.expand_paths(path, name)
     return {
       name: tabular_files.read_file(
-        path,
-        name,
-        config.text_column,
-        config.label_column,
-        config.encoding,
-        config.delimiter,
-        separator,
+        path, name, *columns[:2], config.encoding, config.delimiter, columns[2]
       )
       for name, path in paths.items()
-      if path
     }
   for name in ('validation', 'test'):
     if getattr(config, name):
@@ -55,8 +47,9 @@ def read(
 
 def label_separator(config: DataConfig) -> str | None:
   """What stands between the labels of a text; None where there is one."""
-  several = config.task == 'multi_label'
-  return unescaped(config.label_separator) if several else None
+  if config.task != 'multi_label':
+    return None
+  return unescaped(config.label_separator)
 
 
 def label_form(config: DataConfig) -> ListForm | None:

@@ -21,13 +21,16 @@ _POSTGRES = re.compile(rf'\{{{_ELEMENT}(?:,\s*{_ELEMENT})*\}}')
 _BRACKETS = re.compile(r'\[.*\]|\(.*\)|\{.*\}', re.DOTALL)
 
 
-def written_list(value: str, strict: bool = True) -> list[Any] | None:
+def written_list(
+  value: str, column: str = '', strict: bool = True
+) -> list[Any] | None:
   """The list that a string holds, or None for one that may be a name.
 
   Nothing is evaluated but literals.
 
   Args:
     value: as JSON, Python, NumPy or PostgreSQL writes it.
+    column: that of the value, for messages.
     strict: whether a string in square or curly brackets has to be a list.
 
   Raises:
@@ -45,10 +48,12 @@ def written_list(value: str, strict: bool = True) -> list[Any] | None:
     return None
   if '...' in text or '…' in text:
     raise ValueError(
-      "holds a list that was abbreviated with '...' when it was written: "
-      f'{value!r:.60}'
+      f"{column!r} holds a list that was abbreviated with '...' when it was "
+      f'written: {value!r:.60}'
     )
-  raise ValueError(f'is neither a JSON list nor a Python list: {value!r:.60}')
+  raise ValueError(
+    f'{column!r} is neither a JSON list nor a Python list: {value!r:.60}'
+  )
 
 
 def _literal(text: str) -> list[Any] | None:

@@ -10,12 +10,10 @@ import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data.label_forms import form_of
-from bigru_jax.data.labels import Flags
-from bigru_jax.data.memory import column
+from bigru_jax.data.memory import read_labels
 from bigru_jax.data.ragged import pack
 from bigru_jax.data.sources import label_separator
 from bigru_jax.data.splits import Labels
-from bigru_jax.data.tabular_files import read_label
 from bigru_jax.rundir.files import read_identity
 
 
@@ -38,14 +36,8 @@ def to_label_ids(
   form = form_of(read_identity(workdir), names)
   separator = label_separator(config)
   label_names = [
-    form.names_of(
-      label
-      if isinstance(label, Flags)
-      else read_label([label], 'labels', i, 'label', separator),
-      'labels',
-      i,
-    )
-    for i, label in enumerate(column(labels, 'labels'), 1)
+    form.names_of(label, 'labels', number)
+    for number, label in enumerate(read_labels(labels, separator), 1)
   ]
   class_ids = {name: i for i, name in enumerate(names)}
   unknown = sorted({x for text in label_names for x in text} - class_ids.keys())

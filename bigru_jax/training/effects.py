@@ -30,7 +30,7 @@ def _extensions(config: Config) -> set[str]:
     tabular_files.file_extension(path)
     for name, value in paths.items()
     if value and config.train
-    for path in tabular_files.find(value, name)
+    for path in tabular_files.expand_paths(value, name)
   }
 
 

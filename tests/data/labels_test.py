@@ -239,7 +239,7 @@ def test_columns_that_are_wrong(tmp_path):
   ],
 )  # fmt: skip
 def test_lists_as_programs_write_them(written, names):
-  assert labels.as_labels(written, 'x', 1, 'y', '|') == tuple(names)
+  assert labels.as_labels(written, 'y', '|') == tuple(names)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_lists_as_programs_write_them(written, names):
               'array([ True, False,  True])', 'array([1., 0., 1.], dtype=f4)'],
 )  # fmt: skip
 def test_multi_hot_lists_as_programs_write_them(written):
-  flags = labels.as_labels(written, 'x', 1, 'y', '|')
+  flags = labels.as_labels(written, 'y', '|')
   assert flags.chosen('abc') == ('a', 'c')
 
 
@@ -375,20 +375,20 @@ def test_one_name_for_a_value_of_any_library():
   pandas = pytest.importorskip('pandas')
   one = [1, 1.0, '1', ' 1.0 ', np.int64(1), np.float32(1), np.array(1),
          pyarrow.scalar(1), pyarrow.scalar(1.0)]  # fmt: skip
-  assert {labels.as_label(x, 'train', 1, 'label') for x in one} == {'1'}
+  assert {labels.as_label(x, 'label') for x in one} == {'1'}
   truth = [True, np.True_, pyarrow.scalar(True), 'True']
-  assert {labels.as_label(x, 'train', 1, 'label') for x in truth} == {'True'}
+  assert {labels.as_label(x, 'label') for x in truth} == {'True'}
   for missing in (None, float('nan'), np.nan, pandas.NA, pandas.NaT):
-    with pytest.raises(ValueError, match="train, row 3: 'label' is no label"):
-      labels.as_label(missing, 'train', 3, 'label')
-    assert labels.as_labels(missing, 'train', 3, 'label', '|') == ()
-  assert labels.as_labels({'b', 'a', 'c'}, 'x', 1, 'y', '|') == tuple('abc')
+    with pytest.raises(ValueError, match="^'label' is no label: it is missing"):
+      labels.as_label(missing, 'label')
+    assert labels.as_labels(missing, 'label', '|') == ()
+  assert labels.as_labels({'b', 'a', 'c'}, 'y', '|') == tuple('abc')
 
 
 def test_only_literals_are_read(monkeypatch):
   called = []
   monkeypatch.setattr(ast, 'parse', lambda *a, **k: called.append(a) or 1 / 0)
-  assert labels.as_label('plain', 'x', 1, 'y') == 'plain'
+  assert labels.as_label('plain', 'y') == 'plain'
   assert not called
 
 
@@ -397,7 +397,7 @@ def test_a_run_reads_lists_as_its_training_did():
   config = Config(task='multi_label', label_names='z,y,x')
   identity = prepare(config, corpus).identity
   form = label_forms.form_of(identity)
-  flags = labels.as_labels(np.array([1, 0, 0]), 'labels', 1, 'label', '|')
+  flags = labels.as_labels(np.array([1, 0, 0]), 'label', '|')
   assert form.names_of(flags, 'labels', 1) == ('z',)
   assert form.names_of(('x', 'y'), 'labels', 2) == ('x', 'y')
   with pytest.raises(ValueError, match='labels, row 3: a list of 2 zeros'):

@@ -155,9 +155,9 @@ def test_paths_with_commas_blanks_and_patterns(tmp_path):
   ):
     if expected is None:
       with pytest.raises(FileNotFoundError, match='train=.*no such file'):
-        tabular_files.find(paths, 'train')
+        tabular_files.expand_paths(paths, 'train')
     else:
-      assert tabular_files.find(paths, 'train') == expected
+      assert tabular_files.expand_paths(paths, 'train') == expected
 
 
 @pytest.mark.parametrize('field', ['train', 'validation', 'test', 'input'])
@@ -167,12 +167,12 @@ def test_a_folder_or_an_empty_path_is_refused(tmp_path, field):
     with pytest.raises(
       ValueError, match='is a folder: give a pattern such'
     ) as e:
-      tabular_files.find(paths, field)
+      tabular_files.expand_paths(paths, field)
     assert str(e.value).startswith(f'{field}={tmp_path}')
     assert str(e.value).endswith(f'{tmp_path}/*.csv')
   for paths in (f'{path},,{path}', f'{path},', ',', ' '):
     with pytest.raises(ValueError, match=f'{field}=.* has an empty path'):
-      tabular_files.find(paths, field)
+      tabular_files.expand_paths(paths, field)
 
 
 def test_each_path_may_begin_in_the_home_directory(monkeypatch):

@@ -6,13 +6,13 @@ of `CORPORA`. A split that the data set does not define is held out of train.
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
+import os
 from typing import Any
 
 from bigru_jax.data.corpora import (
   cachopo,
   movie_reviews,
   mr,
-  parquet,
   rotten_tomatoes,
   semeval2010,
   sst,
@@ -20,7 +20,9 @@ from bigru_jax.data.corpora import (
   tfds,
   trec,
 )
+from bigru_jax.data.open_files import check_file
 from bigru_jax.data.splits import Example
+from bigru_jax.data.tabular_files import read_file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,15 @@ def _of_files(read: Callable[[str], Any]) -> DataSet:
 
 
 def _of_parquet(**files: str) -> DataSet:
-  return _of_files(lambda folder: parquet.read(folder, files))
+  """A data set whose folder holds a Parquet file for each split."""
+
+  def read(folder: str) -> Mapping[str, Iterable[Example]]:
+    paths = {name: os.path.join(folder, x) for name, x in files.items()}
+    for path in paths.values():  # All are there before the first is read.
+      check_file(path, 'data_dir')
+    return {name: read_file(x, 'data_dir') for name, x in paths.items()}
+
+  return _of_files(read)
 
 
 def _of_trees(binary: bool) -> DataSet:

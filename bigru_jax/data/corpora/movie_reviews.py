@@ -3,9 +3,9 @@
 import os
 import pathlib
 
+from bigru_jax.data.csv_files import quoted_records
 from bigru_jax.data.open_files import open_lines
 from bigru_jax.data.splits import Split, empty_split
-from bigru_jax.data.tabular_files import quoted_records
 
 _LABELS = {'1': 'pos', '-1': 'neg'}
 

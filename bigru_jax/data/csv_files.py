@@ -1,0 +1,139 @@
+"""The records of CSV and TSV files, with the row at which each begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+import contextlib
+import csv
+import itertools
+import re
+
+from bigru_jax.data.labels import unescaped
+from bigru_jax.data.open_files import open_below_blanks, open_lines
+from bigru_jax.data.table_columns import Columns
+
+_LARGEST_FIELD = 2**24  # Characters of a CSV field.
+
+# The first row of a record, and its fields.
+Records = Iterator[tuple[int, list[str]]]
+
+
+def csv_file_records(
+  path: str, field: str, columns: Columns, encoding: str, delimiter: str
+) -> Records:
+  """The records of a CSV file, the header first; see `csv_records`."""
+  with open_below_blanks(path, field, encoding) as (first, header, lines):
+    where = f'{field}={path}'
+    yield from csv_records(header, lines, where, columns, delimiter, first)
+
+
+def csv_records(
+  header: str,
+  lines: Iterable[str],
+  where: str,
+  columns: Columns,
+  delimiter: str,
+  first: int,
+) -> Records:
+  """Records of delimited text whose fields may be quoted, the header first.
+
+  Args:
+    header, lines: the first line, and all lines from it on.
+    where: the field and the file.
+    columns: that the header must have.
+    delimiter: between fields; if empty, the first of comma, semicolon and tab
+      with which the header has the columns.
+    first: the header's row.
+  """
+  if not delimiter:
+    names = {
+      d: next(csv.reader([header], delimiter=d), []) for d in (',', ';', '\t')
+    }
+    fitting = (d for d in names if set(columns.among(names[d])) <= {*names[d]})
+    delimiter = next(fitting, ',')
+  return quoted_records(lines, delimiter, where, first)
+
+
+def quoted_records(
+  lines: Iterable[str], delimiter: str, where: str, first: int = 1
+) -> Records:
+  """Records in the quoting of RFC 4180; a blank line is one without fields.
+
+  Raises:
+    ValueError: a quote is never closed, or text follows a closing one.
+  """
+  delimiter = unescaped(delimiter)
+  if len(delimiter) != 1:
+    raise ValueError(f'delimiter={delimiter!r} is not one character')
+  reader = csv.reader(lines, delimiter=delimiter, strict=True)
+  row, fault = first, ''
+  while not fault:
+    records = []
+    # The limit of a field's size is the process's, so it is put back.
+    limit = csv.field_size_limit(_LARGEST_FIELD)
+    try:
+      for fields in itertools.islice(reader, 1000):
+        records.append((row, fields))
+        row = first + reader.line_num
+    except csv.Error as error:
+      fault = str(error)
+    finally:
+      csv.field_size_limit(limit)
+    yield from records
+    if not records:
+      break
+  if fault == 'unexpected end of data':
+    fault = 'a quote that opens here is never closed'
+  if fault.startswith('field larger'):
+    fault = f'a field has over {_LARGEST_FIELD} characters: an open quote?'
+  if fault:
+    raise ValueError(f'{where}, row {row}: {fault}')
+
+
+def tsv_records(path: str, field: str, encoding: str) -> Records:
+  """Records of a TSV file, the header first, quoted or not.
+
+  pandas and Excel quote a field that holds a tab, a quote or a newline; GLUE
+  quotes nothing, and its texts may begin with a quote. So a first pass looks
+  for signs of quoting: a quoted header, lines of different widths, fields that
+  only open a quote. With such a sign the file is read as quoted if that fits it
+  whole. Without one, fields are unquoted that are quoted for a quote inside.
+  """
+  where = f'{field}={path}'
+  widths: set[int] = set()
+  has_signs = False
+  with open_lines(path, field, encoding) as lines:
+    for _, fields in _unquoted_records(lines):
+      is_header = not widths
+      widths.add(len(fields))
+      has_signs |= any(
+        x[:1] == '"' and (is_header or x.count('"') % 2 or '\r' in x)
+        for x in fields
+      )
+  is_quoted = False
+  if has_signs or len(widths) > 1:
+    quoted_lines = open_lines(path, field, encoding, newline='')
+    with contextlib.suppress(ValueError), quoted_lines as lines:
+      records = quoted_records(lines, '\t', where)
+      is_quoted = len({len(fields) for _, fields in records if fields}) == 1
+  newline = '' if is_quoted else '\n'
+  with open_lines(path, field, encoding, newline) as lines:
+    if is_quoted:
+      yield from quoted_records(lines, '\t', where)
+    elif len(widths) > 1:
+      yield from _unquoted_records(lines)
+    else:
+      for row, fields in _unquoted_records(lines):
+        yield row, list(map(_unquoted, fields))
+
+
+def _unquoted_records(lines: Iterable[str]) -> Records:
+  for row, line in enumerate(lines, 1):
+    if line.strip():
+      yield row, line.removesuffix('\n').removesuffix('\r').split('\t')
+
+
+def _unquoted(field: str) -> str:
+  if re.fullmatch(r'"(?:[^"]|"")*""(?:[^"]|"")*"', field):
+    return field[1:-1].replace('""', '"')
+  return field

@@ -1,0 +1,111 @@
+"""The columns of a table: which are read, and the examples that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bigru_jax.data.labels import (
+  Label,
+  class_names,
+  is_missing,
+  label_columns,
+  named,
+  plain,
+  read_label,
+)
+from bigru_jax.data.splits import Example
+
+# The number of a row in its file, and the values of the columns there.
+Rows = Iterable[tuple[int, Sequence[Any]]]
+
+
+class Columns(NamedTuple):
+  """Which columns hold the text and the label.
+
+  Attributes:
+    text: the column of the texts.
+    label: that of the labels, or several, one for each label, see
+      `labels.label_columns`; '' reads texts alone.
+    separator: where a text has any number of labels, what stands between them
+      in a string; None where it has one.
+  """
+
+  text: str = 'text'
+  label: str = ''
+  separator: str | None = None
+
+  def among(self, names: Iterable[str]) -> list[str]:
+    """The column of the text and that of the label, or of each label.
+
+    Args:
+      names: of all columns of the table.
+
+    Raises:
+      ValueError: a label is named twice.
+    """
+    labels = label_columns(self.label, names) if self.label else []
+    if len(set(labels)) < len(labels):
+      raise ValueError(f'label_column={self.label} names a column twice')
+    return [self.text, *labels]
+
+  def check(self, names: Sequence[str], where: str) -> list[str]:
+    """Like `among`, where each must be there.
+
+    Raises:
+      ValueError: there is none of that name, or there are two.
+    """
+    columns = self.among(names)
+    for column in columns:
+      if names.count(column) != 1:
+        raise ValueError(
+          f'{where} has {"two columns" if column in names else "no column"} '
+          f'{column!r}, of {", ".join(map(repr, names))}; see text_column and '
+          'label_column'
+        )
+    return columns
+
+  def examples(self, rows: Rows, where: str) -> Iterator[Example]:
+    """The examples of rows with the values of these columns.
+
+    Raises:
+      ValueError: a text is no string, or a label is wrong; the row is named.
+    """
+    label: Label = ''
+    for row, (text, *values) in rows:
+      try:
+        if not isinstance(text, str):
+          text = _as_text(text, self.text)
+        if values:
+          label = read_label(values, self.label, self.separator)
+      except ValueError as error:
+        raise ValueError(f'{where}, row {row}: {error}') from None
+      yield Example(text, label, where, row)
+
+
+def arrow_rows(
+  batches: Iterable[Any], schema: Any, where: str, columns: list[str]
+) -> Rows:
+  """The values of the columns in batches of Arrow.
+
+  The names of the classes that the schema's metadata have replace indices.
+  """
+  names = class_names(schema.metadata, columns[1]) if len(columns) == 2 else []
+  first = 1
+  for batch in batches:
+    values = [batch.column(column).to_pylist() for column in columns]
+    lists: list[Iterable[Any]] = list(values)
+    if names:
+      lists[1] = named(values[1], names, where, first, columns[1])
+    yield from enumerate(zip(*lists), first)
+    first += len(values[0])
+
+
+def _as_text(value: Any, column: str) -> str:
+  """The text of a value that is no string of Python; a missing one is empty."""
+  value = plain(value)
+  if isinstance(value, str):
+    return value
+  if is_missing(value):
+    return ''
+  raise ValueError(f'{column!r} is not a text: {value!r:.60}')
