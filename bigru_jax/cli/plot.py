@@ -27,7 +27,7 @@ import numpy as np
 import bigru_jax
 from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
-from bigru_jax.reports import figures
+from bigru_jax.reports import figures, records
 from bigru_jax.reports.shades import headline
 from bigru_jax.rundir import published
 
@@ -133,7 +133,7 @@ def panels_of(
   panels: list[Callable[[Axes], None]] = []
   of_runs = [part for part in parts if part in figures.PARTS]
   if of_runs:  # A converted or published model has no record.
-    groups = figures.by_seed([figures.read_record(path) for path in workdirs])
+    groups = records.by_seed([records.read_record(path) for path in workdirs])
     panels += [
       functools.partial(figures.PARTS[part], groups=groups) for part in of_runs
     ]

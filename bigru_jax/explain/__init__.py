@@ -1,1 +1,1 @@
-"""What a model looked at, and tests of whether that explains its answer."""
+"""What a model looks at, and tests of whether that explains its answers."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,37 +39,29 @@ from bigru_jax.runtime.precision import single_precision
 SHARES = 0.01, 0.05, 0.1, 0.2, 0.5
 
 
-class Estimate(NamedTuple):
-  """A mean over texts.
-
-  Attributes:
-    value: the mean; NaN where there is no text.
-    low, high: its 95 % confidence interval, by the normal approximation.
-    n: the texts.
-  """
-
-  value: float
-  low: float
-  high: float
-  n: int
-
-
-def mean_estimate(values: Sequence[float] | np.ndarray) -> Estimate:
+def mean_estimate(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
   """The mean of the values that are finite, with its confidence interval.
 
   Example:
-    >>> mean_estimate([1.0, 3.0, float('nan')])[::3]
-    (2.0, 2)
+    >>> mean_estimate([1.0, 1.0, float('nan')])
+    {'value': 1.0, 'low': 1.0, 'high': 1.0, 'n': 2}
+
+  Returns:
+    The mean, `value`, the 95 % confidence interval `low` to `high`, by the
+    normal approximation, and the number of values, `n`. Where it is 0, the
+    others are None.
   """
   array = np.asarray(values, np.float64)
   array = array[np.isfinite(array)]
   if not len(array):
-    return Estimate(math.nan, math.nan, math.nan, 0)
+    return {'value': None, 'low': None, 'high': None, 'n': 0}
   mean = float(array.mean())
   half = 0.0
   if len(array) > 1:
     half = 1.96 * float(array.std(ddof=1)) / math.sqrt(len(array))
-  return Estimate(mean, mean - half, mean + half, len(array))
+  return {
+    'value': mean, 'low': mean - half, 'high': mean + half, 'n': len(array),
+  }  # fmt: skip
 
 
 def kendall_tau(

@@ -92,9 +92,9 @@ def permuted_weights(
 ) -> jax.Array:
   """The weights in a random order of a text's tokens, one for all heads."""
   mask_BxT = real_tokens(batch)
-  # Padding, which comes last in the order, keeps its place.
-  places_BxT = jnp.where(mask_BxT, jax.random.uniform(key, mask_BxT.shape), 2.0)
-  order_BxT = jnp.argsort(places_BxT, axis=-1)
+  # Padding stays where it is, at the end.
+  ranks_BxT = jnp.where(mask_BxT, jax.random.uniform(key, mask_BxT.shape), 2.0)
+  order_BxT = jnp.argsort(ranks_BxT, axis=-1)
   return jnp.take_along_axis(weights_BxKxT, order_BxT[:, None], axis=-1)
 
 
@@ -182,12 +182,12 @@ def adversarial_weights(
     return jnp.where(mask_Bx1xT, jax.nn.softmax(shifted), 0)
 
   def objective(scores_NxBxKxT):
-    others = softmax(scores_NxBxKxT)
-    changes = total_variation(probabilities_of(others), own_BxC)
+    weights = softmax(scores_NxBxKxT)
+    changes = total_variation(probabilities_of(weights), own_BxC)
     loss = _PENALTY * jax.nn.relu(changes - within).sum()
-    loss -= jensen_shannon(others, weights_BxKxT).sum()
+    loss -= jensen_shannon(weights, weights_BxKxT).sum()
     if starts > 1:  # Each pair counts twice in the sum over all.
-      pairs = jensen_shannon(others[:, None], others[None]).sum()
+      pairs = jensen_shannon(weights[:, None], weights[None]).sum()
       loss -= pairs / (2 * starts * (starts - 1))
     return loss
 
@@ -202,14 +202,14 @@ def adversarial_weights(
   scores = _START_DEVIATION * jax.random.normal(key, shape)
   carry = scores, optimizer.init(scores)
   scores, _ = jax.lax.fori_loop(0, iterations, iterate, carry)
-  found = jnp.concatenate([softmax(scores), weights_BxKxT[None]])
-  changes = total_variation(probabilities_of(found), own_BxC)
-  divergences = jensen_shannon(found, weights_BxKxT)
+  candidates = jnp.concatenate([softmax(scores), weights_BxKxT[None]])
+  changes = total_variation(probabilities_of(candidates), own_BxC)
+  divergences = jensen_shannon(candidates, weights_BxKxT)
   allowed = (changes <= epsilon).at[-1].set(True)
   best_B = jnp.where(allowed, divergences, -1).argmax(0)
   texts_B = jnp.arange(len(best_B))
   return Adversarial(
-    found[best_B, texts_B],
+    candidates[best_B, texts_B],
     divergences[best_B, texts_B],
     changes[best_B, texts_B],
   )

@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import functools
 import logging
-import math
 from typing import Any
 
 import jax
@@ -247,11 +246,10 @@ def _by_class(
 def row(
   name: str, values: Any, paper: str, detail: bool = False
 ) -> dict[str, Any]:
-  """A row of the table; JSON has no word for NaN, which becomes null."""
-  estimate = mean_estimate(values)._asdict()
+  """A row of the table, see the module's docstring."""
   return {
     'name': name,
-    **{k: None if math.isnan(v) else v for k, v in estimate.items()},
+    **mean_estimate(values),
     'reading': _READINGS.get(name, ''),
     'paper': paper,
     'detail': detail,

@@ -53,43 +53,41 @@ def to_onnx(run: Run) -> onnx.ModelProto:
   if not config.pooling_entry.onnx:
     raise ValueError(f'pooling={config.pooling!r} has no form in ONNX')
   task = run.task
-  params = jax.tree.map(
-    lambda x: np.asarray(x, np.float32), jax.device_get(run.params)
-  )
+  params = jax.tree.map(np.float32, jax.device_get(run.params))
   graph = Graph()
-  if config.model == 'hierarchical':
-    inputs = {'ids': 'ST', 'lengths': 'S', 'sentence_mask': 'BM'}
-    found = _hierarchical(graph, params, config.pooling_entry)
+  is_flat = config.model == 'flat'
+  if is_flat:
+    inputs = ['ids', 'lengths']
+    values = _flat(graph, params, config.pooling_entry, run.markers)
   else:
-    inputs = {'ids': 'BT', 'lengths': 'B'}
-    found = _flat(graph, params, config.pooling_entry, run.markers)
+    inputs = ['ids', 'lengths', 'sentence_mask']
+    values = _hierarchical(graph, params, config.pooling_entry)
   # One sigmoid for two classes is the probability of the second.
   offset = task.num_classes - task.num_outputs
-  if offset and 'attention_labels' in found:
-    found['attention_labels'] = graph.apply(
-      'Add', found['attention_labels'], np.array(offset)
+  if offset and 'attention_labels' in values:
+    values['attention_labels'] = graph.apply(
+      'Add', values['attention_labels'], np.array(offset)
     )
-  logits_BxC = found['logits']
-  found = {'probabilities': _probabilities(graph, task, logits_BxC), **found}
-  words = 'BKMT' if 'sentence_mask' in inputs else 'BKT'
+  probabilities_BxC = _probabilities(graph, task, values['logits'])
+  values = {'probabilities': probabilities_BxC, **values}
   types = {
+    'ids': ('BT' if is_flat else 'ST', 'INT32'),
+    'lengths': ('B' if is_flat else 'S', 'INT32'),
+    'sentence_mask': ('BM', 'BOOL'),
     'probabilities': ('BC', 'FLOAT'),
-    'attention_words': (words, 'FLOAT'),
+    'attention_words': ('BKT' if is_flat else 'BKMT', 'FLOAT'),
     'attention_sentences': ('BKM', 'FLOAT'),
     'attention_labels': ('BK', 'INT64'),
     'logits': ('BC', 'FLOAT'),
   }
-  for name, value in found.items():
+  for name, value in values.items():
     graph.name(value, name)
   model = helper.make_model(
     helper.make_graph(
       graph.nodes,
       'bigru',
-      [
-        _value(name, axes, 'BOOL' if name == 'sentence_mask' else 'INT32')
-        for name, axes in inputs.items()
-      ],
-      [_value(name, *types[name]) for name in found],
+      [_value(name, *types[name]) for name in inputs],
+      [_value(name, *types[name]) for name in values],
       graph.constants,
     ),
     opset_imports=[helper.make_opsetid('', OPSET)],
@@ -132,8 +130,8 @@ def _flat(
       'logits': logits_BxC,
     }
   c_BxF, weights_BxKxT = pooled
-  found = {'attention_words': weights_BxKxT} if weights_BxKxT else {}
-  return {**found, 'logits': linear(graph, params['output'], c_BxF)}
+  attention = {'attention_words': weights_BxKxT} if weights_BxKxT else {}
+  return {**attention, 'logits': linear(graph, params['output'], c_BxF)}
 
 
 def _hierarchical(

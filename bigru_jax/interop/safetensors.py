@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pathlib
+import string
 from typing import Any
 
 import jax
@@ -17,17 +18,16 @@ from bigru_jax.inference.run import Run
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime.atomic import write_text
 
+_CARD = pathlib.Path(__file__).with_name('model_card.md')
 _log = logging.getLogger(__name__)
 
 
 def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   """Writes a published model, which `bigru_jax.load` opens, and its card.
 
-  Where the folder holds a published model, all of its files are written anew,
-  the card too, and a warning says so.
-
-  Of the paths in the configuration, such as `train`, only the files' names are
-  kept.
+  A published model that is in the folder already is replaced, its card as well,
+  and a warning says so. Paths in the configuration, such as `train`, are cut to
+  the files' names.
 
   Args:
     run: as `bigru_jax.load` gives it.
@@ -70,7 +70,6 @@ def model_card(run: Run, config: Config, license: str) -> str:
     config: what to show as its configuration.
     license: see `save`.
   """
-  each = 'any number of' if config.task == 'multi_label' else 'one'
   metadata: dict[str, Any] = {
     'license': license,
     'library_name': 'bigru_jax',
@@ -82,66 +81,49 @@ def model_card(run: Run, config: Config, license: str) -> str:
     data = 'not known; the model was converted from another program'
   if (run.workdir / 'result.json').exists():
     result = run_files.read_result(run.workdir)
-    tested = result['test']
-    data = ', '.join(
-      filter(None, [config.train or config.dataset, config.test])
-    )
+    test = result['test']
+    sources = [config.train or config.dataset, config.test]
+    data = ', '.join(filter(None, sources))
     if result.get('dataset') == 'corpus':
       data = 'a data set in memory'
+    scores = (
+      f'On {test["examples"]} test texts: accuracy {test["accuracy"]:.4f}, '
+      f'macro F1 {test["macro_f1"]:.4f}.'
+    )
     entry = {
       'task': {'type': 'text-classification'},
       'dataset': {'type': data, 'name': data},
       'metrics': [
-        {'type': kind, 'name': f'test {name}', 'value': tested[name]}
+        {'type': kind, 'name': f'test {name}', 'value': test[name]}
         for kind, name in (('accuracy', 'accuracy'), ('f1', 'macro_f1'))
       ],
     }
     name = run.workdir.resolve().name
     metadata['model-index'] = [{'name': name, 'results': [entry]}]
-    scores = (
-      f'On {tested["examples"]} test texts: accuracy {tested["accuracy"]:.4f}, '
-      f'macro F1 {tested["macro_f1"]:.4f}.'
-    )
-  # A JSON value is a YAML value, too.
-  front = '\n'.join(f'{k}: {json.dumps(v)}' for k, v in metadata.items())
-  fields = ', '.join(
-    f'`{name}={getattr(config, name)}`' for name in config.differing_fields()
-  )
-  labels = ', '.join(f'`{label}`' for label in run.labels[:20])
+  fields = [f'{x}={getattr(config, x)}' for x in config.differing_fields()]
   more = f' and {len(run.labels) - 20} more' if len(run.labels) > 20 else ''
-  return f"""---
-{front}
----
-
-# Bidirectional GRU with attention
-
-A text classifier of bigru_jax {bigru_jax.__version__}: `model={config.model}`,
-`pooling={config.pooling}`, {each} of the labels a text.
-
-- **Data**: {data}.
-- **Labels**: {labels}{more}.
-- **Tokenizer**: `{config.tokenizer}`; truncated at {config.limits}.
-- **Configuration**, where it is not the default: {fields or 'none'}.
-- **Licence**: {license}.
-
-## Metrics
-
-{scores}
-
-## How to load it
-
-```python
-import bigru_jax  # With its extra `export`.
-
-run = bigru_jax.load('.')  # This folder, or the name of its repository.
-print(run.predict(['A text.'])[0])
-```
-"""
+  return string.Template(_CARD.read_text('utf-8')).substitute(
+    # A JSON value is a YAML value as well.
+    metadata='\n'.join(f'{k}: {json.dumps(v)}' for k, v in metadata.items()),
+    version=bigru_jax.__version__,
+    model=config.model,
+    pooling=config.pooling,
+    count='any number of' if config.task == 'multi_label' else 'one',
+    data=data,
+    labels=', '.join(f'`{label}`' for label in run.labels[:20]) + more,
+    tokenizer=config.tokenizer,
+    limits=config.limits,
+    fields=', '.join(f'`{field}`' for field in fields) or 'none',
+    license=license,
+    scores=scores,
+  )
 
 
 def _is_published(folder: pathlib.Path) -> bool:
-  """Whether a folder holds a model of `save`, and not one of another program,
-  whose files have the same names."""
+  """Whether a folder holds a model of `save`.
+
+  The models of other programs have files of the same names.
+  """
   try:
     run_files.read_config(folder)
   except (OSError, ValueError):

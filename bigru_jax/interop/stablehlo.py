@@ -27,12 +27,10 @@ def to_stablehlo(run: Run) -> export.Exported:
   Args:
     run: as `bigru_jax.load` gives it.
   """
-  config = run.config
-  task = run.task
+  task, markers = run.task, run.markers
   model = run.model.clone(portable=True)
   params = jax.device_get(run.params)
-  markers = run.markers
-  hierarchical = config.model == 'hierarchical'
+  hierarchical = run.config.model == 'hierarchical'
 
   def predict(ids, lengths, sentence_mask=None):
     batch = {'tokens': ids, 'lengths': lengths}
@@ -40,24 +38,24 @@ def to_stablehlo(run: Run) -> export.Exported:
       batch |= {'sentence_lengths': lengths, 'sentence_mask': sentence_mask}
     if markers:
       batch['entities'] = inside_entities(ids, markers)
-    arrays = jax.tree.map(jnp.asarray, params)
-    outputs: Any = model.apply({'params': arrays}, batch)
-    found = {'probabilities': task.probabilities(outputs.logits)}
+    constants = jax.tree.map(jnp.asarray, params)
+    outputs: Any = model.apply({'params': constants}, batch)
+    arrays = {'probabilities': task.probabilities(outputs.logits)}
     for name, weights in outputs.attention.items():
-      found[f'attention_{name}'] = weights
+      arrays[f'attention_{name}'] = weights
     if outputs.heads is not None:
       # One sigmoid for two classes is the probability of the second.
       offset = task.num_classes - task.num_outputs
-      found['attention_labels'] = outputs.heads + offset
-    return {**found, 'logits': outputs.logits}
+      arrays['attention_labels'] = outputs.heads + offset
+    return {**arrays, 'logits': outputs.logits}
 
-  names = 'S, T, B, M' if hierarchical else 'B, T'
-  axes = dict(zip(names.split(', '), export.symbolic_shape(names)))
-  rows, time = axes['S' if hierarchical else 'B'], axes['T']
+  texts, time, *documents = export.symbolic_shape(
+    'S, T, B, M' if hierarchical else 'B, T'
+  )
   inputs = [
-    jax.ShapeDtypeStruct((rows, time), jnp.int32),
-    jax.ShapeDtypeStruct((rows,), jnp.int32),
+    jax.ShapeDtypeStruct((texts, time), jnp.int32),
+    jax.ShapeDtypeStruct((texts,), jnp.int32),
   ]
   if hierarchical:
-    inputs.append(jax.ShapeDtypeStruct((axes['B'], axes['M']), jnp.bool_))
+    inputs.append(jax.ShapeDtypeStruct(documents, jnp.bool_))
   return export.export(jax.jit(predict), platforms=PLATFORMS)(*inputs)

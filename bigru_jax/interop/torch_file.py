@@ -111,7 +111,7 @@ def _load(path: pathlib.Path) -> StateDict:
       warnings.simplefilter('ignore')  # The error says more.
       content: Any = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # The library raises many types.
-    # It looks for places before a file's start where the file is a wrong one.
+    # In a file of another kind PyTorch seeks to before its start.
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
       raise
     raise ValueError(_refusal(path, error)) from error
@@ -125,9 +125,9 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 def _find(content: Any) -> Mapping[str, Any]:
-  """The state dict that a file's content is, or that is in one of its entries.
+  """The state dict that a file's content is, or that one of its entries is.
 
-  Those with a usual name come before the others, and outer ones before inner.
+  Entries with a usual name are preferred, and then outer ones to inner ones.
   """
   if _is_state_dict(content):
     return content
@@ -135,16 +135,16 @@ def _find(content: Any) -> Mapping[str, Any]:
     raise ValueError(
       f'the file holds a {type(content).__name__}; save model.state_dict()'
     )
-  found = list(_inside(content))
-  ranks = {path: (path[-1] not in _ENTRIES, len(path)) for path, _ in found}
-  best = [x for x in found if ranks[x[0]] == min(ranks.values())]
+  state_dicts = dict(_inside(content))
+  ranks = {path: (path[-1] not in _ENTRIES, len(path)) for path in state_dicts}
+  best = [path for path in ranks if ranks[path] == min(ranks.values())]
   if len(best) == 1:
-    return best[0][1]
+    return state_dicts[best[0]]
   if best:
+    names = ', '.join('.'.join(path) for path in best)
     raise ValueError(
-      'the file holds several state dicts, '
-      f'{", ".join(".".join(path) for path, _ in best)}; save that of the '
-      'model alone'
+      f'the file holds several state dicts, {names}; save that of the model '
+      'alone'
     )
   entries = [
     f'{name} ({type(value).__name__})'
@@ -152,9 +152,9 @@ def _find(content: Any) -> Mapping[str, Any]:
     if type(value).__name__ not in ('Tensor', 'Parameter')
   ]
   more = f' and {len(entries) - 20} more' if len(entries) > 20 else ''
-  others = f' alone, without {", ".join(entries[:20])}{more}' if entries else ''
+  rest = f' alone, without {", ".join(entries[:20])}{more}' if entries else ''
   raise ValueError(
-    f'the file holds no state dict; save model.state_dict(){others}'
+    f'the file holds no state dict; save model.state_dict(){rest}'
   )
 
 
@@ -163,7 +163,7 @@ def _inside(
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
   """The state dicts in nested entries, each with the names that lead to it.
 
-  The state of an optimizer is none of them: its entries are numbered.
+  The state of an optimizer is not one of them: its entries are numbered.
   """
   for name, value in content.items():
     if isinstance(name, str) and isinstance(value, Mapping):

@@ -82,21 +82,11 @@ def write_run(
       f'vocabulary: {len(vocabulary)} tokens, and {modules.embedding}.weight '
       f'has {len(table_VxE)} rows'
     )
-  made, rows = _arranged(vocabulary, tokenizer, padding, unknown)
+  made, ids = _arranged(vocabulary, tokenizer, padding, unknown)
   # The row after the last is one of zeros.
-  params['embedding'] = np.pad(table_VxE, ((0, 1), (0, 0)))[rows]
+  params['embedding'] = np.pad(table_VxE, ((0, 1), (0, 0)))[ids]
   outputs = len(params['output']['bias'])
-  binary = outputs == 1 and len(labels) == 2
-  if (
-    not all(isinstance(label, str) for label in labels)
-    or len(labels) != outputs
-    and not binary
-    or len(set(labels)) < len(labels)
-  ):
-    raise ValueError(
-      f'labels={",".join(map(str, labels))}: give {outputs} different names, '
-      f'for {modules.dense} has {outputs} outputs, or two names for one output'
-    )
+  _check_labels(labels, outputs, modules.dense)
   encoder = params['encoder']
   config = Config(
     dataset='',  # It is not known.
@@ -106,7 +96,7 @@ def write_run(
     hidden_size=encoder['recurrent_kernel_0'].shape[2],
     num_layers=sum(name.startswith('input_kernel') for name in encoder),
     pooling='additive' if 'kernel' in params['attention'] else 'dot',
-    loss='sigmoid' if binary else 'softmax',
+    loss='sigmoid' if outputs < len(labels) else 'softmax',
   )
   # Nothing resumes it, for it has no data; so there is no optimizer's state.
   train_state = TrainState.create(
@@ -151,11 +141,11 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
     raise ValueError(f'{field}: {error}') from error
   if path.suffix != '.json':
     tokens = text.vocabulary_lines(content)
-    rows: dict[str, int] = {}
+    rows: dict[str, int] = {}  # Of each token.
     for row, token in enumerate(tokens, 1):
       if rows.setdefault(token, row) != row:
         raise ValueError(
-          f'{field}, row {row}: {token!r} stands in row {rows[token]} already'
+          f'{field}, row {row}: {token!r} is in row {rows[token]} already'
         )
     return tokens
   if not isinstance(ids, dict) or list(range(len(ids))) != sorted(
@@ -176,26 +166,36 @@ def _arranged(
   The id after the program's last is that of a padding which it does not have.
   """
   _check_tokens(vocabulary)
-  first = [
-    _row(vocabulary, padding, 'padding') if padding else len(vocabulary),
-    _row(vocabulary, unknown, 'unknown'),
+  special = [
+    _id(vocabulary, padding, 'padding') if padding else len(vocabulary),
+    _id(vocabulary, unknown, 'unknown'),
   ]
   if tokenizer not in text.TOKENIZERS:
     made = text.JsonTokenizer(tokenizer)
     if made.tokens() != list(vocabulary):
       raise ValueError(f'vocabulary: it is not that of tokenizer={tokenizer}')
-    return made, [*first, *range(len(vocabulary))]
-  others = [i for i in range(len(vocabulary)) if i not in first]
-  _check_tokenizer(tokenizer, [vocabulary[i] for i in others])
-  others = [i for i in others if '\n' not in vocabulary[i]]
-  tokens = [text.PAD, text.UNK, *(vocabulary[i] for i in others)]
-  return text.VocabularyTokenizer(tokenizer, tokens), [*first, *others]
+    return made, [*special, *range(len(vocabulary))]
+  ordinary = [i for i in range(len(vocabulary)) if i not in special]
+  _check_tokenizer(tokenizer, [vocabulary[i] for i in ordinary])
+  ordinary = [i for i in ordinary if '\n' not in vocabulary[i]]
+  tokens = [text.PAD, text.UNK, *(vocabulary[i] for i in ordinary)]
+  return text.VocabularyTokenizer(tokenizer, tokens), [*special, *ordinary]
 
 
-def _row(vocabulary: Sequence[str], token: str, field: str) -> int:
+def _id(vocabulary: Sequence[str], token: str, field: str) -> int:
   if token not in vocabulary:
     raise ValueError(f'{field}={token}: no such token in the vocabulary')
   return vocabulary.index(token)
+
+
+def _check_labels(labels: Sequence[str], outputs: int, dense: str) -> None:
+  """Raises ValueError where the labels do not name the outputs."""
+  names = {label for label in labels if isinstance(label, str)}
+  if len(names) < len(labels) or len(labels) not in {outputs, max(outputs, 2)}:
+    raise ValueError(
+      f'labels={",".join(map(str, labels))}: give {outputs} different names, '
+      f'for {dense} has {outputs} outputs, or two names for one output'
+    )
 
 
 def _check_tokens(vocabulary: Sequence[str]) -> None:
@@ -203,19 +203,14 @@ def _check_tokens(vocabulary: Sequence[str]) -> None:
   ids: dict[str, int] = {}
   for i, token in enumerate(vocabulary):
     if not isinstance(token, str):
-      raise ValueError(f'vocabulary: token {i} is {token!r}, which is no text')
-    # Of which a text has none: it has a question mark there.
+      raise ValueError(f'vocabulary: token {i} is {token!r}, not a text')
+    # A text has none: it has a question mark in its place.
     if re.search('[\ud800-\udfff]', token):
       raise ValueError(f'vocabulary: {token!r} holds a lone surrogate')
     if ids.setdefault(token, i) != i:
       raise ValueError(
-        f'vocabulary: {token!r} stands in it twice, as {ids[token]} and as {i}'
+        f'vocabulary: {token!r} is in it twice, as {ids[token]} and as {i}'
       )
-
-
-def _gives(tokenizer: str, token: str) -> bool:
-  """Whether a text can have a token: it is one if it is the whole text."""
-  return text.TOKENIZERS[tokenizer](token) == [token]
 
 
 def _check_tokenizer(tokenizer: str, tokens: Sequence[str]) -> None:
@@ -228,12 +223,14 @@ def _check_tokenizer(tokenizer: str, tokens: Sequence[str]) -> None:
   Raises:
     ValueError: it gives none of them.
   """
-  lost = [token for token in tokens if not _gives(tokenizer, token)]
+  # A tokenizer gives those tokens that are tokens as a whole text.
+  split = text.TOKENIZERS[tokenizer]
+  lost = [token for token in tokens if split(token) != [token]]
   if not lost:
     return
   counts = {
-    name: sum(_gives(name, token) for token in tokens)
-    for name in text.TOKENIZERS
+    name: sum(split(token) == [token] for token in tokens)
+    for name, split in text.TOKENIZERS.items()
   }
   best = max(counts, key=counts.__getitem__)
   examples = ', '.join(

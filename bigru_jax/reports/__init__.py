@@ -1,1 +1,1 @@
-"""What is shown of results: tables and plots."""
+"""Results for readers: tables, figures, the page of a run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 import math
 from typing import Any
@@ -46,20 +46,20 @@ class Summary:
     return f'{self.low:.4f} to {self.high:.4f}'
 
 
-def summarize(values: Sequence[float]) -> Summary:
+def summarize(values: Collection[float]) -> Summary:
   """The mean of values, and how sure it is.
 
   Example:
     >>> str(summarize([0.90, 0.92, 0.94]))
     '0.9200 ± 0.0200 (n = 3)'
   """
-  n = len(values)
+  n, values = len(values), list(values)
   mean = float(np.mean(values))
-  if n == 1:
-    return Summary(mean, math.nan, math.nan, math.nan, 1)
-  std = float(np.std(values, ddof=1))
-  half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * std / math.sqrt(n)
-  return Summary(mean, std, mean - half, mean + half, n)
+  std = half = math.nan
+  if n > 1:
+    std = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * std / math.sqrt(n)
+  return Summary(mean=mean, std=std, low=mean - half, high=mean + half, n=n)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,27 +115,38 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
+class Setting:
+  """A setting of a sweep.
+
+  Attributes:
+    validation, test: the summaries of the metric.
+    chosen_less_this: the chosen setting against it on the test; None for the
+      chosen one itself, and without a seed and fold in common.
+    runs: its finished runs.
+  """
+
+  validation: Summary
+  test: Summary
+  chosen_less_this: Paired | None
+  runs: list[Cell]
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
   """The settings of a sweep.
 
   Attributes:
     metric: by which they are compared.
-    cells: the finished runs by setting; the best setting first, by the mean of
-      validation.
-    validation, test: the summaries by setting.
-    paired: by setting, the chosen one against it on the test.
+    settings: by name; the best one first, by the mean of validation.
   """
 
   metric: str
-  cells: dict[str, list[Cell]]
-  validation: dict[str, Summary]
-  test: dict[str, Summary]
-  paired: dict[str, Paired | None]
+  settings: dict[str, Setting]
 
   @property
   def chosen(self) -> str:
-    """The best setting by validation."""
-    return next(iter(self.cells))
+    """The name of the best setting by validation."""
+    return next(iter(self.settings))
 
 
 def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
@@ -149,6 +160,7 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
   Raises:
     ValueError: a run has no such metric, or one that is not finite.
   """
+  by_setting: dict[str, list[Cell]] = {}
   for cell in cells:
     for metrics in (cell.validation, cell.test):
       if metrics.get(metric) is None:
@@ -156,97 +168,87 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
           f'metric={metric!r}: {cell.setting},seed={cell.seed} has none, of '
           f'{", ".join(metrics)}'
         )
-  by_setting: dict[str, list[Cell]] = {}
-  for cell in cells:
     by_setting.setdefault(cell.setting, []).append(cell)
-  sign = 1 if METRICS[metric].least_is_best else -1
-  validation = {
-    name: summarize(list(_values(group, 'validation', metric).values()))
-    for name, group in by_setting.items()
-  }
-  # A setting of which runs are missing is not chosen.
-  order = sorted(
-    by_setting,
-    key=lambda name: (-len(by_setting[name]), sign * validation[name].mean),
+  validation, test = (
+    {name: _values(runs, split, metric) for name, runs in by_setting.items()}
+    for split in ('validation', 'test')
   )
-  test = {name: _values(by_setting[name], 'test', metric) for name in order}
+  sign = 1 if METRICS[metric].least_is_best else -1
+
+  def rank(name):
+    # A setting of which runs are missing is not chosen.
+    missing = -len(by_setting[name])
+    return missing, sign * summarize(validation[name].values()).mean
+
+  chosen, *rest = sorted(by_setting, key=rank)
   return Comparison(
     metric,
-    {name: by_setting[name] for name in order},
-    {name: validation[name] for name in order},
-    {name: summarize(list(test[name].values())) for name in order},
-    {name: compare(test[order[0]], test[name]) for name in order[1:]},
+    {
+      name: Setting(
+        validation=summarize(validation[name].values()),
+        test=summarize(test[name].values()),
+        chosen_less_this=compare(test[chosen], test[name])
+        if name != chosen
+        else None,
+        runs=by_setting[name],
+      )
+      for name in (chosen, *rest)
+    },
   )
 
 
-def _values(cells: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
+def _values(runs: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
   """A metric by fold, the mean over its seeds; by seed without folds."""
-  by_fold = len({cell.fold for cell in cells}) > 1
-  found: dict[int, list[float]] = {}
-  for cell in cells:
-    key = cell.fold if by_fold else cell.seed
-    found.setdefault(key, []).append(getattr(cell, split)[metric])
-  return {key: float(np.mean(values)) for key, values in found.items()}
+  by_fold = len({run.fold for run in runs}) > 1
+  groups: dict[int, list[float]] = {}
+  for run in runs:
+    key = run.fold if by_fold else run.seed
+    groups.setdefault(key, []).append(getattr(run, split)[metric])
+  return {key: float(np.mean(values)) for key, values in groups.items()}
 
 
 def as_markdown(comparison: Comparison) -> str:
   """The comparison as Markdown: the chosen setting, all of them, the pairs."""
   metric, chosen = comparison.metric, comparison.chosen
-  test = comparison.test[chosen]
-  lines = [
-    f'Chosen by the mean validation {metric}: **{chosen}**. Its test {metric} '
-    f'is **{test}**'
-    + (f', 95 % interval {test.interval}.' if test.n > 1 else '.'),
-    '',
-  ]
-  head = ['setting', f'validation {metric}', f'test {metric}', '95 % interval']
-  head.append('minutes')
-  rows = [
-    [
-      name,
-      str(comparison.validation[name]),
-      str(comparison.test[name]),
-      comparison.test[name].interval,
-      f'{sum(cell.seconds for cell in cells) / 60:.1f}',
-    ]
-    for name, cells in comparison.cells.items()
-  ]
-  lines += [markdown([head, *rows])]
-  if comparison.paired:
-    head = [
-      f'{chosen} less', f'difference of test {metric}', '95 % interval',
-      'Wilcoxon p',
-    ]  # fmt: skip
-    rows = [
+  test = comparison.settings[chosen].test
+  interval = f', 95 % interval {test.interval}' if test.n > 1 else ''
+  table = [
+    ['setting', f'validation {metric}', f'test {metric}', '95 % interval',
+     'minutes'],
+  ]  # fmt: skip
+  pairs = [
+    [f'{chosen} less', f'difference of test {metric}', '95 % interval',
+     'Wilcoxon p'],
+  ]  # fmt: skip
+  for name, setting in comparison.settings.items():
+    minutes = sum(run.seconds for run in setting.runs) / 60
+    table.append(
       [
         name,
-        str(paired.difference),
-        paired.difference.interval,
-        f'{paired.p_value:.3f}',
+        str(setting.validation),
+        str(setting.test),
+        setting.test.interval,
+        f'{minutes:.1f}',
       ]
-      if paired
-      else [name, 'no seed and fold in common', '–', '–']
-      for name, paired in comparison.paired.items()
-    ]
-    lines += ['', 'Paired over the same seeds and folds:', '']
-    lines += [markdown([head, *rows])]
+    )
+    paired = setting.chosen_less_this
+    if paired:
+      difference = paired.difference
+      p_value = f'{paired.p_value:.3f}'
+      pairs.append([name, str(difference), difference.interval, p_value])
+    elif name != chosen:
+      pairs.append([name, 'no seed and fold in common', '–', '–'])
+  lines = [
+    f'Chosen by the mean validation {metric}: **{chosen}**. Its test {metric} '
+    f'is **{test}**{interval}.',
+    '',
+    markdown(table),
+  ]
+  if len(pairs) > 1:
+    lines += ['', 'Paired over the same seeds and folds:', '', markdown(pairs)]
   return '\n'.join(lines)
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
   """The comparison as `json.dumps` takes it."""
-  return {
-    'metric': comparison.metric,
-    'chosen': comparison.chosen,
-    'settings': {
-      name: {
-        'validation': dataclasses.asdict(comparison.validation[name]),
-        'test': dataclasses.asdict(comparison.test[name]),
-        'chosen_less_this': dataclasses.asdict(paired)
-        if (paired := comparison.paired.get(name))
-        else None,
-        'runs': [dataclasses.asdict(cell) for cell in cells],
-      }
-      for name, cells in comparison.cells.items()
-    },
-  }
+  return {'chosen': comparison.chosen, **dataclasses.asdict(comparison)}

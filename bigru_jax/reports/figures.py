@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-import dataclasses
-import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,128 +10,58 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
-from bigru_jax.config import Config
-from bigru_jax.reports.records import (
-  learning_rates,
-  read_diagnostics,
-  read_metrics,
-)
+from bigru_jax.reports.records import Groups, Record, learning_rates
 from bigru_jax.reports.shades import headline, shades
 from bigru_jax.reports.tables import columns_of
-from bigru_jax.rundir import files as run_files
 
-# Okabe and Ito's, which the colour-blind can tell apart, and lines that differ
-# in grey, too.
+# The colours are those of Okabe and Ito, which the colour-blind can tell apart;
+# the dashes tell lines apart in grey.
 _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00')
 _DASHES = ('-', '--', ':', '-.')
 _HEAT = '#0072b2'
 _LINE, _LINES = 48, 12  # Columns of a heat map, and its fewest lines.
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-  """A run as it is drawn.
-
-  Attributes:
-    config: its configuration.
-    lines: of its metrics.jsonl.
-    diagnostics: of `diagnostics.diagnose`, None where it has none.
-    report: by class, of its result; None where it is not finished.
-    labels: the classes' names.
-  """
-
-  config: Config
-  lines: list[dict[str, Any]]
-  diagnostics: dict[str, Any] | None
-  report: dict[str, Any] | None
-  labels: list[str]
-
-
-def read_record(workdir: pathlib.Path) -> Record:
-  """Reads a run, which need not be finished.
-
-  Raises:
-    FileNotFoundError, ValueError: it has nothing to draw, or is corrupt.
-  """
-  lines = read_metrics(workdir)
-  finished = (workdir / 'result.json').exists()
-  report = (
-    run_files.read_result(workdir).get('test_report') if finished else None
-  )
-  return Record(
-    run_files.read_config(workdir),
-    lines,
-    read_diagnostics(workdir),
-    report,
-    run_files.read_labels(workdir),
-  )
-
-
-def by_seed(records: Sequence[Record]) -> dict[str, list[Record]]:
-  """Runs that differ in the seed alone, by what tells them from the others.
-
-  Raises:
-    ValueError: two runs have the same seed, too.
-  """
-  if len({record.config for record in records}) < len(records):
-    raise ValueError('workdir: two runs have the same configuration and seed')
-  groups: dict[Config, list[Record]] = {}
-  for record in records:
-    config = dataclasses.replace(record.config, seed=0)
-    groups.setdefault(config, []).append(record)
-  configs = list(groups)
-  told = [
-    name
-    for name in (field.name for field in dataclasses.fields(Config))
-    if len({getattr(config, name) for config in configs}) > 1
-  ]
-  return {
-    ', '.join(f'{name}={getattr(config, name)}' for name in told): found
-    for config, found in groups.items()
-  }
-
-
-def draw_loss(axes: Axes, groups: dict[str, list[Record]]) -> None:
+def draw_loss(axes: Axes, groups: Groups) -> None:
   """The loss by epoch: a line per group, in a band from seed to seed."""
-  if len(groups) == 1 and len(next(iter(groups.values()))) == 1:
-    ((record,),) = groups.values()
+  records = [record for group in groups.values() for record in group]
+  if len(records) == 1:
     points = []
     for split, color in (('train', 'tab:gray'), ('validation', _COLORS[0])):
-      points = _points(record, split, 'loss')
+      points = _points(records[0], split, 'loss')
       axes.plot(*zip(*points), '.-', color=color, label=split)
     best = min(points, key=lambda point: point[1])
     axes.plot(*best, 'o', color=_COLORS[0], label='best')
   else:
-    _curves(axes, groups, 'loss')
+    _draw_curves(axes, groups, 'loss')
   axes.set(xlabel='epoch', ylabel='cross entropy', ylim=(0, None))
   _finish(axes)
 
 
-def draw_accuracy(axes: Axes, groups: dict[str, list[Record]]) -> None:
+def draw_accuracy(axes: Axes, groups: Groups) -> None:
   """The accuracy on validation by epoch, as `draw_loss`."""
-  _curves(axes, groups, 'accuracy')
+  _draw_curves(axes, groups, 'accuracy')
   axes.set(xlabel='epoch', ylabel='validation accuracy')
   _finish(axes)
 
 
-def draw_learning_rate(axes: Axes, groups: dict[str, list[Record]]) -> None:
+def draw_learning_rate(axes: Axes, groups: Groups) -> None:
   """The learning rate by step, of the first run of each group."""
-  for i, (name, records) in enumerate(groups.items()):
-    points = learning_rates(records[0].config, records[0].lines)
-    axes.plot(*zip(*points), _dash(i), color=_color(i), label=name or None)
+  for (record, *_), style in _styled(groups):
+    points = learning_rates(record.config, record.lines)
+    axes.plot(*zip(*points), **style)
   axes.set(xlabel='step', ylabel='learning rate', ylim=(0, None))
-  _finish(axes, legend=len(groups) > 1)
+  _finish(axes)
 
 
-def draw_confusion(axes: Axes, groups: dict[str, list[Record]]) -> None:
+def draw_confusion(axes: Axes, groups: Groups) -> None:
   """The confusion matrix on test, its counts added over the runs.
 
   Raises:
     ValueError: the runs have different labels, or no confusion matrix.
   """
-  records = [record for group in groups.values() for record in group]
   labels = _labels(groups)
-  reports = [_report(record) for record in records]
+  reports = [_report(x) for group in groups.values() for x in group]
   if not all('confusion' in report for report in reports):
     raise ValueError('parts=confusion: a run has no confusion matrix')
   counts = np.sum([report['confusion'] for report in reports], axis=0)
@@ -148,7 +76,7 @@ def draw_confusion(axes: Axes, groups: dict[str, list[Record]]) -> None:
   axes.set(xlabel='prediction', ylabel='label')
 
 
-def draw_f1(axes: Axes, groups: dict[str, list[Record]]) -> None:
+def draw_f1(axes: Axes, groups: Groups) -> None:
   """F1 by class on test, the mean over seeds, with a bar per group.
 
   Raises:
@@ -156,50 +84,46 @@ def draw_f1(axes: Axes, groups: dict[str, list[Record]]) -> None:
   """
   labels = _labels(groups)
   height = 0.8 / len(groups)
-  for i, (name, records) in enumerate(groups.items()):
-    f1 = [
-      np.mean([_report(record)['classes'][x]['f1'] for record in records])
-      for x in labels
-    ]
-    places = np.arange(len(labels)) + (i - (len(groups) - 1) / 2) * height
-    axes.barh(places, f1, height * 0.9, color=_color(i), label=name or None)
+  for i, (records, style) in enumerate(_styled(groups)):
+    reports = [_report(record)['classes'] for record in records]
+    f1 = [np.mean([report[x]['f1'] for report in reports]) for x in labels]
+    positions = np.arange(len(labels)) + (i - (len(groups) - 1) / 2) * height
+    axes.barh(
+      positions, f1, height * 0.9, color=style['color'], label=style['label']
+    )
   axes.set_yticks(range(len(labels)), labels)
   axes.invert_yaxis()
   axes.set(xlabel='F1', xlim=(0, 1))
-  if len(groups) > 1:
-    axes.legend(frameon=False, fontsize='small')
+  _add_legend(axes)
 
 
-def draw_reliability(axes: Axes, groups: dict[str, list[Record]]) -> None:
+def draw_reliability(axes: Axes, groups: Groups) -> None:
   """Accuracy by confidence on test, over all seeds of a group."""
   axes.plot([0, 1], [0, 1], color='tab:gray', lw=0.8)
-  for i, (name, records) in enumerate(groups.items()):
+  for records, style in _styled(groups):
     sums: dict[float, np.ndarray] = {}
     for record in records:
       for x in _diagnostics(record)['reliability']:
-        found = np.array([1, x['confidence'], x['accuracy']]) * x['count']
-        sums[x['low']] = sums.get(x['low'], np.zeros(3)) + found
-    rows = np.array([sums[low] for low in sorted(sums)])
+        values = np.array([1, x['confidence'], x['accuracy']]) * x['count']
+        sums[x['low']] = sums.get(x['low'], np.zeros(3)) + values
+    counts, confidences, accuracies = zip(*(sums[low] for low in sorted(sums)))
     axes.plot(
-      rows[:, 1] / rows[:, 0], rows[:, 2] / rows[:, 0], 'o' + _dash(i),
-      color=_color(i), label=name or None, ms=4,
+      np.divide(confidences, counts), np.divide(accuracies, counts),
+      marker='o', ms=4, **style,
     )  # fmt: skip
   axes.set(xlabel='probability', ylabel='accuracy', xlim=(0, 1), ylim=(0, 1))
-  if len(groups) > 1:
-    axes.legend(frameon=False, fontsize='small')
+  _add_legend(axes)
 
 
-def draw_length(axes: Axes, groups: dict[str, list[Record]]) -> None:
+def draw_length(axes: Axes, groups: Groups) -> None:
   """Accuracy by length on test, the mean over seeds."""
-  for i, (name, records) in enumerate(groups.items()):
+  for records, style in _styled(groups):
     bins = [_diagnostics(record)['by_length'] for record in records]
     middles = [(x['low'] + x['high']) / 2 for x in bins[0]]
     means = np.mean([[x['accuracy'] for x in of_run] for of_run in bins], 0)
-    axes.plot(
-      middles, means, 'o' + _dash(i), color=_color(i), label=name or None, ms=4
-    )
+    axes.plot(middles, means, marker='o', ms=4, **style)
   axes.set(xlabel='tokens', ylabel='accuracy', ylim=(0, 1))
-  _finish(axes, legend=len(groups) > 1)
+  _finish(axes)
 
 
 # What is drawn of runs, by its name.
@@ -244,13 +168,13 @@ def heat_map_height(text: str, answer: dict[str, Any]) -> float:
 
 def _laid_out(text: str, answer: dict[str, Any]) -> tuple[list[tuple], int]:
   """The pieces of a heat map: text, column, row, columns, shade; and rows."""
-  column, row, place, pieces = 0, 0, 0, []
-  of_tokens = shades(answer) or [0.0] * len(answer['spans'])
-  for (start, end), shade in zip(answer['spans'], of_tokens):
-    column += bool(column and text[place:start])
-    place = end
-    for at in range(start, end, _LINE // 2):
-      piece = text[at : min(end, at + _LINE // 2)]
+  column, row, last_end, pieces = 0, 0, 0, []
+  shades_T = shades(answer) or [0.0] * len(answer['spans'])
+  for (start, end), shade in zip(answer['spans'], shades_T):
+    column += bool(column and text[last_end:start])
+    last_end = end
+    for i in range(start, end, _LINE // 2):
+      piece = text[i : min(end, i + _LINE // 2)]
       columns = columns_of(piece)
       if column + columns > _LINE:
         column, row = 0, row + 1
@@ -259,33 +183,44 @@ def _laid_out(text: str, answer: dict[str, Any]) -> tuple[list[tuple], int]:
   return pieces, row + 1
 
 
-def _curves(axes: Axes, groups: dict[str, list[Record]], metric: str) -> None:
-  for i, (name, records) in enumerate(groups.items()):
+def _draw_curves(axes: Axes, groups: Groups, metric: str) -> None:
+  """A metric on validation by epoch, as `draw_loss`."""
+  for records, style in _styled(groups):
     of_runs = [dict(_points(x, 'validation', metric)) for x in records]
     # Runs stop early, so the mean is over the epochs that all have.
     epochs = sorted(set.intersection(*(set(x) for x in of_runs)))
     values = np.array([[x[epoch] for epoch in epochs] for x in of_runs])
-    seeds = f'{len(records)} seeds' if len(records) > 1 else ''
-    label = ', '.join(filter(None, (name, seeds)))
-    axes.plot(
-      epochs, values.mean(0), '.' + _dash(i), color=_color(i), label=label
-    )
     if len(records) > 1:
-      axes.fill_between(
-        epochs, values.min(0), values.max(0), color=_color(i), alpha=0.2, lw=0
-      )
+      seeds = f'{len(records)} seeds'
+      style['label'] = ', '.join(filter(None, (style['label'], seeds)))
+      band = values.min(0), values.max(0)
+      axes.fill_between(epochs, *band, color=style['color'], alpha=0.2, lw=0)
+    axes.plot(epochs, values.mean(0), marker='.', **style)
+
+
+def _styled(groups: Groups) -> Iterator[tuple[list[Record], dict[str, Any]]]:
+  """The runs of each group, with the style of the group's line."""
+  for i, (name, records) in enumerate(groups.items()):
+    yield (
+      records,
+      {
+        'color': _COLORS[i % len(_COLORS)],
+        'linestyle': _DASHES[i % len(_DASHES)],
+        'label': name or None,
+      },
+    )
 
 
 def _points(record: Record, split: str, key: str) -> list[tuple[int, float]]:
   return [(x['epoch'], x[key]) for x in record.lines if x['split'] == split]
 
 
-def _labels(groups: dict[str, list[Record]]) -> list[str]:
+def _labels(groups: Groups) -> list[str]:
   """The labels that all runs have."""
-  found = [record.labels for group in groups.values() for record in group]
-  if any(labels != found[0] for labels in found):
+  first, *rest = (x.labels for group in groups.values() for x in group)
+  if any(labels != first for labels in rest):
     raise ValueError('parts: the runs have different labels')
-  return found[0]
+  return first
 
 
 def _report(record: Record) -> dict[str, Any]:
@@ -300,15 +235,12 @@ def _diagnostics(record: Record) -> dict[str, Any]:
   return record.diagnostics
 
 
-def _finish(axes: Axes, legend: bool = True) -> None:
+def _finish(axes: Axes) -> None:
+  """Gives the horizontal axis whole numbers, and adds a legend."""
   axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-  if legend and axes.get_legend_handles_labels()[0]:
+  _add_legend(axes)
+
+
+def _add_legend(axes: Axes) -> None:
+  if axes.get_legend_handles_labels()[0]:
     axes.legend(frameon=False, fontsize='small')
-
-
-def _color(i: int) -> str:
-  return _COLORS[i % len(_COLORS)]
-
-
-def _dash(i: int) -> str:
-  return _DASHES[i % len(_DASHES)]

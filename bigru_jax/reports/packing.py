@@ -15,7 +15,7 @@ def pack_texts(
   texts: Sequence[str],
   answers: Sequence[dict[str, Any]],
   golds: Sequence[Any],
-  places: Sequence[str],
+  origins: Sequence[str],
   labels: Sequence[str],
 ) -> dict[str, Any]:
   """The columns of a page's texts.
@@ -24,7 +24,7 @@ def pack_texts(
     texts: as they were given.
     answers: of `Run.predict`.
     golds: of each text its label, its labels, or None where it has none.
-    places: where each text comes from.
+    origins: where each text comes from.
     labels: the classes' names.
 
   Returns:
@@ -34,26 +34,24 @@ def pack_texts(
     after another, 255 for the largest weight of each, which is in `largest`.
   """
   index = {label: i for i, label in enumerate(labels)}
+  gold_ids = [_ids(gold, index) for gold in golds]
+  predicted_ids = [_ids(answer['label'], index) for answer in answers]
   columns: dict[str, list] = {
     'text': list(texts),
-    'place': list(places),
+    'place': list(origins),
     'truncated': [int(answer['truncated']) for answer in answers],
-    'gold': [_ids(gold, index) for gold in golds],
-    'prediction': [_ids(answer['label'], index) for answer in answers],
+    'gold': gold_ids,
+    'prediction': predicted_ids,
     'right': [
-      None
-      if gold is None
-      else int(_ids(gold, index) == _ids(x['label'], index))
-      for x, gold in zip(answers, golds)
+      None if gold is None else int(gold == predicted)
+      for gold, predicted in zip(gold_ids, predicted_ids)
     ],
     'confidence': [_confidence(x, gold) for x, gold in zip(answers, golds)],
     'probabilities': [_largest(answer, index) for answer in answers],
   }
   packed = [_pack(text, x, index) for text, x in zip(texts, answers)]
   names = packed[0] if packed else ('spans', 'weights', 'largest')
-  return columns | {
-    name: [of_text[name] for of_text in packed] for name in names
-  }
+  return columns | {name: [entry[name] for entry in packed] for name in names}
 
 
 def _ids(label: Any, index: dict[str, int]) -> Any:
@@ -63,24 +61,28 @@ def _ids(label: Any, index: dict[str, int]) -> Any:
 
 
 def _confidence(answer: dict[str, Any], gold: Any) -> float:
-  """The largest probability of an answer; of several labels, the largest
-  distance of a probability from the truth."""
+  """The largest probability of an answer.
+
+  Where a text has a list of labels, it is the largest distance of a probability
+  from the truth.
+  """
   probabilities = answer['probabilities']
-  if gold is None or isinstance(gold, str):
-    return round(max(probabilities.values()), 4)
-  true = set(gold)
-  return round(
-    max(abs((name in true) - p) for name, p in probabilities.items()), 4
-  )
+  distances = probabilities.values()
+  if not (gold is None or isinstance(gold, str)):
+    distances = [abs((x in gold) - p) for x, p in probabilities.items()]
+  return round(max(distances), 4)
 
 
 def _largest(answer: dict[str, Any], index: dict[str, int]) -> list[int]:
   """The classes of the largest probabilities, each with its thousandths."""
   pairs = sorted(answer['probabilities'].items(), key=lambda x: -x[1])
-  told = answer['label']
-  told = {told} if isinstance(told, str) else set(told)
-  shown = [x for i, x in enumerate(pairs) if i < _PROBABILITIES or x[0] in told]
-  return [n for name, p in shown for n in (index[name], round(1000 * p))]
+  label = answer['label']
+  predicted = {label} if isinstance(label, str) else set(label)
+  numbers = []
+  for i, (name, p) in enumerate(pairs):
+    if i < _PROBABILITIES or name in predicted:
+      numbers += [index[name], round(1000 * p)]
+  return numbers
 
 
 def _pack(
@@ -105,8 +107,9 @@ def _pack(
     packed['sentences'] = np.diff(of_all[np.append(0, ends)]).tolist()
     heads = answer['attention'].get('sentences', [])
     shape = len(heads), len(answer['sentences'])
-    found = quantized(np.array(heads).reshape(shape))
-    packed['sentence_weights'], packed['sentence_largest'] = found
+    packed['sentence_weights'], packed['sentence_largest'] = quantized(
+      np.array(heads).reshape(shape)
+    )
   if 'attention_labels' in answer:
     packed['head_labels'] = _ids(answer['attention_labels'], index)
   return packed
@@ -123,13 +126,13 @@ def _gaps(text: str, spans: np.ndarray) -> list[int]:
 
 def _numbers(values: Iterable[int]) -> str:
   """Numbers of 0 or more, 7 bits a byte, the lowest first, in base64."""
-  found = bytearray()
+  content = bytearray()
   for value in values:
     while value > 127:
-      found.append(value & 127 | 128)
+      content.append(value & 127 | 128)
       value >>= 7
-    found.append(value)
-  return base64.b64encode(found).decode()
+    content.append(value)
+  return base64.b64encode(content).decode()
 
 
 def quantized(weights_KxT: np.ndarray) -> tuple[str, list[float]]:

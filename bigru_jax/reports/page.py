@@ -36,13 +36,13 @@ def write_page(
   texts: Sequence[str],
   answers: Sequence[dict[str, Any]],
   golds: Sequence[Any],
-  places: Sequence[str],
+  origins: Sequence[str],
   note: str,
 ) -> None:
   """Writes the page of a finished run, completely or not at all.
 
-  Attention is shown below what `explain-<split>.json` says of its faithfulness,
-  or below a sentence that it was not tested.
+  Above the attention the page shows what `explain-<split>.json` says of its
+  faithfulness, or that it was not tested.
 
   Args:
     path: the .html file.
@@ -50,7 +50,7 @@ def write_page(
     texts: those that the page shows.
     answers: to them, of `Run.predict`.
     golds: of each text its label, its labels, or None where it has none.
-    places: where each text comes from.
+    origins: where each text comes from.
     note: which texts these are, a sentence.
 
   Raises:
@@ -58,7 +58,7 @@ def write_page(
   """
   data = describe(workdir)
   data['note'] = note
-  data['texts'] = pack_texts(texts, answers, golds, places, data['labels'])
+  data['texts'] = pack_texts(texts, answers, golds, origins, data['labels'])
   write_text(path, render(data))
 
 
@@ -70,7 +70,7 @@ def note_on_test(count: int, every: int) -> str:
 
 
 def update_page(workdir: pathlib.Path) -> None:
-  """Brings report.html up to date with what stands beside it, if it is there.
+  """Brings report.html, if there is one, up to date with the run's other files.
 
   Its texts stay, so that no prediction is made again.
 
@@ -80,29 +80,30 @@ def update_page(workdir: pathlib.Path) -> None:
   path = workdir / 'report.html'
   if path.exists():
     before = data_of(path)
-    kept = {name: before[name] for name in ('note', 'texts')}
-    write_text(path, render(describe(workdir) | kept))
+    texts = {name: before[name] for name in ('note', 'texts')}
+    write_text(path, render(describe(workdir) | texts))
 
 
 def data_of(path: pathlib.Path) -> dict[str, Any]:
   """What a page was made of.
 
   Raises:
-    ValueError: it is no such page.
+    ValueError: it is not the page of a run.
   """
   try:
     content = path.read_text('utf-8').split(_START, 1)[1]
-    found = json.loads(content.split('</script>', 1)[0])
-    if not {'note', 'texts'} <= found.keys():
+    data = json.loads(content.split('</script>', 1)[0])
+    if not {'note', 'texts'} <= data.keys():
       raise ValueError('it has no texts')
   except (OSError, IndexError, AttributeError, ValueError) as error:
-    raise ValueError(f'{path} is no page of a run: {error}') from error
-  return found
+    raise ValueError(f'{path} is not the page of a run: {error}') from error
+  return data
 
 
 def describe(workdir: pathlib.Path) -> dict[str, Any]:
-  """What a page says of a finished run, or of a converted or published model,
-  but for its texts.
+  """What a page says of a run or a model, except for its texts.
+
+  It is a finished run, or a converted or published model.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -158,8 +159,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
 def _untested(
   workdir: pathlib.Path, config: Config, has_data: bool
 ) -> dict[str, str]:
-  """What to say of a run whose attention was not tested: a `note`, and the
-  `command` that tests it, if there is one."""
+  """A `note` on attention that was not tested, and the `command` that does."""
   if not has_data:
     return {'note': "explain.py has no access to this run's data."}
   try:
@@ -175,14 +175,9 @@ def _untested(
 def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
   """The table of the tests of faithfulness, of test where there is one."""
   for split in ('test', 'validation'):
-    found = read_object(workdir, f'explain-{split}.json', {'table'})
-    if found:
-      attributions = found.get('attributions', {})
-      return {
-        'split': split,
-        'table': found['table'],
-        'attributions': attributions,
-      }
+    explanation = read_object(workdir, f'explain-{split}.json', {'table'})
+    if explanation:
+      return {'attributions': {}, **explanation, 'split': split}
   return None
 
 
@@ -192,7 +187,7 @@ def render(data: dict[str, Any]) -> str:
     data, ensure_ascii=False, allow_nan=False, separators=(',', ':')
   )
   content = _SURROGATE.sub('\ufffd', content)
-  # No text ends the script element that it stands in, or a line of it.
+  # No text ends the script element that holds it, or a line of it.
   for character in '<\u2028\u2029':
     content = content.replace(character, f'\\u{ord(character):04x}')
   page = (_FOLDER / 'page.html').read_text('utf-8')

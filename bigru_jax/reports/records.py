@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import json
 import pathlib
@@ -13,6 +14,7 @@ import numpy as np
 from bigru_jax.config import Config
 from bigru_jax.metrics import renamed
 from bigru_jax.optimizers import make_schedule
+from bigru_jax.rundir import files as run_files
 
 _POINTS = 200  # Of a learning rate's curve.
 
@@ -59,15 +61,14 @@ def read_object(
   Raises:
     ValueError: it is corrupt.
   """
-  try:
-    found = json.loads((workdir / name).read_text('utf-8'))
-    if not isinstance(found, dict) or not needs <= found.keys():
-      raise ValueError(f'it has not {", ".join(sorted(needs))}')
-  except FileNotFoundError:
+  if not run_files.exists(workdir / name):
     return None
-  except (OSError, ValueError, RecursionError) as error:
-    raise ValueError(f'workdir={workdir}: {name}: {error}') from error
-  return found
+  content = run_files.read_json(workdir / name)
+  if not isinstance(content, dict) or not needs <= content.keys():
+    raise ValueError(
+      f'workdir={workdir}: {name}: it has not {", ".join(sorted(needs))}'
+    )
+  return content
 
 
 def read_diagnostics(workdir: pathlib.Path) -> dict[str, Any] | None:
@@ -78,6 +79,70 @@ def read_diagnostics(workdir: pathlib.Path) -> dict[str, Any] | None:
   """
   needs = {'notes', 'splits', 'reliability', 'by_length'}
   return read_object(workdir, 'diagnostics.json', needs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """A run as it is drawn.
+
+  Attributes:
+    config: its configuration.
+    lines: of its metrics.jsonl.
+    diagnostics: of `diagnostics.diagnose`; None where it has none.
+    report: by class, of its result; None where it is not finished.
+    labels: the classes' names.
+  """
+
+  config: Config
+  lines: list[dict[str, Any]]
+  diagnostics: dict[str, Any] | None
+  report: dict[str, Any] | None
+  labels: list[str]
+
+
+Groups = dict[str, list[Record]]  # Runs that differ in the seed alone.
+
+
+def read_record(workdir: pathlib.Path) -> Record:
+  """Reads a run, which need not be finished.
+
+  Raises:
+    FileNotFoundError, ValueError: it has nothing to draw, or is corrupt.
+  """
+  result = {}
+  lines = read_metrics(workdir)
+  if (workdir / 'result.json').exists():
+    result = run_files.read_result(workdir)
+  return Record(
+    config=run_files.read_config(workdir),
+    lines=lines,
+    diagnostics=read_diagnostics(workdir),
+    report=result.get('test_report'),
+    labels=run_files.read_labels(workdir),
+  )
+
+
+def by_seed(records: Sequence[Record]) -> Groups:
+  """Runs that differ in the seed alone, by what tells them from the others.
+
+  Raises:
+    ValueError: two runs have the same configuration and seed.
+  """
+  if len({record.config for record in records}) < len(records):
+    raise ValueError('workdir: two runs have the same configuration and seed')
+  groups: dict[Config, list[Record]] = {}
+  for record in records:
+    config = dataclasses.replace(record.config, seed=0)
+    groups.setdefault(config, []).append(record)
+  differing = [
+    field.name
+    for field in dataclasses.fields(Config)
+    if len({getattr(config, field.name) for config in groups}) > 1
+  ]
+  return {
+    ', '.join(f'{name}={getattr(config, name)}' for name in differing): group
+    for config, group in groups.items()
+  }
 
 
 def command_of(config: Config) -> str:

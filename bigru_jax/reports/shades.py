@@ -29,14 +29,14 @@ def shades(answer: dict[str, Any]) -> list[float]:
   weights_KxT = np.array(answer['attention'].get('words', []))
   if not weights_KxT.size:
     return []
-  weights_T = _of_heads(answer, weights_KxT)
+  weights_T = _merge_heads(answer, weights_KxT)
   if 'sentences' in answer['attention']:
-    weights_S = _of_heads(answer, np.array(answer['attention']['sentences']))
+    weights_S = _merge_heads(answer, np.array(answer['attention']['sentences']))
     weights_T = weights_T * np.repeat(np.sqrt(weights_S), answer['sentences'])
   return (weights_T / max(weights_T.max(), 1e-12)).tolist()
 
 
-def _of_heads(answer: dict[str, Any], weights: np.ndarray) -> np.ndarray:
+def _merge_heads(answer: dict[str, Any], weights: np.ndarray) -> np.ndarray:
   heads, label = answer.get('attention_labels'), answer['label']
   first = label if isinstance(label, str) else next(iter(label), None)
   if heads and first in heads:
@@ -55,16 +55,16 @@ def colored(text: str, answer: dict[str, Any]) -> str:
     The text between ANSI escape sequences, below its label and probability.
     Control characters in it are replaced.
   """
-  place, parts = 0, []
+  last_end, parts = 0, []
   for (start, end), shade in zip(answer['spans'], shades(answer)):
     level = int(shade * len(_BACKGROUNDS) - 0.5)
     token = _printable(text[start:end])
-    parts.append(_printable(text[place:start]))
+    parts.append(_printable(text[last_end:start]))
     if shade * len(_BACKGROUNDS) >= 0.5 and token:
       token = _SHADE.format(_BACKGROUNDS[level]) + token + _PLAIN
     parts.append(token)
-    place = end
-  parts.append(_printable(text[place:]))
+    last_end = end
+  parts.append(_printable(text[last_end:]))
   return f'{_printable(headline(answer))}\n{"".join(parts)}\n'
 
 
@@ -72,8 +72,8 @@ def headline(answer: dict[str, Any]) -> str:
   """The label of an answer, or its labels, with their probabilities."""
   labels = answer['label']
   labels = [labels] if isinstance(labels, str) else labels
-  found = (f'{x} ({answer["probabilities"][x]:.2f})' for x in labels)
-  return ', '.join(found) or 'no label'
+  probabilities = (f'{x} ({answer["probabilities"][x]:.2f})' for x in labels)
+  return ', '.join(probabilities) or 'no label'
 
 
 def _printable(text: str) -> str:

@@ -71,7 +71,7 @@ def make(
       )
   cells = list(planned_runs.finished_cells(output, planned))
   compared = comparison.compare_settings(cells, row.metric)
-  summary = getattr(compared, row.split)[row.name]
+  summary = getattr(compared.settings[row.name], row.split)
   made = [_provenance(output / run.name) for run in planned]
   hardware = sorted({x['hardware'] for x in made if x['hardware']})
   return {

@@ -9,16 +9,15 @@ import jax
 import numpy as np
 import pytest
 
-from bigru_jax import parallel
+import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.data.entities import inside_entities, marker_ids
 from bigru_jax.data.text import MARKERS, VocabularyTokenizer
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.build import make_task
-from bigru_jax.inference.run import Run
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.models.pooling import POOLINGS, poolings_that
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, published
 
 VOCABULARY = ['<pad>', '<unk>', *MARKERS, *'abcdefghij']
 KINDS = [('flat', name) for name in POOLINGS]
@@ -71,9 +70,9 @@ def _cases(every_task):
       marks=[] if fast else pytest.mark.slow,
       id=f'{model}-{pooling}-{j}',
     )
-  several = {'task': 'multi_label', 'pooling': 'label_wise'}
+  label_wise = {'task': 'multi_label', 'pooling': 'label_wise'}
   # More labels than heads, and than labels of a block.
-  yield pytest.param(several, [str(i) for i in range(130)], id='130 labels')
+  yield pytest.param(label_wise, [str(i) for i in range(130)], id='130 labels')
   yield pytest.param({'encoder': 'average'}, ['x', 'y'], id='average')
 
 
@@ -84,8 +83,10 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize('fields, labels', cases, scope='session')
 
 
-def _make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
-  """A run directory, but for its checkpoints, and its run."""
+def _make_run(
+  workdir: Any, fields: dict[str, Any], labels: list[str]
+) -> bigru_jax.Run:
+  """A published model without a card, with random parameters."""
   config = Config(embedding_size=5, hidden_size=4, num_heads=2, **fields)
   tokenizer = VocabularyTokenizer('words', VOCABULARY)
   task = make_task(config, len(labels))
@@ -95,24 +96,17 @@ def _make_run(workdir: Any, fields: dict[str, Any], labels: list[str]) -> Run:
     lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32),
     jax.eval_shape(lambda: init_params(model, 0)),
   )
-  run_files.write_json(workdir / 'labels.json', labels)
-  run_files.write_json(workdir / 'data.json', {'train': 'a digest'})
-  run_files.write_json(workdir / 'config.json', dataclasses.asdict(config))
-  tokenizer.save(workdir)
-  several = config.task == 'multi_label'
-  calibration = Calibration(1.5, (0.25,) * len(labels) if several else ())
-  mesh = parallel.local_mesh()
-  return Run(
-    workdir=workdir,
-    config=config,
-    labels=labels,
-    tokenizer=tokenizer,
-    task=task,
-    model=model,
-    params=params,
-    mesh=mesh,
-    calibration=calibration,
+  run_files.create_or_check(
+    workdir, config, labels, tokenizer, {'train': 'a digest'}
   )
+  is_multi_label = config.task == 'multi_label'
+  thresholds = (0.25,) * len(labels) if is_multi_label else ()
+  run_files.write_json(
+    workdir / 'calibration.json',
+    dataclasses.asdict(Calibration(1.5, thresholds)),
+  )
+  published.write_params(workdir, params)
+  return bigru_jax.load(workdir)
 
 
 @pytest.fixture(scope='session')

@@ -161,9 +161,9 @@ def test_a_tokenizer_json_is_the_vocabulary(tmp_path):
   'changed, message',
   [
     ({'vocabulary': WORDS[:-1]}, '6 tokens, and embedding.weight has 7 rows'),
-    ({'vocabulary': [*WORDS[:-1], 'the']}, "'the' stands in it twice"),
+    ({'vocabulary': [*WORDS[:-1], 'the']}, "'the' is in it twice"),
     ({'vocabulary': [*WORDS[:-1], 'a\ud800']}, r"'a\\ud800' holds a lone surr"),
-    ({'vocabulary': [*WORDS[:-1], 5]}, 'token 6 is 5, which is no text'),
+    ({'vocabulary': [*WORDS[:-1], 5]}, 'token 6 is 5, not a text'),
     (
       {'vocabulary': ['[A]', '<unk>', '[B]', '<pad>', '', 'C', 'D\n']},
       "5 of 5 tokens can never .* '\\[A\\]', .*tokenizer=whitespace 3 can",
@@ -208,5 +208,5 @@ def test_a_token_that_is_not_in_nfc_is_called_so(tmp_path, caplog):
 def test_a_token_that_stands_in_two_rows_is_named(tmp_path):
   path = tmp_path / 'words.txt'
   path.write_text('<pad>\n<unk>\nfilm\nfilm\n')
-  with pytest.raises(ValueError, match="row 4: 'film' stands in row 3 already"):
+  with pytest.raises(ValueError, match="row 4: 'film' is in row 3 already"):
     read_vocabulary(path)

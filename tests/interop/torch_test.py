@@ -178,7 +178,7 @@ def test_a_prefix_that_all_names_share_is_dropped(prefix):
   counted = wrapped | {'n_averaged': np.array(3)}
   jax.tree.map(check, classifier_from_torch(counted), expected)
   for name in ('loss.weight', 'model.fc.bias', 'scale'):
-    message = rf'^the model has no place for {name} \[3\]; it has only embedding=embedding'
+    message = rf'^the model has no place for {name} \[3\]; it has only embed'
     with pytest.raises(ValueError, match=message):
       classifier_from_torch(wrapped | {name: np.ones(3)})
   gru = nn.DataParallel(nn.GRU(5, 4, bidirectional=True))

@@ -43,8 +43,8 @@ def test_the_largest_semeval_score_is_the_best():
 
 def test_validation_chooses_and_not_the_test():
   found = comparison.compare_settings(CELLS, 'accuracy')
-  assert found.chosen == 'b' and list(found.cells) == ['b', 'a']
-  assert found.test['a'].mean > found.test['b'].mean
+  assert list(found.settings) == ['b', 'a'] and found.chosen == 'b'
+  assert found.settings['a'].test.mean > found.settings['b'].test.mean
 
 
 @pytest.mark.parametrize('metric', ['loss', 'ece'])
@@ -58,7 +58,8 @@ def test_the_least_is_the_best(metric):
 
 def test_pairs_share_seeds_and_folds():
   cells = [*CELLS[:3], *CELLS[4:7], *_cells('a', [0.8] * 5, [0.9] * 5)[4:]]
-  found = comparison.compare_settings(cells, 'accuracy').paired['b']
+  found = comparison.compare_settings(cells, 'accuracy')
+  found = found.settings['b'].chosen_less_this
   differences = np.array([0.90, 0.91, 0.92]) - [0.81, 0.86, 0.83]
   assert found.difference.n == 3
   assert found.difference.mean == pytest.approx(differences.mean())
@@ -86,7 +87,7 @@ def test_seeds_of_a_fold_are_one_value():
     for seed in range(2)
     for fold in range(3)
   ]
-  found = comparison.compare_settings(cells, 'loss').test['a']
+  found = comparison.compare_settings(cells, 'loss').settings['a'].test
   assert found.n == 3
   assert found.mean == pytest.approx(1.05) and found.std == pytest.approx(1)
 
@@ -94,7 +95,7 @@ def test_seeds_of_a_fold_are_one_value():
 def test_a_setting_with_missing_runs_is_not_chosen():
   cells = [*CELLS, *_cells('lucky', [0.99], [0.99])]
   found = comparison.compare_settings(cells, 'accuracy')
-  assert found.chosen == 'b' and list(found.cells)[-1] == 'lucky'
+  assert found.chosen == 'b' and list(found.settings)[-1] == 'lucky'
 
 
 def test_the_table_and_the_plot(tmp_path):
@@ -103,6 +104,10 @@ def test_the_table_and_the_plot(tmp_path):
   assert 'Chosen by the mean validation accuracy: **b**' in text
   assert '| b | 0.8500 ± 0.0082 (n = 4) | 0.8250 ± 0.0265 (n = 4) |' in text
   assert '| a | -0.0900 ±' in text  # b less a.
-  json.dumps(comparison.as_json(found))
+  content = json.loads(json.dumps(comparison.as_json(found)))
+  assert content['chosen'] == 'b' and content['metric'] == 'accuracy'
+  assert content['settings']['b']['chosen_less_this'] is None
+  assert content['settings']['a']['chosen_less_this']['p_value'] == 0.125
+  assert [x['seed'] for x in content['settings']['a']['runs']] == [0, 1, 2, 3]
   plots.save_comparison(found, tmp_path / 'plot.png')
   assert (tmp_path / 'plot.png').read_bytes()[:4] == b'\x89PNG'

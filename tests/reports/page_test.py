@@ -129,7 +129,7 @@ def test_a_page_takes_up_what_was_found_out_later(run_directory, tmp_path):
   with pytest.raises(ValueError, match='explain-test.json: it has not table'):
     page.update_page(tmp_path)
   (tmp_path / 'report.html').write_text('<p>mine</p>')
-  with pytest.raises(ValueError, match='report.html is no page of a run'):
+  with pytest.raises(ValueError, match='report.html is not the page of a run'):
     page.update_page(tmp_path)
 
 
