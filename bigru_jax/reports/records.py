@@ -61,14 +61,12 @@ def read_object(
   Raises:
     ValueError: it is corrupt.
   """
-  if not run_files.exists(workdir / name):
+  path = workdir / name
+  if not run_files.exists(path):
     return None
-  content = run_files.read_json(workdir / name)
-  if not isinstance(content, dict) or not needs <= content.keys():
-    raise ValueError(
-      f'workdir={workdir}: {name}: it has not {", ".join(sorted(needs))}'
-    )
-  return content
+  return run_files.read_json(
+    path, ', '.join(sorted(needs)), is_valid=lambda x: needs <= x.keys()
+  )
 
 
 def read_diagnostics(workdir: pathlib.Path) -> dict[str, Any] | None:

@@ -126,7 +126,7 @@ def test_a_page_takes_up_what_was_found_out_later(run_directory, tmp_path):
   assert new['explain'] == {'split': 'test', **explained}
   assert new['texts'] == old['texts'] and len(new['texts']['text']) > 10
   (tmp_path / 'explain-test.json').write_text('[]')
-  with pytest.raises(ValueError, match='explain-test.json: it has not table'):
+  with pytest.raises(ValueError, match='explain-test.json holds no table'):
     page.update_page(tmp_path)
   (tmp_path / 'report.html').write_text('<p>mine</p>')
   with pytest.raises(ValueError, match='report.html is not the page of a run'):
