@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import heapq
 
 import numpy as np
 
@@ -47,7 +46,12 @@ def hold_out(
     train = splits['train']
     texts = distinct_texts(train, f'{split_seed}/{name}/')
     if len(texts.sizes) <= len(missing) - i:
-      raise ValueError(_too_few(train, len(texts.sizes), missing))
+      flags = ' and '.join(f'--{x}' for x in missing)
+      raise ValueError(
+        f'{train["source"][0]}: too few different texts ({len(texts.sizes)}, '
+        f'in {len(train)} rows) to hold out {" and ".join(missing)}; give '
+        f'{flags}'
+      )
     if isinstance(train['label'], Ragged):
       drawn = _draw_iteratively(train['label'], texts, tenth)
     else:
@@ -127,15 +131,6 @@ def describe_rare_labels(splits: Mapping[str, Table]) -> list[str]:
   ]
 
 
-def _too_few(train: Table, num_texts: int, missing: Sequence[str]) -> str:
-  """The message where train has no text for each missing split and itself."""
-  flags = ' and '.join(f'--{name}' for name in missing)
-  return (
-    f'{train["source"][0]}: too few different texts ({num_texts}, in '
-    f'{len(train)} rows) to hold out {" and ".join(missing)}; give {flags}'
-  )
-
-
 def _complete(
   drawn: np.ndarray, sizes: np.ndarray, count: int, keep: int
 ) -> None:
@@ -163,8 +158,8 @@ def _complete(
   for i in range(1, 1 + min(_MOST_EXCHANGED, len(last_drawn))):
     exchanged = last_drawn[:i]
     total = int(room + sizes[exchanged].sum())
-    others = np.flatnonzero(~drawn & (sizes <= total))[:_MOST_CANDIDATES]
-    chosen = _with_total(sizes, others.tolist(), total)
+    candidates = np.flatnonzero(~drawn & (sizes <= total))[:_MOST_CANDIDATES]
+    chosen = _with_total(sizes, candidates.tolist(), total)
     if chosen and len(chosen) - i <= possible:
       drawn[exchanged] = False
       drawn[chosen] = True
@@ -254,28 +249,17 @@ def _quotas(sizes: np.ndarray, texts: np.ndarray, count: int) -> np.ndarray:
     count: examples to draw.
   """
   share = sizes * count / sizes.sum()
-  most = np.where(texts > 1, sizes - 1, 0)
-  quotas = np.minimum(np.maximum(np.floor(share), 1), most)
+  largest = np.where(texts > 1, sizes - 1, 0)
+  quotas = np.minimum(np.maximum(np.floor(share), 1), largest)
   missing = int(count - quotas.sum())
   step = 1 if missing > 0 else -1
-
-  def is_possible(label: int) -> bool:
-    return quotas[label] < most[label] if step > 0 else quotas[label] > 0
-
-  # One more of the class furthest below its share, or less of the one above.
-  heap = [
-    (-step * (share[label] - quotas[label]), label)
-    for label in range(len(sizes))
-    if is_possible(label)
-  ]
-  heapq.heapify(heap)
   for _ in range(abs(missing)):
-    if not heap:
+    is_possible = quotas < largest if step > 0 else quotas > 0
+    if not is_possible.any():
       break
-    _, label = heapq.heappop(heap)
-    quotas[label] += step
-    if is_possible(label):
-      heapq.heappush(heap, (-step * (share[label] - quotas[label]), label))
+    # One more of the class furthest below its share, or less of the one above.
+    excess = np.where(is_possible, step * (quotas - share), np.inf)
+    quotas[excess.argmin()] += step
   return quotas.astype(int)
 
 

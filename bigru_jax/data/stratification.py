@@ -56,9 +56,8 @@ def distinct_texts(train: Table, salt: str) -> Texts:
   )
   keys = np.frombuffer(hashes, '>u8').astype(np.uint64)
   order = np.argsort(keys)
-  places = np.empty_like(order)
-  places[order] = np.arange(len(order))
-  return Texts(first[order], places[groups], sizes[order], keys[order])
+  ranks = np.argsort(order)
+  return Texts(first[order], ranks[groups], sizes[order], keys[order])
 
 
 def iterative_folds(
@@ -114,9 +113,9 @@ def iterative_folds(
         continue
       text_pairs = slice(starts[text], starts[text + 1])
       text_labels = label_ids[text_pairs]
-      fold = folds.choose(label, text_labels, sizes[text], turns[text])
-      folds.add(fold, text_labels, shares[text_pairs], sizes[text])
-      fold_of[text] = fold
+      fold_of[text] = folds.add(
+        label, text_labels, shares[text_pairs], sizes[text], turns[text]
+      )
       for text_label in text_labels:
         remaining[text_label] -= 1
       changed.update(text_labels)
@@ -138,33 +137,37 @@ class _Folds:
     folds = list(range(len(rooms)))
     self._orders = [folds[i:] + folds[:i] for i in folds]
 
-  def choose(
-    self, label: int, text_labels: Sequence[int], size: int, turn: int
+  def add(
+    self,
+    label: int,
+    text_labels: list[int],
+    shares: list[int],
+    size: int,
+    turn: int,
   ) -> int:
-    """The fold that a text of this label goes to.
+    """Adds a text to the fold that it goes to, which is returned.
 
     Args:
       label: the one with the fewest texts left.
       text_labels: all labels of the text.
+      shares: of each of them what the text has.
       size: the number of its examples.
       turn: decides between equal folds.
     """
-    rows = [self._shares[x] for x in text_labels]
+    of_labels = [self._shares[x] for x in text_labels]
+    sums = map(sum, zip(*of_labels))
     order = self._orders[turn]
-    ranks = zip(self._shares[label], map(sum, zip(*rows)), self._sizes, order)
+    ranks = zip(self._shares[label], sums, self._sizes, order)
     has_room = [n + size <= room for n, room in zip(self._sizes, self._rooms)]
     best = min(itertools.compress(ranks, has_room), default=None)
     if best is None:
-      return min(self._overflow, key=self._sizes.__getitem__)
-    return order.index(best[-1])
-
-  def add(
-    self, fold: int, text_labels: list[int], shares: list[int], size: int
-  ) -> None:
-    """Adds a text to a fold, with its share of each of its labels."""
+      fold = min(self._overflow, key=self._sizes.__getitem__)
+    else:
+      fold = order.index(best[-1])
     self._sizes[fold] += size
-    for label, share in zip(text_labels, shares):
-      self._shares[label][fold] += share
+    for fold_shares, share in zip(of_labels, shares):
+      fold_shares[fold] += share
+    return fold
 
 
 def _stratified_pairs(
@@ -182,11 +185,8 @@ def _stratified_pairs(
   sums = np.zeros(num_labels, np.uint64)
   keys = texts.keys[pairs.texts] * pairs.amounts.astype(np.uint64)
   np.add.at(sums, pairs.labels, keys)
-  ranks = np.empty(num_labels, int)
-  ranks[np.argsort(sums)] = np.arange(num_labels)
-  has_label = np.zeros(len(chosen), bool)
-  has_label[pairs.texts] = True
-  without = np.flatnonzero(chosen & ~has_label)
+  ranks = np.argsort(np.argsort(sums))
+  without = np.setdiff1d(np.flatnonzero(chosen), pairs.texts)
   owners = np.append(pairs.texts, without)
   label_ranks = np.append(
     ranks[pairs.labels], np.full(len(without), num_labels)
@@ -200,9 +200,9 @@ def _stratified_pairs(
 
 def text_label_pairs(labels: Labels, texts: Texts) -> Pairs:
   """All pairs of a text and one of its labels."""
-  rows, ids = label_pairs(labels)
+  examples, ids = label_pairs(labels)
   num_labels = int(ids.max(initial=0)) + 1
   codes, amounts = np.unique(
-    texts.text_of[rows] * num_labels + ids, return_counts=True
+    texts.text_of[examples] * num_labels + ids, return_counts=True
   )
   return Pairs(codes // num_labels, codes % num_labels, amounts)
