@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import errno
+import json
 import pathlib
 from typing import Any
 
 from bigru_jax.config import Config
 from bigru_jax.data.text import Tokenizer
+from bigru_jax.metrics import each_epoch
 from bigru_jax.rundir import files, lock, missing, same_run
 from bigru_jax.rundir.checkpoints import Checkpoints
-from bigru_jax.rundir.log import MetricsLog
 from bigru_jax.runtime import distributed
 
 
@@ -81,7 +82,9 @@ class RunDirectory:
   def __init__(self, path: pathlib.Path, config: Config) -> None:
     self.path, self._config = path, config
     self.is_new = not files.exists(path / 'config.json')
-    self._log: MetricsLog | None = None
+    self._metrics = path / 'metrics.jsonl'
+    self._tensorboard: Any = None
+    self._purge_step = 0
 
   def start(
     self, labels: list[str], tokenizer: Tokenizer, identity: dict[str, str]
@@ -111,18 +114,37 @@ class RunDirectory:
 
     The run is now sure to go on, so another value of a mutable field is
     recorded, and the results that it outdates are removed.
+
+    Args:
+      lines: what the log holds according to a checkpoint. Lines that were
+        written after it are dropped, for they will be written again.
     """
 
     def restart():
       same_run.record_changes(self.path, self._config)
-      self._log = MetricsLog(self.path, lines)
+      files.write_lines(self._metrics, lines)
 
     distributed.on_main(restart)
+    self._purge_step = lines[-1]['step'] + 1 if lines else 0
 
   def log(self, line: dict[str, Any]) -> None:
     """Adds one evaluation to metrics.jsonl and to TensorBoard."""
-    if self._log:
-      self._log.add(line)
+    if not distributed.is_main():
+      return
+    with self._metrics.open('a', encoding='utf-8') as file:
+      file.write(json.dumps(files.finite(line)) + '\n')
+    if self._tensorboard is None:
+      # Imported after the first epoch: it imports PyTorch where that is there.
+      from tensorboardX import SummaryWriter
+
+      self._tensorboard = SummaryWriter(
+        str(self.path), purge_step=self._purge_step
+      )
+    for name in each_epoch():
+      if name in line:
+        tag = f'{line["split"]}/{name}'
+        self._tensorboard.add_scalar(tag, line[name], line['step'])
+    self._tensorboard.flush()
 
   def write(self, contents: Mapping[str, Any]) -> None:
     """Writes files, each completely or not at all.
@@ -135,6 +157,6 @@ class RunDirectory:
       write(self.path / name, value)
 
   def close(self) -> None:
-    """Closes the log."""
-    if self._log:
-      self._log.close()
+    """Closes TensorBoard's file."""
+    if self._tensorboard:
+      self._tensorboard.close()

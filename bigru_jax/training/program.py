@@ -1,4 +1,4 @@
-"""What a run trains: the task, the model and its initial parameters."""
+"""What a run trains: the task, the model, its parameters and the optimizer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import logging
 from typing import Any
 
 from flax import linen as nn
+import optax
 
+from bigru_jax import optimizers
 from bigru_jax.config import Config
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset
@@ -61,4 +63,21 @@ def build_program(config: Config, data: Dataset) -> Program:
     model=model,
     params=params,
     num_trained_words=None if all_trained else data.seen,
+  )
+
+
+def make_optimizer(
+  config: Config, num_steps: int, num_trained_words: int | None
+) -> optax.GradientTransformation:
+  """The optimizer of a run of this many steps; see `Program`."""
+  return optimizers.make_optimizer(
+    config.optimizer,
+    optimizers.make_schedule(
+      config.schedule, config.learning_rate, config.warmup, num_steps
+    ),
+    weight_decay=config.weight_decay,
+    clip_norm=config.clip_norm,
+    freeze_embeddings=config.freeze_embeddings,
+    embedding_learning_rate_factor=config.embedding_learning_rate_factor,
+    trained_words=num_trained_words,
   )

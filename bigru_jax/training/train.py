@@ -25,6 +25,7 @@ from bigru_jax.reports.run_page import write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
+from bigru_jax.tasks import Task
 from bigru_jax.training import effects
 from bigru_jax.training.fit import fit
 from bigru_jax.training.program import build_program
@@ -86,26 +87,14 @@ def train(
   with distributed.lost_processes(), open_run(workdir, config) as directory:
     data = _read_data(directory, config, corpus)
     program = build_program(config, data)
-    with contextlib.closing(
-      Trainer(config, program, data.splits, mesh)
-    ) as trainer:
+    trainer = Trainer(config, program, data.splits, mesh)
+    with contextlib.closing(trainer):
       trainer.compile_ahead()
       directory.start(data.labels, data.tokenizer, data.identity)
       _log_start(trainer, data, mesh)
       progress = fit(trainer, directory, stop)
       report = test(trainer, program.task, data, progress)
-    directory.log(report.log_line())
-    directory.write(report.files())
-    write_run_page(
-      directory.path,
-      config,
-      data,
-      program.task,
-      report.calibration,
-      report.evaluations['test'],
-      report.outputs,
-      corpus,
-    )
+    _write(directory, config, data, program.task, report, corpus)
     params, mesh = parallel.to_this_process(trainer.state.params, mesh)
   _log_end(report, workdir)
   return Run(
@@ -159,6 +148,29 @@ def _log_start(trainer: Trainer, data: Dataset, mesh: Mesh) -> None:
   _log.info(
     'recurrence: implementation=%s',
     best_implementation(mesh.devices.flat[0].platform, trainer.config.dtype),
+  )
+
+
+def _write(
+  directory: RunDirectory,
+  config: Config,
+  data: Dataset,
+  task: Task,
+  report: Report,
+  corpus: Corpus | None,
+) -> None:
+  """Writes what the test gave, and the page of the run."""
+  directory.log(report.log_line())
+  directory.write(report.files())
+  write_run_page(
+    directory.path,
+    config,
+    data,
+    task,
+    report.calibration,
+    report.evaluations['test'],
+    report.outputs,
+    corpus,
   )
 
 

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 import numpy as np
-import optax
 from tqdm import tqdm
 
-from bigru_jax import optimizers, parallel
+from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit, Plan
 from bigru_jax.evaluation.steps import empty_metrics, evaluate, make_eval_step
@@ -24,7 +23,7 @@ from bigru_jax.models.classifier import Outputs
 from bigru_jax.runtime.cores import cores
 from bigru_jax.tasks import make_loss_fn
 from bigru_jax.training.compiled import CompiledByShape
-from bigru_jax.training.program import Program
+from bigru_jax.training.program import Program, make_optimizer
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
@@ -98,7 +97,9 @@ class Trainer:
     self.steps_per_epoch = len(
       splits['train'].plan(config.batch_size, config.seed)
     )
-    optimizer = self._make_optimizer(program.num_trained_words)
+    optimizer = make_optimizer(
+      config, self.steps_per_epoch * config.epochs, program.num_trained_words
+    )
     self.state = self._place(
       TrainState.create(
         program.params, optimizer, averaged=config.ema_decay > 0
@@ -229,26 +230,6 @@ class Trainer:
           summary = self._summarize(plan, first, seconds)
         number = (epoch - 1) * len(plan) + batch_number
         yield Step(number, batch_number, summary)
-
-  def _make_optimizer(
-    self, num_trained_words: int | None
-  ) -> optax.GradientTransformation:
-    """The optimizer of the configuration, over all steps of the run."""
-    config = self.config
-    return optimizers.make_optimizer(
-      config.optimizer,
-      optimizers.make_schedule(
-        config.schedule,
-        config.learning_rate,
-        config.warmup,
-        self.steps_per_epoch * config.epochs,
-      ),
-      weight_decay=config.weight_decay,
-      clip_norm=config.clip_norm,
-      freeze_embeddings=config.freeze_embeddings,
-      embedding_learning_rate_factor=config.embedding_learning_rate_factor,
-      trained_words=num_trained_words,
-    )
 
   def _summarize(self, plan: Plan, first: int, seconds: float) -> EpochSummary:
     nonfinite_steps = int(self.state.nonfinite)
