@@ -38,25 +38,21 @@ def make_mesh(batch_size: int) -> Mesh:
   Raises:
     ValueError: the devices do not divide the batch.
   """
-  devices = jax.device_count()
-  if batch_size % devices:
+  devices = jax.devices()
+  if batch_size % len(devices):
     raise ValueError(
-      f'batch_size={batch_size} is not a multiple of the {devices} devices; '
-      'choose another, or fewer cpu_devices'
+      f'batch_size={batch_size} is not a multiple of the {len(devices)} '
+      'devices; choose another, or fewer cpu_devices'
     )
   if jax.process_count() == 1:
-    return _mesh_of(jax.devices())
-  counts = collections.Counter(x.process_index for x in jax.devices())
+    return _mesh_of(devices)
+  counts = collections.Counter(x.process_index for x in devices)
   if len(set(counts.values())) > 1:
     raise ValueError('the processes have different numbers of devices')
-  # `jax.make_mesh` may order the devices of a TPU by their place, but those of
-  # a process must be neighbours: it makes one part of each batch.
-  devices_in_order = sorted(
-    jax.devices(), key=lambda x: (x.process_index, x.id)
-  )
-  return Mesh(
-    np.array(devices_in_order), (DATA_AXIS,), axis_types=(AxisType.Auto,)
-  )
+  # `jax.make_mesh` may order the devices of a TPU by their position, but those
+  # of a process must be neighbours: it makes one part of each batch.
+  devices = sorted(devices, key=lambda x: (x.process_index, x.id))
+  return Mesh(np.array(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def local_mesh() -> Mesh:
@@ -239,18 +235,15 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
         specs,
       )
     (loss, aux), grads = jax.value_and_grad(loss_sum, has_aux=True)(params)
-    sums = loss, jnp.sum(batch['weights'])
-    leaves, structure = jax.tree.flatten(grads)
+    weight = jnp.sum(batch['weights'])
     if mesh.size > 1:
-      local = [spec == P() for spec in jax.tree.leaves(specs)]
-      sums, summed = sum_over_devices(
-        (sums, [g for g, is_local in zip(leaves, local) if is_local])
+      local_grads = jax.tree.map(
+        lambda g, spec: g if spec == P() else None, grads, specs
       )
-      remaining = iter(summed)
-      leaves = [next(remaining) if x else g for g, x in zip(leaves, local)]
-    loss, weight = sums
+      (loss, weight), sums = sum_over_devices(((loss, weight), local_grads))
+      grads = jax.tree.map(lambda g, s: g if s is None else s, grads, sums)
     scale = 1 / jnp.maximum(weight, 1e-9)
-    grads = jax.tree.unflatten(structure, [g * scale for g in leaves])
+    grads = jax.tree.map(lambda g: g * scale, grads)
     return (loss * scale, aux), grads
 
   def of_batch(params, batch, keys_B):

@@ -63,7 +63,7 @@ def load_vectors(
 
 
 class VectorIndex:
-  """The places of all words in a file of vectors: 16 bytes of memory each."""
+  """Where each word is in a file of vectors, in 16 bytes of memory a word."""
 
   def __init__(self, path: str | os.PathLike, size: int) -> None:
     """Reads the file once.
@@ -89,14 +89,14 @@ class VectorIndex:
     """The float32 vectors of those of the words that the file has."""
     names = [word.encode('utf-8', 'replace') for word in words]
     hashes = np.array([hash(name) for name in names], np.int64)
-    places = np.searchsorted(self._hashes, hashes)
-    places[places == len(self._hashes)] = 0
-    found = np.flatnonzero(self._hashes[places] == hashes)
+    entries = np.searchsorted(self._hashes, hashes)
+    entries[entries == len(self._hashes)] = 0
+    known = np.flatnonzero(self._hashes[entries] == hashes)
     vectors = {}
     with open_binary(self._path, 'embeddings') as file:
       # In the order of the file, for a compressed one is read through.
-      for i in found[np.argsort(self._positions[places[found]])]:
-        file.seek(self._positions[places[i]])
+      for i in known[np.argsort(self._positions[entries[known]])]:
+        file.seek(self._positions[entries[i]])
         row = next(rows(file, self._path, self._size, at_row=True))
         if _composed(row.word) == names[i]:
           vectors[names[i].decode()] = parse(row, self._path)

@@ -1,4 +1,4 @@
-"""Word vectors that have a name: fetched in a package, kept in the cache."""
+"""Word vectors that have a name, fetched in a package and cached."""
 
 import io
 import pathlib

@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 import dataclasses
 import decimal
-import json
 import re
 from typing import Any
 
@@ -186,62 +185,6 @@ def label_columns(label_column: str, names: Iterable[str] = ()) -> list[str]:
   if not all(columns):
     raise ValueError(f'label_column={label_column!r} has an empty name')
   return columns
-
-
-def class_names(
-  metadata: Mapping[bytes, bytes] | None, column: str
-) -> list[str]:
-  """The names of a column's classes in the metadata of an Arrow schema.
-
-  Hugging Face's `datasets` writes them for a `ClassLabel`, and for lists of
-  them; the column then holds indices. Empty where there are none.
-  """
-  try:
-    info = json.loads((metadata or {})[b'huggingface'])
-    feature = info['info']['features'][column]
-    while 'names' not in feature:
-      feature = feature[0] if isinstance(feature, list) else feature['feature']
-    return list(map(str, feature['names']))
-  except (KeyError, TypeError, ValueError, IndexError):
-    return []
-
-
-def named(
-  values: Iterable[Any],
-  names: Sequence[str],
-  where: str,
-  first: int,
-  column: str,
-) -> Iterator[Any]:
-  """The names of the classes in place of their indices; see `class_names`.
-
-  Args:
-    values: indices, or lists of them.
-    names: of the classes.
-    where: the field and the file.
-    first: the row of the first value.
-    column: that of the values.
-
-  Raises:
-    ValueError: an index is missing (-1 or null) or out of range.
-  """
-
-  def name_of(value: Any, row: int) -> Any:
-    if isinstance(value, list):
-      return [name_of(x, row) for x in value]
-    if value is None or value == -1:
-      raise ValueError(f'{where}, row {row}: {column!r} is no label: {value}')
-    if not isinstance(value, int):
-      return value
-    if not 0 <= value < len(names):
-      raise ValueError(
-        f'{where}, row {row}: {column!r} is {value}, but there are '
-        f'{len(names)} classes'
-      )
-    return names[value]
-
-  for row, value in enumerate(values, first):
-    yield name_of(value, row)
 
 
 def plain(value: Any) -> Any:

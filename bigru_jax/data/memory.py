@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from bigru_jax.data.labels import (
-  Flags,
-  Label,
+from bigru_jax.data.labels import Flags, Label, plain, read_label
+from bigru_jax.data.splits import NAMES, Example
+from bigru_jax.data.table_columns import (
+  Columns,
+  Rows,
+  arrow_rows,
   class_names,
   named,
-  plain,
-  read_label,
 )
-from bigru_jax.data.splits import NAMES, Example
-from bigru_jax.data.table_columns import Columns, Rows, arrow_rows
 
 # By split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
 Corpus = Mapping[str, Any]

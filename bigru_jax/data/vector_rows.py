@@ -101,20 +101,18 @@ def _text_rows(
   file: BinaryIO, path: str, size: int, at_row: bool
 ) -> Iterator[Row]:
   lines: Iterable[bytes] = file
-  promised, header_width, position, row, blank = None, size, 0, 0, 0
+  header, position, row, num_blank = None, 0, 0, 0
   if not at_row:
     first = list(itertools.islice(file, _FIRST_ROWS))
     if first:
       position = _byte_order_mark(first[0], path)
       first[0] = first[0][position:]
-      promised = _promised(first[0])
-    if promised is not None:
-      header_width = int(first[0].split()[1])
+      header = _header(first[0])
+    if header:
       position += len(first.pop(0))
     _check_width(first, path, size)
     lines = itertools.chain(first, file)
-  header = promised is not None
-  for row, line in enumerate(lines, 0 if at_row else 1 + header):
+  for row, line in enumerate(lines, 0 if at_row else 1 + bool(header)):
     text = line.rstrip().replace(b'\t', b' ')
     if text.count(b' ') == size:
       word, numbers = text.split(b' ', 1)
@@ -122,22 +120,16 @@ def _text_rows(
     elif text:
       yield Row(row, position, *_split_row(line, path, row, size))
     else:
-      blank += 1
+      num_blank += 1
     position += len(line)
-  count = row - header - blank
+  count = row - bool(header) - num_blank
   if count <= 0 and not at_row:
     raise ValueError(f'embeddings={path} is empty')
-  if header_width != size:
+  if header and header != (count, size):
     _log.warning(
-      'embeddings=%s has vectors of %d numbers, its header says %d',
-      path,
-      size,
-      header_width,
-    )
-  if promised is not None and count != promised:
-    _log.warning(
-      'embeddings=%s has %d vectors, its header says %d', path, count, promised
-    )
+      'embeddings=%s has %d vectors of %d numbers, its header says %d of %d',
+      path, count, size, *header,
+    )  # fmt: skip
 
 
 def _byte_order_mark(line: bytes, path: str) -> int:
@@ -151,11 +143,11 @@ def _byte_order_mark(line: bytes, path: str) -> int:
   return len(codecs.BOM_UTF8) if line.startswith(codecs.BOM_UTF8) else 0
 
 
-def _promised(line: bytes) -> int | None:
-  """The number of vectors in a header; None where the line is none."""
+def _header(line: bytes) -> tuple[int, int] | None:
+  """The number and the size of vectors in a header; None where it is none."""
   fields = line.split()
   if len(fields) == 2 and all(field.isdigit() for field in fields):
-    return int(fields[0])
+    return int(fields[0]), int(fields[1])
   return None
 
 
@@ -221,10 +213,10 @@ def _binary_rows(
       raise ValueError(
         f"embeddings={path} is of fastText's own format; give its .vec file"
       )
-    header = line.split()
-    if len(header) != 2 or not all(field.isdigit() for field in header):
+    header = _header(line)
+    if not header:
       raise ValueError(f'embeddings={path}: no word2vec header in row 1')
-    count, width = map(int, header)
+    count, width = header
     if width != size:
       raise _wrong_size(path, width, size)
     position = len(line)

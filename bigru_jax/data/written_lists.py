@@ -41,10 +41,10 @@ def written_list(
   inside = (call[1] or '[]') if call else text
   if not _BRACKETS.fullmatch(inside):
     return None
-  listed = _literal(inside)
-  if listed is not None and (not strict or ... not in listed):
-    return listed
-  if not strict or (listed is None and text[0] == '('):
+  items = _literal(inside)
+  if items is not None and (not strict or ... not in items):
+    return items
+  if not strict or (items is None and text[0] == '('):
     return None
   if '...' in text or '…' in text:
     raise ValueError(

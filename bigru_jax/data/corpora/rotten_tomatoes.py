@@ -25,13 +25,13 @@ def read() -> dict[str, Split]:
   }
   seen = set()
   text = bz2.decompress(data).decode('utf-8')
-  rows = csv.DictReader(io.StringIO(text, newline=''))
-  for row in rows:
-    if row['category'] == 'plot' or row['text'] in seen:
+  reviews = csv.DictReader(io.StringIO(text, newline=''))
+  for review in reviews:
+    if review['category'] == 'plot' or review['text'] in seen:
       continue
-    seen.add(row['text'])
-    digest = hashlib.sha256(row['movie_name'].encode()).digest()
+    seen.add(review['text'])
+    digest = hashlib.sha256(review['movie_name'].encode()).digest()
     tenth = int.from_bytes(digest[:8], 'big') % 10
     name = {0: 'test', 1: 'validation'}.get(tenth, 'train')
-    splits[name].add(row['text'], row['category'], rows.line_num)
+    splits[name].add(review['text'], review['category'], reviews.line_num)
   return splits

@@ -42,17 +42,17 @@ def read(
   splits = {}
   for part, lines in trees.items():
     splits[part] = split = empty_split(paths[part])
-    every_phrase = phrases and part == 'train'
+    all_phrases = phrases and part == 'train'
     seen = set()
     for row, line in lines:
       try:
-        found = parse_tree(line)
+        nodes = parse_tree(line)
       except ValueError as error:
         raise ValueError(
           f'data_dir={paths[part]}, row {row}: {error}'
         ) from error
-      for label, text in found if every_phrase else found[:1]:
-        if label not in names or (every_phrase and text in seen):
+      for label, text in nodes if all_phrases else nodes[:1]:
+        if label not in names or (all_phrases and text in seen):
           continue
         seen.add(text)
         split.add(text, names[label], row)

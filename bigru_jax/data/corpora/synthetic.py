@@ -39,8 +39,7 @@ def deciding_positions(seed: int, name: str) -> list[set[int]]:
     seed: that of `read`.
     name: of the split.
   """
-  place = list(SIZES).index(name)
-  return sentences(SIZES[name], seed=[seed, place])[2]
+  return sentences(SIZES[name], seed=[seed, list(SIZES).index(name)])[2]
 
 
 def read_multi_label(seed: int) -> dict[str, Split]:
@@ -54,8 +53,8 @@ def _splits(
   splits = {}
   for i, (name, count) in enumerate(SIZES.items()):
     texts, labels, _ = generate(count, seed=[seed, i])
-    rows = list(range(1, count + 1))
-    splits[name] = Split(texts, labels, rows, f'{source}/{name}')
+    numbers = list(range(1, count + 1))
+    splits[name] = Split(texts, labels, numbers, f'{source}/{name}')
   return splits
 
 
@@ -78,11 +77,11 @@ def sentences(
     opinion = [str(rng.choice(POSITIVE if positive else NEGATIVE))]
     if negated:
       opinion.insert(0, NEGATION)
-    at = int(rng.integers(0, len(tokens) + 1))
-    tokens[at:at] = opinion
+    start = int(rng.integers(0, len(tokens) + 1))
+    tokens[start:start] = opinion
     texts.append(' '.join(map(str, tokens)))
     labels.append('positive' if positive != negated else 'negative')
-    deciding.append(set(range(at, at + len(opinion))))
+    deciding.append(set(range(start, start + len(opinion))))
   return texts, labels, deciding
 
 
@@ -102,10 +101,10 @@ def topics(
   for _ in range(count):
     tokens = [str(word) for word in rng.choice(FILLERS, rng.integers(6, 24))]
     chosen = sorted(rng.choice(list(TOPICS), rng.integers(0, 4), replace=False))
-    places = rng.choice(len(tokens), len(chosen), replace=False)
-    for topic, place in zip(chosen, places):
-      tokens[place] = str(rng.choice(TOPICS[topic]))
+    positions = rng.choice(len(tokens), len(chosen), replace=False)
+    for topic, position in zip(chosen, positions):
+      tokens[position] = str(rng.choice(TOPICS[topic]))
     texts.append(' '.join(tokens))
     labels.append(tuple(map(str, chosen)))
-    deciding.append({str(t): {int(p)} for t, p in zip(chosen, places)})
+    deciding.append({str(t): {int(p)} for t, p in zip(chosen, positions)})
   return texts, labels, deciding
