@@ -14,12 +14,7 @@ from collections.abc import Mapping, Sequence
 import json
 
 from bigru_jax.data.label_separators import likely_separator
-from bigru_jax.data.labels import (
-  Flags,
-  Label,
-  Numbers,
-  repeated,
-)
+from bigru_jax.data.labels import Flags, Label, Numbers, repeated
 
 # As programs write a missing value.
 _MISSING = 'nan', 'NaN', 'NaT', '<NA>'
@@ -29,7 +24,7 @@ class ListForm:
   """Decides whether lists of numbers are names or multi-hot, and reads them.
 
   Attributes:
-    names: of the places of a multi-hot list, as far as they are known.
+    names: those of the labels of a multi-hot list, as far as they are known.
     is_multi_hot: None until it is decided.
   """
 
@@ -43,13 +38,14 @@ class ListForm:
 
     Args:
       names, is_multi_hot: the attributes; with names the lists are multi-hot.
-      labels: of a trained run; where labels have columns, each needs one.
+      labels: those of a trained run; each needs a column where labels have
+        columns.
     """
     self.names, self._labels = tuple(names), labels
     self.is_multi_hot = True if names else is_multi_hot
-    self._waiting: list[Flags] = []
-    self._first = ''  # The place of the first list, and of the first that is
-    self._named = ''  # no multi-hot one like it.
+    self._undecided: list[Flags] = []
+    self._first_origin = ''  # Where the first list comes from.
+    self._names_origin = ''  # Where the list comes from that has to be names.
     self._has_flags = False
 
   def add(
@@ -58,11 +54,11 @@ class ListForm:
     """Takes the labels of the next text of a split.
 
     Returns:
-      The names of the labels of the texts that are decided with this one: of
-      those that were not yet, and of this one. None where it has to wait, too.
+      The names of the labels of each text that is decided now: of those that
+      were not yet, and of this one. Nothing where this one is not, either.
 
     Raises:
-      ValueError: it has not the form of the others.
+      ValueError: the labels have another form than those before.
     """
     self._has_flags |= isinstance(label, Flags)
     if isinstance(label, Flags) and label.names:
@@ -73,11 +69,9 @@ class ListForm:
         )
       self.names, self.is_multi_hot = label.names, True
     if self.is_multi_hot is None:
-      self._first = self._first or f'{where}, row {row}'
-      self._decide(label, where, row)
-    if self.is_multi_hot is None:
-      assert isinstance(label, Flags)
-      self._waiting.append(label)
+      self._decide(label, f'{where}, row {row}')
+    if self.is_multi_hot is None and isinstance(label, Flags):
+      self._undecided.append(label)
       return []
     if self.is_multi_hot and not isinstance(label, Flags):
       written = f'the list {json.dumps(label, ensure_ascii=False)}'
@@ -89,21 +83,20 @@ class ListForm:
         f'{where}, row {row}: {written:.60} is not a list of '
         f'{len(self.names)} zeros and ones'
       )
-    return [*self._released(), self.names_of(label, where, row)]
+    return [*self._decided(), self.names_of(label, where, row)]
 
-  def _decide(
-    self, label: tuple[str, ...] | Flags, where: str, row: int
-  ) -> None:
-    """Decides where the next labels leave no choice."""
-    sizes = [len(flags.values) for flags in self._waiting[:1]]
-    if isinstance(label, Flags):
-      sizes.append(len(label.values))
-      if label.values[0] in ('False', 'True') or repeated(label.values):
-        self._settle(sizes[0])
-        return
-    if not isinstance(label, Flags) or sizes[0] != sizes[-1]:
+  def _decide(self, label: tuple[str, ...] | Flags, origin: str) -> None:
+    """Decides where the labels of the next text leave no choice."""
+    self._first_origin = self._first_origin or origin
+    first = self._undecided[0] if self._undecided else label
+    if not isinstance(label, Flags) or not isinstance(first, Flags):
       self.is_multi_hot = False
-      self._named = f'{where}, row {row}'
+    elif label.values[0] in ('False', 'True') or repeated(label.values):
+      self._number_labels(len(first.values))
+    elif len(label.values) != len(first.values):
+      self.is_multi_hot = False
+    if self.is_multi_hot is False:
+      self._names_origin = origin
 
   def close(self) -> list[tuple[str, ...]]:
     """Decides at the end of the training split; returns what `add` does.
@@ -111,17 +104,27 @@ class ListForm:
     Raises:
       ValueError: every list has one number, 0 or 1, which can mean two things.
     """
-    if self._waiting:
-      size = len(self._waiting[0].values)
+    if self._undecided:
+      size = len(self._undecided[0].values)
       if size == 1:
         raise ValueError(
-          f'{self._first}: every text has a list of one number, 0 or 1; '
+          f'{self._first_origin}: every text has a list of one number, 0 or 1; '
           'give label_names=NAME where it says whether the text has that '
           'label, and strings where the labels are called 0 and 1'
         )
-      self._settle(size)
+      self._number_labels(size)
     self.is_multi_hot = bool(self.is_multi_hot)
-    return self._released()
+    return self._decided()
+
+  def _number_labels(self, size: int) -> None:
+    """Decides that lists are multi-hot, of labels called 0, 1, …"""
+    self.is_multi_hot, self.names = True, tuple(map(str, range(size)))
+
+  def _decided(self) -> list[tuple[str, ...]]:
+    """The names of the labels of the texts that were not yet decided."""
+    names = [self.names_of(label, '', 0) for label in self._undecided]
+    self._undecided.clear()
+    return names
 
   def names_of(self, label: Label, where: str, row: int) -> tuple[str, ...]:
     """The names of a text's labels, once the form is decided.
@@ -142,9 +145,9 @@ class ListForm:
         f'labels {", ".join(map(repr, absent[:9]))} of the run'
       )
     if not names:
-      hint = self._named and (
+      hint = self._names_origin and (
         '; multi-hot lists all hold only 0 and 1 and have one length, unlike '
-        f'that of {self._named}'
+        f'that of {self._names_origin}'
       )
       if name := repeated(label.values):
         raise ValueError(
@@ -179,24 +182,13 @@ class ListForm:
     notes = []
     if self._has_flags:
       notes = ['labels: numbers in lists are names, not zeros and ones']
-    candidate = likely_separator(names, separator)
-    if candidate:
+    if candidate := likely_separator(names, separator):
       example = next(name for name in names if candidate in name)
       notes.append(
         f'warning: most label names hold {candidate!r}, such as {example!r}: '
         f'is label_separator={candidate!r} meant, not {separator!r}?'
       )
     return notes
-
-  def _settle(self, size: int) -> None:
-    """Decides that lists are multi-hot, of this many labels."""
-    self.is_multi_hot = True
-    self.names = tuple(map(str, range(size)))
-
-  def _released(self) -> list[tuple[str, ...]]:
-    names = [self.names_of(label, '', 0) for label in self._waiting]
-    self._waiting.clear()
-    return names
 
 
 def missing_notes(names: Sequence[str]) -> list[str]:
