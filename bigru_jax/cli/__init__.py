@@ -5,7 +5,6 @@ and `main`, which returns an exit status or None. See `command` for how it is
 called, in a process of its own or in one that calls many.
 """
 
-import ast
 from collections.abc import Sequence
 import gc
 import importlib
@@ -58,6 +57,6 @@ def _list_commands() -> str:
   for name in COMMANDS:
     # Importing them all would take seconds.
     source = pathlib.Path(__file__).with_name(f'{name}.py').read_text('utf-8')
-    text = ast.get_docstring(ast.parse(source)) or ''
-    lines.append(f'  {name:<12}{text.partition(chr(10))[0]}')
+    summary = source.splitlines()[0].removeprefix('"""')
+    lines.append(f'  {name:<12}{summary}')
   return '\n'.join(lines)
