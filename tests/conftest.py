@@ -1,23 +1,44 @@
 """Four XLA host devices for every test, and one run that several look at."""
 
+import os
+from unittest import mock
+
 import chaos
+import filelock
 import jax
 import pytest
 
+# Compiling takes most of the tests' time. In the tests' own process programs
+# are compiled the simple way; real processes compile them as a user's do.
+_FLAGS = (
+  f'{os.environ.get("XLA_FLAGS", "")} --xla_cpu_use_fusion_emitters=false'
+)
+jax.config.update('jax_disable_most_optimizations', True)
 jax.config.update('jax_num_cpu_devices', 4)
-
-
-@pytest.fixture(scope='session', autouse=True)
-def compilation_cache(tmp_path_factory):
-  """Programs that several tests compile are compiled once."""
-  folder = tmp_path_factory.mktemp('compiled')
-  jax.config.update('jax_compilation_cache_dir', str(folder))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+with mock.patch.dict(os.environ, XLA_FLAGS=_FLAGS):
+  jax.devices()  # It reads the flags, once.
 
 
 @pytest.fixture(scope='session')
-def run_directory(tmp_path_factory):
+def session_folder(tmp_path_factory):
+  """A folder of all processes that run these tests."""
+  folder = tmp_path_factory.getbasetemp()
+  return folder.parent if 'PYTEST_XDIST_WORKER' in os.environ else folder
+
+
+@pytest.fixture(scope='session', autouse=True)
+def compilation_cache(session_folder):
+  """Programs that several tests compile are compiled once."""
+  folder = session_folder / 'compiled'
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+
+@pytest.fixture(scope='session')
+def run_directory(session_folder):
   """The directory of a finished run on `synthetic`; not to be written to."""
-  workdir = tmp_path_factory.mktemp('run')
-  chaos.survive(workdir, kills=0)
+  workdir = session_folder / 'run'
+  with filelock.FileLock(session_folder / 'run.lock'):
+    if not (workdir / 'result.json').exists():
+      chaos.survive(workdir, kills=0)
   return workdir
