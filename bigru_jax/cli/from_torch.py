@@ -12,6 +12,7 @@ docs/from_pytorch.md.
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import text
 from bigru_jax.data.open_files import file_sha256
+from bigru_jax.data.tokenizer import JsonTokenizer
 from bigru_jax.interop.torch import DEFAULT_MODULES, Modules, read_state_dict
 from bigru_jax.interop.torch_run import read_vocabulary, write_run
 from bigru_jax.runtime import host
@@ -72,7 +73,7 @@ def main() -> None:
   if tokenizer not in text.TOKENIZERS:
     if _VOCABULARY.value:
       raise ValueError(f'vocabulary: tokenizer={tokenizer} has its own')
-    vocabulary = text.JsonTokenizer(tokenizer).tokens()
+    vocabulary = JsonTokenizer(tokenizer).tokens()
   else:
     FLAGS.require('vocabulary')
     vocabulary = read_vocabulary(_VOCABULARY.value)

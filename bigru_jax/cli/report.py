@@ -48,8 +48,8 @@ def choose_texts(
   limit, source = _MAX_TEXTS.value, _INPUT.value
   if not (_TEXT.value or source):
     examples = examples_of_run(workdir, 'test', run.config)
-    stride = -(-len(examples) // limit)
-    return examples[::stride], True, note_on_test(len(examples), stride)
+    shown = examples[:: -(-len(examples) // limit)]
+    return shown, True, note_on_test(len(examples), len(shown))
   path = source or ''
   if _LABEL_COLUMN.value:
     labelled = inputs.labelled_file(path, run, _LABEL_COLUMN.value)

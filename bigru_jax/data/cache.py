@@ -32,7 +32,11 @@ from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES, Table
-from bigru_jax.data.text import JsonTokenizer, Tokenizer, VocabularyTokenizer
+from bigru_jax.data.tokenizer import (
+  JsonTokenizer,
+  Tokenizer,
+  VocabularyTokenizer,
+)
 from bigru_jax.runtime.atomic import replacing
 from bigru_jax.runtime.cache import cache_dir
 

@@ -1,74 +1,137 @@
-"""Texts in memory to ids and to a split, for a prediction."""
+"""Texts to ids, in training and in prediction, and to a split to predict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 
-from bigru_jax.data import text
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
 from bigru_jax.data.ragged import pack
 from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels, Table
-from bigru_jax.data.truncation import Limits, TruncatedText
+from bigru_jax.data.tokenizer import Tokenizer
+from bigru_jax.data.truncation import Limits
 
 # More buckets than in training, for their programs are cached on disk.
 _MAX_SHAPES = 8
 _SHAPE_COST = 1000
 
 
+class EncodedText(NamedTuple):
+  """What is kept of a text.
+
+  Attributes:
+    tokens: as strings.
+    ids: of each token.
+    spans: of each token its [start, end) in the text as given, in code points,
+      increasing and disjoint; empty unless they were asked for. A token that
+      is only a part of a character, as the bytes of a byte-level tokenizer are,
+      has an empty span after the first of them; so has the <unk> of an empty
+      text.
+    sentences: the number of tokens of each sentence; one number if the text is
+      not split.
+    truncated: whether tokens or sentences were dropped.
+  """
+
+  tokens: list[str]
+  ids: list[int]
+  spans: list[Span]
+  sentences: list[int]
+  truncated: bool
+
+
 def encode(
-  texts: Iterable[str], tokenizer: text.Tokenizer, limits: Limits
-) -> tuple[list[TruncatedText[str]], list[list[int]]]:
-  """What is kept of each text, as tokens and as ids."""
-  kept, ids = list[TruncatedText[str]](), list[list[int]]()
-  for one_text in texts:
-    parts = [tokenizer.encode(part) for part in limits.parts(one_text)]
-    kept.append(limits.truncate(tokens for tokens, _ in parts))
-    ids.append(limits.truncate(of_part for _, of_part in parts).tokens)
-  return kept, ids
-
-
-def kept_spans(
-  one_text: str, tokenizer: text.Tokenizer, limits: Limits
-) -> list[Span]:
-  """The spans of the tokens that are kept of a text.
+  text: str, tokenizer: Tokenizer, limits: Limits, with_spans: bool = False
+) -> EncodedText:
+  """The tokens, ids and spans of a text, which is tokenized once.
 
   Example:
-    >>> from bigru_jax.data.truncation import Limits
-    >>> from bigru_jax.data.text import VocabularyTokenizer
-    >>> words = VocabularyTokenizer('words', ['<pad>', '<unk>'])
-    >>> kept_spans("It's 好看 !", words, Limits(max_length=4))
+    >>> from bigru_jax.data.tokenizer import VocabularyTokenizer
+    >>> words = VocabularyTokenizer('words', ['<pad>', '<unk>', '看'])
+    >>> text = encode("It's 好看 !", words, Limits(max_length=4), True)
+    >>> text.tokens, text.ids
+    (['it', "'s", '好', '看'], [1, 1, 1, 2])
+    >>> text.spans
     [(0, 2), (2, 4), (5, 6), (6, 7)]
 
   Args:
-    one_text: as it was given.
+    text: as it was given.
     tokenizer: of the run.
     limits: what of a text is kept.
-
-  Returns:
-    One per token, increasing and disjoint. A token that is only a part of a
-    character, as the bytes of a byte-level tokenizer are, has an empty span
-    after the first of them; so has the <unk> of an empty text.
+    with_spans: whether the spans are asked for.
   """
-  found, start = [], 0
-  for part in limits.parts(one_text):
-    start = one_text.index(
-      part, start
-    )  # Only white space stands between parts.
-    found.append([(start + a, start + b) for a, b in tokenizer.spans(part)])
-    start += len(part)
-  return limits.truncate(found).tokens
+  parts, start = [], 0
+  for part in limits.parts(text):
+    tokens, ids, *spans = tokenizer.encode(part, with_spans)
+    if with_spans:
+      start = text.index(part, start)  # Only white space is between parts.
+      spans = [[(start + a, start + b) for a, b in spans[0]]]
+      start += len(part)
+    parts.append(list(zip(tokens, ids, *spans)))
+  kept, sentences, truncated = limits.truncate(parts)
+  tokens, ids, *spans = map(list, zip(*kept))
+  return EncodedText(
+    tokens=tokens,
+    ids=ids,
+    spans=spans[0] if spans else [],
+    sentences=sentences,
+    truncated=truncated,
+  )
+
+
+class Ids(NamedTuple):
+  """The ids of texts, one after another, each truncated.
+
+  Attributes:
+    tokens: int32, the ids of all texts.
+    lengths: int32, ids of each text.
+    truncated: bool, whether a text lost tokens.
+    sentence_lengths: int32, ids of each sentence of all texts.
+    sentences: int32, sentences of each text; both arrays are empty where texts
+      are not split into sentences.
+  """
+
+  tokens: np.ndarray
+  lengths: np.ndarray
+  truncated: np.ndarray
+  sentence_lengths: np.ndarray
+  sentences: np.ndarray
+
+
+def encode_ids(
+  texts: Iterable[str], tokenizer: Tokenizer, limits: Limits
+) -> Ids:
+  """The ids of many texts, in arrays."""
+  parts = [limits.parts(text) for text in texts]
+  ids = iter(tokenizer.ids(itertools.chain.from_iterable(parts)))
+  tokens, lengths, truncated = list[int](), list[int](), list[bool]()
+  sentence_lengths, sentences = list[int](), list[int]()
+  for text_parts in parts:
+    kept = limits.truncate([next(ids) for _ in text_parts])
+    tokens += kept.tokens
+    lengths.append(len(kept.tokens))
+    truncated.append(kept.truncated)
+    if limits.hierarchical:
+      sentence_lengths += kept.sentences
+      sentences.append(len(kept.sentences))
+  return Ids(
+    tokens=np.array(tokens, np.int32),
+    lengths=np.array(lengths, np.int32),
+    truncated=np.array(truncated, bool),
+    sentence_lengths=np.array(sentence_lengths, np.int32),
+    sentences=np.array(sentences, np.int32),
+  )
 
 
 def make_split(
   ids: Sequence[Sequence[int]],
-  kept: Sequence[TruncatedText[str]],
-  hierarchical: bool,
   labels: Labels,
   num_labels: int,
+  sentences: Sequence[Sequence[int]] | None = None,
 ) -> EncodedSplit:
   """A split of texts of equal weight.
 
@@ -76,17 +139,18 @@ def make_split(
   programs compiled.
 
   Args:
-    ids, kept: of each text, from `encode`.
-    hierarchical: whether the texts are split into sentences.
+    ids: of each text.
     labels, num_labels: see `EncodedSplit`.
+    sentences: of each text the lengths of its sentences, in the hierarchical
+      model.
   """
   weight = np.ones(len(ids), np.float32)
   table = Table({'tokens': pack(ids), 'label': labels, 'weight': weight})
   sizes, longest = table['tokens'].lengths, 0
-  if hierarchical:
-    sentences = pack([of_text.sentences for of_text in kept])
-    table = table.with_columns(sentences=sentences)
-    sizes, longest = sentences.lengths, int(round_up(sentences.values.max()))
+  if sentences is not None:
+    table = table.with_columns(sentences=pack(sentences))
+    sizes = table['sentences'].lengths
+    longest = int(round_up(table['sentences'].values.max()))
   return EncodedSplit(
     table=table,
     buckets=choose_buckets(round_up(sizes), _MAX_SHAPES, _SHAPE_COST),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bigru_jax.data.ragged import Ragged
-from bigru_jax.data.text import MARKERS, UNK_ID, Tokenizer
+from bigru_jax.data.text import MARKERS, UNK_ID
+from bigru_jax.data.tokenizer import Tokenizer
 
 _BLOCK = 10_000  # Texts that are checked at once.
 

@@ -6,23 +6,30 @@ import dataclasses
 
 import numpy as np
 
-from bigru_jax.data import embeddings, sources, text
+from bigru_jax.data import embeddings, sources
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
 from bigru_jax.data.documents import MAX_SENTENCE_SHAPES
 from bigru_jax.data.entities import check_entities, marker_ids
-from bigru_jax.data.epoch_plan import choose_buckets
+from bigru_jax.data.epoch_plan import MAX_SHAPES, choose_buckets
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
-from bigru_jax.data.label_forms import missing_notes
-from bigru_jax.data.lexicon import Lexicon
+from bigru_jax.data.label_forms import ListForm, missing_notes
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.ragged import Ragged, consecutive
-from bigru_jax.data.splits import Table, label_pairs, sort_labels
+from bigru_jax.data.splits import Labels, Table, label_pairs, sort_labels
 from bigru_jax.data.tabulate import read_splits
+from bigru_jax.data.text import TOKENIZERS, UNK_ID
+from bigru_jax.data.tokenizer import (
+  JsonTokenizer,
+  Tokenizer,
+  VocabularyTokenizer,
+  build_vocabulary,
+)
 from bigru_jax.data.truncation import Limits
 
 _BLOCK = 2**20  # Tokens that are translated at once.
+_MAX_SHOWN = 10_000  # Texts of the test split that the page of a run may show.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,7 @@ class Dataset:
   splits: dict[str, EncodedSplit]
   labels: list[str]
   label_weights: np.ndarray
-  tokenizer: text.Tokenizer
+  tokenizer: Tokenizer
   seen: int
   vectors: dict[str, np.ndarray]
   notes: list[str]
@@ -69,77 +76,29 @@ def prepare(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  identity = {}
-  json_tokenizer = _json_tokenizer(config)
-  if json_tokenizer:
-    identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
+  growing = _make_tokenizer(config)
   vectors_path = fetch(config.embeddings)
+  identity = {}
+  if growing.vocabulary is None:
+    identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
   if vectors_path:
     identity['embeddings'] = file_sha256(vectors_path, 'embeddings')
-  limits = config.limits
   form = sources.label_form(config)
-  tables, names, lexicon, digests = read_splits(
-    sources.read(config, corpus),
-    json_tokenizer or config.tokenizer,
-    limits,
-    form,
+  tables, names, digests = read_splits(
+    sources.read(config, corpus), growing, config.limits, form
   )
-  identity |= digests
-  splits, notes = tables, list[str]()
-  if config.folds:
-    splits, notes = take_fold(
-      tables, config.folds, config.fold, config.split_seed
-    )
-  if form:
-    identity |= form.identity()
-    notes += form.notes(names, sources.label_separator(config) or '')
-  notes += missing_notes(names)
-  splits, held_out_notes = hold_out(splits, config.split_seed)
-  notes += held_out_notes
-  if held_out_notes or config.folds:
-    notes += describe_rare_labels(splits)
-  tokenizer: text.Tokenizer
-  if lexicon:
-    vocabulary, vectors, seen = _vocabulary(
-      config, splits, lexicon, vectors_path
-    )
-    tokenizer = text.VocabularyTokenizer(config.tokenizer, vocabulary)
-    translation = _translation(lexicon, vocabulary)
-    for table in tables.values():
-      _translate(table['tokens'].values, translation)
-  else:
-    assert json_tokenizer
-    tokenizer, vectors, seen = json_tokenizer, {}, json_tokenizer.size
-  markers: tuple[int, ...] = ()
-  if pooling := config.entity_pooling:
-    markers = marker_ids(tokenizer, pooling)
-    for table in splits.values():
-      check_entities(table['tokens'], markers, table.place, pooling)
+  identity |= digests | (form.identity() if form else {})
+  splits, notes = _complete_splits(config, tables, names, form)
+  tokenizer, vectors, seen = _with_vocabulary(
+    config, growing, splits, vectors_path
+  )
+  _translate(tables, growing, tokenizer)
   labels = sort_labels(names)
-  index = {name: i for i, name in enumerate(labels)}
-  places = np.array([index[name] for name in names], np.int32)
-  trained = _counts(splits['train'], tokenizer.size) > 0
-  trained[text.UNK_ID] = False
-  encoded_splits = {}
-  for name, table in splits.items():
-    notes.append(_describe(name, splits, trained, limits))
-    label = table['label']
-    if isinstance(label, Ragged):
-      label = consecutive(places[label.flat()], label.lengths)
-    else:
-      label = places[label]
-    encoded_splits[name] = EncodedSplit(
-      table=table.with_columns(label=label),
-      buckets=_buckets(table),
-      num_labels=len(labels),
-      markers=markers,
-      sentence_length=int(table['sentences'].flat().max())
-      if limits.hierarchical
-      else 0,
-    )
+  splits = _sort_label_ids(splits, names, labels)
+  notes += _describe(splits, tokenizer.size, config.limits)
   return Dataset(
     name='corpus' if corpus is not None else config.train or config.dataset,
-    splits=encoded_splits,
+    splits=_encoded_splits(config, splits, tokenizer, len(labels)),
     labels=labels,
     label_weights=np.ones(len(labels), np.float32),
     tokenizer=tokenizer,
@@ -150,60 +109,75 @@ def prepare(
   )
 
 
-def _buckets(table: Table) -> list[int]:
-  if 'sentences' in table:
-    return choose_buckets(table['sentences'].lengths, MAX_SENTENCE_SHAPES)
-  return choose_buckets(table['tokens'].lengths)
-
-
-def _json_tokenizer(config: DataConfig) -> text.JsonTokenizer | None:
-  """The tokenizer of a file, None where `tokenizer` is the name of one."""
+def _make_tokenizer(config: DataConfig) -> Tokenizer:
+  """The tokenizer to read with, whose vocabulary grows, or that of a file."""
   name = config.tokenizer
-  if name in text.TOKENIZERS:
-    return None
+  if name in TOKENIZERS:
+    return VocabularyTokenizer(name)
   if not name.endswith('.json'):
     raise ValueError(
-      f'tokenizer={name!r}: choose {", ".join(text.TOKENIZERS)} or a '
-      'tokenizer.json'
+      f'tokenizer={name!r}: choose {", ".join(TOKENIZERS)} or a tokenizer.json'
     )
   if config.embeddings:
     raise ValueError(
       f'embeddings={config.embeddings} needs a tokenizer with words'
     )
-  return text.JsonTokenizer(name)
+  return JsonTokenizer(name)
 
 
-def _vocabulary(
+def _complete_splits(
   config: DataConfig,
-  splits: dict[str, Table],
-  lexicon: Lexicon,
-  vectors_path: str,
-) -> tuple[list[str], dict[str, np.ndarray], int]:
-  """The vocabulary, the vectors of its words, and how many training has seen.
+  tables: dict[str, Table],
+  names: list[str],
+  form: ListForm | None,
+) -> tuple[dict[str, Table], list[str]]:
+  """All three splits, and sentences on what is held out and on the labels."""
+  splits, notes = tables, list[str]()
+  if config.folds:
+    splits, notes = take_fold(
+      tables, config.folds, config.fold, config.split_seed
+    )
+  if form:
+    notes += form.notes(names, sources.label_separator(config) or '')
+  notes += missing_notes(names)
+  splits, held_out_notes = hold_out(splits, config.split_seed)
+  notes += held_out_notes
+  if held_out_notes or config.folds:
+    notes += describe_rare_labels(splits)
+  return splits, notes
 
-  The vocabulary is train's. With pretrained vectors, words of validation and
-  test that the vectors' file knows join it; a prediction looks the words of its
-  texts up in the same file.
+
+def _with_vocabulary(
+  config: DataConfig,
+  growing: Tokenizer,
+  splits: dict[str, Table],
+  vectors_path: str,
+) -> tuple[Tokenizer, dict[str, np.ndarray], int]:
+  """The tokenizer of the run, and how many of its ids training has seen.
+
+  The vocabulary is train's. With pretrained vectors, which are returned as
+  well, words of validation and test that the vectors' file knows join it; a
+  prediction looks the words of its texts up in the same file.
   """
-  words = list(lexicon.ids)
+  words = growing.vocabulary
+  if words is None:
+    return growing, {}, growing.size
   counts = {name: _counts(table, len(words)) for name, table in splits.items()}
-  vocabulary = text.build_vocabulary(
+  vocabulary = build_vocabulary(
     zip(words, counts['train'].tolist()),
     config.max_vocabulary,
     config.min_count,
   )
-  seen = len(vocabulary)
-  if not vectors_path:
-    return vocabulary, {}, seen
-  known = set(vocabulary)
-  other_counts = counts['validation'] + counts['test']
-  others = [words[i] for i in np.flatnonzero(other_counts) if i]
-  wanted = known.union(others)
-  vectors = embeddings.load_vectors(vectors_path, wanted, config.embedding_size)
-  vocabulary += sorted(
-    word for word in others if word in vectors and word not in known
-  )
-  return vocabulary, vectors, seen
+  seen, vectors = len(vocabulary), dict[str, np.ndarray]()
+  if vectors_path:
+    known = set(vocabulary)
+    unseen_counts = counts['validation'] + counts['test']
+    unseen = {words[i] for i in np.flatnonzero(unseen_counts)} - known
+    vectors = embeddings.load_vectors(
+      vectors_path, known | unseen, config.embedding_size
+    )
+    vocabulary += sorted(unseen & vectors.keys())
+  return VocabularyTokenizer(config.tokenizer, vocabulary), vectors, seen
 
 
 def _counts(table: Table, size: int) -> np.ndarray:
@@ -215,54 +189,108 @@ def _counts(table: Table, size: int) -> np.ndarray:
   return counts
 
 
-def _translation(lexicon: Lexicon, vocabulary: list[str]) -> np.ndarray:
-  """The vocabulary's id of each id of the lexicon."""
-  ids = np.full(len(lexicon.ids), text.UNK_ID, np.int32)
-  for i, word in enumerate(vocabulary[2:], 2):
-    ids[lexicon.ids[word]] = i
-  return ids
+def _translate(
+  tables: dict[str, Table], growing: Tokenizer, tokenizer: Tokenizer
+) -> None:
+  """Replaces the ids that were given in reading by those of the vocabulary."""
+  if tokenizer is growing:
+    return
+  assert isinstance(growing, VocabularyTokenizer)
+  assert isinstance(tokenizer, VocabularyTokenizer)
+  translation = np.full(growing.size, UNK_ID, np.int32)
+  for i, token in enumerate(tokenizer.vocabulary[2:], 2):
+    translation[growing.token_ids[token]] = i
+  for table in tables.values():
+    tokens = table['tokens'].values
+    # A block at a time, so that no second array is needed.
+    for start in range(0, len(tokens), _BLOCK):
+      block = tokens[start : start + _BLOCK]
+      block[:] = translation[block]
 
 
-def _translate(tokens: np.ndarray, translation: np.ndarray) -> None:
-  """Replaces each id, a block at a time so that no second array is needed."""
-  for start in range(0, len(tokens), _BLOCK):
-    block = tokens[start : start + _BLOCK]
-    block[:] = translation[block]
+def _sort_label_ids(
+  splits: dict[str, Table], names: list[str], labels: list[str]
+) -> dict[str, Table]:
+  """The splits with class ids in the order of `labels`, not of occurrence."""
+  class_ids = {name: i for i, name in enumerate(labels)}
+  translation = np.array([class_ids[name] for name in names], np.int32)
+
+  def translated(label: Labels) -> Labels:
+    if isinstance(label, Ragged):
+      return consecutive(translation[label.flat()], label.lengths)
+    return translation[label]
+
+  return {
+    name: table.with_columns(label=translated(table['label']))
+    for name, table in splits.items()
+  }
+
+
+def _encoded_splits(
+  config: DataConfig,
+  splits: dict[str, Table],
+  tokenizer: Tokenizer,
+  num_labels: int,
+) -> dict[str, EncodedSplit]:
+  """The splits with what their batches need."""
+  markers: tuple[int, ...] = ()
+  if pooling := config.entity_pooling:
+    markers = marker_ids(tokenizer, pooling)
+    for table in splits.values():
+      check_entities(table['tokens'], markers, table.place, pooling)
+  encoded = {}
+  for name, table in splits.items():
+    is_shown = name == 'test'
+    sizes, max_shapes, sentence_length = table['tokens'].lengths, MAX_SHAPES, 0
+    if 'sentences' in table:
+      sizes, max_shapes = table['sentences'].lengths, MAX_SENTENCE_SHAPES
+      sentence_length = int(table['sentences'].flat().max())
+    encoded[name] = EncodedSplit(
+      table=_with_shown_texts(table) if is_shown else table.without('text'),
+      buckets=choose_buckets(sizes, max_shapes),
+      num_labels=num_labels,
+      markers=markers,
+      sentence_length=sentence_length,
+    )
+  return encoded
+
+
+def _with_shown_texts(table: Table) -> Table:
+  """The table with at most as many texts as the page of a run may show."""
+  texts = table['text']
+  indices = np.flatnonzero(texts != None)  # noqa: E711
+  indices = indices[:: -(-len(indices) // _MAX_SHOWN) or 1]
+  shown = np.full(len(texts), None, object)
+  shown[indices] = texts[indices]
+  return table.with_columns(text=shown)
 
 
 def _describe(
-  name: str, splits: dict[str, Table], trained: np.ndarray, limits: Limits
-) -> str:
-  """A sentence on a split: what one should know before believing a score.
-
-  Args:
-    name: the split's.
-    splits: all of them.
-    trained: bool, whether each id is of a word that occurs in training.
-    limits: at which texts are truncated.
-  """
-  table, train = splits[name], splits['train']
-  rows = len(table)
-  counts = _counts(table, len(trained))
-  unknown = counts[~trained].sum() / counts.sum()
-  facts = [
-    f'{rows} rows',
-    f'{len(np.unique(label_pairs(table["label"])[1]))} classes',
-    *(
-      [f'{table["label"].lengths.mean():.1f} labels per text']
-      if isinstance(table['label'], Ragged)
-      else []
-    ),
-    *(
-      [f'{table["sentences"].lengths.mean():.1f} sentences per text']
-      if 'sentences' in table
-      else []
-    ),
-    f'{table["blank"].sum()} missing or blank texts',
-    f'{table["truncated"].sum()} truncated at {limits}',
-    f'{rows - len(np.unique(table["digest"]))} duplicates',
-  ]
-  if name != 'train':
-    leaked = np.isin(table['digest'], train['digest']).sum()
-    facts.append(f'{leaked} that are also in train ({leaked / rows:.1%})')
-  return f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words'
+  splits: dict[str, Table], num_tokens: int, limits: Limits
+) -> list[str]:
+  """A sentence on each split: what one should know to believe a score."""
+  trained = _counts(splits['train'], num_tokens) > 0
+  trained[UNK_ID] = False
+  train_digests, notes = splits['train']['digest'], []
+  for name, table in splits.items():
+    size, counts = len(table), _counts(table, num_tokens)
+    facts = [
+      f'{size} rows',
+      f'{len(np.unique(label_pairs(table["label"])[1]))} classes',
+    ]
+    if isinstance(table['label'], Ragged):
+      facts.append(f'{table["label"].lengths.mean():.1f} labels per text')
+    if 'sentences' in table:
+      mean = table['sentences'].lengths.mean()
+      facts.append(f'{mean:.1f} sentences per text')
+    facts += [
+      f'{table["blank"].sum()} missing or blank texts',
+      f'{table["truncated"].sum()} truncated at {limits}',
+      f'{size - len(np.unique(table["digest"]))} duplicates',
+    ]
+    if name != 'train':
+      leaked = np.isin(table['digest'], train_digests).sum()
+      facts.append(f'{leaked} that are also in train ({leaked / size:.1%})')
+    unknown = counts[~trained].sum() / counts.sum()
+    notes.append(f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words')
+  return notes

@@ -19,17 +19,20 @@ _MARKS = regex.compile(r'[\P{ccc=0}\p{NFC_QC=Maybe}]*+')
 _CLUSTER = regex.compile(rf'[\s\x1c-\x1f]|(?s:.){_MARKS.pattern}')
 
 
-def walk(
-  text: str, tokens: Sequence[str], normalize: Callable[[str], str]
+def align(
+  tokens: Sequence[str],
+  text: str,
+  normal: str,
+  normalize: Callable[[str], str],
 ) -> list[Span]:
   """The spans of tokens that hold all of a text but its white space.
 
   Args:
-    text: as it was given.
     tokens: of the text's normal form, in their order.
+    text: as it was given.
+    normal: its normal form.
     normalize: a text to its normal form, `WordTokenizer.normalize`.
   """
-  normal = normalize(text)
   starts, ends = _origins(text, normal, normalize)
   spans, position, end = [], 0, 0
   for token in tokens:
@@ -72,12 +75,12 @@ def _origins(
 
 def disjoint(spans: Sequence[Span]) -> list[Span]:
   """Spans without what one before them has."""
-  found, before = [], 0
+  disjoint_spans, previous_end = [], 0
   for start, end in spans:
-    start = max(start, before)
-    before = max(end, start)
-    found.append((start, before))
-  return found
+    start = max(start, previous_end)
+    previous_end = max(end, start)
+    disjoint_spans.append((start, previous_end))
+  return disjoint_spans
 
 
 def with_marks(text: str, spans: Sequence[Span]) -> list[Span]:

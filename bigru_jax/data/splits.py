@@ -98,7 +98,8 @@ class Table:
   float32, in the loss; `source` and `row`, see `Example`; `digest`, uint64,
   which is equal where the texts are; `blank` and `truncated`, bool, whether a
   text is missing or blank and whether it was longer than the limit; and in the
-  hierarchical model `sentences`, the lengths of each text's sentences.
+  hierarchical model `sentences`, the lengths of each text's sentences; and
+  `text`, see `tabulate.read_splits`.
 
   Attributes:
     columns: by name.
@@ -122,6 +123,10 @@ class Table:
   def with_columns(self, **columns: Any) -> Table:
     """The table with these columns added or replaced."""
     return Table({**self.columns, **columns})
+
+  def without(self, name: str) -> Table:
+    """The table without a column, which it need not have."""
+    return Table({n: x for n, x in self.columns.items() if n != name})
 
   def place(self, i: int) -> str:
     """Where an example comes from, for a message."""

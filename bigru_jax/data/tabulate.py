@@ -5,45 +5,51 @@ from __future__ import annotations
 import array
 from collections.abc import Iterable, Iterator, Mapping
 import contextlib
-import functools
 import hashlib
-import itertools
 import json
 import mmap
 
 import numpy as np
 
-from bigru_jax.data import text
+from bigru_jax.data.encode import Ids
 from bigru_jax.data.label_forms import ListForm
 from bigru_jax.data.labels import Flags
-from bigru_jax.data.lexicon import Ids, Lexicon, Pool, collect
 from bigru_jax.data.ragged import consecutive
 from bigru_jax.data.splits import NAMES, Example, Labels, Table
+from bigru_jax.data.text import is_blank
+from bigru_jax.data.tokenizer import Tokenizer
+from bigru_jax.data.tokenizer_pool import TokenizerPool
 from bigru_jax.data.truncation import Limits
 from bigru_jax.runtime.cores import cores
 
 _CHUNK = 2**20  # Characters that are encoded at once.
+# Bytes of texts that are kept; the texts of a tenth of them fill a run's page.
+_KEPT = 3 * 2**24
+_BYTES_PER_TEXT = 200  # Beside its characters.
 
 
 def read_splits(
   splits: Mapping[str, Iterable[Example]],
-  tokenizer: str | text.JsonTokenizer,
+  tokenizer: Tokenizer,
   limits: Limits,
   form: ListForm | None = None,
-) -> tuple[dict[str, Table], list[str], Lexicon | None, dict[str, str]]:
-  """Reads every split once; no text is kept.
+) -> tuple[dict[str, Table], list[str], dict[str, str]]:
+  """Reads every split once.
+
+  The column `text` has the texts that the page of a run may show, those of test
+  or of the split that it is held out of: all of them, or a sample where there
+  are many; the others are None.
 
   Args:
     splits: by name; `train` is read first.
-    tokenizer: a name of `text.TOKENIZERS`, or a tokenizer with ids of its own.
+    tokenizer: gives the ids; a vocabulary that grows does so.
     limits: what of a text is kept.
     form: of the labels where a text has any number of them, and not one;
       train decides what it leaves open.
 
   Returns:
-    The splits as arrays; the labels' names in the order of occurrence; the
-    tokens' ids, None where the tokenizer has its own; and a SHA-256 digest of
-    each split's texts and labels in their order.
+    The splits as columns; the labels' names in the order of occurrence; and a
+    SHA-256 digest of each split's texts and labels in their order.
 
   Raises:
     ValueError: a split is empty, training has a single class, or another split
@@ -51,27 +57,20 @@ def read_splits(
   """
   labels: dict[str, int] = {}
   tables, digests = {}, {}
-  lexicon, encode = None, None
-  with contextlib.ExitStack() as stack:
-    if isinstance(tokenizer, str):
-      pool = stack.enter_context(
-        contextlib.closing(Pool(tokenizer, limits, cores()))
-      )
-      lexicon, encode = pool.lexicon, pool.encode
-    else:
-      encode = functools.partial(_encode, tokenizer, limits)
+  with contextlib.closing(TokenizerPool(tokenizer, limits, cores())) as pool:
     for name in NAMES:
       if name not in splits:
         continue
-      reader = _Reader(labels, form, grow=name == 'train')
+      is_shown = name == 'test' or (name == 'train' and 'test' not in splits)
+      reader = _Reader(labels, form, grow=name == 'train', keep_texts=is_shown)
       chunks = reader.chunks(name, splits[name])
-      tables[name], digests[name] = reader.table(encode(chunks))
+      tables[name], digests[name] = reader.table(pool.encode(chunks))
       if len(labels) < (1 if form else 2):
-        found = (
+        classes = (
           f'a single class, {next(iter(labels))!r}' if labels else 'no label'
         )
-        raise ValueError(f'{reader.source}: training has {found}')
-  return tables, list(labels), lexicon, digests
+        raise ValueError(f'{reader.source}: training has {classes}')
+  return tables, list(labels), digests
 
 
 class SplitDigest:
@@ -102,7 +101,11 @@ class _Reader:
   """Collects the arrays of one split while its texts pass by."""
 
   def __init__(
-    self, labels: dict[str, int], form: ListForm | None, grow: bool
+    self,
+    labels: dict[str, int],
+    form: ListForm | None,
+    grow: bool,
+    keep_texts: bool,
   ) -> None:
     self._label_ids = labels
     self._form, self._grow = form, grow
@@ -113,6 +116,7 @@ class _Reader:
     self._digests = bytearray()
     self._blank: list[bool] = []
     self._digest = SplitDigest()
+    self._texts = TextSample() if keep_texts else None
     self.source = ''
 
   def chunks(
@@ -133,34 +137,30 @@ class _Reader:
     if not self._rows:
       raise ValueError(f'{name} has no examples')
 
-  def table(self, encoded: Iterable[Ids]) -> tuple[Table, str]:
-    """The arrays of all chunks, and the digest."""
-    tokens = _Buffer()
-    lengths, truncated, sentence_lengths, sentences = [], [], [], []
-    for ids in encoded:
+  def table(self, chunks: Iterable[Ids]) -> tuple[Table, str]:
+    """The columns of all chunks, and the digest."""
+    tokens, arrays = _Buffer(), list[Ids]()
+    for ids in chunks:
       tokens.append(ids.tokens)
-      lengths.append(ids.lengths)
-      truncated.append(ids.truncated)
-      sentence_lengths.append(ids.sentence_lengths)
-      sentences.append(ids.sentences)
-    counts = np.concatenate(sentences)
-    table = Table(
-      {
-        'tokens': consecutive(tokens.array(), np.concatenate(lengths)),
-        'label': self._label_array(),
-        'weight': np.ones(len(self._rows), np.float32),
-        'row': np.frombuffer(self._rows, np.int64),
-        'source': np.array(self._sources, object),
-        'digest': np.frombuffer(self._digests, np.uint64),
-        'truncated': np.concatenate(truncated),
-        'blank': np.array(self._blank, bool),
-      }
+      arrays.append(ids._replace(tokens=ids.tokens[:0]))
+    _, lengths, truncated, sentence_lengths, sentences = map(
+      np.concatenate, zip(*arrays)
     )
-    if len(counts):
-      table = table.with_columns(
-        sentences=consecutive(np.concatenate(sentence_lengths), counts)
-      )
-    return table, self._digest.hexdigest()
+    columns = {
+      'tokens': consecutive(tokens.array(), lengths),
+      'label': self._label_array(),
+      'weight': np.ones(len(lengths), np.float32),
+      'row': np.frombuffer(self._rows, np.int64),
+      'source': np.array(self._sources, object),
+      'digest': np.frombuffer(self._digests, np.uint64),
+      'truncated': truncated,
+      'blank': np.array(self._blank, bool),
+    }
+    if len(sentences):
+      columns['sentences'] = consecutive(sentence_lengths, sentences)
+    if self._texts:
+      columns['text'] = self._texts.array(len(lengths))
+    return Table(columns), self._digest.hexdigest()
 
   def _label_array(self) -> Labels:
     if self._form:
@@ -192,7 +192,9 @@ class _Reader:
     self._rows.append(example.row)
     self._sources.append(example.source)
     self._digests += digest[:8]
-    self._blank.append(text.is_blank(example.text))
+    self._blank.append(is_blank(example.text))
+    if self._texts:
+      self._texts.add(example.text, digest)
     self.source = example.source
 
   def _add_names(self, names: tuple[str, ...], source: str, row: int) -> None:
@@ -206,6 +208,43 @@ class _Reader:
         raise ValueError(f'{source}, row {row}: training has no label {name!r}')
       label_id = self._label_ids[name] = len(self._label_ids)
     return label_id
+
+
+class TextSample:
+  """The texts of a split, or a sample of them that takes little memory.
+
+  It is a function of the texts. Equal texts are in it or not.
+  """
+
+  def __init__(self) -> None:
+    self._count = self._bytes = 0
+    self._every = 1
+    self._texts: dict[int, tuple[int, str]] = {}
+
+  def add(self, text: str, digest: bytes) -> None:
+    """Adds the next text, with the digest that draws the sample."""
+    key = int.from_bytes(digest[8:16], 'little')
+    if key % self._every == 0:
+      self._texts[self._count] = key, text
+      self._bytes += len(text) + _BYTES_PER_TEXT
+    self._count += 1
+    while self._bytes > _KEPT:
+      self._every *= 2
+      self._texts = {
+        i: (key, text)
+        for i, (key, text) in self._texts.items()
+        if key % self._every == 0
+      }
+      self._bytes = sum(
+        len(text) + _BYTES_PER_TEXT for _, text in self._texts.values()
+      )
+
+  def array(self, count: int) -> np.ndarray:
+    """The texts of `count` examples, None where one is not in the sample."""
+    texts = np.full(count, None, object)
+    for i, (_, text) in self._texts.items():
+      texts[i] = text
+    return texts
 
 
 class _Buffer:
@@ -239,14 +278,3 @@ class _Buffer:
 
 def _allocate(size: int) -> mmap.mmap:
   return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-
-
-def _encode(
-  tokenizer: text.JsonTokenizer, limits: Limits, chunks: Iterable[list[str]]
-) -> Iterator[Ids]:
-  """The ids of each chunk of texts, from a tokenizer that has its own."""
-  for texts in chunks:
-    parts = [limits.parts(x) for x in texts]
-    ids = iter(tokenizer.encode_ids(list(itertools.chain.from_iterable(parts))))
-    kept = (limits.truncate([next(ids) for _ in x]) for x in parts)
-    yield collect(kept, limits.hierarchical)

@@ -9,7 +9,7 @@ import jax
 from bigru_jax import parallel
 from bigru_jax.data.embeddings import check_sha256
 from bigru_jax.data.glove import fetch
-from bigru_jax.data.text import load_tokenizer
+from bigru_jax.data.tokenizer import load_tokenizer
 from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.inference.build import build_model
 from bigru_jax.inference.run import Run

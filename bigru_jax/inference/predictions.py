@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data.spans import Span
+from bigru_jax.data.encode import EncodedText
 from bigru_jax.data.text import is_blank
-from bigru_jax.data.truncation import TruncatedText
 from bigru_jax.evaluation.evaluation import label_names
 from bigru_jax.tasks import Task
 
@@ -57,9 +56,8 @@ def make_answers(
   task: Task,
   labels: list[str],
   thresholds: Sequence[float],
-  texts: Sequence[str],
-  kept: Sequence[TruncatedText[str]],
-  spans: Sequence[list[Span]],
+  texts: Mapping[int, str] | Sequence[str],
+  encoded_texts: Mapping[int, EncodedText] | Sequence[EncodedText],
   fields: Sequence[str],
 ) -> dict[int, dict[str, Any]]:
   """The answers to the texts of a batch, by index; see `inference.Run.predict`.
@@ -72,8 +70,7 @@ def make_answers(
     labels: the classes' names, by index.
     thresholds: see `evaluation.Calibration`.
     texts: all texts.
-    kept: the tokens of each text.
-    spans: of these tokens in the text; not needed without that field.
+    encoded_texts: what is kept of each; its spans are needed for that field.
     fields: what the answers consist of, of `fields_of`.
   """
   probabilities_BxC, logits_BxC, attention, heads_BxK = outputs
@@ -85,13 +82,13 @@ def make_answers(
     'probabilities': lambda b, _: dict(
       zip(labels, probabilities_BxC[b].tolist())
     ),
-    'tokens': lambda _, i: kept[i].tokens,
-    'spans': lambda _, i: [list(span) for span in spans[i]],
-    'truncated': lambda _, i: kept[i].truncated,
+    'tokens': lambda _, i: encoded_texts[i].tokens,
+    'spans': lambda _, i: list(map(list, encoded_texts[i].spans)),
+    'truncated': lambda _, i: encoded_texts[i].truncated,
     'empty': lambda _, i: is_blank(texts[i]),
-    'sentences': lambda _, i: kept[i].sentences,
+    'sentences': lambda _, i: encoded_texts[i].sentences,
     'attention': lambda b, i: {
-      name: _weights(name, array[b], kept[i].sentences).tolist()
+      name: _weights(name, array[b], encoded_texts[i].sentences).tolist()
       for name, array in attention.items()
     },
     'attention_labels': lambda b, _: [output_labels[c] for c in heads_BxK[b]],

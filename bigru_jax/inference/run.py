@@ -16,14 +16,13 @@ import numpy as np
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
-from bigru_jax.data import batching, text
+from bigru_jax.data import batching
 from bigru_jax.data.embeddings import UnseenWords
-from bigru_jax.data.encode import encode, kept_spans, make_split
+from bigru_jax.data.encode import EncodedText, encode, make_split
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.memory import check_texts
-from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels
-from bigru_jax.data.truncation import TruncatedText
+from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.evaluation.steps import (
@@ -70,7 +69,7 @@ class Run:
     workdir: pathlib.Path,
     config: Config,
     labels: list[str],
-    tokenizer: text.Tokenizer,
+    tokenizer: Tokenizer,
     task: Task,
     model: nn.Module,
     params: Any,
@@ -153,7 +152,9 @@ class Run:
     # The devices compute a chunk while the host works on its neighbours.
     while chunk := list(itertools.islice(texts, _CHUNK)):
       origins = _numbered(first, len(chunk))
-      dispatched = self._dispatch(chunk, origins, batch_size, calibrated)
+      dispatched = self._dispatch(
+        chunk, origins, batch_size, calibrated, 'spans' in names
+      )
       if before:
         yield from self._answers(names, *before)
       before, first = dispatched, first + len(chunk)
@@ -220,14 +221,17 @@ class Run:
     origins: list[str],
     batch_size: int,
     calibrated: bool,
-  ) -> tuple[list[str], list[TruncatedText[str]], batching.Plan, list[Any]]:
+    with_spans: bool,
+  ) -> tuple[list[str], list[EncodedText], batching.Plan, list[Any]]:
     """Starts the predictions of a chunk of texts.
 
     Returns:
       The other arguments of `_answers`; the outputs are still being computed.
     """
     no_labels = np.zeros(len(texts), np.int32)
-    params, kept, split = self._encode(texts, origins, no_labels)
+    params, encoded_texts, split = self._encode(
+      texts, origins, no_labels, with_spans
+    )
     split = split.with_num_shards(self._mesh.size)
     plan = split.plan(self._rounded(batch_size))
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
@@ -243,22 +247,18 @@ class Run:
     temperature = self.calibration.temperature if calibrated else 1.0
     with contextlib.closing(batches):
       outputs = [predict_step(params, batch, temperature) for batch in batches]
-    return texts, kept, plan, outputs
+    return texts, encoded_texts, plan, outputs
 
   @single_precision()
   def _answers(
     self,
     fields: list[str],
     texts: list[str],
-    kept: list[TruncatedText[str]],
+    encoded_texts: list[EncodedText],
     plan: batching.Plan,
     outputs: list[Any],
   ) -> list[dict[str, Any]]:
     """The answers of a chunk, in the order of its texts."""
-    spans: list[list[Span]] = []
-    if 'spans' in fields:  # While the devices compute.
-      limits = self.config.limits
-      spans = [kept_spans(_scalars(t), self.tokenizer, limits) for t in texts]
     if 'attention' not in fields:  # Then it stays on the devices.
       outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
     answers: dict[int, dict[str, Any]] = {}
@@ -270,8 +270,7 @@ class Run:
         labels=self.labels,
         thresholds=self.calibration.thresholds,
         texts=texts,
-        kept=kept,
-        spans=spans,
+        encoded_texts=encoded_texts,
         fields=fields,
       )
     return [answers[i] for i in range(len(texts))]
@@ -291,22 +290,34 @@ class Run:
     return -(-batch_size // self._mesh.size) * self._mesh.size
 
   def _encode(
-    self, texts: Sequence[str], origins: Sequence[str], label_ids: Labels
-  ) -> tuple[Any, list[TruncatedText[str]], batching.EncodedSplit]:
-    """The parameters to use, what is kept of each text, and all as ids.
+    self,
+    texts: Sequence[str],
+    origins: Sequence[str],
+    label_ids: Labels,
+    with_spans: bool = False,
+  ) -> tuple[Any, list[EncodedText], batching.EncodedSplit]:
+    """The parameters to use, what is kept of each text, and a split of them.
 
     The embedding table of the parameters has rows for words that training has
     not seen, where the run's file of vectors has them.
     """
-    limits = self.config.limits
-    kept, ids = encode(map(_scalars, texts), self.tokenizer, limits)
-    params = self.params
+    limits, params = self.config.limits, self.params
+    encoded_texts = [
+      encode(_scalars(text), self.tokenizer, limits, with_spans)
+      for text in texts
+    ]
     if self._unseen:
-      params, ids = with_unseen_words(
-        params, self._unseen, self.tokenizer.size, kept, ids
+      params, encoded_texts = with_unseen_words(
+        params, self._unseen, self.tokenizer.size, encoded_texts
       )
-    hierarchical, num_labels = limits.hierarchical, len(self.labels)
-    split = make_split(ids, kept, hierarchical, label_ids, num_labels)
+    split = make_split(
+      [text.ids for text in encoded_texts],
+      label_ids,
+      len(self.labels),
+      [text.sentences for text in encoded_texts]
+      if limits.hierarchical
+      else None,
+    )
     if self.markers:
       check_entities(
         split.table['tokens'],
@@ -315,7 +326,7 @@ class Run:
         self.config.pooling,
       )
       split = dataclasses.replace(split, markers=self.markers)
-    return params, kept, split
+    return params, encoded_texts, split
 
 
 def _numbered(first: int, count: int) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import itertools
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,8 +9,8 @@ import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data.embeddings import UnseenWords
+from bigru_jax.data.encode import EncodedText
 from bigru_jax.data.text import UNK, UNK_ID
-from bigru_jax.data.truncation import TruncatedText
 
 
 def unseen_words(
@@ -35,24 +33,25 @@ def with_unseen_words(
   params: Any,
   unseen: UnseenWords,
   first_id: int,
-  texts: Sequence[TruncatedText[str]],
-  ids: list[list[int]],
-) -> tuple[Any, list[list[int]]]:
-  """Parameters with rows for the unseen words of texts, and the texts' ids.
+  texts: list[EncodedText],
+) -> tuple[Any, list[EncodedText]]:
+  """Parameters with rows for the unseen words of texts, and texts of these ids.
 
   Args:
     params: of the model.
     unseen: the file of vectors.
     first_id: that of the first new row of the embedding table.
-    texts: what is kept of each text.
-    ids: of its tokens, in which unseen words are unknown.
+    texts: in which unseen words are unknown.
   """
-  tokens = itertools.chain.from_iterable(text.tokens for text in texts)
-  tokens_with_ids = zip(tokens, itertools.chain.from_iterable(ids))
-  words = {token for token, i in tokens_with_ids if i == UNK_ID} - {UNK}
+  words = {
+    token
+    for text in texts
+    for token, i in zip(text.tokens, text.ids)
+    if i == UNK_ID
+  } - {UNK}
   vectors = unseen.lookup(sorted(words))
   if not vectors:
-    return params, ids
+    return params, texts
   table_VxE = params['embedding']
   # Few sizes of the table, for each compiles its own programs.
   count = max(256, 2 ** (len(vectors) - 1).bit_length())
@@ -61,6 +60,8 @@ def with_unseen_words(
   params = {**params, 'embedding': jnp.concatenate([table_VxE, new_NxE])}
   new_ids = {word: first_id + i for i, word in enumerate(vectors)}
   return params, [
-    [new_ids.get(token, i) for token, i in zip(text.tokens, text_ids)]
-    for text, text_ids in zip(texts, ids)
+    text._replace(
+      ids=[new_ids.get(token, i) for token, i in zip(text.tokens, text.ids)]
+    )
+    for text in texts
   ]

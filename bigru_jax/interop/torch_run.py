@@ -20,6 +20,12 @@ import optax
 from bigru_jax.config import Config
 from bigru_jax.data import text
 from bigru_jax.data.open_files import check_file, without_repeats
+from bigru_jax.data.tokenizer import (
+  JsonTokenizer,
+  Tokenizer,
+  VocabularyTokenizer,
+  vocabulary_lines,
+)
 from bigru_jax.interop.torch import (
   DEFAULT_MODULES,
   Modules,
@@ -140,7 +146,7 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'{field}: {error}') from error
   if path.suffix != '.json':
-    tokens = text.vocabulary_lines(content)
+    tokens = vocabulary_lines(content)
     rows: dict[str, int] = {}  # Of each token.
     for row, token in enumerate(tokens, 1):
       if rows.setdefault(token, row) != row:
@@ -160,7 +166,7 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
 
 def _arranged(
   vocabulary: Sequence[str], tokenizer: str, padding: str, unknown: str
-) -> tuple[text.Tokenizer, list[int]]:
+) -> tuple[Tokenizer, list[int]]:
   """The tokenizer of a run, and the program's id of each of its ids.
 
   The id after the program's last is that of a padding which it does not have.
@@ -171,7 +177,7 @@ def _arranged(
     _id(vocabulary, unknown, 'unknown'),
   ]
   if tokenizer not in text.TOKENIZERS:
-    made = text.JsonTokenizer(tokenizer)
+    made = JsonTokenizer(tokenizer)
     if made.tokens() != list(vocabulary):
       raise ValueError(f'vocabulary: it is not that of tokenizer={tokenizer}')
     return made, [*special, *range(len(vocabulary))]
@@ -179,7 +185,7 @@ def _arranged(
   _check_tokenizer(tokenizer, [vocabulary[i] for i in ordinary])
   ordinary = [i for i in ordinary if '\n' not in vocabulary[i]]
   tokens = [text.PAD, text.UNK, *(vocabulary[i] for i in ordinary)]
-  return text.VocabularyTokenizer(tokenizer, tokens), [*special, *ordinary]
+  return VocabularyTokenizer(tokenizer, tokens), [*special, *ordinary]
 
 
 def _id(vocabulary: Sequence[str], token: str, field: str) -> int:

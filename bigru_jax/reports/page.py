@@ -62,10 +62,10 @@ def write_page(
   write_text(path, render(data))
 
 
-def note_on_test(count: int, every: int) -> str:
-  """A sentence on which of the texts of the test split a page shows."""
-  if every > 1:
-    return f'Every {every}th of the {count} texts of the test split.'
+def note_on_test(count: int, num_shown: int) -> str:
+  """A sentence on how many of the texts of the test split a page shows."""
+  if num_shown < count:
+    return f'{num_shown} of the {count} texts of the test split.'
   return f'All {count} texts of the test split.'
 
 

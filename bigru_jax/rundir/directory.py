@@ -14,7 +14,7 @@ import pathlib
 from typing import Any
 
 from bigru_jax.config import Config
-from bigru_jax.data.text import Tokenizer
+from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.metrics import each_epoch
 from bigru_jax.rundir import files, lock, missing, same_run
 from bigru_jax.rundir.checkpoints import Checkpoints

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 import pathlib
 from typing import Any
 
@@ -75,38 +75,23 @@ def examples_of_run(
       or are not at hand.
   """
   check_data(workdir, config)
-  lines = run_files.read_predictions(workdir, split)
   identity = run_files.read_identity(workdir)
-  splits = sources.read(config)
-  examples = _checked(splits, identity, split)
-  found = _find(lines, examples, identity, to_the_end=True)
-  if found is None:
+  keys = [
+    _key(line['source'], line['row'], line['label'])
+    for line in run_files.read_predictions(workdir, split)
+  ]
+  wanted, form = set(keys), form_of(identity)
+  examples: dict[tuple, Example] = {}
+  for example in _checked(sources.read(config), identity, split):
+    if isinstance(example.label, Flags):
+      names = form.names_of(example.label, example.source, example.row)
+      example = example._replace(label=names)
+    key = _key(example.source, example.row, example.label)
+    if key in wanted:
+      examples[key] = example
+  if len(examples) < len(wanted):
     raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
-  return found
-
-
-def find_examples(
-  lines: Sequence[Mapping[str, Any]],
-  splits: Mapping[str, Iterable[Example]],
-  identity: Mapping[str, str],
-) -> list[Example]:
-  """The examples of answers; no more is read than is needed.
-
-  Args:
-    lines: of each its `source`, `row` and `label`.
-    splits: the data, from `sources.read`.
-    identity: the digests of the data of the run.
-
-  Raises:
-    ValueError: the data have no such example.
-  """
-  # Where there is no test split, it is held out of train.
-  names = sorted(splits, key=('test', 'validation', 'train').index)
-  examples = (x for name in names for x in splits[name])
-  found = _find(lines, examples, identity)
-  if found is None:
-    raise ValueError('the data changed since the run')
-  return found
+  return [examples[key] for key in keys]
 
 
 def _checked(
@@ -124,30 +109,6 @@ def _checked(
       raise ValueError(f'split={split}: the data changed since the run: {name}')
 
 
-def _find(
-  lines: Sequence[Mapping[str, Any]],
-  examples: Iterable[Example],
-  identity: Mapping[str, str],
-  to_the_end: bool = False,
-) -> list[Example] | None:
-  """The examples at the places of lines; None where some are missing."""
-  wanted = {_place(x['source'], x['row'], x['label']) for x in lines}
-  found: dict[tuple, Example] = {}
-  form = form_of(identity)
-  for example in examples:
-    if isinstance(example.label, Flags):
-      names = form.names_of(example.label, example.source, example.row)
-      example = example._replace(label=names)
-    place = _place(example.source, example.row, example.label)
-    if place in wanted:
-      found[place] = example
-      if len(found) == len(wanted) and not to_the_end:
-        break
-  if len(found) < len(wanted):
-    return None
-  return [found[_place(x['source'], x['row'], x['label'])] for x in lines]
-
-
-def _place(source: str, row: int, label: Any) -> tuple:
+def _key(source: str, row: int, label: Any) -> tuple:
   # Lines are counted in each file, and a file may hold the texts of one label.
   return source, row, label if isinstance(label, str) else frozenset(label)

@@ -6,7 +6,7 @@ import logging
 import pathlib
 
 from bigru_jax.config import Config, is_mutable
-from bigru_jax.data.text import Tokenizer, load_tokenizer
+from bigru_jax.data.tokenizer import Tokenizer, load_tokenizer
 from bigru_jax.rundir import files
 
 _log = logging.getLogger(__name__)

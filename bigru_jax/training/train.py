@@ -94,7 +94,7 @@ def train(
       _log_start(trainer, data, mesh)
       progress = fit(trainer, directory, stop)
       report = test(trainer, program.task, data, progress)
-    _write(directory, config, data, program.task, report, corpus)
+    _write(directory, config, data, program.task, report)
     params, mesh = parallel.to_this_process(trainer.state.params, mesh)
   _log_end(report, workdir)
   return Run(
@@ -157,7 +157,6 @@ def _write(
   data: Dataset,
   task: Task,
   report: Report,
-  corpus: Corpus | None,
 ) -> None:
   """Writes what the test gave, and the page of the run."""
   directory.log(report.log_line())
@@ -170,7 +169,6 @@ def _write(
     report.calibration,
     report.evaluations['test'],
     report.outputs,
-    corpus,
   )
 
 

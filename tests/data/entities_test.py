@@ -9,6 +9,7 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import prepare
 from bigru_jax.data.ragged import pack
 from bigru_jax.data.splits import Table
+from bigru_jax.data.tokenizer import JsonTokenizer
 
 OPTIONS = {'pooling': 'entity'}
 GOOD = ['a <e1>red cup</e1> of <e2>tea</e2> .', '<e2>b</e2> in <e1>c</e1>']
@@ -117,10 +118,10 @@ def test_a_json_tokenizer_must_know_the_markers(tmp_path):
   tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, '[UNK]'))
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
   tokenizer.save(str(tmp_path / 'whole.json'))
-  whole = text.JsonTokenizer(tmp_path / 'whole.json')
+  whole = JsonTokenizer(tmp_path / 'whole.json')
   assert entities.marker_ids(whole, 'entity') == (4, 5, 6, 7)
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   tokenizer.save(str(tmp_path / 'split.json'))
-  split = text.JsonTokenizer(tmp_path / 'split.json')
+  split = JsonTokenizer(tmp_path / 'split.json')
   with pytest.raises(ValueError, match='does not take <e1> as one token'):
     entities.marker_ids(split, 'entity')

@@ -82,13 +82,12 @@ def test_a_tokenizer_json_reads_sentences_as_a_prediction_does(tmp_path):
   )  # fmt: skip
   data = prepare(config, corpus)
   train = data.splits['train']
-  kept, ids = encode(texts, data.tokenizer, config.limits)
-  assert [x.tokens for x in kept] == [['x', '.', 'bad'], ['<unk>'], ['bad']]
-  assert (
-    train.table['tokens'].values.tolist() == sum(ids, []) == [6, 5, 4, 1, 4]
-  )
+  encoded = [encode(text, data.tokenizer, config.limits) for text in texts]
+  assert [x.tokens for x in encoded] == [['x', '.', 'bad'], ['<unk>'], ['bad']]
+  assert train.table['tokens'].values.tolist() == [6, 5, 4, 1, 4]
+  assert sum((x.ids for x in encoded), []) == [6, 5, 4, 1, 4]
   assert train.table['sentences'].values.tolist() == [2, 1, 1, 1]
-  assert sum((x.sentences for x in kept), []) == [2, 1, 1, 1]
+  assert sum((x.sentences for x in encoded), []) == [2, 1, 1, 1]
 
 
 def test_the_vocabulary_keeps_to_its_limits():

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings, strategies as st
 import pytest
 
 from bigru_jax.data import text
-from bigru_jax.data.encode import encode, kept_spans
+from bigru_jax.data.encode import encode
+from bigru_jax.data.tokenizer import JsonTokenizer, VocabularyTokenizer
 from bigru_jax.data.truncation import TRUNCATIONS, Limits
 
 _TEXTS = st.text() | st.text(
@@ -19,7 +20,7 @@ _TEXTS = st.text() | st.text(
 
 
 def _vocabulary(name):
-  return text.VocabularyTokenizer(name, [text.PAD, text.UNK])
+  return VocabularyTokenizer(name, [text.PAD, text.UNK])
 
 
 def _json(kind):
@@ -44,7 +45,7 @@ def _json(kind):
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder, 'tokenizer.json')
     tokenizer.save(str(path))
-    return text.JsonTokenizer(path)
+    return JsonTokenizer(path)
 
 
 def _check(spans, given_text):
@@ -61,8 +62,7 @@ def _check(spans, given_text):
 @example(' ')
 def test_a_span_holds_its_token(name, given_text):
   tokenizer = _vocabulary(name)
-  tokens, _ = tokenizer.encode(given_text)
-  spans = tokenizer.spans(given_text)
+  tokens, _, spans = tokenizer.encode(given_text, with_spans=True)
   _check(spans, given_text)
   if tokens == [text.UNK] and not given_text.strip():
     assert spans == [(0, 0)]
@@ -88,8 +88,8 @@ def test_a_span_holds_its_token(name, given_text):
 def test_a_span_of_composed_text_is_the_token(name, given_text):
   given_text = unicodedata.normalize('NFC', given_text)
   tokenizer = _vocabulary(name)
-  tokens, _ = tokenizer.encode(given_text)
-  for (start, end), token in zip(tokenizer.spans(given_text), tokens):
+  tokens, _, spans = tokenizer.encode(given_text, with_spans=True)
+  for (start, end), token in zip(spans, tokens):
     piece = text.TOKENIZERS[name].normalize(given_text[start:end])
     if given_text.strip():
       assert piece.replace('ς', 'σ') == token.replace('ς', 'σ')
@@ -104,7 +104,7 @@ def test_a_span_of_composed_text_is_the_token(name, given_text):
   ],
 )  # fmt: skip
 def test_no_token_of_a_decomposed_text_has_an_empty_span(name, given_text):
-  spans = _vocabulary(name).spans(given_text)
+  spans = _vocabulary(name).encode(given_text, with_spans=True)[2]
   _check(spans, given_text)
   assert all(start < end for start, end in spans)
 
@@ -114,7 +114,7 @@ def test_no_token_of_a_decomposed_text_has_an_empty_span(name, given_text):
 @given(st.text(st.characters(exclude_categories=['Cs'])))
 def test_spans_of_a_tokenizer_json(kind, given_text):
   tokenizer = _json(kind)
-  spans = tokenizer.spans(given_text)
+  spans = tokenizer.encode(given_text, with_spans=True)[2]
   _check(spans, given_text)
   assert len(spans) == len(tokenizer.encode(given_text)[0])
   covered = ''.join(given_text[start:end] for start, end in spans)
@@ -125,13 +125,17 @@ def test_a_tokenizer_json_that_composes_has_the_marks_in_its_spans():
   given_text = (
     'Le cafe\u0301 e\u0301te\u0301 a\u0301\u0323b \u1112\u1161\u11ab!'
   )
-  spans = _json('composed').spans(given_text)
+  spans = _json('composed').encode(given_text, with_spans=True)[2]
   pieces = [given_text[start:end] for start, end in spans]
   assert pieces == [*given_text[:-1].split(), '!']
 
 
 def test_a_character_of_several_bytes_belongs_to_the_first():
-  assert _json('bytes').spans('é!') == [(0, 1), (1, 1), (1, 2)]
+  assert _json('bytes').encode('é!', with_spans=True)[2] == [
+    (0, 1),
+    (1, 1),
+    (1, 2),
+  ]
 
 
 @pytest.mark.parametrize('keep', list(TRUNCATIONS))
@@ -144,11 +148,10 @@ def test_spans_are_those_of_the_tokens_that_are_kept(
   limits = Limits(5, keep, hierarchical, 3, 2)
   given_text = unicodedata.normalize('NFC', given_text)
   tokenizer = _vocabulary('whitespace')
-  kept, _ = encode([given_text], tokenizer, limits)
-  spans = kept_spans(given_text, tokenizer, limits)
-  _check(spans, given_text)
-  found = [given_text[start:end] for start, end in spans]
-  assert (found if given_text.strip() else [text.UNK]) == kept[0].tokens
+  encoded = encode(given_text, tokenizer, limits, with_spans=True)
+  _check(encoded.spans, given_text)
+  pieces = [given_text[start:end] for start, end in encoded.spans]
+  assert (pieces if given_text.strip() else [text.UNK]) == encoded.tokens
 
 
 @pytest.mark.parametrize(
@@ -171,13 +174,13 @@ def test_spans_are_those_of_the_tokens_that_are_kept(
   ],
 )
 def test_the_own_text_of_each_word(given_text, pieces):
-  spans = _vocabulary('words').spans(given_text)
+  spans = _vocabulary('words').encode(given_text, with_spans=True)[2]
   assert [given_text[start:end] for start, end in spans] == pieces
 
 
 def test_the_own_text_of_each_character():
   given_text = 'e\u0301\u0958\u093f \u2000\u0323\u0301x'
-  spans = _vocabulary('characters').spans(given_text)
+  spans = _vocabulary('characters').encode(given_text, with_spans=True)[2]
   # NFC makes two characters of U+0958; the second has none of its own.
   pieces = ['e\u0301', '\u0958', '', '\u093f', '\u0323', '\u0301', 'x']
   assert [given_text[start:end] for start, end in spans] == pieces

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from bigru_jax.data import lexicon, tabulate
+from bigru_jax.data import tabulate, tokenizer_pool
 from bigru_jax.data.splits import Example, Split
+from bigru_jax.data.tokenizer import VocabularyTokenizer
 from bigru_jax.data.truncation import Limits
 
 
@@ -25,11 +26,13 @@ HIERARCHICAL = Limits(
 
 
 def _read(limits=FLAT, **splits):
-  return tabulate.read_splits(splits, 'words', limits)
+  tokenizer = VocabularyTokenizer('words')
+  tables, labels, digests = tabulate.read_splits(splits, tokenizer, limits)
+  return tables, labels, tokenizer.vocabulary, digests
 
 
-def _texts(table, found):
-  words = np.array(list(found.ids), object)
+def _texts(table, vocabulary):
+  words = np.array(vocabulary, object)
   tokens = table['tokens']
   return [
     ' '.join(words[tokens.values[start : start + length]])
@@ -39,10 +42,10 @@ def _texts(table, found):
 
 def test_texts_become_ids_by_the_order_of_occurrence():
   pairs = [('A good film', 'x'), ('', 'y'), ('a bad film, a bad one', 'x')]
-  tables, labels, found, _ = _read(train=_split(pairs))
+  tables, labels, vocabulary, _ = _read(train=_split(pairs))
   train = tables['train']
-  assert list(found.ids)[:4] == ['<unk>', 'a', 'good', 'film']
-  assert _texts(train, found) == ['a good film', '<unk>', 'a bad film , a']
+  assert vocabulary[:5] == ['<pad>', '<unk>', 'a', 'good', 'film']
+  assert _texts(train, vocabulary) == ['a good film', '<unk>', 'a bad film , a']
   assert train['truncated'].tolist() == [False, False, True]
   assert train['blank'].tolist() == [False, True, False]
   assert labels == ['x', 'y'] and train['label'].tolist() == [0, 1, 0]
@@ -55,10 +58,10 @@ def test_sentences_of_a_text_and_what_is_kept_of_them():
     ('', 'y'),
     ('Ten.', 'x'),
   ]
-  tables, _, found, _ = _read(HIERARCHICAL, train=_split(pairs))
+  tables, _, vocabulary, _ = _read(HIERARCHICAL, train=_split(pairs))
   train = tables['train']
   # The fifth word of a sentence and its period are a sentence of their own.
-  assert _texts(train, found) == [
+  assert _texts(train, vocabulary) == [
     'one two . three four five six nine', '<unk>', 'ten .',
   ]  # fmt: skip
   sentences = train['sentences']
@@ -78,14 +81,16 @@ def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
   words += [f'w{i}' for i in range(500)]
   texts = [' '.join(rng.choices(words, k=9)) for _ in range(400)]
   pairs = [(text, str(i % 2)) for i, text in enumerate(texts)]
-  alone, _, found_alone, digests_alone = _read(limits, train=_split(pairs))
+  alone, _, vocabulary_alone, digests_alone = _read(limits, train=_split(pairs))
   # So that each process gets many small chunks, the first one too.
-  monkeypatch.setattr(lexicon, '_PAYS', 1000)
+  monkeypatch.setattr(tokenizer_pool, '_PAYS', 1000)
   monkeypatch.setattr(tabulate, '_CHUNK', 200)
   monkeypatch.setattr(tabulate, 'cores', lambda: processes)
-  several, _, found, digests = _read(limits, train=_split(pairs))
-  assert set(found.ids) == set(found_alone.ids)
-  assert _texts(several['train'], found) == _texts(alone['train'], found_alone)
+  several, _, vocabulary, digests = _read(limits, train=_split(pairs))
+  assert set(vocabulary) == set(vocabulary_alone)
+  assert _texts(several['train'], vocabulary) == _texts(
+    alone['train'], vocabulary_alone
+  )
   assert digests == digests_alone
   for name in ('label', 'digest', 'truncated', 'blank'):
     np.testing.assert_array_equal(several['train'][name], alone['train'][name])
@@ -96,8 +101,8 @@ def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
 
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch):
-  monkeypatch.setattr(lexicon, '_PAYS', 0)
-  pool = lexicon.Pool('words', FLAT, 2)
+  monkeypatch.setattr(tokenizer_pool, '_PAYS', 0)
+  pool = tokenizer_pool.TokenizerPool(VocabularyTokenizer('words'), FLAT, 2)
 
   def chunks():
     yield ['a']
@@ -166,7 +171,7 @@ def test_many_tokens_are_collected_without_a_limit(monkeypatch, kind):
   examples = (Example(text, str(i % 2), 'generated', i) for i in range(120_000))
   tables, *_ = _read(train=examples)
   tokens = tables['train']['tokens'].values
-  np.testing.assert_array_equal(tokens, np.tile(np.arange(1, 6), 120_000))
+  np.testing.assert_array_equal(tokens, np.tile(np.arange(2, 7), 120_000))
 
 
 @pytest.mark.slow

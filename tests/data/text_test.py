@@ -4,10 +4,15 @@ import re
 import unicodedata
 
 from hypothesis import assume, given, strategies as st
-import numpy as np
 import pytest
 
 from bigru_jax.data import text
+from bigru_jax.data.tokenizer import (
+  JsonTokenizer,
+  VocabularyTokenizer,
+  build_vocabulary,
+  load_tokenizer,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,26 +133,18 @@ def test_markers_change_no_other_text(sentence):
 
 def test_vocabulary_is_by_frequency():
   counts = {'b': 3, 'c': 1, 'a': 2, '<pad>': 1, 'd': 0}.items()
-  assert text.build_vocabulary(counts) == ['<pad>', '<unk>', 'b', 'a', 'c']
-  assert text.build_vocabulary(counts, max_size=3) == ['<pad>', '<unk>', 'b']
-  assert text.build_vocabulary(counts, min_count=2)[2:] == ['b', 'a']
-
-
-def test_packed_texts_share_one_array():
-  packed = text.pack([[2, 3], [1], [4, 5, 6]])
-  np.testing.assert_array_equal(packed.tokens, [2, 3, 1, 4, 5, 6])
-  some = packed.take(np.array([2, 0]))
-  np.testing.assert_array_equal(some.lengths, [3, 2])
-  np.testing.assert_array_equal(some.tokens[some.positions()], [4, 5, 6, 2, 3])
+  assert build_vocabulary(counts) == ['<pad>', '<unk>', 'b', 'a', 'c']
+  assert build_vocabulary(counts, max_size=3) == ['<pad>', '<unk>', 'b']
+  assert build_vocabulary(counts, min_count=2)[2:] == ['b', 'a']
 
 
 def test_a_spelt_out_padding_token_is_unknown():
-  tokenizer = text.VocabularyTokenizer('whitespace', ['<pad>', '<unk>', 'a'])
+  tokenizer = VocabularyTokenizer('whitespace', ['<pad>', '<unk>', 'a'])
   assert tokenizer.encode('a <pad> <unk>')[1] == [2, 1, 1]
 
 
 def test_a_tokenizer_gives_tokens_with_their_ids():
-  tokenizer = text.VocabularyTokenizer('words', ['<pad>', '<unk>', 'good'])
+  tokenizer = VocabularyTokenizer('words', ['<pad>', '<unk>', 'good'])
   assert tokenizer.encode('Good film') == (['good', 'film'], [2, 1])
   assert tokenizer.encode(' ') == (['<unk>'], [1])
   assert tokenizer.size == 3
@@ -156,7 +153,7 @@ def test_a_tokenizer_gives_tokens_with_their_ids():
 def test_a_vocabulary_that_is_not_composed_is_met():
   vocabulary = ['<pad>', '<unk>', 'cafe\u0301', 'the\u0301', 'th\u00e9',
                 'i\u0307yi', 'A\u030a']  # fmt: skip
-  words = text.VocabularyTokenizer('words', vocabulary)
+  words = VocabularyTokenizer('words', vocabulary)
   # A word's own entry comes before that of an equivalent one.
   assert words.encode('CAF\u00c9 th\u00e9 the\u0301 \u0130yi')[1] == [
     2,
@@ -166,7 +163,7 @@ def test_a_vocabulary_that_is_not_composed_is_met():
   ]
   # Lower-casing makes no capital a token that occurs.
   assert words.encode('\u00c5 \u00e5')[1] == [1, 1]
-  cased = text.VocabularyTokenizer('whitespace', vocabulary)
+  cased = VocabularyTokenizer('whitespace', vocabulary)
   assert cased.encode('\u00c5 \u00e5')[1] == [6, 1]
 
 
@@ -176,17 +173,17 @@ def test_a_vocabulary_that_is_not_composed_is_met():
 )
 def test_a_vocabulary_is_saved_and_loaded(tmp_path, token):
   vocabulary = ['<pad>', '<unk>', token]
-  text.VocabularyTokenizer('characters', vocabulary).save(tmp_path)
-  loaded = text.load_tokenizer(tmp_path, 'characters')
+  VocabularyTokenizer('characters', vocabulary).save(tmp_path)
+  loaded = load_tokenizer(tmp_path, 'characters')
   assert loaded.vocabulary == vocabulary
 
 
 def test_a_wrong_vocabulary_is_named(tmp_path):
   with pytest.raises(FileNotFoundError, match='no run: it has no vocabulary'):
-    text.load_tokenizer(tmp_path, 'words')
+    load_tokenizer(tmp_path, 'words')
   (tmp_path / 'vocabulary.txt').write_text('good\n')
   with pytest.raises(ValueError, match='does not begin with <pad> and <unk>'):
-    text.load_tokenizer(tmp_path, 'words')
+    load_tokenizer(tmp_path, 'words')
 
 
 def test_tokenizer_json(tmp_path):
@@ -197,16 +194,16 @@ def test_tokenizer_json(tmp_path):
   )
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   tokenizer.save(str(path))
-  ours = text.JsonTokenizer(path)
+  ours = JsonTokenizer(path)
   assert ours.encode('good film') == (['good', '[UNK]'], [3, 2])
   assert ours.encode('') == (['<unk>'], [1])
   assert ours.size == 4
   ours.save(tmp_path)
-  loaded = text.load_tokenizer(tmp_path, 'mine.json')
-  text.JsonTokenizer(tmp_path / 'tokenizer.json').save(tmp_path)  # Onto itself.
+  loaded = load_tokenizer(tmp_path, 'mine.json')
+  JsonTokenizer(tmp_path / 'tokenizer.json').save(tmp_path)  # Onto itself.
   assert loaded.encode('good') == ours.encode('good')
   path.write_text('{}')
   with pytest.raises(ValueError, match='tokenizer='):
-    text.JsonTokenizer(path)
+    JsonTokenizer(path)
   with pytest.raises(FileNotFoundError, match='nowhere.json: no such file'):
-    text.JsonTokenizer('nowhere.json')
+    JsonTokenizer('nowhere.json')

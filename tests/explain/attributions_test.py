@@ -159,7 +159,7 @@ def _twin(torch, params):
 
 def test_the_texts_of_a_split_keep_their_order_and_lengths(trained):
   labels = np.zeros(len(TEXTS), np.int32)
-  split = make_split(TEXTS, [], False, labels, 2)
+  split = make_split(TEXTS, labels, 2)
   found = attributions.attribute(
     trained.model, trained.task, trained.params, split, batch_size=2
   )

@@ -12,7 +12,8 @@ import pytest
 import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.data.entities import inside_entities, marker_ids
-from bigru_jax.data.text import MARKERS, VocabularyTokenizer
+from bigru_jax.data.text import MARKERS
+from bigru_jax.data.tokenizer import VocabularyTokenizer
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.build import make_task
 from bigru_jax.models.build import init_params, make_classifier

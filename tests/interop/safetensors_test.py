@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bigru_jax
-from bigru_jax.data.text import JsonTokenizer
+from bigru_jax.data.tokenizer import JsonTokenizer
 from bigru_jax.interop.safetensors import save
 from bigru_jax.rundir import files as run_files, published
 

@@ -8,7 +8,7 @@ import pytest
 from torch_programs import Classifier, additive, arrays, nn, torch
 
 import bigru_jax
-from bigru_jax.data.text import JsonTokenizer
+from bigru_jax.data.tokenizer import JsonTokenizer
 from bigru_jax.interop.torch import read_state_dict
 from bigru_jax.interop.torch_run import read_vocabulary, write_run
 

@@ -43,6 +43,7 @@ def test_a_page_of_many_weights_shows_fewer_texts(
   run = bigru_jax.train(config, tmp_path, CORPUS)
   found = data_of(tmp_path / 'report.html')
   assert found['texts']['text'] == TEXTS[::every]
-  assert f'Every {every}' in found['note']
+  shown, count = len(TEXTS) // every, len(TEXTS)
+  assert found['note'] == f'{shown} of the {count} texts of the test split.'
   heads = [len(x['attention']['words']) for x in run.predict(TEXTS[::every])]
   assert list(map(len, found['texts']['largest'])) == heads

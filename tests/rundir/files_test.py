@@ -10,7 +10,7 @@ import pytest
 
 import bigru_jax
 from bigru_jax.config import Config
-from bigru_jax.data.text import VocabularyTokenizer
+from bigru_jax.data.tokenizer import VocabularyTokenizer
 from bigru_jax.rundir import directory, files as run_files, lock, same_run
 
 CONFIG = Config(hidden_size=16, learning_rate=0.5)

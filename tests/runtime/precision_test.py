@@ -102,8 +102,8 @@ def _type(x):
 
 def _attributions(run):
   limits = run.config.limits
-  kept, ids = encode(TEXTS[:8], run.tokenizer, limits)
-  split = make_split(ids, kept, False, np.zeros(8, np.int32), 2)
+  ids = [encode(text, run.tokenizer, limits).ids for text in TEXTS[:8]]
+  split = make_split(ids, np.zeros(8, np.int32), 2)
   task = make_task(run.config, 2)
   params = jax.device_get(run.params)
   return attribute(run.model, task, params, split)

@@ -17,6 +17,7 @@ from scripts import ROOT, call, programs_of, run_command
 
 import bigru_jax
 from bigru_jax.data import text
+from bigru_jax.data.tokenizer import VocabularyTokenizer
 from bigru_jax.interop.description import tokenizer_rules
 
 PAGE = (ROOT / 'docs' / 'serving.md').read_text()
@@ -235,7 +236,7 @@ def test_the_tokenizer_in_javascript_is_ours(name, tmp_path):
     text=True,
   )
   assert done.returncode == 0, done.stderr
-  ours = text.VocabularyTokenizer(name, vocabulary)
+  ours = VocabularyTokenizer(name, vocabulary)
   for sentence, ids in zip(sentences, json.loads(done.stdout), strict=True):
     assert ids == ours.encode(sentence)[1][:12], repr(sentence)
 

@@ -1,0 +1,250 @@
+"""Tokenizers with ids: of a vocabulary, or of a `tokenizer.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+import itertools
+import os
+import pathlib
+from typing import Any
+
+from bigru_jax.data.open_files import check_file
+from bigru_jax.data.spans import align, disjoint, with_marks
+from bigru_jax.data.text import PAD, TOKENIZERS, UNK, UNK_ID, Memo
+from bigru_jax.runtime.atomic import write_bytes, write_text
+
+
+class _KnownIds(dict[str, int]):
+  """The ids of the tokens of a vocabulary; any other token is unknown."""
+
+  def __missing__(self, token: str) -> int:
+    return UNK_ID
+
+
+class _GrowingIds(dict[str, int]):
+  """The ids of all tokens met so far, in the order of first occurrence."""
+
+  def __missing__(self, token: str) -> int:
+    self[token] = token_id = len(self) + 1  # No token has the id of <pad>.
+    return token_id
+
+
+class VocabularyTokenizer:
+  """A tokenizer of `TOKENIZERS` with a vocabulary.
+
+  Attributes:
+    name: that of `TOKENIZERS`.
+    token_ids: by token; of <unk> and all others but <pad>.
+  """
+
+  def __init__(self, name: str, vocabulary: list[str] | None = None) -> None:
+    """Makes a tokenizer.
+
+    Args:
+      name: of `TOKENIZERS`.
+      vocabulary: the tokens, by id. If it is None, it grows by each token met.
+    """
+    self.name, self._rules = name, TOKENIZERS[name]
+    self.token_ids: dict[str, int]
+    if vocabulary is None:
+      self.token_ids, self._vocabulary = _GrowingIds({UNK: UNK_ID}), None
+    else:
+      # Row 0 is no token's: a text that spells <pad> out has an unknown one.
+      self.token_ids = _KnownIds((t, i) for i, t in enumerate(vocabulary) if i)
+      self._vocabulary = vocabulary
+      self._add_normal_forms(vocabulary)
+    self._tokens = Memo(self._rules.tokens)
+    self._ids = Memo(self._ids_of_piece)
+
+  @property
+  def vocabulary(self) -> list[str]:
+    """The tokens, by id."""
+    if self._vocabulary is None:
+      return [PAD, *self.token_ids]
+    return self._vocabulary
+
+  @property
+  def size(self) -> int:
+    """The number of ids."""
+    return len(self.vocabulary)
+
+  def encode(
+    self, text: str, with_spans: bool = False
+  ) -> tuple[list[Any], ...]:
+    """The tokens of a text and their ids; an empty text is one <unk>.
+
+    With spans, a third list has the [start, end) of each token in the text,
+    (0, 0) for the <unk> of an empty text.
+    """
+    normal = self._rules.normalize(text)
+    pieces = map(self._tokens.__getitem__, normal.split())
+    tokens = list(itertools.chain.from_iterable(pieces))
+    ids = list(map(self.token_ids.__getitem__, tokens))
+    if not with_spans:
+      return tokens or [UNK], ids or [UNK_ID]
+    spans = align(tokens, text, normal, self._rules.normalize)
+    return tokens or [UNK], ids or [UNK_ID], spans or [(0, 0)]
+
+  def ids(self, texts: Iterable[str]) -> Iterator[Iterator[int]]:
+    """The ids of each text, which are made as they are asked for."""
+    return map(self._ids_of_text, texts)
+
+  def save(self, workdir: pathlib.Path) -> None:
+    """Writes vocabulary.txt, one token per line, completely or not at all."""
+    write_text(workdir / 'vocabulary.txt', '\n'.join(self.vocabulary) + '\n')
+
+  def _ids_of_text(self, text: str) -> Iterator[int]:
+    pieces = self._rules.pieces(text)
+    # A piece between white space has a token, of `words` or any other.
+    ids = itertools.chain.from_iterable(map(self._ids.__getitem__, pieces))
+    return ids if pieces else iter([UNK_ID])
+
+  def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
+    return tuple(map(self.token_ids.__getitem__, self._rules.tokens(piece)))
+
+  def _add_normal_forms(self, vocabulary: list[str]) -> None:
+    """For vocabularies of other programs, and of versions before NFC."""
+    for i, token in enumerate(vocabulary):
+      if not token.isascii() and not (
+        self._rules.lowercase and token != token.lower()
+      ):
+        self.token_ids.setdefault(self._rules.normalize(token), i)
+
+
+class JsonTokenizer:
+  """A `tokenizer.json` of Hugging Face tokenizers, its ids shifted by two.
+
+  Ids 0 and 1 stay <pad> and <unk>, whatever they are in the file.
+
+  Attributes:
+    name: the path of the file.
+    vocabulary: None, for the file holds it.
+    size: the number of ids.
+  """
+
+  vocabulary: list[str] | None = None
+
+  def __init__(self, path: str | os.PathLike, field: str = 'tokenizer') -> None:
+    """Reads the file.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: the library is missing, or the file is no such tokenizer.
+    """
+    check_file(path, field)
+    self.name, self._path = os.fspath(path), pathlib.Path(path)
+    if not self._path.is_file():
+      raise FileNotFoundError(f'{field}={path}: no such file')
+    try:
+      import tokenizers
+    except ImportError as error:
+      raise ValueError(
+        f'{field}={path} needs the tokenizers package: '
+        'pip install "bigru_jax[tokenizers]"'
+      ) from error
+    try:
+      self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # The library raises bare Exception.
+      raise ValueError(f'{field}={path}: {error}') from error
+    self.size = self._tokenizer.get_vocab_size() + 2
+
+  def encode(
+    self, text: str, with_spans: bool = False
+  ) -> tuple[list[Any], ...]:
+    """See `VocabularyTokenizer.encode`."""
+    encoding = self._tokenizer.encode(text, add_special_tokens=False)
+    tokens, ids = encoding.tokens or [UNK], [i + 2 for i in encoding.ids]
+    if not with_spans:
+      return tokens, ids or [UNK_ID]
+    spans = with_marks(text, disjoint(encoding.offsets))
+    return tokens, ids or [UNK_ID], spans or [(0, 0)]
+
+  def ids(self, texts: Iterable[str]) -> Iterator[list[int]]:
+    """The ids of each text, made on all cores."""
+    encodings = self._tokenizer.encode_batch(
+      list(texts), add_special_tokens=False
+    )
+    return ([i + 2 for i in e.ids] or [UNK_ID] for e in encodings)
+
+  def tokens(self) -> list[str]:
+    """The file's tokens, by its own ids.
+
+    Raises:
+      ValueError: there is an id without a token.
+    """
+    ids = self._tokenizer.get_vocab()
+    if sorted(ids.values()) != list(range(len(ids))):
+      raise ValueError(f'tokenizer={self._path}: its ids have gaps')
+    return sorted(ids, key=ids.__getitem__)
+
+  def save(self, workdir: pathlib.Path) -> None:
+    """Copies the file to tokenizer.json, completely or not at all."""
+    write_bytes(workdir / 'tokenizer.json', self._path.read_bytes())
+
+
+Tokenizer = VocabularyTokenizer | JsonTokenizer
+
+
+def build_vocabulary(
+  counts: Iterable[tuple[str, int]],
+  max_size: int = 50_000,
+  min_count: int = 1,
+) -> list[str]:
+  """<pad>, <unk>, then tokens by decreasing frequency, ties alphabetically.
+
+  Args:
+    counts: tokens, and how often each occurs in training.
+    max_size: its maximum size, with the two special tokens.
+    min_count: a token that occurs less often is left out.
+  """
+  kept = sorted(
+    (
+      (token, n)
+      for token, n in counts
+      if n >= max(min_count, 1) and token not in (PAD, UNK)
+    ),
+    key=lambda pair: (-pair[1], pair[0]),
+  )
+  return [PAD, UNK, *(token for token, _ in kept[: max(max_size - 2, 0)])]
+
+
+def vocabulary_lines(content: str) -> list[str]:
+  """The lines of a file with one token per line.
+
+  They end with a line feed, or all of them with a carriage return before it.
+  Any other character that ends a line elsewhere is part of a token, as is a
+  carriage return before some of the line feeds.
+  """
+  if content.count('\n') == content.count('\r\n'):
+    content = content.replace('\r\n', '\n')
+  return content.removesuffix('\n').split('\n')
+
+
+def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
+  """The tokenizer of a run directory.
+
+  Args:
+    workdir: the run directory.
+    name: the configuration's `tokenizer`.
+
+  Raises:
+    FileNotFoundError, ValueError: its file is missing or corrupt.
+  """
+  field = f'workdir={workdir}'
+  if name not in TOKENIZERS:
+    return JsonTokenizer(workdir / 'tokenizer.json', f'{field}: tokenizer')
+  path = workdir / 'vocabulary.txt'
+  try:
+    content = path.read_bytes().decode('utf-8', 'surrogatepass')
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'{field} is no run: it has no vocabulary.txt'
+    ) from None
+  except (OSError, UnicodeDecodeError) as error:
+    raise ValueError(f'{field}: vocabulary.txt: {error}') from error
+  vocabulary = vocabulary_lines(content)
+  if vocabulary[:2] != [PAD, UNK]:
+    raise ValueError(
+      f'{field}: vocabulary.txt does not begin with {PAD} and {UNK}'
+    )
+  return VocabularyTokenizer(name, vocabulary)
