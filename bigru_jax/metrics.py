@@ -59,13 +59,12 @@ def semeval2010_f1(confusion_CxC: np.ndarray, labels: Sequence[str]) -> float:
     ValueError: see `relations_of`.
   """
   relations = relations_of(labels)
-  names = np.array(relations)
   scores = []
   for name in sorted(set(relations) - {''}):
-    mine = names == name
-    correct = np.diag(confusion_CxC)[mine].sum()
-    predicted = confusion_CxC[:, mine].sum()
-    gold = confusion_CxC[mine].sum()
+    is_relation = np.array(relations) == name
+    correct = np.diag(confusion_CxC)[is_relation].sum()
+    predicted = confusion_CxC[:, is_relation].sum()
+    gold = confusion_CxC[is_relation].sum()
     if gold:
       scores.append(2 * correct / (predicted + gold))
   return float(np.mean(scores)) if scores else 0.0
@@ -155,7 +154,7 @@ def current_name(name: str) -> str:
 
 
 def renamed(metrics: Mapping[str, Any]) -> dict[str, Any]:
-  """Metrics by name, of an older run too, by the current names."""
+  """Metrics by their current names, also those of an older run."""
   return {current_name(name): value for name, value in metrics.items()}
 
 
@@ -246,13 +245,14 @@ class MultiLabelMetrics(struct.PyTreeNode):
   @classmethod
   def zeros(cls, num_labels: int) -> MultiLabelMetrics:
     """The metrics of no example."""
-    counts = [jnp.zeros(num_labels, jnp.int32) for _ in range(3)]
     return cls(
-      jnp.zeros((), jnp.float32),
-      jnp.zeros((), jnp.float32),
-      jnp.zeros((), jnp.int32),
-      jnp.zeros((), jnp.int32),
-      *counts,
+      loss=jnp.zeros((), jnp.float32),
+      weight=jnp.zeros((), jnp.float32),
+      correct=jnp.zeros((), jnp.int32),
+      examples=jnp.zeros((), jnp.int32),
+      true_positives_C=jnp.zeros(num_labels, jnp.int32),
+      predicted_C=jnp.zeros(num_labels, jnp.int32),
+      positives_C=jnp.zeros(num_labels, jnp.int32),
     )
 
   def update(
@@ -267,19 +267,17 @@ class MultiLabelMetrics(struct.PyTreeNode):
     labels_BxC = labels_BxC.astype(bool) & valid_B[:, None]
     predictions_BxC = predictions_BxC & valid_B[:, None]
     correct_B = (labels_BxC == predictions_BxC).all(-1) & valid_B
-
-    def count(x_BxC):
-      return x_BxC.sum(0, dtype=jnp.int32)
-
-    return MultiLabelMetrics(
-      self.loss + jnp.sum(losses_B * weights_B),
-      self.weight + jnp.sum(weights_B),
-      self.correct + correct_B.sum(dtype=jnp.int32),
-      self.examples + valid_B.sum(dtype=jnp.int32),
-      self.true_positives_C + count(labels_BxC & predictions_BxC),
-      self.predicted_C + count(predictions_BxC),
-      self.positives_C + count(labels_BxC),
+    both_BxC = labels_BxC & predictions_BxC
+    of_batch = MultiLabelMetrics(
+      loss=jnp.sum(losses_B * weights_B),
+      weight=jnp.sum(weights_B),
+      correct=correct_B.sum(dtype=jnp.int32),
+      examples=valid_B.sum(dtype=jnp.int32),
+      true_positives_C=both_BxC.sum(0, dtype=jnp.int32),
+      predicted_C=predictions_BxC.sum(0, dtype=jnp.int32),
+      positives_C=labels_BxC.sum(0, dtype=jnp.int32),
     )
+    return jax.tree.map(jnp.add, self, of_batch)
 
   def compute(self) -> dict[str, Any]:
     """Loss, accuracy, macro and micro F1 and the number of examples.

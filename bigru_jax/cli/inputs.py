@@ -18,6 +18,7 @@ from bigru_jax.data import (
   tabular_files,
 )
 from bigru_jax.data.splits import Example
+from bigru_jax.data.table_columns import Columns
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime import host
 
@@ -145,7 +146,7 @@ def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
         yield from (line.removesuffix('\n') for line in lines)
     else:
       examples = tabular_files.read_file(
-        path, 'input', column, None, encoding, delimiter
+        path, 'input', Columns(column, label=''), encoding, delimiter
       )
       yield from (example.text for example in examples)
 
@@ -199,14 +200,13 @@ def labelled_file(
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)
-  examples = tabular_files.read_file(
-    path,
-    'input',
+  columns = Columns(
     text_column,
     label_column or config.label_column,
-    encoding,
-    delimiter,
     sources.label_separator(config),
+  )
+  examples = tabular_files.read_file(
+    path, 'input', columns, encoding, delimiter
   )
   return [
     x._replace(label=form.names_of(x.label, x.source, x.row))

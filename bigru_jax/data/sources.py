@@ -35,7 +35,7 @@ def read(
       tabular_files.expand_paths(path, name)
     return {
       name: tabular_files.read_file(
-        path, name, *columns[:2], config.encoding, config.delimiter, columns[2]
+        path, name, columns, config.encoding, config.delimiter
       )
       for name, path in paths.items()
     }

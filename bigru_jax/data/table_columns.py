@@ -24,14 +24,14 @@ class Columns(NamedTuple):
 
   Attributes:
     text: the column of the texts.
-    label: that of the labels, or several, one for each label, see
+    label: that of the labels, or one for each label with commas between, see
       `labels.label_columns`; '' reads texts alone.
     separator: where a text has any number of labels, what stands between them
       in a string; None where it has one.
   """
 
   text: str = 'text'
-  label: str = ''
+  label: str = 'label'
   separator: str | None = None
 
   def among(self, names: Iterable[str]) -> list[str]:
@@ -80,6 +80,9 @@ class Columns(NamedTuple):
       except ValueError as error:
         raise ValueError(f'{where}, row {row}: {error}') from None
       yield Example(text, label, where, row)
+
+
+TEXT_AND_LABEL = Columns()
 
 
 def arrow_rows(

@@ -18,7 +18,12 @@ from bigru_jax.data.csv_files import (
 )
 from bigru_jax.data.open_files import WatchedFile, open_below_blanks
 from bigru_jax.data.splits import Example
-from bigru_jax.data.table_columns import Columns, Rows, arrow_rows
+from bigru_jax.data.table_columns import (
+  TEXT_AND_LABEL,
+  Columns,
+  Rows,
+  arrow_rows,
+)
 
 _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 
@@ -71,11 +76,9 @@ def file_extension(path: str) -> str:
 def read_file(
   paths: str | os.PathLike,
   field: str = 'path',
-  text_column: str = 'text',
-  label_column: str | None = 'label',
+  columns: Columns = TEXT_AND_LABEL,
   encoding: str = '',
   delimiter: str = '',
-  label_separator: str | None = None,
 ) -> Iterator[Example]:
   """Reads examples in one pass; a file's format is inferred from its extension.
 
@@ -91,7 +94,7 @@ def read_file(
       or not (`.csv.gz`); or several, see `expand_paths`. JSON is an array of
       objects, which is held in memory, or one object per line.
     field: of the configuration that names the file, for messages.
-    text_column, label_column, label_separator: see `table_columns.Columns`.
+    columns: that hold the text and the label.
     encoding: see `open_lines`.
     delimiter: between the fields of a `.csv` file; by default that of `, ; tab`
       with which its header has the columns.
@@ -99,7 +102,6 @@ def read_file(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  columns = Columns(text_column, label_column or '', label_separator)
   for path in expand_paths(os.fspath(paths), field):
     where = f'{field}={path}'
     example: Example | None = None
@@ -123,7 +125,7 @@ def read_table(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  columns = Columns(column)
+  columns = Columns(column, label='')
   header: list[str] = []
   for path in expand_paths(paths, field):
     where = f'{field}={path}'

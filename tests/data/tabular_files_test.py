@@ -12,6 +12,7 @@ from bigru_jax.config import Config
 from bigru_jax.data import tabular_files
 from bigru_jax.data.prepare import prepare
 from bigru_jax.data.splits import Split
+from bigru_jax.data.table_columns import Columns
 
 ROWS = [('good film', 'pos'), ('bad film', 'neg'), ('fine, "so"', 'pos')]
 
@@ -73,7 +74,7 @@ def test_every_format(tmp_path, name):
 
 def test_texts_alone(tmp_path):
   path = write(tmp_path / 'a.csv', columns=('review', 'stars'))
-  split = _split(path, 'input', 'review', None)
+  split = _split(path, 'input', Columns('review', label=''))
   assert split.texts == [text for text, _ in ROWS]
   assert split.labels == [''] * 3
 

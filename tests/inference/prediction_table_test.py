@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from bigru_jax.data import tabular_files
+from bigru_jax.data.table_columns import Columns
 from bigru_jax.inference.prediction_table import (
   label_writer,
   prediction_columns,
@@ -42,7 +43,7 @@ def test_any_set_of_labels_reads_back(tmp_path, separator, labels, is_list):
   with path.open('w', encoding='utf-8', newline='') as file:
     writer = csv.writer(file)
     writer.writerows([('text', 'label'), *(('a', cell) for cell in cells)])
-  examples = tabular_files.read_file(path, label_separator=separator)
+  examples = tabular_files.read_file(path, columns=Columns(separator=separator))
   assert [list(example.label) for example in examples] == sets
 
 

@@ -12,6 +12,7 @@ from scripts import run_command
 
 import bigru_jax
 from bigru_jax.data import tabular_files
+from bigru_jax.data.table_columns import Columns
 
 TEXTS = ['a good film', 'bad, "dull"\nplot', '  ']
 
@@ -93,7 +94,7 @@ def test_labels_that_hold_the_separator_are_a_list_that_reads_back(
     expected = [answer['probabilities'][x] for x in labels]
     assert list(map(float, row[2:-1])) == pytest.approx(expected, abs=1e-6)
   examples = tabular_files.read_file(
-    output, label_column='prediction', label_separator='|'
+    output, columns=Columns('text', 'prediction', '|')
   )
   assert [list(x.label) for x in examples] == [x['label'] for x in answers]
 
@@ -146,7 +147,7 @@ def test_texts_read_back_equal(predict, tmp_path):
   source.write_text(''.join(json.dumps({'text': x}) + '\n' for x in texts))
   predict(f'--input={source}', f'--output={output}')
   assert [row[0] for row in _read(output)[1]] == texts
-  found = tabular_files.read_file(output, label_column='prediction')
+  found = tabular_files.read_file(output, columns=Columns('text', 'prediction'))
   assert [example.text for example in found] == texts
   source.write_text('{"text": "fine"}\n{"text": "\\ud800"}\n')
   done = predict(

@@ -6,7 +6,7 @@ of `CORPORA`. A split that the data set does not define is held out of train.
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
-import os
+import pathlib
 from typing import Any
 
 from bigru_jax.data.corpora import (
@@ -58,18 +58,20 @@ def data_dir(config: Any) -> str:
   return config.data_dir
 
 
-def _of_files(read: Callable[[str], Any]) -> DataSet:
-  return DataSet(read=lambda config: read(data_dir(config)), needs_files=True)
+def _of_files(read: Callable[[pathlib.Path], Any]) -> DataSet:
+  return DataSet(
+    read=lambda config: read(pathlib.Path(data_dir(config))), needs_files=True
+  )
 
 
 def _of_parquet(**files: str) -> DataSet:
   """A data set whose folder holds a Parquet file for each split."""
 
-  def read(folder: str) -> Mapping[str, Iterable[Example]]:
-    paths = {name: os.path.join(folder, x) for name, x in files.items()}
+  def read(folder: pathlib.Path) -> Mapping[str, Iterable[Example]]:
+    paths = {name: folder / file for name, file in files.items()}
     for path in paths.values():  # All are there before the first is read.
       check_file(path, 'data_dir')
-    return {name: read_file(x, 'data_dir') for name, x in paths.items()}
+    return {name: read_file(p, 'data_dir') for name, p in paths.items()}
 
   return _of_files(read)
 
@@ -77,7 +79,7 @@ def _of_parquet(**files: str) -> DataSet:
 def _of_trees(binary: bool) -> DataSet:
   return DataSet(
     read=lambda config: sst.read(
-      data_dir(config), binary=binary, phrases=config.sst_phrases
+      pathlib.Path(data_dir(config)), binary=binary, phrases=config.sst_phrases
     ),
     needs_files=True,
     has_phrases=True,

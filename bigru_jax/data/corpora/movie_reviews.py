@@ -1,6 +1,5 @@
 """Whole movie reviews, from polarity dataset v2.0 (Pang & Lee, 2004)."""
 
-import os
 import pathlib
 
 from bigru_jax.data.csv_files import quoted_records
@@ -10,7 +9,7 @@ from bigru_jax.data.splits import Split, empty_split
 _LABELS = {'1': 'pos', '-1': 'neg'}
 
 
-def read(data_dir: str | os.PathLike) -> dict[str, Split]:
+def read(data_dir: pathlib.Path) -> dict[str, Split]:
   """The reviews of polarity-1500.csv.gz, which has no header.
 
   A review keeps its line breaks, which separate its sentences. Pang & Lee,
@@ -19,7 +18,7 @@ def read(data_dir: str | os.PathLike) -> dict[str, Split]:
   Raises:
     ValueError: a record is not a label, `1` or `-1`, and a text.
   """
-  path = pathlib.Path(data_dir) / 'polarity-1500.csv.gz'
+  path = data_dir / 'polarity-1500.csv.gz'
   where = f'data_dir={path}'
   split = empty_split(where)
   with open_lines(path, 'data_dir', newline='') as lines:

@@ -1,6 +1,5 @@
 """SemEval-2010 Task 8, the relation between two entities of a sentence."""
 
-import os
 import pathlib
 import re
 
@@ -14,7 +13,7 @@ _RELATION = re.compile(r'Other|[\w-]+\((e1,e2|e2,e1)\)')
 _LINES = 4  # Of an example.
 
 
-def read(data_dir: str | os.PathLike) -> dict[str, Split]:
+def read(data_dir: pathlib.Path) -> dict[str, Split]:
   """The sentences of TRAIN_FILE.TXT and TEST_FILE_FULL.TXT.
 
   The label is the relation with its direction, or `Other`. The markers of the
@@ -25,7 +24,7 @@ def read(data_dir: str | os.PathLike) -> dict[str, Split]:
     FileNotFoundError, ValueError: a file is missing, or an example is not a
       sentence, a relation, a comment and an empty line; the row is named.
   """
-  paths = {part: pathlib.Path(data_dir) / file for part, file in _FILES.items()}
+  paths = {part: data_dir / file for part, file in _FILES.items()}
   return {part: _read_file(path) for part, path in paths.items()}
 
 

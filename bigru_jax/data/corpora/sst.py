@@ -1,7 +1,6 @@
 """Stanford Sentiment Treebank (Socher et al., 2013)."""
 
 import logging
-import os
 import pathlib
 
 from bigru_jax.data.open_files import read_lines
@@ -17,7 +16,7 @@ _TWO_CLASSES = {
 
 
 def read(
-  data_dir: str | os.PathLike, binary: bool, phrases: bool
+  data_dir: pathlib.Path, binary: bool, phrases: bool
 ) -> dict[str, Split]:
   """The labelled trees of train.txt, dev.txt and test.txt.
 
@@ -33,7 +32,7 @@ def read(
     ValueError: a line is not a tree.
   """
   names = _TWO_CLASSES if binary else _FIVE_CLASSES
-  paths = {part: pathlib.Path(data_dir) / file for part, file in _FILES.items()}
+  paths = {part: data_dir / file for part, file in _FILES.items()}
   trees = {part: list(read_lines(p, 'data_dir')) for part, p in paths.items()}
   train, dev = trees['train'], trees['validation']
   if [line for _, line in train[-len(dev) :]] == [line for _, line in dev]:

@@ -1,13 +1,12 @@
 """TREC question classification (Li & Roth, 2002)."""
 
-import os
 import pathlib
 
 from bigru_jax.data.open_files import read_lines
 from bigru_jax.data.splits import Split, empty_split
 
 
-def read(data_dir: str | os.PathLike) -> dict[str, Split]:
+def read(data_dir: pathlib.Path) -> dict[str, Split]:
   """The questions of train_5500.label and TREC_10.label; six coarse classes.
 
   Raises:
@@ -15,7 +14,7 @@ def read(data_dir: str | os.PathLike) -> dict[str, Split]:
   """
   splits = {}
   for part, name in (('train', 'train_5500'), ('test', 'TREC_10')):
-    path = pathlib.Path(data_dir) / f'{name}.label'
+    path = data_dir / f'{name}.label'
     splits[part] = split = empty_split(path)
     for row, line in read_lines(path, 'data_dir', 'latin-1'):
       label, _, question = line.partition(' ')
