@@ -29,7 +29,7 @@ def make_predict_step(
 
   def outputs_of(params, batch):
     outputs: Any = model.apply({'params': params}, batch)
-    return outputs.logits, outputs.attention, outputs.heads
+    return outputs.logits, outputs.attention, outputs.head_labels
 
   def predict(params, batch, temperature=1.0):
     outputs = parallel.map_batch(outputs_of, mesh, P())(params, batch)

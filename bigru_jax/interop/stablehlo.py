@@ -28,7 +28,7 @@ def to_stablehlo(run: Run) -> export.Exported:
     run: as `bigru_jax.load` gives it.
   """
   task, markers = run.task, run.markers
-  model = run.model.clone(portable=True)
+  model = run.model.clone(xla_only=True)
   params = jax.device_get(run.params)
   hierarchical = run.config.model == 'hierarchical'
 
@@ -43,10 +43,10 @@ def to_stablehlo(run: Run) -> export.Exported:
     arrays = {'probabilities': task.probabilities(outputs.logits)}
     for name, weights in outputs.attention.items():
       arrays[f'attention_{name}'] = weights
-    if outputs.heads is not None:
+    if outputs.head_labels is not None:
       # One sigmoid for two classes is the probability of the second.
       offset = task.num_classes - task.num_outputs
-      arrays['attention_labels'] = outputs.heads + offset
+      arrays['attention_labels'] = outputs.head_labels + offset
     return {**arrays, 'logits': outputs.logits}
 
   texts, time, *documents = export.symbolic_shape(

@@ -55,7 +55,7 @@ class BiGRU(nn.Module):
     `dropout_keys_B`, or else those that the stream `dropout` of `rngs` gives.
 
     Args:
-      x_BxTxE: the inputs; finite at padding, too.
+      x_BxTxE: the inputs; finite, at padding as well.
       mask_BxT: True at real positions; all are by default.
       initial_carry: [L, 2, B, H], the initial states of each layer's forward
         and backward direction; zeros by default.
@@ -69,55 +69,55 @@ class BiGRU(nn.Module):
     batch, time, _ = x_BxTxE.shape
     if mask_BxT is None:
       mask_BxT = jnp.ones((batch, time), bool)
-    keys_B = dropout_keys_B
-    if keys_B is None and self.has_rng('dropout'):
-      keys_B = jax.random.split(self.make_rng('dropout'), batch)
+    keys_B = dropout_keys(self, dropout_keys_B, batch)
     h_BxTxF = x_BxTxE.astype(self.dtype)
     carry = []
     for layer in range(self.num_layers):
-      scale = None
+      recurrent_mask = None
       if self.recurrent_dropout and keys_B is not None:
         ones = jnp.ones((batch, 2, self.hidden_size), self.dtype)
         keys = fold_keys(keys_B, 2 * layer)
-        scale = dropout(ones, self.recurrent_dropout, keys).swapaxes(0, 1)
+        mask_Bx2xH = dropout(ones, self.recurrent_dropout, keys)
+        recurrent_mask = mask_Bx2xH.swapaxes(0, 1)
       start = None if initial_carry is None else initial_carry[layer]
       h_BxTxF, final = bidirectional_gru(
         h_BxTxF,
         mask_BxT,
         self._layer_params(layer, h_BxTxF.shape[-1]),
         initial_state=None if start is None else start.astype(self.dtype),
-        scale=scale,
+        recurrent_mask=recurrent_mask,
         implementation=self.implementation,
       )
       carry.append(final)
-      if layer + 1 < self.num_layers and keys_B is not None:
+      if layer + 1 < self.num_layers:
         keys = fold_keys(keys_B, 2 * layer + 1)
         h_BxTxF = dropout(h_BxTxF, self.dropout, keys)
     return (jnp.stack(carry), h_BxTxF) if return_carry else h_BxTxF
 
   def _layer_params(self, layer: int, features: int) -> GRUParams:
     """Creates or reads the parameters of a layer, cast to `dtype`."""
-    hidden = self.hidden_size
-    input_init = _gate_by_gate(nn.initializers.lecun_normal())
-    recurrent_init = _gate_by_gate(nn.initializers.orthogonal())
-    zeros = nn.initializers.zeros
-    params = GRUParams(
-      self.param(
-        f'input_kernel_{layer}',
-        input_init,
-        (2, 3 * hidden, features),
-        jnp.float32,
-      ),
-      self.param(
-        f'recurrent_kernel_{layer}',
-        recurrent_init,
-        (2, 3 * hidden, hidden),
-        jnp.float32,
-      ),
-      self.param(f'input_bias_{layer}', zeros, (2, 3 * hidden), jnp.float32),
-      self.param(f'recurrent_bias_{layer}', zeros, (2, hidden), jnp.float32),
+    hidden, zeros = self.hidden_size, nn.initializers.zeros
+    lecun = _gate_by_gate(nn.initializers.lecun_normal())
+    orthogonal = _gate_by_gate(nn.initializers.orthogonal())
+    params = (
+      self.param(f'{name}_{layer}', init, shape, jnp.float32)
+      for name, init, shape in [
+        ('input_kernel', lecun, (2, 3 * hidden, features)),
+        ('recurrent_kernel', orthogonal, (2, 3 * hidden, hidden)),
+        ('input_bias', zeros, (2, 3 * hidden)),
+        ('recurrent_bias', zeros, (2, hidden)),
+      ]
     )
     return GRUParams(*(p.astype(self.dtype) for p in params))
+
+
+def dropout_keys(
+  module: nn.Module, keys_B: jax.Array | None, batch_size: int
+) -> jax.Array | None:
+  """The given keys, or else those of the stream `dropout` of `rngs`, if any."""
+  if keys_B is None and module.has_rng('dropout'):
+    return jax.random.split(module.make_rng('dropout'), batch_size)
+  return keys_B
 
 
 def _gate_by_gate(init):

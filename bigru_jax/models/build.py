@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from flax import linen as nn
@@ -17,24 +18,18 @@ from bigru_jax.runtime.precision import single_precision
 def make_classifier(
   config: ModelConfig, vocabulary_size: int, num_outputs: int
 ) -> Classifier | HierarchicalClassifier:
-  """The classifier that a configuration describes."""
+  """The classifier that a configuration describes, by its fields' names."""
   hierarchical = config.model == 'hierarchical'
   classifier: Any = HierarchicalClassifier if hierarchical else Classifier
-  options = {} if hierarchical else {'encoder': config.encoder}
+  names = {field.name for field in dataclasses.fields(config)}
+  options = {
+    field.name: getattr(config, field.name)
+    for field in dataclasses.fields(classifier)
+    if field.name in names
+  }
+  options |= {'attention': config.pooling, 'dtype': jnp.dtype(config.dtype)}
   return classifier(
-    vocabulary_size=vocabulary_size,
-    num_outputs=num_outputs,
-    embedding_size=config.embedding_size,
-    hidden_size=config.hidden_size,
-    num_layers=config.num_layers,
-    attention=config.pooling,
-    num_heads=config.num_heads,
-    dropout=config.dropout,
-    embedding_dropout=config.embedding_dropout,
-    word_dropout=config.word_dropout,
-    recurrent_dropout=config.recurrent_dropout,
-    dtype=jnp.dtype(config.dtype),
-    **options,
+    vocabulary_size=vocabulary_size, num_outputs=num_outputs, **options
   )
 
 

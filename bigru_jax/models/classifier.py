@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from bigru_jax.data.text import PAD_ID, UNK_ID
-from bigru_jax.models.bigru import BiGRU
+from bigru_jax.models.bigru import BiGRU, dropout_keys
 from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 from bigru_jax.ops.embedding import lookup
@@ -25,13 +25,13 @@ class Outputs(NamedTuple):
       of a hierarchical model they are [B, K, M, T] for the M sentences of a
       document, and `sentences` are [B, K, M]. It is empty where the pooling has
       no weights.
-    heads: [B, K], which output each head of `words` belongs to, where the
+    head_labels: [B, K], which output each head of `words` belongs to, where the
       attention is label-wise; else None.
   """
 
   logits: jax.Array
   attention: dict[str, jax.Array]
-  heads: jax.Array | None = None
+  head_labels: jax.Array | None = None
 
 
 class Classifier(nn.Module):
@@ -51,7 +51,7 @@ class Classifier(nn.Module):
     embedding_size, hidden_size, num_layers: sizes; hidden is that of one
       direction.
     attention: a name of `pooling.POOLINGS`.
-    num_heads: of a pooling with several heads.
+    num_heads: of a pooling with more than one head.
     dropout: rate on the pooled context (with label-wise attention on the
       states) and between GRU layers.
     embedding_dropout: rate on the embedded tokens.
@@ -65,8 +65,8 @@ class Classifier(nn.Module):
       the logits are float32.
     embedding_axis: inside `shard_map`, the mesh axis over which the embedding
       table is sharded by columns; None for a whole table.
-    portable: whether to use XLA's own operations alone, as a program must that
-      is to run without this library, and not the kernels in C++.
+    xla_only: whether to use only XLA's own operations and not the kernels in
+      C++, as a program must that is to run without this library.
   """
 
   vocabulary_size: int
@@ -83,7 +83,7 @@ class Classifier(nn.Module):
   encoder: str = 'bigru'
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
-  portable: bool = False
+  xla_only: bool = False
 
   @nn.compact
   def __call__(
@@ -110,55 +110,38 @@ class Classifier(nn.Module):
     """
     tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
-    keys_B = dropout_keys_B
-    if keys_B is None and self.has_rng('dropout'):
-      keys_B = jax.random.split(self.make_rng('dropout'), len(lengths_B))
-
-    def drop(x, rate, site):
-      return x if keys_B is None else dropout(x, rate, fold_keys(keys_B, site))
-
-    if self.word_dropout and keys_B is not None:
-      tokens_BxT = word_dropout(
-        tokens_BxT, self.word_dropout, fold_keys(keys_B, 3), UNK_ID
-      )
-    x_BxTxE = drop(embed(self, tokens_BxT), self.embedding_dropout, 0)
+    keys_B = dropout_keys(self, dropout_keys_B, len(lengths_B))
+    tokens_BxT = word_dropout(
+      tokens_BxT, self.word_dropout, fold_keys(keys_B, 3), UNK_ID
+    )
+    x_BxTxE = embed(self, tokens_BxT)
+    x_BxTxE = dropout(x_BxTxE, self.embedding_dropout, fold_keys(keys_B, 0))
     if perturbation_BxTxE is not None:
       x_BxTxE += perturbation_BxTxE
     if self.encoder == 'average':
       dense = nn.Dense(2 * self.hidden_size, dtype=self.dtype, name='encoder')
       h_BxTx2H = jnp.tanh(dense(x_BxTxE))
     else:
-      h_BxTx2H = BiGRU(
-        self.hidden_size,
-        self.num_layers,
-        self.dropout,
-        self.recurrent_dropout,
-        self.dtype,
-        'xla' if self.portable else None,
-        name='encoder',
-      )(
-        x_BxTxE,
-        mask_BxT,
-        dropout_keys_B=None if keys_B is None else fold_keys(keys_B, 1),
-      )
-    given = None if attention is None else attention.get('words')
+      h_BxTx2H = encode(self, 'encoder', x_BxTxE, mask_BxT, keys_B)
+    words_BxKxT = None if attention is None else attention.get('words')
+    keys_B = fold_keys(keys_B, 2)
     pooling = POOLINGS[self.attention]
     pool: Any = pooling.make(
-      'attention', self.num_heads, self.num_outputs, self.portable
+      'attention', self.num_heads, self.num_outputs, self.xla_only
     )
     if pooling.by_label:
-      h_BxTx2H = drop(h_BxTx2H, self.dropout, 2)
-      logits, weights_BxKxT, heads = pool(h_BxTx2H, mask_BxT, given)
-      return Outputs(logits, {'words': weights_BxKxT}, heads)
+      h_BxTx2H = dropout(h_BxTx2H, self.dropout, keys_B)
+      logits, words_BxKxT, head_labels = pool(h_BxTx2H, mask_BxT, words_BxKxT)
+      return Outputs(logits, {'words': words_BxKxT}, head_labels)
     entities = (
       {'entities_BxT': batch['entities']} if pooling.needs_entities else {}
     )
-    c_BxF, weights_BxKxT = pool(h_BxTx2H, mask_BxT, given, **entities)
-    c_BxF = drop(c_BxF, self.dropout, 2)
+    c_BxF, words_BxKxT = pool(h_BxTx2H, mask_BxT, words_BxKxT, **entities)
+    c_BxF = dropout(c_BxF, self.dropout, keys_B)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return Outputs(
       dense(c_BxF.astype(jnp.float32)),
-      {} if weights_BxKxT is None else {'words': weights_BxKxT},
+      {} if words_BxKxT is None else {'words': words_BxKxT},
     )
 
 
@@ -173,14 +156,30 @@ def embed(model: Any, tokens_NxT: jax.Array) -> jax.Array:
   columns = model.embedding_size
   if model.embedding_axis is not None:
     columns //= jax.lax.axis_size(model.embedding_axis)
-  table_VxE = model.param(
-    'embedding',
-    _embedding_init,
-    (model.vocabulary_size, columns),
-    jnp.float32,
-  )
+  shape = model.vocabulary_size, columns
+  table_VxE = model.param('embedding', _embedding_init, shape, jnp.float32)
   x_NxTxE = lookup(table_VxE, tokens_NxT, model.embedding_axis)
   return x_NxTxE.astype(model.dtype)
+
+
+def encode(
+  model: Any,
+  name: str,
+  x_NxTxE: jax.Array,
+  mask_NxT: jax.Array,
+  keys_N: jax.Array | None,
+) -> jax.Array:
+  """The states [N, T, 2H] of sequences, by a BiGRU of a classifier's sizes."""
+  bigru = BiGRU(
+    model.hidden_size,
+    model.num_layers,
+    model.dropout,
+    model.recurrent_dropout,
+    model.dtype,
+    'xla' if model.xla_only else None,
+    name=name,
+  )
+  return bigru(x_NxTxE, mask_NxT, dropout_keys_B=fold_keys(keys_N, 1))
 
 
 def _embedding_init(key, shape, dtype=jnp.float32):

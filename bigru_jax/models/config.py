@@ -10,6 +10,10 @@ from bigru_jax.models.pooling import POOLINGS, Pooling, poolings_that
 from bigru_jax.runtime.fields import field
 
 
+def _rate(default: float, help: str) -> float:
+  return field(default, f'Rate {help}.', lower=0.0, below=1.0)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig(DataConfig):
   """The data, and the model for them."""
@@ -31,24 +35,11 @@ class ModelConfig(DataConfig):
   num_heads: int = field(
     4, 'Heads of multi_head, and hops of structured.', lower=1
   )
-  dropout: float = field(
-    0.5,
-    'Rate on the pooled states and between layers.',
-    lower=0.0,
-    below=1.0,
-  )
-  embedding_dropout: float = field(
-    0.5, 'Rate on the embedded tokens.', lower=0.0, below=1.0
-  )
-  word_dropout: float = field(
-    0.0, 'Rate at which tokens become <unk>.', lower=0.0, below=1.0
-  )
-  recurrent_dropout: float = field(
-    0.0, 'Rate of variational dropout on the state.', lower=0.0, below=1.0
-  )
-  weight_drop: float = field(
-    0.0, 'Rate of dropout on the recurrent kernels.', lower=0.0, below=1.0
-  )
+  dropout: float = _rate(0.5, 'on the pooled states and between layers')
+  embedding_dropout: float = _rate(0.5, 'on the embedded tokens')
+  word_dropout: float = _rate(0.0, 'at which tokens become <unk>')
+  recurrent_dropout: float = _rate(0.0, 'of variational dropout on the state')
+  weight_drop: float = _rate(0.0, 'of dropout on the recurrent kernels')
   dtype: str = field(
     'float32',
     'Type of the computation; parameters, softmax and loss are float32.',

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from bigru_jax.data.text import UNK_ID
-from bigru_jax.models.bigru import BiGRU
-from bigru_jax.models.classifier import Outputs, embed
+from bigru_jax.models.bigru import dropout_keys
+from bigru_jax.models.classifier import Outputs, embed, encode
 from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 
@@ -40,17 +40,12 @@ class HierarchicalClassifier(nn.Module):
     (2, 1, 2)
 
   Attributes:
-    vocabulary_size: ids run from 0 (padding) to vocabulary_size - 1.
-    num_outputs: logits per example, C.
     embedding_size, hidden_size, num_layers: sizes, of both encoders; hidden is
       that of one direction.
     attention: a name of `pooling.POOLINGS`, of words and of sentences.
-    num_heads: of a pooling with several heads.
     dropout: rate on the document's vector and between GRU layers.
-    embedding_dropout: rate on the embedded tokens.
-    word_dropout: rate at which tokens become <unk>.
-    recurrent_dropout: see `BiGRU`.
-    dtype, embedding_axis, portable: see `Classifier`.
+
+  The other attributes are those of `Classifier`.
   """
 
   vocabulary_size: int
@@ -66,7 +61,7 @@ class HierarchicalClassifier(nn.Module):
   recurrent_dropout: float = 0.0
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
-  portable: bool = False
+  xla_only: bool = False
 
   @nn.compact
   def __call__(
@@ -94,47 +89,42 @@ class HierarchicalClassifier(nn.Module):
     """
     tokens_SxT, lengths_S = batch['tokens'], batch['sentence_lengths']
     mask_BxM = batch['sentence_mask']
-    (batch_size, most), (places, time) = mask_BxM.shape, tokens_SxT.shape
+    batch_size, max_sentences = mask_BxM.shape
+    num_sentences, time = tokens_SxT.shape
     mask_SxT = jnp.arange(time) < lengths_S[:, None]
     counts_B = mask_BxM.sum(1)
     ends_B = jnp.cumsum(counts_B)
     starts_B = ends_B - counts_B
     # Where a document's sentences are; and where a sentence is in its document.
-    sentence_BxM = starts_B[:, None] + jnp.arange(most)
+    sentence_BxM = starts_B[:, None] + jnp.arange(max_sentences)
     sentence_BxM = jnp.where(mask_BxM, sentence_BxM, 0)
-    document_S = (jnp.arange(places)[:, None] >= ends_B).sum(1)
+    document_S = (jnp.arange(num_sentences)[:, None] >= ends_B).sum(1)
     document_S = jnp.minimum(document_S, batch_size - 1)
-    place_S = jnp.arange(places) - starts_B[document_S]
-    place_S = jnp.minimum(place_S, most - 1)
-    keys_B, keys_S = dropout_keys_B, None
-    if keys_B is None and self.has_rng('dropout'):
-      keys_B = jax.random.split(self.make_rng('dropout'), batch_size)
+    position_S = jnp.arange(num_sentences) - starts_B[document_S]
+    position_S = jnp.minimum(position_S, max_sentences - 1)
+    keys_B, keys_S = dropout_keys(self, dropout_keys_B, batch_size), None
     if keys_B is not None:
-      keys_S = fold_keys(fold_keys(keys_B, 0)[document_S], place_S)
+      keys_S = fold_keys(fold_keys(keys_B, 0)[document_S], position_S)
 
     def by_document(x_Sx, padding_mask):
       return jnp.where(padding_mask, x_Sx[sentence_BxM], 0)
 
-    if self.word_dropout and keys_S is not None:
-      tokens_SxT = word_dropout(
-        tokens_SxT, self.word_dropout, fold_keys(keys_S, 2), UNK_ID
-      )
+    tokens_SxT = word_dropout(
+      tokens_SxT, self.word_dropout, fold_keys(keys_S, 2), UNK_ID
+    )
     x_SxTxE = embed(self, tokens_SxT)
-    if keys_S is not None:
-      keys = fold_keys(keys_S, 0)
-      x_SxTxE = dropout(x_SxTxE, self.embedding_dropout, keys)
-    given = dict(attention or {})
-    if 'words' in given:
-      given['words'] = given['words'].swapaxes(1, 2)[document_S, place_S]
-    s_SxF, words_SxKxT = self._read(
-      'word', x_SxTxE, mask_SxT, keys_S, given.get('words')
+    x_SxTxE = dropout(x_SxTxE, self.embedding_dropout, fold_keys(keys_S, 0))
+    weights = dict(attention or {})
+    if 'words' in weights:
+      weights['words'] = weights['words'].swapaxes(1, 2)[document_S, position_S]
+    s_SxF, words_SxKxT = self._encode_and_pool(
+      'word', x_SxTxE, mask_SxT, keys_S, weights.get('words')
     )
     s_BxMxF = by_document(s_SxF, mask_BxM[..., None])
-    c_BxF, sentences_BxKxM = self._read(
-      'sentence', s_BxMxF, mask_BxM, keys_B, given.get('sentences')
+    c_BxF, sentences_BxKxM = self._encode_and_pool(
+      'sentence', s_BxMxF, mask_BxM, keys_B, weights.get('sentences')
     )
-    if keys_B is not None:
-      c_BxF = dropout(c_BxF, self.dropout, fold_keys(keys_B, 2))
+    c_BxF = dropout(c_BxF, self.dropout, fold_keys(keys_B, 2))
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     logits_BxC = dense(c_BxF.astype(jnp.float32))
     if words_SxKxT is None or sentences_BxKxM is None:
@@ -145,29 +135,10 @@ class HierarchicalClassifier(nn.Module):
       {'words': words_BxMxKxT.swapaxes(1, 2), 'sentences': sentences_BxKxM},
     )
 
-  def _read(
-    self,
-    level: str,
-    x_NxTxF: jax.Array,
-    mask_NxT: jax.Array,
-    keys_N: jax.Array | None,
-    weights_NxKxT: jax.Array | None,
-  ) -> tuple[jax.Array, jax.Array | None]:
+  def _encode_and_pool(self, level, x_NxTxF, mask_NxT, keys_N, weights_NxKxT):
     """The vectors of sequences, by the BiGRU and the pooling of a level."""
-    h_NxTx2H = BiGRU(
-      self.hidden_size,
-      self.num_layers,
-      self.dropout,
-      self.recurrent_dropout,
-      self.dtype,
-      'xla' if self.portable else None,
-      name=f'{level}_encoder',
-    )(
-      x_NxTxF,
-      mask_NxT,
-      dropout_keys_B=None if keys_N is None else fold_keys(keys_N, 1),
-    )
-    pool: Any = POOLINGS[self.attention].make(
-      f'{level}_attention', self.num_heads, self.num_outputs, self.portable
+    h_NxTx2H = encode(self, f'{level}_encoder', x_NxTxF, mask_NxT, keys_N)
+    pool = POOLINGS[self.attention].make(
+      f'{level}_attention', self.num_heads, self.num_outputs, self.xla_only
     )
     return pool(h_NxTx2H, mask_NxT, weights_NxKxT)

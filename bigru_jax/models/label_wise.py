@@ -4,9 +4,10 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from bigru_jax.models.pooling_layers import param, query_init
 from bigru_jax.ops.label_wise import label_weights, label_wise_logits
 
-MAX_HEADS = 16
+MAX_HEADS = 16  # Labels whose weights are returned.
 
 
 class LabelWise(nn.Module):
@@ -41,39 +42,27 @@ class LabelWise(nn.Module):
     Raises:
       ValueError: the given weights are not of all labels.
     """
-    features = h_BxTxF.shape[-1]
-    shape = self.num_labels, features
-    query = self.param(
-      'query', nn.initializers.normal(features**-0.5), shape, jnp.float32
-    )
-    kernel = self.param(
-      'kernel',
-      nn.initializers.lecun_normal(in_axis=-1, out_axis=0),
-      shape,
-      jnp.float32,
-    )
-    bias = self.param(
-      'bias', nn.initializers.zeros, (self.num_labels,), jnp.float32
-    )
+    labels, features = self.num_labels, h_BxTxF.shape[-1]
+    kernel_init = nn.initializers.lecun_normal(in_axis=-1, out_axis=0)
+    query = param(self, 'query', query_init(features), labels, features)
+    kernel = param(self, 'kernel', kernel_init, labels, features)
+    bias = param(self, 'bias', nn.initializers.zeros, labels)
     query, kernel = query.astype(h_BxTxF.dtype), kernel.astype(h_BxTxF.dtype)
     if weights_BxCxT is None:
       logits_BxC = label_wise_logits(h_BxTxF, mask_BxT, query, kernel, bias)
     else:
-      if weights_BxCxT.shape[1] != self.num_labels:
+      if weights_BxCxT.shape[1] != labels:
         raise ValueError(
-          f'attention: {weights_BxCxT.shape[1]} heads for {self.num_labels} '
-          'labels'
+          f'attention: {weights_BxCxT.shape[1]} heads for {labels} labels'
         )
       values_BxCxT = kernel @ h_BxTxF.mT
       logits_BxC = jnp.sum(weights_BxCxT * values_BxCxT, axis=-1) + bias
-    if self.num_labels <= MAX_HEADS:
-      heads_BxK = jnp.broadcast_to(
-        jnp.arange(self.num_labels), logits_BxC.shape
-      )
+    if labels <= MAX_HEADS:
+      label_BxK = jnp.broadcast_to(jnp.arange(labels), logits_BxC.shape)
     else:
-      _, heads_BxK = jax.lax.top_k(logits_BxC, MAX_HEADS)
+      _, label_BxK = jax.lax.top_k(logits_BxC, MAX_HEADS)
     if weights_BxCxT is None:
-      weights = label_weights(h_BxTxF, mask_BxT, query[heads_BxK])
+      weights = label_weights(h_BxTxF, mask_BxT, query[label_BxK])
     else:
-      weights = jnp.take_along_axis(weights_BxCxT, heads_BxK[..., None], axis=1)
-    return logits_BxC, weights, heads_BxK
+      weights = jnp.take_along_axis(weights_BxCxT, label_BxK[..., None], axis=1)
+    return logits_BxC, weights, label_BxK

@@ -1,8 +1,9 @@
 """The poolings as nodes of an ONNX graph, a function each.
 
-They mirror the modules of this folder, and return the same. A graph is one of
-`interop.onnx_layers.Graph`, which alone knows the package `onnx`. The names of
-values, which are strings, carry the shapes of what they stand for.
+They mirror the modules of this folder. A form takes a graph, the pooling's
+parameters, the states and the mask, and returns what the module returns. A
+graph is an `interop.onnx_layers.Graph`, which alone knows the package `onnx`.
+Its values are strings, their names; the variables' names say the shapes.
 """
 
 from __future__ import annotations
@@ -20,25 +21,19 @@ Graph = Any  # An `interop.onnx_layers.Graph`.
 Params = Mapping[str, Any]
 
 
-def additive(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str]:
+def additive(graph, params, h_BxTxF, mask_BxT):
   keys_BxTxF = linear(graph, params, h_BxTxF)
   return _of_keys(graph, params['query'], keys_BxTxF, h_BxTxF, mask_BxT)
 
 
-def dot(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str]:
+def dot(graph, params, h_BxTxF, mask_BxT):
   query = params['query']
   query_Fx1 = (query * len(query) ** -0.5)[:, None]
   scores_BxTxK = graph.apply('MatMul', h_BxTxF, query_Fx1)
   return contexts(graph, scores_BxTxK, h_BxTxF, mask_BxT)
 
 
-def multi_head(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str]:
+def multi_head(graph, params, h_BxTxF, mask_BxT):
   query_KxW, values_KxFxW = params['query'], params['value_kernel']
   vectors_FxK = np.einsum('kfw,kw->fk', params['key_kernel'], query_KxW)
   vectors_FxK *= query_KxW.shape[1] ** -0.5
@@ -49,26 +44,18 @@ def multi_head(
   return _flattened(graph, contexts), weights_BxKxT
 
 
-def structured(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str]:
+def structured(graph, params, h_BxTxF, mask_BxT):
   keys_BxTxF = graph.apply('MatMul', h_BxTxF, params['kernel'])
   return _of_keys(graph, params['hops_kernel'], keys_BxTxF, h_BxTxF, mask_BxT)
 
 
-def mean(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str]:
-  del params
+def mean(graph, params, h_BxTxF, mask_BxT):
   ones_BxT = graph.apply('Cast', mask_BxT, to=FLOAT)
   scores_BxTxK = unsqueeze(graph, ones_BxT, 2)
   return contexts(graph, scores_BxTxK, h_BxTxF, mask_BxT)
 
 
-def maximum(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, None]:
-  del params
+def maximum(graph, params, h_BxTxF, mask_BxT):
   mask_BxTx1 = unsqueeze(graph, mask_BxT, 2)
   h_BxTxF = graph.apply('Where', mask_BxTx1, h_BxTxF, _LOWEST)
   c_BxF = graph.apply('ReduceMax', h_BxTxF, axes=[1], keepdims=0)
@@ -77,10 +64,7 @@ def maximum(
   return graph.apply('Where', some_Bx1, c_BxF, np.float32(0)), None
 
 
-def last(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, None]:
-  del params
+def last(graph, params, h_BxTxF, mask_BxT):
   last_B = graph.apply('Sub', count(graph, mask_BxT), np.array(1))
   last_B = graph.apply('Max', last_B, np.array(0))
   last_BxF = graph.apply(
@@ -92,13 +76,7 @@ def last(
   return graph.apply('Concat', forward, backward, axis=1), None
 
 
-def entity(
-  graph: Graph,
-  params: Params,
-  h_BxTxF: str,
-  mask_BxT: str,
-  entities_BxT: str,
-) -> tuple[str, str]:
+def entity(graph, params, h_BxTxF, mask_BxT, entities_BxT):
   means = []
   for number in (1, 2):
     inside_BxT = graph.apply('Equal', entities_BxT, np.array(number))
@@ -121,9 +99,7 @@ def entity(
   return graph.apply('Concat', mean_BxF, e_Bx2F, axis=1), weights_BxKxT
 
 
-def label_wise(
-  graph: Graph, params: Params, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str, str]:
+def label_wise(graph, params, h_BxTxF, mask_BxT):
   scores_BxTxC = graph.apply('MatMul', h_BxTxF, params['query'].T)
   weights_BxCxT = _softmax(graph, scores_BxTxC, mask_BxT)
   values_BxTxC = graph.apply('MatMul', h_BxTxF, params['kernel'].T)
@@ -149,10 +125,8 @@ def label_wise(
   return logits_BxC, weights_BxCxT, heads_BxK
 
 
-def _of_keys(
-  graph: Graph, query: np.ndarray, keys_BxTxF: str, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str]:
-  """The contexts by the scores of tanh(keys) with one query or several."""
+def _of_keys(graph, query, keys_BxTxF, h_BxTxF, mask_BxT):
+  """The contexts by the scores of tanh(keys) with one or more queries."""
   query_FxK = query.reshape(len(query), -1)
   u_BxTxF = graph.apply('Tanh', keys_BxTxF)
   scores_BxTxK = graph.apply('MatMul', u_BxTxF, query_FxK)
@@ -167,15 +141,13 @@ def contexts(
   return _flattened(graph, means_BxKxF), weights
 
 
-def _means(
-  graph: Graph, scores_BxTxK: str, h_BxTxF: str, mask_BxT: str
-) -> tuple[str, str]:
+def _means(graph, scores_BxTxK, h_BxTxF, mask_BxT):
   """The means of the states by each head's weights, and the weights."""
   weights_BxKxT = _softmax(graph, scores_BxTxK, mask_BxT)
   return graph.apply('MatMul', weights_BxKxT, h_BxTxF), weights_BxKxT
 
 
-def _softmax(graph: Graph, scores_BxTxK: str, mask_BxT: str) -> str:
+def _softmax(graph, scores_BxTxK, mask_BxT):
   """The weights [B, K, T], exactly zero at padding."""
   mask_Bx1xT = unsqueeze(graph, mask_BxT, 1)
   scores_BxKxT = graph.apply('Transpose', scores_BxTxK, perm=[0, 2, 1])
@@ -207,5 +179,5 @@ def linear(graph: Graph, params: Params, x: str) -> str:
   return graph.apply('Add', product, params['bias'])
 
 
-def _flattened(graph: Graph, x_BxKxF: str) -> str:
+def _flattened(graph, x_BxKxF):
   return graph.apply('Flatten', x_BxKxF, axis=1)

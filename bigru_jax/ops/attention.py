@@ -42,7 +42,7 @@ def additive_attention(
     ([[2.0]], [[0.5, 0.5, 0.0]])
 
   Args:
-    h_BxTxF: the states; finite at padding, too.
+    h_BxTxF: the states; finite, at padding as well.
     mask_BxT: bool, True at real positions.
     kernel_FxA, bias_A, query_A: W, b and u.
     implementation: 'cpu', a C++ kernel for float32, or 'reference', plain JAX,

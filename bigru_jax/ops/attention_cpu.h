@@ -1,8 +1,7 @@
 // What attention_cpu.cc hands to the code of one instruction set,
 // attention_cpu_kernel.cc.
 
-#ifndef BIGRU_JAX_OPS_ATTENTION_CPU_H_
-#define BIGRU_JAX_OPS_ATTENTION_CPU_H_
+#pragma once
 
 #include <cstdint>
 
@@ -45,35 +44,8 @@ struct AttentionGradients {
   float* d_query;   // [A]
 };
 
-// The examples `first` to `last`: what one thread does.
-struct AttentionShare {
-  int64_t first, last;
-};
-
-// What the forward or the backward pass does before its shares run: it packs
-// the kernel W once, and each share has its own scratch memory. Both sizes are
-// in bytes.
-struct AttentionPreparation {
-  int64_t (*packed_size)(const AttentionSizes&);
-  void (*pack)(const AttentionSizes&, const AttentionInputs&,
-               const Block& packed);
-  int64_t (*scratch_size)(const AttentionSizes&, const AttentionShare&);
-};
-
-// The functions of one instruction set.
-struct AttentionKernel {
-  const char* name;
-  bool (*supported)();
-  AttentionPreparation before_forward, before_backward;
-  void (*forward)(const AttentionSizes&, const AttentionInputs&,
-                  const AttentionOutputs&, const AttentionShare&,
-                  const Block& packed, const Block& scratch);
-  void (*backward)(const AttentionSizes&, const AttentionInputs&,
-                   const AttentionResiduals&, const AttentionGradients&,
-                   const AttentionShare&, const Block& packed,
-                   const Block& scratch);
-};
+using AttentionKernel =
+    Kernel<AttentionSizes, AttentionInputs, AttentionOutputs,
+           AttentionResiduals, AttentionGradients>;
 
 }  // namespace bigru
-
-#endif  // BIGRU_JAX_OPS_ATTENTION_CPU_H_

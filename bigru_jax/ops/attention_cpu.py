@@ -5,10 +5,6 @@ The kernel computes no padded position, and the gradient of the states in one
 pass.
 """
 
-from collections.abc import Callable
-import functools
-from typing import Any
-
 import jax
 
 from bigru_jax.ops import attention_reference, cpu
@@ -36,57 +32,32 @@ def additive_attention(
   for array in arrays:
     cpu.check(array.dtype)
   mask_BxT, arrays = vary_like((mask_BxT, arrays), h_BxTxF)
-  return _attention(instruction_set)(mask_BxT, arrays)
-
-
-@functools.cache
-def _attention(instruction_set: str) -> Callable[..., Any]:
-  return cpu.differentiable(
-    functools.partial(_forward, instruction_set),
-    functools.partial(_gradients, instruction_set),
-    _reference,
-  )
+  attend = cpu.differentiable(instruction_set, _forward, _gradients, _reference)
+  return attend(mask_BxT, arrays)
 
 
 def _forward(instruction_set, mask_BxT, arrays, save):
   """The context and the weights, and u = tanh(W h + b) for the gradients."""
-  h_BxTxF, kernel_FxA, bias_A, query_A = arrays
+  h_BxTxF, *params = arrays
   batch, time, features = h_BxTxF.shape
-  context_BxF, weights_BxT, u_BxTxA = cpu.call(
-    'AttentionForward',
-    instruction_set,
-    [
-      (batch, features),
-      (batch, time),
-      (batch, time, query_A.size) if save else (0,),
-    ],
-    h_BxTxF,
-    mask_BxT,
-    kernel_FxA,
-    bias_A,
-    query_A,
+  u = (batch, time, params[-1].size) if save else (0,)
+  shapes = [(batch, features), (batch, time), u]
+  *outputs, u_BxTxA = cpu.call(
+    'AttentionForward', instruction_set, shapes, h_BxTxF, mask_BxT, *params
   )
-  return (context_BxF, weights_BxT), u_BxTxA
+  return tuple(outputs), u_BxTxA
 
 
 def _gradients(instruction_set, mask_BxT, arrays, outputs, u_BxTxA, d_outputs):
-  h_BxTxF, kernel_FxA, bias_A, query_A = arrays
-  _, weights_BxT = outputs
-  dh, d_kernel, d_bias, d_query = cpu.call(
-    'AttentionBackward',
-    instruction_set,
-    [array.shape for array in arrays],
-    h_BxTxF,
-    mask_BxT,
-    kernel_FxA,
-    query_A,
-    weights_BxT,
-    u_BxTxA,
-    *d_outputs,
+  h_BxTxF, kernel_FxA, _, query_A = arrays
+  inputs = h_BxTxF, mask_BxT, kernel_FxA, query_A
+  residuals = outputs[1], u_BxTxA, *d_outputs
+  shapes = [array.shape for array in arrays]
+  return cpu.call(
+    'AttentionBackward', instruction_set, shapes, *inputs, *residuals
   )
-  return dh, d_kernel, d_bias, d_query
 
 
 def _reference(mask_BxT, arrays):
-  h_BxTxF, *others = arrays
-  return attention_reference.additive_attention(h_BxTxF, mask_BxT, *others)
+  h_BxTxF, *params = arrays
+  return attention_reference.additive_attention(h_BxTxF, mask_BxT, *params)

@@ -75,7 +75,7 @@ struct BackwardWeights {
   float* kernel;
 };
 
-void PackForward(const AttentionSizes& s, const AttentionInputs& in,
+void PackForward(const AttentionSizes& s, const AttentionInputs& in, int64_t,
                  const Block& packed) {
   const int64_t A = s.A;
   PackRows(
@@ -83,7 +83,7 @@ void PackForward(const AttentionSizes& s, const AttentionInputs& in,
       Carve<ForwardWeights>(packed, s).kernel);
 }
 
-void PackBackward(const AttentionSizes& s, const AttentionInputs& in,
+void PackBackward(const AttentionSizes& s, const AttentionInputs& in, int64_t,
                   const Block& packed) {
   const int64_t A = s.A;
   PackColumns(
@@ -92,7 +92,7 @@ void PackBackward(const AttentionSizes& s, const AttentionInputs& in,
 }
 
 struct CommonScratch {
-  CommonScratch(const AttentionSizes& s, const AttentionShare& share,
+  CommonScratch(const AttentionSizes& s, const Share& share,
                 Arena& arena)
       : states(arena.Take<float>(kChunk * Stride(s.F))),
         rows(arena.Take<float>(kChunk * Stride(s.A))),
@@ -104,7 +104,7 @@ struct CommonScratch {
 };
 
 struct ForwardScratch : CommonScratch {
-  ForwardScratch(const AttentionSizes& s, const AttentionShare& share,
+  ForwardScratch(const AttentionSizes& s, const Share& share,
                  Arena& arena)
       : CommonScratch(s, share, arena), u(arena.Take<float>(s.A)) {}
 
@@ -112,7 +112,7 @@ struct ForwardScratch : CommonScratch {
 };
 
 struct BackwardScratch : CommonScratch {
-  BackwardScratch(const AttentionSizes& s, const AttentionShare& share,
+  BackwardScratch(const AttentionSizes& s, const Share& share,
                   Arena& arena)
       : CommonScratch(s, share, arena), dh(arena.Take<float>(kChunk * s.F)) {}
 
@@ -123,7 +123,7 @@ struct BackwardScratch : CommonScratch {
 class AttentionTask {
  public:
   AttentionTask(const AttentionSizes& sizes, const AttentionInputs& in,
-                const AttentionShare& share, const CommonScratch& scratch)
+                const Share& share, const CommonScratch& scratch)
       : s_(sizes), in_(in), share_(share), scratch_(scratch) {}
 
   void Forward(const ForwardWeights& weights, const AttentionOutputs& out,
@@ -163,7 +163,7 @@ class AttentionTask {
 
   const AttentionSizes s_;
   const AttentionInputs& in_;
-  const AttentionShare share_;
+  const Share share_;
   const CommonScratch& scratch_;
 };
 
@@ -263,7 +263,7 @@ void AttentionTask::Backward(const BackwardWeights& weights,
 }
 
 void Forward(const AttentionSizes& sizes, const AttentionInputs& in,
-             const AttentionOutputs& out, const AttentionShare& share,
+             const AttentionOutputs& out, const Share& share,
              const Block& packed, const Block& scratch) {
   const auto carved = Carve<ForwardScratch>(scratch, sizes, share);
   AttentionTask(sizes, in, share, carved)
@@ -272,7 +272,7 @@ void Forward(const AttentionSizes& sizes, const AttentionInputs& in,
 
 void Backward(const AttentionSizes& sizes, const AttentionInputs& in,
               const AttentionResiduals& residuals,
-              const AttentionGradients& gradients, const AttentionShare& share,
+              const AttentionGradients& gradients, const Share& share,
               const Block& packed, const Block& scratch) {
   const auto carved = Carve<BackwardScratch>(scratch, sizes, share);
   AttentionTask(sizes, in, share, carved)
@@ -285,10 +285,11 @@ void Backward(const AttentionSizes& sizes, const AttentionInputs& in,
 extern const AttentionKernel kAttention = {
     BIGRU_STRING(INSTRUCTION_SET),
     Supported,
+    Stride,
     {Measure<ForwardWeights, AttentionSizes>, PackForward,
-     Measure<ForwardScratch, AttentionSizes, AttentionShare>},
+     Measure<ForwardScratch, AttentionSizes, Share>},
     {Measure<BackwardWeights, AttentionSizes>, PackBackward,
-     Measure<BackwardScratch, AttentionSizes, AttentionShare>},
+     Measure<BackwardScratch, AttentionSizes, Share>},
     Forward,
     Backward,
 };

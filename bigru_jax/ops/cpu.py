@@ -15,8 +15,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec as P
 
-from bigru_jax.ops.varying import vary_like
-
 LIBRARY = pathlib.Path(__file__).with_name('_cpu.lib.so')
 HANDLERS = (
   'GruForward',
@@ -93,8 +91,10 @@ def call(
   return tuple(run(*arguments, instruction_set=instruction_set))
 
 
+@functools.cache
 def differentiable(
-  forward: Callable[[jax.Array, Any, bool], tuple[Any, Any]],
+  instruction_set: str,
+  forward: Callable[[str, jax.Array, Any, bool], tuple[Any, jax.Array]],
   gradients: Callable[..., Any],
   reference: Callable[[jax.Array, Any], Any],
 ) -> Callable[[jax.Array, Any], Any]:
@@ -104,42 +104,33 @@ def differentiable(
   reference's gradients.
 
   Args:
-    forward: (mask, arrays, save) -> (outputs, saved), where `saved` is what
-      `gradients` needs, and is meaningless unless `save` is true.
-    gradients: (mask, arrays, outputs, saved, d_outputs) -> d_arrays.
+    instruction_set: the first argument of `forward` and `gradients`.
+    forward: (instruction_set, mask, arrays, save) -> (outputs, saved), where
+      `saved` is the array that `gradients` needs if `save` is true, and is
+      empty, [0], otherwise.
+    gradients: (instruction_set, mask, arrays, outputs, saved, d_outputs) ->
+      d_arrays.
     reference: the same outputs from other operations.
   """
 
-  @jax.custom_vjp
-  def run(mask, arrays):
-    return forward(mask, arrays, False)[0]
+  @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+  def run(save, mask, arrays):
+    return forward(instruction_set, mask, arrays, save)
 
-  @jax.custom_vjp
-  def run_and_save(mask, arrays):
-    return forward(mask, arrays, True)
+  def run_forward(save, mask, arrays):
+    outputs, saved = run(True, mask, arrays)
+    returned = saved if save else saved.reshape(-1)[:0]
+    return (outputs, returned), (mask, arrays, outputs, saved)
 
-  @jax.custom_vjp
-  def derive(mask, arrays, outputs, saved, d_outputs):
-    return gradients(mask, arrays, outputs, saved, d_outputs)
-
-  def run_forward(mask, arrays):
-    outputs, saved = run_and_save(mask, arrays)
-    return outputs, (mask, arrays, outputs, saved)
-
-  def run_backward(residuals, d_outputs):
-    return None, derive(*residuals, d_outputs)
-
-  run.defvjp(run_forward, run_backward)
-
-  def run_and_save_forward(mask, arrays):
-    results = run_and_save(mask, arrays)
-    return results, (mask, arrays, *results)
-
-  def run_and_save_backward(residuals, cotangents):
+  def run_backward(save, residuals, cotangents):
     # `derive` is differentiated by its arrays, never by what was saved.
     return None, derive(*residuals, cotangents[0])
 
-  run_and_save.defvjp(run_and_save_forward, run_and_save_backward)
+  run.defvjp(run_forward, run_backward)
+
+  @jax.custom_vjp
+  def derive(mask, arrays, outputs, saved, d_outputs):
+    return gradients(instruction_set, mask, arrays, outputs, saved, d_outputs)
 
   def derive_forward(*arguments):
     return derive(*arguments), arguments
@@ -157,11 +148,4 @@ def differentiable(
     return None, d_arrays, *zeros, d_d_outputs
 
   derive.defvjp(derive_forward, derive_backward)
-  return run
-
-
-def or_empty(array: jax.Array | None, like: jax.Array) -> jax.Array:
-  """The array, or the empty one that a handler takes for a missing one."""
-  if array is None:
-    return vary_like(jnp.zeros(0, like.dtype), like)
-  return array
+  return lambda mask, arrays: run(False, mask, arrays)[0]

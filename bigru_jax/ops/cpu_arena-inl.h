@@ -4,8 +4,7 @@
 // is its last argument. Measure() runs the constructor without memory, Carve()
 // with the memory that was measured.
 
-#ifndef BIGRU_JAX_OPS_CPU_ARENA_INL_H_
-#define BIGRU_JAX_OPS_CPU_ARENA_INL_H_
+#pragma once
 
 #include <cassert>
 #include <cstdint>
@@ -53,5 +52,3 @@ Layout Carve(const Block& block, const Arguments&... arguments) {
 
 }  // namespace
 }  // namespace bigru::INSTRUCTION_SET
-
-#endif  // BIGRU_JAX_OPS_CPU_ARENA_INL_H_

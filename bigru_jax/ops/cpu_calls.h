@@ -1,8 +1,7 @@
 // What XLA's custom calls of this folder share: scratch memory, threads, and
 // the checks of their arguments.
 
-#ifndef BIGRU_JAX_OPS_CPU_CALLS_H_
-#define BIGRU_JAX_OPS_CPU_CALLS_H_
+#pragma once
 
 #include <algorithm>
 #include <atomic>
@@ -14,14 +13,22 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cpu_kernel.h"
 #include "xla/ffi/api/ffi.h"
 
+namespace ffi = xla::ffi;
+
+// Binds a parameter of this type.
+template <>
+struct ffi::CtxBinding<ffi::ThreadPool> {
+  using Ctx = ffi::ThreadPool;
+};
+
 namespace bigru {
 
-namespace ffi = xla::ffi;
 using Floats = ffi::Buffer<ffi::F32>;
 using Booleans = ffi::Buffer<ffi::PRED>;
 using Result = ffi::Result<Floats>;
@@ -30,22 +37,21 @@ using Dimensions = std::vector<int64_t>;
 // A thread's share of the batch has at least as many examples.
 constexpr int64_t kExamplesPerShare = 8;
 
-// The kernel of this name, or for '' the first one, that this processor can
-// run.
-template <class Kernels>
-auto FindKernel(const Kernels& kernels, std::string_view name) {
-  for (const auto* kernel : kernels) {
-    if (kernel->supported() && (name.empty() || name == kernel->name)) {
-      return kernel;
-    }
-  }
-  return decltype(kernels[0] + 0){};
-}
+// The instruction set that a call asks for; '' is the best one.
+constexpr char kInstructionSet[] = "instruction_set";
+using InstructionSet = ffi::Attr<std::string_view, kInstructionSet>;
 
-inline ffi::Error UnknownInstructionSet(std::string_view name) {
-  return ffi::Error::InvalidArgument("this processor has no instruction set '" +
-                                     std::string(name) + "'");
-}
+// The kernels of all instruction sets that were compiled, the best one first.
+#if defined(__x86_64__)
+#define BIGRU_KERNELS(Type, name)                 \
+  namespace avx512 { extern const Type name; }    \
+  namespace avx2 { extern const Type name; }      \
+  static const Type* const kKernels[] = {&avx512::name, &avx2::name}
+#else
+#define BIGRU_KERNELS(Type, name)                 \
+  namespace neon { extern const Type name; }      \
+  static const Type* const kKernels[] = {&neon::name}
+#endif
 
 // The memory of a call, aligned and not initialized. It lives as long as this.
 class Memory {
@@ -94,15 +100,46 @@ inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
   state->all_done.wait(lock, [&] { return state->done == count; });
 }
 
+// Runs run(i, packed, scratch) for the shares. The first one of each direction
+// to begin packs its weights, and the others wait for them.
+template <class Sizes, class Inputs, class F>
+void ForEachShare(ffi::ThreadPool& pool,
+                  const Preparation<Sizes, Inputs>& prepare,
+                  const Sizes& sizes, const Inputs& inputs,
+                  const std::vector<Share>& shares, F run) {
+  Memory memory;
+  Block packed[2];
+  for (int64_t d = 0; d <= shares.back().direction; ++d) {
+    packed[d] = memory.Allocate(prepare.packed_size(sizes));
+  }
+  std::vector<Block> scratch;
+  for (const Share& share : shares) {
+    scratch.push_back(memory.Allocate(prepare.scratch_size(sizes, share)));
+  }
+  std::once_flag is_packed[2];
+  ParallelFor(pool, shares.size(), [&](int64_t i) {
+    const int64_t d = shares[i].direction;
+    std::call_once(is_packed[d],
+                   [&] { prepare.pack(sizes, inputs, d, packed[d]); });
+    run(i, packed[d], scratch[i]);
+  });
+}
+
 // An array of a call: its shape, and the one that fits the other arguments.
 struct Argument {
+  template <class Buffer>
+  Argument(const char* name, const Buffer& buffer, Dimensions expected)
+      : name(name), shape(buffer.dimensions()), expected(std::move(expected)) {}
+
   const char* name;
   ffi::Span<const int64_t> shape;
   Dimensions expected;
 };
 
 // The size of an axis, or -1 where the array has not so many.
-inline int64_t Axis(ffi::Span<const int64_t> shape, size_t axis) {
+template <class Buffer>
+int64_t Axis(const Buffer& buffer, size_t axis) {
+  const auto shape = buffer.dimensions();
   return axis < shape.size() ? shape[axis] : -1;
 }
 
@@ -117,7 +154,11 @@ std::string ShapeString(const Shape& shape) {
   return "[" + text + "]";
 }
 
-inline ffi::Error Check(const std::vector<Argument>& arguments) {
+// Checks the shapes and runs run(kernel) with the kernel of the instruction
+// set. Where memory is missing, it is an error of the call.
+template <class Kernels, class F>
+ffi::Error Run(const Kernels& kernels, InstructionSet instruction_set,
+               const std::vector<Argument>& arguments, F run) {
   for (const Argument& argument : arguments) {
     const Dimensions& expected = argument.expected;
     if (!std::equal(argument.shape.begin(), argument.shape.end(),
@@ -128,20 +169,20 @@ inline ffi::Error Check(const std::vector<Argument>& arguments) {
           ShapeString(expected));
     }
   }
-  return ffi::Error::Success();
-}
-
-// Runs what may allocate; without memory it is an error of the call.
-template <class F>
-ffi::Error Guarded(F run) {
-  try {
-    run();
-  } catch (const std::bad_alloc&) {
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "out of memory");
+  const std::string name(*instruction_set);
+  for (const auto* kernel : kernels) {
+    if (!kernel->supported() || !(name.empty() || name == kernel->name)) {
+      continue;
+    }
+    try {
+      run(*kernel);
+    } catch (const std::bad_alloc&) {
+      return ffi::Error(ffi::ErrorCode::kResourceExhausted, "out of memory");
+    }
+    return ffi::Error::Success();
   }
-  return ffi::Error::Success();
+  return ffi::Error::InvalidArgument("this processor has no instruction set '" +
+                                     name + "'");
 }
 
 }  // namespace bigru
-
-#endif  // BIGRU_JAX_OPS_CPU_CALLS_H_

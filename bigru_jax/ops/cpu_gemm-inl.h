@@ -4,8 +4,7 @@
 // tile of kMR x kNR of C in registers. K is not blocked: here it is so small
 // that a panel of B stays in the second-level cache.
 
-#ifndef BIGRU_JAX_OPS_CPU_GEMM_INL_H_
-#define BIGRU_JAX_OPS_CPU_GEMM_INL_H_
+#pragma once
 
 #include <cstdint>
 
@@ -156,5 +155,3 @@ void PackColumns(int64_t K, int64_t N, F column, float* packed) {
 
 }  // namespace
 }  // namespace bigru::INSTRUCTION_SET
-
-#endif  // BIGRU_JAX_OPS_CPU_GEMM_INL_H_

@@ -7,8 +7,7 @@
 // same reason all of this and of the other -inl.h files is in an anonymous
 // namespace: include them in *_kernel.cc files only.
 
-#ifndef BIGRU_JAX_OPS_CPU_SIMD_INL_H_
-#define BIGRU_JAX_OPS_CPU_SIMD_INL_H_
+#pragma once
 
 #include <cstdint>
 
@@ -108,5 +107,3 @@ void ForEachBlock(int64_t n, F f) {
 
 #define BIGRU_NAME(name) #name
 #define BIGRU_STRING(name) BIGRU_NAME(name)
-
-#endif  // BIGRU_JAX_OPS_CPU_SIMD_INL_H_

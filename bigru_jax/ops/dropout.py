@@ -25,15 +25,20 @@ def example_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
   return _as_keys(_hash(*words, number_Bx2))
 
 
-def fold_keys(keys_B: jax.Array, number: int | jax.Array) -> jax.Array:
-  """New keys, one per example, from each and a number, or numbers [B]."""
+def fold_keys(keys_B: Any, number: int | jax.Array) -> Any:
+  """New keys, one per example, from each and a number, or numbers [B].
+
+  None, which stands for no dropout, stays None.
+  """
+  if keys_B is None:
+    return None
   number = 2 * jnp.asarray(number, jnp.uint32)[..., None]
   return _as_keys(
     _hash(*_words(keys_B), number + jnp.arange(2, dtype=jnp.uint32))
   )
 
 
-def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
+def dropout(x: jax.Array, rate: float, keys_B: jax.Array | None) -> jax.Array:
   """Sets each value to zero with probability `rate` and scales up the others.
 
   Srivastava et al., 2014, https://jmlr.org/papers/v15/srivastava14a.html.
@@ -41,25 +46,30 @@ def dropout(x: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
   Args:
     x: [B, ...], any array.
     rate: at least 0, below 1. The values that are kept are divided by 1 - rate.
-    keys_B: one key per example.
+    keys_B: one key per example, or None for no dropout.
   """
-  if not rate:
+  if not rate or keys_B is None:
     return x
   position = jnp.arange(math.prod(x.shape[1:]), dtype=jnp.uint32)
   bits = _hash(*_words(keys_B), position)
-  kept = min(int((1 - rate) * 2**32), 2**32 - 1)  # Of all values of 32 bits.
-  keep = bits.reshape(x.shape) < jnp.uint32(kept)
+  limit = min(int((1 - rate) * 2**32), 2**32 - 1)  # Of all values of 32 bits.
+  keep = bits.reshape(x.shape) < jnp.uint32(limit)
   return jnp.where(keep, x / (1 - rate), 0)
 
 
 def word_dropout(
-  tokens_BxT: jax.Array, rate: float, keys_B: jax.Array, replacement: int
+  tokens_BxT: jax.Array,
+  rate: float,
+  keys_B: jax.Array | None,
+  replacement: int,
 ) -> jax.Array:
-  """Replaces each token by another one, <unk> say, with probability `rate`.
+  """Replaces each token by one such as <unk> with probability `rate`.
 
   Iyyer et al., 2015, https://aclanthology.org/P15-1162, leave the words out;
   here they become unknown, so that the vector of unknown words is trained.
   """
+  if not rate or keys_B is None:
+    return tokens_BxT
   kept = dropout(jnp.ones(tokens_BxT.shape), rate, keys_B) > 0
   return jnp.where(kept, tokens_BxT, replacement)
 

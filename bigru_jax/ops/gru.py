@@ -1,8 +1,8 @@
 """The bidirectional GRU as a function of arrays: checks and dispatch.
 
-The equations and the letters of the axes stand in `gru_reference`. An
-implementation is a module beside this one with a function of the arguments of
-`gru_reference.bidirectional_gru`; what layout it computes in is its own affair.
+The equations and the letters of the axes are in `gru_reference`. An
+implementation is a module beside this one. It has a function with the arguments
+of `gru_reference.bidirectional_gru`, and may use any layout inside.
 """
 
 import jax
@@ -26,7 +26,7 @@ def bidirectional_gru(
   params: GRUParams,
   *,
   initial_state: jax.Array | None = None,
-  scale: jax.Array | None = None,
+  recurrent_mask: jax.Array | None = None,
   implementation: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Runs one bidirectional GRU layer over a padded batch.
@@ -41,20 +41,20 @@ def bidirectional_gru(
     ((2, 2, 8), (2, 2, 4))
 
   Args:
-    x_BxTxE: the inputs; finite at padding, too.
+    x_BxTxE: the inputs; finite, at padding as well.
     mask_BxT: True at real positions; at others the state passes through.
     params: the weights and biases of both directions.
     initial_state: [2, B, H], the state before the first position of each
       direction; zeros by default.
-    scale: [2, B, H], multiplies the state before the recurrent product, the
-      same at every position: variational dropout (Gal & Ghahramani, 2016,
-      https://arxiv.org/abs/1512.05287).
+    recurrent_mask: [2, B, H], multiplies the state before the recurrent
+      product, the same at every position: variational dropout (Gal &
+      Ghahramani, 2016, https://arxiv.org/abs/1512.05287).
     implementation: 'cpu', a C++ kernel for float32 on x86-64 and aarch64;
       'xla', a fused loop; or 'reference', a plain `lax.scan`. The first two
-      have their own reverse-mode derivative, of higher orders, too; under
+      have their own reverse-mode derivatives, also of higher orders; under
       `jax.jvp` they raise TypeError, and 'reference' takes any transformation.
-      None picks the best one for the platform: the kernel on a CPU where it is
-      there, and 'xla' otherwise.
+      None picks the best one for the platform: the kernel on a CPU for which it
+      has been compiled, and 'xla' otherwise.
 
   Returns:
     The states h_BxTx2H, forward and backward ones concatenated, and the final
@@ -80,7 +80,7 @@ def bidirectional_gru(
     'b_DxG': (params.b_DxG, (2, 3 * hidden)),
     'b_n_DxH': (params.b_n_DxH, (2, hidden)),
     'initial_state': (initial_state, (2, batch, hidden)),
-    'scale': (scale, (2, batch, hidden)),
+    'recurrent_mask': (recurrent_mask, (2, batch, hidden)),
   }
   for name, (array, shape) in expected.items():
     if array is not None and array.shape != shape:
@@ -99,7 +99,8 @@ def bidirectional_gru(
       jnp.zeros_like(x_BxTxE[:, 0, :1]), (2, batch, hidden)
     )
   run = IMPLEMENTATIONS[implementation] if implementation else _best
-  return run(x_BxTxE, jnp.asarray(mask_BxT), params, initial_state, scale)
+  mask_BxT = jnp.asarray(mask_BxT)
+  return run(x_BxTxE, mask_BxT, params, initial_state, recurrent_mask)
 
 
 def best_implementation(platform: str, dtype: jax.typing.DTypeLike) -> str:

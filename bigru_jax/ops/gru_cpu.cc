@@ -8,29 +8,16 @@
 
 namespace bigru {
 
-#if defined(__x86_64__)
-namespace avx512 {
-extern const GruKernel kGru;
-}
-namespace avx2 {
-extern const GruKernel kGru;
-}
-static const GruKernel* const kKernels[] = {&avx512::kGru, &avx2::kGru};
-#else
-namespace neon {
-extern const GruKernel kGru;
-}
-static const GruKernel* const kKernels[] = {&neon::kGru};
-#endif
+BIGRU_KERNELS(GruKernel, kGru);
 
 namespace {
 
 // Each direction over each part of the batch.
-std::vector<GruShare> Shares(ffi::ThreadPool& pool, int64_t batch) {
+std::vector<Share> Shares(ffi::ThreadPool& pool, int64_t batch) {
   const int64_t threads = std::max<int64_t>(pool.num_threads(), 1);
   const int64_t parts = std::clamp<int64_t>(
       (threads + 1) / 2, 1, std::max<int64_t>(batch / kExamplesPerShare, 1));
-  std::vector<GruShare> shares;
+  std::vector<Share> shares;
   for (int64_t part = 0; part < parts; ++part) {
     for (int64_t direction = 0; direction < 2; ++direction) {
       shares.push_back(
@@ -47,83 +34,51 @@ struct Call {
   std::vector<Argument> arguments;
 
   Call(const Floats& x, const Booleans& mask, const Floats& w_input,
-       const Floats& w_recurrent, const Floats& h0, const Floats& scale) {
-    const auto x_shape = x.dimensions(), w_shape = w_recurrent.dimensions();
-    const int64_t B = Axis(x_shape, 0), T = Axis(x_shape, 1);
-    const int64_t E = Axis(x_shape, 2), H = Axis(w_shape, 2);
-    const bool scaled = scale.dimensions().size() != 1;  // Absent: [0].
+       const Floats& w_recurrent, const Floats& h0, const Floats& keep) {
+    const int64_t B = Axis(x, 0), T = Axis(x, 1), E = Axis(x, 2);
+    const int64_t H = Axis(w_recurrent, 2);
+    const bool has_keep = keep.dimensions().size() != 1;  // Absent: [0].
     sizes = {T, B, E, H};
     arguments = {
-        {"x", x_shape, {B, T, E}},
-        {"mask", mask.dimensions(), {B, T}},
-        {"w_recurrent", w_shape, {2, 3 * H, H}},
-        {"w_input", w_input.dimensions(), {2, 3 * H, E}},
-        {"h0", h0.dimensions(), {2, B, H}},
-        {"scale", scale.dimensions(),
-         scaled ? Dimensions{2, B, H} : Dimensions{0}},
+        {"x", x, {B, T, E}},
+        {"mask", mask, {B, T}},
+        {"w_recurrent", w_recurrent, {2, 3 * H, H}},
+        {"w_input", w_input, {2, 3 * H, E}},
+        {"h0", h0, {2, B, H}},
+        {"recurrent_mask", keep,
+         has_keep ? Dimensions{2, B, H} : Dimensions{0}},
     };
-    inputs = {x.typed_data(),
-              mask.typed_data(),
-              w_input.typed_data(),
-              w_recurrent.typed_data(),
-              nullptr,
-              nullptr,
-              h0.typed_data(),
-              scaled ? scale.typed_data() : nullptr};
+    inputs = {x.typed_data(),       mask.typed_data(),
+              w_input.typed_data(), w_recurrent.typed_data(),
+              nullptr,              nullptr,
+              h0.typed_data(),      has_keep ? keep.typed_data() : nullptr};
   }
 };
 
-// Runs run(i, packed, scratch) for the shares. The first one of each direction
-// to begin packs its weights, and the others wait for them.
-template <class F>
-void ForEachShare(ffi::ThreadPool& pool, const GruPreparation& prepare,
-                  const Call& call, const std::vector<GruShare>& shares,
-                  F run) {
-  Memory memory;
-  Block packed[2];
-  for (Block& block : packed) {
-    block = memory.Allocate(prepare.packed_size(call.sizes));
-  }
-  std::vector<Block> scratch;
-  for (const GruShare& share : shares) {
-    scratch.push_back(memory.Allocate(prepare.scratch_size(call.sizes, share)));
-  }
-  std::once_flag is_packed[2];
-  ParallelFor(pool, shares.size(), [&](int64_t i) {
-    const int64_t direction = shares[i].direction;
-    std::call_once(is_packed[direction], [&] {
-      prepare.pack(call.sizes, call.inputs, direction, packed[direction]);
-    });
-    run(i, packed[direction], scratch[i]);
-  });
-}
-
-ffi::Error Forward(ffi::ThreadPool pool, std::string_view instruction_set,
+ffi::Error Forward(ffi::ThreadPool pool, InstructionSet instruction_set,
                    Floats x, Booleans mask, Floats w_input, Floats w_recurrent,
-                   Floats b, Floats b_n, Floats h0, Floats scale, Result h,
+                   Floats b, Floats b_n, Floats h0, Floats keep, Result h,
                    Result gates) {
-  Call call(x, mask, w_input, w_recurrent, h0, scale);
+  Call call(x, mask, w_input, w_recurrent, h0, keep);
   const int64_t T = call.sizes.T, B = call.sizes.B, H = call.sizes.H;
   const bool saved = gates->dimensions().size() != 1;  // Not saved: [0].
-  call.arguments.insert(call.arguments.end(),
-                        {{"b", b.dimensions(), {2, 3 * H}},
-                         {"b_n", b_n.dimensions(), {2, H}},
-                         {"h", h->dimensions(), {B, T, 2 * H}},
-                         {"gates", gates->dimensions(),
-                          saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
-  if (ffi::Error error = Check(call.arguments); error.failure()) return error;
-  const GruKernel* kernel = FindKernel(kKernels, instruction_set);
-  if (!kernel) return UnknownInstructionSet(instruction_set);
+  call.arguments.insert(
+      call.arguments.end(),
+      {{"b", b, {2, 3 * H}},
+       {"b_n", b_n, {2, H}},
+       {"h", *h, {B, T, 2 * H}},
+       {"gates", *gates,
+        saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
   call.inputs.b = b.typed_data();
   call.inputs.b_n = b_n.typed_data();
   const GruOutputs outputs = {h->typed_data(),
                               saved ? gates->typed_data() : nullptr};
-  return Guarded([&] {
-    const std::vector<GruShare> shares = Shares(pool, B);
-    ForEachShare(pool, kernel->before_forward, call, shares,
+  return Run(kKernels, instruction_set, call.arguments, [&](const auto& code) {
+    const std::vector<Share> shares = Shares(pool, B);
+    ForEachShare(pool, code.before_forward, call.sizes, call.inputs, shares,
                  [&](int64_t i, const Block& packed, const Block& scratch) {
-                   kernel->forward(call.sizes, call.inputs, outputs, shares[i],
-                                   packed, scratch);
+                   code.forward(call.sizes, call.inputs, outputs, shares[i],
+                                  packed, scratch);
                  });
   });
 }
@@ -145,8 +100,8 @@ void AddTransposed(int64_t G, int64_t N, int64_t shift, const float* from,
 
 // Adds the shares' weight gradients up into a direction's part of the results.
 void ReduceWeightGradients(const GruSizes& s, int64_t direction,
-                           const std::vector<GruShare>& shares,
-                           const std::vector<GruWeightGradients>& gradients,
+                           const std::vector<Share>& shares,
+                           const std::vector<GruGradients>& gradients,
                            float* dw_input, float* dw_recurrent, float* db,
                            float* db_n) {
   const int64_t G = 3 * s.H;
@@ -160,7 +115,7 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
   std::fill_n(db_n, s.H, 0.0f);
   for (size_t i = 0; i < shares.size(); ++i) {
     if (shares[i].direction != direction) continue;
-    const GruWeightGradients& from = gradients[i];
+    const GruGradients& from = gradients[i];
     // The columns are n, r, z and q, the rows of the results r, z, n.
     AddTransposed(G, s.E, s.H, from.d_input, from.stride, dw_input);
     AddTransposed(G, s.H, 0, from.d_recurrent, from.stride, dw_recurrent);
@@ -169,54 +124,52 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
   }
 }
 
-ffi::Error Backward(ffi::ThreadPool pool, std::string_view instruction_set,
+ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                     Floats x, Booleans mask, Floats w_input, Floats w_recurrent,
-                    Floats h0, Floats scale, Floats h, Floats gates, Floats dh,
+                    Floats h0, Floats keep, Floats h, Floats gates, Floats dh,
                     Result dx, Result dw_input, Result dw_recurrent, Result db,
-                    Result db_n, Result dh0, Result dscale) {
-  Call call(x, mask, w_input, w_recurrent, h0, scale);
+                    Result db_n, Result dh0, Result dkeep) {
+  Call call(x, mask, w_input, w_recurrent, h0, keep);
   const int64_t T = call.sizes.T, B = call.sizes.B;
   const int64_t E = call.sizes.E, H = call.sizes.H;
   call.arguments.insert(
       call.arguments.end(),
-      {{"h", h.dimensions(), {B, T, 2 * H}},
-       {"gates", gates.dimensions(), {2, T, B, 4 * H}},
-       {"dh", dh.dimensions(), {B, T, 2 * H}},
-       {"dx", dx->dimensions(), {B, T, E}},
-       {"dw_input", dw_input->dimensions(), {2, 3 * H, E}},
-       {"dw_recurrent", dw_recurrent->dimensions(), {2, 3 * H, H}},
-       {"db", db->dimensions(), {2, 3 * H}},
-       {"db_n", db_n->dimensions(), {2, H}},
-       {"dh0", dh0->dimensions(), {2, B, H}},
-       {"dscale", dscale->dimensions(),
-        call.inputs.scale ? Dimensions{2, B, H} : Dimensions{0}}});
-  if (ffi::Error error = Check(call.arguments); error.failure()) return error;
-  const GruKernel* kernel = FindKernel(kKernels, instruction_set);
-  if (!kernel) return UnknownInstructionSet(instruction_set);
+      {{"h", h, {B, T, 2 * H}},
+       {"gates", gates, {2, T, B, 4 * H}},
+       {"dh", dh, {B, T, 2 * H}},
+       {"dx", *dx, {B, T, E}},
+       {"dw_input", *dw_input, {2, 3 * H, E}},
+       {"dw_recurrent", *dw_recurrent, {2, 3 * H, H}},
+       {"db", *db, {2, 3 * H}},
+       {"db_n", *db_n, {2, H}},
+       {"dh0", *dh0, {2, B, H}},
+       {"d_recurrent_mask", *dkeep,
+        call.inputs.keep ? Dimensions{2, B, H} : Dimensions{0}}});
   const GruResiduals residuals = {h.typed_data(), gates.typed_data(),
                                   dh.typed_data()};
-  return Guarded([&] {
+  return Run(kKernels, instruction_set, call.arguments, [&](const auto& code) {
     Memory memory;
     float* const backward_dx = memory.AllocateFloats(B * T * E);
-    const GruGradients gradients = {{dx->typed_data(), backward_dx},
-                                    dh0->typed_data(),
-                                    dscale->typed_data()};
-    const std::vector<GruShare> shares = Shares(pool, B);
-    const int64_t stride = kernel->weight_gradient_stride(call.sizes);
-    std::vector<GruWeightGradients> weight_gradients;
+    const std::vector<Share> shares = Shares(pool, B);
+    const int64_t stride = code.stride(4 * H);
+    std::vector<GruGradients> gradients;
     for (size_t i = 0; i < shares.size(); ++i) {
       float* const rows = memory.AllocateFloats((E + H + 1) * stride);
-      weight_gradients.push_back(
-          {stride, rows, rows + E * stride, rows + (E + H) * stride});
+      gradients.push_back({{dx->typed_data(), backward_dx},
+                           dh0->typed_data(),
+                           dkeep->typed_data(),
+                           stride,
+                           rows,
+                           rows + E * stride,
+                           rows + (E + H) * stride});
     }
-    ForEachShare(pool, kernel->before_backward, call, shares,
+    ForEachShare(pool, code.before_backward, call.sizes, call.inputs, shares,
                  [&](int64_t i, const Block& packed, const Block& scratch) {
-                   kernel->backward(call.sizes, call.inputs, residuals,
-                                    gradients, weight_gradients[i], shares[i],
-                                    packed, scratch);
+                   code.backward(call.sizes, call.inputs, residuals,
+                                   gradients[i], shares[i], packed, scratch);
                  });
     ParallelFor(pool, 2, [&](int64_t direction) {
-      ReduceWeightGradients(call.sizes, direction, shares, weight_gradients,
+      ReduceWeightGradients(call.sizes, direction, shares, gradients,
                             dw_input->typed_data(), dw_recurrent->typed_data(),
                             db->typed_data(), db_n->typed_data());
     });
@@ -241,38 +194,5 @@ extern "C" const char* BigruInstructionSet(int i) {
   return nullptr;
 }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruForward, bigru::Forward,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Attr<std::string_view>("instruction_set")
-                                  .Arg<bigru::Floats>()    // x
-                                  .Arg<bigru::Booleans>()  // mask
-                                  .Arg<bigru::Floats>()    // w_input
-                                  .Arg<bigru::Floats>()    // w_recurrent
-                                  .Arg<bigru::Floats>()    // b
-                                  .Arg<bigru::Floats>()    // b_n
-                                  .Arg<bigru::Floats>()    // h0
-                                  .Arg<bigru::Floats>()    // scale
-                                  .Ret<bigru::Floats>()    // h
-                                  .Ret<bigru::Floats>());  // gates
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruBackward, bigru::Backward,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Attr<std::string_view>("instruction_set")
-                                  .Arg<bigru::Floats>()    // x
-                                  .Arg<bigru::Booleans>()  // mask
-                                  .Arg<bigru::Floats>()    // w_input
-                                  .Arg<bigru::Floats>()    // w_recurrent
-                                  .Arg<bigru::Floats>()    // h0
-                                  .Arg<bigru::Floats>()    // scale
-                                  .Arg<bigru::Floats>()    // h
-                                  .Arg<bigru::Floats>()    // gates
-                                  .Arg<bigru::Floats>()    // dh
-                                  .Ret<bigru::Floats>()    // dx
-                                  .Ret<bigru::Floats>()    // dw_input
-                                  .Ret<bigru::Floats>()    // dw_recurrent
-                                  .Ret<bigru::Floats>()    // db
-                                  .Ret<bigru::Floats>()    // db_n
-                                  .Ret<bigru::Floats>()    // dh0
-                                  .Ret<bigru::Floats>());  // dscale
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruForward, bigru::Forward);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruBackward, bigru::Backward);

@@ -1,7 +1,6 @@
 // What gru_cpu.cc hands to the code of one instruction set, gru_cpu_kernel.cc.
 
-#ifndef BIGRU_JAX_OPS_GRU_CPU_H_
-#define BIGRU_JAX_OPS_GRU_CPU_H_
+#pragma once
 
 #include <cstdint>
 
@@ -14,8 +13,9 @@ struct GruSizes {
   int64_t T, B, E, H;
 };
 
-// A call's arrays, row-major; an axis of 2 is the direction. `scale` is null
-// where the state is not scaled, `gates` where no gradient is wanted. `gates`
+// A call's arrays, row-major; an axis of 2 is the direction. `keep`, the
+// recurrent mask, is null where there is none, `gates` where no gradient is
+// wanted. `gates`
 // are those of real positions alone, by the direction's own steps.
 struct GruInputs {
   const float* x;            // [B, T, E]
@@ -25,7 +25,7 @@ struct GruInputs {
   const float* b;            // [2, 3H]
   const float* b_n;          // [2, H]
   const float* h0;           // [2, B, H]
-  const float* scale;        // [2, B, H]
+  const float* keep;         // [2, B, H]
 };
 
 struct GruOutputs {
@@ -39,49 +39,19 @@ struct GruResiduals {
   const float* dh;  // [B, T, 2H], the incoming gradient
 };
 
+// The gradients. Those of the weights are what one share adds up, transposed: a
+// row for each input feature, for each hidden unit, and one for the biases.
 struct GruGradients {
-  float* dx[2];   // [B, T, E], each direction's share
-  float* dh0;     // [2, B, H]
-  float* dscale;  // [2, B, H]
-};
-
-// The examples `first` to `last` in one direction: what one thread does.
-struct GruShare {
-  int64_t direction, first, last;
-};
-
-// The gradients of the weights that one share adds up, transposed: a row for
-// each input feature, for each hidden unit, and one for the biases.
-struct GruWeightGradients {
+  float* dx[2];        // [B, T, E], each direction's share
+  float* dh0;          // [2, B, H]
+  float* dkeep;        // [2, B, H]
   int64_t stride;      // Floats from one row to the next.
   float* d_input;      // [E, stride], columns n, r, z
   float* d_recurrent;  // [H, stride], columns r, z, q
   float* d_bias;       // [stride], columns n, r, z, q
 };
 
-// What the forward or the backward pass does before its shares run: it packs
-// the weights once for each direction, and each share has its own scratch
-// memory. Both sizes are in bytes.
-struct GruPreparation {
-  int64_t (*packed_size)(const GruSizes&);
-  void (*pack)(const GruSizes&, const GruInputs&, int64_t direction,
-               const Block& packed);
-  int64_t (*scratch_size)(const GruSizes&, const GruShare&);
-};
-
-// The functions of one instruction set.
-struct GruKernel {
-  const char* name;
-  bool (*supported)();
-  int64_t (*weight_gradient_stride)(const GruSizes&);
-  GruPreparation before_forward, before_backward;
-  void (*forward)(const GruSizes&, const GruInputs&, const GruOutputs&,
-                  const GruShare&, const Block& packed, const Block& scratch);
-  void (*backward)(const GruSizes&, const GruInputs&, const GruResiduals&,
-                   const GruGradients&, const GruWeightGradients&,
-                   const GruShare&, const Block& packed, const Block& scratch);
-};
+using GruKernel =
+    Kernel<GruSizes, GruInputs, GruOutputs, GruResiduals, GruGradients>;
 
 }  // namespace bigru
-
-#endif  // BIGRU_JAX_OPS_GRU_CPU_H_

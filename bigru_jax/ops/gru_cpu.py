@@ -7,10 +7,6 @@ and computes no padded position.
 The axes are those of `gru_reference`.
 """
 
-from collections.abc import Callable
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -24,82 +20,56 @@ def bidirectional_gru(
   mask_BxT: jax.Array,
   params: GRUParams,
   initial_state_DxBxH: jax.Array,
-  scale_DxBxH: jax.Array | None = None,
+  recurrent_mask_DxBxH: jax.Array | None = None,
   instruction_set: str = '',
 ) -> tuple[jax.Array, jax.Array]:
   """See `gru.bidirectional_gru`.
 
   Args:
-    x_BxTxE, mask_BxT, params, initial_state_DxBxH, scale_DxBxH: see there.
+    x_BxTxE, mask_BxT, params, initial_state_DxBxH, recurrent_mask_DxBxH: see
+      there.
     instruction_set: one of `cpu.instruction_sets()`; '' is the best one.
 
   Raises:
     ValueError: the kernel is not there, or the inputs are not float32.
   """
   cpu.check(x_BxTxE.dtype)
-  hidden = params.w_recurrent_DxGxH.shape[-1]
-  arrays = x_BxTxE, params, initial_state_DxBxH, scale_DxBxH
+  if recurrent_mask_DxBxH is None:
+    recurrent_mask_DxBxH = jnp.zeros(0, jnp.float32)  # The kernel's form.
+  arrays = x_BxTxE, *params, initial_state_DxBxH, recurrent_mask_DxBxH
   mask_BxT, arrays = vary_like((mask_BxT, arrays), x_BxTxE)
-  h_BxTx2H = _layer(instruction_set)(mask_BxT, arrays)
+  layer = cpu.differentiable(instruction_set, _forward, _gradients, _reference)
+  h_BxTx2H = layer(mask_BxT, arrays)
+  hidden = h_BxTx2H.shape[-1] // 2
   final_DxBxH = jnp.stack([h_BxTx2H[:, -1, :hidden], h_BxTx2H[:, 0, hidden:]])
   return h_BxTx2H, final_DxBxH
 
 
-@functools.cache
-def _layer(instruction_set: str) -> Callable[..., Any]:
-  return cpu.differentiable(
-    functools.partial(_forward, instruction_set),
-    functools.partial(_gradients, instruction_set),
-    _reference,
-  )
-
-
 def _forward(instruction_set, mask_BxT, arrays, save):
   """The states h_BxTx2H and the gates [2, T, B, 4H] for the gradients."""
-  x_BxTxE, params, h0_DxBxH, scale_DxBxH = arrays
+  x_BxTxE, *_, h0_DxBxH, _ = arrays
   batch, time, _ = x_BxTxE.shape
   hidden = h0_DxBxH.shape[-1]
-  return cpu.call(
-    'GruForward',
-    instruction_set,
-    [
-      (batch, time, 2 * hidden),
-      (2, time, batch, 4 * hidden) if save else (0,),
-    ],
-    x_BxTxE,
-    mask_BxT,
-    *params,
-    h0_DxBxH,
-    cpu.or_empty(scale_DxBxH, x_BxTxE),
-  )
+  gates = (2, time, batch, 4 * hidden) if save else (0,)
+  shapes = [(batch, time, 2 * hidden), gates]
+  inputs = x_BxTxE, mask_BxT, *arrays[1:]
+  return cpu.call('GruForward', instruction_set, shapes, *inputs)
 
 
 def _gradients(instruction_set, mask_BxT, arrays, h_BxTx2H, gates, dh_BxTx2H):
-  x_BxTxE, params, h0_DxBxH, scale_DxBxH = arrays
-  shapes = [x_BxTxE.shape, *(p.shape for p in params), h0_DxBxH.shape]
-  shapes.append((0,) if scale_DxBxH is None else scale_DxBxH.shape)
-  dx, dw_input, dw_recurrent, db, db_n, dh0, dscale = cpu.call(
-    'GruBackward',
-    instruction_set,
-    shapes,
-    x_BxTxE,
-    mask_BxT,
-    params.w_input_DxGxE,
-    params.w_recurrent_DxGxH,
-    h0_DxBxH,
-    cpu.or_empty(scale_DxBxH, x_BxTxE),
-    h_BxTx2H,
-    gates,
-    dh_BxTx2H,
-  )
-  return (
-    dx,
-    GRUParams(dw_input, dw_recurrent, db, db_n),
-    dh0,
-    None if scale_DxBxH is None else dscale,
-  )
+  x_BxTxE, w_input, w_recurrent, _, _, *states = arrays
+  inputs = x_BxTxE, mask_BxT, w_input, w_recurrent, *states
+  shapes = [array.shape for array in arrays]
+  residuals = h_BxTx2H, gates, dh_BxTx2H
+  return cpu.call('GruBackward', instruction_set, shapes, *inputs, *residuals)
 
 
 def _reference(mask_BxT, arrays):
-  x_BxTxE, *others = arrays
-  return gru_reference.bidirectional_gru(x_BxTxE, mask_BxT, *others)[0]
+  x_BxTxE, *params, h0_DxBxH, recurrent_mask = arrays
+  return gru_reference.bidirectional_gru(
+    x_BxTxE,
+    mask_BxT,
+    GRUParams(*params),
+    h0_DxBxH,
+    recurrent_mask if recurrent_mask.ndim == 3 else None,
+  )[0]

@@ -1,7 +1,6 @@
 // The elementwise part of a GRU at one position, forwards and backwards.
 
-#ifndef BIGRU_JAX_OPS_GRU_CPU_CELL_INL_H_
-#define BIGRU_JAX_OPS_GRU_CPU_CELL_INL_H_
+#pragma once
 
 #include <cstdint>
 
@@ -53,5 +52,3 @@ inline void CellGradient(int64_t H, const float* gates, const float* previous,
 
 }  // namespace
 }  // namespace bigru::INSTRUCTION_SET
-
-#endif  // BIGRU_JAX_OPS_GRU_CPU_CELL_INL_H_

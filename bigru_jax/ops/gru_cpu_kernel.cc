@@ -1,7 +1,7 @@
 // The bidirectional GRU for one instruction set.
 //
 // The equations, at a real position t of one example, with x = x_t and the
-// state h' = h_{t-1} (the direction's own t - 1), fed as s = scale * h':
+// state h' = h_{t-1} (the direction's own t - 1), fed as s = keep * h':
 //
 //   r = sigmoid(W_ir x + b_r + W_hr s)
 //   z = sigmoid(W_iz x + b_z + W_hz s)
@@ -15,7 +15,7 @@
 //   d_q = d_n r
 //   d_r = d_q q (1 - r)              by the argument of r's sigmoid
 //   d_z = dh (h' - n) z (1 - z)      by the argument of z's sigmoid
-//   dh' = dh z + scale (W_hr^T d_r + W_hz^T d_z + W_hn^T d_q)
+//   dh' = dh z + keep (W_hr^T d_r + W_hz^T d_z + W_hn^T d_q)
 //
 // A padded position is not computed at all. The real positions of consecutive
 // steps are gathered into a *chunk* of rows, and all large products run over a
@@ -42,7 +42,7 @@ namespace {
 int64_t GateStride(const GruSizes& s) { return Stride(4 * s.H); }
 
 struct ForwardScratch {
-  ForwardScratch(const GruSizes& s, const GruShare& share, Arena& arena)
+  ForwardScratch(const GruSizes& s, const Share& share, Arena& arena)
       : steps(s, share, arena),
         inputs(arena.Take<float>(steps.capacity() * (s.E + s.H))),
         gates(arena.Take<float>(steps.capacity() * GateStride(s))) {}
@@ -53,7 +53,7 @@ struct ForwardScratch {
 };
 
 struct BackwardScratch : ForwardScratch {
-  BackwardScratch(const GruSizes& s, const GruShare& share, Arena& arena)
+  BackwardScratch(const GruSizes& s, const Share& share, Arena& arena)
       : ForwardScratch(s, share, arena),
         carry(arena.Take<float>(steps.NumExamples() * s.H)),
         dh_z(arena.Take<float>(steps.NumExamples() * s.H)),
@@ -72,7 +72,7 @@ struct BackwardScratch : ForwardScratch {
 class DirectionTask {
  public:
   DirectionTask(const GruSizes& sizes, const GruInputs& in,
-                const GruShare& share, const ForwardScratch& scratch)
+                const Share& share, const ForwardScratch& scratch)
       : s_(sizes),
         in_(in),
         share_(share),
@@ -82,7 +82,6 @@ class DirectionTask {
   void Forward(const ForwardWeights& weights, const GruOutputs& out) const;
   void Backward(const BackwardWeights& weights, const GruResiduals& residuals,
                 const GruGradients& gradients,
-                const GruWeightGradients& weight_gradients,
                 const BackwardScratch& scratch) const;
 
  private:
@@ -94,7 +93,7 @@ class DirectionTask {
   int64_t StateOffset(int64_t step, int64_t b) const {
     return (steps_.Position(step, b) * 2 + share_.direction) * s_.H;
   }
-  // In h0, scale and their gradients.
+  // In h0, keep and their gradients.
   int64_t FirstStateOffset(int64_t b) const {
     return (share_.direction * s_.B + b) * s_.H;
   }
@@ -107,11 +106,11 @@ class DirectionTask {
     return step ? h + StateOffset(step - 1, b) : in_.h0 + FirstStateOffset(b);
   }
 
-  // s = scale * h_{t-1}.
+  // s = keep * h_{t-1}.
   void Feed(const float* previous, int64_t b, float* fed) const {
-    if (!in_.scale) return Copy(s_.H, previous, fed);
-    const float* scale = in_.scale + FirstStateOffset(b);
-    for (int64_t j = 0; j < s_.H; ++j) fed[j] = previous[j] * scale[j];
+    if (!in_.keep) return Copy(s_.H, previous, fed);
+    const float* keep = in_.keep + FirstStateOffset(b);
+    for (int64_t j = 0; j < s_.H; ++j) fed[j] = previous[j] * keep[j];
   }
 
   // The three parts of a chunk's backward pass.
@@ -121,12 +120,11 @@ class DirectionTask {
                      const BackwardScratch& scratch) const;
   void InputGradients(const Chunk& chunk, const float* w_input, float* dx_out,
                       const BackwardScratch& scratch) const;
-  void AddWeightGradients(const Chunk& chunk,
-                          const GruWeightGradients& out) const;
+  void AddWeightGradients(const Chunk& chunk, const GruGradients& out) const;
 
   const GruSizes s_;
   const GruInputs& in_;
-  const GruShare share_;
+  const Share share_;
   const ForwardScratch& scratch_;
   const Steps& steps_;
 };
@@ -172,20 +170,19 @@ void DirectionTask::Forward(const ForwardWeights& weights,
 void DirectionTask::Backward(const BackwardWeights& weights,
                              const GruResiduals& residuals,
                              const GruGradients& gradients,
-                             const GruWeightGradients& weight_gradients,
                              const BackwardScratch& scratch) const {
   const int64_t E = s_.E, H = s_.H, ldx = InputStride(), ldg = GateStride(s_);
   const int64_t first_state = FirstStateOffset(share_.first);
   Zero(E > H ? E : H, scratch.zeros);
   Zero(steps_.NumExamples() * H, scratch.carry);
-  Zero(E * weight_gradients.stride, weight_gradients.d_input);
-  Zero(H * weight_gradients.stride, weight_gradients.d_recurrent);
-  Zero(weight_gradients.stride, weight_gradients.d_bias);
+  Zero(E * gradients.stride, gradients.d_input);
+  Zero(H * gradients.stride, gradients.d_recurrent);
+  Zero(gradients.stride, gradients.d_bias);
   // AddWeightGradients reads the rows' padding.
   for (int64_t row = 0; row < steps_.capacity(); ++row) {
     Zero(ldg - 4 * H, scratch.gates + row * ldg + 4 * H);
   }
-  if (in_.scale) Zero(steps_.NumExamples() * H, gradients.dscale + first_state);
+  if (in_.keep) Zero(steps_.NumExamples() * H, gradients.dkeep + first_state);
 
   for (Chunk chunk = steps_.ChunkUpTo(s_.T);;
        chunk = steps_.ChunkUpTo(chunk.first)) {
@@ -197,7 +194,7 @@ void DirectionTask::Backward(const BackwardWeights& weights,
     BackwardSteps(chunk, weights.recurrent, residuals, gradients, scratch);
     InputGradients(chunk, weights.input, gradients.dx[share_.direction],
                    scratch);
-    AddWeightGradients(chunk, weight_gradients);
+    AddWeightGradients(chunk, gradients);
     if (chunk.first == 0) break;
   }
   Copy(steps_.NumExamples() * H, scratch.carry, gradients.dh0 + first_state);
@@ -233,16 +230,16 @@ void DirectionTask::BackwardSteps(const Chunk& chunk, const float* w_recurrent,
       float* dh = scratch.carry + (b - share_.first) * H;
       const float* __restrict dh_z = scratch.dh_z + row * H;
       const float* __restrict ds = scratch.ds + row * H;
-      if (!in_.scale) {
+      if (!in_.keep) {
         for (int64_t j = 0; j < H; ++j) dh[j] = dh_z[j] + ds[j];
         return;
       }
       const float* previous = PreviousState(residuals.h, step, b);
-      const float* scale = in_.scale + FirstStateOffset(b);
-      float* dscale = gradients.dscale + FirstStateOffset(b);
+      const float* keep = in_.keep + FirstStateOffset(b);
+      float* dkeep = gradients.dkeep + FirstStateOffset(b);
       for (int64_t j = 0; j < H; ++j) {
-        dscale[j] += ds[j] * previous[j];
-        dh[j] = dh_z[j] + ds[j] * scale[j];
+        dkeep[j] += ds[j] * previous[j];
+        dh[j] = dh_z[j] + ds[j] * keep[j];
       }
     });
   }
@@ -265,7 +262,7 @@ void DirectionTask::InputGradients(const Chunk& chunk, const float* w_input,
 }
 
 void DirectionTask::AddWeightGradients(const Chunk& chunk,
-                                       const GruWeightGradients& out) const {
+                                       const GruGradients& out) const {
   const int64_t E = s_.E, H = s_.H, ldx = InputStride(), ldg = GateStride(s_);
   const float *inputs = scratch_.inputs, *d_gates = scratch_.gates;
   // dW_i^T [E, 3H] += X^T [E, rows] dG[nrz] [rows, 3H]
@@ -286,7 +283,7 @@ void DirectionTask::AddWeightGradients(const Chunk& chunk,
 }
 
 void Forward(const GruSizes& sizes, const GruInputs& in, const GruOutputs& out,
-             const GruShare& share, const Block& packed, const Block& scratch) {
+             const Share& share, const Block& packed, const Block& scratch) {
   auto carved = Carve<ForwardScratch>(scratch, sizes, share);
   carved.steps.Sort(in.mask);
   DirectionTask(sizes, in, share, carved)
@@ -295,13 +292,12 @@ void Forward(const GruSizes& sizes, const GruInputs& in, const GruOutputs& out,
 
 void Backward(const GruSizes& sizes, const GruInputs& in,
               const GruResiduals& residuals, const GruGradients& gradients,
-              const GruWeightGradients& weight_gradients, const GruShare& share,
-              const Block& packed, const Block& scratch) {
+              const Share& share, const Block& packed, const Block& scratch) {
   auto carved = Carve<BackwardScratch>(scratch, sizes, share);
   carved.steps.Sort(in.mask);
   DirectionTask(sizes, in, share, carved)
       .Backward(Carve<BackwardWeights>(packed, sizes), residuals, gradients,
-                weight_gradients, carved);
+                carved);
 }
 
 }  // namespace
@@ -309,11 +305,11 @@ void Backward(const GruSizes& sizes, const GruInputs& in,
 extern const GruKernel kGru = {
     BIGRU_STRING(INSTRUCTION_SET),
     Supported,
-    GateStride,
+    Stride,
     {Measure<ForwardWeights, GruSizes>, PackForward,
-     Measure<ForwardScratch, GruSizes, GruShare>},
+     Measure<ForwardScratch, GruSizes, Share>},
     {Measure<BackwardWeights, GruSizes>, PackBackward,
-     Measure<BackwardScratch, GruSizes, GruShare>},
+     Measure<BackwardScratch, GruSizes, Share>},
     Forward,
     Backward,
 };

@@ -1,7 +1,6 @@
 // Which examples of a share have a real position at which of its steps.
 
-#ifndef BIGRU_JAX_OPS_GRU_CPU_STEPS_INL_H_
-#define BIGRU_JAX_OPS_GRU_CPU_STEPS_INL_H_
+#pragma once
 
 #include <cstdint>
 
@@ -20,7 +19,7 @@ struct Chunk {
 // The examples of a share by the direction's own steps.
 class Steps {
  public:
-  Steps(const GruSizes& s, const GruShare& share, Arena& arena)
+  Steps(const GruSizes& s, const Share& share, Arena& arena)
       : T_(s.T),
         share_(share),
         capacity_(NumExamples() > kChunk ? NumExamples() : kChunk),
@@ -100,7 +99,7 @@ class Steps {
 
  private:
   int64_t T_;
-  GruShare share_;
+  Share share_;
   int64_t capacity_;
   int32_t* num_real_;  // [T]
   int32_t* examples_;  // [T, NumExamples()], at each step the real ones first
@@ -108,5 +107,3 @@ class Steps {
 
 }  // namespace
 }  // namespace bigru::INSTRUCTION_SET
-
-#endif  // BIGRU_JAX_OPS_GRU_CPU_STEPS_INL_H_

@@ -1,7 +1,6 @@
 // The weights of a direction as the products of gru_cpu_kernel.cc read them.
 
-#ifndef BIGRU_JAX_OPS_GRU_CPU_WEIGHTS_INL_H_
-#define BIGRU_JAX_OPS_GRU_CPU_WEIGHTS_INL_H_
+#pragma once
 
 #include <cstdint>
 
@@ -67,5 +66,3 @@ inline void PackBackward(const GruSizes& s, const GruInputs& in,
 
 }  // namespace
 }  // namespace bigru::INSTRUCTION_SET
-
-#endif  // BIGRU_JAX_OPS_GRU_CPU_WEIGHTS_INL_H_

@@ -44,10 +44,13 @@ def gru_cell(
   p_BxG: jax.Array,
   w_recurrent_GxH: jax.Array,
   b_n_H: jax.Array,
-  scale_BxH: jax.Array | None = None,
+  keep_BxH: jax.Array | None = None,
 ) -> jax.Array:
-  """One step: the state after h_BxH, given the projections W_i x + b."""
-  fed_BxH = h_BxH if scale_BxH is None else h_BxH * scale_BxH
+  """One step: the state after h_BxH, given the projections W_i x + b.
+
+  The recurrent mask keep_BxH multiplies the state before the recurrent product.
+  """
+  fed_BxH = h_BxH if keep_BxH is None else h_BxH * keep_BxH
   p_r, p_z, p_n = jnp.split(p_BxG, 3, axis=-1)
   g_r, g_z, g_n = jnp.split(fed_BxH @ w_recurrent_GxH.T, 3, axis=-1)
   r = jax.nn.sigmoid(p_r + g_r)
@@ -61,18 +64,18 @@ def bidirectional_gru(
   mask_BxT: jax.Array,
   params: GRUParams,
   initial_state_DxBxH: jax.Array,
-  scale_DxBxH: jax.Array | None = None,
+  recurrent_mask_DxBxH: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """See `gru.bidirectional_gru`; one `lax.scan` for each direction."""
   states, finals = [], []
   for d, reverse in enumerate((False, True)):
     w_input_GxE, w_recurrent_GxH, b_G, b_n_H = (x[d] for x in params)
-    scale_BxH = None if scale_DxBxH is None else scale_DxBxH[d]
+    keep_BxH = None if recurrent_mask_DxBxH is None else recurrent_mask_DxBxH[d]
     p_BxTxG = x_BxTxE @ w_input_GxE.T + b_G
 
-    def step(h_BxH, inputs, w=w_recurrent_GxH, b_n=b_n_H, scale=scale_BxH):
+    def step(h_BxH, inputs, cell=(w_recurrent_GxH, b_n_H, keep_BxH)):
       p_BxG, mask_B = inputs
-      new_BxH = gru_cell(h_BxH, p_BxG, w, b_n, scale)
+      new_BxH = gru_cell(h_BxH, p_BxG, *cell)
       h_BxH = jnp.where(mask_B[:, None], new_BxH, h_BxH)
       return h_BxH, h_BxH
 

@@ -31,13 +31,13 @@ def bidirectional_gru(
   mask_BxT: jax.Array,
   params: GRUParams,
   initial_state_DxBxH: jax.Array,
-  scale_DxBxH: jax.Array | None = None,
+  recurrent_mask_DxBxH: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """See `gru.bidirectional_gru`."""
   batch, time, features = x_BxTxE.shape
   hidden = params.w_recurrent_DxGxH.shape[-1]
   x_ExN = x_BxTxE.transpose(2, 1, 0).reshape(features, time * batch)
-  # One matmul for both directions, so that each gradient is one matmul, too.
+  # One matmul for both directions, so that each gradient is one matmul.
   w_input_6HxE = params.w_input_DxGxE.reshape(6 * hidden, features)
   p_6HxTxB = (w_input_6HxE @ x_ExN).reshape(6 * hidden, time, batch)
   others = (
@@ -45,7 +45,7 @@ def bidirectional_gru(
     params.b_DxG,
     params.b_n_DxH,
     initial_state_DxBxH.swapaxes(1, 2),
-    None if scale_DxBxH is None else scale_DxBxH.swapaxes(1, 2),
+    jax.tree.map(lambda mask: mask.swapaxes(1, 2), recurrent_mask_DxBxH),
   )
   h_2HxTxB = recurrence(p_6HxTxB, mask_BxT.T, *vary_like(others, p_6HxTxB))
   final_DxHxB = jnp.stack([h_2HxTxB[:hidden, -1], h_2HxTxB[hidden:, 0]])
@@ -60,7 +60,7 @@ def recurrence(
   b_DxG: jax.Array,
   b_n_DxH: jax.Array,
   h0_DxHxB: jax.Array,
-  scale_DxHxB: jax.Array | None = None,
+  keep_DxHxB: jax.Array | None = None,
 ) -> jax.Array:
   """Runs the recurrence over input projections, both directions in one loop.
 
@@ -72,14 +72,15 @@ def recurrence(
     b_DxG: b_r, b_z and b_n.
     b_n_DxH: b_hn.
     h0_DxHxB: initial states.
-    scale_DxHxB: multiplies the state before the recurrent product, or None.
+    keep_DxHxB: the recurrent mask, which multiplies the state before the
+      recurrent product, or None.
 
   Returns:
     h_2HxTxB, the states of the forward direction and below them those of the
     backward one.
   """
   hidden, (_, steps, _) = w_DxGxH.shape[2], p_6HxTxB.shape
-  params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
+  params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, keep_DxHxB)
 
   def step(t, carry):
     previous, states = carry
@@ -97,11 +98,11 @@ def recurrence(
 
 
 def _recurrence_forward(
-  p_6HxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, h0_DxHxB, scale_DxHxB
+  p_6HxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, h0_DxHxB, keep_DxHxB
 ):
   """The states, and as residuals each direction's states, r, z, n and q."""
   steps = p_6HxTxB.shape[1]
-  params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB)
+  params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, keep_DxHxB)
 
   def step(t, carry):
     current = []
@@ -122,7 +123,7 @@ def _recurrence_forward(
   ]
   end = jax.lax.fori_loop(0, steps, step, start)
   states, gates = [x for _, x, _ in end], [x for *_, x in end]
-  residuals = states, gates, w_DxGxH, h0_DxHxB, scale_DxHxB
+  residuals = states, gates, w_DxGxH, h0_DxHxB, keep_DxHxB
   return jnp.concatenate(states), residuals
 
 
@@ -141,7 +142,7 @@ def _recurrence_backward(residuals, dy_2HxTxB):
   The projections' gradients are d_r, d_z and d_n; those of the weights are one
   matmul per gate over all positions, after the loop.
   """
-  states, gates, w_DxGxH, h0_DxHxB, scale_DxHxB = residuals
+  states, gates, w_DxGxH, h0_DxHxB, keep_DxHxB = residuals
   hidden, steps = w_DxGxH.shape[2], dy_2HxTxB.shape[1]
   before = [
     jnp.concatenate([h0_DxHxB[0][:, None], states[0][:, :-1]], axis=1),
@@ -152,7 +153,7 @@ def _recurrence_backward(residuals, dy_2HxTxB):
   def step(t, carry):
     current = []
     for d, i in enumerate((steps - 1 - t, t)):
-      dh, dscale, arrays = carry[d]
+      dh, dkeep, arrays = carry[d]
       dh = dh + _read(dy_2HxTxB, i, d * hidden, hidden)
       h = _read(before[d], i)
       q, r, z, _ = (_read(x, i) for x in arrays)
@@ -162,12 +163,12 @@ def _recurrence_backward(residuals, dy_2HxTxB):
       d_r = d_q * q * (1 - r)
       d_z = dh * (h - n) * z * (1 - z)
       back = transposed[d] @ jnp.concatenate([d_r, d_z, d_q])
-      if scale_DxHxB is not None:
-        dscale = dscale + back * h
-        back = back * scale_DxHxB[d]
+      if keep_DxHxB is not None:
+        dkeep = dkeep + back * h
+        back = back * keep_DxHxB[d]
       new = (d_r, d_q, d_z, d_n)
       arrays = [_write(x, value, i) for x, value in zip(arrays, new)]
-      current.append((dh * z + back, dscale, arrays))
+      current.append((dh * z + back, dkeep, arrays))
     return current
 
   # d_r overwrites q, d_q overwrites r and d_z overwrites z: at each position no
@@ -176,47 +177,39 @@ def _recurrence_backward(residuals, dy_2HxTxB):
   blank = jnp.zeros_like(states[0])
   start = [(blank[:, 0], blank[:, 0], [q, r, z, blank]) for r, z, _, q in gates]
   end = jax.lax.fori_loop(0, steps, step, start)
-
-  def flat(x_HxTxB):
-    return x_HxTxB.reshape(len(x_HxTxB), -1)
-
-  dp, dw, db, db_n, dscale = [], [], [], [], []
-  for d, (_, dscale_d, (d_r, d_q, d_z, d_n)) in enumerate(end):
+  dh0, dkeep, d_gates = zip(*end)
+  dp, dw, db, db_n = [], [], [], []
+  for d, (d_r, d_q, d_z, d_n) in enumerate(d_gates):
     fed = before[d]
-    if scale_DxHxB is not None:
-      fed = fed * scale_DxHxB[d][:, None]
+    if keep_DxHxB is not None:
+      fed = fed * keep_DxHxB[d][:, None]
     # Plain matmuls: an einsum over t and b would transpose both arrays first.
-    dw.append(jnp.concatenate([flat(x) @ flat(fed).T for x in (d_r, d_z, d_q)]))
+    fed_NxH = fed.reshape(hidden, -1).T
+    products = [x.reshape(hidden, -1) @ fed_NxH for x in (d_r, d_z, d_q)]
+    dw.append(jnp.concatenate(products))
     dp += [d_r, d_z, d_n]
     db.append(jnp.concatenate([x.sum((1, 2)) for x in (d_r, d_z, d_n)]))
     db_n.append(d_q.sum((1, 2)))
-    dscale.append(dscale_d)
-  return (
-    jnp.concatenate(dp),
-    None,
-    jnp.stack(dw),
-    jnp.stack(db),
-    jnp.stack(db_n),
-    jnp.stack([dh for dh, _, _ in end]),
-    None if scale_DxHxB is None else jnp.stack(dscale),
-  )
+  stacked = (jnp.stack(arrays) for arrays in (dw, db, db_n, dh0))
+  dkeep_DxHxB = None if keep_DxHxB is None else jnp.stack(dkeep)
+  return jnp.concatenate(dp), None, *stacked, dkeep_DxHxB
 
 
 recurrence.defvjp(_recurrence_forward, _recurrence_backward)
 
 
-def _by_direction(w_DxGxH, b_DxG, b_n_DxH, scale_DxHxB):
+def _by_direction(w_DxGxH, b_DxG, b_n_DxH, keep_DxHxB):
   """The parameters of each direction.
 
   They are indexed outside the loop; inside, each step would copy its weights.
   """
-  scale = [None] * 2 if scale_DxHxB is None else scale_DxHxB
-  return list(zip(w_DxGxH, b_DxG, b_n_DxH, scale))
+  keep = [None] * 2 if keep_DxHxB is None else keep_DxHxB
+  return list(zip(w_DxGxH, b_DxG, b_n_DxH, keep))
 
 
-def _cell(h_HxB, p, mask_B, w_GxH, b_G, b_n_H, scale_HxB):
+def _cell(h_HxB, p, mask_B, w_GxH, b_G, b_n_H, keep_HxB):
   """One step's h, r, z, n and q = W_hn h + b_hn, each of shape [H, B]."""
-  fed_HxB = h_HxB if scale_HxB is None else h_HxB * scale_HxB
+  fed_HxB = h_HxB if keep_HxB is None else h_HxB * keep_HxB
   g_r, g_z, g_n = jnp.split(w_GxH @ fed_HxB, 3)
   b_r, b_z, b_n = jnp.split(b_G[:, None], 3)
   r = jax.nn.sigmoid(p[0] + b_r + g_r)

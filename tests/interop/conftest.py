@@ -178,8 +178,8 @@ def _outputs(run, inputs):
   for name in ('words', 'sentences'):
     if name in found.attention:
       outputs[f'attention_{name}'] = found.attention[name]
-  if found.heads is not None:
+  if found.head_labels is not None:
     offset = task.num_classes - task.num_outputs
-    outputs['attention_labels'] = found.heads + offset
+    outputs['attention_labels'] = found.head_labels + offset
   outputs['logits'] = found.logits
   return {name: np.asarray(array) for name, array in outputs.items()}

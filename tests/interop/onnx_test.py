@@ -10,7 +10,8 @@ import regex
 
 from bigru_jax.data import text
 from bigru_jax.interop.description import tokenizer_rules
-from bigru_jax.models.pooling import POOLINGS, Mean, Pooling
+from bigru_jax.models.pooling import POOLINGS, Pooling
+from bigru_jax.models.pooling_layers import Mean
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')

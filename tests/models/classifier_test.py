@@ -129,7 +129,7 @@ def test_label_wise_heads_are_the_most_probable_labels():
   outputs = model.apply(params, batch)
   assert outputs.attention['words'].shape == (2, 16, 3)
   order = np.argsort(-np.asarray(outputs.logits), axis=1, kind='stable')
-  np.testing.assert_array_equal(outputs.heads, order[:, :16])
+  np.testing.assert_array_equal(outputs.head_labels, order[:, :16])
   # Given weights take the place of all labels' own.
   first = np.zeros((2, 20, 3), np.float32)
   first[:, :, 0] = 1

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.models.classifier import Classifier
-from bigru_jax.models.entity import Entity
+from bigru_jax.models.pooling_layers import Entity
 
 LENGTHS = np.array([6, 4])
 MASK = np.arange(6) < LENGTHS[:, None]

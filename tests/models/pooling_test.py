@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.models.pooling import POOLINGS, MultiHead, poolings_that
+from bigru_jax.models.pooling import POOLINGS, poolings_that
+from bigru_jax.models.pooling_layers import MultiHead
 
 LENGTHS = np.array([5, 3, 1])
 MASK = np.arange(5) < LENGTHS[:, None]

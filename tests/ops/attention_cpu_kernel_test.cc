@@ -1,23 +1,13 @@
 // The attention of one instruction set against the equations in plain double
 // precision loops, over shapes and masks drawn at random. It is compiled with
-// attention_cpu_kernel.cc, under sanitizers: every array is an allocation of
-// its own size. Usage: attention_cpu_kernel_test [SEEDS]
-
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
-#include <random>
-#include <vector>
+// attention_cpu_kernel.cc. Usage: attention_cpu_kernel_test [SEEDS]
 
 #include "bigru_jax/ops/attention_cpu.h"
+#include "kernel_test.h"
 
 namespace bigru::INSTRUCTION_SET {
 extern const AttentionKernel kAttention;
 }
-
-using Array = std::vector<float>;
-using Doubles = std::vector<double>;
 
 struct Case {
   bigru::AttentionSizes s;
@@ -25,29 +15,17 @@ struct Case {
   std::unique_ptr<bool[]> mask;
 
   explicit Case(unsigned seed) {
-    std::mt19937 random(seed);
-    auto pick = [&](int64_t most) {
-      // Small sizes are the likeliest; large ones fill tiles and chunks.
-      const int64_t limit = random() % 3 ? 1 + most / 8 : most;
-      return static_cast<int64_t>(1 + random() % limit);
-    };
-    s = {pick(40), pick(150), pick(140), pick(140)};
-    std::normal_distribution<float> normal(0, 0.5f);
-    auto draw = [&](int64_t n, int64_t fan) {
-      Array a(n);
-      for (float& v : a) v = normal(random) / std::sqrt(fan);
-      return a;
-    };
+    Random random(seed);
+    s = {random.Size(40), random.Size(150), random.Size(140),
+         random.Size(140)};
     const auto [B, T, F, A] = s;
-    h = draw(B * T * F, 1);
-    kernel = draw(F * A, F);
-    bias = draw(A, 1);
-    query = draw(A, 1);
-    d_context = draw(B * F, 1);
-    d_weights = draw(B * T, 1);
-    mask = std::make_unique<bool[]>(B * T);
-    const unsigned real = random() % 5;  // None to all of the positions.
-    for (int64_t i = 0; i < B * T; ++i) mask[i] = random() % 4 < real;
+    h = random.Floats(B * T * F, 1);
+    kernel = random.Floats(F * A, F);
+    bias = random.Floats(A, 1);
+    query = random.Floats(A, 1);
+    d_context = random.Floats(B * F, 1);
+    d_weights = random.Floats(B * T, 1);
+    mask = random.Mask(B * T);
   }
 };
 
@@ -111,20 +89,6 @@ void Reference(const Case& c, int64_t b, Results& out) {
   }
 }
 
-// Memory of exactly this many bytes.
-class Memory {
- public:
-  explicit Memory(int64_t size)
-      : size_(size),
-        data_(static_cast<char*>(std::aligned_alloc(bigru::kAlignment, size)),
-              std::free) {}
-  bigru::Block block() const { return {data_.get(), size_}; }
-
- private:
-  int64_t size_;
-  std::unique_ptr<char, decltype(&std::free)> data_;
-};
-
 // Runs the kernel as attention_cpu.cc does, the batch in two shares.
 Results Run(const Case& c) {
   const bigru::AttentionKernel& kernel = bigru::INSTRUCTION_SET::kAttention;
@@ -137,10 +101,10 @@ Results Run(const Case& c) {
       c.h.data(), c.mask.get(), c.kernel.data(), c.bias.data(), c.query.data()};
   const Memory forward_packed(kernel.before_forward.packed_size(c.s));
   const Memory backward_packed(kernel.before_backward.packed_size(c.s));
-  kernel.before_forward.pack(c.s, inputs, forward_packed.block());
-  kernel.before_backward.pack(c.s, inputs, backward_packed.block());
+  kernel.before_forward.pack(c.s, inputs, 0, forward_packed.block());
+  kernel.before_backward.pack(c.s, inputs, 0, backward_packed.block());
   for (int64_t i = 0; i < 2; ++i) {
-    const bigru::AttentionShare share = {i * B / 2, (i + 1) * B / 2};
+    const bigru::Share share = {0, i * B / 2, (i + 1) * B / 2};
     Array d_kernel(F * A, NAN), d_bias(A, NAN), d_query(A, NAN);
     // Without and with what a gradient needs.
     for (float* saved : {static_cast<float*>(nullptr), u.data()}) {
@@ -165,41 +129,18 @@ Results Run(const Case& c) {
   return out;
 }
 
-bool Equal(const char* name, const Doubles& actual, const Doubles& expected) {
-  double largest = 0;
-  for (double value : expected) largest = std::fmax(largest, std::fabs(value));
-  for (size_t i = 0; i < actual.size(); ++i) {
-    const double difference = std::fabs(actual[i] - expected[i]);
-    if (!(difference <= 2e-6 * (1 + largest))) {
-      std::printf("%s is wrong by %g of %g\n", name, difference, largest);
-      return false;
-    }
-  }
-  return true;
-}
-
 int main(int count, char** arguments) {
-  const int seeds = count > 1 ? std::atoi(arguments[1]) : 40;
-  if (!bigru::INSTRUCTION_SET::kAttention.supported()) {
-    std::puts("not supported");
-    return 0;
-  }
-  for (int seed = 0; seed < seeds; ++seed) {
+  const bool supported = bigru::INSTRUCTION_SET::kAttention.supported();
+  return RunSeeds(count, arguments, supported, [](int seed) {
     const Case c(seed);
     Results expected(c.s);
     for (int64_t b = 0; b < c.s.B; ++b) Reference(c, b, expected);
     const Results actual = Run(c);
-    if (!Equal("context", actual.context, expected.context) ||
-        !Equal("weights", actual.weights, expected.weights) ||
-        !Equal("dh", actual.dh, expected.dh) ||
-        !Equal("d_kernel", actual.d_kernel, expected.d_kernel) ||
-        !Equal("d_bias", actual.d_bias, expected.d_bias) ||
-        !Equal("d_query", actual.d_query, expected.d_query)) {
-      std::printf("seed %d: B%d T%d F%d A%d\n", seed, (int)c.s.B, (int)c.s.T,
-                  (int)c.s.F, (int)c.s.A);
-      return 1;
-    }
-  }
-  std::printf("%d cases are right\n", seeds);
-  return 0;
+    return AllEqual({{"context", {actual.context, expected.context}},
+                     {"weights", {actual.weights, expected.weights}},
+                     {"dh", {actual.dh, expected.dh}},
+                     {"d_kernel", {actual.d_kernel, expected.d_kernel}},
+                     {"d_bias", {actual.d_bias, expected.d_bias}},
+                     {"d_query", {actual.d_query, expected.d_query}}});
+  });
 }

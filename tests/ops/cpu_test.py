@@ -99,7 +99,7 @@ def test_bfloat16_is_the_loops(monkeypatch):
     ('b', 4, (2, 17)),
     ('b_n', 5, (1, 6)),
     ('h0', 6, (2, 2, 6)),
-    ('scale', 7, (2, 3, 5)),
+    ('recurrent_mask', 7, (2, 3, 5)),
     ('h', 8, (3, 4, 11)),
     ('gates', 9, (2, 4, 3, 23)),
   ],
@@ -198,10 +198,12 @@ def test_infinite_and_nan_inputs():
 @pytest.mark.parametrize('scaled', [False, True])
 def test_an_empty_batch(scaled):
   x, mask, params = _arguments(batch=0)
-  scale = jnp.ones((2, 0, 6)) if scaled else None
+  recurrent_mask = jnp.ones((2, 0, 6)) if scaled else None
 
   def loss(params):
-    return bidirectional_gru(x, mask, params, scale=scale)[0].sum()
+    return bidirectional_gru(x, mask, params, recurrent_mask=recurrent_mask)[
+      0
+    ].sum()
 
   for grad in jax.jit(jax.grad(loss))(params):
     np.testing.assert_array_equal(grad, 0)

@@ -1,62 +1,40 @@
-// The kernel of one instruction set against the equations in plain double
+// The GRU of one instruction set against the equations in plain double
 // precision loops, over shapes and masks drawn at random. It is compiled with
-// gru_cpu_kernel.cc, under sanitizers: every array is an allocation of its own
-// size, so that an access beyond it is seen. Usage: gru_cpu_kernel_test [SEEDS]
-
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
-#include <random>
-#include <vector>
+// gru_cpu_kernel.cc. Usage: gru_cpu_kernel_test [SEEDS]
 
 #include "bigru_jax/ops/gru_cpu.h"
+#include "kernel_test.h"
 
 namespace bigru::INSTRUCTION_SET {
 extern const GruKernel kGru;
 }
 
-using Array = std::vector<float>;
-using Doubles = std::vector<double>;
-
 struct Case {
   bigru::GruSizes s;
-  bool scaled;
-  Array x, w_input, w_recurrent, b, b_n, h0, scale, dh;
+  bool has_keep;
+  Array x, w_input, w_recurrent, b, b_n, h0, keep, dh;
   std::unique_ptr<bool[]> mask;
 
   explicit Case(unsigned seed) {
-    std::mt19937 random(seed);
-    auto pick = [&](int64_t most) {
-      // Small sizes are the likeliest; large ones fill tiles and chunks.
-      const int64_t limit = random() % 3 ? 1 + most / 8 : most;
-      return static_cast<int64_t>(1 + random() % limit);
-    };
-    s = {pick(40), pick(150), pick(140), pick(140)};
-    scaled = random() % 2;
-    std::normal_distribution<float> normal(0, 0.5f);
-    auto draw = [&](int64_t n, int64_t fan) {
-      Array a(n);
-      for (float& v : a) v = normal(random) / std::sqrt(fan);
-      return a;
-    };
+    Random random(seed);
+    s = {random.Size(40), random.Size(150), random.Size(140),
+         random.Size(140)};
+    has_keep = random.engine() % 2;
     const auto [T, B, E, H] = s;
-    x = draw(B * T * E, 1);
-    w_input = draw(2 * 3 * H * E, E);
-    w_recurrent = draw(2 * 3 * H * H, H);
-    b = draw(2 * 3 * H, 1);
-    b_n = draw(2 * H, 1);
-    h0 = draw(2 * B * H, 1);
-    scale = draw(scaled ? 2 * B * H : 0, 1);
-    dh = draw(B * T * 2 * H, 1);
-    mask = std::make_unique<bool[]>(B * T);
-    const unsigned real = random() % 5;  // None to all of the positions.
-    for (int64_t i = 0; i < B * T; ++i) mask[i] = random() % 4 < real;
+    x = random.Floats(B * T * E, 1);
+    w_input = random.Floats(2 * 3 * H * E, E);
+    w_recurrent = random.Floats(2 * 3 * H * H, H);
+    b = random.Floats(2 * 3 * H, 1);
+    b_n = random.Floats(2 * H, 1);
+    h0 = random.Floats(2 * B * H, 1);
+    keep = random.Floats(has_keep ? 2 * B * H : 0, 1);
+    dh = random.Floats(B * T * 2 * H, 1);
+    mask = random.Mask(B * T);
   }
 };
 
 struct Results {
-  Doubles h, dx, dw_input, dw_recurrent, db, db_n, dh0, dscale;
+  Doubles h, dx, dw_input, dw_recurrent, db, db_n, dh0, dkeep;
   explicit Results(const bigru::GruSizes& s)
       : h(s.B * s.T * 2 * s.H),
         dx(s.B * s.T * s.E),
@@ -65,7 +43,7 @@ struct Results {
         db(6 * s.H),
         db_n(2 * s.H),
         dh0(2 * s.B * s.H),
-        dscale(2 * s.B * s.H) {}
+        dkeep(2 * s.B * s.H) {}
 };
 
 double Sigmoid(double v) { return 1 / (1 + std::exp(-v)); }
@@ -80,8 +58,8 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
   for (int64_t j = 0; j < H; ++j) {
     states[0][j] = c.h0[(d * B + example) * H + j];
   }
-  auto scale = [&](int64_t j) {
-    return c.scaled ? c.scale[(d * B + example) * H + j] : 1.0;
+  auto keep = [&](int64_t j) {
+    return c.has_keep ? c.keep[(d * B + example) * H + j] : 1.0;
   };
   for (int64_t step = 0; step < T; ++step) {
     const int64_t t = d ? T - 1 - step : step;
@@ -98,7 +76,7 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
             sums[g] += wi[row * E + e] * c.x[position * E + e];
           }
           for (int64_t k = 0; k < H; ++k) {
-            recurrent[g] += wh[row * H + k] * states.back()[k] * scale(k);
+            recurrent[g] += wh[row * H + k] * states.back()[k] * keep(k);
           }
         }
         const double r = Sigmoid(sums[0] + recurrent[0]);
@@ -141,10 +119,10 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
         }
         for (int64_t k = 0; k < H; ++k) {
           const double back = by_recurrent * wh[row * H + k];
-          previous[k] += back * scale(k);
-          out.dscale[(d * B + example) * H + k] += back * before[k];
+          previous[k] += back * keep(k);
+          out.dkeep[(d * B + example) * H + k] += back * before[k];
           out.dw_recurrent[(d * 3 * H + row) * H + k] +=
-              by_recurrent * before[k] * scale(k);
+              by_recurrent * before[k] * keep(k);
         }
       }
     }
@@ -153,23 +131,9 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
   for (int64_t j = 0; j < H; ++j) out.dh0[(d * B + example) * H + j] = carry[j];
 }
 
-// Memory of exactly this many bytes.
-class Memory {
- public:
-  explicit Memory(int64_t size)
-      : size_(size),
-        data_(static_cast<char*>(std::aligned_alloc(bigru::kAlignment, size)),
-              std::free) {}
-  bigru::Block block() const { return {data_.get(), size_}; }
-
- private:
-  int64_t size_;
-  std::unique_ptr<char, decltype(&std::free)> data_;
-};
-
 // Adds the weight gradients of a share up in the order of the parameters.
 void AddWeightGradients(const Case& c, int64_t direction,
-                        const bigru::GruWeightGradients& share, Results& out) {
+                        const bigru::GruGradients& share, Results& out) {
   const int64_t E = c.s.E, H = c.s.H, stride = share.stride;
   for (int64_t j = 0; j < H; ++j) {
     // The columns of the inputs' gradients are n, r, z.
@@ -195,17 +159,15 @@ Results Run(const Case& c) {
   const auto [T, B, E, H] = c.s;
   Results out(c.s);
   Array h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(2 * B * T * E);
-  Array dh0(2 * B * H), dscale(c.scaled ? 2 * B * H : 0);
+  Array dh0(2 * B * H), dkeep(c.has_keep ? 2 * B * H : 0);
   const bigru::GruInputs inputs = {
       c.x.data(),       c.mask.get(),
       c.w_input.data(), c.w_recurrent.data(),
       c.b.data(),       c.b_n.data(),
-      c.h0.data(),      c.scaled ? c.scale.data() : nullptr};
+      c.h0.data(),      c.has_keep ? c.keep.data() : nullptr};
   const bigru::GruOutputs outputs = {h.data(), gates.data()};
   const bigru::GruResiduals residuals = {h.data(), gates.data(), c.dh.data()};
-  const bigru::GruGradients gradients = {
-      {dx.data(), dx.data() + B * T * E}, dh0.data(), dscale.data()};
-  const int64_t stride = kernel.weight_gradient_stride(c.s);
+  const int64_t stride = kernel.stride(4 * H);
   for (int64_t direction = 0; direction < 2; ++direction) {
     const Memory forward_packed(kernel.before_forward.packed_size(c.s));
     const Memory backward_packed(kernel.before_backward.packed_size(c.s));
@@ -213,67 +175,50 @@ Results Run(const Case& c) {
     kernel.before_backward.pack(c.s, inputs, direction,
                                 backward_packed.block());
     for (int64_t i = 0; i < 2; ++i) {
-      const bigru::GruShare share = {direction, i * B / 2, (i + 1) * B / 2};
+      const bigru::Share share = {direction, i * B / 2, (i + 1) * B / 2};
       kernel.forward(
           c.s, inputs, outputs, share, forward_packed.block(),
           Memory(kernel.before_forward.scratch_size(c.s, share)).block());
       Array d_input(E * stride, NAN), d_recurrent(H * stride, NAN);
       Array d_bias(stride, NAN);
-      const bigru::GruWeightGradients weight_gradients = {
-          stride, d_input.data(), d_recurrent.data(), d_bias.data()};
+      const bigru::GruGradients gradients = {
+          {dx.data(), dx.data() + B * T * E},
+          dh0.data(),
+          dkeep.data(),
+          stride,
+          d_input.data(),
+          d_recurrent.data(),
+          d_bias.data()};
       kernel.backward(
-          c.s, inputs, residuals, gradients, weight_gradients, share,
-          backward_packed.block(),
+          c.s, inputs, residuals, gradients, share, backward_packed.block(),
           Memory(kernel.before_backward.scratch_size(c.s, share)).block());
-      AddWeightGradients(c, direction, weight_gradients, out);
+      AddWeightGradients(c, direction, gradients, out);
     }
   }
   out.h.assign(h.begin(), h.end());
   for (int64_t i = 0; i < B * T * E; ++i) out.dx[i] = dx[i] + dx[B * T * E + i];
   out.dh0.assign(dh0.begin(), dh0.end());
-  out.dscale.assign(dscale.begin(), dscale.end());
+  out.dkeep.assign(dkeep.begin(), dkeep.end());
   return out;
 }
 
-bool Equal(const char* name, const Doubles& actual, const Doubles& expected) {
-  double largest = 0;
-  for (double value : expected) largest = std::fmax(largest, std::fabs(value));
-  for (size_t i = 0; i < actual.size(); ++i) {
-    const double difference = std::fabs(actual[i] - expected[i]);
-    if (!(difference <= 2e-6 * (1 + largest))) {
-      std::printf("%s is wrong by %g of %g\n", name, difference, largest);
-      return false;
-    }
-  }
-  return true;
-}
-
 int main(int count, char** arguments) {
-  const int seeds = count > 1 ? std::atoi(arguments[1]) : 40;
-  if (!bigru::INSTRUCTION_SET::kGru.supported()) {
-    std::puts("not supported");
-    return 0;
-  }
-  for (int seed = 0; seed < seeds; ++seed) {
+  const bool supported = bigru::INSTRUCTION_SET::kGru.supported();
+  return RunSeeds(count, arguments, supported, [](int seed) {
     const Case c(seed);
     Results expected(c.s);
     for (int d = 0; d < 2; ++d) {
       for (int64_t b = 0; b < c.s.B; ++b) Reference(c, d, b, expected);
     }
     const Results actual = Run(c);
-    if (!Equal("h", actual.h, expected.h) ||
-        !Equal("dx", actual.dx, expected.dx) ||
-        !Equal("dw_input", actual.dw_input, expected.dw_input) ||
-        !Equal("dw_recurrent", actual.dw_recurrent, expected.dw_recurrent) ||
-        !Equal("db", actual.db, expected.db) ||
-        !Equal("db_n", actual.db_n, expected.db_n) ||
-        !Equal("dh0", actual.dh0, expected.dh0) ||
-        !Equal("dscale", actual.dscale, expected.dscale)) {
-      std::printf("seed %d: T%d B%d E%d H%d\n", seed, (int)c.s.T, (int)c.s.B,
-                  (int)c.s.E, (int)c.s.H);
-      return 1;
-    }
-  }
-  std::printf("%d cases are right\n", seeds);
-  return 0;
+    return AllEqual({{"h", {actual.h, expected.h}},
+                     {"dx", {actual.dx, expected.dx}},
+                     {"dw_input", {actual.dw_input, expected.dw_input}},
+                     {"dw_recurrent",
+                      {actual.dw_recurrent, expected.dw_recurrent}},
+                     {"db", {actual.db, expected.db}},
+                     {"db_n", {actual.db_n, expected.db_n}},
+                     {"dh0", {actual.dh0, expected.dh0}},
+                     {"dkeep", {actual.dkeep, expected.dkeep}}});
+  });
 }

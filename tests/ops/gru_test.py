@@ -273,7 +273,7 @@ def test_padding_passes_the_state_through(implementation):
     ({'mask_BxT': np.ones((5, 4), bool)}, r'mask_BxT has shape \(5, 4\)'),
     ({'mask_BxT': np.ones((4, 5))}, 'mask_BxT is float64; expected bool'),
     ({'x_BxTxE': jnp.ones((4, 5, 2))}, 'w_input_DxGxE has shape'),
-    ({'scale': jnp.ones((2, 4, 5))}, 'scale has shape'),
+    ({'recurrent_mask': jnp.ones((2, 4, 5))}, 'recurrent_mask has shape'),
     ({'initial_state': jnp.ones((2, 5, 4))}, 'initial_state has shape'),
     (
       {'implementation': 'cuda'},
