@@ -14,6 +14,8 @@ Flag = flags.FlagHolder[Any]
 
 
 class _PathParser(flags.ArgumentParser):
+  """Paths, with commas between."""
+
   def parse(self, argument: str) -> str:
     return expand_users(argument)
 
@@ -49,7 +51,7 @@ class Flags(flags.FlagValues):
     return flags.DEFINE_integer(name, default, text, lower, flag_values=self)
 
   def alias(self, name: str, current: str) -> None:
-    """Has a flag answer to its old name for one version."""
+    """Lets a flag be given by its former name, for one version."""
     flags.DEFINE_alias(name, current, flag_values=self)
 
   def require(self, *names: str) -> None:

@@ -71,30 +71,31 @@ def with_known_labels(
   Raises:
     ValueError: a label is unknown, and such labels are not to be ignored.
   """
-  known: list[Example] = []
-  first_of: dict[str, Example] = {}  # The first text that has the label.
-  all_known, ignored = set(labels), 0
-  for example in examples:
-    names = inputs.label_names(example)
-    unknown = set(names) - all_known
-    for name in unknown:
-      first_of.setdefault(name, example)
-    ignored += bool(unknown)
-    if not isinstance(example.label, str):
-      rest = tuple(name for name in names if name not in unknown)
-      known.append(example._replace(label=rest))
-    elif not unknown:
-      known.append(example)
-  if first_of and not _IGNORE_UNKNOWN_LABELS.value:
-    first = next(iter(first_of.values()))
+  names_of = [inputs.label_names(example) for example in examples]
+  known = set(labels)
+  unknown: dict[str, Example] = {}  # The first text that has the label.
+  for example, names in zip(examples, names_of):
+    for name in names:
+      if name not in known:
+        unknown.setdefault(name, example)
+  if unknown and not _IGNORE_UNKNOWN_LABELS.value:
+    first = next(iter(unknown.values()))
     raise ValueError(
       f'{first.source}, row {first.row}: the run does not know the labels '
-      f'{", ".join(map(repr, list(first_of)[:9]))}, but '
+      f'{", ".join(map(repr, list(unknown)[:9]))}, but '
       f'{", ".join(map(repr, labels[:9]))}; see ignore_unknown_labels'
     )
-  if not known:
+  ignored = sum(not known.issuperset(names) for names in names_of)
+  remaining = [
+    example
+    if isinstance(example.label, str)
+    else example._replace(label=tuple(x for x in names if x in known))
+    for example, names in zip(examples, names_of)
+    if not isinstance(example.label, str) or example.label in known
+  ]
+  if not remaining:
     raise ValueError('input: no text has a label that the run knows')
-  return known, ignored
+  return remaining, ignored
 
 
 def mistakes_of(

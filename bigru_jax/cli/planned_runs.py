@@ -44,7 +44,7 @@ PRINT_COMMANDS = FLAGS.boolean(
   'Print the command lines of the runs that are not finished, and exit.',
 )
 FLAGS.alias('print', 'print_commands')
-FLAGS.mark_as_parsed()  # They are, as flags of the command that has them.
+FLAGS.mark_as_parsed()  # The command that has them parses them.
 
 OWN = {'seed', 'folds', 'fold', 'workdir'}  # What a command that plans sets.
 _log = logging.getLogger('bigru_jax.plans')

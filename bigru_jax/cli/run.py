@@ -29,7 +29,7 @@ _log = logging.getLogger('bigru_jax.run')
 
 FLAGS = Flags()
 VERBOSE = True
-_WORKDIR = FLAGS.string(
+_WORKDIR = FLAGS.path(
   'workdir',
   'The run directory; by default runs/<dataset> and the flags that differ from '
   'their defaults.',
