@@ -153,15 +153,14 @@ def measure_steps(name: str) -> dict[str, Any]:
   case, count = MODELS[name]
   seconds: dict[str, list[float]] = {run: [] for run in runs}
   with contextlib.ExitStack() as stack:
-    workers = {
-      run: [
+    workers = {}
+    for run, of_run in runs.items():
+      workers[run] = [
         stack.enter_context(Worker(train_steps, case, count, member))
         for member in of_run
       ]
-      for run, of_run in runs.items()
-    }
-    for worker in itertools.chain(*workers.values()):
-      worker.receive()  # It is ready.
+      for worker in workers[run]:
+        worker.receive()  # It is ready.
     for _, run in itertools.product(range(_ROUNDS.value), runs):
       for worker in workers[run]:
         worker.pipe.send(True)
