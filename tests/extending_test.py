@@ -1,5 +1,6 @@
 """The examples of docs/extending.md: each command takes a run that uses one."""
 
+import contextlib
 import inspect
 import json
 import pathlib
@@ -61,19 +62,19 @@ def _blocks(language):
   return blocks
 
 
-@pytest.fixture
-def add_example():
-  """Runs the example of a section; its entries are gone after the test."""
+@contextlib.contextmanager
+def _examples(headings):
+  """Runs the examples of sections, whose entries are gone in the end."""
   before = [dict(entries) for entries in DICTS]
-
-  def add(heading):
-    (block,) = _blocks('python')[heading]
-    exec(compile(block, heading, 'exec'), {'__name__': 'example'})
-
-  yield add
-  for entries, old in zip(DICTS, before):
-    entries.clear()
-    entries.update(old)
+  try:
+    for heading in headings:
+      (block,) = _blocks('python')[heading]
+      exec(compile(block, heading, 'exec'), {'__name__': 'example'})
+    yield
+  finally:
+    for entries, old in zip(DICTS, before):
+      entries.clear()
+      entries.update(old)
 
 
 def test_every_example_is_run_here():
@@ -83,24 +84,33 @@ def test_every_example_is_run_here():
   assert set(_blocks('diff')) == {'A field of the train state'}
 
 
-@pytest.fixture
-def workdir(request, add_example, tmp_path):
-  """The directory of a run that uses the example of a heading."""
-  add_example(request.param)
-  fields = {**SIZES, **RUNS[request.param]}
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(list(RUNS), id='all at once'),
+    *(pytest.param([x], id=x, marks=pytest.mark.slow) for x in RUNS),
+  ],
+)
+def workdir(request, tmp_path_factory):
+  """The directory of a run that uses the examples of some sections."""
+  folder = tmp_path_factory.mktemp('extended')
+  fields = {**SIZES}
+  for heading in request.param:
+    fields |= RUNS[heading]
   if 'dataset' in fields:
-    fields['data_dir'] = tmp_path
+    fields['data_dir'] = folder
     for name in ('plot', 'quote'):
       lines = ''.join(f'{line} {name} caf\xe9\n' for line in TEXTS)
-      (tmp_path / f'{name}.tok.gt9.5000').write_text(lines, 'latin-1')
+      (folder / f'{name}.tok.gt9.5000').write_text(lines, 'latin-1')
   else:
     rows = [f'"{line}",{label}' for line, label in zip(TEXTS, LABELS)]
-    (tmp_path / 'texts.csv').write_text('\n'.join(['text,label', *rows]))
+    (folder / 'texts.csv').write_text('\n'.join(['text,label', *rows]))
     for split in ('train', 'validation', 'test'):
-      fields[split] = tmp_path / 'texts.csv'
+      fields[split] = folder / 'texts.csv'
   flags = [f'--{name}={value}' for name, value in fields.items()]
-  _call('run', *flags, f'--workdir={tmp_path / "run"}')
-  return tmp_path / 'run'
+  with _examples(request.param):
+    _call('run', *flags, f'--workdir={folder / "run"}')
+    yield folder / 'run'
 
 
 def _call(name, *flags):
@@ -110,10 +120,6 @@ def _call(name, *flags):
   return done.stdout
 
 
-every_example = pytest.mark.parametrize('workdir', list(RUNS), indirect=True)
-
-
-@every_example
 def test_every_command_takes_a_run_that_uses_an_example(workdir):
   of_run = f'--workdir={workdir}'
   answer = json.loads(_call('predict', of_run, f'--text={TEXTS[0]}'))
@@ -143,7 +149,6 @@ def test_every_command_takes_a_run_that_uses_an_example(workdir):
 
 
 @pytest.mark.slow
-@every_example
 def test_a_run_that_uses_an_example_is_explained(workdir):
   flags = ['--limit=4', '--adversarial_texts=2', '--diagnostic_texts=4']
   _call('explain', f'--workdir={workdir}', *flags)
@@ -153,9 +158,8 @@ def test_a_run_that_uses_an_example_is_explained(workdir):
 
 
 @pytest.mark.slow
-@every_example
 def test_a_run_that_uses_an_example_is_exported_to_stablehlo(workdir):
-  output = workdir / 'model.stablehlo'
+  output = workdir / 'program.stablehlo'
   flags = ['--format=stablehlo', f'--output={output}']
   _call('export', f'--workdir={workdir}', *flags)
   run = bigru_jax.load(workdir)
@@ -166,8 +170,7 @@ def test_a_run_that_uses_an_example_is_exported_to_stablehlo(workdir):
   np.testing.assert_allclose(outputs['probabilities'][0], expected, atol=1e-5)
 
 
-def test_an_implementation_of_the_recurrence(add_example):
-  add_example('Another implementation of the recurrence')
+def test_an_implementation_of_the_recurrence():
   rng = np.random.default_rng(0)
   params = gru.GRUParams(
     *(
@@ -183,9 +186,9 @@ def test_an_implementation_of_the_recurrence(add_example):
       x, mask, params, implementation=implementation
     )[0]
 
-  np.testing.assert_allclose(
-    states('recomputed'), states('reference'), atol=1e-6
-  )
+  with _examples(['Another implementation of the recurrence']):
+    recomputed = states('recomputed')
+  np.testing.assert_allclose(recomputed, states('reference'), atol=1e-6)
 
 
 def test_a_field_of_the_train_state(monkeypatch, tmp_path):
