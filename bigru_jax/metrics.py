@@ -193,18 +193,16 @@ class ClassificationMetrics(struct.PyTreeNode):
   def update(
     self,
     losses_B: jax.Array,
-    weights_B: jax.Array,
-    labels_B: jax.Array,
     predictions_B: jax.Array,
-    valid_B: jax.Array,
+    batch: Mapping[str, jax.Array],
   ) -> ClassificationMetrics:
-    """The metrics with a batch added; valid_B is False at padding examples."""
+    """The metrics with a batch added, of which padding has no tokens."""
+    is_example_B = (batch['lengths'] > 0).astype(jnp.int32)
+    cells = self.confusion_CxC.at[batch['labels'], predictions_B]
     return self.replace(
-      loss=self.loss + jnp.sum(losses_B * weights_B),
-      weight=self.weight + jnp.sum(weights_B),
-      confusion_CxC=self.confusion_CxC.at[labels_B, predictions_B].add(
-        valid_B.astype(jnp.int32)
-      ),
+      loss=self.loss + jnp.sum(losses_B * batch['weights']),
+      weight=self.weight + jnp.sum(batch['weights']),
+      confusion_CxC=cells.add(is_example_B),
     )
 
   def compute(self) -> dict[str, Any]:
@@ -258,21 +256,20 @@ class MultiLabelMetrics(struct.PyTreeNode):
   def update(
     self,
     losses_B: jax.Array,
-    weights_B: jax.Array,
-    labels_BxC: jax.Array,
     predictions_BxC: jax.Array,
-    valid_B: jax.Array,
+    batch: Mapping[str, jax.Array],
   ) -> MultiLabelMetrics:
-    """The metrics with a batch added; valid_B is False at padding examples."""
-    labels_BxC = labels_BxC.astype(bool) & valid_B[:, None]
-    predictions_BxC = predictions_BxC & valid_B[:, None]
-    correct_B = (labels_BxC == predictions_BxC).all(-1) & valid_B
+    """The metrics with a batch added, of which padding has no tokens."""
+    is_example_B = batch['lengths'] > 0
+    labels_BxC = batch['labels'].astype(bool) & is_example_B[:, None]
+    predictions_BxC = predictions_BxC & is_example_B[:, None]
+    correct_B = (labels_BxC == predictions_BxC).all(-1) & is_example_B
     both_BxC = labels_BxC & predictions_BxC
     of_batch = MultiLabelMetrics(
-      loss=jnp.sum(losses_B * weights_B),
-      weight=jnp.sum(weights_B),
+      loss=jnp.sum(losses_B * batch['weights']),
+      weight=jnp.sum(batch['weights']),
       correct=correct_B.sum(dtype=jnp.int32),
-      examples=valid_B.sum(dtype=jnp.int32),
+      examples=is_example_B.sum(dtype=jnp.int32),
       true_positives_C=both_BxC.sum(0, dtype=jnp.int32),
       predicted_C=predictions_BxC.sum(0, dtype=jnp.int32),
       positives_C=labels_BxC.sum(0, dtype=jnp.int32),

@@ -36,7 +36,7 @@ class SingleLabel:
     select_by: the metric that selects the best epoch, of `metrics.METRICS`.
 
   Raises:
-    ValueError: the labels are not such as the metric needs.
+    ValueError: the labels are not of the kind that the metric needs.
   """
 
   num_classes: int
@@ -105,13 +105,8 @@ class SingleLabel:
     batch: Mapping[str, jax.Array],
   ) -> ClassificationMetrics:
     """The metrics with a batch added."""
-    return metrics.update(
-      losses_B,
-      batch['weights'],
-      batch['labels'],
-      self.probabilities(logits_BxC).argmax(-1),
-      batch['lengths'] > 0,
-    )
+    predictions_B = self.probabilities(logits_BxC).argmax(-1)
+    return metrics.update(losses_B, predictions_B, batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,13 +168,7 @@ class MultiLabel:
     batch: Mapping[str, jax.Array],
   ) -> MultiLabelMetrics:
     """The metrics with a batch added, at a threshold of 0.5."""
-    return metrics.update(
-      losses_B,
-      batch['weights'],
-      batch['labels'],
-      logits_BxC >= 0,
-      batch['lengths'] > 0,
-    )
+    return metrics.update(losses_B, logits_BxC >= 0, batch)
 
 
 Task = SingleLabel | MultiLabel

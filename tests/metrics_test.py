@@ -15,6 +15,11 @@ from bigru_jax.metrics import (
 )
 
 
+def _batch(labels, valid):
+  arrays = {'labels': labels, 'weights': valid * 1.0, 'lengths': valid * 5}
+  return {name: jnp.asarray(array) for name, array in arrays.items()}
+
+
 def test_metrics_equal_scikit_learn_over_two_batches():
   rng = np.random.default_rng(0)
   labels = rng.integers(0, 4, 20)  # Class 4 never occurs.
@@ -23,8 +28,8 @@ def test_metrics_equal_scikit_learn_over_two_batches():
   valid = np.arange(20) < 17  # The last three are padding examples.
   accumulated = ClassificationMetrics.zeros(5)
   for part in (slice(0, 12), slice(12, 20)):
-    arrays = (losses, valid * 1.0, labels, predictions, valid)
-    accumulated = accumulated.update(*(jnp.asarray(a[part]) for a in arrays))
+    batch = _batch(labels[part], valid[part])
+    accumulated = accumulated.update(losses[part], predictions[part], batch)
   found = accumulated.compute()
   assert found['examples'] == 17
   assert np.isclose(found['loss'], losses[:17].mean())
@@ -92,8 +97,8 @@ def test_the_accumulated_score_is_that_of_the_answers_one_by_one():
   predicted = np.where(rng.random(200) < 0.5, gold, rng.integers(0, 7, 200))
   metrics = ClassificationMetrics.zeros(7, tuple(labels), 'semeval2010_f1')
   for part in (slice(0, 130), slice(130, 200)):
-    ones = jnp.ones(len(gold[part]))
-    metrics = metrics.update(ones, ones, gold[part], predicted[part], ones > 0)
+    ones = np.ones(len(gold[part]))
+    metrics = metrics.update(ones, predicted[part], _batch(gold[part], ones))
   expected = _by_the_scorers_rules(
     [labels[i] for i in gold], [labels[i] for i in predicted]
   )

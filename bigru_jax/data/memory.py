@@ -109,18 +109,14 @@ def column(values: Any, where: str) -> Sequence[Any]:
     raise ValueError(
       f'{where} has {_kind(values)}, not a list, an array or a column'
     )
-  names = _class_names(values)
+  # A column of a Dataset may hold indices of classes.
+  features = getattr(getattr(values, 'source', None), 'features', None)
+  schema = getattr(features, 'arrow_schema', None)
+  names = class_names(schema.metadata, values.column_name) if schema else []
   values = plain(values)
   if names:
     return list(named(map(plain, values), names, where, 1, 'label'))
   return values if isinstance(values, list) else list(values)
-
-
-def _class_names(values: Any) -> list[str]:
-  """The names of the classes that a column of a Dataset has indices of."""
-  features = getattr(getattr(values, 'source', None), 'features', None)
-  schema = getattr(features, 'arrow_schema', None)
-  return class_names(schema.metadata, values.column_name) if schema else []
 
 
 def _kind(value: Any) -> str:

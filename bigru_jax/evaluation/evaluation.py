@@ -157,10 +157,11 @@ def evaluate_probabilities(
     thresholds: one per label; empty for one label a text.
   """
   predictions = task.decide(probabilities_NxC, thresholds)
-  ones = np.ones(len(labels), np.float32)
-  losses = _cross_entropies(task, probabilities_NxC, labels)
-  arrays = map(jnp.asarray, (losses, ones, labels, predictions, ones > 0))
-  metrics = task.empty_metrics().update(*arrays).compute()
+  losses = jnp.asarray(_cross_entropies(task, probabilities_NxC, labels))
+  ones = jnp.ones(len(labels))
+  batch = {'labels': jnp.asarray(labels), 'weights': ones, 'lengths': ones}
+  sums = task.empty_metrics().update(losses, jnp.asarray(predictions), batch)
+  metrics = sums.compute()
   if isinstance(task, MultiLabel):
     metrics |= multi_label_metrics(labels, predictions, probabilities_NxC)
   metrics['ece'] = calibration_error(labels, probabilities_NxC)

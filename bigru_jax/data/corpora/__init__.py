@@ -86,6 +86,7 @@ def _of_trees(binary: bool) -> DataSet:
   )
 
 
+_TRAIN_AND_TEST = _of_parquet(train='train.parquet', test='test.parquet')
 CORPORA: dict[str, DataSet] = {
   'rotten_tomatoes': DataSet(read=lambda config: rotten_tomatoes.read()),
   'reuters_r8': DataSet(read=lambda config: cachopo.read('reuters-r8')),
@@ -110,34 +111,29 @@ CORPORA: dict[str, DataSet] = {
   'trec': _of_files(trec.read),
   'sst1': _of_trees(binary=False),
   'sst2': _of_trees(binary=True),
-  **dict.fromkeys(
-    (
-      'imdb',
-      'ohsumed',
-      'mr_text_gcn',
-      'yelp_2013',
-      'yelp_2015',
-      'yahoo_answers',
-      'amazon_reviews',
-    ),
-    _of_parquet(train='train.parquet', test='test.parquet'),
-  ),  # fmt: skip
+  'imdb': _TRAIN_AND_TEST,
+  'ohsumed': _TRAIN_AND_TEST,
+  'mr_text_gcn': _TRAIN_AND_TEST,
+  'yelp_2013': _TRAIN_AND_TEST,
+  'yelp_2015': _TRAIN_AND_TEST,
+  'yahoo_answers': _TRAIN_AND_TEST,
+  'amazon_reviews': _TRAIN_AND_TEST,
   'hotel_reviews': _of_parquet(train='hotel_reviews.parquet'),
   'movie_reviews': _of_files(movie_reviews.read),
   'semeval2010': _of_files(semeval2010.read),
 }
 
 
-def _read_tfds(config: Any) -> Mapping[str, Iterable[Example]]:
-  return tfds.read(
+_TFDS = DataSet(
+  read=lambda config: tfds.read(
     config.dataset.removeprefix('tfds:'),
     config.data_dir,
     config.text_column,
     config.label_column,
-  )
-
-
-_TFDS = DataSet(read=_read_tfds, needs_files=True, has_columns=True)
+  ),
+  needs_files=True,
+  has_columns=True,
+)
 
 
 def find(name: str) -> DataSet:
