@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
@@ -41,7 +41,7 @@ class EncodedSplit:
   table: Table
   buckets: list[int]
   num_labels: int = 0
-  markers: tuple[int, ...] = ()
+  markers: Sequence[int] = ()
   sentence_length: int = 0
   num_shards: int = 1
 
@@ -160,7 +160,7 @@ class Texts:
   """
 
   tokens: Ragged
-  markers: tuple[int, ...]
+  markers: Sequence[int]
 
   @property
   def sizes(self) -> np.ndarray:

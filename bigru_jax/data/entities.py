@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def marker_ids(tokenizer: Tokenizer, pooling: str) -> tuple[int, ...]:
 
 def check_entities(
   texts: Ragged,
-  markers: tuple[int, ...],
+  markers: Sequence[int],
   where: Callable[[int], str],
   pooling: str,
 ) -> None:
@@ -78,7 +78,7 @@ def check_entities(
       )
 
 
-def inside_entities(tokens_BxT: Any, markers: tuple[int, ...]) -> Any:
+def inside_entities(tokens_BxT: Any, markers: Sequence[int]) -> Any:
   """Which tokens are inside an entity: 1 the first, 2 the second, else 0.
 
   Args:

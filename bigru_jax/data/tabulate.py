@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 import contextlib
 import hashlib
 import json
-import mmap
 
 import numpy as np
 
@@ -109,8 +108,8 @@ class _Reader:
   ) -> None:
     self._label_ids = labels
     self._form, self._grow = form, grow
-    self._labels: list[int] = []
-    self._label_counts: list[int] = []
+    self._labels = list[int]()
+    self._label_counts = list[int]()
     self._rows = array.array('q')
     self._sources: list[str] = []
     self._digests = bytearray()
@@ -139,15 +138,15 @@ class _Reader:
 
   def table(self, chunks: Iterable[Ids]) -> tuple[Table, str]:
     """The columns of all chunks, and the digest."""
-    tokens, arrays = _Buffer(), list[Ids]()
+    tokens, arrays = array.array('i'), []
     for ids in chunks:
-      tokens.append(ids.tokens)
-      arrays.append(ids._replace(tokens=ids.tokens[:0]))
-    _, lengths, truncated, sentence_lengths, sentences = map(
+      tokens.frombytes(ids.tokens.tobytes())  # Grows where it is.
+      arrays.append(ids[1:])
+    lengths, truncated, sentence_lengths, sentences = map(
       np.concatenate, zip(*arrays)
     )
     columns = {
-      'tokens': consecutive(tokens.array(), lengths),
+      'tokens': consecutive(np.frombuffer(tokens, np.int32), lengths),
       'label': self._label_array(),
       'weight': np.ones(len(lengths), np.float32),
       'row': np.frombuffer(self._rows, np.int64),
@@ -245,36 +244,3 @@ class TextSample:
     for i, (_, text) in self._texts.items():
       texts[i] = text
     return texts
-
-
-class _Buffer:
-  """A growing int32 array, in memory of its own so that growing is no copy."""
-
-  def __init__(self) -> None:
-    self._memory = _allocate(2**20)
-    self._size = 0
-
-  def append(self, values: np.ndarray) -> None:
-    """Copies values to the end."""
-    end = self._size + values.nbytes
-    if end > len(self._memory):
-      self._grow(max(end, 2 * len(self._memory)))
-    self._memory[self._size : end] = values.tobytes()
-    self._size = end
-
-  def array(self) -> np.ndarray:
-    """All values; nothing can be appended any more."""
-    return np.frombuffer(self._memory, np.int32, self._size // 4)
-
-  def _grow(self, size: int) -> None:
-    # Pages that were never written take no memory.
-    try:
-      self._memory.resize(size)
-    except SystemError:  # macOS cannot.
-      memory = _allocate(size)
-      memory[: self._size] = self._memory[: self._size]
-      self._memory = memory
-
-
-def _allocate(size: int) -> mmap.mmap:
-  return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

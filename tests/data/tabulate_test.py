@@ -1,6 +1,5 @@
 """Reading in one pass: the same arrays with one process and with several."""
 
-import mmap
 import random
 import subprocess
 import sys
@@ -157,21 +156,35 @@ def test_the_digest_is_of_texts_and_labels_in_order():
   assert digest(pairs) == digest(pairs, 'elsewhere.csv')
 
 
-class _FixedMemory(mmap.mmap):
-  """Memory that cannot grow, as on macOS."""
-
-  def resize(self, size):
-    raise SystemError('mmap: resizing not available--no mremap()')
-
-
-@pytest.mark.parametrize('kind', [mmap.mmap, _FixedMemory])
-def test_many_tokens_are_collected_without_a_limit(monkeypatch, kind):
-  monkeypatch.setattr(mmap, 'mmap', kind)
+def test_many_tokens_are_collected_without_a_limit():
   text = ' '.join(map(str, range(5)))
   examples = (Example(text, str(i % 2), 'generated', i) for i in range(120_000))
   tables, *_ = _read(train=examples)
   tokens = tables['train']['tokens'].values
   np.testing.assert_array_equal(tokens, np.tile(np.arange(2, 7), 120_000))
+
+
+def test_the_texts_of_a_page_are_those_of_test_or_of_what_it_is_held_out_of():
+  train = _split([('a b', 'x'), ('c', 'y'), ('d', 'x')])
+  alone, *_ = _read(train=train)
+  assert alone['train']['text'].tolist() == ['a b', 'c', 'd']
+  tables, *_ = _read(train=train, test=_split([('e', 'x')]))
+  assert 'text' not in tables['train']
+  assert tables['test']['text'].tolist() == ['e']
+
+
+def test_many_texts_are_kept_as_a_sample_of_bounded_size(monkeypatch):
+  monkeypatch.setattr(tabulate, '_KEPT', 20_000)
+  texts = [f'text {i % 900}' for i in range(1000)]
+  tables, *_ = _read(
+    train=_split([(x, str(i % 2)) for i, x in enumerate(texts)])
+  )
+  sample = tables['train']['text']
+  kept = np.flatnonzero([text is not None for text in sample])
+  assert 30 < len(kept) <= 100
+  assert all(sample[i] == texts[i] for i in kept)
+  # Equal texts are in it or not.
+  assert [x is None for x in sample[:100]] == [x is None for x in sample[900:]]
 
 
 @pytest.mark.slow
