@@ -25,7 +25,7 @@ from bigru_jax.runtime.fields import field
 class Config(ModelConfig):
   """Everything that decides a run; `run.py --help` explains each field.
 
-  Example:
+  Examples:
     >>> Config(dataset='trec', data_dir='trec', learning_rate=2e-3).hidden_size
     128
 

@@ -23,7 +23,7 @@ from bigru_jax.runtime.precision import single_precision
 def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   """Opens a run directory with its best model, or a published model.
 
-  Example:
+  Examples:
     >>> run = load('runs/rotten_tomatoes')  # doctest: +SKIP
     >>> run.predict(['A gentle, funny film.'])[0]['label']  # doctest: +SKIP
     'fresh'

@@ -14,7 +14,7 @@ from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 class BiGRU(nn.Module):
   """A stack of bidirectional GRU layers.
 
-  Example:
+  Examples:
     >>> x = jnp.ones((2, 5, 3))
     >>> layer = BiGRU(hidden_size=4)
     >>> variables = layer.init(jax.random.key(0), x)

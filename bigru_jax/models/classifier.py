@@ -37,7 +37,7 @@ class Outputs(NamedTuple):
 class Classifier(nn.Module):
   """A sequence classifier over token ids.
 
-  Example:
+  Examples:
     >>> batch = {'tokens': jnp.array([[5, 3, 0]]), 'lengths': jnp.array([2])}
     >>> model = Classifier(vocabulary_size=9, num_outputs=2)
     >>> variables = model.init(jax.random.key(0), batch)

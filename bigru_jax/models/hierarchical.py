@@ -26,7 +26,7 @@ class HierarchicalClassifier(nn.Module):
   there is no padded array of documents, sentences and words. The letter M
   stands for the sentences of one document.
 
-  Example:
+  Examples:
     >>> batch = {  # Two documents, of one sentence and of two.
     ...   'tokens': jnp.array([[5, 3], [2, 0], [4, 4]]),
     ...   'sentence_lengths': jnp.array([2, 1, 2]),

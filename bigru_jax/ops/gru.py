@@ -31,7 +31,7 @@ def bidirectional_gru(
 ) -> tuple[jax.Array, jax.Array]:
   """Runs one bidirectional GRU layer over a padded batch.
 
-  Example:
+  Examples:
     >>> params = GRUParams(
     ...   jnp.ones((2, 12, 3)), jnp.ones((2, 12, 4)),
     ...   jnp.zeros((2, 12)), jnp.zeros((2, 4)))

@@ -51,7 +51,7 @@ def train(
   Where `jax.distributed` is initialized, each process calls it with the same
   arguments, and all train one run together; process 0 writes its files.
 
-  Example:
+  Examples:
     >>> from bigru_jax import Config
     >>> texts = [f'a {x} film {i}' for i in range(100) for x in ('good', 'bad')]
     >>> corpus = {'train': (texts, ['positive', 'negative'] * 100)}

@@ -13,6 +13,8 @@ from .results import ROOT, Record, read_all
 
 BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
 END = '<!-- papers: end -->'
+# The rows of which README.md has the result.
+FIRST_PAGE = ('mr', 'sst2', 'trec', 'r8', 'imdb', 'semeval2010')
 
 
 def table(
@@ -45,12 +47,14 @@ def table(
 
 
 def short_table(records: Mapping[str, Record]) -> str:
-  """A line for each row that has a result, as Markdown."""
-  lines = [['data set', 'published', 'ours', 'recipe']]
-  for name, record in records.items():
-    row = ROWS[name]
-    published = '; '.join(f'{x.paper} {_score(x)}' for x in row.published)
-    lines.append([row.heading, published or '–', _ours(record), f'`{name}`'])
+  """A line for each row of the first page that has a result, as Markdown."""
+  command = 'command: `python experiments/reproduce.py --data_root=DIR` and'
+  lines = [['data set', 'published', 'ours', command]]
+  for name in FIRST_PAGE:
+    if name in records:
+      row, ours = ROWS[name], _ours(records[name])
+      published = '; '.join(f'{x.paper} {_score(x)}' for x in row.published)
+      lines.append([row.heading, published or '–', ours, f'`--rows={name}`'])
   return markdown(lines)
 
 

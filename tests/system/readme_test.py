@@ -1,4 +1,4 @@
-"""The README's own commands, one after the other, as a newcomer types them."""
+"""The commands of the README and the guide, as a newcomer types them."""
 
 import json
 import os
@@ -11,47 +11,92 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+GUIDE = [
+  *sorted(path.name for path in (ROOT / 'docs' / 'guide').glob('*.md')),
+  '../submission.md',
+  '../troubleshooting.md',
+]
 
 
-def _commands():
-  """The README's shell commands and Python code, in their order.
+def _commands(page):
+  """The shell commands and the Python programs of a page, in their order.
 
-  What installs is left out: this environment is installed. So is the line that
-  runs these tests.
+  They are in blocks of `sh` and `python`; an indented block shows a command
+  that needs what is not here. The programs of a page are one program. What
+  installs is left out, for this environment is installed, and so is the line
+  that runs these tests.
   """
-  readme = (ROOT / 'README.md').read_text()
-  readme = readme[readme.index('## Install') : readme.index('## Results')]
-  pattern = r'```python\n(.*?)```|^    (\S[^\n]*)$'
-  for code, line in re.findall(pattern, readme, re.DOTALL | re.MULTILINE):
-    if code:
-      yield [sys.executable, '-c', code]
-    elif 'pytest' not in line and 'activate' not in line:
-      kept = [part for part in line.split(' && ') if ' install ' not in part]
-      kept = [part for part in kept if 'venv .venv' not in part]
-      yield ['bash', '-euc', ' && '.join(kept).replace('.venv/bin/', '')]
+  blocks = re.findall(r'```(sh|python)\n(.*?)```', page.read_text(), re.DOTALL)
+  program = ''
+  for language, block in blocks:
+    if language == 'python':
+      program += block
+      yield [sys.executable, '-c', program]
+      continue
+    for line in block.splitlines():
+      if 'pytest' not in line and 'activate' not in line:
+        parts = [part for part in line.split(' && ') if ' install ' not in part]
+        parts = [part for part in parts if 'venv .venv' not in part]
+        line = ' && '.join(parts).replace('.venv/bin/', '')
+        line = re.sub(r'(^|&& )bigru ', r'\1python -m bigru_jax.cli ', line)
+        yield ['bash', '-euc', line]
 
 
-@pytest.mark.slow
-def test_every_command_works_in_order(tmp_path):
-  for folder in ('experiments', 'launch'):
-    shutil.copytree(ROOT / folder, tmp_path / folder)
+def _run_commands(page, folder):
+  """Runs the commands of a page in a folder.
+
+  Returns:
+    How many there are.
+  """
   path = (
     f'{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
   )
   environment = {**os.environ, 'PATH': path, 'PYTHONPATH': str(ROOT)}
-  commands = list(_commands())
-  assert len(commands) >= 9
+  commands = list(_commands(page))
   for command in commands:
     done = subprocess.run(
-      command, cwd=tmp_path, env=environment, capture_output=True, text=True
+      command, cwd=folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, f'{command[-1]}\n{done.stderr}'
-  runs = {path.parent.name for path in tmp_path.glob('runs/*/result.json')}
-  assert {'first', 'rotten_tomatoes'} <= runs
-  assert (
-    '**learning_rate=1e-2**'
-    in (tmp_path / 'runs' / 'sweep' / 'sweep.md').read_text()
+  return len(commands)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """A folder in which the commands of the README have run."""
+  folder = tmp_path_factory.mktemp('clone')
+  for name in ('experiments', 'launch'):
+    shutil.copytree(ROOT / name, folder / name)
+  assert _run_commands(ROOT / 'README.md', folder) == 6
+  return folder
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_works_in_order(folder):
+  runs = {path.parent.name for path in folder.glob('runs/*/result.json')}
+  assert {'first', 'reviews', 'rotten_tomatoes'} <= runs
+  lines = (folder / 'predictions.csv').read_text().splitlines()
+  assert lines[0] == (
+    'review,stars,prediction,probability_1,probability_5,empty'
   )
-  lines = (tmp_path / 'out.jsonl').read_text().splitlines()
-  assert len(lines) == 120 and json.loads(lines[0])['tokens'][1] == 'fine'
-  assert (tmp_path / 'run.png').exists()
+  assert len(lines) == 121
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('page', GUIDE)
+def test_every_command_of_the_guide_works(folder, page):
+  _run_commands(ROOT / 'docs' / 'guide' / page, folder)
+  if page == 'predict.md':
+    first = json.loads((folder / 'out.jsonl').read_text().splitlines()[0])
+    assert first['tokens'][1] == 'fine' and (folder / 'run.png').exists()
+  if page == 'sweep.md':
+    table = (folder / 'runs' / 'sweep' / 'sweep.md').read_text()
+    assert '**learning_rate=1e-2**' in table
+  if page == '../submission.md':
+    submission = (folder / 'submission.csv').read_text().splitlines()
+    assert submission[0] == 'id,0,1' and len(submission) == 3
+
+
+def test_the_readme_is_one_page():
+  lines = (ROOT / 'README.md').read_text().splitlines()
+  assert len(lines) <= 120

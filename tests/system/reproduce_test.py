@@ -273,6 +273,7 @@ def test_a_new_result_reaches_the_tables(tmp_path):
   for name, scores in (
     ('movie_reviews', [0.81, 0.83, 0.88]),
     ('movie_reviews_flat', [0.80, 0.81, 0.84]),
+    ('trec', [0.81, 0.83, 0.88]),
   ):
     path = results / f'{name}.json'
     path.write_text(json.dumps(_record(name, scores)))
