@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last, and shows its results."""
+"""The notebooks run from the first cell to the last, and show their results."""
 
 import os
 import pathlib
@@ -10,39 +10,62 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+class _Notebook:
+  """A notebook of docs/ that was run in a folder.
+
+  Attributes:
+    cells: its cells of code by their id.
+  """
+
+  def __init__(self, name, folder):
+    notebook = nbformat.read(ROOT / 'docs' / name, as_version=4)
+    self.cells = {x.id: x for x in notebook.cells if x.cell_type == 'code'}
+    # As committed.
+    assert not any(cell.outputs for cell in self.cells.values())
+    nbclient.NotebookClient(
+      notebook,
+      timeout=300,
+      kernel_name='python3',
+      resources={'metadata': {'path': str(folder)}},
+    ).execute(
+      env={
+        **os.environ,
+        'PYTHONPATH': str(ROOT),
+        'IPYTHONDIR': str(folder / 'ipython'),
+      }
+    )
+
+  def printed(self, cell):
+    """What a cell prints."""
+    return ''.join(x.get('text', '') for x in self.cells[cell].outputs)
+
+  def shown(self, cell, kind):
+    """What a cell shows of a kind, such as image/png."""
+    outputs = [x.get('data', {}) for x in self.cells[cell].outputs]
+    return [data[kind] for data in outputs if kind in data]
+
+
 @pytest.mark.slow
 def test_the_quickstart(tmp_path):
-  notebook = nbformat.read(ROOT / 'docs' / 'quickstart.ipynb', as_version=4)
-  cells = {x.id: x for x in notebook.cells if x.cell_type == 'code'}
-  assert not any(cell.outputs for cell in cells.values())  # As committed.
-  nbclient.NotebookClient(
-    notebook,
-    timeout=300,
-    kernel_name='python3',
-    resources={'metadata': {'path': str(tmp_path)}},
-  ).execute(
-    env={
-      **os.environ,
-      'PYTHONPATH': str(ROOT),
-      'IPYTHONDIR': str(tmp_path / 'ipython'),
-    }
-  )
-
-  def printed(name):
-    return ''.join(output.get('text', '') for output in cells[name].outputs)
-
-  assert float(printed('train').split('test accuracy ')[1]) > 0.95
-  lines = printed('predict').splitlines()
+  notebook = _Notebook('quickstart.ipynb', tmp_path)
+  assert float(notebook.printed('train').split('test accuracy ')[1]) > 0.95
+  lines = notebook.printed('predict').splitlines()
   assert [line[: line.index(' (')] for line in lines] == [
     'the film was good: positive',
     'the film was not good: negative',
     'a dull plot: negative',
   ]
-  assert "'accuracy': 1.0" in printed('evaluate')
-  images = [
-    output.data['image/png']
-    for output in cells['attention'].outputs
-    if 'image/png' in output.get('data', {})
-  ]
-  assert len(images) == 1
+  assert "'accuracy': 1.0" in notebook.printed('evaluate')
+  assert len(notebook.shown('attention', 'image/png')) == 1
   assert (tmp_path / 'runs' / 'quickstart' / 'result.json').exists()
+
+
+@pytest.mark.slow
+def test_a_csv_file_of_ones_own(tmp_path):
+  notebook = _Notebook('your_csv.ipynb', tmp_path)
+  assert 'epoch  1  train loss' in notebook.printed('train')
+  assert len(notebook.shown('losses', 'image/png')) == 1
+  assert "'f1': 1.0" in notebook.printed('scores')
+  assert 'report.html' in notebook.shown('page', 'text/html')[0]
+  lines = (tmp_path / 'predictions.csv').read_text().splitlines()
+  assert [line.split(',')[1] for line in lines] == ['prediction', '5', '1']
