@@ -191,7 +191,7 @@ def main() -> None:
   answers = evaluation.answers(
     [example.row for example in examples],
     [example.source for example in examples],
-    every=is_csv,
+    all_probabilities=is_csv,
   )
   for answer, text in zip(answers, texts):
     answer['empty'] = is_blank(text)

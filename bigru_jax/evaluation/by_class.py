@@ -31,9 +31,9 @@ def classification_report(
     of at most 200 classes.
   """
   num_classes = len(names)
-  several = labels.ndim > 1
+  is_multi_label = labels.ndim > 1
   report: dict[str, Any] = {}
-  if several:
+  if is_multi_label:
     true_positives = (labels & predictions).sum(0)
     positives, predicted = labels.sum(0), predictions.sum(0)
   else:
@@ -52,19 +52,19 @@ def classification_report(
   total = int(positives.sum())
   micro = _scores(true_positives.sum(), predicted.sum(), positives.sum())
   shares = positives / max(total, 1)
-  averaged = (positives + predicted > 0) | several
+  averaged = (positives + predicted > 0) | is_multi_label
   averages = {
     'micro': {key: float(value) for key, value in micro.items()},
     'macro': {key: float(x[averaged].mean()) for key, x in scores.items()},
     'weighted': {key: float(x @ shares) for key, x in scores.items()},
   }
-  if several:
+  if is_multi_label:
     by_text = _scores(
       (labels & predictions).sum(1), predictions.sum(1), labels.sum(1)
     )
     averages['samples'] = {key: float(x.mean()) for key, x in by_text.items()}
   report |= {name: {**x, 'support': total} for name, x in averages.items()}
-  if not several and num_classes <= _LARGEST_CONFUSION:
+  if not is_multi_label and num_classes <= _LARGEST_CONFUSION:
     report['confusion'] = confusion.tolist()
   return report
 
@@ -97,19 +97,22 @@ def multi_label_metrics(
   """
   names = list(map(str, range(labels_NxC.shape[1])))
   report = classification_report(labels_NxC, predictions_NxC, names)
-  found = {
+  metrics = {
     'accuracy': float((labels_NxC == predictions_NxC).all(1).mean()),
-    **{f'{x}_f1': report[x]['f1'] for x in ('micro', 'macro', 'samples')},
+    **{
+      f'{average}_f1': report[average]['f1']
+      for average in ('micro', 'macro', 'samples')
+    },
   }
-  most = min(max(_RANKS), labels_NxC.shape[1])
-  hits_NxK = np.zeros((len(labels_NxC), most), bool)
+  num_ranks = min(max(_RANKS), labels_NxC.shape[1])
+  hits_NxK = np.zeros((len(labels_NxC), num_ranks), bool)
   for hits, labels, scores in zip(hits_NxK, labels_NxC, scores_NxC):
-    hits[:] = labels[np.argsort(-scores, kind='stable')[:most]]
+    hits[:] = labels[np.argsort(-scores, kind='stable')[:num_ranks]]
   for k in _RANKS:
-    if k <= most:
-      found[f'precision_at_{k}'] = float(hits_NxK[:, :k].mean())
-  found['lrap'] = _label_ranking(labels_NxC, scores_NxC)
-  return found
+    if k <= num_ranks:
+      metrics[f'precision_at_{k}'] = float(hits_NxK[:, :k].mean())
+  metrics['lrap'] = _label_ranking(labels_NxC, scores_NxC)
+  return metrics
 
 
 def _label_ranking(labels_NxC: np.ndarray, scores_NxC: np.ndarray) -> float:

@@ -99,9 +99,9 @@ def calibration_error(
 
   Guo et al., 2017, equation 3, over the bins of `reliability`.
   """
-  found = reliability(labels, probabilities_NxC, bins)
-  difference = np.abs(found['correct'] - found['confidence']).sum()
-  return float(difference / max(found['count'].sum(), 1))
+  diagram = reliability(labels, probabilities_NxC, bins)
+  difference = np.abs(diagram['correct'] - diagram['confidence']).sum()
+  return float(difference / max(diagram['count'].sum(), 1))
 
 
 @single_precision()

@@ -54,17 +54,17 @@ def _statistics(split: EncodedSplit, num_labels: int) -> dict[str, Any]:
 
 
 def _reliability(evaluation: Evaluation) -> list[dict[str, Any]]:
-  found = reliability(evaluation.labels, evaluation.probabilities)
-  bins = len(found['count'])
+  diagram = reliability(evaluation.labels, evaluation.probabilities)
+  bins = len(diagram['count'])
   return [
     {
       'low': b / bins,
       'high': (b + 1) / bins,
       'count': int(count),
-      'confidence': float(found['confidence'][b] / count),
-      'accuracy': float(found['correct'][b] / count),
+      'confidence': float(diagram['confidence'][b] / count),
+      'accuracy': float(diagram['correct'][b] / count),
     }
-    for b, count in enumerate(found['count'])
+    for b, count in enumerate(diagram['count'])
     if count
   ]
 

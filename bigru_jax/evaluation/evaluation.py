@@ -46,23 +46,30 @@ class Evaluation(dict[str, Any]):
     super().__init__({**metrics, **self.report})
 
   def answers(
-    self, rows: Sequence[int], sources: Sequence[str], every: bool = False
+    self,
+    line_numbers: Sequence[int],
+    sources: Sequence[str],
+    all_probabilities: bool = False,
   ) -> list[dict[str, Any]]:
     """One dict per text, for a predictions file.
 
     Args:
-      rows, sources: of each text its line number and its file, see
-        `data.splits.Example`.
-      every: whether all probabilities are given, however many there are.
+      line_numbers, sources: of each text its line number and its file, which
+        are `row` and `source` of `data.splits.Example`.
+      all_probabilities: whether all are given, however many there are.
 
     Returns:
       `source`, `row`, `label` (gold), `prediction`, `probabilities` by class;
       of over 100 labels a text only the 100 largest probabilities.
     """
-    few = self.labels.ndim == 1 or len(self.names) <= _MANY_LABELS or every
+    gives_all = (
+      self.labels.ndim == 1
+      or len(self.names) <= _MANY_LABELS
+      or all_probabilities
+    )
 
-    def shown(i):
-      if few:
+    def classes_of(i):
+      if gives_all:
         return range(len(self.names))
       return np.argsort(-self.probabilities[i], kind='stable')[:_MANY_LABELS]
 
@@ -74,10 +81,10 @@ class Evaluation(dict[str, Any]):
         'prediction': label_names(self.predictions[i], self.names),
         'probabilities': {
           self.names[c]: round(float(self.probabilities[i, c]), 6)
-          for c in shown(i)
+          for c in classes_of(i)
         },
       }
-      for i, row in enumerate(rows)
+      for i, row in enumerate(line_numbers)
     ]
 
   def mistakes(self) -> np.ndarray:

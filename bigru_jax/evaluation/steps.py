@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -38,6 +39,22 @@ def make_predict_step(
     return probabilities_BxC, logits_BxC, attention, heads
 
   return jax.jit(predict, compiler_options=parallel.compiler_options(mesh))
+
+
+def by_vocabulary_size(
+  model: nn.Module, task: Task, mesh: Mesh
+) -> Callable[[int], tuple[Callable, Callable]]:
+  """The jitted predict and eval steps, by the rows of the embedding table."""
+
+  @functools.cache
+  def steps_for(size):
+    sized = model.clone(vocabulary_size=size)
+    return (
+      make_predict_step(sized, task, mesh),
+      make_eval_step(sized, task, mesh),
+    )
+
+  return steps_for
 
 
 def make_eval_step(
@@ -105,8 +122,10 @@ def evaluate(
   plan = split.plan(batch_size)
   batches = parallel.prefetch_to_mesh(
     (
-      split.local_batch(rows, shape, batch_size, *parallel.share_of_batch(mesh))
-      for shape, rows in plan
+      split.local_batch(
+        indices, shape, batch_size, *parallel.share_of_batch(mesh)
+      )
+      for shape, indices in plan
     ),
     mesh,
   )
@@ -114,15 +133,15 @@ def evaluate(
   logits_NxC = np.zeros((count, task.num_outputs), np.float32)
   before = None
   with contextlib.closing(batches):
-    for (_, rows), batch in zip(plan, batches):
+    for (_, indices), batch in zip(plan, batches):
       metrics, outputs = eval_step(params, metrics, batch)
       # The devices compute a batch while the one before it is copied.
       if before:
         logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
-      before = (rows, outputs.logits) if keep_logits else None
+      before = (indices, outputs.logits) if keep_logits else None
       if on_batch:
         jax.block_until_ready(metrics)  # No two collectives are in flight.
-        on_batch(rows, outputs)
+        on_batch(indices, outputs)
   if before:
     logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
   return metrics.compute(), logits_NxC

@@ -23,19 +23,11 @@ from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.memory import check_texts
 from bigru_jax.data.splits import Labels
 from bigru_jax.data.tokenizer import Tokenizer
+from bigru_jax.evaluation import steps
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
-from bigru_jax.evaluation.steps import (
-  evaluate,
-  make_eval_step,
-  make_predict_step,
-)
+from bigru_jax.inference import predictions
 from bigru_jax.inference.label_ids import to_label_ids
-from bigru_jax.inference.predictions import (
-  choose_fields,
-  fields_of,
-  make_answers,
-)
 from bigru_jax.inference.unseen import with_unseen_words
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
@@ -80,9 +72,10 @@ class Run:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.task, self.model = tokenizer, task, model
     self.params = jax.device_put(params, parallel.replicated(mesh))
-    self.calibration, self.fields = calibration, fields_of(config)
+    self.calibration = calibration
+    self.fields = predictions.fields_of(config)
     self._mesh, self._unseen = mesh, unseen
-    self._steps: dict[int, tuple[Callable, Callable]] = {}
+    self._steps_for = steps.by_vocabulary_size(model, task, mesh)
     self.markers: tuple[int, ...] = ()
     if config.pooling_entry.needs_entities:
       self.markers = marker_ids(tokenizer, config.pooling)
@@ -145,16 +138,13 @@ class Run:
     fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
     """Like `predict`, a few thousand texts at a time, in constant memory."""
-    names = choose_fields(fields, self.fields)
+    names = predictions.choose_fields(fields, self.fields)
     batch_size = check_count('batch_size', batch_size)
     texts = check_texts(texts)
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
     while chunk := list(itertools.islice(texts, _CHUNK)):
-      origins = _numbered(first, len(chunk))
-      dispatched = self._dispatch(
-        chunk, origins, batch_size, calibrated, 'spans' in names
-      )
+      dispatched = self._dispatch(chunk, first, batch_size, calibrated, names)
       if before:
         yield from self._answers(names, *before)
       before, first = dispatched, first + len(chunk)
@@ -193,11 +183,11 @@ class Run:
     label_ids = to_label_ids(labels, self.labels, self.workdir, self.config)
     if len(texts) != len(label_ids) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(label_ids)} labels')
-    params, _, split = self._encode(
-      texts, origins or _numbered(1, len(texts)), label_ids
-    )
-    metrics, logits_NxC = evaluate(
-      self._steps_for(params)[1],
+    origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'
+    params, _, split = self._encode(texts, origin_of, label_ids)
+    _, eval_step = self._steps_for(len(params['embedding']))
+    metrics, logits_NxC = steps.evaluate(
+      eval_step,
       params,
       self.task,
       split,
@@ -218,32 +208,28 @@ class Run:
   def _dispatch(
     self,
     texts: list[str],
-    origins: list[str],
+    first: int,
     batch_size: int,
     calibrated: bool,
-    with_spans: bool,
+    fields: list[str],
   ) -> tuple[list[str], list[EncodedText], batching.Plan, list[Any]]:
-    """Starts the predictions of a chunk of texts.
+    """Starts to predict the texts from the number `first` on.
 
-    Returns:
-      The other arguments of `_answers`; the outputs are still being computed.
+    It returns the other arguments of `_answers`; the devices still compute.
     """
     no_labels = np.zeros(len(texts), np.int32)
     params, encoded_texts, split = self._encode(
-      texts, origins, no_labels, with_spans
+      texts, lambda i: f'text {first + i}', no_labels, 'spans' in fields
     )
     split = split.with_num_shards(self._mesh.size)
     plan = split.plan(self._rounded(batch_size))
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
-
-    def batch(shape, rows):
-      size = next(size for size in sizes if size >= len(rows))
-      return split.batch(rows, shape, size)
-
-    batches = parallel.prefetch_to_mesh(
-      (batch(shape, rows) for shape, rows in plan), self._mesh
+    host_batches = (
+      split.batch(indices, shape, next(n for n in sizes if n >= len(indices)))
+      for shape, indices in plan
     )
-    predict_step, _ = self._steps_for(params)
+    batches = parallel.prefetch_to_mesh(host_batches, self._mesh)
+    predict_step, _ = self._steps_for(len(params['embedding']))
     temperature = self.calibration.temperature if calibrated else 1.0
     with contextlib.closing(batches):
       outputs = [predict_step(params, batch, temperature) for batch in batches]
@@ -263,7 +249,7 @@ class Run:
       outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
     answers: dict[int, dict[str, Any]] = {}
     for (_, indices), batch_outputs in zip(plan, jax.device_get(outputs)):
-      answers |= make_answers(
+      answers |= predictions.make_answers(
         indices,
         batch_outputs,
         task=self.task,
@@ -275,65 +261,41 @@ class Run:
       )
     return [answers[i] for i in range(len(texts))]
 
-  def _steps_for(self, params: Any) -> tuple[Callable, Callable]:
-    """The jitted predict and eval steps for the rows of the embedding table."""
-    rows = len(params['embedding'])
-    if rows not in self._steps:
-      model = self.model.clone(vocabulary_size=rows)
-      self._steps[rows] = (
-        make_predict_step(model, self.task, self._mesh),
-        make_eval_step(model, self.task, self._mesh),
-      )
-    return self._steps[rows]
-
   def _rounded(self, batch_size: int) -> int:
     return -(-batch_size // self._mesh.size) * self._mesh.size
 
   def _encode(
     self,
     texts: Sequence[str],
-    origins: Sequence[str],
+    origin_of: Callable[[int], str],
     label_ids: Labels,
     with_spans: bool = False,
   ) -> tuple[Any, list[EncodedText], batching.EncodedSplit]:
     """The parameters to use, what is kept of each text, and a split of them.
 
-    The embedding table of the parameters has rows for words that training has
-    not seen, where the run's file of vectors has them.
+    The embedding table has rows for words that training has not seen, where
+    the run's file of vectors has them.
     """
     limits, params = self.config.limits, self.params
+    # A lone surrogate becomes a question mark.
+    scalars = (x.encode('utf-8', 'replace').decode() for x in texts)
     encoded_texts = [
-      encode(_scalars(text), self.tokenizer, limits, with_spans)
-      for text in texts
+      encode(x, self.tokenizer, limits, with_spans) for x in scalars
     ]
     if self._unseen:
       params, encoded_texts = with_unseen_words(
         params, self._unseen, self.tokenizer.size, encoded_texts
       )
+    ids = [text.ids for text in encoded_texts]
+    sentences = [text.sentences for text in encoded_texts]
     split = make_split(
-      [text.ids for text in encoded_texts],
+      ids,
       label_ids,
       len(self.labels),
-      [text.sentences for text in encoded_texts]
-      if limits.hierarchical
-      else None,
+      sentences if limits.hierarchical else None,
     )
     if self.markers:
-      check_entities(
-        split.table['tokens'],
-        self.markers,
-        origins.__getitem__,
-        self.config.pooling,
-      )
+      tokens = split.table['tokens']
+      check_entities(tokens, self.markers, origin_of, self.config.pooling)
       split = dataclasses.replace(split, markers=self.markers)
     return params, encoded_texts, split
-
-
-def _numbered(first: int, count: int) -> list[str]:
-  return [f'text {i}' for i in range(first, first + count)]
-
-
-def _scalars(one_text: str) -> str:
-  """The text with a question mark in place of each lone surrogate, which is no
-  character."""
-  return one_text.encode('utf-8', 'replace').decode('utf-8')

@@ -75,9 +75,10 @@ def default_workdir(config: Config) -> pathlib.Path:
     >>> str(default_workdir(Config(embeddings='glove.6B.100d.txt.gz', seed=1)))
     'runs/rotten_tomatoes,embeddings=glove.6B.100d,seed=1'
 
-  Of a path only the file's name is shown, without its extensions. Where another
-  run has that name (of a file of the same name in another folder, say), a
-  digest of the configuration is appended, so that two runs never collide.
+  A path is shortened to the file's name without its extensions. Where another
+  run has that name, for example because of a file of the same name in another
+  folder, a digest of the configuration is appended, so that two runs never
+  collide.
   """
   differing = {
     name: getattr(config, name)
@@ -209,7 +210,7 @@ def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
   try:
     lines = [json.loads(x) for x in path.read_text('utf-8').splitlines()]
     if not all({'source', 'row', 'label'} <= line.keys() for line in lines):
-      raise ValueError('a line is no prediction')
+      raise ValueError('a line is not a prediction')
   except FileNotFoundError:
     raise FileNotFoundError(
       f'workdir={workdir} has no {path.name}: is the run finished?'

@@ -87,22 +87,22 @@ def read_params(folder: pathlib.Path, abstract: Any) -> Any:
   package = _package('workdir', folder)
   field = f'workdir={folder}: {PARAMS}'
   try:
-    found = package.load_file(folder / PARAMS)
+    tensors = package.load_file(folder / PARAMS)
   except Exception as error:  # The library has an exception of its own.
     raise ValueError(f'{field}: {error}') from error
   expected = traverse_util.flatten_dict(abstract, sep='.')
-  for name in sorted(expected.keys() | found.keys()):
-    if name not in found:
+  for name in sorted(expected.keys() | tensors.keys()):
+    if name not in tensors:
       raise ValueError(f'{field} has no tensor {name}')
     if name not in expected:
       raise ValueError(f'{field}: the model has no parameter {name}')
-    array, like = found[name], expected[name]
+    array, like = tensors[name], expected[name]
     if (array.shape, array.dtype) != (like.shape, like.dtype):
       raise ValueError(
         f'{field}: {name} is {array.dtype} {array.shape}; the model needs '
         f'{like.dtype} {like.shape}'
       )
-  return traverse_util.unflatten_dict(found, sep='.')
+  return traverse_util.unflatten_dict(tensors, sep='.')
 
 
 def _package(field: str, folder: pathlib.Path) -> Any:

@@ -20,10 +20,11 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
-# A process that was not heard of for so long is dead; its end ends the others.
+# A process that is silent for this long is considered dead, and JAX ends the
+# others.
 _HEARTBEAT_SECONDS = 30
-# A process that exits alone, by an error, waits so long before it ends the
-# others. At the end of a run they wait for each other before.
+# A process that exits alone, because of an error, waits this long before it
+# ends the others. At the end of a run they wait for each other before that.
 _SHUTDOWN_SECONDS = 45
 _LONGEST_WAIT_SECONDS = 7 * 24 * 3600
 _SECONDS_BETWEEN_VOTES = 1.0
@@ -59,8 +60,8 @@ def initialize(
     ValueError: there is nothing to detect them from, or only some are given.
     ProcessLost: the others cannot be reached.
   """
-  given = [coordinator, num_processes, process_id]
-  if None in given and given != [None, None, None]:
+  arguments = [coordinator, num_processes, process_id]
+  if None in arguments and any(x is not None for x in arguments):
     raise ValueError(
       'distributed: coordinator, num_processes and process_id go together'
     )
@@ -118,9 +119,10 @@ def gather(value: Any) -> list[Any]:
   data = np.frombuffer(json.dumps(value).encode(), np.uint8)
   sizes = multihost_utils.process_allgather(np.array(len(data)))
   padded = np.pad(data, (0, int(sizes.max()) - len(data)))
-  rows = multihost_utils.process_allgather(padded)
+  padded_PxN = multihost_utils.process_allgather(padded)
   return [
-    json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes.ravel())
+    json.loads(content[:size].tobytes())
+    for content, size in zip(padded_PxN, sizes.ravel())
   ]
 
 

@@ -51,12 +51,12 @@ def configure_cpu(devices: int = 0) -> None:
     # other devices arrive, and the launch of the next step another one. With
     # fewer than two threads per device, training deadlocks now and then.
     os.environ.setdefault('PJRT_NPROC', str(max(2 * devices, cores())))
-  kept = _keep_freed_memory()
+  keeps_memory = _keep_freed_memory()
   _log.info(
     'host: %s%d cores%s',
     f'{devices} CPU devices, ' if devices else '',
     cores(),
-    ', freed memory is kept' if kept else '',
+    ', freed memory is kept' if keeps_memory else '',
   )
 
 

@@ -109,21 +109,21 @@ def run_jobs(
         waiting.clear()
         for started in running.values():
           started.process.terminate()
-      for place in range(at_once):
-        if place in running:
+      for slot in range(at_once):
+        if slot in running:
           continue
         job = next((job for job in waiting if not job.is_busy()), None)
         if job:
           waiting.remove(job)
           job.before()
-          running[place] = _start(job, shares[place])
-      for place, started in list(running.items()):
+          running[slot] = _start(job, shares[slot])
+      for slot, started in list(running.items()):
         job, status = started.job, started.process.poll()
         if status is None:
           started.copy_output()
           continue
         started.end()
-        del running[place]
+        del running[slot]
         job.kills += status < 0
         again = status == EXIT_STATUS or (status < 0 and job.kills < _KILLS)
         if not again:

@@ -110,12 +110,12 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
   if corpus is not None:
     for name in _OF_FILES:
       _refuse(config, name, 'a run without a corpus in memory')
+  has_columns = corpus is not None and _has_columns(corpus)
   for fields, needs, holds in _RULES:
     for name in fields:
-      of_corpus = corpus is not None and name in ('text_column', 'label_column')
-      if of_corpus and _has_columns(corpus) or not _differs(config, name):
+      if has_columns and name in ('text_column', 'label_column'):
         continue
-      if not holds(config):
+      if _differs(config, name) and not holds(config):
         _refuse(config, name, needs)
 
 
