@@ -72,9 +72,8 @@ class Run:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.task, self.model = tokenizer, task, model
     self.params = jax.device_put(params, parallel.replicated(mesh))
-    self.calibration = calibration
+    self.calibration, self._mesh, self._unseen = calibration, mesh, unseen
     self.fields = predictions.fields_of(config)
-    self._mesh, self._unseen = mesh, unseen
     self._steps_for = steps.by_vocabulary_size(model, task, mesh)
     self.markers: tuple[int, ...] = ()
     if config.pooling_entry.needs_entities:
@@ -222,8 +221,8 @@ class Run:
       texts, lambda i: f'text {first + i}', no_labels, 'spans' in fields
     )
     split = split.with_num_shards(self._mesh.size)
-    plan = split.plan(self._rounded(batch_size))
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
+    plan = split.plan(sizes[-1])
     host_batches = (
       split.batch(indices, shape, next(n for n in sizes if n >= len(indices)))
       for shape, indices in plan
