@@ -74,10 +74,7 @@ def gradient_x_input(
 
 @single_precision()
 def integrated_gradients(
-  trained: TrainedModel,
-  batch: Batch,
-  classes_B: jax.Array,
-  steps: int = STEPS,
+  trained: TrainedModel, batch: Batch, classes_B: jax.Array, steps: int = STEPS
 ) -> tuple[jax.Array, jax.Array]:
   """x_t . int_0^1 ds_c(a x) / dx_t da, and its completeness error.
 

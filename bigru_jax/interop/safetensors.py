@@ -15,6 +15,7 @@ import jax
 import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.inference.run import Run
+from bigru_jax.reports.tables import summary
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime.atomic import write_text
 
@@ -86,10 +87,7 @@ def model_card(run: Run, config: Config, license: str) -> str:
     data = ', '.join(filter(None, sources))
     if result.get('dataset') == 'corpus':
       data = 'a data set in memory'
-    scores = (
-      f'On {test["examples"]} test texts: accuracy {test["accuracy"]:.4f}, '
-      f'macro F1 {test["macro_f1"]:.4f}.'
-    )
+    scores = summary(test)
     entry = {
       'task': {'type': 'text-classification'},
       'dataset': {'type': data, 'name': data},

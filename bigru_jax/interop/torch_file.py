@@ -129,14 +129,15 @@ def _find(content: Any) -> Mapping[str, Any]:
 
   Entries with a usual name are preferred, and then outer ones to inner ones.
   """
-  if _is_state_dict(content):
-    return content
   if not isinstance(content, Mapping):
     raise ValueError(
       f'the file holds a {type(content).__name__}; save model.state_dict()'
     )
-  state_dicts = dict(_inside(content))
-  ranks = {path: (path[-1] not in _ENTRIES, len(path)) for path in state_dicts}
+  state_dicts = dict(_state_dicts(content))
+  ranks = {
+    path: (set(path[-1:]).isdisjoint(_ENTRIES), len(path))
+    for path in state_dicts
+  }
   best = [path for path in ranks if ranks[path] == min(ranks.values())]
   if len(best) == 1:
     return state_dicts[best[0]]
@@ -158,30 +159,22 @@ def _find(content: Any) -> Mapping[str, Any]:
   )
 
 
-def _inside(
+def _state_dicts(
   content: Mapping[Any, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
   """The state dicts in nested entries, each with the names that lead to it.
 
   The state of an optimizer is not one of them: its entries are numbered.
   """
-  for name, value in content.items():
-    if isinstance(name, str) and isinstance(value, Mapping):
-      if _is_state_dict(value):
-        yield (*path, name), value
-      else:
-        yield from _inside(value, (*path, name))
-
-
-def _is_state_dict(value: Any) -> bool:
   import torch
 
-  return (
-    isinstance(value, Mapping)
-    and bool(value)
-    and all(isinstance(name, str) for name in value)
-    and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
-  )
+  named = {name: x for name, x in content.items() if isinstance(name, str)}
+  is_all_named = 0 < len(named) == len(content)
+  if is_all_named and all(isinstance(x, torch.Tensor) for x in named.values()):
+    yield path, named
+  for name, value in named.items():
+    if isinstance(value, Mapping):
+      yield from _state_dicts(value, (*path, name))
 
 
 def _refusal(path: pathlib.Path, error: Exception) -> str:
@@ -192,23 +185,16 @@ def _refusal(path: pathlib.Path, error: Exception) -> str:
   advice = 'load it where it was written, and save model.state_dict()'
   if 'TorchScript' in str(error):
     return f'the file is a TorchScript archive; {advice}'
-  if isinstance(error, pickle.UnpicklingError):
-    refused = re.search(r'(?:GLOBAL|Unsupported class) ([\w.]+)', str(error))
-    which = f' ({refused[1]})' if refused else ''
-    content = path.read_bytes()
-    if b'pytorch-lightning_version' in content:
-      return (
-        'the file is a Lightning checkpoint with Python objects in it'
-        f'{which}, and objects are never unpickled; {advice}'
-      )
-    if b'_backward_hooks' in content:
-      return (
-        f'the file holds a pickled module{which}, as torch.save(model) writes '
-        f'it, and objects are never unpickled; {advice}'
-      )
-    if refused:
-      return (
-        f'the file holds Python objects{which}, which are never unpickled; '
-        f'{advice}'
-      )
-  return 'the file is corrupt, or torch.save did not write it'
+  refused = re.search(r'(?:GLOBAL|Unsupported class) ([\w.]+)', str(error))
+  is_pickle = isinstance(error, pickle.UnpicklingError)
+  content = path.read_bytes() if is_pickle else b''
+  if b'pytorch-lightning_version' in content:
+    kind = 'is a Lightning checkpoint with Python objects in it'
+  elif b'_backward_hooks' in content:
+    kind = 'holds a pickled module'
+  elif is_pickle and refused:
+    kind = 'holds Python objects'
+  else:
+    return 'the file is corrupt, or torch.save did not write it'
+  which = f' ({refused[1]})' if refused else ''
+  return f'the file {kind}{which}, and objects are never unpickled; {advice}'

@@ -118,8 +118,7 @@ def check_values(state: Mapping[str, np.ndarray]) -> None:
 
 
 def check_shapes(
-  state: Mapping[str, np.ndarray],
-  expected: Mapping[str, tuple[int, ...]],
+  state: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]
 ) -> None:
   """Raises ValueError with all names and shapes that are not as expected."""
   wrong = []

@@ -181,20 +181,17 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
     return missing, sign * summarize(validation[name].values()).mean
 
   chosen, *rest = sorted(by_setting, key=rank)
-  return Comparison(
-    metric,
-    {
-      name: Setting(
-        validation=summarize(validation[name].values()),
-        test=summarize(test[name].values()),
-        chosen_less_this=compare(test[chosen], test[name])
-        if name != chosen
-        else None,
-        runs=by_setting[name],
-      )
-      for name in (chosen, *rest)
-    },
-  )
+  paired = {name: compare(test[chosen], test[name]) for name in rest}
+  settings = {
+    name: Setting(
+      validation=summarize(validation[name].values()),
+      test=summarize(test[name].values()),
+      chosen_less_this=paired.get(name),
+      runs=by_setting[name],
+    )
+    for name in (chosen, *rest)
+  }
+  return Comparison(metric, settings)
 
 
 def _values(runs: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
@@ -212,30 +209,17 @@ def as_markdown(comparison: Comparison) -> str:
   metric, chosen = comparison.metric, comparison.chosen
   test = comparison.settings[chosen].test
   interval = f', 95 % interval {test.interval}' if test.n > 1 else ''
-  table = [
-    ['setting', f'validation {metric}', f'test {metric}', '95 % interval',
-     'minutes'],
-  ]  # fmt: skip
-  pairs = [
-    [f'{chosen} less', f'difference of test {metric}', '95 % interval',
-     'Wilcoxon p'],
-  ]  # fmt: skip
+  score, limits = f'test {metric}', '95 % interval'
+  table = [['setting', f'validation {metric}', score, limits, 'minutes']]
+  pairs = [[f'{chosen} less', f'difference of {score}', limits, 'Wilcoxon p']]
   for name, setting in comparison.settings.items():
-    minutes = sum(run.seconds for run in setting.runs) / 60
-    table.append(
-      [
-        name,
-        str(setting.validation),
-        str(setting.test),
-        setting.test.interval,
-        f'{minutes:.1f}',
-      ]
-    )
+    minutes = f'{sum(run.seconds for run in setting.runs) / 60:.1f}'
+    summaries = f'{setting.validation}', f'{setting.test}'
+    table.append([name, *summaries, setting.test.interval, minutes])
     paired = setting.chosen_less_this
     if paired:
-      difference = paired.difference
-      p_value = f'{paired.p_value:.3f}'
-      pairs.append([name, str(difference), difference.interval, p_value])
+      difference, p_value = paired.difference, f'{paired.p_value:.3f}'
+      pairs.append([name, f'{difference}', difference.interval, p_value])
     elif name != chosen:
       pairs.append([name, 'no seed and fold in common', '–', '–'])
   lines = [

@@ -20,6 +20,7 @@ from bigru_jax.reports.records import (
   read_metrics,
   read_object,
 )
+from bigru_jax.reports.tables import summary
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA, name_of_data
 from bigru_jax.runtime.atomic import write_text
@@ -114,12 +115,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   if name not in ('converted', 'published'):
     result, lines = run_files.read_result(workdir), read_metrics(workdir)
   has_data = name not in WITHOUT_DATA
-  scores, summary = result.get('test', {}), 'It was not tested here.'
-  if scores:
-    summary = (
-      f'Accuracy {scores["accuracy"]:.4f} and macro F1 '
-      f'{scores["macro_f1"]:.4f} on {scores["examples"]} test texts.'
-    )
+  scores = result.get('test', {})
   costs = {
     key: result[key]
     for key in (
@@ -131,7 +127,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   kind = 'hierarchical ' if config.model == 'hierarchical' else ''
   return {
     'title': f'{name}: {kind}BiGRU with pooling={config.pooling}',
-    'summary': summary,
+    'summary': summary(scores) if scores else 'It was not tested here.',
     'command': command_of(config) if has_data else None,
     'origin': WITHOUT_DATA.get(name),
     'config': grouped_fields(config),
@@ -177,7 +173,11 @@ def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
   for split in ('test', 'validation'):
     explanation = read_object(workdir, f'explain-{split}.json', {'table'})
     if explanation:
-      return {'attributions': {}, **explanation, 'split': split}
+      return {
+        'split': split,
+        'table': explanation['table'],
+        'attributions': explanation.get('attributions', {}),
+      }
   return None
 
 

@@ -49,6 +49,14 @@ def classification_table(report: dict[str, Any]) -> str:
   return '\n'.join(lines) + notes
 
 
+def summary(scores: dict[str, Any]) -> str:
+  """The scores of a run on test, in a sentence."""
+  return (
+    f'Accuracy {scores["accuracy"]:.4f} and macro F1 {scores["macro_f1"]:.4f} '
+    f'on {scores["examples"]} test texts.'
+  )
+
+
 def metrics_table(metrics: dict[str, Any]) -> str:
   """Scalars by name, a line each."""
   return '\n'.join(

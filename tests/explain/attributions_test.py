@@ -3,7 +3,14 @@
 import jax
 import numpy as np
 import pytest
-from small_models import TEXTS, log_odds, make_batch, make_model
+from small_models import (
+  TEXTS,
+  log_odds,
+  make_batch,
+  make_model,
+  outputs_of,
+  probabilities_of,
+)
 
 from bigru_jax.data.encode import make_split
 from bigru_jax.explain import attributions, predictions
@@ -43,24 +50,28 @@ def test_gradients_are_those_of_the_log_odds(trained):
       g[at] = _differences(score, np.zeros(x.shape, np.float32), at)
   arguments = trained, batch, CLASSES
   np.testing.assert_allclose(
-    attributions.gradient(*arguments), np.linalg.norm(g, axis=-1), atol=2e-3
+    jax.jit(attributions.gradient)(*arguments),
+    np.linalg.norm(g, axis=-1),
+    atol=2e-3,
   )
   np.testing.assert_allclose(
-    attributions.gradient_x_input(*arguments), (g * x).sum(-1), atol=2e-3
+    jax.jit(attributions.gradient_x_input)(*arguments),
+    (g * x).sum(-1),
+    atol=2e-3,
   )
 
 
 def test_attention_and_its_gradient(trained):
   batch = make_batch()
-  weights = np.asarray(trained.outputs(batch).attention['words'])
+  weights = np.asarray(outputs_of(trained, batch, {}).attention['words'])
 
   def score(weights):
     return log_odds(trained, batch, CLASSES, attention={'words': weights})
 
   arguments = trained, batch, CLASSES
-  found = attributions.attention(*arguments)
+  found = jax.jit(attributions.attention)(*arguments)
   np.testing.assert_allclose(found, weights[:, 0], atol=1e-6)
-  found = attributions.attention_x_gradient(*arguments)
+  found = jax.jit(attributions.attention_x_gradient)(*arguments)
   for t in range(weights.shape[-1]):
     slope = _differences(score, weights, np.s_[:, 0, t])
     np.testing.assert_allclose(found[:, t], weights[:, 0, t] * slope, atol=2e-3)
@@ -68,38 +79,38 @@ def test_attention_and_its_gradient(trained):
 
 def test_leave_one_out_is_the_drop_without_the_token(trained):
   batch = make_batch()
-  found = attributions.leave_one_out(trained, batch, CLASSES)
+  found = jax.jit(attributions.leave_one_out)(trained, batch, CLASSES)
   for i, text in enumerate(TEXTS):
     for t in range(len(text)):
       pair = make_batch([text, text[:t] + text[t + 1 :]])
-      p = trained.probabilities(pair)[:, CLASSES[i]]
+      p = probabilities_of(trained, pair)[:, CLASSES[i]]
       np.testing.assert_allclose(found[i, t], p[0] - p[1], atol=1e-5)
     np.testing.assert_array_equal(found[i, len(text) :], 0)
 
 
 def test_a_text_of_one_token_can_be_left_without_it(trained):
   batch = make_batch([[4]], 1)
-  found = attributions.leave_one_out(trained, batch, np.array([0]))
+  leave_one_out = jax.jit(attributions.leave_one_out)
+  found = leave_one_out(trained, batch, np.array([0]))
   bias = np.asarray(trained.params['output']['bias'])
   empty = np.exp(bias[0]) / np.exp(bias).sum()
-  whole = trained.probabilities(batch)[0, 0]
+  whole = probabilities_of(trained, batch)[0, 0]
   np.testing.assert_allclose(found, [[whole - empty]], atol=1e-6)
 
 
 def test_integrated_gradients_are_complete(trained):
   batch = make_batch()
   arguments = trained, batch, CLASSES
-  weights, error = integrated_gradients(*arguments)
+  weights, error = jax.jit(integrated_gradients)(*arguments)
   x = np.asarray(trained.params['embedding'])[batch['tokens']]
   difference = log_odds(trained, batch, CLASSES) - log_odds(
     trained, batch, CLASSES, perturbation_BxTxE=-x
   )
   np.testing.assert_allclose(weights.sum(1), difference, atol=1e-3)
   assert error.max() < 1e-3
-  _, coarse = integrated_gradients(*arguments, steps=1)
-  difference_of_one = np.abs(
-    integrated_gradients(*arguments, steps=1)[0].sum(1) - difference
-  )
+  integrate = jax.jit(integrated_gradients, static_argnames='steps')
+  weights, coarse = integrate(*arguments, steps=1)
+  difference_of_one = np.abs(weights.sum(1) - difference)
   np.testing.assert_allclose(coarse, difference_of_one, atol=1e-3)
   assert coarse.max() > 10 * error.max()
 
@@ -108,7 +119,7 @@ def test_integrated_gradients_equal_captums(trained):
   torch = pytest.importorskip('torch', reason='the twin needs PyTorch')
   captum = pytest.importorskip('captum.attr', reason='Captum is not installed')
   batch = make_batch()
-  weights, _ = integrated_gradients(trained, batch, CLASSES)
+  weights, _ = jax.jit(integrated_gradients)(trained, batch, CLASSES)
   twin = _twin(torch, trained.params)
   for i, text in enumerate(TEXTS):
     x = torch.tensor(np.asarray(trained.params['embedding'])[text][None])
@@ -165,11 +176,12 @@ def test_the_texts_of_a_split_keep_their_order_and_lengths(trained):
   )
   assert set(found) == set(ATTRIBUTIONS)
   for i, text in enumerate(TEXTS):
-    batch = make_batch([text], len(text))
-    classes = trained.probabilities(batch).argmax(-1)
+    expected = attributions_of_batch(
+      trained, make_batch([text]), tuple(ATTRIBUTIONS)
+    )
     for name, of_texts in found.items():
-      expected = ATTRIBUTIONS[name](trained, batch, classes)
-      np.testing.assert_allclose(of_texts[i], expected[0], atol=1e-4)
+      weights = expected[name][0, : len(text)]
+      np.testing.assert_allclose(of_texts[i], weights, atol=1e-4)
 
 
 @pytest.mark.parametrize('encoder', ['bigru', 'average'])

@@ -2,9 +2,10 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
-from small_models import TEXTS, make_batch, make_model
+from small_models import TEXTS, make_batch, make_model, probabilities_of
 
 from bigru_jax.config import Config
 from bigru_jax.explain import faithfulness, predictions
@@ -54,9 +55,8 @@ def test_erasure_removes_the_tokens_of_the_largest_weights():
   batch = make_batch()
   classes = np.array([0, 1, 1])
   weights = np.random.default_rng(0).normal(size=(2, 3, 6))
-  found = faithfulness.erasure(
-    trained, batch, classes, weights, shares=(0.01, 0.5)
-  )
+  erasure = jax.jit(faithfulness.erasure, static_argnames='shares')
+  found = erasure(trained, batch, classes, weights, shares=(0.01, 0.5))
   for m, i in itertools.product(range(2), range(3)):
     text = TEXTS[i]
     order = np.argsort(-weights[m, i, : len(text)])
@@ -68,7 +68,7 @@ def test_erasure_removes_the_tokens_of_the_largest_weights():
         [w for t, w in enumerate(text) if t not in top],
         [w for t, w in enumerate(text) if t in top],
       ]
-      p = trained.probabilities(make_batch(parts))
+      p = probabilities_of(trained, make_batch(parts))
       p = p[:, classes[i]]
       drops.append((p[0] - p[1], p[0] - p[2]))
     expected = np.mean(drops, axis=0)

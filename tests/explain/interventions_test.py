@@ -1,15 +1,20 @@
 """Other attention weights: what the model answers, and how far they can go."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial import distance
-from small_models import make_batch, make_model
+from small_models import make_batch, make_model, outputs_of
 
 from bigru_jax.explain import interventions
 
 KEY = jax.random.key(0)
+search = jax.jit(
+  functools.partial(interventions.adversarial_weights, iterations=60)
+)
 
 
 @pytest.mark.parametrize(
@@ -18,15 +23,18 @@ KEY = jax.random.key(0)
 def test_other_weights_give_the_model_s_own_answer(attention):
   trained = make_model(3, attention=attention, num_heads=2)
   batch = make_batch()
-  weights, probabilities_of = interventions.with_weights(trained, batch)
-  heads = weights.shape[1]
-  others = jnp.stack(
-    [weights, interventions.uniform_weights(batch, heads), weights[..., ::-1]]
-  )
-  for found, other in zip(probabilities_of(others), others):
-    outputs = trained.outputs(batch, attention={'words': other})
+
+  @jax.jit
+  def answers(trained):
+    weights, probabilities_of = interventions.with_weights(trained, batch)
+    uniform = interventions.uniform_weights(batch, weights.shape[1])
+    changed = jnp.stack([weights, uniform, weights[..., ::-1]])
+    return changed, probabilities_of(changed)
+
+  for weights, probabilities in zip(*answers(trained)):
+    outputs = outputs_of(trained, batch, {'attention': {'words': weights}})
     expected = jax.nn.softmax(outputs.logits)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 def test_permuted_weights_are_the_same_numbers_elsewhere():
@@ -43,11 +51,11 @@ def test_permuted_weights_are_the_same_numbers_elsewhere():
 
 def test_permuting_uniform_weights_changes_nothing():
   trained = make_model(attention='mean')
-  found = interventions.permutation_change(
-    trained, make_batch(), KEY, permutations=5
-  )
-  np.testing.assert_allclose(found, 0, atol=1e-6)
-  distances, flipped = interventions.uniform_change(trained, make_batch())
+  permute = functools.partial(interventions.permutation_change, permutations=5)
+  changes = jax.jit(permute)(trained, make_batch(), KEY)
+  np.testing.assert_allclose(changes, 0, atol=1e-6)
+  uniform_change = jax.jit(interventions.uniform_change)
+  distances, flipped = uniform_change(trained, make_batch())
   np.testing.assert_allclose(distances, 0, atol=1e-6)
   assert not flipped.any()
 
@@ -63,9 +71,9 @@ def test_the_divergence_is_scipys():
 def test_adversarial_weights_keep_the_output():
   trained = make_model()
   batch = make_batch()
-  found = interventions.adversarial_weights(trained, batch, KEY, iterations=60)
-  own = trained.outputs(batch)
-  outputs = trained.outputs(batch, attention={'words': found.weights})
+  found = search(trained, batch, KEY)
+  own = outputs_of(trained, batch, {})
+  outputs = outputs_of(trained, batch, {'attention': {'words': found.weights}})
   p, q = (np.asarray(jax.nn.softmax(x.logits)) for x in (own, outputs))
   change = np.abs(p - q).sum(-1) / 2
   np.testing.assert_allclose(found.change, change, atol=1e-5)
@@ -80,9 +88,7 @@ def test_where_the_output_ignores_the_states_any_weights_will_do():
   output = trained.params['output']
   output = {**output, 'kernel': output['kernel'] * 0}
   blind = trained.replace(params={**trained.params, 'output': output})
-  found = interventions.adversarial_weights(
-    blind, make_batch(), KEY, iterations=60
-  )
+  found = search(blind, make_batch(), KEY)
   # Of two tokens as little as that is possible, where their weights are even.
   assert found.divergence.min() > 0.2
   assert found.divergence.max() <= np.log(2) + 1e-6

@@ -24,14 +24,20 @@ def make_batch(texts=TEXTS, width=6):
 def make_model(num_outputs=2, **options):
   """A model whose parameters are as large as those of a trained one."""
   model = Classifier(10, num_outputs, 4, 3, **options)
-  variables = model.init(jax.random.key(0), make_batch())
+  variables = jax.jit(model.init)(jax.random.key(0), make_batch())
   params = jax.tree.map(lambda p: p * 3, variables['params'])
   return TrainedModel(model, SingleLabel(num_outputs), params)
 
 
+outputs_of = jax.jit(
+  lambda model, batch, inputs: model.outputs(batch, **inputs)
+)
+probabilities_of = jax.jit(TrainedModel.probabilities)
+
+
 def log_odds(trained, batch, classes, **inputs):
   """By NumPy, in float64."""
-  outputs = trained.outputs(batch, **inputs)
+  outputs = outputs_of(trained, batch, inputs)
   logits = np.asarray(outputs.logits, np.float64)
   p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
   p = p[np.arange(len(p)), classes]

@@ -18,7 +18,7 @@ from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.build import make_task
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.models.pooling import POOLINGS, poolings_that
-from bigru_jax.rundir import files as run_files, published
+from bigru_jax.rundir import files as run_files, published, same_run
 
 VOCABULARY = ['<pad>', '<unk>', *MARKERS, *'abcdefghij']
 KINDS = [('flat', name) for name in POOLINGS]
@@ -47,26 +47,24 @@ class Batch:
   outputs: dict[str, np.ndarray]
 
 
-def _cases(every_task):
-  """Every model and pooling, with every task or one of them each.
+def _cases(form):
+  """Every model and pooling; for ONNX with every task, else with one of them.
 
-  By default each pooling with one of the tasks, and one hierarchical model.
+  What a task changes is at the end of a graph, which only ONNX writes anew. By
+  default each pooling has one task, and one model is hierarchical; a StableHLO
+  program, which is compiled, is only made of two poolings.
   """
   for i, (kind, (j, task)) in enumerate(
     itertools.product(KINDS, enumerate(TASKS))
   ):
     (model, pooling), (fields, labels) = kind, task
     own_task = KINDS.index(kind) % len(TASKS) == j
-    if not own_task and not every_task:
+    if not own_task and form != 'onnx':
       continue
     fast = own_task and (model == 'flat' or pooling == 'additive')
+    fast &= form != 'stablehlo' or pooling in ('additive', 'entity')
     yield pytest.param(
-      {
-        'model': model,
-        'pooling': pooling,
-        'num_layers': 1 + i % 2,
-        **fields,
-      },
+      {'model': model, 'pooling': pooling, 'num_layers': 1 + i % 2, **fields},
       list(labels),
       marks=[] if fast else pytest.mark.slow,
       id=f'{model}-{pooling}-{j}',
@@ -79,8 +77,8 @@ def _cases(every_task):
 
 def pytest_generate_tests(metafunc):
   if 'run' in metafunc.fixturenames:
-    # What a task changes is at the end of a graph, which only ONNX writes anew.
-    cases = list(_cases('onnx' in metafunc.module.__name__))
+    form = metafunc.module.__name__.rpartition('.')[2].removesuffix('_test')
+    cases = list(_cases(form))
     metafunc.parametrize('fields, labels', cases, scope='session')
 
 
@@ -97,7 +95,7 @@ def _make_run(
     lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32),
     jax.eval_shape(lambda: init_params(model, 0)),
   )
-  run_files.create_or_check(
+  same_run.create_or_check(
     workdir, config, labels, tokenizer, {'train': 'a digest'}
   )
   is_multi_label = config.task == 'multi_label'

@@ -100,15 +100,14 @@ def test_what_is_no_bidirectional_gru_is_refused():
 
 
 @pytest.mark.parametrize(
-  'attention, kind',
+  'attention, kind, suffix',
   [
-    (additive(), 'additive'),
-    (additive(units=3), 'additive'),  # Padded with zeros.
-    (additive(bias=False), 'additive'),
-    (nn.Linear(8, 1), 'dot'),
+    (additive(), 'additive', '.pt'),
+    (additive(units=3), 'additive', '.safetensors'),  # Padded with zeros.
+    (additive(bias=False), 'additive', '.pt'),
+    (nn.Linear(8, 1), 'dot', '.safetensors'),
   ],
 )
-@pytest.mark.parametrize('suffix', ['.safetensors', '.pt'])
 def test_a_classifier_to_ours_and_back(attention, kind, suffix, tmp_path):
   torch.manual_seed(0)
   program = Classifier(attention)
@@ -124,10 +123,10 @@ def test_a_classifier_to_ours_and_back(attention, kind, suffix, tmp_path):
   jax.tree.map(
     lambda x, y: np.testing.assert_equal(x.shape, y.shape),
     params,
-    init_params(model, 0),
+    jax.eval_shape(lambda: init_params(model, 0)),
   )
   batch = {'tokens': jnp.array(tokens), 'lengths': jnp.array(LENGTHS)}
-  found = model.apply({'params': params}, batch).logits
+  found = jax.jit(model.apply)({'params': params}, batch).logits
   np.testing.assert_allclose(found, expected.detach(), atol=1e-5)
 
   again = Classifier(
@@ -266,7 +265,8 @@ def test_what_a_classifier_has_no_place_for_is_listed():
   for wrong in (wide, heads, square):
     with pytest.raises(ValueError, match='attention: expected the weight'):
       classifier_from_torch(wrong)
-  params = init_params(bigru_jax.Classifier(7, 3, 5, 4, attention='max'), 0)
+  model = bigru_jax.Classifier(7, 3, 5, 4, attention='max')
+  params = jax.eval_shape(lambda: init_params(model, 0))
   with pytest.raises(ValueError, match='none in the attention'):
     classifier_to_torch(params)
 

@@ -3,15 +3,20 @@
 import dataclasses
 import logging
 
+import numpy as np
 import pytest
 
 import bigru_jax
+from bigru_jax.data.encode import make_split
+from bigru_jax.inference.build import make_task
 from bigru_jax.reports import run_page
 from bigru_jax.reports.page import data_of
 
+HEADS = 2
 CONFIG = bigru_jax.Config(
-  epochs=1, embedding_size=4, hidden_size=4, batch_size=16
-)
+  epochs=1, embedding_size=4, hidden_size=4, batch_size=16,
+  pooling='multi_head', num_heads=HEADS,
+)  # fmt: skip
 TEXTS = ['a good film', 'a bad film', 'not a good plot', 'not a bad plot'] * 8
 LABELS = ['positive', 'negative', 'negative', 'positive'] * 8
 CORPUS = dict.fromkeys(('train', 'validation', 'test'), (TEXTS, LABELS))
@@ -33,17 +38,25 @@ def test_a_run_ends_well_without_its_page(tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize(
   'pooling, every', [('additive', 2), ('multi_head', 4), ('label_wise', 4)]
 )
-def test_a_page_of_many_weights_shows_fewer_texts(
-  pooling, every, tmp_path, monkeypatch
+def test_the_more_weights_a_text_has_the_fewer_texts_are_shown(
+  pooling, every, monkeypatch
 ):
+  config = dataclasses.replace(CONFIG, pooling=pooling, num_heads=HEADS)
+  ids = [[2] * len(text.split()) for text in TEXTS]
+  split = make_split(ids, np.zeros(len(ids), np.int32), 2)
+  table = split.table.with_columns(text=np.array(TEXTS, object))
+  monkeypatch.setattr(run_page, '_TOKENS', sum(map(len, ids)) // 2)
+  outputs = run_page.PageOutputs(
+    dataclasses.replace(split, table=table), config, make_task(config, 2)
+  )
+  assert outputs.indices.tolist() == list(range(0, len(TEXTS), every))
+
+
+def test_a_page_of_many_weights_shows_fewer_texts(tmp_path, monkeypatch):
   monkeypatch.setattr(run_page, '_TOKENS', 56)  # Half of the test split's.
-  config = dataclasses.replace(CONFIG, pooling=pooling)
-  if config.pooling_entry.is_multi_headed:
-    config = dataclasses.replace(config, num_heads=2)
-  run = bigru_jax.train(config, tmp_path, CORPUS)
-  found = data_of(tmp_path / 'report.html')
-  assert found['texts']['text'] == TEXTS[::every]
-  shown, count = len(TEXTS) // every, len(TEXTS)
-  assert found['note'] == f'{shown} of the {count} texts of the test split.'
-  heads = [len(x['attention']['words']) for x in run.predict(TEXTS[::every])]
-  assert list(map(len, found['texts']['largest'])) == heads
+  run = bigru_jax.train(CONFIG, tmp_path, CORPUS)
+  page = data_of(tmp_path / 'report.html')
+  assert page['texts']['text'] == TEXTS[:: 2 * HEADS]
+  assert page['note'] == '8 of the 32 texts of the test split.'
+  for answer, largest in zip(run.predict(TEXTS[::4]), page['texts']['largest']):
+    assert len(answer['attention']['words']) == len(largest) == HEADS
