@@ -44,12 +44,12 @@ def relations_of(labels: Sequence[str]) -> tuple[str, ...]:
 def semeval2010_f1(confusion_CxC: np.ndarray, labels: Sequence[str]) -> float:
   """The official score of SemEval-2010 Task 8: F1 averaged over the relations.
 
-  This is the (9+1)-way evaluation with directionality taken into account of the
-  task's scorer (Hendrickx et al., 2010, https://aclanthology.org/S10-1006). Of
-  a relation, what is correct has the right direction as well; what is predicted
-  and what is true is counted in either direction. The mean is over the
-  relations that occur as a label, nine in the task's test. `Other` is left out
-  of it, and counts where it takes the place of a relation.
+  This is the (9+1)-way evaluation of the task's scorer that takes direction
+  into account (Hendrickx et al., 2010, https://aclanthology.org/S10-1006). A
+  correct prediction has the right relation and direction; predictions and
+  labels of a relation are counted in either direction. The mean is over the
+  relations that occur as a label, nine in the task's test. It leaves `Other`
+  out, but a confusion of `Other` with a relation counts against the relation.
 
   Args:
     confusion_CxC: counts, rows by label and columns by prediction.

@@ -70,7 +70,7 @@ def _mesh_of(devices: Sequence[jax.Device]) -> Mesh:
 
 
 def share_of_batch(mesh: Mesh) -> tuple[int, int]:
-  """Which share of each batch this process makes, and of how many shares."""
+  """The index of this process's share of each batch, and how many there are."""
   if not mesh.is_multi_process:
     return 0, 1
   return jax.process_index(), jax.process_count()
@@ -141,8 +141,8 @@ def place(tree: Any, shardings: Any) -> Any:
 def fetch(tree: Any) -> Any:
   """A pytree as NumPy arrays, each whole.
 
-  Of an array that is sharded over several processes, each gives its part, so
-  that all of them must call this.
+  The processes that an array is sharded over exchange their parts, so all of
+  them must call this.
   """
 
   def whole(x):
@@ -166,7 +166,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
   """Shards the leading axis of every array over the devices.
 
   Args:
-    batch: the arrays; of several processes, each has its share of them.
+    batch: the arrays; with more than one process, this one's share of them.
     mesh: the devices.
   """
   sharding = batch_sharding(mesh)
@@ -264,8 +264,8 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
 def sum_over_devices(tree: Any) -> Any:
   """Sums a pytree of float32 arrays over the mesh, inside `shard_map`.
 
-  It is one collective over one flat array: several at once would wait for each
-  other, and on a CPU could block every thread there is.
+  It is one collective over one flat array: more at once would wait for each
+  other, and on a CPU could block all threads.
   """
   flat, unravel = ravel_pytree(tree)
   return unravel(jax.lax.psum(flat, DATA_AXIS))

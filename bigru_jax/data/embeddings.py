@@ -28,7 +28,7 @@ def load_vectors(
   """Reads the vectors of the wanted words, front to back.
 
   GloVe is text without a header; word2vec and fastText begin with a line
-  `<words> <size>`; a `.bin` name (`.bin.gz` too) is word2vec's binary form.
+  `<words> <size>`; a name in `.bin` or `.bin.gz` is word2vec's binary form.
 
   Args:
     path: the file, plain or compressed as `open_binary` knows it.

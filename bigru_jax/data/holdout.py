@@ -16,8 +16,8 @@ from bigru_jax.data.stratification import (
 )
 
 HELD_OUT = 10  # One example in so many.
-# How far it is searched for texts that occur several times and fill a split.
-_MOST_EXCHANGED, _MOST_CANDIDATES = 8, 100
+# How many texts are tried when texts are exchanged to fill a split exactly.
+_MAX_EXCHANGED, _MAX_CANDIDATES = 8, 100
 
 
 def hold_out(
@@ -25,11 +25,11 @@ def hold_out(
 ) -> tuple[dict[str, Table], list[str]]:
   """Holds a tenth of train out for a missing test, and for validation.
 
-  The tenth is exact and stratified. With one label a text each class gives a
+  The tenth is exact and stratified. With one label per text each class gives a
   tenth of its examples, to the nearest, and at least one where there are
-  enough; with several labels the tenth is drawn by iterative stratification,
-  see `iterative_folds`. Equal texts stay on one side. Which ones are drawn is a
-  function of the texts and the seed.
+  enough; with any number of labels the tenth is drawn by iterative
+  stratification, see `iterative_folds`. Equal texts stay in one split. Which
+  ones are drawn is a function of the texts and the seed.
 
   Returns:
     The splits in the order of `NAMES`, and a sentence for each that was held
@@ -76,8 +76,8 @@ def take_fold(
   """Makes one of several folds of train the test split.
 
   The folds are disjoint, stratified, and cover train; equal texts share one.
-  They are a function of the texts and the seed. With several labels a text they
-  are those of iterative stratification, see `iterative_folds`.
+  They are a function of the texts and the seed. With any number of labels per
+  text they are those of iterative stratification, see `iterative_folds`.
 
   Args:
     splits: without a test split.
@@ -155,10 +155,10 @@ def _complete(
       possible -= 1
   # The room that is left is smaller than every other text: exchange some.
   last_drawn = np.flatnonzero(drawn)[::-1]
-  for i in range(1, 1 + min(_MOST_EXCHANGED, len(last_drawn))):
+  for i in range(1, 1 + min(_MAX_EXCHANGED, len(last_drawn))):
     exchanged = last_drawn[:i]
     total = int(room + sizes[exchanged].sum())
-    candidates = np.flatnonzero(~drawn & (sizes <= total))[:_MOST_CANDIDATES]
+    candidates = np.flatnonzero(~drawn & (sizes <= total))[:_MAX_CANDIDATES]
     chosen = _with_total(sizes, candidates.tolist(), total)
     if chosen and len(chosen) - i <= possible:
       drawn[exchanged] = False
@@ -185,7 +185,7 @@ def _with_total(
 
 
 def _folds_by_class(labels: np.ndarray, texts: Texts, folds: int) -> np.ndarray:
-  """The fold of each text, for one label an example."""
+  """The fold of each text, for one label per example."""
   classes = labels[texts.first].tolist()
   in_class = [[0] * folds for _ in range(max(classes) + 1)]
   in_all = [0] * folds
@@ -201,7 +201,7 @@ def _folds_by_class(labels: np.ndarray, texts: Texts, folds: int) -> np.ndarray:
 
 
 def _draw_by_class(labels: np.ndarray, texts: Texts, count: int) -> np.ndarray:
-  """Whether each text is drawn: `count` examples in all, of each class a share.
+  """Whether each text is drawn: `count` examples, a share of each class.
 
   The last text of a class is not drawn.
   """
@@ -210,7 +210,7 @@ def _draw_by_class(labels: np.ndarray, texts: Texts, count: int) -> np.ndarray:
   sizes_C = np.bincount(labels)
   texts_C = np.bincount(classes, minlength=len(sizes_C))
   quotas = _quotas(sizes_C, texts_C, count).tolist()
-  # All of its labels, for a text can occur with several.
+  # A text can occur with more than one label.
   pairs = text_label_pairs(labels, texts)
   remaining = np.bincount(pairs.labels, minlength=len(sizes_C)).tolist()
   ends = np.searchsorted(pairs.texts, np.arange(len(classes) + 1)).tolist()

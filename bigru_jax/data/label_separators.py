@@ -11,13 +11,13 @@ import regex
 _USUAL = frozenset(',;|/\t、，；،')
 _RUNS = regex.compile(r'[^\p{L}\p{M}\p{N}]+')
 _WORDS = regex.compile(r'\s\p{L}+\s')  # As in `toxic and insult`.
-_MOST_NAMES = 10_000
+_MAX_NAMES = 10_000
 _LONGEST_NAME = 200
 _LONGEST_RUN = 8
 
 
 def likely_separator(names: Sequence[str], separator: str) -> str:
-  """What seems to separate labels inside the names of most; '' for nothing.
+  """What seems to separate labels inside most of the names; '' for nothing.
 
   The parts of such names are fewer than the names, and some occur both behind a
   separator and before one or alone: those of `toxic`, `toxic,insult` and
@@ -30,7 +30,7 @@ def likely_separator(names: Sequence[str], separator: str) -> str:
     names: of all labels.
     separator: by which they were separated.
   """
-  names = names[:: len(names) // _MOST_NAMES + 1]
+  names = names[:: len(names) // _MAX_NAMES + 1]
   if all(regex.fullmatch(r'[\d.]+', name) for name in names):  # As 2.5.
     return ''
   counts = Counter(
@@ -42,8 +42,8 @@ def likely_separator(names: Sequence[str], separator: str) -> str:
       continue
     share = _free_share(names, candidate)
     score = not candidate.isspace(), share, count, len(candidate)
-    least = 0 if _USUAL.intersection(candidate) else 0.5
-    if share > least and score > best_score:
+    threshold = 0 if _USUAL.intersection(candidate) else 0.5
+    if share > threshold and score > best_score:
       best, best_score = candidate, score
   return best
 

@@ -36,11 +36,11 @@ class Numbers(tuple[str, ...]):
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-  """The labels of a text as a 0 or 1 for each; or, of a list, as two names.
+  """The labels of a text as a 0 or 1 for each, or a list that may be that.
 
   Attributes:
     values: `0` and `1`, or `False` and `True`.
-    names: of the columns; empty for a list, whose `ListForm` decides.
+    names: those of the columns; empty for a list, for which `ListForm` decides.
   """
 
   values: tuple[str, ...]
@@ -67,8 +67,8 @@ def read_label(
     separator: see `as_labels`.
 
   Raises:
-    ValueError: see `as_label` and `as_labels`; or there are several columns
-      but no separator, or one of them holds anything but 0 and 1.
+    ValueError: see `as_label` and `as_labels`; or there is a column for each
+      label but no separator, or one of them holds anything but 0 and 1.
   """
   if len(values) == 1:
     if separator is None:
@@ -188,7 +188,7 @@ def label_columns(label_column: str, names: Iterable[str] = ()) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-  """A value of NumPy, pandas, Arrow and such as one of Python; sets sorted."""
+  """A value of NumPy, pandas or Arrow as one of Python; a set is sorted."""
   if type(value) in _PLAIN:
     return value
   for name in ('tolist', 'to_list', 'to_pylist', 'as_py'):

@@ -81,13 +81,11 @@ def read_labels(values: Any, separator: str | None) -> Iterator[Label]:
   """
   for number, value in enumerate(column(values, 'labels'), 1):
     try:
-      yield (
-        value
-        if isinstance(value, Flags)
-        else read_label([value], 'label', separator)
-      )
+      is_read = isinstance(value, Flags)
+      label = value if is_read else read_label([value], 'label', separator)
     except ValueError as error:
       raise ValueError(f'labels, row {number}: {error}') from None
+    yield label
 
 
 def column(values: Any, where: str) -> Sequence[Any]:

@@ -72,10 +72,9 @@ def iterative_folds(
   Sechidis, Tsoumakas and Vlahavas, 2011, algorithm 1, for folds of equal
   shares, https://doi.org/10.1007/978-3-642-23808-6_10: the label with the
   fewest texts left gives its texts, one after another, to the fold with the
-  fewest examples of it. Here, of several such folds a text goes to the one with
-  the smallest share of the text's labels, of several such to the one with the
-  fewest examples, and then to one that is drawn. A full fold takes no more, so
-  that the sizes are exact.
+  fewest examples of it. Ties are broken here by the smallest share of the
+  text's labels, then by the fewest examples, and then by a draw. A full fold
+  takes no more, so that the sizes are exact.
 
   Args:
     labels: of each example.

@@ -29,7 +29,7 @@ _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 
 
 def expand_paths(paths: str, field: str) -> list[str]:
-  """The files that a field names: one, several with commas between, or a glob.
+  """The files that a field names: paths or patterns with commas between.
 
   The folders among the matches of a glob are left out.
 
@@ -85,14 +85,14 @@ def read_file(
   A missing text (an empty field, null or NaN) is an empty one. A pipe, which
   has no extension, is JSON if it begins with `[` or `{`, and CSV if not.
 
-  The row of an example, in messages too, is the number of the line at which its
-  record begins in the file, as an editor shows it: the header and blank lines
-  count. Of Parquet and of a JSON array it is the number of the record.
+  The row of an example, which messages also name, is the number of the line at
+  which its record begins in the file, as an editor shows it: the header and
+  blank lines count. In Parquet and in a JSON array it is the record's number.
 
   Args:
     paths: a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, compressed
-      or not (`.csv.gz`); or several, see `expand_paths`. JSON is an array of
-      objects, which is held in memory, or one object per line.
+      or not (`.csv.gz`); or more than one, see `expand_paths`. JSON is an array
+      of objects, which is held in memory, or one object per line.
     field: of the configuration that names the file, for messages.
     columns: that hold the text and the label.
     encoding: see `open_lines`.
@@ -118,7 +118,7 @@ def read_table(
   """The header of CSV or TSV files, then all fields of each of their rows.
 
   Args:
-    paths: one file, or several of the same columns, see `expand_paths`.
+    paths: files that have the same columns, see `expand_paths`.
     field, encoding, delimiter: see `read_file`.
     column: a column that they must have.
 

@@ -165,7 +165,7 @@ def evaluate_probabilities(
   """
   predictions = task.decide(probabilities_NxC, thresholds)
   losses = jnp.asarray(_cross_entropies(task, probabilities_NxC, labels))
-  ones = jnp.ones(len(labels))
+  ones = jnp.ones(len(labels), jnp.float32)
   batch = {'labels': jnp.asarray(labels), 'weights': ones, 'lengths': ones}
   sums = task.empty_metrics().update(losses, jnp.asarray(predictions), batch)
   metrics = sums.compute()
