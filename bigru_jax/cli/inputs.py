@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 import dataclasses
 import io
-import os
 import pathlib
 import sys
 from typing import Any
 
 import bigru_jax
 from bigru_jax.cli.command_flags import Flags
+from bigru_jax.cli.outputs import is_device
 from bigru_jax.data import (
   label_forms,
   labels,
@@ -141,7 +141,7 @@ def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
     if path == '-':
       stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
       yield from (line.removesuffix('\n') for line in stdin)
-    elif tabular_files.file_extension(path) == '.txt' or _is_pipe(path):
+    elif tabular_files.file_extension(path) == '.txt' or is_device(path):
       with open_files.open_lines(path, 'input', encoding) as lines:
         yield from (line.removesuffix('\n') for line in lines)
     else:
@@ -167,7 +167,7 @@ def read_rows(
   column, encoding, delimiter = input_format(config)
   if all(
     tabular_files.file_extension(path) in ('.csv', '.tsv')
-    and not _is_pipe(path)
+    and not is_device(path)
     for path in _files(source)
   ):
     rows = tabular_files.read_table(
@@ -179,12 +179,6 @@ def read_rows(
 
 def _files(source: str) -> list[str]:
   return ['-'] if source == '-' else tabular_files.expand_paths(source, 'input')
-
-
-def _is_pipe(path: str) -> bool:
-  return os.path.exists(path) and not (
-    os.path.isfile(path) or os.path.isdir(path)
-  )
 
 
 def labelled_file(

@@ -46,7 +46,7 @@ def is_csv(output: str) -> bool:
   Raises:
     ValueError: its extension is neither .csv nor .jsonl.
   """
-  if output == '-' or _is_device(output) or output.lower().endswith('.jsonl'):
+  if output == '-' or is_device(output) or output.lower().endswith('.jsonl'):
     return False
   if not output.lower().endswith('.csv'):
     raise ValueError(f'output={output}: a file must end in .jsonl or .csv')
@@ -66,7 +66,7 @@ def open_output(output: str) -> Iterator[TextIO]:
     return
   keep_device = contextlib.nullcontext(output)
   with (
-    keep_device if _is_device(output) else replacing(output) as path,
+    keep_device if is_device(output) else replacing(output) as path,
     open(path, 'w', encoding='utf-8', newline='') as file,
   ):
     yield file
@@ -96,6 +96,8 @@ def write_json_lines(output: str, values: Iterable[Any]) -> None:
     file.writelines(json.dumps(value) + '\n' for value in values)
 
 
-def _is_device(output: str) -> bool:
-  """Whether an output is there and is not a file, as /dev/null."""
-  return os.path.exists(output) and not os.path.isfile(output)
+def is_device(path: str) -> bool:
+  """Whether a path is that of a pipe or a device, such as /dev/null."""
+  return os.path.exists(path) and not (
+    os.path.isfile(path) or os.path.isdir(path)
+  )
