@@ -245,7 +245,7 @@ def test_words_unseen_in_training_have_their_vectors(with_vectors, caplog):
 
   def forget(run):
     """The run as it was before the test split was seen."""
-    ids = run.tokenizer._ids
+    ids = run.tokenizer.token_ids
     for word in ('superb', 'awful'):
       del ids[word]
     return run
