@@ -137,6 +137,17 @@ def test_a_configuration_names_its_run(options, name, tmp_path, monkeypatch):
   assert str(run_files.default_workdir(Config(**options))) == f'runs/{name}'
 
 
+def test_a_run_resumes_whose_directory_has_a_former_name(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  config = Config(pooling='max', keep='tail')
+  workdir = run_files.default_workdir(config)
+  assert str(workdir) == 'runs/rotten_tomatoes,keep=tail,pooling=max'
+  former = workdir.with_name('rotten_tomatoes,truncate=tail,attention=max')
+  former.mkdir(parents=True)
+  run_files.write_json(former / 'config.json', dataclasses.asdict(config))
+  assert run_files.default_workdir(config) == former
+
+
 def test_two_runs_of_one_name_have_two_directories(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   first = Config(train='a/x.csv')

@@ -92,6 +92,11 @@ def default_workdir(config: Config) -> pathlib.Path:
   digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]
   if len(name.encode()) > 200:  # File systems allow 255 bytes.
     name = f'{name.encode()[:180].decode("utf-8", "ignore")},{digest}'
+  former_name = name
+  for former, current in former_names(Config).items():
+    former_name = former_name.replace(f',{current}=', f',{former}=')
+  if exists(pathlib.Path('runs', former_name, 'config.json')):
+    name = former_name  # An older version has started the run.
   workdir = pathlib.Path('runs', name)
   if exists(workdir / 'config.json') and read_config(workdir) != config:
     workdir = workdir.with_name(f'{name},{digest}')
