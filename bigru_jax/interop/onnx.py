@@ -24,7 +24,6 @@ from bigru_jax.interop.onnx_layers import (
 )
 from bigru_jax.models.onnx_forms import Params, count, linear, unsqueeze
 from bigru_jax.models.pooling import Pooling
-from bigru_jax.tasks import Task
 
 # All operators below are in ONNX Runtime since its version 1.12.
 OPSET, IR_VERSION = 17, 8
@@ -68,7 +67,11 @@ def to_onnx(run: Run) -> onnx.ModelProto:
     values['attention_labels'] = graph.apply(
       'Add', values['attention_labels'], np.array(offset)
     )
-  probabilities_BxC = _probabilities(graph, task, values['logits'])
+  scores_BxC = values['logits']
+  if offset:
+    negative_Bx1 = graph.apply('Neg', scores_BxC)
+    scores_BxC = graph.apply('Concat', negative_Bx1, scores_BxC, axis=-1)
+  probabilities_BxC = graph.apply(task.activation.onnx_operator, scores_BxC)
   values = {'probabilities': probabilities_BxC, **values}
   types = {
     'ids': ('BT' if is_flat else 'ST', 'INT32'),
@@ -183,11 +186,3 @@ def _hierarchical(
     'attention_sentences': sentences_BxKxM,
     'logits': logits_BxC,
   }
-
-
-def _probabilities(graph: Graph, task: Task, logits_BxC: str) -> str:
-  """`probabilities` of the task."""
-  if task.num_outputs < task.num_classes:
-    negative = graph.apply('Neg', logits_BxC)
-    logits_BxC = graph.apply('Concat', negative, logits_BxC, axis=-1)
-  return graph.apply(task.activation.onnx_operator, logits_BxC)

@@ -115,13 +115,11 @@ def _load(path: pathlib.Path) -> StateDict:
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
       raise
     raise ValueError(_refusal(path, error)) from error
-  return {name: _array(tensor) for name, tensor in _find(content).items()}
-
-
-def _array(tensor: Any) -> np.ndarray:
-  """A tensor as an array, in float32 where it is of floating-point numbers."""
-  tensor = tensor.detach()
-  return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+  return {
+    # NumPy has no bfloat16.
+    name: (x.float() if x.is_floating_point() else x).detach().numpy()
+    for name, x in _find(content).items()
+  }
 
 
 def _find(content: Any) -> Mapping[str, Any]:

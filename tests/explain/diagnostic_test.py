@@ -36,7 +36,7 @@ def test_attention_that_tells_the_label_guides_the_mlp_best(monkeypatch):
   trained = TrainedModel(model, SingleLabel(2), variables['params'])
   table_VxE = rng.normal(size=(10, 8)).astype(np.float32)
   correct = diagnostic.accuracies(
-    trained, train, test, table_VxE, epochs=30, batch_size=8
+    trained, train, test, table_VxE, epochs=30, batch_size=16
   )
   accuracy = {name: found.mean() for name, found in correct.items()}
   assert accuracy['model'] > 0.95
