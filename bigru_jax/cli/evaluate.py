@@ -1,4 +1,4 @@
-"""Evaluates a trained run by class, on a labelled file or on one of its splits.
+"""Evaluates a trained run by class, on a labelled file or a split.
 
   python experiments/evaluate.py --workdir=RUN --split=test
   python experiments/evaluate.py --workdir=RUN --input=labelled.csv

@@ -1,4 +1,4 @@
-"""Tests whether what a trained run attends to explains its predictions.
+"""Tests whether the attention of a run explains its predictions.
 
   python experiments/explain.py --workdir=RUN --split=test
   python experiments/explain.py --workdir=RUN --limit=500 --uniform_run=OTHER

@@ -1,4 +1,4 @@
-"""Exports a trained run for programs that have no bigru_jax, or to share it.
+"""Exports a trained run for other programs, or to share it.
 
   python experiments/export.py --workdir=RUN --format=onnx --output=model.onnx
   python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo

@@ -1,4 +1,4 @@
-"""Makes a run directory from a PyTorch classifier and its vocabulary.
+"""Makes a run directory from a PyTorch model and its vocabulary.
 
   python experiments/from_torch.py --weights=model.pt \\
     --vocabulary=vocabulary.txt --labels=negative,positive --output=runs/mine

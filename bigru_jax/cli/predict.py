@@ -1,4 +1,4 @@
-"""Predicts with a trained run: label, probabilities, attention over tokens.
+"""Predicts labels with a trained run, with attention over tokens.
 
   python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-

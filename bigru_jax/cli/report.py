@@ -1,4 +1,4 @@
-"""Writes the page of a run: its curves and scores, and texts with attention.
+"""Writes the page of a run: curves, scores, texts with attention.
 
   python experiments/report.py --workdir=RUN
   python experiments/report.py --workdir=RUN --input=reviews.csv --output=x.html

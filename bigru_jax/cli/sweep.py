@@ -1,4 +1,4 @@
-"""Runs settings over seeds and folds, and compares them in one table.
+"""Runs settings over seeds and folds, and compares them.
 
   python experiments/sweep.py --grid=learning_rate=1e-3,2e-3 --seeds=0-4 \
     --output=FOLDER -- --dataset=trec --data_dir=FOLDER

@@ -148,6 +148,7 @@ def test_the_commands_are_listed_with_what_they_do(capsys):
     assert not end.value.code
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == list(cli.COMMANDS)
+    assert max(map(len, lines)) <= 80
     assert lines[2].endswith('tests a BiGRU with attention: the main job.')
 
 
