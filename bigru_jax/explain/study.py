@@ -86,12 +86,12 @@ _READINGS = {
   _FLIPPED: 'the share of the texts',
   ACCURACY_UNIFORM: "no lower than the run's: the task does not need attention",
   _MLP.format("the model's attention"): 'above both other MLPs: the weights '
-  'mean something to another model, too',
+  'mean something to another model as well',
 }
 _AT = 1, 2
 _BATCH_SIZE = 128
 _SIGNIFICANT = 0.05
-_MOST_CLASSES = 6  # With rows of their own.
+_MAX_CLASSES = 6  # With rows of their own.
 _log = logging.getLogger(__name__)
 
 
@@ -236,7 +236,7 @@ def _by_class(
 ) -> list[dict[str, Any]]:
   """Rows of Jain & Wallace's tests, over all texts and by predicted class."""
   rows = [row(name, values, JAIN_WALLACE)]
-  if len(labels) <= _MOST_CLASSES:
+  if len(labels) <= _MAX_CLASSES:
     for c, label in enumerate(labels):
       of_class = np.array(values)[classes == c]
       rows.append(row(f'{name}: {label}', of_class, JAIN_WALLACE, detail=True))

@@ -1,6 +1,6 @@
 """An ONNX graph that is being built, and the layers below the poolings.
 
-The names of values, which are strings, carry the shapes of what they stand for.
+A variable that holds the name of a value carries the value's shape in its own.
 The poolings are in `models.onnx_forms`.
 """
 

@@ -71,13 +71,7 @@ def model_card(run: Run, config: Config, license: str) -> str:
     config: what to show as its configuration.
     license: see `save`.
   """
-  metadata: dict[str, Any] = {
-    'license': license,
-    'library_name': 'bigru_jax',
-    'pipeline_tag': 'text-classification',
-    'tags': ['bigru', 'attention', 'jax', 'flax'],
-  }
-  data, scores = 'not recorded', 'No metrics are recorded.'
+  data, scores, models = 'not recorded', 'No metrics are recorded.', []
   if not (config.train or config.dataset):
     data = 'not known; the model was converted from another program'
   if (run.workdir / 'result.json').exists():
@@ -96,20 +90,18 @@ def model_card(run: Run, config: Config, license: str) -> str:
         for kind, name in (('accuracy', 'accuracy'), ('f1', 'macro_f1'))
       ],
     }
-    name = run.workdir.resolve().name
-    metadata['model-index'] = [{'name': name, 'results': [entry]}]
+    models = [{'name': run.workdir.resolve().name, 'results': [entry]}]
   fields = [f'{x}={getattr(config, x)}' for x in config.differing_fields()]
   more = f' and {len(run.labels) - 20} more' if len(run.labels) > 20 else ''
   return string.Template(_CARD.read_text('utf-8')).substitute(
+    dataclasses.asdict(config),
     # A JSON value is a YAML value as well.
-    metadata='\n'.join(f'{k}: {json.dumps(v)}' for k, v in metadata.items()),
+    license_value=json.dumps(license),
+    model_index=f'model-index: {json.dumps(models)}\n' if models else '',
     version=bigru_jax.__version__,
-    model=config.model,
-    pooling=config.pooling,
     count='any number of' if config.task == 'multi_label' else 'one',
     data=data,
     labels=', '.join(f'`{label}`' for label in run.labels[:20]) + more,
-    tokenizer=config.tokenizer,
     limits=config.limits,
     fields=', '.join(f'`{field}`' for field in fields) or 'none',
     license=license,

@@ -254,7 +254,7 @@ def _attention(state: StateDict, width: int) -> dict[str, np.ndarray]:
     bias_A = left.pop(
       f'{name.removesuffix("weight")}bias', np.zeros(units, np.float32)
     )
-    # A bare parameter could be meant as [F, A], too, where both are equal.
+    # A square bare parameter could also be meant as [F, A].
     if (
       not name.endswith('.weight')
       or kernel_AxF.shape[1] != width

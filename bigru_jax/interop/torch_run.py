@@ -104,7 +104,7 @@ def write_run(
     pooling='additive' if 'kernel' in params['attention'] else 'dot',
     loss='sigmoid' if outputs < len(labels) else 'softmax',
   )
-  # Nothing resumes it, for it has no data; so there is no optimizer's state.
+  # The run has no data and is never resumed, so it needs no optimizer's state.
   train_state = TrainState.create(
     jax.tree.map(jnp.asarray, params), optax.identity()
   )
@@ -134,7 +134,8 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
       token.
 
   Raises:
-    FileNotFoundError, ValueError: there is none, or it holds something else.
+    FileNotFoundError, ValueError: there is no such file, or it holds something
+      else.
   """
   field, path = f'vocabulary={path}', pathlib.Path(path)
   check_file(path, 'vocabulary')
@@ -205,12 +206,12 @@ def _check_labels(labels: Sequence[str], outputs: int, dense: str) -> None:
 
 
 def _check_tokens(vocabulary: Sequence[str]) -> None:
-  """Raises ValueError where an entry is no valid text, or occurs twice."""
+  """Raises ValueError where an entry is not a valid text, or occurs twice."""
   ids: dict[str, int] = {}
   for i, token in enumerate(vocabulary):
     if not isinstance(token, str):
       raise ValueError(f'vocabulary: token {i} is {token!r}, not a text')
-    # A text has none: it has a question mark in its place.
+    # A text that is read has a question mark in its place.
     if re.search('[\ud800-\udfff]', token):
       raise ValueError(f'vocabulary: {token!r} holds a lone surrogate')
     if ids.setdefault(token, i) != i:

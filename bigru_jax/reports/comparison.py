@@ -83,7 +83,7 @@ def compare(
   Wilcoxon, 1945, https://doi.org/10.2307/3001968, as SciPy computes it.
 
   Returns:
-    None where they have none in common.
+    None where they have no key in common.
   """
   keys = sorted(first.keys() & second.keys())
   if not keys:
@@ -176,7 +176,7 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
   sign = 1 if METRICS[metric].least_is_best else -1
 
   def rank(name):
-    # A setting of which runs are missing is not chosen.
+    # A setting is not chosen while some of its runs are missing.
     missing = -len(by_setting[name])
     return missing, sign * summarize(validation[name].values()).mean
 

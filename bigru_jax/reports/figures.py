@@ -141,10 +141,11 @@ PARTS: dict[str, Callable[..., None]] = {
 def draw_heat_map(
   axes: Axes, text: str, answer: dict[str, Any], families: list[str]
 ) -> None:
-  """A text, each of its tokens before a background as dark as its weight.
+  """Draws a text, each token on a background as dark as its weight.
 
-  Letters stand from left to right in columns of one width, or two for Chinese,
-  Japanese and Korean; the page of a run renders Arabic and Hebrew correctly.
+  Letters are drawn from left to right in columns of one width, or of two for
+  Chinese, Japanese and Korean; the page of a run renders Arabic and Hebrew
+  correctly.
   """
   pieces, rows = _laid_out(text, answer)
   for piece, column, row, columns, shade in pieces:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import regex
 
-# Backgrounds of xterm's 256 colours from light to dark blue, of which black
-# letters stand out by 5 to 1 at least.
+# Backgrounds of xterm's 256 colours from light to dark blue. The contrast of
+# black letters is at least 5 to 1.
 _BACKGROUNDS = (189, 153, 117, 75, 33)
 _SHADE, _PLAIN = '\x1b[38;5;16;48;5;{}m', '\x1b[0m'
-# A text moves no cursor and sets no colours of its own.
+# Control characters of a text would move the cursor or set colours.
 _CONTROL = regex.compile(r'[\p{Cc}\p{Cs}--[\n\t]]', regex.VERSION1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 import unicodedata
 
-_MOST_CLASSES = 60  # Shown in a table; all stand in result.json.
+_MAX_CLASSES = 60  # In a table; result.json has all of them.
 
 
 def classification_table(report: dict[str, Any]) -> str:
@@ -19,9 +19,9 @@ def classification_table(report: dict[str, Any]) -> str:
   """
   classes = list(report['classes'].items())
   notes = ''
-  if len(classes) > _MOST_CLASSES:
+  if len(classes) > _MAX_CLASSES:
     occurring = [item for item in classes if item[1]['support']]
-    classes = sorted(occurring, key=lambda item: item[1]['f1'])[:_MOST_CLASSES]
+    classes = sorted(occurring, key=lambda item: item[1]['f1'])[:_MAX_CLASSES]
     notes = f'\n(the worst {len(classes)} of {len(occurring)} classes)'
   averages = [
     (name, report[name])
@@ -40,7 +40,7 @@ def classification_table(report: dict[str, Any]) -> str:
   lines = aligned([head, *rows], left=1)
   lines.insert(1 + len(classes), '')
   confusion = report.get('confusion')
-  if confusion and len(confusion) <= _MOST_CLASSES:
+  if confusion and len(confusion) <= _MAX_CLASSES:
     names = list(report['classes'])
     width = 12  # A column of a confusion matrix need not hold the whole name.
     head = ['label \\ prediction', *(name[:width] for name in names)]
@@ -59,15 +59,11 @@ def summary(scores: dict[str, Any]) -> str:
 
 def metrics_table(metrics: dict[str, Any]) -> str:
   """Scalars by name, a line each."""
-  return '\n'.join(
-    aligned(
-      [
-        [name, f'{value:.4f}' if isinstance(value, float) else str(value)]
-        for name, value in metrics.items()
-      ],
-      left=1,
-    )
-  )
+  rows = [
+    [name, f'{value:.4f}' if isinstance(value, float) else str(value)]
+    for name, value in metrics.items()
+  ]
+  return '\n'.join(aligned(rows, left=1))
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
