@@ -12,7 +12,6 @@ import pytest
 
 from bigru_jax.config import Config
 from bigru_jax.data import packaged_data, sources
-from bigru_jax.data.corpora import sst, synthetic
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[1] / 'fixtures'
 
@@ -161,56 +160,6 @@ def test_a_malformed_semeval_example(tmp_path, at, line, message):
     sources.read(Config(dataset='semeval2010', data_dir=str(tmp_path)))
 
 
-def test_sst1_and_sst2():
-  five = _read('sst1', 'sst')
-  assert five['train'].labels == ['3', '1', '2', '4', '0']
-  assert five['train'].texts[0] == 'A fine film .'
-  assert five['train'].texts[3] == 'Splendid ( again )'
-  assert five['train'].texts[4] == 'Awful and/or dull'
-  two = _read('sst2', 'sst')
-  assert two['train'].labels == ['positive', 'negative', 'positive', 'negative']
-  assert {name: len(split) for name, split in two.items()} == {
-    'train': 4, 'validation': 1, 'test': 2,
-  }  # fmt: skip
-
-
-def test_sst_phrases_are_distinct_and_of_train_alone():
-  splits = _read('sst2', 'sst', sst_phrases=True)
-  train = splits['train']
-  assert len(set(train.texts)) == len(train.texts)
-  assert ('fine', 'positive') in zip(train.texts, train.labels)
-  assert 'film' not in train.texts  # It is neutral.
-  assert len(splits['test']) == 2
-
-
-def test_a_neutral_phrase_of_several_trees_is_kept_once():
-  train = _read('sst1', 'sst', sst_phrases=True)['train']
-  # A full stop ends three trees.
-  assert len(set(train.texts)) == len(train.texts)
-  assert ('.', '2', 1) in zip(train.texts, train.labels, train.rows)
-
-
-def test_sst_with_dev_at_the_end_of_train(tmp_path):
-  for path in (FIXTURES / 'sst').iterdir():
-    (tmp_path / path.name).write_text(path.read_text())
-  dev = (tmp_path / 'dev.txt').read_text()
-  with (tmp_path / 'train.txt').open('a') as file:
-    file.write(dev)
-  splits = sources.read(Config(dataset='sst1', data_dir=str(tmp_path)))
-  assert len(splits['train']) == 5
-  assert not set(splits['train'].texts) & set(splits['validation'].texts)
-
-
-def test_trees():
-  found = sst.parse_tree('(3 (2 A) (4 (4 fine) (2 -RRB-)))')
-  assert found == [
-    ('3', 'A fine )'), ('2', 'A'), ('4', 'fine )'), ('4', 'fine'), ('2', ')'),
-  ]  # fmt: skip
-  for bad in ('(3 (2 A)', '3', ')', '(9 A)', '', '('):
-    with pytest.raises(ValueError):
-      sst.parse_tree(bad)
-
-
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
   """An empty cache folder of the package."""
@@ -264,15 +213,6 @@ def test_the_sports_of_20_newsgroups(cache, monkeypatch):
   assert splits['train'].labels == ['rec.sport.hockey', 'rec.sport.baseball']
   assert splits['train'].rows == [8, 9]
   assert splits['test'].texts == ['puck rink']
-
-
-def test_the_deciding_tokens_of_synthetic_sentences_are_known():
-  validation = synthetic.read(3)['validation']
-  deciding = synthetic.deciding_positions(3, 'validation')
-  opinions = {*synthetic.POSITIVE, *synthetic.NEGATIVE, synthetic.NEGATION}
-  for text, positions in zip(validation.texts, deciding, strict=True):
-    found = {i for i, word in enumerate(text.split()) if word in opinions}
-    assert positions == found
 
 
 @pytest.fixture
@@ -330,32 +270,6 @@ def test_without_a_network_the_message_says_what_to_do(cache, monkeypatch):
 def test_bad_configurations(options, message):
   with pytest.raises((ValueError, FileNotFoundError), match=message):
     sources.read(Config(**options))
-
-
-def test_synthetic_words_decide():
-  for sentence, label, deciding in zip(*synthetic.sentences(200, seed=3)):
-    tokens = sentence.split()
-    chosen = [tokens[i] for i in sorted(deciding)]
-    positive = chosen[-1] in synthetic.POSITIVE
-    assert label == (
-      'positive' if positive ^ (len(chosen) == 2) else 'negative'
-    )
-    assert (len(chosen) == 2) == (synthetic.NEGATION in tokens)
-
-
-def test_synthetic_follows_the_split_seed_alone():
-  def texts(**options):
-    return sources.read(Config(dataset='synthetic', **options))['test'].texts
-
-  assert texts(seed=1) == texts() != texts(split_seed=1)
-
-
-def test_synthetic_splits_are_drawn_apart():
-  splits = sources.read(Config(dataset='synthetic'))
-  assert not set(splits['train'].texts) & set(splits['test'].texts)
-  assert {name: len(split) for name, split in splits.items()} == {
-    'train': 2000, 'validation': 400, 'test': 400,
-  }  # fmt: skip
 
 
 def test_own_files_are_read_by_the_columns_that_are_named(tmp_path):

@@ -1,7 +1,6 @@
 """Labels in every form, and what each is called."""
 
 import ast
-import itertools
 import json
 
 import numpy as np
@@ -11,8 +10,7 @@ import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from bigru_jax.config import Config
-from bigru_jax.data import label_forms, labels
-from bigru_jax.data.label_separators import likely_separator
+from bigru_jax.data import labels
 from bigru_jax.data.prepare import prepare
 
 SETS = [('a', 'c'), (), ('b',), ('a',), ('b', 'c'), ('a', 'b', 'c')] * 3
@@ -75,87 +73,6 @@ def test_a_label_that_no_text_of_train_has_stays(tmp_path):
   np.testing.assert_array_equal(_hot(data), hot)
   with pytest.raises(ValueError, match='training has no label'):
     prepare(Config(task='multi_label'), {'train': (TEXTS, 0 * hot)})
-
-
-def _labels(lists, **options):
-  """The labels' names and the sets of the texts of train."""
-  texts = [f'text {i}' for i in range(len(lists))]
-  held_out = (['x'], [lists[0]])
-  corpus = {'train': (texts, lists), 'validation': held_out, 'test': held_out}
-  data = prepare(Config(task='multi_label', **options), corpus)
-  array = data.splits['train'].label_array()
-  return data.labels, [
-    {data.labels[i] for i in np.flatnonzero(row)} for row in array
-  ]
-
-
-@pytest.mark.parametrize(
-  'lists, names, sets',
-  [
-    ([[0, 1], [5], [0]], '0 1 5', [{'0', '1'}, {'5'}, {'0'}]),
-    ([[0, 1], [0], []], '0 1', [{'0', '1'}, {'0'}, set()]),
-    ([['0'], ['1', '0']], '0 1', [{'0'}, {'0', '1'}]),
-    ([[0, 1], [1, 0]], '0 1', [{'1'}, {'0'}]),
-    ([[0, 1], [1, 1], [1, 0]], '0 1', [{'1'}, {'0', '1'}, {'0'}]),
-    ([[True], [False]], '0', [{'0'}, set()]),
-    ([['0', '1'], ['1', '0']], '0 1', [{'0', '1'}] * 2),
-    ([[True, 1], [0, True], [False, 0.0]], '0 1', [{'0', '1'}, {'1'}, set()]),
-  ],
-)
-def test_which_lists_are_multi_hot(lists, names, sets):
-  assert _labels(lists) == (names.split(), sets)
-
-
-@pytest.mark.parametrize(
-  'lists, message',
-  [
-    ([[0, 1, 1], [0, 1]], 'row 2: a list of 2 zeros and ones, not of 3'),
-    ([[0, 1], [0, 1, 1]], 'row 2: a list of 3 zeros and ones, not of 2'),
-    ([[0, 1, 1], None], "row 2: 'label', which is missing or empty, is not a"),
-    ([[0, 1, 1], [0, 2, 1]], r'row 2: the list \[0, 2, 1\] is not a list of 3'),
-    ([[0, 1, 1], ['0', '1']], r'row 2: the list \["0", "1"\] is not a list'),
-    ([[0, 1, 1], [True, 2, 0]], r"row 2: 'label' mixes booleans .* \[True, 2"),
-    ([['a'], ['b', True]], "row 2: 'label' mixes booleans with others"),
-    (['[0 1 ... 0]'], "row 1: 'label' holds a list that was abbreviated"),
-    (['[0, 1, ..., 0]'], "row 1: 'label' holds a list that was abbreviated"),
-    (["{'a': 1}"], "row 1: 'label' is neither a JSON list nor"),
-    (['{{a},{b}}'], "row 1: 'label' is neither a JSON list nor"),
-    (['{a,NULL}'], "row 1: 'label' is no label: it is missing"),
-    ([[3], [0, 1, 1]], "row 2: 'label' has the label '1' twice; .*, row 1"),
-    ([[0], [1]], 'row 1: every text has a list of one number'),
-    ([['a', 'b', 'a']], "row 1: 'label' has the label 'a' twice"),
-    (['a| b|b'], "row 1: 'label' has the label 'b' twice"),
-    ([[1, 1.0, 2]], "'label' has the label '1' twice"),
-    ([[0.3, 0.7]], 'row 1: .* holds a number between 0 and 1'),
-    ([['a'], ['b', None]], "row 2: 'label' is no label: it is missing"),
-    (["['a' 'b']"], "row 1: 'label' is neither a JSON list nor a Python list"),
-    (['[a]'], 'neither a JSON list nor'),
-    (['[__import__("os")]'], 'neither a JSON list nor'),
-    ([[['a']]], 'is a list'),
-    ([b'a'], "is no label: b'a'"),
-  ],
-)
-def test_lists_that_have_no_one_meaning(lists, message):
-  with pytest.raises(ValueError, match=message):
-    _labels(lists)
-
-
-def test_names_decide_what_a_list_of_one_number_is():
-  assert _labels([[0], [1]], label_names='x') == (['x'], [set(), {'x'}])
-  with pytest.raises(ValueError, match='row 1: .* not of 1'):
-    _labels([[0, 1], [1, 0]], label_names='x')
-  with pytest.raises(ValueError, match=r'row 1: .* is not a list of 2 zeros'):
-    _labels(['a|b'], label_names='a,b')
-
-
-def test_the_other_splits_follow_train():
-  config = Config(task='multi_label')
-  corpus = {'train': (TEXTS, HOT), 'test': (['x'], [[0, 1]])}
-  with pytest.raises(ValueError, match=r"'test'\], row 1: a list of 2"):
-    prepare(config, corpus)
-  corpus = {'train': (TEXTS, SETS), 'test': (['x'], [[0, 1, 1]])}
-  with pytest.raises(ValueError, match=r"'test'\], row 1: .* '1' twice"):
-    prepare(config, corpus)
 
 
 @pytest.mark.parametrize('form', [json.dumps, lambda x: repr(list(x))])
@@ -263,82 +180,9 @@ def test_a_separator_as_one_types_it():
   assert labels.unescaped(r'\t') == '\t'
   assert labels.unescaped(r'\x1f\u241f\\') == '\x1f\u241f\\'
   assert labels.unescaped('|') == '|'
-  joined = ['a\tc', '', 'b']
-  assert _labels(joined, label_separator=r'\t')[1] == [{'a', 'c'}, set(), {'b'}]
-
-
-@pytest.mark.parametrize(
-  'separator',
-  [
-    *',;/\t &+:-_.#@•·\n、，；،',
-    '::',
-    '__',
-    ' & ',
-    ' and ',
-    ' und ',
-    ' - ',
-    ', ',
-  ],
-)
-def test_a_likely_separator_is_named(separator):
-  joined = [separator.join(x) for x in [*SETS[:-1], ('c', 'a')]]
-  corpus = {'train': (TEXTS, joined)}
-  notes = prepare(Config(task='multi_label'), corpus).notes
-  wanted = f'label_separator={separator!r} meant'
-  assert any(wanted in note for note in notes)
-  right = Config(task='multi_label', label_separator=separator)
-  assert not any('warning' in note for note in prepare(right, corpus).notes)
-
-
-@pytest.mark.parametrize(
-  'names',
-  [
-    ['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Member(e1,e2)',
-     'Member(e2,e1)', 'Content(e1,e2)', 'Content(e2,e1)', 'Other'],
-    ['sports', 'sports/football', 'sports/tennis', 'arts', 'arts/film'],
-    ['red car', 'blue car', 'red bike', 'blue bike', 'red van', 'blue van'],
-    ['not good', 'not bad', 'very good', 'very bad', 'good', 'bad'],
-    ['comp.graphics', 'comp.os.ms-windows.misc', 'comp.sys.mac.hardware',
-     'misc.forsale', 'rec.autos', 'rec.sport.hockey', 'sci.med', 'sci.space',
-     'talk.politics.guns', 'talk.politics.misc', 'talk.religion.misc'],
-    ['U.S. politics', 'U.K. politics', 'U.S. sports', 'U.K. sports'],
-    ['sci-fi', 'non-fiction', 'lo-fi', 'hi-fi', 'sci-art'],
-    ['alt_rock', 'hard_rock', 'rock', 'pop', 'alt_pop', 'hard_pop'],
-    ['1.1', '1.2', '2.1', '2.2', '3.1', '3.2', '3.3'],
-    ['rock and roll', 'rock and pop', 'drum and bass', 'bass and roll'],
-    ['हिन्दी', 'हिन्द', 'दीन', 'नदी', 'दिन'],
-    ['New York, NY', 'Buffalo, NY', 'Boston, MA', 'Salem, MA', 'Lowell, MA'],
-  ],
-)  # fmt: skip
-def test_names_that_merely_hold_a_separator(names):
-  assert likely_separator(names, '|') == ''
-
-
-def _joined(names, separator):
-  pairs = itertools.permutations(names, 2)
-  return [*names, *(separator.join(pair) for pair in pairs)]
-
-
-@pytest.mark.parametrize('separator', [', ', ' & ', ' and ', ' - ', '::', '、'])
-@pytest.mark.parametrize(
-  'names',
-  [
-    ['sci-fi', 'non-fiction', 'co-op', 'lo-fi'],
-    ['rec.autos', 'comp.sys.mac', 'comp.graphics', 'sci.med'],
-    ['U.S. politics', 'U.K. politics', 'world news', 'local news'],
-    ['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Member(e1,e2)', 'Other'],
-    ['rock and roll', 'drum and bass', 'rhythm and blues', 'soul'],
-  ],
-)
-def test_names_with_other_characters_inside(names, separator):
-  assert likely_separator(_joined(names, separator), '|') == separator
-
-
-def test_a_separator_with_blanks_here_and_there():
-  names = ['a,b', 'b,c', 'c,a', 'a, c', 'b, a', 'c, b']
-  assert likely_separator(names, '|') == ','
-  sorted_names = ['a', 'b', 'c', 'a; b', 'a; c', 'b; c', 'a; b; c']
-  assert likely_separator(sorted_names, '|') == '; '
+  config = Config(task='multi_label', label_separator=r'\t')
+  data = prepare(config, {'train': (TEXTS, ['\t'.join(x) for x in SETS])})
+  np.testing.assert_array_equal(_hot(data), HOT)
 
 
 def _class_labels(path, values, feature):
@@ -390,26 +234,3 @@ def test_only_literals_are_read(monkeypatch):
   monkeypatch.setattr(ast, 'parse', lambda *a, **k: called.append(a) or 1 / 0)
   assert labels.as_label('plain', 'y') == 'plain'
   assert not called
-
-
-def test_a_run_reads_lists_as_its_training_did():
-  corpus = {'train': (TEXTS, HOT)}
-  config = Config(task='multi_label', label_names='z,y,x')
-  identity = prepare(config, corpus).identity
-  form = label_forms.form_of(identity)
-  flags = labels.as_labels(np.array([1, 0, 0]), 'label', '|')
-  assert form.names_of(flags, 'labels', 1) == ('z',)
-  assert form.names_of(('x', 'y'), 'labels', 2) == ('x', 'y')
-  with pytest.raises(ValueError, match='labels, row 3: a list of 2 zeros'):
-    form.names_of(labels.Flags(('0', '1')), 'labels', 3)
-  columns = labels.Flags(('1', '0'), ('x', 'y'))
-  assert form.names_of(columns, 'labels', 4) == ('x',)
-  strict = label_forms.form_of(identity, ['x', 'y', 'z'])
-  message = "input=a.csv: label_column=x,y names no column for the labels 'z'"
-  with pytest.raises(ValueError, match=message):
-    strict.names_of(columns, 'input=a.csv', 4)
-  # Names leave no trace, so the identity of a run is what it was.
-  assert list(prepare(Config(task='multi_label'), {'train': (TEXTS, SETS)})
-              .identity) == ['train']  # fmt: skip
-  form = label_forms.form_of({})
-  assert form.names_of(labels.Flags(('0', '1')), 'x', 1) == ('0', '1')
