@@ -1,5 +1,7 @@
 """Entity-aware attention against its formula, and what it depends on."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,27 +18,24 @@ def _states(seed=0):
   return np.random.default_rng(seed).normal(size=(2, 6, 4)).astype(np.float32)
 
 
-def _variables(seed=1):
-  arrays = map(jnp.asarray, (_states(), MASK))
-  variables = Entity().init(
-    jax.random.key(seed), *arrays, entities_BxT=jnp.asarray(ENTITIES)
+@functools.cache
+def _variables():
+  variables = jax.jit(Entity().init)(
+    jax.random.key(1), _states(), MASK, entities_BxT=ENTITIES
   )
   params = variables['params']
   # A bias that is not zero.
   return {'params': {**params, 'bias': jnp.array([0.3, -0.2, 0.1, 0.5])}}
 
 
+_entity = jax.jit(Entity().apply)
+
+
 def _apply(h, mask=MASK, entities=ENTITIES, weights=None):
-  return Entity().apply(
-    _variables(),
-    jnp.asarray(h),
-    jnp.asarray(mask),
-    weights,
-    entities_BxT=jnp.asarray(entities),
-  )
+  return _entity(_variables(), h, mask, weights, entities_BxT=entities)
 
 
-def test_it_is_the_formula():
+def test_entity_attention_equals_its_formula():
   h, p = _states(), _variables()['params']
   context, weights = _apply(h)
   assert weights.shape == (2, 1, 6) and weights.dtype == jnp.float32
@@ -94,9 +93,9 @@ def test_the_gradient_of_the_weights_reaches_the_entities_words():
   grads = np.abs(jax.grad(weight)(jnp.asarray(h))[0]).sum(-1)
   # Through V alone the words of both entities are reached.
   assert (grads[[1, 2, 4]] > 1e-6).all()
-  given = jnp.asarray(_apply(h)[1])
-  by_mean = jax.grad(lambda h: _apply(h, weights=given)[0][:, :4].sum())(h)
-  np.testing.assert_allclose(by_mean[0], np.outer(given[0, 0], np.ones(4)))
+  own = jnp.asarray(_apply(h)[1])
+  by_mean = jax.grad(lambda h: _apply(h, weights=own)[0][:, :4].sum())(h)
+  np.testing.assert_allclose(by_mean[0], np.outer(own[0, 0], np.ones(4)))
 
 
 def test_given_weights_replace_its_own():
@@ -115,11 +114,18 @@ def test_the_gradient_of_a_classifier_reaches_the_entities_embeddings():
     'lengths': np.array([6]),
     'entities': np.array([[0, 1, 0, 0, 2, 0]]),
   }
-  params = model.init(jax.random.key(0), batch)
+  params = jax.jit(model.init)(jax.random.key(0), batch)
   moved = {**batch, 'entities': np.array([[1, 0, 0, 0, 0, 2]])}
-  logits = model.apply(params, batch).logits
-  assert not np.allclose(model.apply(params, moved).logits, logits)
-  grads = jax.grad(lambda p: model.apply(p, batch).logits[0, 0])(params)
+
+  @jax.jit
+  @functools.partial(jax.value_and_grad, has_aux=True)
+  def classify(params, batch):
+    logits = model.apply(params, batch).logits
+    return logits[0, 0], logits
+
+  (_, logits), grads = classify(params, batch)
+  (_, moved_logits), _ = classify(params, moved)
+  assert not np.allclose(moved_logits, logits)
   assert (np.abs(grads['params']['embedding'][4:10]).sum(1) > 0).all()
   kernel = grads['params']['attention']['entity_kernel']
   assert np.abs(kernel[:12]).sum() > 0 and np.abs(kernel[12:]).sum() > 0

@@ -1,5 +1,7 @@
 """Every pooling: padding, given weights, and its formula in NumPy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,11 +23,18 @@ def _states(seed=0):
   return np.random.default_rng(seed).normal(size=(3, 5, 4)).astype(np.float32)
 
 
-def _apply(name, h, mask=MASK, weights=None):
+@functools.partial(jax.jit, static_argnums=0)
+def _compute(name, h, mask, weights):
   pooling = POOLINGS[name].module()
-  variables = pooling.init(jax.random.key(1), jnp.asarray(h), jnp.asarray(mask))
-  found = pooling.apply(variables, jnp.asarray(h), jnp.asarray(mask), weights)
-  return *found, variables.get('params', {})
+  outputs, variables = pooling.init_with_output(
+    jax.random.key(1), h, mask, weights
+  )
+  return *outputs, variables.get('params', {})
+
+
+def _apply(name, h, mask=MASK, weights=None):
+  """The context, the weights and the parameters of a pooling."""
+  return _compute(name, h, mask, weights)
 
 
 def test_weights_are_a_distribution_over_valid_positions(name):
@@ -53,12 +62,14 @@ def test_states_at_padding_change_nothing(name):
 
 def test_a_padding_example_is_finite_in_value_and_gradient(name):
   mask = np.zeros((3, 5), bool)
-  pooling = POOLINGS[name].module()
-  h = jnp.asarray(_states())
-  variables = pooling.init(jax.random.key(1), h, mask)
-  grads = jax.grad(lambda h: pooling.apply(variables, h, mask)[0].sum())(h)
-  assert np.isfinite(grads).all()
-  assert np.isfinite(pooling.apply(variables, h, mask)[0]).all()
+
+  @functools.partial(jax.value_and_grad, has_aux=True)
+  def differentiate(h):
+    context, _, _ = _apply(name, h, mask)
+    return context.sum(), context
+
+  (_, context), grads = differentiate(_states())
+  assert np.isfinite(context).all() and np.isfinite(grads).all()
 
 
 def test_given_weights_replace_its_own(name):
@@ -102,8 +113,9 @@ def test_dot_is_the_formula():
 def test_multi_head_is_the_formula_head_by_head():
   h = np.random.default_rng(0).normal(size=(3, 5, 6)).astype(np.float32)
   pooling = MultiHead(num_heads=2)
-  variables = pooling.init(jax.random.key(1), h, MASK)
-  contexts, weights = pooling.apply(variables, h, MASK)
+  (contexts, weights), variables = jax.jit(pooling.init_with_output)(
+    jax.random.key(1), h, MASK
+  )
   p = variables['params']
   assert contexts.shape == (3, 6) and weights.shape == (3, 2, 5)
   for k in range(2):

@@ -13,23 +13,22 @@ from bigru_jax.ops import attention_cpu, attention_reference, cpu
 from bigru_jax.ops.attention import additive_attention, masked_softmax
 
 
-@settings(deadline=None, max_examples=30)
-@given(
-  lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
-  axis=st.sampled_from([0, 1]),
-  shift=st.sampled_from([0.0, 300.0, -300.0]),
-)
-def test_equals_scipy_on_the_valid_positions(lengths, axis, shift):
+@pytest.mark.parametrize('lengths', [[1], [6, 1, 3]])
+@pytest.mark.parametrize('axis', [0, 1])
+@pytest.mark.parametrize('shift', [0.0, 300.0, -300.0])
+def test_masked_softmax_equals_scipys_on_the_valid_positions(
+  lengths, axis, shift
+):
   rng = np.random.default_rng(sum(lengths))
   scores = rng.normal(size=(len(lengths), 6)) * 5 + shift
   mask = np.arange(6) < np.array(lengths)[:, None]
   arrays = (scores, mask) if axis else (scores.T, mask.T)
   weights = masked_softmax(*map(jnp.asarray, arrays), axis=axis)
   weights = np.asarray(weights if axis else weights.T)
-  for row, length in enumerate(lengths):
-    expected = softmax(scores[row, :length])
-    np.testing.assert_allclose(weights[row, :length], expected, atol=1e-5)
-    np.testing.assert_array_equal(weights[row, length:], 0)
+  for i, length in enumerate(lengths):
+    expected = softmax(scores[i, :length])
+    np.testing.assert_allclose(weights[i, :length], expected, atol=1e-5)
+    np.testing.assert_array_equal(weights[i, length:], 0)
 
 
 def test_without_a_valid_position_all_weights_are_zero():
@@ -59,51 +58,80 @@ def _draw(batch, time, features, attention_features, seed):
   h, *params = (rng.normal(size=s).astype(np.float32) / 2 for s in shapes)
   params[0] *= features**-0.5
   mask = rng.random((batch, time)) < rng.random((batch, 1)) * 1.3
+  mask[1:2] = False  # An example without a real position.
   return h, mask, *params
 
 
 def _by_numpy(h, mask, kernel, bias, query):
   scores = np.tanh(h.astype(np.float64) @ kernel + bias) @ query
   weights = np.zeros(mask.shape)
-  for row, real in enumerate(mask):
+  for i, real in enumerate(mask):
     if real.any():
-      weights[row, real] = softmax(scores[row, real])
+      weights[i, real] = softmax(scores[i, real])
   return np.einsum('bt,btf->bf', weights, h), weights
 
 
-SIZES = {
-  'batch': st.integers(1, 40),
-  'time': st.integers(1, 40),
-  'features': st.integers(1, 70),
-  'attention_features': st.integers(1, 70),
-  'seed': st.integers(0, 2**31 - 1),
-}
+# T = 1, B = 1, and A beside a whole number of vectors of floats.
+EDGES = pytest.mark.parametrize(
+  'sizes', [(1, 1, 1, 1), (5, 3, 17, 15), (9, 22, 33, 65)]
+)
+AT_RANDOM = given(
+  sizes=st.tuples(*[st.integers(1, 70)] * 4), seed=st.integers(0, 2**31 - 1)
+)
+LARGE = example(sizes=(64, 22, 256, 256), seed=0)
 
 
 @pytest.mark.parametrize('name', IMPLEMENTATIONS)
-@settings(deadline=None, max_examples=2)
-@given(**SIZES)
-@example(batch=64, time=22, features=256, attention_features=256, seed=0)
-def test_additive_attention_is_the_formula(name, **sizes):
-  arguments = _draw(**sizes)
-  found = IMPLEMENTATIONS[name](*map(jnp.asarray, arguments))
-  for ours, expected in zip(found, _by_numpy(*arguments)):
+@EDGES
+def test_additive_attention_equals_its_formula(name, sizes):
+  _equals_the_formula(name, sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', IMPLEMENTATIONS)
+@settings(deadline=None, max_examples=100)
+@AT_RANDOM
+@LARGE
+def test_additive_attention_equals_its_formula_at_random(name, sizes, seed):
+  _equals_the_formula(name, sizes, seed)
+
+
+def _equals_the_formula(name, sizes, seed=0):
+  arguments = _draw(*sizes, seed=seed)
+  outputs = jax.jit(IMPLEMENTATIONS[name])(*arguments)
+  for ours, expected in zip(outputs, _by_numpy(*arguments)):
     np.testing.assert_allclose(ours, expected, atol=1e-5)
-  np.testing.assert_array_equal(found[1][~arguments[1]], 0)
+  np.testing.assert_array_equal(outputs[1][~arguments[1]], 0)
 
 
-@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
-@settings(deadline=None, max_examples=2)
-@given(**SIZES)
-@example(batch=64, time=22, features=256, attention_features=256, seed=0)
-def test_the_kernel_has_the_gradients_of_the_reference(**sizes):
-  h, mask, *params = map(jnp.asarray, _draw(**sizes))
-  of_context, of_weights = _draw(**sizes | {'seed': 1})[0][:, 0], mask * 0.7
+needs_kernel = pytest.mark.skipif(
+  not cpu.instruction_sets(), reason='not compiled'
+)
+
+
+@needs_kernel
+@EDGES
+def test_the_kernel_has_the_gradients_of_the_reference(sizes):
+  _has_the_gradients_of_the_reference(sizes)
+
+
+@pytest.mark.slow
+@needs_kernel
+@settings(deadline=None, max_examples=100)
+@AT_RANDOM
+@LARGE
+def test_the_kernel_has_the_gradients_of_the_reference_at_random(sizes, seed):
+  _has_the_gradients_of_the_reference(sizes, seed)
+
+
+def _has_the_gradients_of_the_reference(sizes, seed=0):
+  h, mask, *params = map(jnp.asarray, _draw(*sizes, seed=seed))
+  d_context, d_weights = _draw(*sizes, seed=1)[0][:, 0], mask * 0.7
 
   def gradients(run):
     def loss(h, *params):
       context, weights = run(h, mask, *params)
-      return (context * of_context).sum() + (weights**2 * of_weights).sum()
+      return (context * d_context).sum() + (weights**2 * d_weights).sum()
 
     return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(h, *params)
 
@@ -130,11 +158,11 @@ def test_additive_attention_composes(transform):
       reverse = jax.jacrev(jax.grad(loss, argnums=4), argnums=(0, 2, 3, 4))
       return reverse(h, mask, *params)
     if transform == 'vmap':
-      every = jax.vmap(
+      losses = jax.vmap(
         lambda h, mask, *params: loss(h[None], mask[None], *params),
         (0, 0, None, None, None),
       )
-      return jax.grad(lambda *a: every(*a).sum(), argnums=(0, 2, 3, 4))(
+      return jax.grad(lambda *a: losses(*a).sum(), argnums=(0, 2, 3, 4))(
         h, mask, *params
       )
     return jax.jit(jax.grad(loss, argnums=(0, 2, 3, 4)))(h, mask, *params)
@@ -153,7 +181,7 @@ def test_additive_attention_composes(transform):
     ({'implementation': 'cuda'}, "'cuda': choose cpu, reference or None"),
   ],
 )
-def test_names_what_does_not_fit(change, message):
+def test_an_argument_that_does_not_fit_is_named(change, message):
   names = ['h_BxTxF', 'mask_BxT', 'kernel_FxA', 'bias_A', 'query_A']
   arguments = dict(zip(names, map(jnp.asarray, _draw(4, 5, 6, 3, seed=2))))
   with pytest.raises(ValueError, match=message):

@@ -59,13 +59,13 @@ def _arguments(batch=3, time=4, features=5, hidden=6):
 
 
 @needs_compiler
-def test_it_is_there_where_there_is_a_compiler():
+def test_the_kernel_is_built_where_there_is_a_compiler():
   assert 'avx2' in cpu.instruction_sets()
   words = gru.best_implementation('cpu', 'float32')
   assert words == f"'cpu', the C++ kernel for {cpu.instruction_sets()[0]}"
 
 
-def test_without_it_the_loop_takes_its_place(monkeypatch):
+def test_without_the_kernel_xlas_loop_runs(monkeypatch):
   x, mask, params = _arguments()
   expected, _ = bidirectional_gru(x, mask, params, implementation='reference')
   monkeypatch.setattr(cpu, 'instruction_sets', tuple)
@@ -76,7 +76,7 @@ def test_without_it_the_loop_takes_its_place(monkeypatch):
     bidirectional_gru(x, mask, params, implementation='cpu')
 
 
-def test_bfloat16_is_the_loops(monkeypatch):
+def test_bfloat16_runs_in_xlas_loop(monkeypatch):
   x, mask, params = jax.tree.map(
     lambda a: a if a.dtype == bool else a.astype(jnp.bfloat16), _arguments()
   )
@@ -104,7 +104,7 @@ def test_bfloat16_is_the_loops(monkeypatch):
     ('gates', 9, (2, 4, 3, 23)),
   ],
 )
-def test_a_shape_of_the_gru_that_does_not_fit(name, position, shape):
+def test_a_shape_of_the_gru_that_does_not_fit_is_named(name, position, shape):
   x, mask, params = _arguments()
   shapes = [x.shape, mask.shape, *(p.shape for p in params), (2, 3, 6),
             (2, 3, 6), (3, 4, 12), (2, 4, 3, 24)]  # fmt: skip
@@ -135,7 +135,7 @@ def test_a_shape_of_the_gru_that_does_not_fit(name, position, shape):
     ('d_query', 11, (8,)),
   ],
 )
-def test_a_shape_of_attentions_gradient_that_does_not_fit(
+def test_a_shape_of_attentions_gradient_that_does_not_fit_is_named(
   name, position, shape
 ):
   shapes = [(3, 4, 5), (3, 4), (5, 7), (7,), (3, 4), (3, 4, 7), (3, 5), (3, 4),
@@ -150,7 +150,7 @@ def test_a_shape_of_attentions_gradient_that_does_not_fit(
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
-def test_the_message_has_the_shape_and_the_one_that_fits():
+def test_a_wrong_shape_is_printed_beside_the_one_that_fits():
   h, kernel = jnp.zeros((3, 4)), jnp.zeros((5, 7))
   mask, vector = jnp.zeros((3, 4), bool), jnp.zeros(7)
   results = [
@@ -172,7 +172,7 @@ def test_the_message_has_the_shape_and_the_one_that_fits():
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
-def test_an_instruction_set_that_is_not_there():
+def test_an_unknown_instruction_set_is_named():
   x, mask, params = _arguments()
   start = jnp.zeros((2, 3, 6))
   with pytest.raises(jax.errors.JaxRuntimeError, match="instruction set 'mmx'"):
@@ -184,7 +184,7 @@ def test_an_instruction_set_that_is_not_there():
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
-def test_infinite_and_nan_inputs():
+def test_infinite_and_nan_inputs_stay_in_their_example():
   x, mask, params = _arguments()
   h, _ = gru_cpu.bidirectional_gru(
     x * jnp.inf, jnp.asarray(mask), params, jnp.zeros((2, 3, 6))
@@ -195,10 +195,10 @@ def test_infinite_and_nan_inputs():
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
-@pytest.mark.parametrize('scaled', [False, True])
-def test_an_empty_batch(scaled):
+@pytest.mark.parametrize('masked', [False, True])
+def test_an_empty_batch_has_zero_gradients(masked):
   x, mask, params = _arguments(batch=0)
-  recurrent_mask = jnp.ones((2, 0, 6)) if scaled else None
+  recurrent_mask = jnp.ones((2, 0, 6)) if masked else None
 
   def loss(params):
     return bidirectional_gru(x, mask, params, recurrent_mask=recurrent_mask)[

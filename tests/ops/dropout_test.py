@@ -59,11 +59,11 @@ def test_folded_keys_differ_by_number_and_example():
 
 def test_dropped_words_are_replaced_at_the_rate_by_example():
   tokens = jnp.full((40, 500), 7)
-  found = np.asarray(word_dropout(tokens, 0.2, _keys(40), 1))
-  assert set(np.unique(found)) == {1, 7}
-  assert abs((found == 1).mean() - 0.2) < 0.015
+  dropped = np.asarray(word_dropout(tokens, 0.2, _keys(40), 1))
+  assert set(np.unique(dropped)) == {1, 7}
+  assert abs((dropped == 1).mean() - 0.2) < 0.015
   alone = word_dropout(tokens[3:4, :20], 0.2, _keys(40)[3:4], 1)
-  np.testing.assert_array_equal(alone, found[3:4, :20])
+  np.testing.assert_array_equal(alone, dropped[3:4, :20])
 
 
 def test_weight_drop_is_on_recurrent_kernels_alone():

@@ -52,13 +52,14 @@ def test_equals_torch_with_two_layers_and_ragged_lengths(implementation):
     output = x * mask[:, :, None]
     return jnp.sum(output * golden['loss_weight']), output
 
-  (_, output), (grads, dx) = jax.value_and_grad(
-    loss, argnums=(0, 1), has_aux=True
-  )(layers, golden['x'])
+  differentiate = jax.jit(
+    jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+  )
+  (_, output), (grads, dx) = differentiate(layers, golden['x'])
   np.testing.assert_allclose(output, golden['output'], atol=1e-5)
   np.testing.assert_allclose(dx, golden['grad/x'], atol=1e-4)
-  for found, expected in zip(grads, _golden_layers(golden, 'grad/')):
-    for name, a, b in zip(GRUParams._fields, found, expected):
+  for ours, expected in zip(grads, _golden_layers(golden, 'grad/')):
+    for name, a, b in zip(GRUParams._fields, ours, expected):
       np.testing.assert_allclose(a, b, atol=1e-4, err_msg=name)
 
 
@@ -100,48 +101,58 @@ def test_equals_flax_cells_with_initial_and_final_states(implementation):
   np.testing.assert_allclose(final, np.stack(finals), atol=1e-6)
 
 
-@settings(deadline=None, max_examples=2)
-@given(
-  time=st.integers(1, 5),
-  features=st.integers(1, 4),
-  hidden=st.integers(1, 4),
-  batch=st.integers(1, 3),
-  scaled=st.booleans(),
-  bfloat16=st.booleans(),
-  seed=st.integers(0, 2**31 - 1),
+# T = 1, B = 1, an empty example, and H beside a whole number of vectors.
+EDGES = pytest.mark.parametrize(
+  'shape', [(1, 1, 1, 1), (3, 2, 5, 15), (9, 4, 20, 33)]
 )
-def test_xla_equals_the_reference_and_its_autodiff(
-  time, features, hidden, batch, scaled, bfloat16, seed
-):
-  dtype, tolerance = (jnp.bfloat16, 0.1) if bfloat16 else (jnp.float32, 1e-5)
-  shape = batch, time, features, hidden
+SIZES = st.tuples(*[st.integers(1, 40)] * 4)  # B, T, E and H.
+
+
+@EDGES
+@pytest.mark.parametrize('masked', [False, True])
+def test_xla_equals_the_reference_and_its_autodiff(shape, masked):
+  _equal_the_reference([gru_xla.bidirectional_gru], shape, masked)
+
+
+def test_xla_equals_the_reference_in_bfloat16():
   runs = [gru_xla.bidirectional_gru]
-  _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed)
+  _equal_the_reference(runs, (3, 4, 5, 6), True, jnp.bfloat16, 0.1)
 
 
-@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
-@settings(deadline=None, max_examples=2)
-@given(
-  time=st.integers(1, 40),
-  features=st.integers(1, 40),
-  hidden=st.integers(1, 40),
-  batch=st.integers(1, 40),
-  scaled=st.booleans(),
-  seed=st.integers(0, 2**31 - 1),
-)
-@example(time=22, features=100, hidden=128, batch=64, scaled=True, seed=0)
-def test_the_kernel_equals_the_reference_and_its_autodiff(
-  time, features, hidden, batch, scaled, seed
+@pytest.mark.slow
+@settings(deadline=None, max_examples=100)
+@given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
+def test_xla_equals_the_reference_at_random(shape, masked, seed):
+  runs = [gru_xla.bidirectional_gru]
+  _equal_the_reference(runs, shape, masked, seed=seed)
+
+
+KERNELS = [
+  functools.partial(gru_cpu.bidirectional_gru, instruction_set=name)
+  for name in cpu.instruction_sets()
+]
+needs_kernel = pytest.mark.skipif(not KERNELS, reason='not compiled')
+
+
+@needs_kernel
+@EDGES
+@pytest.mark.parametrize('masked', [False, True])
+def test_the_kernel_equals_the_reference_and_its_autodiff(shape, masked):
+  _equal_the_reference(KERNELS, shape, masked)
+
+
+@pytest.mark.slow
+@needs_kernel
+@settings(deadline=None, max_examples=100)
+@given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
+@example(shape=(64, 22, 100, 128), masked=True, seed=0)
+def test_the_kernel_equals_the_reference_at_random(shape, masked, seed):
+  _equal_the_reference(KERNELS, shape, masked, seed=seed)
+
+
+def _equal_the_reference(
+  runs, shape, masked, dtype=jnp.float32, tolerance=1e-5, seed=0
 ):
-  shape = batch, time, features, hidden
-  runs = [
-    functools.partial(gru_cpu.bidirectional_gru, instruction_set=name)
-    for name in cpu.instruction_sets()
-  ]
-  _equal_the_reference(runs, shape, scaled, jnp.float32, 1e-5, seed)
-
-
-def _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed):
   """Compares states, final states and gradients, on a ragged mask."""
   batch, time, features, hidden = shape
   rng = np.random.default_rng(seed)
@@ -150,7 +161,9 @@ def _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed):
     scale = shape[-1] ** -0.5 if len(shape) == 3 else 0.5
     return jnp.asarray(rng.normal(size=shape) * scale, dtype)
 
-  mask = np.arange(time) < rng.integers(0, time + 1, batch)[:, None]
+  lengths = rng.integers(0, time + 1, batch)
+  lengths[1:2] = 0
+  mask = jnp.arange(time) < lengths[:, None]
   arguments = (
     draw(batch, time, features),
     GRUParams(
@@ -160,32 +173,38 @@ def _equal_the_reference(runs, shape, scaled, dtype, tolerance, seed):
       draw(2, hidden),
     ),
     draw(2, batch, hidden),
-    jnp.abs(draw(2, batch, hidden)) if scaled else None,
+    jnp.abs(draw(2, batch, hidden)) if masked else None,
   )
-  of_states, of_final = draw(batch, time, 2 * hidden), draw(2, batch, hidden)
+  d_states, d_final = draw(batch, time, 2 * hidden), draw(2, batch, hidden)
 
-  def states(run):
-    x, *others = arguments
-    return run(x, jnp.asarray(mask), *others)
+  def outputs(run):
+    return jax.jit(lambda x, *others: run(x, mask, *others))(*arguments)
 
-  def grads(run):
+  def outputs_and_gradients(run):
     def loss(x, *others):
-      h, final = run(x, jnp.asarray(mask), *others)
-      terms = (h * of_states).sum() + (final * of_final).sum()
-      return terms.astype(jnp.float32)
+      h, final = run(x, mask, *others)
+      terms = (h * d_states).sum() + (final * d_final).sum()
+      return terms.astype(jnp.float32), (h, final)
 
-    return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*arguments)
+    differentiate = jax.grad(loss, argnums=(0, 1, 2, 3), has_aux=True)
+    gradients, results = jax.jit(differentiate)(*arguments)
+    return results, gradients
 
-  # With and without gradients it is another loop.
-  for of in (grads, states):
-    expected_leaves = jax.tree.leaves(of(gru_reference.bidirectional_gru))
-    found = [zip(jax.tree.leaves(of(run)), expected_leaves) for run in runs]
-    for ours, expected in itertools.chain(*found):
-      np.testing.assert_allclose(
-        np.asarray(ours, np.float32),
-        np.asarray(expected, np.float32),
-        atol=tolerance * (1 + float(jnp.abs(expected).max())),
-      )
+  expected = outputs_and_gradients(gru_reference.bidirectional_gru)
+  for run in runs:
+    # With and without gradients it is another loop.
+    for ours in (outputs_and_gradients(run), (outputs(run),)):
+      _are_close(ours, expected[: len(ours)], tolerance)
+
+
+def _are_close(ours, expected, tolerance):
+  leaves = zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True)
+  for array, wanted in leaves:
+    np.testing.assert_allclose(
+      np.asarray(array, np.float32),
+      np.asarray(wanted, np.float32),
+      atol=tolerance * (1 + float(jnp.abs(wanted).max())),
+    )
 
 
 def _example():
@@ -207,18 +226,18 @@ def _loss(params, x, mask, implementation=None):
 
 @pytest.mark.parametrize('implementation', ['xla', None])
 @pytest.mark.parametrize('transform', ['jit', 'remat', 'vmap', 'shard_map'])
-def test_composes(transform, implementation):
+def test_the_gradient_composes_with_transformations(transform, implementation):
   x, mask, params = _example()
 
   def loss(params, x, mask):
     return _loss(params, x, mask, implementation)
 
-  expected = jax.grad(_loss)(params, x, mask)
+  expected = jax.jit(jax.grad(_loss))(params, x, mask)
   mesh = parallel.make_mesh(batch_size=4)
   if transform == 'jit':
     grad = jax.jit(jax.grad(loss))
   elif transform == 'remat':
-    grad = jax.grad(jax.remat(loss))
+    grad = jax.jit(jax.grad(jax.remat(loss)))
   elif transform == 'vmap':
     grad = jax.grad(
       lambda params, x, mask: jax.vmap(

@@ -19,7 +19,7 @@ def _draw(labels, batch=3, time=5, features=4):
 
 
 @pytest.mark.parametrize('labels', [1, 7, 300])
-def test_equals_the_formula(labels):
+def test_label_wise_attention_equals_its_formula(labels):
   h, mask, query, kernel, bias = _draw(labels)
   logits = label_wise_logits(*map(jnp.asarray, (h, mask, query, kernel, bias)))
   weights = label_weights(jnp.asarray(h), jnp.asarray(mask), query)
