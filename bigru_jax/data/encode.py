@@ -71,15 +71,14 @@ def encode(
       start = text.index(part, start)  # Only white space is between parts.
       spans = [[(start + a, start + b) for a, b in spans[0]]]
       start += len(part)
-    parts.append(list(zip(tokens, ids, *spans)))
-  kept, sentences, truncated = limits.truncate(parts)
-  tokens, ids, *spans = map(list, zip(*kept))
+    parts.append((tokens, ids, *spans))
+  kept = [limits.truncate(column) for column in zip(*parts)]
   return EncodedText(
-    tokens=tokens,
-    ids=ids,
-    spans=spans[0] if spans else [],
-    sentences=sentences,
-    truncated=truncated,
+    tokens=kept[0].tokens,
+    ids=kept[1].tokens,
+    spans=kept[2].tokens if with_spans else [],
+    sentences=kept[0].sentences,
+    truncated=kept[0].truncated,
   )
 
 

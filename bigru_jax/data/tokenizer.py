@@ -79,7 +79,7 @@ class VocabularyTokenizer:
     normal = self._rules.normalize(text)
     pieces = map(self._tokens.__getitem__, normal.split())
     tokens = list(itertools.chain.from_iterable(pieces))
-    ids = list(map(self.token_ids.__getitem__, tokens))
+    ids = [self.token_ids.get(token, UNK_ID) for token in tokens]
     if not with_spans:
       return tokens or [UNK], ids or [UNK_ID]
     spans = align(tokens, text, normal, self._rules.normalize)

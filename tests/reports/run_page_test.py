@@ -60,3 +60,19 @@ def test_a_page_of_many_weights_shows_fewer_texts(tmp_path, monkeypatch):
   assert page['note'] == '8 of the 32 texts of the test split.'
   for answer, largest in zip(run.predict(TEXTS[::4]), page['texts']['largest']):
     assert len(answer['attention']['words']) == len(largest) == HEADS
+
+
+def test_the_page_is_made_when_the_source_is_gone(tmp_path):
+  path = tmp_path / 'films.csv'
+  lines = [f'{text},{label}\n' for text, label in zip(TEXTS, LABELS)]
+  path.write_text('text,label\n' + ''.join(lines))
+  config = dataclasses.replace(CONFIG, train=str(path), test=str(path))
+
+  def remove_source():
+    path.unlink(missing_ok=True)
+    return False
+
+  bigru_jax.train(config, tmp_path / 'run', stop=remove_source)
+  shown = data_of(tmp_path / 'run' / 'report.html')['texts']
+  assert shown['text'] == TEXTS
+  assert shown['place'][:1] == [f'test={path}, row 2']
