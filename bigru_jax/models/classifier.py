@@ -110,7 +110,7 @@ class Classifier(nn.Module):
     """
     tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
-    keys_B = dropout_keys(self, dropout_keys_B, len(lengths_B))
+    keys_B = dropout_keys(self, dropout_keys_B, lengths_B.shape[0])
     tokens_BxT = word_dropout(
       tokens_BxT, self.word_dropout, fold_keys(keys_B, 3), UNK_ID
     )
