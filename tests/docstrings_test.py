@@ -2,27 +2,26 @@
 
 import doctest
 import importlib
+import pathlib
 import pkgutil
 
 import pytest
 
 import bigru_jax
 
+ROOT = pathlib.Path(bigru_jax.__file__).parents[1]
+# Those with examples.
 MODULES = [
   module.name
   for module in pkgutil.walk_packages(bigru_jax.__path__, 'bigru_jax.')
+  if not module.ispkg
+  and '>>> '
+  in (ROOT / module.name.replace('.', '/')).with_suffix('.py').read_text()
 ]
 
 
 def test_there_are_examples():
-  finder = doctest.DocTestFinder()
-  examples = [
-    test.name
-    for name in MODULES
-    for test in finder.find(importlib.import_module(name))
-    if test.examples
-  ]
-  assert len(examples) >= 8
+  assert len(MODULES) >= 8
 
 
 @pytest.mark.parametrize('name', MODULES)

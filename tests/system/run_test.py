@@ -55,9 +55,9 @@ def test_a_backend_that_is_not_there_is_one_line(tmp_path, platforms, reason):
 
 @pytest.mark.slow
 def test_training_and_prediction_work_without_compilation(tmp_path):
-  texts = [f'a {x} film {i}' for i in range(20) for x in ('good', 'bad')]
+  texts = [f'a {x} film {i}' for i in range(8) for x in ('good', 'bad')]
   config = Config(epochs=1, hidden_size=2, embedding_size=2, batch_size=16)
-  corpus = {'train': (texts, ['pos', 'neg'] * 20)}
+  corpus = {'train': (texts, ['pos', 'neg'] * 8)}
   with jax.disable_jit():
     run = bigru_jax.train(config, tmp_path, corpus)
     uncompiled = run.predict(texts[:2])
