@@ -37,7 +37,7 @@ def choose_buckets(
   """
   distinct, counts = np.unique(lengths, return_counts=True)
   n = len(distinct)
-  rows = np.concatenate([[0], np.cumsum(counts)])
+  totals_up_to = np.concatenate([[0], np.cumsum(counts)])
   # best[j]: padded positions of the j shortest lengths in `count` buckets.
   best = np.full(n + 1, np.inf)
   best[0] = 0
@@ -47,7 +47,8 @@ def choose_buckets(
     following[0] = 0
     choice = np.zeros(n + 1, np.int64)
     for j in range(1, n + 1):
-      costs = best[:j] + (rows[j] - rows[:j]) * distinct[j - 1]
+      examples = totals_up_to[j] - totals_up_to[:j]
+      costs = best[:j] + examples * distinct[j - 1]
       choice[j] = np.argmin(costs)
       following[j] = costs[choice[j]]
     best = following
@@ -132,12 +133,12 @@ def _shuffled(
   order = np.empty(len(bucket_of), np.int32)
   start = 0
   for bucket, end in enumerate(ends):
-    rows = np.flatnonzero(bucket_of == bucket).astype(np.int32)
-    of_bucket = keys[rows]
-    by_key = np.argsort(of_bucket)
+    indices = np.flatnonzero(bucket_of == bucket).astype(np.int32)
+    bucket_keys = keys[indices]
+    by_key = np.argsort(bucket_keys)
     # The fast sort leaves it to the machine in which order equal keys come.
-    if not np.diff(of_bucket[by_key]).all():
-      by_key = np.argsort(of_bucket, kind='stable')
-    order[start:end] = rows[by_key]
+    if not np.diff(bucket_keys[by_key]).all():
+      by_key = np.argsort(bucket_keys, kind='stable')
+    order[start:end] = indices[by_key]
     start = end
   return order

@@ -129,16 +129,16 @@ def split_sentences(text: str) -> list[str]:
   """
   needs_all = not text.isascii() and _OTHER_MARK.search(text)
   ends = _ALL_ENDS if needs_all else _ENDS
-  found = []
+  sentences = []
   for line in map(str.strip, text.splitlines()):
     start = 0
     for end in ends.finditer(line):
       if end['marks'] == '.' and _continues(line, start, end):
         continue
-      found.append(line[start : end.end()].strip())
+      sentences.append(line[start : end.end()].strip())
       start = end.end()
-    found.append(line[start:].strip())
-  return [sentence for sentence in found if sentence] or ['']
+    sentences.append(line[start:].strip())
+  return list(filter(None, sentences)) or ['']
 
 
 def _continues(line: str, start: int, end: regex.Match) -> bool:

@@ -104,10 +104,10 @@ def _with_markers(
   def tokens_of_piece(piece: str) -> Sequence[str]:
     if not _MARKER.search(piece):
       return tokens(piece)
-    found: list[str] = []
+    piece_tokens: list[str] = []
     for part in filter(None, _MARKER.split(piece)):
-      found += (part,) if part in MARKERS else tokens(part)
-    return found
+      piece_tokens += (part,) if part in MARKERS else tokens(part)
+    return piece_tokens
 
   return tokens_of_piece
 

@@ -98,10 +98,10 @@ class Limits:
       return items, False
     # The end of a long text is not tokenized where it is not needed.
     stop = limit + 1 if self.keep == 'head' else None
-    found = list(itertools.islice(items, stop))
-    if len(found) <= limit:
-      return found, False
-    return TRUNCATIONS[self.keep](found, limit), True
+    taken = list(itertools.islice(items, stop))
+    if len(taken) <= limit:
+      return taken, False
+    return TRUNCATIONS[self.keep](taken, limit), True
 
 
 def _chunks(parts: Iterable[Iterable[_T]], size: int) -> Iterator[list[_T]]:
