@@ -238,7 +238,7 @@ def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
     content = path.read_bytes().decode('utf-8', 'surrogatepass')
   except FileNotFoundError:
     raise FileNotFoundError(
-      f'{field} is no run: it has no vocabulary.txt'
+      f'{field} is not a run: it has no vocabulary.txt'
     ) from None
   except (OSError, UnicodeDecodeError) as error:
     raise ValueError(f'{field}: vocabulary.txt: {error}') from error

@@ -31,7 +31,8 @@ def to_label_ids(
     workdir, config: of the run.
 
   Raises:
-    ValueError: one is no label, in another form, or of no class of the run.
+    ValueError: one is not a label, has another form, or is of no class of
+      the run.
   """
   form = form_of(read_identity(workdir), names)
   separator = label_separator(config)

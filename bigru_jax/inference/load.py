@@ -35,7 +35,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
       default where it was. It gives vectors to words unseen in training.
 
   Raises:
-    FileNotFoundError, ValueError: the directory is no run, or a corrupt one,
+    FileNotFoundError, ValueError: the directory is not a run, or a corrupt one,
       or `embeddings` is not the run's file.
   """
   workdir = published.find(workdir)

@@ -124,7 +124,7 @@ class Run:
 
     Raises:
       ValueError: `texts` is a single string, a table or the like; a field is
-        unknown; or one of the texts is no string, or with entity attention has
+        unknown; or a text is not a string, or with entity attention has
         not both entities: its number is named; or `batch_size` is below 1.
     """
     return list(self.stream(texts, batch_size, calibrated, fields))

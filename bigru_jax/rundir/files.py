@@ -269,7 +269,7 @@ def read_json(
   except FileNotFoundError:
     exists(path)  # Which names a link that leads nowhere.
     raise FileNotFoundError(
-      f'workdir={path.parent} is no run: it has no {path.name}'
+      f'workdir={path.parent} is not a run: it has no {path.name}'
     ) from None
   except NotADirectoryError:
     check_is_folder(path.parent, 'workdir')

@@ -1,8 +1,8 @@
 """What was taken away from a run, which stops it before anything is written.
 
-A disk that is not mounted, a scratch folder that was purged or a link that
-leads nowhere is no reason to train again over what was saved: no byte was read
-that could be corrupt, and every file stays where it is.
+A disk may not be mounted, a scratch folder may have been purged, or a link may
+lead nowhere. Then the run does not train again over what was saved: no byte was
+read that could be corrupt, and every file stays where it is.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def steps(folder: pathlib.Path) -> set[int]:
 
   Raises:
     FileNotFoundError: the folder is not there.
-    OSError: it cannot be read, or a checkpoint is no folder.
+    OSError: it cannot be read, or a checkpoint is not a folder.
   """
   with system_errors(folder), os.scandir(folder) as entries:
     numbered = {x.name: x.is_dir() for x in entries if x.name.isdecimal()}

@@ -111,7 +111,7 @@ def check_count(name: str, value: Any) -> int:
   """An argument that counts something, of which there is at least one.
 
   Raises:
-    ValueError: it is no whole number, or below 1; the message names it.
+    ValueError: it is not a whole number, or is below 1; the message names it.
   """
   count = _plain(value, int, is_path=False)
   if type(count) is not int:

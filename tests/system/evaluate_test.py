@@ -101,7 +101,7 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
     done = _evaluate(run_directory, *flags)
     assert done.returncode == 2 and message in done.stderr
   done = _evaluate(tmp_path, '--split=test')
-  assert done.returncode == 2 and 'is no run' in done.stderr
+  assert done.returncode == 2 and 'is not a run' in done.stderr
 
 
 @pytest.mark.slow

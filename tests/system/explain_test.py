@@ -125,4 +125,4 @@ def test_a_uniform_control_has_uniform_attention(run_directory, tmp_path):
   )
   assert done.returncode == 2 and 'there is no folder' in done.stderr
   done = run_command('explain', f'--workdir={tmp_path}')
-  assert done.returncode == 2 and 'is no run' in done.stderr
+  assert done.returncode == 2 and 'is not a run' in done.stderr

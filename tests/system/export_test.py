@@ -81,7 +81,7 @@ def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
       ['--workdir=x', '--output=a.hlo', '--format=safetensors'],
       'output=a.hlo is a name of format=stablehlo, not of format=safetensors',
     ),
-    ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is no run'),
+    ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is not a run'),
     (
       [
         f'--workdir={run_directory}', f'--output={run_directory}',
