@@ -39,7 +39,7 @@ class Dataset:
   Attributes:
     name: of the data set, or the files that train is read from.
     splits: `train`, `validation` and `test`, encoded.
-    labels: the classes' names; a label's index is its place here.
+    labels: the names of the classes, by index.
     label_weights: float32, the weight of each class in the loss, ones if there
       are none; with one label a text, the splits' weights are made of them.
     tokenizer: text to tokens and ids.
@@ -50,7 +50,7 @@ class Dataset:
     identity: SHA-256 digests of what the run is trained and tested on: the
       texts and labels of each split that is read, and the files `tokenizer` and
       `embeddings` where there is one; and, where the labels are multi-hot
-      lists, the names of their places.
+      lists, the names of their positions.
   """
 
   name: str
