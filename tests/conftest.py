@@ -19,6 +19,17 @@ with mock.patch.dict(os.environ, XLA_FLAGS=_FLAGS):
   jax.devices()  # It reads the flags, once.
 
 
+def pytest_runtest_setup(item):
+  """Skips a test that needs a package which is not installed, and says so."""
+  for extra in ('compare', 'dev'):
+    for marker in item.iter_markers(extra):
+      for package in marker.args:
+        pytest.importorskip(
+          package,
+          reason=f"{package} is missing: pip install -e '.[{extra}]'",
+        )
+
+
 @pytest.fixture(scope='session')
 def session_folder(tmp_path_factory):
   """A folder of all processes that run these tests."""

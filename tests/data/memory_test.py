@@ -1,6 +1,9 @@
 """Data in memory, of every library that has them."""
 
+import importlib
+
 import numpy as np
+import pandas
 import pyarrow
 import pytest
 from scipy import sparse
@@ -13,6 +16,21 @@ TEXTS = [f'text {i}' for i in range(12)]
 KINDS = ['pos', 'neg', 'neg'] * 4
 COLUMNS = {'review': TEXTS, 'kind': KINDS}
 NAMES = {'text_column': 'review', 'label_column': 'kind'}
+POLARS = pytest.param('polars', marks=pytest.mark.compare('polars'))
+
+
+def _polars_series(values):
+  import polars
+
+  return polars.Series(values)
+
+
+COLUMN_MAKERS = [
+  pandas.Series,
+  pytest.param(_polars_series, marks=pytest.mark.compare('polars')),
+  pyarrow.array,
+  np.array,
+]
 
 
 def _identity(split, **options):
@@ -24,21 +42,31 @@ def _identity(split, **options):
   [
     ('pandas', lambda x: x.DataFrame(COLUMNS, index=range(50, 62))),
     ('pandas', lambda x: x.DataFrame(COLUMNS).astype({'kind': 'category'})),
-    ('polars', lambda x: x.DataFrame(COLUMNS)),
+    pytest.param(
+      'polars',
+      lambda x: x.DataFrame(COLUMNS),
+      marks=pytest.mark.compare('polars'),
+    ),
     ('pyarrow', lambda x: x.table(COLUMNS)),
     ('pyarrow', lambda x: x.RecordBatch.from_pydict(COLUMNS)),
-    ('datasets', lambda x: x.Dataset.from_dict(COLUMNS)),
+    pytest.param(
+      'datasets',
+      lambda x: x.Dataset.from_dict(COLUMNS),
+      marks=pytest.mark.compare('datasets'),
+    ),
   ],
 )
 def test_tables_are_the_texts_and_labels_of_their_columns(library, make):
-  table = make(pytest.importorskip(library))
+  table = make(importlib.import_module(library))
   assert _identity(table, **NAMES) == _identity((TEXTS, KINDS))
   with pytest.raises(ValueError, match=r"'train'\] has no column 'text', of"):
     _identity(table)
 
 
+@pytest.mark.compare('datasets')
 def test_a_dataset_has_the_names_of_its_classes_and_its_chosen_rows():
-  datasets = pytest.importorskip('datasets')
+  import datasets
+
   features = datasets.Features(
     review=datasets.Value('string'),
     kind=datasets.ClassLabel(names=['neg', 'pos']),
@@ -59,9 +87,9 @@ def test_a_dataset_has_the_names_of_its_classes_and_its_chosen_rows():
   assert data.labels == ['neg', 'pos'] and len(data.splits['test']) == 8
 
 
-@pytest.mark.parametrize('library', ['pandas', 'polars'])
+@pytest.mark.parametrize('library', ['pandas', POLARS])
 def test_a_frame_with_a_column_for_each_label(library):
-  frames = pytest.importorskip(library)
+  frames = importlib.import_module(library)
   frame = frames.DataFrame(
     {'text': TEXTS, 'b': [1, 0] * 6, 'a': [True, True, False] * 4}
   )
@@ -74,17 +102,18 @@ def test_a_frame_with_a_column_for_each_label(library):
     assert one.tolist() == [row % 3 < 2, row % 2 == 0]
 
 
-def test_columns_of_libraries():
-  pandas, polars = map(pytest.importorskip, ('pandas', 'polars'))
+@pytest.mark.parametrize('column', COLUMN_MAKERS)
+def test_columns_of_libraries(column):
   expected = _identity((TEXTS, KINDS))
-  for column in (pandas.Series, polars.Series, pyarrow.array, np.array):
-    assert _identity((column(TEXTS), column(KINDS))) == expected
+  assert _identity((column(TEXTS), column(KINDS))) == expected
+
+
+def test_labels_may_be_numbers_with_a_point():
   flags = np.array([1.0, 0.0, 0.0] * 4)
   assert _identity((TEXTS, flags)) == _identity((TEXTS, flags.astype(int)))
 
 
 def test_a_missing_text_is_an_empty_one():
-  pandas = pytest.importorskip('pandas')
   for missing in (None, float('nan'), pandas.NA):
     texts = [*TEXTS[:-1], missing]
     data = prepare(Config(), {'train': (texts, KINDS)})
@@ -125,10 +154,9 @@ def test_one_hot_rows_need_the_task():
     prepare(Config(), {'train': (TEXTS, hot)})
 
 
-def test_texts_of_libraries():
-  pandas, polars = map(pytest.importorskip, ('pandas', 'polars'))
-  for column in (pandas.Series, polars.Series, pyarrow.array, np.array, iter):
-    assert list(memory.check_texts(column(TEXTS))) == TEXTS
+@pytest.mark.parametrize('column', [*COLUMN_MAKERS, iter])
+def test_texts_of_libraries(column):
+  assert list(memory.check_texts(column(TEXTS))) == TEXTS
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 import chaos
 import pytest
 from scripts import ROOT
+import yaml
 
 LAUNCH = ROOT / 'launch'
 PATH = f'{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
@@ -21,29 +22,31 @@ def _check(program, *arguments):
   """Runs a checker, which must find nothing."""
   found = shutil.which(program, path=PATH)
   if not found:
-    pytest.skip(f'{program} is not installed')
+    pytest.skip(f"{program} is missing: pip install -e '.[dev]'")
   done = subprocess.run(
     [found, *map(str, arguments)], capture_output=True, text=True
   )
   assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.dev
 def test_the_shell_scripts_pass_shellcheck():
   scripts = [*LAUNCH.glob('*.sh'), LAUNCH / 'slurm.sbatch']
   assert len(scripts) == 3
   _check('shellcheck', *scripts, *ROOT.glob('tests/system/*/*.sh'))
 
 
+@pytest.mark.dev
 def test_the_image_passes_hadolint():
   _check('hadolint', LAUNCH / 'Dockerfile')
 
 
+@pytest.mark.dev
 def test_the_job_is_of_the_schemas_of_kubernetes():
   _check('kubernetes-validate', '--strict', LAUNCH / 'kubernetes.yaml')
 
 
 def test_the_job_s_processes_find_each_other():
-  yaml = pytest.importorskip('yaml')
   text = (LAUNCH / 'kubernetes.yaml').read_text()
   service, job = yaml.safe_load_all(text)
   pod = job['spec']['template']['spec']
@@ -62,7 +65,6 @@ def test_the_job_s_processes_find_each_other():
 
 
 def test_the_job_retries_what_was_preempted_and_not_what_is_wrong():
-  yaml = pytest.importorskip('yaml')
   text = (LAUNCH / 'kubernetes.yaml').read_text()
   _, job = yaml.safe_load_all(text)
   template = job['spec']['template']['spec']

@@ -3,11 +3,10 @@
 import os
 import pathlib
 
-import nbclient
-import nbformat
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.dev('ipykernel', 'nbclient')]
 
 
 class _Notebook:
@@ -18,6 +17,9 @@ class _Notebook:
   """
 
   def __init__(self, name, folder):
+    import nbclient
+    import nbformat
+
     notebook = nbformat.read(ROOT / 'docs' / name, as_version=4)
     self.cells = {x.id: x for x in notebook.cells if x.cell_type == 'code'}
     # As committed.
@@ -45,7 +47,6 @@ class _Notebook:
     return [data[kind] for data in outputs if kind in data]
 
 
-@pytest.mark.slow
 def test_the_quickstart(tmp_path):
   notebook = _Notebook('quickstart.ipynb', tmp_path)
   assert float(notebook.printed('train').split('test accuracy ')[1]) > 0.95
@@ -60,7 +61,6 @@ def test_the_quickstart(tmp_path):
   assert (tmp_path / 'runs' / 'quickstart' / 'result.json').exists()
 
 
-@pytest.mark.slow
 def test_a_csv_file_of_ones_own(tmp_path):
   notebook = _Notebook('your_csv.ipynb', tmp_path)
   assert 'epoch  1  train loss' in notebook.printed('train')

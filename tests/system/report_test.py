@@ -11,7 +11,12 @@ from scripts import run_command
 
 from bigru_jax.reports.page import write_page
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.dev(
+    'playwright.sync_api', 'axe_playwright_python.sync_playwright'
+  ),
+]
 _BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
 HOSTILE = (
   '</script><script>alert(1)</script><img src=x onerror=alert(2)> <!-- &'
@@ -20,13 +25,14 @@ HOSTILE = (
 
 @pytest.fixture(scope='module')
 def browser():
-  playwright = pytest.importorskip('playwright.sync_api')
+  from playwright import sync_api
+
   path = next(filter(None, map(shutil.which, _BROWSERS)), None)
   if not path:
     pytest.skip('there is no Chromium')
   # Chromium's sandbox refuses to start as root.
   options = ['--no-sandbox'] if os.getuid() == 0 else []
-  with playwright.sync_playwright() as started:
+  with sync_api.sync_playwright() as started:
     launched = started.chromium.launch(executable_path=path, args=options)
     yield launched
     launched.close()
@@ -173,7 +179,8 @@ def test_it_is_light_or_dark_as_the_system_or_the_reader_says(
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_axe_finds_no_serious_fault(run_directory, opened, tmp_path, scheme):
-  axe = pytest.importorskip('axe_playwright_python.sync_playwright')
+  from axe_playwright_python import sync_playwright as axe
+
   for name in os.listdir(run_directory):
     os.symlink(run_directory / name, tmp_path / name)
   row = {'name': 'tau', 'value': 0.3, 'low': 0.2, 'high': 0.4, 'n': 100,

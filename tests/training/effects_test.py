@@ -385,8 +385,10 @@ def test_what_is_no_corpus_is_named(corpus, tmp_path):
     bigru_jax.train(Config(text_column='title'), tmp_path, corpus)
 
 
+@pytest.mark.compare('datasets')
 def test_a_dataset_is_no_corpus(tmp_path):
-  datasets = pytest.importorskip('datasets')
+  import datasets
+
   corpus = datasets.Dataset.from_dict({'text': ['a'], 'label': ['x']})
   with pytest.raises(ValueError, match="corpus is a Dataset; give {'train': X"):
     bigru_jax.train(Config(label_column='kind'), tmp_path, corpus)
