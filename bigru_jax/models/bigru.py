@@ -22,13 +22,14 @@ class BiGRU(nn.Module):
     (2, 5, 8)
 
   Attributes:
-    hidden_size: units of each direction.
-    num_layers: layers; each reads the concatenated states of the one below.
-    dropout: rate between layers.
-    recurrent_dropout: rate of the variational dropout on the recurrent state,
-      one mask per sequence (Gal & Ghahramani, 2016,
+    hidden_size: the number of units of each direction.
+    num_layers: the number of layers; each reads the concatenated states of the
+      layer below.
+    dropout: the dropout rate between layers.
+    recurrent_dropout: the rate of the variational dropout on the recurrent
+      state, with one mask per sequence (Gal & Ghahramani, 2016,
       https://arxiv.org/abs/1512.05287).
-    dtype: the type of the computation; parameters stay float32.
+    dtype: the dtype of the computation; parameters stay float32.
     implementation: see `ops.gru.bidirectional_gru`.
   """
 
@@ -51,20 +52,20 @@ class BiGRU(nn.Module):
   ) -> Any:
     """Runs the layers.
 
-    Dropout is active where there are keys for it: one per example in
-    `dropout_keys_B`, or else those that the stream `dropout` of `rngs` gives.
+    Dropout is active if there are keys for it, either in `dropout_keys_B` or
+    from the stream `dropout` of `rngs`.
 
     Args:
       x_BxTxE: the inputs; finite, at padding as well.
-      mask_BxT: True at real positions; all are by default.
+      mask_BxT: True at real positions; by default at all positions.
       initial_carry: [L, 2, B, H], the initial states of each layer's forward
         and backward direction; zeros by default.
       return_carry: whether to return the final states as well.
       dropout_keys_B: one dropout key per example.
 
     Returns:
-      h_BxTx2H, or with `return_carry` the pair (carry [L, 2, B, H], h_BxTx2H),
-      as Flax's `nn.RNN` does.
+      h_BxTx2H, or with `return_carry` (carry [L, 2, B, H], h_BxTx2H), the order
+      of Flax's `nn.RNN`.
     """
     batch, time, _ = x_BxTxE.shape
     if mask_BxT is None:
@@ -114,7 +115,7 @@ class BiGRU(nn.Module):
 def dropout_keys(
   module: nn.Module, keys_B: jax.Array | None, batch_size: int
 ) -> jax.Array | None:
-  """The given keys, or else those of the stream `dropout` of `rngs`, if any."""
+  """Returns keys_B, or else keys of the stream `dropout` of `rngs`, if any."""
   if keys_B is None and module.has_rng('dropout'):
     return jax.random.split(module.make_rng('dropout'), batch_size)
   return keys_B
@@ -123,7 +124,7 @@ def dropout_keys(
 def _gate_by_gate(init):
   """Initialises kernels [2, 3H, F] as six matrices [F, H], one per gate.
 
-  The fan-in, or the orthogonality, is then that of one gate of one direction.
+  Fan-in and orthogonality are then those of one gate of one direction.
   """
 
   def initializer(key, shape, dtype=jnp.float32):

@@ -1,4 +1,4 @@
-"""The model of a configuration, and its initial parameters."""
+"""Builds the model of a configuration and its initial parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bigru_jax.runtime.precision import single_precision
 def make_classifier(
   config: ModelConfig, vocabulary_size: int, num_outputs: int
 ) -> Classifier | HierarchicalClassifier:
-  """The classifier that a configuration describes, by its fields' names."""
+  """Returns the classifier with the values of the configuration's fields."""
   hierarchical = config.model == 'hierarchical'
   classifier: Any = HierarchicalClassifier if hierarchical else Classifier
   names = {field.name for field in dataclasses.fields(config)}
@@ -35,7 +35,7 @@ def make_classifier(
 
 @single_precision()
 def init_params(model: nn.Module, seed: int) -> Any:
-  """Initial parameters, a function of the seed alone."""
+  """Returns initial parameters, which depend on the seed alone."""
   one_text = {
     'tokens': jnp.ones((1, 2), jnp.int32),
     'lengths': jnp.ones(1, jnp.int32),

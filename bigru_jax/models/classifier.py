@@ -1,4 +1,4 @@
-"""The classifier: embedding, BiGRU, pooling, dense."""
+"""The classifier: an embedding, a BiGRU, a pooling and a dense layer."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,16 +17,15 @@ ENCODERS = 'bigru', 'average'
 
 
 class Outputs(NamedTuple):
-  """What a model makes of a batch.
+  """A model's outputs for a batch.
 
   Attributes:
     logits: [B, C], float32.
-    attention: the attention weights by name, float32. `words` are [B, K, T];
-      of a hierarchical model they are [B, K, M, T] for the M sentences of a
-      document, and `sentences` are [B, K, M]. It is empty where the pooling has
-      no weights.
-    head_labels: [B, K], which output each head of `words` belongs to, where the
-      attention is label-wise; else None.
+    attention: the attention weights by name, float32: `words` [B, K, T]; in a
+      hierarchical model, `words` [B, K, M, T] for the M sentences of a document
+      and `sentences` [B, K, M]. It is empty if the pooling has no weights.
+    head_labels: [B, K], the index of the output that each head of `words`
+      belongs to; None unless the attention is label-wise.
   """
 
   logits: jax.Array
@@ -47,26 +46,27 @@ class Classifier(nn.Module):
 
   Attributes:
     vocabulary_size: ids run from 0 (padding) to vocabulary_size - 1.
-    num_outputs: logits per example, C.
-    embedding_size, hidden_size, num_layers: sizes; hidden is that of one
-      direction.
-    attention: a name of `pooling.POOLINGS`.
-    num_heads: of a pooling with more than one head.
-    dropout: rate on the pooled context (with label-wise attention on the
-      states) and between GRU layers.
-    embedding_dropout: rate on the embedded tokens.
-    word_dropout: rate at which tokens become <unk>.
+    num_outputs: C, the number of logits per example.
+    embedding_size: E, the size of the embedding vectors.
+    hidden_size: H, the number of GRU units of each direction.
+    num_layers: the number of GRU layers.
+    attention: the name of an entry of `pooling.POOLINGS`.
+    num_heads: K, the number of heads of a multi-headed pooling.
+    dropout: the dropout rate between GRU layers and on the pooled context, or
+      on the states if the attention is label-wise.
+    embedding_dropout: the dropout rate on the embedded tokens.
+    word_dropout: the rate at which tokens become <unk>.
     recurrent_dropout: see `BiGRU`.
     encoder: `bigru`; or `average`, which has no recurrence: the state of a
-      token is tanh(W x_t + b), of 2H features as well, so that the context is a
-      weighted average of the tokens alone (Jain & Wallace, 2019,
+      token is tanh(W x_t + b), also of 2H features, so that the context is a
+      weighted average of single tokens (Jain & Wallace, 2019,
       https://aclanthology.org/N19-1357).
-    dtype: the type of the computation; parameters, the attention's softmax and
-      the logits are float32.
+    dtype: the dtype of the computation; the parameters, the softmax of the
+      attention and the logits are float32.
     embedding_axis: inside `shard_map`, the mesh axis over which the embedding
       table is sharded by columns; None for a whole table.
-    xla_only: whether to use only XLA's own operations and not the kernels in
-      C++, as a program must that is to run without this library.
+    xla_only: whether to use only XLA's own operations instead of the C++
+      kernels, for programs that run without this library.
   """
 
   vocabulary_size: int
@@ -95,18 +95,18 @@ class Classifier(nn.Module):
   ) -> Outputs:
     """Classifies a batch.
 
-    Dropout is active where there are keys for it: one per example in
-    `dropout_keys_B`, or else those that the stream `dropout` of `rngs` gives.
+    Dropout is active if there are keys for it, either in `dropout_keys_B` or
+    from the stream `dropout` of `rngs`.
 
     Args:
-      batch: `tokens` [B, T], ids, right-padded with anything, and `lengths`
-        [B], the tokens of each example, 0 for a padding example. With entity
-        attention also `entities` [B, T], 1 inside the first entity, 2 inside
-        the second, else 0. The model reads no other field.
+      batch: `tokens` [B, T], ids that are right-padded with any id, and
+        `lengths` [B], the number of tokens of each example, 0 for a padding
+        example. Entity attention also reads `entities` [B, T]: 1 inside the
+        first entity, 2 inside the second, else 0.
       dropout_keys_B: one dropout key per example.
       attention: weights to use instead of the model's own, by name, as in
-        `Outputs.attention`; of label-wise attention those of all outputs.
-      perturbation_BxTxE: is added to the embedded tokens.
+        `Outputs.attention`; label-wise attention needs those of all outputs.
+      perturbation_BxTxE: an array that is added to the embedded tokens.
     """
     tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
@@ -146,13 +146,7 @@ class Classifier(nn.Module):
 
 
 def embed(model: Any, tokens_NxT: jax.Array) -> jax.Array:
-  """The vectors [N, T, E] of tokens, by the parameter `embedding` of a model.
-
-  Args:
-    model: a classifier; inside `shard_map` the table may be this device's
-      columns alone.
-    tokens_NxT: ids.
-  """
+  """Returns the vectors [N, T, E] of token ids, from a classifier's table."""
   columns = model.embedding_size
   if model.embedding_axis is not None:
     columns //= jax.lax.axis_size(model.embedding_axis)
@@ -169,7 +163,7 @@ def encode(
   mask_NxT: jax.Array,
   keys_N: jax.Array | None,
 ) -> jax.Array:
-  """The states [N, T, 2H] of sequences, by a BiGRU of a classifier's sizes."""
+  """Returns the states [N, T, 2H] of a BiGRU with a classifier's sizes."""
   bigru = BiGRU(
     model.hidden_size,
     model.num_layers,

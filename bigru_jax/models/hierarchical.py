@@ -17,14 +17,14 @@ from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
 class HierarchicalClassifier(nn.Module):
   """The hierarchical attention network.
 
-  A BiGRU reads the words of each sentence, and an attention makes a vector of
-  its states; a second BiGRU reads the vectors of a document's sentences, and a
-  second attention makes the vector that is classified. Yang et al., 2016,
-  https://aclanthology.org/N16-1174.
+  A BiGRU reads the words of each sentence, and a pooling turns its states into
+  a sentence vector; a second BiGRU reads a document's sentence vectors, and a
+  second pooling makes the vector that is classified (Yang et al., 2016,
+  https://aclanthology.org/N16-1174).
 
-  All sentences of a batch lie on one axis, S, whichever document they are of:
-  there is no padded array of documents, sentences and words. The letter M
-  stands for the sentences of one document.
+  The sentences of all documents of a batch are concatenated on one axis, S, so
+  there is no padded array of documents, sentences and words. The axis M holds
+  the sentences of one document.
 
   Examples:
     >>> batch = {  # Two documents, of one sentence and of two.
@@ -40,10 +40,9 @@ class HierarchicalClassifier(nn.Module):
     (2, 1, 2)
 
   Attributes:
-    embedding_size, hidden_size, num_layers: sizes, of both encoders; hidden is
-      that of one direction.
-    attention: a name of `pooling.POOLINGS`, of words and of sentences.
-    dropout: rate on the document's vector and between GRU layers.
+    hidden_size, num_layers: the sizes of both encoders.
+    attention: the name of both poolings in `pooling.POOLINGS`.
+    dropout: the dropout rate between GRU layers and on the document's vector.
 
   The other attributes are those of `Classifier`.
   """
@@ -72,17 +71,15 @@ class HierarchicalClassifier(nn.Module):
   ) -> Outputs:
     """Classifies a batch.
 
-    Dropout is active where there are keys for it: one per document in
-    `dropout_keys_B`, or else those that the stream `dropout` of `rngs` gives.
-    A sentence's mask depends on its document's key and its place there.
+    Dropout is active if there are keys for it, either in `dropout_keys_B` or
+    from the stream `dropout` of `rngs`. A sentence's mask depends on its
+    document's key and its position in the document.
 
     Args:
-      batch: `tokens` [S, T], ids, the sentences of the first document, then
-        those of the second, and so on, right-padded with anything;
-        `sentence_lengths` [S], the tokens of each, 0 for a padding sentence;
-        `sentence_mask` [B, M], True for as many positions from the first as a
-        document has sentences, none for a padding example. The model reads no
-        other field.
+      batch: `tokens` [S, T], the ids of all sentences, document after document,
+        right-padded with any id; `sentence_lengths` [S], the number of tokens
+        of each sentence, 0 for a padding sentence; `sentence_mask` [B, M], True
+        at the sentences of each document, which begin at position 0.
       dropout_keys_B: one dropout key per document.
       attention: weights to use instead of the model's own, by name, as in
         `Outputs.attention`: `words` [B, K, M, T], `sentences` [B, K, M].
@@ -95,7 +92,8 @@ class HierarchicalClassifier(nn.Module):
     counts_B = mask_BxM.sum(1)
     ends_B = jnp.cumsum(counts_B)
     starts_B = ends_B - counts_B
-    # Where a document's sentences are; and where a sentence is in its document.
+    # The index in S of each sentence of a document, then the document of each
+    # sentence and its position there.
     sentence_BxM = starts_B[:, None] + jnp.arange(max_sentences)
     sentence_BxM = jnp.where(mask_BxM, sentence_BxM, 0)
     document_S = (jnp.arange(num_sentences)[:, None] >= ends_B).sum(1)
@@ -136,7 +134,7 @@ class HierarchicalClassifier(nn.Module):
     )
 
   def _encode_and_pool(self, level, x_NxTxF, mask_NxT, keys_N, weights_NxKxT):
-    """The vectors of sequences, by the BiGRU and the pooling of a level."""
+    """Returns the vectors of sequences, from a level's BiGRU and pooling."""
     h_NxTx2H = encode(self, f'{level}_encoder', x_NxTxF, mask_NxT, keys_N)
     pool = POOLINGS[self.attention].make(
       f'{level}_attention', self.num_heads, self.num_outputs, self.xla_only

@@ -1,4 +1,4 @@
-"""Label-wise attention as a layer, in place of a pooling and a dense layer."""
+"""Label-wise attention, a layer that replaces the pooling and dense layers."""
 
 from flax import linen as nn
 import jax
@@ -7,16 +7,16 @@ import jax.numpy as jnp
 from bigru_jax.models.pooling_layers import param, query_init
 from bigru_jax.ops.label_wise import label_weights, label_wise_logits
 
-MAX_HEADS = 16  # Labels whose weights are returned.
+MAX_HEADS = 16  # The maximal number of labels whose weights are returned.
 
 
 class LabelWise(nn.Module):
-  """Attention weights, a context and a logit per label.
+  """Attention with its own weights, context and logit for each label.
 
   Mullenbach et al., 2018, https://aclanthology.org/N18-1100.
 
   Attributes:
-    num_labels: C.
+    num_labels: C, the number of labels.
   """
 
   num_labels: int
@@ -31,16 +31,16 @@ class LabelWise(nn.Module):
     """Returns the logits, and the weights of at most `MAX_HEADS` labels.
 
     Args:
-      h_BxTxF, mask_BxT: the states, and which are real.
-      weights_BxCxT: weights to use for all labels instead of its own.
+      h_BxTxF, mask_BxT: the states and the mask of the real ones.
+      weights_BxCxT: weights of all labels to use instead of its own.
 
     Returns:
-      The logits [B, C]; the weights [B, K, T] of all labels in their order, or
-      of many labels those of the largest logits, the largest first; and which
-      labels these are, [B, K].
+      The logits [B, C], the weights [B, K, T] of K labels, and the indices
+      [B, K] of these labels. They are all labels in order, or of more than
+      `MAX_HEADS` labels those with the largest logits, the largest first.
 
     Raises:
-      ValueError: the given weights are not of all labels.
+      ValueError: the given weights are not those of all labels.
     """
     labels, features = self.num_labels, h_BxTxF.shape[-1]
     kernel_init = nn.initializers.lecun_normal(in_axis=-1, out_axis=0)

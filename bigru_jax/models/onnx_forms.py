@@ -1,9 +1,10 @@
-"""The poolings as nodes of an ONNX graph, a function each.
+"""The poolings as nodes of an ONNX graph, with one function for each pooling.
 
-They mirror the modules of this folder. A form takes a graph, the pooling's
-parameters, the states and the mask, and returns what the module returns. A
-graph is an `interop.onnx_layers.Graph`, which alone knows the package `onnx`.
-Its values are strings, their names; the variables' names say the shapes.
+The functions mirror the modules of this folder. Each takes a graph, the
+pooling's parameters, the states and the mask, and returns the values that the
+module returns. Values are strings, their names in the graph; the names of the
+variables give the shapes. Only `interop.onnx_layers` imports the package
+`onnx`.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def label_wise(graph, params, h_BxTxF, mask_BxT):
   logits_BxC = graph.apply('Add', logits_BxC, params['bias'])
   labels = len(params['bias'])
   if labels <= MAX_HEADS:
-    # In their order, for each example.
+    # All labels in order, for each example.
     heads_BxK = graph.apply(
       'Expand', np.arange(labels), graph.apply('Shape', logits_BxC)
     )
@@ -126,7 +127,7 @@ def label_wise(graph, params, h_BxTxF, mask_BxT):
 
 
 def _of_keys(graph, query, keys_BxTxF, h_BxTxF, mask_BxT):
-  """The contexts by the scores of tanh(keys) with one or more queries."""
+  """Returns the contexts that tanh(keys) gives with one or more queries."""
   query_FxK = query.reshape(len(query), -1)
   u_BxTxF = graph.apply('Tanh', keys_BxTxF)
   scores_BxTxK = graph.apply('MatMul', u_BxTxF, query_FxK)
@@ -136,19 +137,19 @@ def _of_keys(graph, query, keys_BxTxF, h_BxTxF, mask_BxT):
 def contexts(
   graph: Graph, scores_BxTxK: str, h_BxTxF: str, mask_BxT: str
 ) -> tuple[str, str]:
-  """The contexts of all heads, [B, K * F], and the weights [B, K, T]."""
+  """Returns the contexts of all heads [B, K * F] and the weights [B, K, T]."""
   means_BxKxF, weights = _means(graph, scores_BxTxK, h_BxTxF, mask_BxT)
   return _flattened(graph, means_BxKxF), weights
 
 
 def _means(graph, scores_BxTxK, h_BxTxF, mask_BxT):
-  """The means of the states by each head's weights, and the weights."""
+  """Returns the means of the states by each head's weights, and the weights."""
   weights_BxKxT = _softmax(graph, scores_BxTxK, mask_BxT)
   return graph.apply('MatMul', weights_BxKxT, h_BxTxF), weights_BxKxT
 
 
 def _softmax(graph, scores_BxTxK, mask_BxT):
-  """The weights [B, K, T], exactly zero at padding."""
+  """Returns the weights [B, K, T], which are exactly zero at padding."""
   mask_Bx1xT = unsqueeze(graph, mask_BxT, 1)
   scores_BxKxT = graph.apply('Transpose', scores_BxTxK, perm=[0, 2, 1])
   scores_BxKxT = graph.apply('Where', mask_Bx1xT, scores_BxKxT, _LOWEST)
@@ -157,24 +158,24 @@ def _softmax(graph, scores_BxTxK, mask_BxT):
 
 
 def count(graph: Graph, mask_BxT: str) -> str:
-  """The positions of each example that are real, [B]."""
+  """Returns the number of each example's real positions, [B]."""
   return graph.apply(
     'ReduceSum', integers(graph, mask_BxT), np.array([1]), keepdims=0
   )
 
 
 def integers(graph: Graph, x: str) -> str:
-  """A value as int64."""
+  """Casts a value to int64."""
   return graph.apply('Cast', x, to=INT64)
 
 
 def unsqueeze(graph: Graph, x: str, axis: int) -> str:
-  """A value with a further axis of size 1."""
+  """Inserts an axis of size 1 into a value."""
   return graph.apply('Unsqueeze', x, np.array([axis]))
 
 
 def linear(graph: Graph, params: Params, x: str) -> str:
-  """W x + b over the last axis, as `nn.Dense`."""
+  """Applies W x + b to the last axis, as `nn.Dense` does."""
   product = graph.apply('MatMul', x, params['kernel'])
   return graph.apply('Add', product, params['bias'])
 

@@ -1,8 +1,7 @@
-"""What is known of each pooling, by its name.
+"""The poolings by name, each with its properties.
 
 To add a pooling, write a class like those of `pooling_layers` and an entry of
-`POOLINGS`, from which everything else takes what it needs to know of it;
-docs/extending.md has an example.
+`POOLINGS`; docs/extending.md has an example.
 """
 
 from collections.abc import Callable
@@ -17,20 +16,20 @@ from bigru_jax.models.label_wise import MAX_HEADS, LabelWise
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pooling:
-  """An entry of `POOLINGS`, with all that is known of a pooling.
+  """An entry of `POOLINGS`: a pooling and its properties.
 
   Attributes:
     module: the class.
-    onnx: the same as nodes of an ONNX graph, a function as in `onnx_forms`;
-      None where it cannot be exported to ONNX.
+    onnx: a function as in `onnx_forms` that adds the pooling to an ONNX graph;
+      None if it cannot be exported to ONNX.
     has_weights: whether it returns weights.
-    is_multi_headed: whether it has K = `num_heads`, an attribute of the module.
-    splits_features: whether `num_heads` must divide the features.
-    by_label: whether it has an attention and a logit for each output, whose
-      number is the module's `num_labels`; it returns what `LabelWise` does.
+    is_multi_headed: whether the module has `num_heads` = K heads.
+    splits_features: whether `num_heads` must divide the number of features.
+    by_label: whether it has an attention and a logit for each output, as
+      `LabelWise` has; the module takes their number as `num_labels`.
     needs_entities: whether it takes `entities_BxT` as `Entity` does.
-    has_kernel: whether the module has the attribute `implementation`, of which
-      `reference` consists of XLA's own operations.
+    has_kernel: whether the module takes `implementation`, of which `reference`
+      uses only XLA's own operations.
   """
 
   module: Callable[..., nn.Module]
@@ -44,12 +43,12 @@ class Pooling:
 
   @property
   def fits_any_states(self) -> bool:
-    """Whether it makes a context of states alone, as a hierarchical model
-    needs it of words and of sentences."""
+    """Returns whether the states are its only input, so that a hierarchical
+    model can use it for words and sentences alike."""
     return not (self.by_label or self.needs_entities)
 
   def num_weights(self, num_heads: int, num_outputs: int) -> int:
-    """K of the weights [B, K, T], given K and C of the model."""
+    """Returns K of the weights [B, K, T] in a model of these sizes."""
     if self.by_label:
       return min(num_outputs, MAX_HEADS)
     return num_heads if self.is_multi_headed else 1
@@ -57,7 +56,7 @@ class Pooling:
   def make(
     self, name: str, num_heads: int, num_outputs: int, xla_only: bool = False
   ) -> nn.Module:
-    """The module of a name in a model; see `classifier.Classifier`."""
+    """Returns the module, as a part `name` of a `classifier.Classifier`."""
     options: dict[str, Any] = {}
     if self.is_multi_headed:
       options['num_heads'] = num_heads
@@ -97,5 +96,5 @@ POOLINGS = {
 
 
 def poolings_that(fact: str) -> list[str]:
-  """The names of the poolings of which an attribute is true."""
+  """Returns the names of the poolings whose attribute `fact` is true."""
   return [name for name, entry in POOLINGS.items() if getattr(entry, fact)]

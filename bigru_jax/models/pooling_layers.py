@@ -1,9 +1,9 @@
-"""The poolings as Flax modules: the states of a sequence become one vector.
+"""The poolings as Flax modules, which turn a sequence of states into a vector.
 
-Each takes the states h_BxTxF, a mask, and weights to use instead of its own. It
-returns the context and its weights [B, K, T] for K attention heads, float32 and
-zero at padding, or None for a pooling without weights. `pooling.POOLINGS` says
-what the rest of the program knows of each.
+Each takes the states h_BxTxF, a mask, and optional weights to use instead of
+its own. It returns the context, and the weights [B, K, T] of its K attention
+heads in float32, zero at padding, or None if the pooling has no weights.
+`pooling.POOLINGS` lists their properties.
 """
 
 from flax import linen as nn
@@ -51,9 +51,9 @@ class Additive(nn.Module):
 
 
 class Dot(nn.Module):
-  """A learned query against the states, u^T h_t / sqrt(F).
+  """Dot-product attention: the softmax of u^T h_t / sqrt(F).
 
-  Scaled as in Vaswani et al., 2017, https://arxiv.org/abs/1706.03762.
+  The scale is that of Vaswani et al., 2017, https://arxiv.org/abs/1706.03762.
   """
 
   @nn.compact
@@ -68,12 +68,12 @@ class Dot(nn.Module):
 
 
 class MultiHead(nn.Module):
-  """K learned queries, each against keys and values of its own.
+  """Multi-head attention: K learned queries, each with its own keys and values.
 
   softmax(q_k^T K_k h_t / sqrt(F/K)) weighs V_k h_t, and the K contexts are
   concatenated: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section
   3.2.2, with one query per head for the whole sequence. The dense layer that
-  follows stands for the output projection.
+  follows takes the role of the output projection.
 
   Attributes:
     num_heads: K, which divides F.
@@ -110,13 +110,13 @@ class MultiHead(nn.Module):
 
 
 class Structured(nn.Module):
-  """K hops of additive attention: A = softmax(U tanh(W h_t)), and A h.
+  """Structured self-attention, K hops: A = softmax(U tanh(W h_t)), and A h.
 
   Lin et al., 2017, https://arxiv.org/abs/1703.03130, equations 6 and 7. Their
-  penalty on hops that overlap is `attention_penalty`.
+  penalty on overlapping hops is the field `attention_penalty`.
 
   Attributes:
-    num_heads: K, the hops.
+    num_heads: K, the number of hops.
   """
 
   num_heads: int = 4
@@ -137,7 +137,7 @@ class Structured(nn.Module):
 
 
 class Mean(nn.Module):
-  """The mean of the states at valid positions: uniform weights."""
+  """The mean of the states at valid positions, with uniform weights."""
 
   @nn.compact
   def __call__(
@@ -208,10 +208,10 @@ class Entity(nn.Module):
     """Returns the context c_Bx3F and the weights [B, 1, T].
 
     Args:
-      h_BxTxF, mask_BxT: the states, and which are real.
+      h_BxTxF, mask_BxT: the states and the mask of the real ones.
       weights_BxKxT: weights to use instead of its own.
-      entities_BxT: 1 inside the first entity, 2 inside the second, else 0. The
-        mean of no state is zero, as in a padding example.
+      entities_BxT: 1 inside the first entity, 2 inside the second, else 0. An
+        entity without words, as in a padding example, is the zero vector.
     """
     features, dtype = h_BxTxF.shape[-1], h_BxTxF.dtype
     kernel = param(self, 'kernel', _LECUN, features, features)
@@ -234,19 +234,19 @@ class Entity(nn.Module):
 
 
 def query_init(features: int) -> nn.initializers.Initializer:
-  """The initial values of a query over this many features."""
+  """Returns the initializer of a query over this many features."""
   return nn.initializers.normal(features**-0.5)
 
 
 def pool_by_score(h_BxTxF, mask_BxT, scores_BxT, weights_BxKxT):
-  """The mean weighted by the softmax of the scores, or by the given weights."""
+  """Averages the states by the softmax of scores, or by the given weights."""
   if weights_BxKxT is None:
     weights_BxKxT = masked_softmax(scores_BxT, mask_BxT)[:, None]
   return weighted_mean(h_BxTxF, weights_BxKxT[:, 0]), weights_BxKxT
 
 
 def _means(h_BxTxF, mask_BxT, scores_BxTxK, weights_BxKxT):
-  """The means of the states, [B, K, F], by each head's weights."""
+  """Returns the means [B, K, F] of the states by each head, and the weights."""
   if weights_BxKxT is None:
     weights_BxKxT = masked_softmax(scores_BxTxK.mT, mask_BxT[:, None])
   return weights_BxKxT.astype(h_BxTxF.dtype) @ h_BxTxF, weights_BxKxT
@@ -255,7 +255,7 @@ def _means(h_BxTxF, mask_BxT, scores_BxTxK, weights_BxKxT):
 def param(
   module: nn.Module, name: str, init: nn.initializers.Initializer, *shape: int
 ) -> jax.Array:
-  """A parameter of a module; all are float32."""
+  """Creates or reads a parameter of a module; all are float32."""
   return module.param(name, init, shape, jnp.float32)
 
 

@@ -27,7 +27,7 @@ def additive_attention(
   *,
   implementation: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """The mean of the states by the softmax of u^T tanh(W^T h_t + b).
+  """Averages the states with the weights softmax(u^T tanh(W^T h_t + b)).
 
   Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473; in this form Yang et
   al., 2016, https://aclanthology.org/N16-1174, equations 5 to 7.
@@ -46,16 +46,15 @@ def additive_attention(
     mask_BxT: bool, True at real positions.
     kernel_FxA, bias_A, query_A: W, b and u.
     implementation: 'cpu', a C++ kernel for float32, or 'reference', plain JAX,
-      as with `gru.bidirectional_gru`. None picks the kernel on a CPU where it
-      is there.
+      as in `gru.bidirectional_gru`. None picks the kernel if it is available.
 
   Returns:
-    The context [B, F], and the weights [B, T] in float32, which are exactly
-    zero at padding, and all zero where an example has no real position.
+    The context [B, F] and the weights [B, T] in float32. The weights are
+    exactly zero at padding, and for an example without real positions.
 
   Raises:
-    ValueError: a shape or the type of the mask does not fit, no implementation
-      has this name, or 'cpu' is asked for and not there.
+    ValueError: a shape or the dtype of the mask does not match, the
+      implementation is unknown, or 'cpu' is not available.
   """
   attention_features = query_A.shape[-1]
   expected = {

@@ -14,8 +14,8 @@ namespace {
 
 constexpr int64_t kMaxShares = 8;
 
-// Shares of the batch with about as many real positions each. They depend on
-// the batch alone, and so do the sums over them, whatever threads there are.
+// Returns shares of the batch with about equally many real positions. They
+// depend on the batch alone, so the sums do not depend on the threads.
 std::vector<Share> Shares(const AttentionSizes& s, const bool* mask) {
   const int64_t count =
       std::clamp<int64_t>(s.B / kExamplesPerShare, 1, kMaxShares);
@@ -33,7 +33,7 @@ std::vector<Share> Shares(const AttentionSizes& s, const bool* mask) {
   return shares;
 }
 
-// The arguments that both calls have, and what they must be.
+// The arguments that both calls have, and the shapes that are expected.
 struct Call {
   AttentionSizes sizes;
   AttentionInputs inputs;

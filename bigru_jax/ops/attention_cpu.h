@@ -1,4 +1,4 @@
-// What attention_cpu.cc hands to the code of one instruction set,
+// The interface between attention_cpu.cc and the code of one instruction set in
 // attention_cpu_kernel.cc.
 
 #pragma once
@@ -9,7 +9,7 @@
 
 namespace bigru {
 
-// The axes: B batch, T time, F features of a state, A features of attention.
+// The axes are B batch, T time, F features of a state, A features of attention.
 struct AttentionSizes {
   int64_t B, T, F, A;
 };
@@ -36,7 +36,7 @@ struct AttentionResiduals {
   const float* d_weights;  // [B, T]
 };
 
-// The gradients; those of the parameters are of the examples at hand alone.
+// The gradients. Those of the parameters are sums over one share's examples.
 struct AttentionGradients {
   float* dh;        // [B, T, F]
   float* d_kernel;  // [F, A]

@@ -1,7 +1,7 @@
 """Additive attention as a C++ function for CPUs.
 
 `attention_cpu_kernel.cc` holds the equations and `attention_cpu.cc` the calls.
-The kernel computes no padded position, and the gradient of the states in one
+The kernel skips padded positions and computes the gradient of the states in one
 pass.
 """
 
@@ -26,7 +26,7 @@ def additive_attention(
     instruction_set: one of `cpu.instruction_sets()`; '' is the best one.
 
   Raises:
-    ValueError: the kernel is not there, or the states are not float32.
+    ValueError: the kernel is not available, or an array is not float32.
   """
   arrays = h_BxTxF, kernel_FxA, bias_A, query_A
   for array in arrays:
@@ -37,7 +37,7 @@ def additive_attention(
 
 
 def _forward(instruction_set, mask_BxT, arrays, save):
-  """The context and the weights, and u = tanh(W h + b) for the gradients."""
+  """Returns (context, weights), and u = tanh(W h + b) for the gradients."""
   h_BxTxF, *params = arrays
   batch, time, features = h_BxTxF.shape
   u = (batch, time, params[-1].size) if save else (0,)

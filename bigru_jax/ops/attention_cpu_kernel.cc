@@ -13,9 +13,9 @@
 //   d_t = e_t q (1 - u_t^2)          by the argument of tanh
 //   dh_t = a_t dc + W d_t
 //
-// A padded position is not computed: the real ones of all examples are gathered
-// into chunks of rows, and the products run over a chunk's rows: H is the
-// chunk's states, D its d_t, G its a_t dc.
+// Padded positions are skipped: the real positions of all examples are gathered
+// into chunks of rows, and each product runs over the rows of a chunk. In the
+// products, H holds the chunk's states, D its d_t, and G its a_t dc.
 
 #include "attention_cpu.h"
 #include "cpu_arena-inl.h"
@@ -44,8 +44,8 @@ void AddScaled(int64_t n, float factor, const float* __restrict x,
   for (int64_t j = 0; j < n; ++j) y[j] += factor * x[j];
 }
 
-// The softmax of `scores` where `mask` is true, and zero elsewhere. What the
-// scores are elsewhere does not matter; they are overwritten.
+// The softmax of `scores` where `mask` is true, and zero elsewhere. Scores
+// elsewhere may have any value; all scores are overwritten.
 void Softmax(int64_t T, const bool* mask, float* scores, float* weights) {
   float top = -__builtin_inff(), total = 0;
   for (int64_t t = 0; t < T; ++t) {
@@ -108,7 +108,7 @@ struct ForwardScratch : CommonScratch {
                  Arena& arena)
       : CommonScratch(s, share, arena), u(arena.Take<float>(s.A)) {}
 
-  float* u;  // [A], where it is not saved
+  float* u;  // [A], used where u is not saved
 };
 
 struct BackwardScratch : CommonScratch {
@@ -119,7 +119,7 @@ struct BackwardScratch : CommonScratch {
   float* dh;  // [kChunk, F]
 };
 
-// Some of the examples.
+// The work on one share of the examples.
 class AttentionTask {
  public:
   AttentionTask(const AttentionSizes& sizes, const AttentionInputs& in,
@@ -134,13 +134,13 @@ class AttentionTask {
                 const BackwardScratch& scratch) const;
 
  private:
-  // The score at a position, b T + t, or its gradient.
+  // The score at a position b T + t, or its gradient.
   float& Score(int64_t position) const {
     return scratch_.scores[position - share_.first * s_.T];
   }
 
-  // Gathers the real positions, b T + t, in chunks, with their states as rows,
-  // and calls f(rows, positions).
+  // Gathers the real positions b T + t in chunks, copies their states into
+  // rows, and calls f(rows, positions) for each chunk.
   template <class F>
   void ForEachChunk(F f) const {
     int64_t positions[kChunk], rows = 0;
@@ -158,7 +158,7 @@ class AttentionTask {
     if (rows) f(rows, positions);
   }
 
-  // The gradients by the scores, e_t, and zeros for dh at padding.
+  // Replaces the scores by their gradients, e_t, and sets dh to 0 at padding.
   void ScoreGradients(const AttentionResiduals& residuals, float* dh) const;
 
   const AttentionSizes s_;

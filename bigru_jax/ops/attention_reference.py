@@ -7,7 +7,7 @@ import jax.numpy as jnp
 def masked_softmax(
   scores: jax.Array, mask: jax.Array, axis: int = -1
 ) -> jax.Array:
-  """Softmax along an axis over the positions where the mask is True.
+  """Computes the softmax along an axis over positions where the mask is True.
 
   Example:
     >>> masked_softmax(jnp.array([0.0, 0.0, 9.0]),
@@ -15,7 +15,7 @@ def masked_softmax(
     [0.5, 0.5, 0.0]
 
   Args:
-    scores: any array; it is computed in float32.
+    scores: any array; the softmax is computed in float32.
     mask: bool, broadcast against the scores.
     axis: the axis of the positions.
 
@@ -44,5 +44,5 @@ def additive_attention(
 
 
 def weighted_mean(h_BxTxF: jax.Array, weights_BxT: jax.Array) -> jax.Array:
-  """The mean of the states by the weights, which sum to one, as [B, F]."""
+  """Returns the mean [B, F] of the states by weights that sum to one."""
   return jnp.sum(weights_BxT[..., None].astype(h_BxTxF.dtype) * h_BxTxF, axis=1)

@@ -1,7 +1,7 @@
-"""The C++ functions for CPUs: the library, and how JAX calls and derives them.
+"""Loads the library of C++ functions for CPUs, calls and differentiates them.
 
 `gru_cpu` and `attention_cpu` hold one function each. `setup.py` compiles the
-library where there is a C++ compiler; where it is missing, `gru` and
+library where there is a C++ compiler; without the library, `gru` and
 `attention` choose another implementation.
 """
 
@@ -26,9 +26,9 @@ HANDLERS = (
 
 @functools.cache
 def instruction_sets() -> tuple[str, ...]:
-  """The library's instruction sets on this processor, the best one first.
+  """Returns the library's instruction sets on this processor, best first.
 
-  None where it has not been compiled, or for another kind of processor.
+  There are none if the library is missing or is for another architecture.
   """
   try:
     library = ctypes.CDLL(str(LIBRARY))
@@ -46,15 +46,15 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 def supports(dtype: jax.typing.DTypeLike) -> bool:
-  """Whether the library can compute on this CPU in this type."""
+  """Returns whether the library can compute on this CPU in this dtype."""
   return jnp.dtype(dtype) == jnp.float32 and bool(instruction_sets())
 
 
 def check(dtype: jax.typing.DTypeLike) -> None:
-  """Raises ValueError where it cannot, and says why."""
+  """Raises a ValueError with the reason if the dtype is not supported."""
   if not supports(dtype):
     raise ValueError(
-      f"implementation='cpu': {dtype} inputs; it is for float32"
+      f"implementation='cpu': {dtype} inputs; the kernel takes float32"
       if instruction_sets()
       else "implementation='cpu': the kernel has not been compiled for this "
       'processor; install bigru_jax where there is a C++ compiler'
@@ -67,13 +67,13 @@ def call(
   shapes: Sequence[tuple[int, ...]],
   *arguments: jax.Array,
 ) -> tuple[jax.Array, ...]:
-  """Calls one of the `HANDLERS`.
+  """Calls a C++ function.
 
   Args:
-    name: which one.
+    name: one of `HANDLERS`.
     instruction_set: one of `instruction_sets()`; '' is the best one.
-    shapes: those of the results, which are float32.
-    *arguments: the results vary over the mesh axes that the first one does.
+    shapes: the shapes of the results, which are float32.
+    *arguments: the results vary over the same mesh axes as the first of them.
   """
   like = jax.typeof(arguments[0])
   varying = like.manual_axis_type.varying  # Inside shard_map.
@@ -98,10 +98,10 @@ def differentiable(
   gradients: Callable[..., Any],
   reference: Callable[[jax.Array, Any], Any],
 ) -> Callable[[jax.Array, Any], Any]:
-  """A function (mask, arrays) -> outputs with derivatives of any order.
+  """Returns (mask, arrays) -> outputs, a function with all reverse derivatives.
 
-  The derivative calls `gradients`, and the derivative of that is the one of the
-  reference's gradients.
+  The first derivative calls `gradients`; the higher ones differentiate the
+  gradients of `reference`.
 
   Args:
     instruction_set: the first argument of `forward` and `gradients`.
@@ -110,7 +110,7 @@ def differentiable(
       empty, [0], otherwise.
     gradients: (instruction_set, mask, arrays, outputs, saved, d_outputs) ->
       d_arrays.
-    reference: the same outputs from other operations.
+    reference: (mask, arrays) -> the same outputs, in plain JAX.
   """
 
   @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -123,7 +123,7 @@ def differentiable(
     return (outputs, returned), (mask, arrays, outputs, saved)
 
   def run_backward(save, residuals, cotangents):
-    # `derive` is differentiated by its arrays, never by what was saved.
+    # `derive` is differentiated with respect to its arrays, never to `saved`.
     return None, derive(*residuals, cotangents[0])
 
   run.defvjp(run_forward, run_backward)

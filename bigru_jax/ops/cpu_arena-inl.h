@@ -1,7 +1,7 @@
 // Scratch memory, measured by the code that takes it.
 //
-// A layout is a struct whose constructor takes its arrays from an arena, which
-// is its last argument. Measure() runs the constructor without memory, Carve()
+// A layout is a struct whose constructor takes its arrays from an arena, its
+// last argument. Measure() runs the constructor without memory, and Carve()
 // with the memory that was measured.
 
 #pragma once
@@ -15,7 +15,7 @@
 namespace bigru::INSTRUCTION_SET {
 namespace {
 
-// Hands out the memory from `data` on, or null pointers where that is null.
+// Hands out the memory that begins at `data`, or null pointers if it is null.
 class Arena {
  public:
   explicit Arena(char* data) : data_(data) {}
@@ -33,7 +33,7 @@ class Arena {
   int64_t used_ = 0;
 };
 
-// The bytes that a layout takes.
+// Returns the number of bytes that a layout takes.
 template <class Layout, class... Arguments>
 int64_t Measure(const Arguments&... arguments) {
   Arena arena(nullptr);
@@ -41,7 +41,7 @@ int64_t Measure(const Arguments&... arguments) {
   return arena.used();
 }
 
-// The layout in a block of that many bytes.
+// Returns the layout in a block of exactly that size.
 template <class Layout, class... Arguments>
 Layout Carve(const Block& block, const Arguments&... arguments) {
   Arena arena(block.data);

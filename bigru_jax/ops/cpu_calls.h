@@ -1,5 +1,5 @@
-// What XLA's custom calls of this folder share: scratch memory, threads, and
-// the checks of their arguments.
+// Shared by XLA's custom calls of this folder: scratch memory, threads, and the
+// checks of the arguments.
 
 #pragma once
 
@@ -21,7 +21,7 @@
 
 namespace ffi = xla::ffi;
 
-// Binds a parameter of this type.
+// Lets a handler take a parameter of this type.
 template <>
 struct ffi::CtxBinding<ffi::ThreadPool> {
   using Ctx = ffi::ThreadPool;
@@ -34,7 +34,7 @@ using Booleans = ffi::Buffer<ffi::PRED>;
 using Result = ffi::Result<Floats>;
 using Dimensions = std::vector<int64_t>;
 
-// A thread's share of the batch has at least as many examples.
+// The smallest number of examples in a thread's share of the batch.
 constexpr int64_t kExamplesPerShare = 8;
 
 // The instruction set that a call asks for; '' is the best one.
@@ -53,7 +53,7 @@ using InstructionSet = ffi::Attr<std::string_view, kInstructionSet>;
   static const Type* const kKernels[] = {&neon::name}
 #endif
 
-// The memory of a call, aligned and not initialized. It lives as long as this.
+// The memory of a call, aligned and not initialized, freed with this object.
 class Memory {
  public:
   Block Allocate(int64_t size) {
@@ -74,9 +74,9 @@ class Memory {
   std::vector<std::unique_ptr<char[], Free>> blocks_;
 };
 
-// Runs run(0) to run(count - 1) on XLA's threads and on this one. This thread
-// takes every call that no other has begun, so a pool whose threads are all
-// busy, or all wait for this call, delays nothing.
+// Runs run(0) to run(count - 1) on XLA's threads and on this thread, which
+// makes every call that no other thread has begun. So there is no deadlock if
+// all threads of the pool are busy or wait for this call.
 inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
                         const std::function<void(int64_t)>& run) {
   struct State {
@@ -86,7 +86,7 @@ inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
     std::condition_variable all_done;
   };
   auto state = std::make_shared<State>();
-  // A thread that comes late finds nothing to do, and never looks at `run`.
+  // A thread that starts after all calls have begun never accesses `run`.
   auto work = [state, count, &run] {
     for (int64_t i; (i = state->next++) < count;) {
       run(i);
@@ -100,8 +100,8 @@ inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
   state->all_done.wait(lock, [&] { return state->done == count; });
 }
 
-// Runs run(i, packed, scratch) for the shares. The first one of each direction
-// to begin packs its weights, and the others wait for them.
+// Runs run(i, packed, scratch) for each share i. The first share of a direction
+// to begin packs the direction's weights, and the other shares wait for them.
 template <class Sizes, class Inputs, class F>
 void ForEachShare(ffi::ThreadPool& pool,
                   const Preparation<Sizes, Inputs>& prepare,
@@ -125,7 +125,7 @@ void ForEachShare(ffi::ThreadPool& pool,
   });
 }
 
-// An array of a call: its shape, and the one that fits the other arguments.
+// An array of a call, with its shape and the shape that is expected.
 struct Argument {
   template <class Buffer>
   Argument(const char* name, const Buffer& buffer, Dimensions expected)
@@ -136,14 +136,15 @@ struct Argument {
   Dimensions expected;
 };
 
-// The size of an axis, or -1 where the array has not so many.
+// Returns the size of an axis, or -1 if the array has no such axis.
 template <class Buffer>
 int64_t Axis(const Buffer& buffer, size_t axis) {
   const auto shape = buffer.dimensions();
   return axis < shape.size() ? shape[axis] : -1;
 }
 
-// Sizes below zero follow from an axis that is missing, and are printed as `?`.
+// Formats a shape. Negative sizes come from missing axes and are printed as
+// `?`.
 template <class Shape>
 std::string ShapeString(const Shape& shape) {
   std::string text;
@@ -155,7 +156,7 @@ std::string ShapeString(const Shape& shape) {
 }
 
 // Checks the shapes and runs run(kernel) with the kernel of the instruction
-// set. Where memory is missing, it is an error of the call.
+// set. Returns an error if memory runs out.
 template <class Kernels, class F>
 ffi::Error Run(const Kernels& kernels, InstructionSet instruction_set,
                const std::vector<Argument>& arguments, F run) {

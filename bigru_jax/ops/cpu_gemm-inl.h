@@ -1,8 +1,8 @@
 // The matrix product C = C0 + A B for one instruction set.
 //
 // As in BLIS, B is read in panels of kNR columns, and a microkernel computes a
-// tile of kMR x kNR of C in registers. K is not blocked: here it is so small
-// that a panel of B stays in the second-level cache.
+// kMR x kNR tile of C in registers. K is not blocked: in our products it is so
+// small that a panel of B stays in the L2 cache.
 
 #pragma once
 
@@ -13,10 +13,10 @@
 namespace bigru::INSTRUCTION_SET {
 namespace {
 
-// A tile has kMR x kVectors registers, so many that multiply-adds in flight
-// cover their latency, and so few that a vector of B for each column and a
-// broadcast of A fit beside them: 24 of the 32 registers of AVX-512 and NEON,
-// 12 of the 16 of AVX2.
+// A tile occupies kMR x kVectors registers: enough to hide the latency of the
+// multiply-adds, and few enough to leave registers for kVectors vectors of B
+// and a broadcast of A. It takes 24 of the 32 registers of AVX-512 and NEON,
+// and 12 of the 16 of AVX2.
 #if defined(__AVX512F__)
 constexpr int kMR = 6, kVectors = 4;
 #elif defined(__AVX2__)
@@ -26,9 +26,9 @@ constexpr int kMR = 6, kVectors = 4;
 #endif
 constexpr int64_t kNR = kLanes * kVectors;
 
-// The kernels gather about as many rows for a product: enough that a tile of
-// weight gradients is loaded and stored rarely, and few enough that they stay
-// in the second-level cache.
+// The kernels gather about this many rows for a product: enough that a tile of
+// weight gradients is loaded and stored rarely, and few enough that the rows
+// stay in the L2 cache.
 constexpr int64_t kChunk = 128;
 
 // A [M, K]: its element (m, k) is data[m * row_stride + k * column_stride].
@@ -40,8 +40,8 @@ inline MatrixA NoTrans(const float* a, int64_t lda) { return {a, lda, 1}; }
 inline MatrixA Trans(const float* a, int64_t lda) { return {a, 1, lda}; }
 
 // B [K, N]: column n0, a multiple of kNR, begins at data + n0 * column_stride,
-// and a panel's rows are ldb apart. Whole vectors are read, so beyond N there
-// must be something.
+// and a panel's rows are ldb apart. Whole vectors are read, so the memory
+// beyond column N must be readable.
 struct MatrixB {
   const float* data;
   int64_t ldb, column_stride;
@@ -49,7 +49,7 @@ struct MatrixB {
 inline MatrixB Packed(const float* b, int64_t K) { return {b, kNR, K}; }
 inline MatrixB Unpacked(const float* b, int64_t ldb) { return {b, ldb, 1}; }
 
-// C0 [M, N], which may be C itself: rows at a stride, or one for all rows.
+// C0 [M, N], which may be C itself; with ldc0 = 0, one row serves for all rows.
 struct MatrixC0 {
   const float* data;
   int64_t ldc0;
@@ -89,7 +89,7 @@ void Microkernel(int64_t K, MatrixA a, MatrixB b, MatrixC0 c0, float* c,
   }
 }
 
-// All rows of V vectors of columns; what remains of kMR is a smaller tile.
+// All rows of a panel of V vectors; the remaining rows form a smaller tile.
 template <int V, int MR = kMR>
 void PanelRows(int64_t M, int64_t K, MatrixA a, MatrixB b, MatrixC0 c0,
                float* c, int64_t ldc, int tail) {
@@ -104,7 +104,7 @@ void PanelRows(int64_t M, int64_t K, MatrixA a, MatrixB b, MatrixC0 c0,
   }
 }
 
-// One panel of N <= kNR columns, in as few vectors as they need.
+// One panel of N <= kNR columns, in as few vectors as possible.
 template <int V = kVectors>
 void Panel(int64_t M, int64_t N, int64_t K, MatrixA a, MatrixB b, MatrixC0 c0,
            float* c, int64_t ldc) {
@@ -127,7 +127,7 @@ inline void Gemm(int64_t M, int64_t N, int64_t K, MatrixA a, MatrixB b,
   }
 }
 
-// The floats of a packed B [K, N]: zeros fill the last panel.
+// The number of floats in a packed B [K, N]. Zeros fill the last panel.
 inline int64_t PackedSize(int64_t K, int64_t N) { return K * RoundUp(N, kNR); }
 
 // Packs B [K, N], whose row k is at row(k).

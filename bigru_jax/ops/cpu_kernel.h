@@ -1,4 +1,4 @@
-// What the interfaces of the kernels, gru_cpu.h and attention_cpu.h, share.
+// Shared by the interfaces of the kernels, gru_cpu.h and attention_cpu.h.
 
 #pragma once
 
@@ -13,15 +13,15 @@ struct Block {
   int64_t size;
 };
 
-// The examples `first` to `last` in one direction: what one thread does. All of
-// attention is in direction 0.
+// One thread's work: the examples `first` to `last` in one direction. Attention
+// uses direction 0 alone.
 struct Share {
   int64_t direction, first, last;
 };
 
-// What the forward or the backward pass does before its shares run: it packs
-// the weights once for each direction, and each share has its own scratch
-// memory. Both sizes are in bytes.
+// The preparation of a forward or backward pass: it packs the weights once for
+// each direction and allocates scratch memory for each share. Sizes are in
+// bytes.
 template <class Sizes, class Inputs>
 struct Preparation {
   int64_t (*packed_size)(const Sizes&);
@@ -36,7 +36,7 @@ template <class Sizes, class Inputs, class Outputs, class Residuals,
 struct Kernel {
   const char* name;
   bool (*supported)();
-  int64_t (*stride)(int64_t n);  // Floats from one row of n to the next.
+  int64_t (*stride)(int64_t n);  // The distance between rows of n floats.
   Preparation<Sizes, Inputs> before_forward, before_backward;
   void (*forward)(const Sizes&, const Inputs&, const Outputs&, const Share&,
                   const Block& packed, const Block& scratch);

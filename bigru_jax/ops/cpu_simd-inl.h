@@ -2,10 +2,10 @@
 //
 // A kernel is compiled once for each instruction set, with the compiler's
 // options for it and -DINSTRUCTION_SET=avx512 or another name, which becomes a
-// namespace. It uses nothing of the C++ library: an inline function of it,
-// compiled for AVX-512, could be linked into code for every processor. For the
-// same reason all of this and of the other -inl.h files is in an anonymous
-// namespace: include them in *_kernel.cc files only.
+// namespace. It uses nothing of the C++ library, because the linker could use
+// an inline function that was compiled for AVX-512 in code for every processor.
+// For the same reason, this and the other -inl.h files define everything in an
+// anonymous namespace: include them in *_kernel.cc files only.
 
 #pragma once
 
@@ -22,7 +22,7 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
-// Whether this processor has the instruction set.
+// Returns whether this processor has the instruction set.
 inline bool Supported() {
 #if defined(__AVX512F__)
   return __builtin_cpu_supports("avx512f") &&
@@ -40,9 +40,9 @@ inline int64_t RoundUp(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-// Floats from one row to the next where a row has n: a whole vector may be read
-// at its end, and an odd number of vectors spreads the rows over the cache's
-// sets.
+// Returns the distance between rows of n floats. It leaves room to read a whole
+// vector at the end of a row, and an odd number of vectors spreads the rows
+// over the sets of the cache.
 inline int64_t Stride(int64_t n) {
   return (RoundUp(n + kLanes, kLanes) / kLanes | 1) * kLanes;
 }
@@ -68,12 +68,13 @@ struct Simd {
   }
   static void Store(float* p, Float x) { *reinterpret_cast<Float*>(p) = x; }
 
-  // e^x for |x| <= 80, which is enough for gates and a softmax, to 2e-7 of its
-  // value: x is n ln 2 + r, and e^r its Taylor polynomial. NaN stays NaN.
+  // e^x with a relative error of 2e-7, for x clipped to [-80, 80], which
+  // suffices for gates and a softmax: x = n ln 2 + r, and a Taylor polynomial
+  // gives e^r. NaN stays NaN.
   static Float Exp(Float x) {
     x = x > 80 ? Float{} + 80 : x;
     x = x < -80 ? Float{} - 80 : x;
-    // Adding 1.5 * 2^23 rounds to a whole number, in the lowest bits.
+    // Adding 1.5 * 2^23 rounds to an integer, which is in the lowest bits.
     const Float shifted = x * 1.44269504f + 12582912.0f;
     const Float n = shifted - 12582912.0f;
     const Float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -90,8 +91,8 @@ struct Simd {
   static Float Tanh(Float x) { return 1 - 2 / (1 + Exp(2 * x)); }
 };
 
-// Calls f(Simd<lanes>(), j) for blocks of lanes from j on that cover 0 to n.
-// The last block may overlap the one before it, so f reads nothing it writes.
+// Calls f(Simd<lanes>(), j) for blocks [j, j + lanes) that together cover [0, n).
+// The last block may overlap the one before it, so f must not read its output.
 template <class F>
 void ForEachBlock(int64_t n, F f) {
   if (n < kLanes) {

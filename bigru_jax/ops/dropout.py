@@ -1,13 +1,12 @@
 """Dropout with one key per example.
 
-The mask of an example depends on its own key alone, so it is the same whatever
-its neighbours in the batch are and however the batch is sharded.
+The mask of an example depends only on its own key, so it does not change with
+the other examples of the batch or with the number of devices.
 
-The bits are a hash of the key and the position, the finalizer of MurmurHash3
-(Appleby, 2011, https://github.com/aappleby/smhasher) twice. XLA fuses it with
-the multiplication, where on a CPU `jax.random`'s Threefry takes a loop over
-memory of its own and a quarter of the time that a training step takes to
-compile.
+The bits are a hash of the key and the position: the finalizer of MurmurHash3
+(Appleby, 2011, https://github.com/aappleby/smhasher), applied twice. XLA fuses
+it with the multiplication. On a CPU, `jax.random`'s Threefry is a separate loop
+over memory and takes a quarter of the compilation time of a training step.
 """
 
 import math
@@ -19,16 +18,16 @@ import jax.numpy as jnp
 
 
 def example_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
-  """One key per example, a function of the seed, the step and its place."""
+  """Returns one key per example, from the seed, the step and its index."""
   words = _mix(jnp.uint32(seed)), jnp.asarray(step, jnp.uint32)
   number_Bx2 = jnp.arange(2 * batch_size, dtype=jnp.uint32).reshape(-1, 2)
   return _as_keys(_hash(*words, number_Bx2))
 
 
 def fold_keys(keys_B: Any, number: int | jax.Array) -> Any:
-  """New keys, one per example, from each and a number, or numbers [B].
+  """Folds a number, or one number per example [B], into each example's key.
 
-  None, which stands for no dropout, stays None.
+  None, which means no dropout, stays None.
   """
   if keys_B is None:
     return None
@@ -45,14 +44,14 @@ def dropout(x: jax.Array, rate: float, keys_B: jax.Array | None) -> jax.Array:
 
   Args:
     x: [B, ...], any array.
-    rate: at least 0, below 1. The values that are kept are divided by 1 - rate.
+    rate: in [0, 1). The values that are kept are divided by 1 - rate.
     keys_B: one key per example, or None for no dropout.
   """
   if not rate or keys_B is None:
     return x
   position = jnp.arange(math.prod(x.shape[1:]), dtype=jnp.uint32)
   bits = _hash(*_words(keys_B), position)
-  limit = min(int((1 - rate) * 2**32), 2**32 - 1)  # Of all values of 32 bits.
+  limit = min(int((1 - rate) * 2**32), 2**32 - 1)  # Out of 2**32 values.
   keep = bits.reshape(x.shape) < jnp.uint32(limit)
   return jnp.where(keep, x / (1 - rate), 0)
 
@@ -63,23 +62,24 @@ def word_dropout(
   keys_B: jax.Array | None,
   replacement: int,
 ) -> jax.Array:
-  """Replaces each token by one such as <unk> with probability `rate`.
+  """Replaces each token, by <unk> for example, with probability `rate`.
 
-  Iyyer et al., 2015, https://aclanthology.org/P15-1162, leave the words out;
-  here they become unknown, so that the vector of unknown words is trained.
+  Iyyer et al., 2015, https://aclanthology.org/P15-1162, remove the words; here
+  they become unknown, so that the vector of unknown words is trained.
   """
   if not rate or keys_B is None:
     return tokens_BxT
-  kept = dropout(jnp.ones(tokens_BxT.shape), rate, keys_B) > 0
-  return jnp.where(kept, tokens_BxT, replacement)
+  keep_BxT = dropout(jnp.ones(tokens_BxT.shape), rate, keys_B) > 0
+  return jnp.where(keep_BxT, tokens_BxT, replacement)
 
 
 def weight_drop(params: Any, rate: float, key: jax.Array) -> Any:
-  """Dropout on the recurrent kernels of a pytree of parameters.
+  """Applies dropout to the recurrent kernels of a pytree of parameters.
 
   DropConnect (Wan et al., 2013) on the hidden-to-hidden matrices, as in Merity
   et al., 2018, https://arxiv.org/abs/1708.02182, section 2: one mask for all
-  examples and positions of a step. What is kept is divided by 1 - rate.
+  examples and positions of a step. Weights that are kept are divided by
+  1 - rate.
   """
 
   def drop(path, array):
@@ -103,12 +103,12 @@ def _as_keys(words_Bx2: jax.Array) -> jax.Array:
 
 
 def _hash(first: jax.Array, second: jax.Array, number: jax.Array) -> jax.Array:
-  """32 bits from a key's two words and a number, all uint32."""
+  """Hashes a key's two words and a number to 32 bits; all are uint32."""
   return _mix(_mix(number + first) ^ second)
 
 
 def _mix(x: jax.Array) -> jax.Array:
-  """MurmurHash3's finalizer: each bit of x changes about half of the result."""
+  """MurmurHash3's finalizer: each bit of x flips about half of the result's."""
   x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
   x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
   return x ^ (x >> 16)

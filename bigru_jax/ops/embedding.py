@@ -1,4 +1,4 @@
-"""Looking embeddings up, in a whole table or in one sharded by columns."""
+"""Embedding lookup, in a whole table or in one sharded by columns."""
 
 import jax
 
@@ -6,16 +6,16 @@ import jax
 def lookup(
   table_VxE: jax.Array, tokens_BxT: jax.Array, axis: str | None = None
 ) -> jax.Array:
-  """The vectors of a batch's tokens, x_BxTxE.
+  """Looks up the vectors x_BxTxE of a batch's tokens.
 
   Args:
     table_VxE: the table; inside `shard_map` with `axis`, this device's columns
       of it.
     tokens_BxT: token ids; inside `shard_map`, this device's examples.
-    axis: the mesh axis that shards both, or None for a whole table. Each device
-      then looks its columns up for all examples, and one all-to-all brings
-      every example's vectors to its device: only vectors move, and the
-      gradient of the table needs no collective of its size.
+    axis: the mesh axis that shards both, or None for a whole table. With an
+      axis, each device looks up its columns for all examples, and one
+      all-to-all sends each example's vectors to its device. The gradient of the
+      table then needs no collective of the table's size.
   """
   if axis is None:
     return table_VxE[tokens_BxT]

@@ -1,8 +1,8 @@
 """The bidirectional GRU as a function of arrays: checks and dispatch.
 
-The equations and the letters of the axes are in `gru_reference`. An
-implementation is a module beside this one. It has a function with the arguments
-of `gru_reference.bidirectional_gru`, and may use any layout inside.
+`gru_reference` has the equations and explains the letters of the axes. Each
+implementation is a module of this folder with a function that takes the
+arguments of `gru_reference.bidirectional_gru`; it may use any layout inside.
 """
 
 import jax
@@ -42,28 +42,27 @@ def bidirectional_gru(
 
   Args:
     x_BxTxE: the inputs; finite, at padding as well.
-    mask_BxT: True at real positions; at others the state passes through.
+    mask_BxT: True at real positions; at padding the state passes through.
     params: the weights and biases of both directions.
     initial_state: [2, B, H], the state before the first position of each
       direction; zeros by default.
-    recurrent_mask: [2, B, H], multiplies the state before the recurrent
-      product, the same at every position: variational dropout (Gal &
-      Ghahramani, 2016, https://arxiv.org/abs/1512.05287).
+    recurrent_mask: [2, B, H]; it multiplies the state before the recurrent
+      product at every position, as variational dropout does (Gal & Ghahramani,
+      2016, https://arxiv.org/abs/1512.05287).
     implementation: 'cpu', a C++ kernel for float32 on x86-64 and aarch64;
       'xla', a fused loop; or 'reference', a plain `lax.scan`. The first two
-      have their own reverse-mode derivatives, also of higher orders; under
-      `jax.jvp` they raise TypeError, and 'reference' takes any transformation.
-      None picks the best one for the platform: the kernel on a CPU for which it
-      has been compiled, and 'xla' otherwise.
+      define reverse-mode derivatives of any order but raise TypeError under
+      `jax.jvp`; 'reference' supports every transformation. None picks the
+      kernel on a CPU for which it has been compiled, and 'xla' otherwise.
 
   Returns:
-    The states h_BxTx2H, forward and backward ones concatenated, and the final
-    states [2, B, H]: the forward direction's at the last position, the backward
+    The states h_BxTx2H of both directions, concatenated, and the final states
+    [2, B, H]: the forward direction's at the last position, the backward
     direction's at the first.
 
   Raises:
-    ValueError: a shape or the type of the mask does not fit, no implementation
-      has this name, or 'cpu' is asked for and not there.
+    ValueError: a shape or the dtype of the mask does not match, the
+      implementation is unknown, or 'cpu' is not available.
   """
   if x_BxTxE.ndim != 3 or not x_BxTxE.shape[1]:
     raise ValueError(
@@ -85,7 +84,7 @@ def bidirectional_gru(
   for name, (array, shape) in expected.items():
     if array is not None and array.shape != shape:
       raise ValueError(
-        f'{name} has shape {array.shape}; expected {shape}, for x_BxTxE has '
+        f'{name} has shape {array.shape}; expected {shape}: x_BxTxE has '
         f'shape {x_BxTxE.shape} and H is {hidden}'
       )
   if implementation not in (None, *IMPLEMENTATIONS):
@@ -94,7 +93,7 @@ def bidirectional_gru(
       f'{", ".join(IMPLEMENTATIONS)} or None'
     )
   if initial_state is None:
-    # From x, so that inside shard_map they vary over the same mesh axes.
+    # Made from x, so that inside shard_map it varies over the same mesh axes.
     initial_state = jnp.broadcast_to(
       jnp.zeros_like(x_BxTxE[:, 0, :1]), (2, batch, hidden)
     )
@@ -104,19 +103,19 @@ def bidirectional_gru(
 
 
 def best_implementation(platform: str, dtype: jax.typing.DTypeLike) -> str:
-  """What `implementation=None` picks on a platform such as 'cpu', in words."""
+  """Describes what `implementation=None` picks on a platform such as 'cpu'."""
   if platform == 'cpu' and cpu.supports(dtype):
     return f"'cpu', the C++ kernel for {cpu.instruction_sets()[0]}"
   return "'xla', the loop"
 
 
-def _best(x_BxTxE, *others):
-  """The best implementation for the platform that the program runs on."""
+def _best(x_BxTxE, *arguments):
+  """Runs the best implementation for the platform of the program."""
   if not cpu.supports(x_BxTxE.dtype):
-    return gru_xla.bidirectional_gru(x_BxTxE, *others)
+    return gru_xla.bidirectional_gru(x_BxTxE, *arguments)
   return jax.lax.platform_dependent(
     x_BxTxE,
-    *others,
+    *arguments,
     cpu=gru_cpu.bidirectional_gru,
     default=gru_xla.bidirectional_gru,
   )

@@ -27,7 +27,7 @@ std::vector<Share> Shares(ffi::ThreadPool& pool, int64_t batch) {
   return shares;
 }
 
-// The arguments that both calls have, and what they must be.
+// The arguments that both calls have, and the shapes that are expected.
 struct Call {
   GruSizes sizes;
   GruInputs inputs;
@@ -83,8 +83,8 @@ ffi::Error Forward(ffi::ThreadPool pool, InstructionSet instruction_set,
   });
 }
 
-// to [3H, N] += the transpose of from [N, stride], whose columns are rotated:
-// row g of `to` is column (g + shift) mod 3H.
+// Adds the transpose of from [N, stride] to to [3H, N], with rotated columns:
+// row g of `to` gets column (g + shift) mod 3H.
 void AddTransposed(int64_t G, int64_t N, int64_t shift, const float* from,
                    int64_t stride, float* to) {
   constexpr int64_t kBlock = 16;  // Columns in one cache line.
@@ -98,7 +98,7 @@ void AddTransposed(int64_t G, int64_t N, int64_t shift, const float* from,
   }
 }
 
-// Adds the shares' weight gradients up into a direction's part of the results.
+// Sums the shares' weight gradients into a direction's part of the results.
 void ReduceWeightGradients(const GruSizes& s, int64_t direction,
                            const std::vector<Share>& shares,
                            const std::vector<GruGradients>& gradients,
@@ -116,7 +116,7 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
   for (size_t i = 0; i < shares.size(); ++i) {
     if (shares[i].direction != direction) continue;
     const GruGradients& from = gradients[i];
-    // The columns are n, r, z and q, the rows of the results r, z, n.
+    // The columns are in the order n, r, z, q; the results' rows in r, z, n.
     AddTransposed(G, s.E, s.H, from.d_input, from.stride, dw_input);
     AddTransposed(G, s.H, 0, from.d_recurrent, from.stride, dw_recurrent);
     AddTransposed(G, 1, s.H, from.d_bias, from.stride, db);

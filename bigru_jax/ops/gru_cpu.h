@@ -1,4 +1,5 @@
-// What gru_cpu.cc hands to the code of one instruction set, gru_cpu_kernel.cc.
+// The interface between gru_cpu.cc and the code of one instruction set in
+// gru_cpu_kernel.cc.
 
 #pragma once
 
@@ -8,15 +9,15 @@
 
 namespace bigru {
 
-// The axes: T time, B batch, E input features, H hidden units of a direction.
+// The axes are T time, B batch, E input features, and H hidden units of a
+// direction.
 struct GruSizes {
   int64_t T, B, E, H;
 };
 
-// A call's arrays, row-major; an axis of 2 is the direction. `keep`, the
-// recurrent mask, is null where there is none, `gates` where no gradient is
-// wanted. `gates`
-// are those of real positions alone, by the direction's own steps.
+// A call's arrays, row-major; an axis of size 2 is the direction. `keep`, the
+// recurrent mask, may be null, and `gates` is null without a gradient. `gates`
+// is filled at real positions only and indexed by the direction's own steps.
 struct GruInputs {
   const float* x;            // [B, T, E]
   const bool* mask;          // [B, T]
@@ -39,13 +40,13 @@ struct GruResiduals {
   const float* dh;  // [B, T, 2H], the incoming gradient
 };
 
-// The gradients. Those of the weights are what one share adds up, transposed: a
-// row for each input feature, for each hidden unit, and one for the biases.
+// The gradients. Those of the weights are one share's sums, transposed: one row
+// per input feature, one per hidden unit, and one for the biases.
 struct GruGradients {
   float* dx[2];        // [B, T, E], each direction's share
   float* dh0;          // [2, B, H]
   float* dkeep;        // [2, B, H]
-  int64_t stride;      // Floats from one row to the next.
+  int64_t stride;      // The distance between rows, in floats.
   float* d_input;      // [E, stride], columns n, r, z
   float* d_recurrent;  // [H, stride], columns r, z, q
   float* d_bias;       // [stride], columns n, r, z, q

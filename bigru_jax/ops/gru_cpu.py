@@ -1,8 +1,8 @@
 """The GRU as a C++ function for CPUs.
 
 `gru_cpu_kernel.cc` holds the equations and `gru_cpu.cc` the calls. One call
-takes the place of the loop and of all its matmuls, uses XLA's threads inside,
-and computes no padded position.
+replaces the loop and all its matmuls, runs on XLA's threads and skips padded
+positions.
 
 The axes are those of `gru_reference`.
 """
@@ -31,11 +31,11 @@ def bidirectional_gru(
     instruction_set: one of `cpu.instruction_sets()`; '' is the best one.
 
   Raises:
-    ValueError: the kernel is not there, or the inputs are not float32.
+    ValueError: the kernel is not available, or the inputs are not float32.
   """
   cpu.check(x_BxTxE.dtype)
   if recurrent_mask_DxBxH is None:
-    recurrent_mask_DxBxH = jnp.zeros(0, jnp.float32)  # The kernel's form.
+    recurrent_mask_DxBxH = jnp.zeros(0, jnp.float32)  # The kernel's None.
   arrays = x_BxTxE, *params, initial_state_DxBxH, recurrent_mask_DxBxH
   mask_BxT, arrays = vary_like((mask_BxT, arrays), x_BxTxE)
   layer = cpu.differentiable(instruction_set, _forward, _gradients, _reference)
@@ -46,7 +46,7 @@ def bidirectional_gru(
 
 
 def _forward(instruction_set, mask_BxT, arrays, save):
-  """The states h_BxTx2H and the gates [2, T, B, 4H] for the gradients."""
+  """Returns h_BxTx2H and, for the gradients, the gates [2, T, B, 4H]."""
   x_BxTxE, *_, h0_DxBxH, _ = arrays
   batch, time, _ = x_BxTxE.shape
   hidden = h0_DxBxH.shape[-1]

@@ -9,8 +9,8 @@
 namespace bigru::INSTRUCTION_SET {
 namespace {
 
-// A position's h and, unless they are null, its gates n, r, z, q, from the
-// gates' arguments.
+// Computes a position's h and, unless `gates` is null, its gates n, r, z, q
+// from their pre-activations.
 inline void Cell(int64_t H, const float* arguments, const float* previous,
                  float* h, float* gates) {
   ForEachBlock(H, [=](auto simd, int64_t j) {
@@ -28,8 +28,8 @@ inline void Cell(int64_t H, const float* arguments, const float* previous,
   });
 }
 
-// The gradients by the gates' arguments, and dh z, the part of dh that goes
-// past the gates to the state before. dh is the sum of carry and dy.
+// Computes the gradients of the pre-activations, and dh z, the part of dh that
+// bypasses the gates to the previous state. dh is the sum of carry and dy.
 inline void CellGradient(int64_t H, const float* gates, const float* previous,
                          const float* carry, const float* dy, float* d_gates,
                          float* dh_z) {

@@ -17,17 +17,17 @@
 //   d_z = dh (h' - n) z (1 - z)      by the argument of z's sigmoid
 //   dh' = dh z + keep (W_hr^T d_r + W_hz^T d_z + W_hn^T d_q)
 //
-// A padded position is not computed at all. The real positions of consecutive
-// steps are gathered into a *chunk* of rows, and all large products run over a
-// chunk's rows:
+// Padded positions are skipped. The real positions of consecutive steps are
+// gathered into a *chunk* of rows, and each large product runs over the rows of
+// a chunk:
 //
 //   inputs  [rows, E + H]       a row is x, s
 //   gates   [rows, 4H (+ pad)]  a row is n, r, z, q
 //
-// In this order of the gates, the columns n, r, z belong to x and the columns
-// r, z, q to s: one product each fills them, or takes its gradient from them.
-// The products are written for all rows at once: X and S are the halves of
-// `inputs`, and G[nrz] and G[rzq] are columns of `gates`.
+// With the gates in this order, the columns n, r, z depend on x and the columns
+// r, z, q on s, so that one product with x and one with s fill them all. In the
+// products, X and S are the two parts of `inputs`, and G[nrz] and G[rzq] are
+// columns of `gates`.
 
 #include "cpu_arena-inl.h"
 #include "cpu_gemm-inl.h"
@@ -62,13 +62,13 @@ struct BackwardScratch : ForwardScratch {
         zeros(arena.Take<float>(s.E > s.H ? s.E : s.H)) {}
 
   float* carry;  // [examples, H], the gradient by h_{t-1}
-  float* dh_z;   // [examples, H], in the rows of a step
-  float* ds;     // [examples, H], in the rows of a step
+  float* dh_z;   // [examples, H], one row per real position of a step
+  float* ds;     // [examples, H], one row per real position of a step
   float* dx;     // [capacity, E]
   float* zeros;  // [max(E, H)]
 };
 
-// Some of the examples in one direction, forwards and backwards.
+// The work on one share: some of the examples in one direction.
 class DirectionTask {
  public:
   DirectionTask(const GruSizes& sizes, const GruInputs& in,
@@ -89,24 +89,24 @@ class DirectionTask {
   int64_t XOffset(int64_t step, int64_t b) const {
     return steps_.Position(step, b) * s_.E;
   }
-  // In h and its gradient.
+  // The offset of a position in h and in its gradient.
   int64_t StateOffset(int64_t step, int64_t b) const {
     return (steps_.Position(step, b) * 2 + share_.direction) * s_.H;
   }
-  // In h0, keep and their gradients.
+  // The offset of an example in h0, in keep and in their gradients.
   int64_t FirstStateOffset(int64_t b) const {
     return (share_.direction * s_.B + b) * s_.H;
   }
-  // In the saved gates.
+  // The offset of a position in the saved gates.
   int64_t GatesOffset(int64_t step, int64_t b) const {
     return ((share_.direction * s_.T + step) * s_.B + b) * 4 * s_.H;
   }
-  // h_{t-1} of a step.
+  // The state h_{t-1} before a step.
   const float* PreviousState(const float* h, int64_t step, int64_t b) const {
     return step ? h + StateOffset(step - 1, b) : in_.h0 + FirstStateOffset(b);
   }
 
-  // s = keep * h_{t-1}.
+  // Writes s = keep * h_{t-1} to `fed`.
   void Feed(const float* previous, int64_t b, float* fed) const {
     if (!in_.keep) return Copy(s_.H, previous, fed);
     const float* keep = in_.keep + FirstStateOffset(b);
@@ -178,7 +178,7 @@ void DirectionTask::Backward(const BackwardWeights& weights,
   Zero(E * gradients.stride, gradients.d_input);
   Zero(H * gradients.stride, gradients.d_recurrent);
   Zero(gradients.stride, gradients.d_bias);
-  // AddWeightGradients reads the rows' padding.
+  // AddWeightGradients reads the padding of the rows.
   for (int64_t row = 0; row < steps_.capacity(); ++row) {
     Zero(ldg - 4 * H, scratch.gates + row * ldg + 4 * H);
   }
@@ -200,8 +200,8 @@ void DirectionTask::Backward(const BackwardWeights& weights,
   Copy(steps_.NumExamples() * H, scratch.carry, gradients.dh0 + first_state);
 }
 
-// Fills the chunk's gates with their gradients, dG, the last step first, and
-// brings `carry` to the state before the chunk.
+// Replaces the chunk's gates by their gradients, dG, from the last step to the
+// first, and leaves in `carry` the gradient of the state before the chunk.
 void DirectionTask::BackwardSteps(const Chunk& chunk, const float* w_recurrent,
                                   const GruResiduals& residuals,
                                   const GruGradients& gradients,

@@ -1,4 +1,4 @@
-// Which examples of a share have a real position at which of its steps.
+// The examples of a share that have a real position at each step.
 
 #pragma once
 
@@ -16,7 +16,7 @@ struct Chunk {
   int64_t first, last, rows;
 };
 
-// The examples of a share by the direction's own steps.
+// The examples of a share, grouped by the direction's own steps.
 class Steps {
  public:
   Steps(const GruSizes& s, const Share& share, Arena& arena)
@@ -26,7 +26,7 @@ class Steps {
         num_real_(arena.Take<int32_t>(T_)),
         examples_(arena.Take<int32_t>(T_ * NumExamples())) {}
 
-  // Reads the mask [B, T], once.
+  // Groups the examples; this is the only reader of the mask [B, T].
   void Sort(const bool* mask) {
     Zero(T_, num_real_);
     for (int64_t b = share_.first; b < share_.last; ++b) {
@@ -42,17 +42,17 @@ class Steps {
     }
   }
 
-  // The most rows of a chunk; no step has more.
+  // The maximal number of rows in a chunk; no step has more.
   int64_t capacity() const { return capacity_; }
   int64_t NumExamples() const { return share_.last - share_.first; }
   int64_t NumReal(int64_t step) const { return num_real_[step]; }
 
-  // The position [B, T] of an example where the direction is at this step.
+  // The index into [B, T] of an example's position at the direction's step.
   int64_t Position(int64_t step, int64_t b) const {
     return b * T_ + (share_.direction ? T_ - 1 - step : step);
   }
 
-  // As many steps from `first` on as fit into a chunk.
+  // The chunk with the most steps that begins at `first`.
   Chunk ChunkFrom(int64_t first) const {
     Chunk chunk = {first, first, 0};
     for (; chunk.last < T_; ++chunk.last) {
@@ -62,7 +62,7 @@ class Steps {
     }
     return chunk;
   }
-  // As many steps before `last`.
+  // The chunk with the most steps that ends before `last`.
   Chunk ChunkUpTo(int64_t last) const {
     Chunk chunk = {last, last, 0};
     for (; chunk.first > 0; --chunk.first) {
@@ -73,20 +73,20 @@ class Steps {
     return chunk;
   }
 
-  // Calls f(row, example) for the examples that are real at a step.
+  // Calls f(row, example) for each example with a real position at a step.
   template <class F>
   void ForEachReal(int64_t step, F f) const {
     const int32_t* examples = examples_ + step * NumExamples();
     const int64_t rows = NumReal(step);
     for (int64_t row = 0; row < rows; ++row) f(row, examples[row]);
   }
-  // Calls f(example) for the others.
+  // Calls f(example) for each example with a padded position at a step.
   template <class F>
   void ForEachPadded(int64_t step, F f) const {
     const int32_t* examples = examples_ + step * NumExamples();
     for (int64_t i = NumReal(step); i < NumExamples(); ++i) f(examples[i]);
   }
-  // Calls f(row, step, example) for the real positions of a chunk.
+  // Calls f(row, step, example) for each real position of a chunk.
   template <class F>
   void ForEachRow(const Chunk& chunk, F f) const {
     int64_t first_row = 0;
@@ -102,7 +102,7 @@ class Steps {
   Share share_;
   int64_t capacity_;
   int32_t* num_real_;  // [T]
-  int32_t* examples_;  // [T, NumExamples()], at each step the real ones first
+  int32_t* examples_;  // [T, NumExamples()], real positions first at each step
 };
 
 }  // namespace

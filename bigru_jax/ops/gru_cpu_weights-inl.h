@@ -1,4 +1,4 @@
-// The weights of a direction as the products of gru_cpu_kernel.cc read them.
+// A direction's weights, packed for the products of gru_cpu_kernel.cc.
 
 #pragma once
 
@@ -31,7 +31,7 @@ struct BackwardWeights {
   float* recurrent;  // W_h [3H, H], rows r, z, q
 };
 
-// The rows of a direction's W_i in the order n, r, z, and of its W_h.
+// The rows of a direction's W_i in the order n, r, z, and the rows of its W_h.
 inline auto InputRows(const GruSizes& s, const GruInputs& in,
                       int64_t direction) {
   const int64_t E = s.E, H = s.H;

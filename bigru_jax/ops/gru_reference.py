@@ -1,4 +1,4 @@
-"""The GRU, written to be read: the oracle of every other implementation.
+"""The GRU in plain JAX, against which the other implementations are tested.
 
 The cell is the cuDNN / PyTorch / Flax variant, with the reset gate after the
 recurrent product (Cho et al., 2014, https://arxiv.org/abs/1406.1078, as
@@ -12,9 +12,9 @@ implemented by Appleyard et al., 2016, https://arxiv.org/abs/1604.01946):
 At a padded position the state passes through unchanged, so with right padding
 the backward direction needs no reversal per example.
 
-The axes of all GRU modules: B batch, T time, E input features, H hidden units
-of a direction, D = 2 directions (forward, backward), G = 3H gates in the order
-r, z, n.
+The axes of all GRU modules are B batch, T time, E input features, H hidden
+units of a direction, D = 2 directions (forward, backward), and G = 3H gates in
+the order r, z, n.
 """
 
 from typing import NamedTuple
@@ -46,7 +46,7 @@ def gru_cell(
   b_n_H: jax.Array,
   keep_BxH: jax.Array | None = None,
 ) -> jax.Array:
-  """One step: the state after h_BxH, given the projections W_i x + b.
+  """Returns the state after h_BxH, given the input projections W_i x + b.
 
   The recurrent mask keep_BxH multiplies the state before the recurrent product.
   """

@@ -5,18 +5,18 @@ Layout. Inside this module the features come first and the batch last,
 step's recurrent product is one `[3H, H] @ [H, B]` matmul per direction, and
 each gate is a contiguous block `[H, B]`, so that XLA vectorises the gate
 arithmetic on a CPU. (With the three gates side by side in the last axis it
-emits scalar code, measured 6 times slower.)
+emits scalar code, which we measured to be 6 times slower.)
 
 Loops. One loop serves both directions, so there are T sequential steps instead
 of 2T. Without gradients, the loop reads slices of the one projected array.
 With gradients, each gate of each direction has an array of its own, and the
 loop overwrites it in place with the values that the backward pass needs: no
-array is allocated or initialised for them. (One array for all gates was
-measured slower.) On a CPU, XLA proves that overwriting is safe only with the
+array is allocated or initialised for them. (We measured one array for all gates
+to be slower.) On a CPU, XLA proves that overwriting is safe only with the
 compiler option in `parallel.compiler_options`; without it, the loop copies
 these arrays at every step.
 
-The axes are those of `gru_reference`; N is T * B positions.
+The axes are those of `gru_reference`, and N = T * B positions.
 """
 
 import jax
@@ -40,14 +40,14 @@ def bidirectional_gru(
   # One matmul for both directions, so that each gradient is one matmul.
   w_input_6HxE = params.w_input_DxGxE.reshape(6 * hidden, features)
   p_6HxTxB = (w_input_6HxE @ x_ExN).reshape(6 * hidden, time, batch)
-  others = (
+  arguments = (
     params.w_recurrent_DxGxH,
     params.b_DxG,
     params.b_n_DxH,
     initial_state_DxBxH.swapaxes(1, 2),
     jax.tree.map(lambda mask: mask.swapaxes(1, 2), recurrent_mask_DxBxH),
   )
-  h_2HxTxB = recurrence(p_6HxTxB, mask_BxT.T, *vary_like(others, p_6HxTxB))
+  h_2HxTxB = recurrence(p_6HxTxB, mask_BxT.T, *vary_like(arguments, p_6HxTxB))
   final_DxHxB = jnp.stack([h_2HxTxB[:hidden, -1], h_2HxTxB[hidden:, 0]])
   return h_2HxTxB.transpose(2, 1, 0), final_DxHxB.swapaxes(1, 2)
 
@@ -65,8 +65,8 @@ def recurrence(
   """Runs the recurrence over input projections, both directions in one loop.
 
   Args:
-    p_6HxTxB: W_ir x, W_iz x and W_in x of every position for the forward
-      direction, and below them those for the backward one.
+    p_6HxTxB: W_ir x, W_iz x and W_in x at every position for the forward
+      direction, stacked on those for the backward direction.
     mask_TxB: True at real positions.
     w_DxGxH: recurrent weights W_hr, W_hz and W_hn, stacked.
     b_DxG: b_r, b_z and b_n.
@@ -76,8 +76,8 @@ def recurrence(
       recurrent product, or None.
 
   Returns:
-    h_2HxTxB, the states of the forward direction and below them those of the
-    backward one.
+    h_2HxTxB, the states of the forward direction stacked on those of the
+    backward direction.
   """
   hidden, (_, steps, _) = w_DxGxH.shape[2], p_6HxTxB.shape
   params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, keep_DxHxB)
@@ -100,7 +100,7 @@ def recurrence(
 def _recurrence_forward(
   p_6HxTxB, mask_TxB, w_DxGxH, b_DxG, b_n_DxH, h0_DxHxB, keep_DxHxB
 ):
-  """The states, and as residuals each direction's states, r, z, n and q."""
+  """Returns the states and the residuals: states, r, z, n, q by direction."""
   steps = p_6HxTxB.shape[1]
   params = _by_direction(w_DxGxH, b_DxG, b_n_DxH, keep_DxHxB)
 
@@ -128,19 +128,19 @@ def _recurrence_forward(
 
 
 def _recurrence_backward(residuals, dy_2HxTxB):
-  """The gradients of `recurrence`'s arguments.
+  """Returns the gradients with respect to `recurrence`'s arguments.
 
-  With dh the gradient of the loss by h_t, and d_r, d_z, d_n, d_q those by the
-  arguments of the gates' nonlinearities and by q_t = W_hn h_{t-1} + b_hn:
+  dh is the gradient with respect to h_t, d_q to q_t = W_hn h_{t-1} + b_hn, and
+  d_r, d_z and d_n to the pre-activations of r, z and n:
 
     d_n = dh * (1 - z) * (1 - n^2)
     d_q = d_n * r
     d_r = d_n * q * r * (1 - r) = d_q * q * (1 - r)
     d_z = dh * (h_{t-1} - n) * z * (1 - z)
-    dh' = dh * z + W_hr^T d_r + W_hz^T d_z + W_hn^T d_q     the one by h_{t-1}
+    dh' = dh * z + W_hr^T d_r + W_hz^T d_z + W_hn^T d_q     for h_{t-1}
 
-  The projections' gradients are d_r, d_z and d_n; those of the weights are one
-  matmul per gate over all positions, after the loop.
+  The projections' gradients are d_r, d_z and d_n. After the loop, one matmul
+  per gate over all positions gives the gradients of the weights.
   """
   states, gates, w_DxGxH, h0_DxHxB, keep_DxHxB = residuals
   hidden, steps = w_DxGxH.shape[2], dy_2HxTxB.shape[1]
@@ -172,8 +172,8 @@ def _recurrence_backward(residuals, dy_2HxTxB):
     return current
 
   # d_r overwrites q, d_q overwrites r and d_z overwrites z: at each position no
-  # later gradient reads them. d_n needs a new array, for d_z and d_n both read
-  # z and n.
+  # later gradient reads them. d_n needs a new array, because d_z and d_n both
+  # read z and n.
   blank = jnp.zeros_like(states[0])
   start = [(blank[:, 0], blank[:, 0], [q, r, z, blank]) for r, z, _, q in gates]
   end = jax.lax.fori_loop(0, steps, step, start)
@@ -199,16 +199,16 @@ recurrence.defvjp(_recurrence_forward, _recurrence_backward)
 
 
 def _by_direction(w_DxGxH, b_DxG, b_n_DxH, keep_DxHxB):
-  """The parameters of each direction.
+  """Returns each direction's parameters.
 
-  They are indexed outside the loop; inside, each step would copy its weights.
+  Indexed inside the loop, the weights would be copied at every step.
   """
   keep = [None] * 2 if keep_DxHxB is None else keep_DxHxB
   return list(zip(w_DxGxH, b_DxG, b_n_DxH, keep))
 
 
 def _cell(h_HxB, p, mask_B, w_GxH, b_G, b_n_H, keep_HxB):
-  """One step's h, r, z, n and q = W_hn h + b_hn, each of shape [H, B]."""
+  """Returns a step's h, r, z, n and q = W_hn h + b_hn, each [H, B]."""
   fed_HxB = h_HxB if keep_HxB is None else h_HxB * keep_HxB
   g_r, g_z, g_n = jnp.split(w_GxH @ fed_HxB, 3)
   b_r, b_z, b_n = jnp.split(b_G[:, None], 3)
@@ -221,7 +221,7 @@ def _cell(h_HxB, p, mask_B, w_GxH, b_G, b_n_H, keep_HxB):
 
 
 def _read(array_FxTxB, t, start=0, count=None):
-  """The features [count, B] from `start` on at position t; by default all."""
+  """Returns the features [count, B] from `start` on (all) at position t."""
   features, _, batch = array_FxTxB.shape
   block = jax.lax.dynamic_slice(
     array_FxTxB, (start, t, 0), (count or features, 1, batch)
@@ -230,7 +230,7 @@ def _read(array_FxTxB, t, start=0, count=None):
 
 
 def _write(array_FxTxB, block, t, start=0):
-  """The array with the features of position t replaced, from `start` on."""
+  """Returns the array with features replaced at position t from `start` on."""
   return jax.lax.dynamic_update_slice(
     array_FxTxB, block[:, None], (start, t, 0)
   )

@@ -1,10 +1,10 @@
-"""Label-wise attention: each label attends to the text by itself.
+"""Label-wise attention: each label has its own attention over the text.
 
 Mullenbach et al., 2018, https://aclanthology.org/N18-1100, equations 2 to 4:
 
   a_c = softmax_t(q_c . h_t),  v_c = sum_t a_ct h_t,  logit_c = k_c . v_c + b_c
 
-A logit is also the mean of k_c . h_t by a_c, so no context v_c is needed.
+Here a logit is computed as sum_t a_ct (k_c . h_t) + b_c, without the context.
 """
 
 import jax
@@ -22,11 +22,11 @@ def label_wise_logits(
   kernel_CxF: jax.Array,
   bias_C: jax.Array,
 ) -> jax.Array:
-  """The logits [B, C], float32.
+  """Returns the logits [B, C] in float32.
 
-  Labels are taken `BLOCK` at a time, also for the gradient, so a few arrays of
-  4 * B * T * BLOCK bytes are held, however many labels there are: 16 MB each
-  for 64 texts of 512 tokens.
+  Logits and gradients are computed for `BLOCK` labels at a time, so that any
+  number of labels takes only a few arrays of 4 * B * T * BLOCK bytes: 16 MB
+  each for 64 texts of 512 tokens.
 
   Args:
     h_BxTxF: the states.
@@ -60,7 +60,7 @@ def label_wise_logits(
 def label_weights(
   h_BxTxF: jax.Array, mask_BxT: jax.Array, query: jax.Array
 ) -> jax.Array:
-  """The attention weights [B, K, T] of queries [K, F], or [B, K, F]."""
+  """Returns the attention weights [B, K, T] of queries [K, F] or [B, K, F]."""
   return masked_softmax(_scores(query, h_BxTxF), mask_BxT[:, None])
 
 

@@ -1,4 +1,4 @@
-"""Which arrays vary over the devices inside `shard_map`."""
+"""Marks arrays as varying over the devices inside `shard_map`."""
 
 from typing import Any
 
@@ -8,9 +8,8 @@ import jax
 def vary_like(tree: Any, like: jax.Array) -> Any:
   """Marks a pytree's arrays as varying over the same mesh axes as `like`.
 
-  The transpose of that mark is the sum of the gradients over the devices. Plain
-  autodiff inserts it by itself, a custom VJP does not. Outside `shard_map`
-  there is nothing to mark.
+  The transpose of this mark sums the gradients over the devices. JAX's autodiff
+  inserts it, but a custom VJP does not. Outside `shard_map` nothing is marked.
   """
 
   def mark(x):
