@@ -92,7 +92,7 @@ class Metric:
   """An entry of `METRICS`.
 
   Attributes:
-    tasks: those that have it, of `tasks.TASKS`.
+    tasks: those that have it, of the choices of the field `task`.
     of_confusion: (confusion_CxC, names of the classes) to its value, with one
       label a text; rows are labels and columns predictions. None where it is
       computed from other things, in `evaluation`.

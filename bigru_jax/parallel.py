@@ -28,7 +28,7 @@ DATA_AXIS = 'data'
 _RULES = [(r'(^|/)embedding$', P(None, DATA_AXIS))]
 
 Batch = dict[str, jax.Array]
-# (params, batch, dropout keys or None) -> (losses_B, auxiliary outputs)
+# (params, batch, dropout keys or None) -> (losses_B, the model's outputs)
 LossFn = Callable[[Any, Batch, jax.Array | None], tuple[jax.Array, Any]]
 
 
@@ -211,18 +211,18 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
   many devices there are.
 
   Args:
-    loss_fn: (params, batch, keys) -> (losses_B, aux). It is called inside
-      `shard_map`, with each device's examples; aux has a leading batch axis.
+    loss_fn: (params, batch, keys_B) -> (losses_B, outputs). It is called
+      inside `shard_map`, with each device's examples.
     mesh: the devices.
 
   Returns:
-    A function (params, batch, keys_B) -> ((loss, aux), grads).
+    A function (params, batch, keys_B) -> (loss, grads).
   """
 
   def of_shard(specs, params, batch, keys_B):
     def loss_sum(params):
-      losses_B, aux = loss_fn(params, batch, keys_B)
-      return jnp.sum(losses_B * batch['weights']), aux
+      losses_B, _ = loss_fn(params, batch, keys_B)
+      return jnp.sum(losses_B * batch['weights'])
 
     if mesh.size > 1:
       # Replicated parameters are cast to device-varying, so that autodiff does
@@ -234,7 +234,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
         params,
         specs,
       )
-    (loss, aux), grads = jax.value_and_grad(loss_sum, has_aux=True)(params)
+    loss, grads = jax.value_and_grad(loss_sum)(params)
     weight = jnp.sum(batch['weights'])
     if mesh.size > 1:
       local_grads = jax.tree.map(
@@ -244,7 +244,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
       grads = jax.tree.map(lambda g, s: g if s is None else s, grads, sums)
     scale = 1 / jnp.maximum(weight, 1e-9)
     grads = jax.tree.map(lambda g: g * scale, grads)
-    return (loss * scale, aux), grads
+    return loss * scale, grads
 
   def of_batch(params, batch, keys_B):
     specs = partition_specs(params, mesh)
@@ -255,7 +255,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
       lambda *args: of_shard(specs, *args),
       mesh=mesh,
       in_specs=(specs, by_example, by_example),
-      out_specs=((P(), by_example), specs),
+      out_specs=(P(), specs),
     )(params, batch, keys_B)
 
   return of_batch

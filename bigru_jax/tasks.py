@@ -172,10 +172,6 @@ class MultiLabel:
 
 
 Task = SingleLabel | MultiLabel
-TASKS: dict[str, type[Task]] = {
-  'single_label': SingleLabel,
-  'multi_label': MultiLabel,
-}
 
 
 def make_loss_fn(model: nn.Module, task: Task) -> Callable[..., Any]:

@@ -46,7 +46,7 @@ def class_weights(
   """The weight of each class in the loss, float32.
 
   Args:
-    setting: the field: empty for ones, `balanced`, or a comma-separated number
+    setting: the field: `balanced`, or a comma-separated number
       per class. `balanced` is N / (C * N_c) for one label a text, as in
       scikit-learn, and (N - N_c) / N_c, negative over positive texts, for
       several (1 where there are none of either).
@@ -57,8 +57,6 @@ def class_weights(
     ValueError: the setting is none of these.
   """
   num_classes = len(counts_C)
-  if not setting:
-    return np.ones(num_classes, np.float32)
   if setting == 'balanced':
     positive = np.maximum(counts_C, 1)  # A fold may have all of a class.
     if texts is None:

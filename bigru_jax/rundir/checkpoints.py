@@ -166,7 +166,7 @@ class Checkpoints:
           steps = [s for s in steps if s < best]
           continue
       self._policy.best = best
-      return parallel.place(restored, restoring.shardings(state)), progress
+      return parallel.place(restored, restoring.shardings_of(state)), progress
     return None
 
   def restore_best(self, state: Any, step: int) -> Any:
@@ -181,7 +181,7 @@ class Checkpoints:
     like = {field: state.params}
     with distributed.agreed():
       restored, _ = restoring.read_state(self._folder, step, like)
-    params = parallel.place(restored, restoring.shardings(like))[field]
+    params = parallel.place(restored, restoring.shardings_of(like))[field]
     return state.replace(**{'params': params, field: params})
 
   def wait(self) -> None:

@@ -38,10 +38,6 @@ class CorruptError(ValueError):
   """Bytes of a checkpoint were read, and do not fit checksum or format."""
 
 
-class OtherStateError(ValueError):
-  """A checkpoint is intact, but holds a train state of other arrays."""
-
-
 def processes(active: Sequence[int]) -> ocp.options.MultiprocessingOptions:
   """Orbax's options for these processes."""
   return ocp.options.MultiprocessingOptions(
@@ -61,8 +57,8 @@ def array_handler() -> ocp.PyTreeCheckpointHandler:
   return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 
-def shardings(tree: Any) -> Any:
-  """The sharding of each array."""
+def shardings_of(tree: Any) -> Any:
+  """The sharding that each array has."""
   return jax.tree.map(lambda x: x.sharding, tree)
 
 
@@ -126,7 +122,7 @@ def restore_best_params(
     if best:
       like = {field: params}
       restored, _ = read_state(folder, best['step'], like)
-      return parallel.place(restored, shardings(like))[field]
+      return parallel.place(restored, shardings_of(like))[field]
   raise FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
 
 
@@ -174,7 +170,7 @@ def read_state(
 
   Raises:
     CorruptError: the checkpoint does not fit its checksums or its format.
-    OtherStateError: its arrays are others than those of `like`.
+    ValueError: its arrays are others than those of `like`.
     OSError: it cannot be read, or a file of it is missing.
   """
   content = read_metadata(folder, step)
@@ -217,8 +213,8 @@ def read_state(
 
 def _other_state(
   folder: pathlib.Path, step: int, difference: str
-) -> OtherStateError:
-  return OtherStateError(
+) -> ValueError:
+  return ValueError(
     f'workdir={folder.parent}: checkpoint {step} holds another train state, '
     f'which differs in {difference}; choose another workdir'
   )

@@ -25,7 +25,7 @@ def make_train_step(
   neither parameters nor optimizer state, and is counted.
 
   Args:
-    loss_fn: (params, batch, keys_B) -> (losses_B, aux).
+    loss_fn: (params, batch, keys_B) -> (losses_B, outputs).
     optimizer: the gradient transformation.
     mesh: the devices.
     seed: of the dropout keys.
@@ -45,10 +45,10 @@ def make_train_step(
         lambda params: weight_drop(params, weight_drop_rate, keys_B[0]),
         state.params,
       )
-      (loss, _), grads = value_and_grad(dropped, batch, keys_B)
+      loss, grads = value_and_grad(dropped, batch, keys_B)
       (grads,) = pull_back(grads)
     else:
-      (loss, _), grads = value_and_grad(state.params, batch, keys_B)
+      loss, grads = value_and_grad(state.params, batch, keys_B)
     # The norm is the one that `clip_norm` takes, so it costs nothing more.
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
