@@ -6,6 +6,7 @@ import pathlib
 import platform
 
 import setuptools
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
@@ -65,8 +66,15 @@ class BuildKernels(build_ext):
     )
 
 
+class PlatformWheel(bdist_wheel):
+  """Makes one wheel for each platform, which serves all versions of Python."""
+
+  def get_tag(self):
+    return 'py3', 'none', super().get_tag()[2]
+
+
 setuptools.setup(
-  cmdclass={'build_ext': BuildKernels},
+  cmdclass={'bdist_wheel': PlatformWheel, 'build_ext': BuildKernels},
   ext_modules=[
     setuptools.Extension(
       'bigru_jax.ops._cpu',
