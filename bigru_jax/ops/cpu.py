@@ -8,12 +8,16 @@ library where there is a C++ compiler; without the library, `gru` and
 from collections.abc import Callable, Sequence
 import ctypes
 import functools
+import logging
 import pathlib
+import platform
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec as P
+
+_log = logging.getLogger(__name__)
 
 LIBRARY = pathlib.Path(__file__).with_name('_cpu.lib.so')
 HANDLERS = (
@@ -22,17 +26,30 @@ HANDLERS = (
   'AttentionForward',
   'AttentionBackward',
 )
+# The names of the machines that `setup.py` compiles for. Windows, for which it
+# does not, has other names.
+_MACHINES = 'x86_64', 'aarch64', 'arm64'
 
 
 @functools.cache
 def instruction_sets() -> tuple[str, ...]:
   """Returns the library's instruction sets on this processor, best first.
 
-  There are none if the library is missing or is for another architecture.
+  There are none if the library is missing or is for another architecture. If it
+  is missing on a CPU that it could be built for, a warning says so, once.
   """
   try:
     library = ctypes.CDLL(str(LIBRARY))
-  except OSError:
+  except OSError as error:
+    if platform.machine() in _MACHINES and jax.default_backend() == 'cpu':
+      _log.warning(
+        "the C++ kernel cannot be loaded, so XLA's operations, which are "
+        'slower on a CPU, take its place (%s); to get the kernel, install a '
+        'C++ compiler, and then bigru_jax again: "pip install -e ." in a '
+        'clone, or "pip install --force-reinstall --no-deps --no-cache-dir '
+        'bigru_jax"',
+        error,
+      )
     return ()
   for name in HANDLERS:
     handler = jax.ffi.pycapsule(getattr(library, f'Bigru{name}'))

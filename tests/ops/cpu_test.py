@@ -1,5 +1,6 @@
 """The kernels in an installation: built or not, checked, sanitized."""
 
+import functools
 import os
 import pathlib
 import platform
@@ -74,6 +75,21 @@ def test_without_the_kernel_xlas_loop_runs(monkeypatch):
   assert gru.best_implementation('cpu', 'float32') == "'xla', the loop"
   with pytest.raises(ValueError, match='kernel has not been compiled'):
     bidirectional_gru(x, mask, params, implementation='cpu')
+
+
+@pytest.mark.parametrize('machine, count', [('aarch64', 1), ('riscv64', 0)])
+def test_a_missing_kernel_is_said_once_where_there_could_be_one(
+  monkeypatch, caplog, tmp_path, machine, count
+):
+  load = functools.cache(cpu.instruction_sets.__wrapped__)
+  monkeypatch.setattr(cpu, 'instruction_sets', load)
+  monkeypatch.setattr(cpu, 'LIBRARY', tmp_path / 'missing.lib.so')
+  monkeypatch.setattr(platform, 'machine', lambda: machine)
+  x, mask, params = _arguments()
+  for _ in range(2):
+    bidirectional_gru(x, mask, params)
+  assert caplog.text.count('the C++ kernel cannot be loaded') == count
+  assert caplog.text.count('pip install -e .') == count
 
 
 def test_bfloat16_runs_in_xlas_loop(monkeypatch):
