@@ -43,7 +43,7 @@ def start(module: ModuleType, argv: Sequence[str]) -> NoReturn:
     status = run(module, argv)
   except BrokenPipeError:  # The reader left, as `| head` does.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    status = 128 + signal.SIGPIPE
+    status = 128 + getattr(signal, 'SIGPIPE', 13)  # Windows has none.
   except distributed.ProcessLost as error:
     _say(argv, f'{error}; the same command resumes')
     sys.stderr.flush()

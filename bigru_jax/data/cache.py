@@ -166,7 +166,8 @@ def _save(folder: pathlib.Path, data: Dataset) -> None:
       ],
     }
     content = json.dumps(entry, default=save)
-    (partial / 'entry.json').write_text(f'{_sha256(content)}\n{content}')
+    text = f'{_sha256(content)}\n{content}'
+    (partial / 'entry.json').write_text(text, 'utf-8')
 
 
 def _load_or_remove(folder: pathlib.Path, config: DataConfig) -> Dataset | None:
@@ -192,7 +193,9 @@ def _load_or_remove(folder: pathlib.Path, config: DataConfig) -> Dataset | None:
 
 
 def _load(folder: pathlib.Path, config: DataConfig) -> Dataset:
-  checksum, _, content = (folder / 'entry.json').read_text().partition('\n')
+  checksum, _, content = (
+    (folder / 'entry.json').read_text('utf-8').partition('\n')
+  )
   if _sha256(content) != checksum:
     raise ValueError('entry.json differs from its checksum')
 

@@ -107,6 +107,7 @@ def _stem(value: Any) -> str:
   """A value as part of a directory's name."""
   if not isinstance(value, str):
     return str(value)
+  value = os.path.splitdrive(value)[1]  # Windows' C: and the like.
   if ':' in value:  # tfds:glue/sst2.
     return value.replace('/', '_')
   name = os.path.basename(value.rstrip('/')) or 'root'

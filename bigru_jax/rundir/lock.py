@@ -30,7 +30,10 @@ def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
     workdir.mkdir(parents=True, exist_ok=True)
     held = _lock(path, on_acquired=_write_holder).acquire()
   except filelock.Timeout:
-    holder = path.read_text('utf-8', errors='replace')[:200].strip()
+    try:
+      holder = path.read_text('utf-8', errors='replace')[:200].strip()
+    except OSError:  # On Windows only its owner can read a locked file.
+      holder = 'another process'
     raise ValueError(f'{field}={workdir} is in use by {holder}') from None
   except OSError as error:
     raise type(error)(

@@ -18,7 +18,7 @@ def processor() -> str:
   path = pathlib.Path('/proc/cpuinfo')
   if path.exists():
     match = re.search(
-      r'^model name\s*:\s*(.+)$', path.read_text(), re.MULTILINE
+      r'^model name\s*:\s*(.+)$', path.read_text('utf-8'), re.MULTILINE
     )
     if match:
       return match[1].strip()

@@ -96,7 +96,15 @@ def run_jobs(
     at_once: how many run at the same time.
     stop: asked all the time. When it says so, the running jobs get SIGTERM, and
       the iterator ends when they have ended.
+
+  Raises:
+    ValueError: this is Windows, where the output of a job cannot be followed.
   """
+  if not hasattr(os, 'pread'):
+    raise ValueError(
+      'runs can be started from here on Linux and macOS alone; start each by '
+      'its own command'
+    )
   waiting = list(jobs)
   at_once = min(at_once, max(len(jobs), 1))
   shares = core_shares(at_once)
@@ -175,6 +183,7 @@ def _start(job: Job, cores: set[int]) -> _Running:
     stdout=output,
     stderr=output,
     start_new_session=True,  # Ctrl-C reaches this process alone.
-    preexec_fn=prepare,
+    # Windows refuses any, and has nothing to prepare.
+    preexec_fn=prepare if library or cores else None,
   )
   return _Running(job, process, output)

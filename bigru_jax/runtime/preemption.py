@@ -16,6 +16,7 @@ class Preempted(Exception):
 def stop_on_signals(at_once: bool = True) -> Iterator[Callable[[], bool]]:
   """Catches SIGTERM, SIGINT and SIGUSR1 while the context lasts.
 
+  Windows has no SIGUSR1.
   A second SIGINT exits at once. The previous handlers are restored at the end.
 
   Args:
@@ -46,7 +47,8 @@ def stop_on_signals(at_once: bool = True) -> Iterator[Callable[[], bool]]:
     asked = True
     return bool(received)
 
-  numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+  names = 'SIGTERM', 'SIGINT', 'SIGUSR1'
+  numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
   before = {number: signal.signal(number, handle) for number in numbers}
   try:
     yield stop
