@@ -19,6 +19,19 @@ def _anchors(page):
   }
 
 
+@pytest.mark.parametrize(
+  'name, pattern',
+  [
+    ('CITATION.cff', r'^version: (.+)$'),
+    ('CHANGELOG.md', r'^## \[(.+?)\]'),  # The topmost one.
+  ],
+)
+def test_the_version_is_that_of_the_package(name, pattern):
+  text = (ROOT / name).read_text('utf-8')
+  match = re.search(pattern, text, re.MULTILINE)
+  assert match and match[1] == bigru_jax.__version__
+
+
 @pytest.mark.parametrize('name', ['README.md', 'CONTRIBUTING.md'])
 def test_every_link_outside_of_the_site_leads_somewhere(name):
   links = re.findall(r'\]\(([^)]+)\)', (ROOT / name).read_text('utf-8'))
