@@ -41,7 +41,7 @@ def test_a_bad_value_is_named(field, value, message):
     Config(**{field: value})
 
 
-def test_the_score_of_semeval_is_of_one_label_a_text():
+def test_the_semeval_score_needs_one_label_per_text():
   with pytest.raises(
     ValueError, match='select_by=semeval2010_f1 needs task=sing'
   ):
@@ -62,11 +62,11 @@ def test_the_average_encoder_has_no_recurrence(options, message):
     Config(encoder='average', **options)
 
 
-def test_whole_numbers_are_floats_where_floats_belong():
+def test_integers_are_accepted_as_floats():
   assert Config(learning_rate=1) == Config(learning_rate=1.0)
 
 
-def test_values_of_numpy_and_paths_are_those_of_python():
+def test_numpy_values_and_paths_become_python_values():
   config = Config(
     learning_rate=np.float32(0.5),
     epochs=np.int64(3),
@@ -86,7 +86,7 @@ def test_values_of_numpy_and_paths_are_those_of_python():
 
 
 @pytest.mark.parametrize('names', ['a,', 'a,b,a', ','])
-def test_label_names_are_distinct(names):
+def test_label_names_must_be_distinct(names):
   with pytest.raises(ValueError, match='a name is empty or occurs twice'):
     Config(task='multi_label', label_names=names)
 
@@ -110,7 +110,7 @@ def test_the_fixed_threshold_may_be_given_by_its_former_name():
   assert Config(threshold='0.5') == Config(threshold='fixed') == Config()
 
 
-def test_flags_are_the_fields():
+def test_each_field_has_a_flag():
   values = flags.FlagValues()
   config_flags.define_flags(values)
   values(['run.py', '--hidden_size=7', '--sst_phrases', '--pooling=max'])
@@ -137,7 +137,7 @@ def test_a_configuration_names_its_run(options, name, tmp_path, monkeypatch):
   assert str(run_files.default_workdir(Config(**options))) == f'runs/{name}'
 
 
-def test_a_run_resumes_whose_directory_has_a_former_name(tmp_path, monkeypatch):
+def test_a_run_in_a_directory_with_a_former_name_resumes(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = Config(pooling='max', keep='tail')
   workdir = run_files.default_workdir(config)
@@ -148,7 +148,7 @@ def test_a_run_resumes_whose_directory_has_a_former_name(tmp_path, monkeypatch):
   assert run_files.default_workdir(config) == former
 
 
-def test_two_runs_of_one_name_have_two_directories(tmp_path, monkeypatch):
+def test_runs_with_the_same_name_have_two_directories(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   first = Config(train='a/x.csv')
   workdir = run_files.default_workdir(first)
@@ -160,7 +160,7 @@ def test_two_runs_of_one_name_have_two_directories(tmp_path, monkeypatch):
   assert other == run_files.default_workdir(Config(train='b/x.csv'))
 
 
-def test_a_long_name_is_one_that_file_systems_take(tmp_path, monkeypatch):
+def test_a_long_name_is_shortened_for_file_systems(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = Config(train='x' * 300 + '.csv')
   run_files.default_workdir(config).mkdir(parents=True)

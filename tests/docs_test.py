@@ -1,4 +1,4 @@
-"""The documentation: what `mkdocs build --strict` does not check."""
+"""Checks of the documentation that `mkdocs build --strict` does not make."""
 
 import pathlib
 import re

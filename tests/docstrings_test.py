@@ -1,4 +1,4 @@
-"""The examples in the docstrings run and print what they say."""
+"""The examples in the docstrings run and print what they show."""
 
 import doctest
 import importlib
@@ -25,6 +25,6 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize('name', MODULES)
-def test_examples(name, tmp_path, monkeypatch):
+def test_docstring_examples_print_what_they_show(name, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   assert doctest.testmod(importlib.import_module(name)).failed == 0

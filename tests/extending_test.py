@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md: each command takes a run that uses one."""
+"""The examples of docs/extending.md, whose runs go through every command."""
 
 import contextlib
 import inspect
@@ -52,7 +52,7 @@ RUNS = {
 
 
 def _blocks(language):
-  """The code in a language by the heading of the section that it is in."""
+  """The code blocks of a language, by the heading of their section."""
   blocks = {}
   for section in PAGE.read_text('utf-8').split('\n## ')[1:]:
     heading, content = section.split('\n', 1)
@@ -64,7 +64,7 @@ def _blocks(language):
 
 @contextlib.contextmanager
 def _examples(headings):
-  """Runs the examples of sections, whose entries are gone in the end."""
+  """Runs the examples of sections, and removes their entries at the end."""
   before = [dict(entries) for entries in DICTS]
   try:
     for heading in headings:
@@ -114,7 +114,7 @@ def workdir(request, tmp_path_factory):
 
 
 def _call(name, *flags):
-  """What a command prints."""
+  """Runs a command and returns what it prints."""
   done = run_command(name, *flags)
   assert done.returncode == 0, done.stderr
   return done.stdout
@@ -170,7 +170,7 @@ def test_a_run_that_uses_an_example_is_exported_to_stablehlo(workdir):
   np.testing.assert_allclose(outputs['probabilities'][0], expected, atol=1e-5)
 
 
-def test_an_implementation_of_the_recurrence():
+def test_an_implementation_of_the_recurrence_can_be_added():
   rng = np.random.default_rng(0)
   params = gru.GRUParams(
     *(
@@ -191,7 +191,7 @@ def test_an_implementation_of_the_recurrence():
   np.testing.assert_allclose(recomputed, states('reference'), atol=1e-6)
 
 
-def test_a_field_of_the_train_state(monkeypatch, tmp_path):
+def test_a_field_can_be_added_to_the_train_state(monkeypatch, tmp_path):
   blocks = _blocks('diff')['A field of the train state']
   for module, name in ((state, 'TrainState'), (step, 'make_train_step')):
     source, old = inspect.getsource(module), getattr(module, name)

@@ -1,4 +1,4 @@
-"""Any bytes in a file and any text to predict: an answer or a clear error."""
+"""Arbitrary files and texts give a result or one clear error."""
 
 import csv
 import gzip
@@ -44,7 +44,7 @@ _content = st.one_of(st.binary(max_size=200), _table, _records)
   header=st.sampled_from([b'', b'text,label\n', b'text\tlabel\n', b'PAR1']),
   zipped=st.booleans(),
 )
-def test_readers(tmp_path, name, content, header, zipped):
+def test_any_file_is_read_or_named(tmp_path, name, content, header, zipped):
   path = tmp_path / (f'{name}.gz' if zipped else name)
   content = header + content
   path.write_bytes(gzip.compress(content) if zipped else content)
@@ -123,7 +123,7 @@ _WRITERS = {
 @pytest.mark.parametrize('name', _WRITERS)
 @settings(_settings, max_examples=150)
 @given(rows=_rows)
-def test_what_others_write_is_read_back_equal(tmp_path, name, rows):
+def test_files_of_other_libraries_are_read_back_equal(tmp_path, name, rows):
   path = tmp_path / name
   _WRITERS[name](rows, path)
   found = [(x.text, x.label) for x in tabular_files.read_file(path, 'train')]
@@ -133,7 +133,7 @@ def test_what_others_write_is_read_back_equal(tmp_path, name, rows):
 @pytest.mark.parametrize('name', ['a.txt', 'a.bin'])
 @_settings
 @given(content=_content, header=st.sampled_from([b'', b'2 2\n', b'a 1 2\n']))
-def test_embeddings(tmp_path, name, content, header):
+def test_any_vector_file_is_read_or_named(tmp_path, name, content, header):
   path = tmp_path / name
   path.write_bytes(header + content)
   try:
@@ -151,7 +151,7 @@ def trained(run_directory):
 
 @settings(deadline=None, max_examples=300)
 @given(texts=st.lists(_any_text, max_size=12))
-def test_predictions(trained, texts):
+def test_any_text_is_predicted(trained, texts):
   answers = trained.predict(texts, batch_size=8)
   assert len(answers) == len(texts)
   for answer in answers:

@@ -20,7 +20,7 @@ def _draw(seed, classes, batch=5):
   classes=st.integers(2, 6),
   smoothing=st.sampled_from([0.0, 0.1]),
 )
-def test_softmax_cross_entropy(seed, classes, smoothing):
+def test_softmax_cross_entropy_equals_its_formula(seed, classes, smoothing):
   logits, labels = _draw(seed, classes)
   y = np.eye(classes)[labels] * (1 - smoothing) + smoothing / classes
   yhat = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -37,7 +37,7 @@ def test_softmax_cross_entropy(seed, classes, smoothing):
   outputs=st.sampled_from([1, 3, 5]),
   smoothing=st.sampled_from([0.0, 0.1]),
 )
-def test_sigmoid_cross_entropy(seed, outputs, smoothing):
+def test_sigmoid_cross_entropy_equals_its_formula(seed, outputs, smoothing):
   logits, labels = _draw(seed, outputs)
   y = labels[:, None] if outputs == 1 else np.eye(outputs)[labels]
   y = y * (1 - smoothing) + smoothing / 2

@@ -69,13 +69,13 @@ LABELS = ['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Message-Topic(e1,e2)',
     ([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 3, 5]], 0.0),
   ],
 )
-def test_the_official_score_of_semeval_2010_task_8(confusion, score):
+def test_the_semeval_score_equals_that_of_the_official_scorer(confusion, score):
   found = semeval2010_f1(np.array(confusion), LABELS)
   assert found == pytest.approx(score)
 
 
 def _by_the_scorers_rules(gold, predicted):
-  """The score from the answers one by one, with precision and recall."""
+  """The score counted over single predictions, by precision and recall."""
   scores = []
   for relation in sorted({name.split('(')[0] for name in gold} - {'Other'}):
     pairs = list(zip(gold, predicted))
@@ -89,7 +89,7 @@ def _by_the_scorers_rules(gold, predicted):
   return sum(scores) / len(scores)
 
 
-def test_the_accumulated_score_is_that_of_the_answers_one_by_one():
+def test_the_accumulated_score_equals_a_count_of_single_predictions():
   rng = np.random.default_rng(0)
   names = ['Cause-Effect', 'Entity-Origin', 'Message-Topic']
   labels = [f'{n}({d})' for n in names for d in ('e1,e2', 'e2,e1')] + ['Other']
@@ -117,17 +117,17 @@ def test_the_accumulated_score_is_that_of_the_answers_one_by_one():
     (['Other'], 'select_by=semeval2010_f1: no label is a relation'),
   ],
 )
-def test_labels_that_are_no_relations(labels, message):
+def test_labels_that_are_not_relations_are_named(labels, message):
   with pytest.raises(ValueError, match=message):
     relations_of(labels)
 
 
-def test_an_older_run_names_a_metric_by_its_former_name():
+def test_a_metric_is_found_by_its_former_name():
   line = {'step': 3, 'loss': 0.5, 'semeval2010': 0.8}
   assert renamed(line) == {'step': 3, 'loss': 0.5, 'semeval2010_f1': 0.8}
   assert current_name('accuracy') == 'accuracy' and current_name('') == ''
 
 
-def test_which_of_two_values_is_better():
+def test_every_metric_knows_which_value_is_better():
   assert METRICS['loss'].is_better(0.1, 0.2)
   assert METRICS['accuracy'].is_better(0.2, 0.1)

@@ -1,4 +1,4 @@
-"""The optimizers against Adam's formulas, and what they leave alone."""
+"""The optimizers against Adam's formulas, and the parameters they exclude."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from bigru_jax import optimizers
 
 
 @pytest.mark.parametrize('kind', ['adam', 'adamw'])
-def test_the_first_three_steps_are_adams(kind):
+def test_the_first_three_steps_equal_adams(kind):
   rng = np.random.default_rng(0)
   theta = rng.normal(size=(3, 2))
   grads = rng.normal(size=(3, 3, 2))
@@ -56,7 +56,7 @@ def test_words_unseen_in_training_stay_as_they_are():
 
 
 @pytest.mark.parametrize('kind', list(optimizers.OPTIMIZERS))
-def test_embeddings_may_have_a_learning_rate_of_their_own(kind):
+def test_embeddings_may_have_their_own_learning_rate(kind):
   params = {'embedding': jnp.ones((3, 2)), 'out': {'kernel': jnp.ones((2, 2))}}
   found = []
   for factor in (1.0, 0.1):

@@ -13,7 +13,7 @@ def _mesh(count):
   return Mesh(np.array(jax.devices()[:count]), (parallel.DATA_AXIS,))
 
 
-def test_a_batch_that_the_devices_do_not_divide():
+def test_a_batch_that_the_devices_do_not_divide_is_refused():
   with pytest.raises(ValueError, match='batch_size=6 is not a multiple of'):
     parallel.make_mesh(6)
 
@@ -33,7 +33,7 @@ def test_embedding_tables_are_sharded_by_columns_wherever_they_are():
 
 
 @pytest.mark.parametrize('count', [1, 2, 4])
-def test_value_and_grad_is_that_of_the_weighted_mean(count):
+def test_value_and_grad_are_those_of_the_weighted_mean(count):
   rng = np.random.default_rng(0)
   params = {'w': jnp.asarray(rng.normal(size=(3,)), jnp.float32)}
   batch = {

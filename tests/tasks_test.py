@@ -1,4 +1,4 @@
-"""How labels enter the loss, the metrics and an answer."""
+"""Labels in the loss, the metrics and the predictions."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from bigru_jax.tasks import MultiLabel, SingleLabel
 
 
-def test_two_classes_take_one_sigmoid():
+def test_two_classes_have_one_sigmoid_output():
   task = SingleLabel(2, 'sigmoid')
   assert task.num_outputs == 1
   found = task.probabilities(jnp.array([[2.0]]))
@@ -21,7 +21,7 @@ def test_two_classes_take_one_sigmoid():
 @pytest.mark.parametrize(
   'task', [SingleLabel(3), SingleLabel(3, 'sigmoid'), MultiLabel(3)]
 )
-def test_divergences_are_scipys(task):
+def test_divergences_equal_scipys(task):
   rng = np.random.default_rng(0)
   p, q = rng.normal(size=(2, 4, 3)).astype(np.float32)
   found = task.activation.divergence(jnp.asarray(p), jnp.asarray(q))
@@ -34,7 +34,7 @@ def test_divergences_are_scipys(task):
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
-def test_more_classes_take_an_output_each(loss):
+def test_more_classes_have_one_output_each(loss):
   task = SingleLabel(3, loss)
   logits = np.array([[1.0, -2.0, 0.5]])
   expected = softmax(logits, -1) if loss == 'softmax' else expit(logits)
@@ -42,7 +42,7 @@ def test_more_classes_take_an_output_each(loss):
   np.testing.assert_allclose(task.probabilities(jnp.asarray(logits)), expected)
 
 
-def test_metrics_count_examples_of_no_weight_but_no_padding_examples():
+def test_metrics_count_examples_of_weight_zero_but_no_padding():
   task = SingleLabel(2)
   batch = {
     'labels': jnp.array([0, 1, 1]),
@@ -71,7 +71,7 @@ def test_positive_texts_of_a_label_are_weighted(weights):
   np.testing.assert_allclose(found, -(positive + negative).sum(1), rtol=1e-5)
 
 
-def test_metrics_of_several_labels_are_scikit_learns():
+def test_multi_label_metrics_equal_scikit_learn():
   rng = np.random.default_rng(0)
   logits = rng.normal(size=(30, 4))
   labels = rng.random((30, 4)) < 0.4

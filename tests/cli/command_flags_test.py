@@ -16,7 +16,7 @@ def values():
   return values
 
 
-def test_each_path_begins_at_a_home_directory(values):
+def test_a_tilde_is_expanded_in_each_path(values):
   command_flags.parse(values, ['made.py', '--input=~/a.csv, ~/b.csv'])
   home = pathlib.Path.home()
   assert values['input'].value == f'{home}/a.csv, {home}/b.csv'

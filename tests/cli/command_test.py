@@ -1,4 +1,4 @@
-"""A command in a process that calls others before and after it."""
+"""Commands that are called one after another in one process."""
 
 import logging
 import types
@@ -13,7 +13,7 @@ from bigru_jax.runtime import preemption
 
 @pytest.fixture
 def module():
-  """A command whose `calls` are the values of its flags in each call."""
+  """A command that records the values of its flags in `calls`."""
   values = flags.FlagValues()
   name = flags.DEFINE_string('name', 'nobody', 'A name.', flag_values=values)
   words = flags.DEFINE_multi_string('word', [], 'A word.', flag_values=values)
@@ -33,7 +33,7 @@ def test_a_call_does_not_see_the_flags_of_the_call_before(module):
   ]  # fmt: skip
 
 
-def test_a_flagfile_gives_flags(module, tmp_path):
+def test_flags_are_read_from_a_flagfile(module, tmp_path):
   inner, outer = tmp_path / 'inner.flags', tmp_path / 'outer.flags'
   inner.write_text('--name=inner\n')
   outer.write_text(f'# A comment.\n--flagfile={inner}\n--word=x\n')
@@ -52,7 +52,7 @@ def test_a_flagfile_gives_flags(module, tmp_path):
     (['--verbosity=loud'], 'verbosity'),
   ],
 )
-def test_a_wrong_flag_is_one_line(module, capsys, arguments, message):
+def test_a_wrong_flag_gives_one_line(module, capsys, arguments, message):
   assert command.run(module, ['folder/made.py', *arguments]) == 2
   captured = capsys.readouterr()
   (line,) = captured.err.splitlines()
@@ -78,7 +78,7 @@ def test_a_wrong_flag_is_one_line(module, capsys, arguments, message):
     ),
   ],
 )
-def test_an_error_is_a_line_and_a_status(
+def test_an_error_gives_one_line_and_a_status(
   module, capsys, error, status, message
 ):
   def fail():
@@ -90,7 +90,7 @@ def test_an_error_is_a_line_and_a_status(
 
 
 @pytest.mark.parametrize('error', [KeyError('x'), BrokenPipeError()])
-def test_an_error_that_is_nobodys_input_is_raised(module, error):
+def test_an_error_that_is_not_about_input_is_raised(module, error):
   def fail():
     raise error
 
@@ -126,7 +126,7 @@ def test_help_shows_the_docstring_and_the_flags(module, capsys):
   assert not module.calls
 
 
-def test_the_log_is_as_loud_as_it_is_asked_to_be_for_the_call(module):
+def test_a_calls_verbosity_holds_for_that_call_alone(module):
   loggers = [logging.getLogger(name) for name in ('absl', 'bigru_jax')]
   before = [logger.level for logger in loggers]
   levels = []
@@ -152,7 +152,7 @@ def test_the_commands_are_listed_with_what_they_do(capsys):
     assert lines[2].endswith('tests a BiGRU with attention: the main job.')
 
 
-def test_an_unknown_command_is_one_line_and_status_2(capsys):
+def test_an_unknown_command_gives_one_line_and_status_2(capsys):
   with pytest.raises(SystemExit) as end:
     cli.main(['bigru', 'trian'])
   assert end.value.code == 2

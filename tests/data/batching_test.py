@@ -121,7 +121,7 @@ def test_a_batch_is_completed_by_padding_examples():
 
 
 def _assert_shares_make(batch, split, rows, shape, batch_size, shares):
-  """The shares one after another are the batch."""
+  """Asserts that the local batches, concatenated, are the batch."""
   found = [
     split.local_batch(rows, shape, batch_size, i, shares) for i in range(shares)
   ]
@@ -133,7 +133,7 @@ def _assert_shares_make(batch, split, rows, shape, batch_size, shares):
 
 
 @pytest.mark.parametrize('several', [False, True])
-def test_the_shares_of_a_batch_make_the_batch(several):
+def test_the_local_batches_make_the_global_batch(several):
   rng = np.random.default_rng(0)
   ids = [rng.integers(2, 99, n).tolist() for n in rng.integers(1, 9, 21)]
   labels = rng.integers(0, 3, 21)
@@ -158,7 +158,7 @@ def test_round_up_leaves_few_lengths():
   assert len(set(rounded)) == 36
 
 
-def test_padding_fraction():
+def test_the_padding_fraction_counts_padded_positions():
   plan = [(4, np.array([0, 1])), (6, np.array([2]))]
   table = Table({'tokens': pack([[1] * 4, [1] * 2, [1] * 6])})
   split = EncodedSplit(table=table, buckets=[4, 6])

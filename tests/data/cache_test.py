@@ -1,4 +1,4 @@
-"""Encoded data in the cache: the same as without it, whatever is in it."""
+"""The cache of encoded data, which never changes the data."""
 
 import builtins
 import dataclasses
@@ -18,7 +18,7 @@ from bigru_jax.data.prepare import prepare
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-  """A configuration of a small file that is cached all the same."""
+  """A configuration of a file that is cached although it is small."""
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
   monkeypatch.setattr(cache, 'LEAST_BYTES', 1)
   rows = [
@@ -59,7 +59,7 @@ def _assert_equal(data, expected):
 
 
 def _forbid(monkeypatch):
-  """Lets every further reading of texts fail."""
+  """Makes every later reading of texts fail."""
 
   def fail(*args):
     raise AssertionError('the texts are read')
@@ -77,7 +77,7 @@ def _forbid(monkeypatch):
     _vectors,
   ],
 )
-def test_it_is_what_prepare_gives_and_the_texts_are_read_once(
+def test_a_cached_corpus_equals_prepares_and_is_read_once(
   config, tmp_path, monkeypatch, fields
 ):
   fields = fields(tmp_path) if callable(fields) else fields
@@ -106,8 +106,8 @@ def test_another_length_or_another_file_is_encoded_anew(config, tmp_path):
   _assert_equal(data, prepare(config))
 
 
-def test_every_field_that_decides_is_in_the_key(config, tmp_path):
-  """A configuration that records what is read of it."""
+def test_every_field_that_prepare_reads_is_in_the_key(config, tmp_path):
+  """A configuration that records which of its fields are read."""
 
   class Recorder:
     def __getattr__(self, name):
@@ -178,7 +178,7 @@ def test_an_entry_that_cannot_be_read_stays(
   _assert_equal(cache.prepare_shared(config), expected)
 
 
-def test_without_a_place_for_it_texts_are_read_as_ever(
+def test_without_a_cache_folder_texts_are_read_as_usual(
   config, tmp_path, monkeypatch
 ):
   (tmp_path / 'a file').write_text('')
@@ -196,7 +196,7 @@ def test_small_files_and_a_corpus_in_memory_are_not_cached(
   assert not (tmp_path / 'cache').exists()
 
 
-def test_of_several_processes_one_reads_the_texts(config, tmp_path):
+def test_only_one_process_reads_the_texts(config, tmp_path):
   code = f"""
 import sys
 from bigru_jax.config import Config

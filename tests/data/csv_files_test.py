@@ -26,7 +26,7 @@ def _read(tmp_path, name, content, **options):
   return list(zip(split.texts, split.labels))
 
 
-def test_quoted_fields_hold_commas_quotes_and_newlines(tmp_path):
+def test_quoted_fields_may_have_commas_quotes_and_newlines(tmp_path):
   content = b'text,label\r\n"a, ""b""\r\nc",x\r\nd,y\r\n'
   path = tmp_path / 'a.csv'
   path.write_bytes(content)
@@ -35,7 +35,7 @@ def test_quoted_fields_hold_commas_quotes_and_newlines(tmp_path):
   assert split.rows == [2, 4]  # Where each record begins.
 
 
-def test_trailing_empty_fields_are_no_fields(tmp_path):
+def test_trailing_empty_fields_are_ignored(tmp_path):
   assert _read(tmp_path, 'a.csv', b'text,label\na,x,,\nb,y\n') == [
     ('a', 'x'), ('b', 'y'),
   ]  # fmt: skip
@@ -70,11 +70,11 @@ def test_the_delimiter_is_found_from_the_header(tmp_path, delimiter):
   assert _read(tmp_path, 'a.csv', content) == [('a', 'x')]
 
 
-def test_space_around_a_label_is_no_part_of_it(tmp_path):
+def test_white_space_around_a_label_is_stripped(tmp_path):
   assert _read(tmp_path, 'a.csv', b'text,label\n a , x \n') == [(' a ', 'x')]
 
 
-def test_a_given_delimiter(tmp_path):
+def test_the_given_delimiter_is_used(tmp_path):
   content = b'text|label\na|x\n'
   assert _read(tmp_path, 'a.csv', content, delimiter='|') == [('a', 'x')]
   with pytest.raises(ValueError, match="delimiter='||' is not one character"):

@@ -1,4 +1,4 @@
-"""Word vectors in every form, and what is wrong with a file."""
+"""Word vectors in every format, and the errors for bad files."""
 
 import bz2
 import codecs
@@ -22,7 +22,7 @@ def _load(path, size=2):
 
 @pytest.mark.parametrize('header', [b'', b'3 2\n'])
 @pytest.mark.parametrize('zipped', [False, True])
-def test_text_forms(tmp_path, header, zipped):
+def test_vectors_are_read_from_every_text_format(tmp_path, header, zipped):
   path = tmp_path / ('v.txt.gz' if zipped else 'v.txt')
   content = header + GLOVE
   path.write_bytes(gzip.compress(content) if zipped else content)
@@ -31,13 +31,13 @@ def test_text_forms(tmp_path, header, zipped):
   np.testing.assert_array_equal(vectors['film'], [3, 4.5])
 
 
-def test_of_a_word_with_two_vectors_the_first_is_kept(tmp_path):
+def test_the_first_vector_of_a_word_is_kept(tmp_path):
   path = tmp_path / 'v.txt'
   path.write_bytes(b'film 1 2\nfilm 3 4\n')
   np.testing.assert_array_equal(_load(path)['film'], [1, 2])
 
 
-def test_word2vec_binary(tmp_path):
+def test_vectors_are_read_from_word2vecs_binary_format(tmp_path):
   path = tmp_path / 'v.bin'
   rows = [b'the ' + np.float32([1, 2]).tobytes(),
           b'film ' + np.float32([3, 4]).tobytes()]  # fmt: skip
@@ -78,21 +78,21 @@ def test_word2vec_binary(tmp_path):
     (b'9 3\n. . . 1 2 3\n', 'vectors of 3 numbers, but embedding_size=2'),
   ],
 )
-def test_bad_files(tmp_path, content, message):
+def test_a_bad_file_is_named(tmp_path, content, message):
   path = tmp_path / 'v.txt'
   path.write_bytes(content)
   with pytest.raises(ValueError, match=message):
     _load(path)
 
 
-def test_a_gzip_file_truncated(tmp_path):
+def test_a_truncated_gzip_file_is_named(tmp_path):
   path = tmp_path / 'v.txt.gz'
   path.write_bytes(gzip.compress(GLOVE * 99)[:-20])
   with pytest.raises(ValueError, match='is corrupt'):
     _load(path)
 
 
-def test_the_table_takes_the_vectors():
+def test_the_embedding_table_takes_the_vectors():
   table, known = embeddings.embedding_table(
     np.zeros((4, 2)), ['<pad>', '<unk>', 'a', 'b'], {'b': np.ones(2)}
   )
@@ -101,7 +101,7 @@ def test_the_table_takes_the_vectors():
 
 
 @pytest.mark.parametrize('form', ['zip', 'gz', 'xz', 'bz2', 'tabs'])
-def test_containers_and_tabs(tmp_path, form):
+def test_compressed_files_and_tabs_are_read(tmp_path, form):
   path = tmp_path / f'v.{form}'
   if form == 'zip':
     with zipfile.ZipFile(path, 'w') as archive:
@@ -148,7 +148,7 @@ def test_a_vector_that_is_not_finite_names_its_word(tmp_path):
     (b'cat 1 2\n', '0.0 % of the vocabulary have a vector$'),
   ],
 )
-def test_what_is_odd_is_a_warning(tmp_path, caplog, content, message):
+def test_oddities_are_warnings(tmp_path, caplog, content, message):
   path = tmp_path / 'v.vec'
   path.write_bytes(content)
   with caplog.at_level(logging.WARNING, 'bigru_jax'):
@@ -193,7 +193,7 @@ WORDS = {'the': [1, 2], 'film': [3, 4.5], '. . .': [5, 6]}
   ],
 )
 @pytest.mark.parametrize('first', [True, False])
-def test_a_word_and_its_numbers(tmp_path, row, word, first):
+def test_unusual_words_and_numbers_are_read(tmp_path, row, word, first):
   path = tmp_path / 'v.txt'
   rows = [row, 'the 3 4'] if first else ['the 3 4', row]
   path.write_text('\n'.join(rows) + '\n\n \n', encoding='utf-8', newline='')

@@ -1,4 +1,4 @@
-"""The entities of a text: found in a batch, refused where one is missing."""
+"""The entities of texts in a batch, and the errors for texts without them."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_a_text_of_the_test_split_and_one_without_any_marker_are_named():
     prepare(Config(**OPTIONS), plain)
 
 
-def test_a_text_far_down_is_named(monkeypatch):
+def test_a_text_late_in_the_file_is_named(monkeypatch):
   monkeypatch.setattr(entities, '_BLOCK', 2)
   encoded = pack([[2, 9, 3, 4, 9, 5]] * 4 + [[2, 9, 3, 4, 5]])
   with pytest.raises(ValueError, match='^text 4: '):

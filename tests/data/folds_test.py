@@ -24,7 +24,7 @@ from bigru_jax.data.holdout import hold_out, take_fold
   ),
   st.integers(2, 5),
 )
-def test_each_example_is_in_the_test_of_one_fold(pairs, folds):
+def test_each_example_is_in_the_test_split_of_one_fold(pairs, folds):
   texts, labels = zip(*pairs)
   assume(len(set(texts)) >= folds)
   splits = make_folds(make_table(texts, labels), folds)
@@ -35,7 +35,7 @@ def test_each_example_is_in_the_test_of_one_fold(pairs, folds):
     assert len(fold['train']) + len(fold['test']) == len(pairs)
 
 
-def test_folds_are_stratified_and_of_one_size():
+def test_folds_are_stratified_and_of_equal_size():
   labels = [0] * 700 + [1] * 280 + [2] * 25
   for fold in make_folds(make_table(range(1005), labels), 10):
     counts = np.bincount(fold['test']['label'], minlength=3).tolist()
@@ -52,7 +52,7 @@ def test_folds_are_a_function_of_the_seed_and_the_texts():
   assert fold(0, texts) == fold(0, texts[::-1]) != fold(1, texts)
 
 
-def test_validation_is_held_out_of_the_rest_of_a_fold():
+def test_validation_is_held_out_of_the_other_folds():
   train = make_table(range(100), [0, 1] * 50)
   splits, _ = take_fold({'train': train}, 10, 3, 0)
   splits, _ = hold_out(splits, 0)

@@ -1,4 +1,4 @@
-"""Holding a tenth of the training set out, stratified and exact."""
+"""Holding out a tenth of the training set, stratified and exact."""
 
 import collections
 import hashlib
@@ -37,13 +37,13 @@ def test_exactly_a_tenth_is_held_out(count, tenth):
 
 
 def test_the_draw_is_a_function_of_the_seed_and_the_texts():
-  def test_texts(seed, texts):
+  def draw(seed, texts):
     train = make_table(texts, np.asarray(texts) % 2)
     return sorted(texts_of(hold_out({'train': train}, seed)[0]['test']))
 
   texts = list(range(300))
-  assert test_texts(0, texts) == test_texts(0, texts[::-1])
-  assert test_texts(0, texts) != test_texts(1, texts)
+  assert draw(0, texts) == draw(0, texts[::-1])
+  assert draw(0, texts) != draw(1, texts)
 
 
 def test_the_tenth_is_stratified():
@@ -54,7 +54,7 @@ def test_the_tenth_is_stratified():
   assert set(splits['train']['label']) == {0, 1, 2, 3, 4}
 
 
-def test_the_last_text_of_a_class_is_kept_where_others_can_be_drawn():
+def test_the_last_text_of_a_class_is_kept_if_possible():
   texts, labels = [*range(100), 0], [0] * 100 + [1]
   for seed in range(20):
     splits, _ = hold_out({'train': make_table(texts, labels)}, seed)
@@ -69,13 +69,13 @@ def test_equal_texts_are_held_out_together():
   assert [len(split) for split in splits.values()] == [320, 40, 40]
 
 
-def test_of_texts_that_occur_often_one_is_held_out():
+def test_one_of_a_few_frequent_texts_is_held_out():
   train = make_table([0] * 20 + [1] * 30 + [2] * 40, [0] * 50 + [1] * 40)
   splits, _ = hold_out({'train': train, 'test': train}, 0)
   assert texts_of(splits['validation']) == [0] * 20
 
 
-def test_splits_that_are_there_stay_as_they_are():
+def test_given_splits_are_unchanged():
   train, test = make_table(range(20), [0, 1] * 10), make_table([1, 2], [0, 1])
   splits, notes = hold_out({'train': train, 'test': test}, 0)
   assert splits['test'] is test
@@ -84,7 +84,7 @@ def test_splits_that_are_there_stay_as_they_are():
 
 
 def _check_hold_out(train):
-  """Checks what is promised of every hold-out; returns the splits."""
+  """Checks the promises of every hold-out; returns the splits."""
   pairs = pairs_of(train)
   splits, notes = hold_out({'train': train}, 0)
   held = list(itertools.chain(*(pairs_of(split) for split in splits.values())))
@@ -143,7 +143,7 @@ def test_no_example_is_lost(one_label, many_labels):
     (600, 5, 3, '7a0c4bff9b7e2de4'),
   ],
 )
-def test_splits_by_one_label_are_those_of_earlier_versions(
+def test_single_label_splits_are_those_of_earlier_versions(
   count, classes, copies, digest
 ):
   # Recorded results depend on them.
@@ -171,20 +171,20 @@ def test_classes_of_one_or_two_texts_are_held_out_exactly():
   assert [len(split) for split in splits.values()] == [480, 60, 60]
 
 
-def test_nothing_is_said_of_labels_that_all_splits_have():
+def test_labels_that_all_splits_have_give_no_note():
   splits, _ = hold_out({'train': make_table(range(60), [0, 1] * 30)}, 0)
   assert not describe_rare_labels(splits)
 
 
 @pytest.mark.parametrize('labels', [[0, 1] * 300, [[0], [1, 2]] * 300])
-def test_the_share_is_exact_beside_a_text_that_occurs_often(labels):
+def test_the_share_is_exact_despite_a_frequent_text(labels):
   texts = [0] * 300 + list(range(1, 301))
   splits, _ = hold_out({'train': make_table(texts, labels)}, 0)
   assert [len(split) for split in splits.values()] == [480, 60, 60]
 
 
 @pytest.mark.parametrize('labels', [[0, 1] * 300, [[0], [1, 2]] * 300])
-def test_a_share_that_duplicates_make_impossible_is_said(labels):
+def test_a_share_that_duplicates_make_impossible_is_noted(labels):
   texts = np.repeat(np.arange(6), 100)
   _, notes = hold_out({'train': make_table(texts, labels)}, 0)
   assert notes[1] == (

@@ -1,4 +1,4 @@
-"""Whether lists of numbers are names of labels or multi-hot."""
+"""Lists of numbers that are either names of labels or multi-hot."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ HOT = MultiLabelBinarizer().fit_transform(SETS)
 
 
 def _labels(lists, **options):
-  """The labels' names and the sets of the texts of train."""
+  """The names of the labels and each training text's set of labels."""
   texts = [f'text {i}' for i in range(len(lists))]
   held_out = (['x'], [lists[0]])
   corpus = {'train': (texts, lists), 'validation': held_out, 'test': held_out}
@@ -42,7 +42,7 @@ def _labels(lists, **options):
     ([[True, 1], [0, True], [False, 0.0]], '0 1', [{'0', '1'}, {'1'}, set()]),
   ],
 )
-def test_which_lists_are_multi_hot(lists, names, sets):
+def test_multi_hot_lists_are_recognized(lists, names, sets):
   assert _labels(lists) == (names.split(), sets)
 
 
@@ -75,12 +75,12 @@ def test_which_lists_are_multi_hot(lists, names, sets):
     ([b'a'], "is no label: b'a'"),
   ],
 )
-def test_lists_that_have_no_one_meaning(lists, message):
+def test_ambiguous_lists_are_refused(lists, message):
   with pytest.raises(ValueError, match=message):
     _labels(lists)
 
 
-def test_names_decide_what_a_list_of_one_number_is():
+def test_label_names_decide_the_meaning_of_a_list_of_one_number():
   assert _labels([[0], [1]], label_names='x') == (['x'], [set(), {'x'}])
   with pytest.raises(ValueError, match='row 1: .* not of 1'):
     _labels([[0, 1], [1, 0]], label_names='x')

@@ -1,4 +1,4 @@
-"""What seems to separate the labels inside names."""
+"""Guessing the separator of labels from their names."""
 
 import itertools
 
@@ -57,7 +57,7 @@ def test_a_likely_separator_is_named(separator):
     ['New York, NY', 'Buffalo, NY', 'Boston, MA', 'Salem, MA', 'Lowell, MA'],
   ],
 )  # fmt: skip
-def test_names_that_merely_hold_a_separator(names):
+def test_names_that_contain_a_separator_are_not_split(names):
   assert likely_separator(names, '|') == ''
 
 
@@ -77,11 +77,11 @@ def _joined(names, separator):
     ['rock and roll', 'drum and bass', 'rhythm and blues', 'soul'],
   ],
 )
-def test_names_with_other_characters_inside(names, separator):
+def test_names_with_other_characters_are_not_split(names, separator):
   assert likely_separator(_joined(names, separator), '|') == separator
 
 
-def test_a_separator_with_blanks_here_and_there():
+def test_a_separator_with_optional_blanks_is_named():
   names = ['a,b', 'b,c', 'c,a', 'a, c', 'b, a', 'c, b']
   assert likely_separator(names, '|') == ','
   sorted_names = ['a', 'b', 'c', 'a; b', 'a; c', 'b; c', 'a; b; c']

@@ -1,4 +1,4 @@
-"""Labels in every form, and what each is called."""
+"""Labels in every form, and their names."""
 
 import ast
 import json
@@ -54,7 +54,7 @@ def _hot(data):
     ('a.csv', lambda row: str(row.astype(float))),
   ],
 )
-def test_multi_hot_lists_of_every_file(tmp_path, name, form):
+def test_multi_hot_lists_are_read_from_every_format(tmp_path, name, form):
   path = _write(tmp_path / name, list(map(form, HOT)))
   numbered = prepare(Config(task='multi_label', train=path))
   assert numbered.labels == ['0', '1', '2']
@@ -66,7 +66,7 @@ def test_multi_hot_lists_of_every_file(tmp_path, name, form):
   np.testing.assert_array_equal(_hot(data), HOT[:, ::-1])
 
 
-def test_a_label_that_no_text_of_train_has_stays(tmp_path):
+def test_a_label_without_training_texts_stays(tmp_path):
   hot = HOT * [1, 0, 1]
   data = prepare(Config(task='multi_label'), {'train': (TEXTS, hot)})
   assert data.labels == ['0', '1', '2']
@@ -76,7 +76,7 @@ def test_a_label_that_no_text_of_train_has_stays(tmp_path):
 
 
 @pytest.mark.parametrize('form', [json.dumps, lambda x: repr(list(x))])
-def test_strings_that_are_lists(tmp_path, form):
+def test_strings_that_hold_lists_are_read(tmp_path, form):
   values = [form(x).replace('"', '""') for x in SETS]
   path = _write(tmp_path / 'a.csv', values)
   data = prepare(Config(task='multi_label', train=path))
@@ -87,7 +87,7 @@ def test_strings_that_are_lists(tmp_path, form):
 
 
 @pytest.mark.parametrize('flags', ['01', ('false', 'True'), ('0.0', '1.0')])
-def test_a_column_for_each_label(tmp_path, flags):
+def test_a_column_for_each_label_is_read(tmp_path, flags):
   rows = [','.join(flags[x] for x in row) for row in HOT]
   lines = [f'{text},{row}' for text, row in zip(TEXTS, rows, strict=True)]
   path = tmp_path / 'a.csv'
@@ -103,7 +103,7 @@ def test_a_column_for_each_label(tmp_path, flags):
 
 
 @pytest.mark.parametrize('name', ['a.jsonl', 'a.parquet', 'a.tsv'])
-def test_a_column_for_each_label_in_other_formats(tmp_path, name):
+def test_a_column_for_each_label_is_read_from_other_formats(tmp_path, name):
   path = tmp_path / name
   rows = [
     {'text': text, 'a': int(a), 'b': bool(b), 'c': float(c)}
@@ -120,7 +120,7 @@ def test_a_column_for_each_label_in_other_formats(tmp_path, name):
   np.testing.assert_array_equal(_hot(prepare(config)), HOT)
 
 
-def test_columns_that_are_wrong(tmp_path):
+def test_a_wrong_label_column_is_named(tmp_path):
   path = tmp_path / 'a.csv'
   path.write_text('text;a,b\none;x\ntwo;y\nthree;x\nfour;y')
   # A column may have a comma in its name.
@@ -155,7 +155,7 @@ def test_columns_that_are_wrong(tmp_path):
     ('set(x)', ['set(x)']), ('C{1}', ['C{1}']),
   ],
 )  # fmt: skip
-def test_lists_as_programs_write_them(written, names):
+def test_lists_are_read_as_programs_write_them(written, names):
   assert labels.as_labels(written, 'y', '|') == tuple(names)
 
 
@@ -163,7 +163,7 @@ def test_lists_as_programs_write_them(written, names):
   'written', ['array([1, 0, 1])', 'tensor([1, 0, 1])', '{1,0,1}',
               'array([ True, False,  True])', 'array([1., 0., 1.], dtype=f4)'],
 )  # fmt: skip
-def test_multi_hot_lists_as_programs_write_them(written):
+def test_multi_hot_lists_are_read_as_programs_write_them(written):
   flags = labels.as_labels(written, 'y', '|')
   assert flags.chosen('abc') == ('a', 'c')
 
@@ -176,7 +176,7 @@ def test_a_label_that_is_a_missing_value_is_named(task):
     assert any(f'warning: a label is called {name!r}' in x for x in notes)
 
 
-def test_a_separator_as_one_types_it():
+def test_a_separator_may_be_typed_as_an_escape():
   assert labels.unescaped(r'\t') == '\t'
   assert labels.unescaped(r'\x1f\u241f\\') == '\x1f\u241f\\'
   assert labels.unescaped('|') == '|'
@@ -193,7 +193,7 @@ def _class_labels(path, values, feature):
   return str(path)
 
 
-def test_class_names_in_the_metadata_of_parquet(tmp_path):
+def test_class_names_are_read_from_the_metadata_of_parquet(tmp_path):
   feature = {'names': ['no', 'yes'], '_type': 'ClassLabel'}
   path = tmp_path / 'a.parquet'
   train = _class_labels(path, [0, 1] * 6, feature)
@@ -215,7 +215,7 @@ def test_class_names_in_the_metadata_of_parquet(tmp_path):
     np.testing.assert_array_equal(_hot(data), expected)
 
 
-def test_one_name_for_a_value_of_any_library():
+def test_a_value_of_any_library_has_one_name():
   pandas = pytest.importorskip('pandas')
   one = [1, 1.0, '1', ' 1.0 ', np.int64(1), np.float32(1), np.array(1),
          pyarrow.scalar(1), pyarrow.scalar(1.0)]  # fmt: skip
@@ -229,7 +229,7 @@ def test_one_name_for_a_value_of_any_library():
   assert labels.as_labels({'b', 'a', 'c'}, 'y', '|') == tuple('abc')
 
 
-def test_only_literals_are_read(monkeypatch):
+def test_only_literals_are_evaluated(monkeypatch):
   called = []
   monkeypatch.setattr(ast, 'parse', lambda *a, **k: called.append(a) or 1 / 0)
   assert labels.as_label('plain', 'y') == 'plain'

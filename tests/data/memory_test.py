@@ -1,4 +1,4 @@
-"""Data in memory, of every library that has them."""
+"""Data in memory, from every supported library."""
 
 import importlib
 
@@ -103,7 +103,7 @@ def test_a_frame_with_a_column_for_each_label(library):
 
 
 @pytest.mark.parametrize('column', COLUMN_MAKERS)
-def test_columns_of_libraries(column):
+def test_columns_of_every_library_are_read(column):
   expected = _identity((TEXTS, KINDS))
   assert _identity((column(TEXTS), column(KINDS))) == expected
 
@@ -143,7 +143,7 @@ def test_a_missing_text_is_an_empty_one():
     ({}, "it needs 'train'"),
   ],
 )  # fmt: skip
-def test_what_is_no_corpus(corpus, message):
+def test_an_object_that_is_not_a_corpus_is_named(corpus, message):
   with pytest.raises(ValueError, match=message):
     prepare(Config(), corpus)
 
@@ -155,7 +155,7 @@ def test_one_hot_rows_need_the_task():
 
 
 @pytest.mark.parametrize('column', [*COLUMN_MAKERS, iter])
-def test_texts_of_libraries(column):
+def test_texts_of_every_library_are_read(column):
   assert list(memory.check_texts(column(TEXTS))) == TEXTS
 
 
@@ -175,7 +175,7 @@ def test_texts_of_libraries(column):
     (iter(['a', 3]), 'text 2 is 3, not a string'),
   ],
 )
-def test_what_is_no_text(texts, message):
+def test_a_value_that_is_not_a_text_is_named(texts, message):
   with pytest.raises(ValueError, match=message):
     list(memory.check_texts(texts))
 

@@ -1,4 +1,4 @@
-"""The way of the data, from a configuration to encoded splits."""
+"""Preparing the data of a configuration, up to encoded splits."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ CORPUS = {
 }
 
 
-def test_a_corpus_in_memory():
+def test_a_corpus_in_memory_is_encoded():
   data = prepare(Config(max_length=2), CORPUS)
   assert data.labels == ['0', '1']
   assert list(data.splits) == ['train', 'validation', 'test']
@@ -44,7 +44,7 @@ def test_a_corpus_in_memory():
   ]
 
 
-def test_a_hierarchical_corpus(tmp_path):
+def test_a_hierarchical_corpus_is_encoded_by_sentences(tmp_path):
   corpus = {
     'train': (['Good. A film!', 'Bad. Bad, I said. No.', 'Bad'], list('100')),
     'validation': (['Odd'], ['1']),
@@ -90,7 +90,7 @@ def test_a_tokenizer_json_reads_sentences_as_a_prediction_does(tmp_path):
   assert sum((x.sentences for x in encoded), []) == [2, 1, 1, 1]
 
 
-def test_the_vocabulary_keeps_to_its_limits():
+def test_the_vocabulary_respects_its_limits():
   def vocabulary(**options):
     return prepare(Config(**options), CORPUS).tokenizer.vocabulary
 
@@ -99,7 +99,7 @@ def test_the_vocabulary_keeps_to_its_limits():
   assert vocabulary(min_count=5) == ['<pad>', '<unk>', 'a', 'bad', 'film']
 
 
-def test_what_a_corpus_in_memory_lacks_is_held_out():
+def test_splits_that_a_corpus_lacks_are_held_out():
   texts = [f'text {i}' for i in range(200)]
   data = prepare(Config(), {'train': (texts, [i % 2 for i in range(200)])})
   assert sum(len(split) for split in data.splits.values()) == 200
@@ -147,7 +147,7 @@ def test_the_identity_follows_texts_labels_and_files(tmp_path):
   assert {n for n in first if first[n] != second[n]} == {'embeddings'}
 
 
-def test_words_of_other_splits_join_where_the_vectors_know_them(tmp_path):
+def test_words_of_other_splits_are_added_if_they_have_vectors(tmp_path):
   path = tmp_path / 'v.txt'
   path.write_text('good 1 2\nstrange 3 4\nabsent 5 6\n')
   data = prepare(Config(embeddings=str(path), embedding_size=2), CORPUS)
@@ -173,7 +173,7 @@ def test_wrong_settings_are_named(options, message):
     prepare(Config(**options), CORPUS)
 
 
-def test_class_weights():
+def test_class_weights_are_computed_or_refused():
   counts = np.array([3, 1])
   np.testing.assert_allclose(class_weights('balanced', counts), [2 / 3, 2])
   np.testing.assert_allclose(class_weights('balanced', counts, 6), [1, 5])
@@ -202,7 +202,7 @@ def test_a_tokenizer_json_is_part_of_the_identity(tmp_path):
   assert data.tokenizer.vocabulary is None
 
 
-def test_data_never_import_jax():
+def test_the_data_modules_do_not_import_jax():
   code = 'import sys, bigru_jax.data.prepare; print("jax" in sys.modules)'
   done = subprocess.run(
     [sys.executable, '-c', code], capture_output=True, text=True
@@ -210,7 +210,7 @@ def test_data_never_import_jax():
   assert done.stdout.strip() == 'False', done.stderr
 
 
-def test_multi_label_texts():
+def test_multi_label_texts_are_encoded():
   config = Config(task='multi_label')
   train = ['a|b', '', ['b', 'a'], None, np.array(['c'])]
   texts = ['one two', 'three', 'four', 'five', 'six']
@@ -231,7 +231,7 @@ def test_multi_label_texts():
   np.testing.assert_allclose(data.label_weights, [3 / 2, 3 / 2, 4])
 
 
-def test_several_labels_need_the_task():
+def test_several_labels_per_text_need_the_task():
   corpus = {'train': (['one', 'two'], [['a', 'b'], ['a']])}
   with pytest.raises(ValueError, match=r"corpus\['train'\], row 1: 'label' is"):
     prepare(Config(), corpus)
@@ -262,7 +262,7 @@ def test_folds_cover_a_corpus_and_remember_the_rows():
 
 
 @pytest.mark.parametrize('task', ['single_label', 'multi_label'])
-def test_a_long_tail_of_labels_is_said_and_weighted(task):
+def test_a_long_tail_of_labels_is_logged_and_weighted(task):
   texts = [f'text {i}' for i in range(40)]
   corpus = {'train': (texts, [f'label {i}' for i in range(40)])}
   data = weigh_classes(prepare(Config(task=task), corpus), 'balanced')

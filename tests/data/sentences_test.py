@@ -1,4 +1,4 @@
-"""Sentences by rules: what ends one, and that no character is lost."""
+"""Splitting texts into sentences by rules, without losing characters."""
 
 from hypothesis import given, strategies as st
 import pytest
@@ -71,7 +71,7 @@ from bigru_jax.data.sentences import split_sentences
     ['E\u0301. Zola wrote it.', 'He did.'],
   ],
 )
-def test_what_ends_a_sentence(sentences):
+def test_the_rules_end_sentences(sentences):
   between = '' if '\u3002' in sentences[0] else '  '
   assert split_sentences(between.join(sentences)) == sentences
 
@@ -92,7 +92,7 @@ def test_line_breaks_end_sentences_and_blank_ones_are_dropped():
     | st.text(max_size=5)
   ).map(''.join)
 )
-def test_only_white_space_is_lost(text):
+def test_splitting_loses_only_white_space(text):
   sentences = split_sentences(text)
   assert ''.join(''.join(sentences).split()) == ''.join(text.split())
   assert all(x.strip() == x for x in sentences)

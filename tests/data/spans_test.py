@@ -1,4 +1,4 @@
-"""Where tokens stand in the user's own text."""
+"""The spans of tokens in the user's own text."""
 
 import pathlib
 import tempfile
@@ -49,7 +49,7 @@ def _json(kind):
 
 
 def _check(spans, given_text):
-  """Increasing, disjoint, and inside the text."""
+  """Checks that spans are increasing, disjoint and inside the text."""
   before = 0
   for start, end in spans:
     assert before <= start <= end <= len(given_text)
@@ -121,7 +121,7 @@ def test_spans_of_a_tokenizer_json(kind, given_text):
   assert ''.join(covered.split()) == ''.join(given_text.split())
 
 
-def test_a_tokenizer_json_that_composes_has_the_marks_in_its_spans():
+def test_spans_of_a_composing_tokenizer_json_include_the_marks():
   given_text = (
     'Le cafe\u0301 e\u0301te\u0301 a\u0301\u0323b \u1112\u1161\u11ab!'
   )
@@ -130,7 +130,7 @@ def test_a_tokenizer_json_that_composes_has_the_marks_in_its_spans():
   assert pieces == [*given_text[:-1].split(), '!']
 
 
-def test_a_character_of_several_bytes_belongs_to_the_first():
+def test_the_first_token_gets_a_character_of_several_bytes():
   assert _json('bytes').encode('é!', with_spans=True)[2] == [
     (0, 1),
     (1, 1),
@@ -173,12 +173,12 @@ def test_spans_are_those_of_the_tokens_that_are_kept(
     ),
   ],
 )
-def test_the_own_text_of_each_word(given_text, pieces):
+def test_the_span_of_each_word_is_its_own_text(given_text, pieces):
   spans = _vocabulary('words').encode(given_text, with_spans=True)[2]
   assert [given_text[start:end] for start, end in spans] == pieces
 
 
-def test_the_own_text_of_each_character():
+def test_the_span_of_each_character_is_its_own_text():
   given_text = 'e\u0301\u0958\u093f \u2000\u0323\u0301x'
   spans = _vocabulary('characters').encode(given_text, with_spans=True)[2]
   # NFC makes two characters of U+0958; the second has none of its own.

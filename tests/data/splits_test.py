@@ -23,7 +23,7 @@ def test_numbers_are_sorted_by_value_and_others_alphabetically():
   assert sort_labels({'nan', '10', '9'}) == ['10', '9', 'nan']
 
 
-def test_labels_as_arrays_and_as_pairs():
+def test_labels_convert_between_arrays_and_pairs():
   labels = pack([[2, 0], [], [1]])
   assert label_array(labels, 3).tolist() == [
     [True, False, True], [False] * 3, [False, True, False],
@@ -32,7 +32,7 @@ def test_labels_as_arrays_and_as_pairs():
   assert owners.tolist() == [0, 1, 1] and ids.tolist() == [1, 2, 0]
 
 
-def test_some_examples_have_all_columns_and_no_token_is_copied():
+def test_selected_examples_have_all_columns_without_copying_tokens():
   columns = {'tokens': pack([[1, 2], [3], []]), 'new': np.array([4, 5, 6])}
   table = Table(columns).take(np.array([2, 0]))
   assert len(table) == 2 and table['new'].tolist() == [6, 4]

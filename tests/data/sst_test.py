@@ -17,7 +17,7 @@ def _read(name, folder, **options):
   )
 
 
-def test_sst1_and_sst2():
+def test_sst1_has_five_classes_and_sst2_two():
   five = _read('sst1', 'sst')
   assert five['train'].labels == ['3', '1', '2', '4', '0']
   assert five['train'].texts[0] == 'A fine film .'
@@ -30,7 +30,7 @@ def test_sst1_and_sst2():
   }  # fmt: skip
 
 
-def test_sst_phrases_are_distinct_and_of_train_alone():
+def test_phrases_are_distinct_and_only_in_train():
   splits = _read('sst2', 'sst', sst_phrases=True)
   train = splits['train']
   assert len(set(train.texts)) == len(train.texts)
@@ -46,7 +46,7 @@ def test_a_neutral_phrase_of_several_trees_is_kept_once():
   assert ('.', '2', 1) in zip(train.texts, train.labels, train.rows)
 
 
-def test_sst_with_dev_at_the_end_of_train(tmp_path):
+def test_dev_may_be_at_the_end_of_train(tmp_path):
   for path in (FIXTURES / 'sst').iterdir():
     (tmp_path / path.name).write_text(path.read_text())
   dev = (tmp_path / 'dev.txt').read_text()
@@ -57,7 +57,7 @@ def test_sst_with_dev_at_the_end_of_train(tmp_path):
   assert not set(splits['train'].texts) & set(splits['validation'].texts)
 
 
-def test_trees():
+def test_trees_are_parsed_and_bad_ones_refused():
   found = sst.parse_tree('(3 (2 A) (4 (4 fine) (2 -RRB-)))')
   assert found == [
     ('3', 'A fine )'), ('2', 'A'), ('4', 'fine )'), ('4', 'fine'), ('2', ')'),

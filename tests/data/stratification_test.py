@@ -1,4 +1,4 @@
-"""Iterative stratification beside the published algorithm."""
+"""Iterative stratification, compared with the published algorithm."""
 
 from numbered_texts import make_folds, make_table, texts_of
 import numpy as np
@@ -8,7 +8,7 @@ from bigru_jax.data.holdout import describe_rare_labels, hold_out
 from bigru_jax.data.splits import label_array, label_pairs
 
 
-def test_several_labels_are_stratified_by_the_rarest():
+def test_multi_label_texts_are_stratified_by_the_rarest_label():
   # Label 2 is rare, 0 common; a third of the texts have no label.
   labels = [[0, 2] if i < 30 else [0, 1] if i < 200 else [] for i in range(300)]
   for fold in make_folds(make_table(range(300), labels), 10):
@@ -35,7 +35,7 @@ def _distance(hot, part):
 
 
 def _by_definition(hot, sizes, rng):
-  """Algorithm 1 of Sechidis et al., 2011, as it is written there."""
+  """Algorithm 1 of Sechidis et al., 2011, written literally."""
   desired = np.array(sizes, float)
   desired_KxC = desired[:, None] * hot.sum(0) / len(hot)
   fold_of = np.full(len(hot), -1)
@@ -80,7 +80,7 @@ def test_many_labels_are_spread_as_well_as_by_the_published_algorithm(seed):
     assert _distance(hot, part) < np.quantile(published, 0.9)
 
 
-def test_the_spread_is_a_function_of_the_texts_and_not_of_their_rows():
+def test_the_spread_does_not_depend_on_the_order_of_the_texts():
   labels = _long_tail(300, 0)
   order = np.random.default_rng(0).permutation(300)
   names: dict[int, int] = {}  # Labels are numbered in the order of the rows.
@@ -94,7 +94,7 @@ def test_the_spread_is_a_function_of_the_texts_and_not_of_their_rows():
     assert sorted(texts_of(split)) == sorted(texts_of(others[name]))
 
 
-def test_a_label_for_each_text_leaves_the_others_stratified():
+def test_a_label_per_text_leaves_the_other_labels_stratified():
   labels = [[i % 2, 2 + i] for i in range(400)]
   splits, _ = hold_out({'train': make_table(range(400), labels)}, 0)
   for name in ('validation', 'test'):

@@ -14,7 +14,7 @@ def test_the_deciding_tokens_of_synthetic_sentences_are_known():
     assert positions == found
 
 
-def test_synthetic_words_decide():
+def test_the_deciding_words_give_the_label():
   for sentence, label, deciding in zip(*synthetic.sentences(200, seed=3)):
     tokens = sentence.split()
     chosen = [tokens[i] for i in sorted(deciding)]
@@ -25,14 +25,14 @@ def test_synthetic_words_decide():
     assert (len(chosen) == 2) == (synthetic.NEGATION in tokens)
 
 
-def test_synthetic_follows_the_split_seed_alone():
+def test_the_data_depend_on_the_split_seed_alone():
   def texts(**options):
     return sources.read(Config(dataset='synthetic', **options))['test'].texts
 
   assert texts(seed=1) == texts() != texts(split_seed=1)
 
 
-def test_synthetic_splits_are_drawn_apart():
+def test_the_splits_share_no_draw():
   splits = sources.read(Config(dataset='synthetic'))
   assert not set(splits['train'].texts) & set(splits['test'].texts)
   assert {name: len(split) for name, split in splits.items()} == {

@@ -1,4 +1,4 @@
-"""A user's own files in every format, and every fault's one clear message."""
+"""A user's own files in every format, and one clear message per fault."""
 
 import csv
 import gzip
@@ -65,21 +65,21 @@ def _split(*arguments, **options):
     'a.json',
   ],
 )
-def test_every_format(tmp_path, name):
+def test_every_format_is_read(tmp_path, name):
   split = _split(write(tmp_path / name), 'train')
   assert list(zip(split.texts, split.labels)) == ROWS
   first = 1 if name.startswith(('a.json', 'a.parquet')) else 2
   assert split.rows == [first, first + 1, first + 2]
 
 
-def test_texts_alone(tmp_path):
+def test_texts_without_labels_are_read(tmp_path):
   path = write(tmp_path / 'a.csv', columns=('review', 'stars'))
   split = _split(path, 'input', Columns('review', label=''))
   assert split.texts == [text for text, _ in ROWS]
   assert split.labels == [''] * 3
 
 
-def test_a_long_field_is_read_and_csvs_limit_stays_as_it_was(tmp_path):
+def test_a_long_field_is_read_without_changing_csvs_limit(tmp_path):
   before = csv.field_size_limit()
   long = 'x' * (before + 1)
   split = _split(write(tmp_path / 'a.csv', [(long, 'y')]), 'train')
@@ -128,7 +128,7 @@ def test_bad_files_name_field_file_and_row(tmp_path, name, content, message):
 
 
 @pytest.mark.parametrize('name', ['nowhere.csv', 'nowhere.parquet'])
-def test_a_missing_file(name):
+def test_a_missing_file_is_named(name):
   with pytest.raises(FileNotFoundError, match=f'test={name}: no such file'):
     _split(name, 'test')
 
@@ -141,7 +141,7 @@ def _named(tmp_path, *names):
   return [str(tmp_path / name) for name in names]
 
 
-def test_paths_with_commas_blanks_and_patterns(tmp_path):
+def test_paths_may_have_commas_blanks_and_patterns(tmp_path):
   a, b, comma, bracket, in_folder = _named(
     tmp_path, 'a.csv', 'b.csv', 'c, d.csv', 'e[1].csv', 'f,g/h.csv'
   )
@@ -176,7 +176,7 @@ def test_a_folder_or_an_empty_path_is_refused(tmp_path, field):
       tabular_files.expand_paths(paths, field)
 
 
-def test_each_path_may_begin_in_the_home_directory(monkeypatch):
+def test_each_path_may_begin_with_a_tilde(monkeypatch):
   monkeypatch.setenv('HOME', '/home/me')
   assert Config(train='~/a.csv,~/b*.csv, ~/c.csv,d~.csv').train == (
     '/home/me/a.csv,/home/me/b*.csv, /home/me/c.csv,d~.csv'
@@ -185,7 +185,7 @@ def test_each_path_may_begin_in_the_home_directory(monkeypatch):
 
 
 @pytest.mark.parametrize('field', ['embeddings', 'tokenizer'])
-def test_a_folder_in_place_of_a_file(tmp_path, field):
+def test_a_folder_instead_of_a_file_is_named(tmp_path, field):
   folder = tmp_path / 'x.json'
   folder.mkdir()
   with pytest.raises(ValueError, match=f'^{field}={folder} is a folder: name'):
@@ -200,7 +200,7 @@ def _read(tmp_path, name, content, **options):
 
 
 @pytest.mark.parametrize('encoding', ['utf-16', 'utf-32', 'utf-8-sig', 'utf-8'])
-def test_encodings_that_are_known_by_their_mark(tmp_path, encoding):
+def test_encodings_are_recognized_by_their_mark(tmp_path, encoding):
   content = 'text,label\ncaf\u00e9 \u597d,x\n'.encode(encoding)
   assert _read(tmp_path, 'a.csv', content) == [('caf\u00e9 \u597d', 'x')]
 
@@ -223,7 +223,7 @@ def test_wide_characters_without_a_mark_are_named(
     _read(tmp_path, name, content)
 
 
-def test_a_given_encoding(tmp_path):
+def test_the_given_encoding_is_used(tmp_path):
   content = 'text,label\n\u597d,x\n'.encode('gbk')
   assert _read(tmp_path, 'a.csv', content, encoding='gbk') == [('\u597d', 'x')]
   with pytest.raises(ValueError, match="encoding='klingon' is unknown"):
@@ -241,7 +241,7 @@ def test_json_is_an_array_or_lines(tmp_path, name):
   assert _read(tmp_path, name, nan) == [('', 'x')]
 
 
-def test_gzip_is_known_by_its_first_bytes(tmp_path):
+def test_gzip_is_recognized_by_its_first_bytes(tmp_path):
   content = b'text,label\na,x\n'
   assert _read(tmp_path, 'a.csv', gzip.compress(content)) == [('a', 'x')]
   assert _read(tmp_path, 'b.csv.gz', content) == [('a', 'x')]

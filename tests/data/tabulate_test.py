@@ -1,4 +1,4 @@
-"""Reading in one pass: the same arrays with one process and with several."""
+"""Reading texts in one pass, with one process or several."""
 
 import random
 import subprocess
@@ -51,7 +51,7 @@ def test_texts_become_ids_by_the_order_of_occurrence():
   assert len(set(train['digest'].tolist())) == 3
 
 
-def test_sentences_of_a_text_and_what_is_kept_of_them():
+def test_the_sentences_of_a_text_are_truncated():
   pairs = [
     ('One two. Three four five six. Seven!\nEight. Nine', 'x'),
     ('', 'y'),
@@ -74,7 +74,7 @@ def test_sentences_of_a_text_and_what_is_kept_of_them():
 
 @pytest.mark.parametrize('limits', [FLAT, HIERARCHICAL])
 @pytest.mark.parametrize('processes', [2, 3])
-def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
+def test_processes_do_not_change_the_texts(monkeypatch, processes, limits):
   rng = random.Random(0)
   words = ['. W', "don't", '\u597d\u7535', '\ud800']
   words += [f'w{i}' for i in range(500)]
@@ -99,7 +99,7 @@ def test_several_processes_give_the_same_texts(monkeypatch, processes, limits):
     np.testing.assert_array_equal(found.flat(), expected.flat())
 
 
-def test_a_process_that_dies_is_one_clear_error(monkeypatch):
+def test_a_process_that_dies_raises_one_clear_error(monkeypatch):
   monkeypatch.setattr(tokenizer_pool, '_PAYS', 0)
   pool = tokenizer_pool.TokenizerPool(VocabularyTokenizer('words'), FLAT, 2)
 
@@ -123,7 +123,7 @@ def test_a_process_that_dies_is_one_clear_error(monkeypatch):
     ({'validation': []}, 'validation has no examples'),
   ],
 )
-def test_splits_that_cannot_be_trained_on(change, message):
+def test_splits_that_cannot_be_trained_on_are_refused(change, message):
   pairs = {
     name: [('a', 'x'), ('b', 'y')] for name in ('train', 'validation', 'test')
   }
@@ -164,7 +164,7 @@ def test_many_tokens_are_collected_without_a_limit():
   np.testing.assert_array_equal(tokens, np.tile(np.arange(2, 7), 120_000))
 
 
-def test_the_texts_of_a_page_are_those_of_test_or_of_what_it_is_held_out_of():
+def test_the_texts_of_a_page_are_those_of_test_or_of_its_source():
   train = _split([('a b', 'x'), ('c', 'y'), ('d', 'x')])
   alone, *_ = _read(train=train)
   assert alone['train']['text'].tolist() == ['a b', 'c', 'd']

@@ -31,11 +31,11 @@ from bigru_jax.data.tokenizer import (
     ('\u30c6\u30b9\u30c8abc', ['\u30c6', '\u30b9', '\u30c8', 'abc']),
   ],
 )
-def test_words(sentence, tokens):
+def test_sentences_are_split_into_words(sentence, tokens):
   assert text.words(sentence) == tokens
 
 
-def test_characters_serve_scripts_without_spaces():
+def test_characters_split_scripts_without_spaces():
   assert text.characters('好 电影') == ['好', '电', '影']
 
 
@@ -47,7 +47,7 @@ def _normal(sentence):
 
 
 @given(st.text(st.characters(exclude_categories=['Cc'])))
-def test_words_lose_no_character_but_space(sentence):
+def test_words_lose_only_white_space(sentence):
   assert ''.join(text.words(sentence)) == ''.join(_normal(sentence).split())
 
 
@@ -105,7 +105,7 @@ def test_characters_are_composed():
 
 
 @given(st.text(st.characters(max_codepoint=127)) | st.text("ab n't's.-"))
-def test_words_of_ascii_stay_the_same_beside_another_script(sentence):
+def test_ascii_words_do_not_depend_on_other_scripts(sentence):
   assert text.words(f'{sentence} \u597d') == [*text.words(sentence), '\u597d']
 
 
@@ -131,7 +131,7 @@ def test_markers_change_no_other_text(sentence):
   assert text.words(sentence) == expected
 
 
-def test_vocabulary_is_by_frequency():
+def test_the_vocabulary_is_sorted_by_frequency():
   counts = {'b': 3, 'c': 1, 'a': 2, '<pad>': 1, 'd': 0}.items()
   assert build_vocabulary(counts) == ['<pad>', '<unk>', 'b', 'a', 'c']
   assert build_vocabulary(counts, max_size=3) == ['<pad>', '<unk>', 'b']
@@ -150,7 +150,7 @@ def test_a_tokenizer_gives_tokens_with_their_ids():
   assert tokenizer.size == 3
 
 
-def test_a_vocabulary_that_is_not_composed_is_met():
+def test_texts_match_a_vocabulary_that_is_not_composed():
   vocabulary = ['<pad>', '<unk>', 'cafe\u0301', 'the\u0301', 'th\u00e9',
                 'i\u0307yi', 'A\u030a']  # fmt: skip
   words = VocabularyTokenizer('words', vocabulary)
@@ -186,7 +186,7 @@ def test_a_wrong_vocabulary_is_named(tmp_path):
     load_tokenizer(tmp_path, 'words')
 
 
-def test_tokenizer_json(tmp_path):
+def test_a_tokenizer_json_is_read(tmp_path):
   tokenizers = pytest.importorskip('tokenizers')
   path = tmp_path / 'mine.json'
   tokenizer = tokenizers.Tokenizer(

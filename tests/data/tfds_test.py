@@ -1,4 +1,4 @@
-"""TFDS sets, prepared here in small: features, labels, file formats."""
+"""Small TFDS sets that the tests prepare: features, labels, file formats."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ from bigru_jax.config import Config
 from bigru_jax.data import sources
 
 
-def test_tfds_with_the_features_of_sst2(tmp_path):
+def test_a_set_with_the_features_of_sst2_is_read(tmp_path):
   import tensorflow_datasets as tfds
 
   with tfds.core.registered.skip_registration():
@@ -90,7 +90,7 @@ def _read_rated(folder, **options):
 
 
 @pytest.mark.parametrize('kind', ['Scalar', 'Tensor'])
-def test_tfds_labels_that_are_whole_numbers(tmp_path, kind):
+def test_integer_labels_are_read(tmp_path, kind):
   from tensorflow_datasets import features
 
   shape = {'shape': ()} if kind == 'Tensor' else {}
@@ -111,7 +111,7 @@ def test_tfds_labels_that_are_whole_numbers(tmp_path, kind):
     _read_rated(tmp_path, label_column='score')
 
 
-def test_tfds_labels_that_are_texts(tmp_path):
+def test_text_labels_are_read(tmp_path):
   from tensorflow_datasets import features
 
   texts = {'body': features.Text(), 'topic': features.Text()}
@@ -129,7 +129,7 @@ def test_tfds_labels_that_are_texts(tmp_path):
     _read_rated(tmp_path / 'wrong', label_column='topic')
 
 
-def test_tfds_prepared_as_tfrecord(tmp_path):
+def test_a_set_prepared_as_tfrecord_is_named(tmp_path):
   from tensorflow_datasets import features
 
   folder = _prepare_tfds(

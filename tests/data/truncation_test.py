@@ -1,4 +1,4 @@
-"""What is kept of a text, of tokens and of sentences alike."""
+"""Truncating texts to a number of tokens or sentences."""
 
 from hypothesis import given, strategies as st
 import pytest
@@ -18,7 +18,7 @@ from bigru_jax.data.truncation import TRUNCATIONS, Limits
     ('both', 1, [0]),
   ],
 )
-def test_the_kept_part_of_seven(keep, limit, tokens):
+def test_keep_chooses_the_part_of_a_long_text(keep, limit, tokens):
   flat = Limits(max_length=limit, keep=keep)
   assert flat.truncate([range(7)]) == (tokens, [limit], True)
   hierarchical = Limits(
@@ -36,7 +36,7 @@ def test_the_kept_part_of_seven(keep, limit, tokens):
   limit=st.integers(1, 30),
   keep=st.sampled_from(list(TRUNCATIONS)),
 )
-def test_long_sentences_go_on_and_nothing_else_is_lost(
+def test_long_sentences_are_split_and_only_the_limit_drops_tokens(
   parts, size, limit, keep
 ):
   limits = Limits(
@@ -55,7 +55,7 @@ def test_long_sentences_go_on_and_nothing_else_is_lost(
     assert kept.sentences == sizes
 
 
-def test_the_end_of_a_long_text_is_not_read_in_vain():
+def test_the_end_of_a_long_text_is_not_tokenized():
   def endless():
     while True:
       yield 0

@@ -1,4 +1,4 @@
-"""Evaluation by class, over thresholds and calibrated, against scikit-learn."""
+"""Metrics by class, thresholds and calibration, against scikit-learn."""
 
 from hypothesis import given, settings, strategies as st
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def _equal(ours, theirs):
   count=st.integers(1, 40),
   seed=st.integers(0, 2**31),
 )
-def test_one_label_equals_scikit_learn(classes, count, seed):
+def test_single_label_metrics_equal_scikit_learn(classes, count, seed):
   rng = np.random.default_rng(seed)
   labels, predictions = rng.integers(0, classes, (2, count))
   names = [f'class {c}' for c in range(classes)]
@@ -66,7 +66,7 @@ def test_one_label_equals_scikit_learn(classes, count, seed):
   rate=st.floats(0, 1),
   seed=st.integers(0, 2**31),
 )
-def test_several_labels_equal_scikit_learn(classes, count, rate, seed):
+def test_multi_label_metrics_equal_scikit_learn(classes, count, rate, seed):
   rng = np.random.default_rng(seed)
   labels = rng.random((count, classes)) < rate
   # Few distinct scores, so that there are ties.
@@ -102,7 +102,7 @@ def test_several_labels_equal_scikit_learn(classes, count, rate, seed):
   )
 
 
-def test_precision_at_k_by_hand():
+def test_precision_at_k_equals_a_count_by_hand():
   labels = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1]], bool)
   scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.8, 0.7, 0.6, 0.95]])
   found = multi_label_metrics(labels, scores >= 0.5, scores)
@@ -113,7 +113,7 @@ def test_precision_at_k_by_hand():
   assert 'precision_at_1' in few and 'precision_at_3' not in few
 
 
-def test_calibration_error_by_hand():
+def test_calibration_error_equals_a_sum_by_hand():
   # Bins of 1/15: 0.9 and 0.92 share (13/15, 14/15], 0.6 is in (8/15, 9/15].
   probabilities = np.array([[0.9, 0.1], [0.08, 0.92], [0.6, 0.4]])
   labels = np.array([0, 0, 0])
@@ -137,7 +137,7 @@ def _over_confident(task, count=4000):
 
 
 @pytest.mark.parametrize('task', [SingleLabel(4), MultiLabel(4)])
-def test_the_temperature_is_the_best_by_another_optimizer(task):
+def test_the_temperature_equals_that_of_another_optimizer(task):
   logits, labels = _over_confident(task)
 
   def loss(log_temperature):
@@ -167,7 +167,7 @@ def test_a_temperature_without_mistakes_is_bounded():
 
 
 @pytest.mark.parametrize('setting', ['tuned', 'per_label'])
-def test_thresholds_are_the_best_of_all(setting):
+def test_each_threshold_is_the_best_possible(setting):
   rng = np.random.default_rng(0)
   labels = rng.random((60, 3)) < 0.3
   probabilities = np.clip(labels * 0.2 + rng.random((60, 3)) * 0.5, 0, 1)
@@ -190,7 +190,7 @@ def test_thresholds_are_the_best_of_all(setting):
   assert fit_thresholds('fixed', labels, probabilities) == (0.5,) * 3
 
 
-def test_calibration_changes_no_answer():
+def test_calibration_changes_no_predicted_label():
   # Probabilities that float32 rounds to 1, on both sides of a threshold.
   task, names = MultiLabel(2), ['a', 'b']
   logits = np.array([[30.0, -1.0], [25.0, 1.0]], np.float32)
@@ -250,7 +250,7 @@ def test_the_most_confident_mistakes_come_first():
   }  # fmt: skip
 
 
-def test_of_many_labels_the_largest_probabilities_are_written():
+def test_only_the_largest_of_many_probabilities_are_written():
   probabilities = np.linspace(0, 1, 300)[None]
   names = [str(c) for c in range(300)]
   labels = probabilities > 0.99

@@ -61,7 +61,7 @@ def test_gradients_are_those_of_the_log_odds(trained):
   )
 
 
-def test_attention_and_its_gradient(trained):
+def test_attention_times_gradient_equals_finite_differences(trained):
   batch = make_batch()
   weights = np.asarray(outputs_of(trained, batch, {}).attention['words'])
 

@@ -1,4 +1,4 @@
-"""The diagnostic MLP where only the model's attention tells the label."""
+"""The diagnostic MLP on data whose label only the attention reveals."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""The tests of faithfulness, against counting and removing by hand."""
+"""The tests of faithfulness, against counts and erasures by hand."""
 
 import itertools
 
@@ -94,7 +94,7 @@ def test_precision_and_recall_of_the_largest_weights():
     {'pooling': 'label_wise'},
   ],
 )
-def test_what_cannot_be_explained_is_named(options):
+def test_a_run_that_cannot_be_explained_is_named(options):
   ((field, value),) = options.items()
   with pytest.raises(ValueError, match=f'{field}={value}: explanations take'):
     predictions.check_supported(Config(**options))

@@ -1,4 +1,4 @@
-"""Other attention weights: what the model answers, and how far they can go."""
+"""The model's output with other attention weights."""
 
 import functools
 
@@ -20,7 +20,7 @@ search = jax.jit(
 @pytest.mark.parametrize(
   'attention', ['additive', 'multi_head', 'structured', 'entity']
 )
-def test_other_weights_give_the_model_s_own_answer(attention):
+def test_replaced_weights_give_the_models_output_with_them(attention):
   trained = make_model(3, attention=attention, num_heads=2)
   batch = make_batch()
 
@@ -37,7 +37,7 @@ def test_other_weights_give_the_model_s_own_answer(attention):
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
-def test_permuted_weights_are_the_same_numbers_elsewhere():
+def test_permuted_weights_are_the_same_values_in_another_order():
   batch = make_batch()
   weights = np.where(
     np.arange(6) < batch['lengths'][:, None], np.arange(1, 7), 0
@@ -60,7 +60,7 @@ def test_permuting_uniform_weights_changes_nothing():
   assert not flipped.any()
 
 
-def test_the_divergence_is_scipys():
+def test_the_divergence_equals_scipys():
   p, q = np.random.default_rng(0).dirichlet([0.3] * 5, (2, 4, 1))
   p[0, 0] = [1, 0, 0, 0, 0]
   expected = [distance.jensenshannon(a[0], b[0]) ** 2 for a, b in zip(p, q)]
@@ -83,7 +83,7 @@ def test_adversarial_weights_keep_the_output():
   np.testing.assert_allclose(found.divergence, expected, atol=1e-5)
 
 
-def test_where_the_output_ignores_the_states_any_weights_will_do():
+def test_any_weights_do_if_the_output_ignores_the_states():
   trained = make_model()
   output = trained.params['output']
   output = {**output, 'kernel': output['kernel'] * 0}

@@ -1,4 +1,4 @@
-"""Several runs that answer together: their mean, by hand."""
+"""Ensembles of runs, against the mean of their predictions."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ SEVERAL = dataclasses.replace(
 
 @pytest.fixture(scope='module')
 def workdirs(tmp_path_factory):
-  """Three runs that have learnt little, and so differ."""
+  """Three runs that have learned little and therefore differ."""
   folder = tmp_path_factory.mktemp('members')
   for seed in range(3):
     config = dataclasses.replace(CONFIG, seed=seed)
@@ -33,7 +33,7 @@ def workdirs(tmp_path_factory):
   return folder
 
 
-def test_the_answer_is_the_mean_of_the_probabilities(workdirs):
+def test_an_ensemble_predicts_the_mean_of_the_probabilities(workdirs):
   paths = [workdirs / str(seed) for seed in range(3)]
   ensemble = bigru_jax.load_ensemble(paths)
   texts = list(synthetic.read(7)['test'].texts)[:60]
@@ -49,7 +49,7 @@ def test_the_answer_is_the_mean_of_the_probabilities(workdirs):
     assert answer['members'] == [single['label'] for single in singles]
 
 
-def test_its_metrics_are_those_of_its_answers(workdirs):
+def test_the_metrics_of_an_ensemble_are_those_of_its_predictions(workdirs):
   ensemble = bigru_jax.load_ensemble([workdirs / '0', workdirs / '1'])
   split = synthetic.read(7)['test']
   found = ensemble.evaluate(split.texts, split.labels)
@@ -63,7 +63,7 @@ def test_its_metrics_are_those_of_its_answers(workdirs):
   assert np.isclose(found['loss'], expected, rtol=1e-4)
 
 
-def test_several_labels_a_text_by_the_mean_threshold(workdirs):
+def test_a_multi_label_ensemble_uses_the_mean_threshold(workdirs):
   paths = [workdirs / f'several{seed}' for seed in range(2)]
   thresholds = [[0.3] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]]
   for path, values in zip(paths, thresholds):

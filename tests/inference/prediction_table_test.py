@@ -1,4 +1,4 @@
-"""The columns of predictions: what is written reads back equal."""
+"""The columns of prediction tables, which read back equal."""
 
 import csv
 import itertools
@@ -47,7 +47,7 @@ def test_any_set_of_labels_reads_back(tmp_path, separator, labels, is_list):
   assert [list(example.label) for example in examples] == sets
 
 
-def test_every_label_has_its_column_however_many():
+def test_each_of_any_number_of_labels_has_a_column():
   labels = [f'label {i}' for i in range(2000)]
   columns = prediction_columns(labels, '|', ['label', 'probabilities', 'empty'])
   assert list(columns) == [

@@ -1,4 +1,4 @@
-"""Every model in ONNX Runtime, against ours; and the rules in its metadata."""
+"""Every model in ONNX Runtime, against ours, and the metadata of the file."""
 
 import json
 import unicodedata
@@ -18,7 +18,7 @@ onnxruntime = pytest.importorskip('onnxruntime')
 to_onnx = pytest.importorskip('bigru_jax.interop.onnx').to_onnx
 
 
-def test_it_equals_the_model(run, batches):
+def test_onnx_equals_the_model(run, batches):
   model = to_onnx(run)  # Which the checker of ONNX has seen.
   session = onnxruntime.InferenceSession(model.SerializeToString())
   names = [output.name for output in session.get_outputs()]
@@ -42,7 +42,7 @@ def test_it_differs_from_a_bfloat16_run_by_rounding(make_run):
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
-def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
+def test_each_head_has_the_label_that_the_run_gives_it(make_run, loss):
   run = make_run({'pooling': 'label_wise', 'loss': loss}, ['no', 'yes'])
   session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
   inputs = {'ids': np.int32([[6, 7]]), 'lengths': np.int32([2])}
@@ -51,7 +51,7 @@ def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
   assert [run.labels[head] for head in heads] == answer['attention_labels']
 
 
-def test_its_metadata_describe_it(make_run):
+def test_the_metadata_describe_the_model(make_run):
   several = {'task': 'multi_label', 'max_length': 9}
   run = make_run(several, ['one', 'twö'])
   session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
@@ -70,7 +70,7 @@ def test_its_metadata_describe_it(make_run):
   | st.text("aB '’nts.-<>/e12_é好 \u200d\ufeff\x1f")
   | st.text('eIi\u0130\u0307\u0301\u0323\u0958\u1112\u1161\u212a <>12')
 )
-def test_the_pattern_of_a_tokenizer_is_the_tokenizer(name, sentence):
+def test_the_exported_pattern_splits_as_the_tokenizer_does(name, sentence):
   rules = tokenizer_rules(name)
   given = sentence.lower() if rules['lowercase'] else sentence
   given = unicodedata.normalize(rules['normalize'], given)
@@ -81,7 +81,7 @@ def test_the_pattern_of_a_tokenizer_is_the_tokenizer(name, sentence):
   assert found == text.TOKENIZERS[name](sentence)
 
 
-def test_a_pooling_without_a_form_is_named(make_run, monkeypatch):
+def test_a_pooling_without_an_onnx_form_is_named(make_run, monkeypatch):
   monkeypatch.setitem(POOLINGS, 'gated', Pooling(module=Mean))
   run = make_run({'pooling': 'gated'}, ['a', 'b'])
   with pytest.raises(ValueError, match="pooling='gated' has no form in ONNX"):

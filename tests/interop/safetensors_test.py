@@ -1,4 +1,4 @@
-"""Every model as a folder to share: written, loaded, found on the hub."""
+"""Shared folders of models: they are written, loaded and found on the hub."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ def test_a_model_is_loaded_bit_for_bit(run, tmp_path):
 
 
 @pytest.mark.parametrize('fields', [{'loss': 'sigmoid'}, {'dtype': 'bfloat16'}])
-def test_its_predictions_are_those_of_the_run(make_run, tmp_path, fields):
+def test_a_shared_model_predicts_as_the_run_does(make_run, tmp_path, fields):
   run = make_run(fields, ['no', 'yes'])
   save(run, tmp_path / 'shared')
   loaded = bigru_jax.load(tmp_path / 'shared')
@@ -66,12 +66,12 @@ def test_a_tokenizer_json_is_shared(make_run, tmp_path):
   assert loaded.predict(TEXTS) == run.predict(TEXTS)
 
 
-def test_others_may_read_it(shared):
+def test_other_users_can_read_the_shared_files(shared):
   modes = {path.stat().st_mode for path in shared.iterdir()}
   assert len(modes) == 1
 
 
-def test_no_folder_of_this_machine_is_shared(make_run, tmp_path):
+def test_no_local_path_is_shared(make_run, tmp_path):
   run = make_run({}, ['no', 'yes'])
   paths = {'train': '/home/me/a.csv,/home/me/b.csv', 'data_dir': '/data/x/'}
   run.config = dataclasses.replace(run.config, **paths)
@@ -82,7 +82,7 @@ def test_no_folder_of_this_machine_is_shared(make_run, tmp_path):
   assert (config.train, config.data_dir) == ('a.csv,b.csv', 'x')
 
 
-def test_the_card_says_what_one_must_know(make_run, tmp_path):
+def test_the_card_describes_the_model(make_run, tmp_path):
   hub = pytest.importorskip('huggingface_hub')
   run = make_run({}, ['no', 'yes'])
   tested = {'accuracy': 0.75, 'macro_f1': 0.5, 'examples': 8}
@@ -104,7 +104,7 @@ def test_the_card_says_what_one_must_know(make_run, tmp_path):
     assert said in card.text
 
 
-def test_the_card_claims_no_data_but_those_of_the_run(make_run, tmp_path):
+def test_the_card_names_only_the_data_of_the_run(make_run, tmp_path):
   run = make_run({}, ['no', 'yes'])
   assert run.config.dataset == 'rotten_tomatoes'  # The default.
 
@@ -129,7 +129,7 @@ def test_the_card_claims_no_data_but_those_of_the_run(make_run, tmp_path):
   assert 'rotten_tomatoes' not in card('again')
 
 
-def test_nothing_but_a_published_model_is_written_over(
+def test_only_a_published_model_is_overwritten(
   make_run, tmp_path, monkeypatch, caplog
 ):
   run = make_run({}, ['no', 'yes'])
@@ -173,7 +173,7 @@ def test_nothing_but_a_published_model_is_written_over(
     ),
   ],
 )
-def test_a_tensor_that_does_not_fit_is_named(shared, change, message):
+def test_a_tensor_that_does_not_match_is_named(shared, change, message):
   path = shared / published.PARAMS
   tensors = numpy.load_file(path)
   change(tensors)
@@ -183,7 +183,7 @@ def test_a_tensor_that_does_not_fit_is_named(shared, change, message):
   assert '\n' not in str(e.value)
 
 
-def test_a_corrupt_file_is_one_line(shared):
+def test_a_corrupt_file_is_reported_in_one_line(shared):
   path = shared / published.PARAMS
   path.write_bytes(path.read_bytes()[:-9])
   with pytest.raises(ValueError, match='shared: model.safetensors: ') as e:
@@ -191,7 +191,7 @@ def test_a_corrupt_file_is_one_line(shared):
   assert '\n' not in str(e.value)
 
 
-def test_without_the_package_the_message_says_so(shared, monkeypatch):
+def test_a_missing_package_is_named(shared, monkeypatch):
   monkeypatch.setitem(sys.modules, 'safetensors.numpy', None)
   with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):
     bigru_jax.load(shared)
@@ -226,7 +226,7 @@ def test_a_repository_is_loaded_by_its_name(
     bigru_jax.load('someone/some-model')
 
 
-def test_without_huggingface_hub_the_message_says_so(monkeypatch):
+def test_a_missing_huggingface_hub_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
   with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):
     bigru_jax.load('hf://someone/some-model')

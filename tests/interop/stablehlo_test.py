@@ -7,7 +7,7 @@ import pytest
 from bigru_jax.interop.stablehlo import to_stablehlo
 
 
-def test_it_equals_the_model(run, batches):
+def test_stablehlo_equals_the_model(run, batches):
   content = to_stablehlo(run).serialize()
   exported = jax.export.deserialize(content)
   assert exported.platforms == ('cpu', 'cuda', 'tpu')
@@ -19,7 +19,7 @@ def test_it_equals_the_model(run, batches):
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid'])
-def test_a_head_has_the_label_that_the_run_gives_it(make_run, loss):
+def test_each_head_has_the_label_that_the_run_gives_it(make_run, loss):
   run = make_run({'pooling': 'label_wise', 'loss': loss}, ['no', 'yes'])
   found = to_stablehlo(run).call(np.int32([[6, 7]]), np.int32([2]))
   (answer,) = run.predict(['a b'])

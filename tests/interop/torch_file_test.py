@@ -1,4 +1,4 @@
-"""Files of PyTorch: what is read of them, and what they are called if not."""
+"""Reading PyTorch's files, and the errors for those that cannot be read."""
 
 import argparse
 import pickle
@@ -52,9 +52,7 @@ def test_the_state_dict_of_a_checkpoint_is_found(entry, program, tmp_path):
 @pytest.mark.parametrize(
   'names', [('checkpoint', 'state_dict'), ('a', 'model', 'mine'), ('net', 'b')]
 )
-def test_a_state_dict_in_an_entry_of_an_entry_is_found(
-  names, program, tmp_path
-):
+def test_a_nested_state_dict_is_found(names, program, tmp_path):
   optimizer = torch.optim.Adam(program.parameters())
   program(torch.ones(1, 2, dtype=int), torch.tensor([2])).sum().backward()
   optimizer.step()
@@ -65,7 +63,7 @@ def test_a_state_dict_in_an_entry_of_an_entry_is_found(
   assert read_state_dict(tmp_path / 'x.pt').keys() == arrays(program).keys()
 
 
-def test_parameters_that_want_gradients_are_read(program, tmp_path):
+def test_parameters_that_require_gradients_are_read(program, tmp_path):
   torch.save(dict(program.named_parameters()), tmp_path / 'x.pt')
   assert read_state_dict(tmp_path / 'x.pt').keys() == arrays(program).keys()
 
@@ -91,7 +89,7 @@ def test_a_lightning_checkpoint_is_read_or_named(program, tmp_path):
 
 
 class Marker:
-  """Leaves a file where it is unpickled."""
+  """Writes a file when it is unpickled."""
 
   def __init__(self, path):
     self.path = str(path)
@@ -139,12 +137,12 @@ def test_nothing_is_unpickled(zipped, program, tmp_path):
     ),
   ],
 )
-def test_a_file_without_one_state_dict(content, message, tmp_path):
+def test_a_file_must_hold_one_state_dict(content, message, tmp_path):
   torch.save(content, tmp_path / 'x.pt')
   assert message in _refused(tmp_path / 'x.pt')
 
 
-def test_files_that_are_not_of_torch_save(program, tmp_path, recwarn):
+def test_files_not_from_torch_save_are_named(program, tmp_path, recwarn):
   path = tmp_path / 'model.pt'
   with pytest.raises(FileNotFoundError, match='weights=.*no such file'):
     read_state_dict(path)

@@ -1,4 +1,4 @@
-"""Run directories from PyTorch programs, which answer as the programs do."""
+"""Run directories from PyTorch programs, with the programs' predictions."""
 
 import json
 import random
@@ -21,7 +21,7 @@ def _ids(text):
 
 
 def _expected(program):
-  """The program's probabilities of each of `TEXTS`, by itself."""
+  """The program's probabilities of `TEXTS`, predicted one by one."""
   for text in TEXTS:
     ids = torch.tensor([_ids(text)])
     logits = program(ids, torch.tensor([ids.shape[1]])).detach()
@@ -29,7 +29,7 @@ def _expected(program):
 
 
 @pytest.mark.parametrize('as_json', [True, False])
-def test_a_run_answers_as_the_program_does(as_json, tmp_path):
+def test_a_run_predicts_what_the_program_predicts(as_json, tmp_path):
   torch.manual_seed(0)
   program = Classifier(additive(units=3))
   with torch.no_grad():
@@ -76,7 +76,7 @@ ODD = [
 
 
 @pytest.mark.parametrize('name', ['words.json', 'words.txt', ''])
-def test_tokens_that_hold_line_ends_change_no_answer(name, tmp_path, caplog):
+def test_tokens_with_line_breaks_change_no_prediction(name, tmp_path, caplog):
   words = list(ODD)
   if name == 'words.txt':  # Which cannot hold line feeds.
     words = [word for word in words if '\n' not in word]
@@ -111,13 +111,13 @@ def test_tokens_that_hold_line_ends_change_no_answer(name, tmp_path, caplog):
 
 
 @pytest.mark.parametrize('end', ['', '\r\n'])
-def test_a_vocabulary_from_windows(end, tmp_path):
+def test_a_vocabulary_with_windows_line_ends_is_read(end, tmp_path):
   path = tmp_path / 'words.txt'
   path.write_bytes(b'\xef\xbb\xbf' + ('\r\n'.join(WORDS) + end).encode())
   assert read_vocabulary(path) == WORDS
 
 
-def test_a_cased_vocabulary_is_no_vocabulary_of_lower_case(tmp_path, caplog):
+def test_a_cased_vocabulary_is_not_read_as_lower_case(tmp_path, caplog):
   state, labels = arrays(Classifier(additive())), ['x', 'y', 'z']
   cased = ['The', '<unk>', 'Good', '<pad>', 'Bad', 'Film', 'Not']
   message = (
@@ -134,7 +134,7 @@ def test_a_cased_vocabulary_is_no_vocabulary_of_lower_case(tmp_path, caplog):
   assert 'never' not in caplog.text
 
 
-def test_a_tokenizer_json_is_the_vocabulary(tmp_path):
+def test_a_tokenizer_json_gives_the_vocabulary(tmp_path):
   tokenizers = pytest.importorskip('tokenizers')
   path = tmp_path / 'tokenizer.json'
   ids = {word: i for i, word in enumerate(WORDS)}
@@ -175,7 +175,7 @@ def test_a_tokenizer_json_is_the_vocabulary(tmp_path):
     ({'labels': [1, 2, 3]}, 'labels=1,2,3: give 3 different names'),
   ],
 )
-def test_a_run_that_does_not_fit_is_refused(changed, message, tmp_path):
+def test_a_run_that_does_not_match_is_refused(changed, message, tmp_path):
   values = {'vocabulary': WORDS, 'labels': ['x', 'y', 'z'], **changed}
   with pytest.raises(ValueError, match=message):
     write_run(tmp_path, arrays(Classifier(additive())), **values)
@@ -183,14 +183,14 @@ def test_a_run_that_does_not_fit_is_refused(changed, message, tmp_path):
 
 
 @pytest.mark.parametrize('content', ['[]', '{"a": 1}', '{"a": "0"}', '{'])
-def test_a_vocabulary_that_is_none(content, tmp_path):
+def test_a_file_that_is_not_a_vocabulary_is_refused(content, tmp_path):
   path = tmp_path / 'words.json'
   path.write_text(content)
   with pytest.raises(ValueError, match='vocabulary=.*words.json: '):
     read_vocabulary(path)
 
 
-def test_a_token_that_stands_twice_in_json_is_named(tmp_path):
+def test_a_duplicate_token_in_json_is_named(tmp_path):
   path = tmp_path / 'words.json'
   path.write_text('{"a": 0, "a": 1, "b": 0}')
   with pytest.raises(ValueError, match="words.json: names 'a' twice"):
@@ -199,13 +199,13 @@ def test_a_token_that_stands_twice_in_json_is_named(tmp_path):
     read_vocabulary(tmp_path)
 
 
-def test_a_token_that_is_not_in_nfc_is_called_so(tmp_path, caplog):
+def test_a_token_that_is_not_in_nfc_is_named(tmp_path, caplog):
   words = ['cafe\u0301', '<unk>', 'Good', '<pad>', *WORDS[4:]]
   write_run(tmp_path / 'x', arrays(Classifier(additive())), words, list('xyz'))
   assert "such as 'cafe\u0301' (not in NFC), 'Good'" in caplog.text
 
 
-def test_a_token_that_stands_in_two_rows_is_named(tmp_path):
+def test_a_token_in_two_rows_is_named(tmp_path):
   path = tmp_path / 'words.txt'
   path.write_text('<pad>\n<unk>\nfilm\nfilm\n')
   with pytest.raises(ValueError, match="row 4: 'film' is in row 3 already"):

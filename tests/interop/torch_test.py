@@ -80,7 +80,7 @@ def test_a_gru_has_the_same_outputs_and_gradients(layers, bias):
       np.testing.assert_array_equal(state[name][8:], value[8:])
 
 
-def test_what_is_no_bidirectional_gru_is_refused():
+def test_modules_that_are_not_a_bidirectional_gru_are_refused():
   with pytest.raises(ValueError, match='one direction is not doubled'):
     gru_from_torch(arrays(nn.GRU(5, 4)))
   lstm = arrays(nn.LSTM(5, 4, bidirectional=True))
@@ -108,7 +108,7 @@ def test_what_is_no_bidirectional_gru_is_refused():
     (nn.Linear(8, 1), 'dot', '.safetensors'),
   ],
 )
-def test_a_classifier_to_ours_and_back(attention, kind, suffix, tmp_path):
+def test_a_classifier_is_converted_both_ways(attention, kind, suffix, tmp_path):
   torch.manual_seed(0)
   program = Classifier(attention)
   if suffix == '.safetensors':
@@ -186,7 +186,7 @@ def test_a_prefix_that_all_names_share_is_dropped(prefix):
   )
 
 
-def test_the_average_of_weights_is_converted():
+def test_averaged_weights_are_converted():
   program = Classifier(additive())
   averaged = torch.optim.swa_utils.AveragedModel(nn.DataParallel(program))
   assert {'n_averaged', 'module.module.fc.bias'} <= averaged.state_dict().keys()
@@ -213,7 +213,7 @@ def test_two_models_in_one_state_dict_are_named():
   'name',
   ['embedding.weight', 'gru.bias_hh_l0', 'attention.2.weight', 'fc.weight'],
 )
-def test_values_that_are_no_weights_are_refused(name):
+def test_values_that_are_not_weights_are_refused(name):
   state = arrays(Classifier(additive()))
   for value in (np.nan, np.inf):
     wrong = state | {name: np.full_like(state[name], value)}
@@ -236,7 +236,7 @@ def test_integers_are_read_as_integers(suffix, tmp_path):
   assert [state[name].dtype for name in 'xy'] == [np.int8, np.float32]
 
 
-def test_what_a_classifier_has_no_place_for_is_listed():
+def test_parameters_that_a_classifier_lacks_are_listed():
   state = arrays(Classifier(additive()))
   with pytest.raises(ValueError, match=r'no place for norm.weight \[8\], nor'):
     classifier_from_torch(
@@ -282,7 +282,7 @@ def test_any_type_is_read_as_float32(suffix, tmp_path):
   assert found.dtype == np.float32 and found.tolist() == [1, 1]
 
 
-def test_torch_is_imported_for_its_own_files_alone(tmp_path):
+def test_torch_is_imported_only_for_its_own_files(tmp_path):
   pytest.importorskip('safetensors')
   path = tmp_path / 'model.safetensors'
   write_state_dict(arrays(Classifier(additive())), path)

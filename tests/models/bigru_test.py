@@ -66,7 +66,7 @@ def test_recurrent_dropout_keeps_one_mask_over_the_sequence():
   assert not np.all(quiet['params']['recurrent_kernel_0'] == 0, axis=1).any()
 
 
-def test_dropout_is_active_with_keys_or_rngs_alone():
+def test_dropout_is_active_only_with_keys_or_rngs():
   x, mask = _example()
   layer = BiGRU(hidden_size=6, num_layers=2, dropout=0.5)
   variables = layer.init(jax.random.key(0), x)
@@ -81,7 +81,7 @@ def test_dropout_is_active_with_keys_or_rngs_alone():
   assert not np.allclose(quiet, keyed)
 
 
-def test_a_kernels_gates_are_initialized_one_by_one():
+def test_the_gates_of_a_kernel_are_initialized_separately():
   variables = BiGRU(hidden_size=6).init(jax.random.key(0), jnp.ones((1, 1, 4)))
   kernel = np.asarray(variables['params']['recurrent_kernel_0'])
   for gate in kernel.reshape(6, 6, 6):

@@ -1,4 +1,4 @@
-"""What a user relies on: padding, place and neighbors change nothing."""
+"""The classifier, which padding, position and batch do not change."""
 
 import functools
 
@@ -44,7 +44,7 @@ def classify(request):
   return jax.jit(lambda batch: model.apply(params, batch))
 
 
-def test_padding_place_and_neighbors_do_not_matter(classify):
+def test_padding_position_and_batch_do_not_matter(classify):
   sequences = [4, 5, 6, 7, 8, 9], [3], [2, 29]
   _check_padding_place_and_neighbors(classify, sequences, [7, 1, 1, 5], 3)
 
@@ -59,7 +59,7 @@ _SEQUENCE = st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=6)
   other=_SEQUENCE,
   garbage=st.integers(0, VOCABULARY - 1),
 )
-def test_padding_place_and_neighbors_do_not_matter_at_random(
+def test_padding_position_and_batch_do_not_matter_on_random_inputs(
   classify, first, other, garbage
 ):
   _check_padding_place_and_neighbors(classify, first, other, garbage)
@@ -104,7 +104,7 @@ def test_padding_has_no_embedding_and_no_gradient():
   np.testing.assert_array_equal(grads['params']['embedding'][0], 0)
 
 
-def test_given_attention_reaches_the_pooling():
+def test_given_attention_weights_reach_the_pooling():
   model = Classifier(VOCABULARY, 3, 8, 6)
   batch = _batch([[4, 5, 6]], 3)
   params = _init(model)
@@ -163,7 +163,7 @@ def test_label_wise_heads_are_the_most_probable_labels():
     _apply(model, params, batch, attention=outputs.attention)
 
 
-def test_label_wise_attention_that_is_given_back_changes_nothing():
+def test_passing_label_wise_weights_back_changes_nothing():
   model = Classifier(VOCABULARY, 3, 8, 6, attention='label_wise')
   batch = _batch([[4, 5, 6], [3]], 3)
   params = _init(model)

@@ -51,7 +51,7 @@ def test_entity_attention_equals_its_formula():
     np.testing.assert_allclose(context[i], expected, atol=1e-5)
 
 
-def test_padding_and_neighbors_change_nothing():
+def test_padding_and_other_examples_change_nothing():
   h = _states()
   context, weights = _apply(h)
   # Garbage at padding, in the states and in the entities, and another neighbor.
@@ -84,7 +84,7 @@ def test_the_weights_depend_on_the_entities_and_on_their_order():
     assert not np.allclose(_apply(h, entities=entities)[1], weights, atol=1e-4)
 
 
-def test_the_gradient_of_the_weights_reaches_the_entities_words():
+def test_the_gradient_of_the_weights_reaches_the_words_of_the_entities():
   h = _states()
 
   def weight(h):

@@ -1,4 +1,4 @@
-"""The hierarchical model against a loop over documents; padding, neighbors."""
+"""The hierarchical model, against a loop over documents and sentences."""
 
 import functools
 
@@ -62,7 +62,7 @@ def _init(model, seed=0):
 
 
 def _attend(h, params):
-  """Additive attention in NumPy: the mean of h by its weights, and these."""
+  """Additive attention in NumPy: the weighted mean of h, and the weights."""
   kernel, bias, query = (
     np.asarray(params[name]) for name in ('kernel', 'bias', 'query')
   )
@@ -160,7 +160,7 @@ def differentiate(request):
   return differentiate
 
 
-def test_padding_place_and_neighbors_do_not_matter(differentiate):
+def test_padding_position_and_batch_do_not_matter(differentiate):
   documents = [[[4, 5, 6], [2]], [[3, 9, 9, 1], [1], [8, 2]]]
   _check_padding_place_and_neighbors(
     differentiate, documents, [[7]], (3, 1, 2, 0), 5
@@ -179,7 +179,7 @@ _DOCUMENT = st.lists(_SENTENCE, min_size=1, max_size=3)
   order=st.permutations(range(4)),
   garbage=st.integers(0, VOCABULARY - 1),
 )
-def test_padding_place_and_neighbors_do_not_matter_at_random(
+def test_padding_position_and_batch_do_not_matter_on_random_inputs(
   differentiate, documents, other, order, garbage
 ):
   _check_padding_place_and_neighbors(
@@ -219,7 +219,7 @@ def _check_padding_place_and_neighbors(
       )
 
 
-def test_a_word_changes_its_own_document_alone():
+def test_a_word_changes_only_its_own_document():
   model = _model()
   variables = _init(model)
   before = _apply(model, variables, _batch(DOCUMENTS, 6, 5, 11)).logits
@@ -237,7 +237,7 @@ def test_the_order_of_sentences_matters():
   assert not np.allclose(first, second, atol=1e-3)
 
 
-def test_equal_sentences_of_a_document_have_masks_of_their_own():
+def test_equal_sentences_of_a_document_have_different_masks():
   model = _model(attention='mean', dropout=0.0, embedding_dropout=0.5)
   variables = _init(model)
   batch = _batch([[[4, 5, 6]], [[4, 5, 6]] * 2], 2, 3, 3)
@@ -253,7 +253,7 @@ def test_equal_sentences_of_a_document_have_masks_of_their_own():
   assert not np.allclose(dropped.logits, logits)
 
 
-def test_given_attention_takes_the_place_of_its_own():
+def test_given_attention_weights_replace_its_own():
   model = _model()
   variables = _init(model)
   batch = _batch(DOCUMENTS, 6, 5, 11)
@@ -326,7 +326,7 @@ def test_label_wise_attention_is_refused():
     Config(model='hierarchical', pooling='label_wise')
 
 
-def test_a_long_document_makes_no_room_in_the_others():
+def test_a_long_document_adds_no_padding_to_the_others():
   # One of 50 sentences and 15 of one: 65 sentences, and not 16 times 50.
   documents = [[[1] * 20] * 50, *[[[1] * 20]] * 15]
   batch = _batch(documents, 50, 20, 65)

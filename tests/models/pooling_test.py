@@ -87,7 +87,7 @@ def test_given_weights_replace_its_own(name):
   np.testing.assert_allclose(context, own, atol=1e-5)
 
 
-def test_additive_is_the_formula():
+def test_additive_attention_equals_its_formula():
   h = _states()
   context, weights, p = _apply('additive', h)
   scores = np.tanh(h @ p['kernel'] + p['bias']) @ p['query']
@@ -99,7 +99,7 @@ def test_additive_is_the_formula():
   )
 
 
-def test_dot_is_the_formula():
+def test_dot_attention_equals_its_formula():
   h = _states()
   context, weights, p = _apply('dot', h)
   expected = np.exp(h @ p['query'] / 2) * MASK  # sqrt(4) = 2.
@@ -110,7 +110,7 @@ def test_dot_is_the_formula():
   )
 
 
-def test_multi_head_is_the_formula_head_by_head():
+def test_each_head_of_multi_head_attention_equals_its_formula():
   h = np.random.default_rng(0).normal(size=(3, 5, 6)).astype(np.float32)
   pooling = MultiHead(num_heads=2)
   (contexts, weights), variables = jax.jit(pooling.init_with_output)(
@@ -133,7 +133,7 @@ def test_multi_head_is_the_formula_head_by_head():
 
 
 @pytest.mark.parametrize('heads', [1, 8])
-def test_the_heads_start_with_the_scale_of_one(heads):
+def test_the_initial_scale_does_not_depend_on_the_number_of_heads(heads):
   h = jnp.ones((1, 2, 64))
   variables = MultiHead(heads).init(
     jax.random.key(0), h, jnp.ones((1, 2), bool)
@@ -150,7 +150,7 @@ def test_heads_must_divide_the_features():
     )
 
 
-def test_structured_is_the_formula():
+def test_structured_attention_equals_its_formula():
   h = _states()
   contexts, weights, p = _apply('structured', h)
   scores = np.tanh(h @ p['kernel']) @ p['hops_kernel']
@@ -161,7 +161,7 @@ def test_structured_is_the_formula():
   np.testing.assert_allclose(contexts, means.reshape(3, -1), atol=1e-5)
 
 
-def test_mean_max_and_last_are_the_formulas():
+def test_mean_max_and_last_equal_their_formulas():
   h = _states()
   mean, _, _ = _apply('mean', h)
   largest, _, _ = _apply('max', h)

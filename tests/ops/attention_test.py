@@ -1,4 +1,4 @@
-"""Masked softmax and additive attention against SciPy and the formula."""
+"""Masked softmax and additive attention, against SciPy and the formula."""
 
 import functools
 
@@ -149,7 +149,7 @@ def _loss(implementation, h, mask, *params):
 
 
 @pytest.mark.parametrize('transform', ['jit', 'vmap', 'hessian'])
-def test_additive_attention_composes(transform):
+def test_additive_attention_composes_with_transformations(transform):
   h, mask, *params = map(jnp.asarray, _draw(4, 5, 6, 3, seed=2))
 
   def transformed(implementation):
@@ -181,7 +181,7 @@ def test_additive_attention_composes(transform):
     ({'implementation': 'cuda'}, "'cuda': choose cpu, reference or None"),
   ],
 )
-def test_an_argument_that_does_not_fit_is_named(change, message):
+def test_a_wrong_argument_is_named(change, message):
   names = ['h_BxTxF', 'mask_BxT', 'kernel_FxA', 'bias_A', 'query_A']
   arguments = dict(zip(names, map(jnp.asarray, _draw(4, 5, 6, 3, seed=2))))
   with pytest.raises(ValueError, match=message):

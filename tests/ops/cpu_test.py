@@ -1,4 +1,4 @@
-"""The kernels in an installation: built or not, checked, sanitized."""
+"""The kernels in an installation: their build, checks and sanitizers."""
 
 import functools
 import os
@@ -24,7 +24,7 @@ COMPILER = shutil.which('c++')
 
 
 def _compilers() -> list[str]:
-  """The names of the C++ compilers in PATH, one for each file."""
+  """The names of the C++ compilers in PATH, one per executable."""
   name = re.compile(r'(g|clang)\+\+(-\d+)?')
   names = {}
   for folder in os.get_exec_path():
@@ -120,7 +120,7 @@ def test_bfloat16_runs_in_xlas_loop(monkeypatch):
     ('gates', 9, (2, 4, 3, 23)),
   ],
 )
-def test_a_shape_of_the_gru_that_does_not_fit_is_named(name, position, shape):
+def test_a_wrong_shape_in_the_gru_is_named(name, position, shape):
   x, mask, params = _arguments()
   shapes = [x.shape, mask.shape, *(p.shape for p in params), (2, 3, 6),
             (2, 3, 6), (3, 4, 12), (2, 4, 3, 24)]  # fmt: skip
@@ -151,7 +151,7 @@ def test_a_shape_of_the_gru_that_does_not_fit_is_named(name, position, shape):
     ('d_query', 11, (8,)),
   ],
 )
-def test_a_shape_of_attentions_gradient_that_does_not_fit_is_named(
+def test_a_wrong_shape_in_the_gradient_of_attention_is_named(
   name, position, shape
 ):
   shapes = [(3, 4, 5), (3, 4), (5, 7), (7,), (3, 4), (3, 4, 7), (3, 5), (3, 4),
@@ -166,7 +166,7 @@ def test_a_shape_of_attentions_gradient_that_does_not_fit_is_named(
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
-def test_a_wrong_shape_is_printed_beside_the_one_that_fits():
+def test_a_wrong_shape_is_printed_with_the_expected_one():
   h, kernel = jnp.zeros((3, 4)), jnp.zeros((5, 7))
   mask, vector = jnp.zeros((3, 4), bool), jnp.zeros(7)
   results = [
@@ -228,7 +228,7 @@ def test_an_empty_batch_has_zero_gradients(masked):
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize('compiler', ['missing', 'failing'])
-def test_setup_says_in_one_line_that_it_did_not_build(tmp_path, compiler):
+def test_setup_reports_a_failed_build_in_one_line(tmp_path, compiler):
   failing = tmp_path / 'failing'
   failing.write_text('#!/bin/sh\nexit 1\n')
   failing.chmod(0o755)
@@ -244,7 +244,7 @@ def test_setup_says_in_one_line_that_it_did_not_build(tmp_path, compiler):
 @pytest.mark.parametrize('compiler', _compilers())
 @pytest.mark.parametrize('kernel', KERNELS)
 @pytest.mark.parametrize('instruction_set', FLAGS)
-def test_each_compiler_builds_a_right_kernel_without_warnings(
+def test_each_compiler_builds_a_correct_kernel_without_warnings(
   tmp_path, compiler, kernel, instruction_set
 ):
   flags = ['-O3', '-ffp-contract=fast', *WARNINGS, *FLAGS[instruction_set]]
@@ -284,7 +284,7 @@ def test_each_compiler_builds_calls_without_warnings_or_races(
 @needs_compiler
 @pytest.mark.parametrize('instruction_set', FLAGS)
 @pytest.mark.parametrize('kernel', KERNELS)
-def test_the_kernel_under_sanitizers(tmp_path, kernel, instruction_set):
+def test_the_kernel_passes_under_sanitizers(tmp_path, kernel, instruction_set):
   sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-g']
   flags = [*sanitize, *FLAGS[instruction_set]]
   program = _compile(tmp_path, COMPILER, kernel, instruction_set, flags)
@@ -297,14 +297,14 @@ def test_the_kernel_under_sanitizers(tmp_path, kernel, instruction_set):
   reason='there is no compiler or emulator for aarch64',
 )
 @pytest.mark.parametrize('kernel', KERNELS)
-def test_the_kernel_on_an_emulated_aarch64(tmp_path, kernel):
+def test_the_kernel_passes_on_an_emulated_aarch64(tmp_path, kernel):
   compiler = 'aarch64-linux-gnu-g++'
   program = _compile(tmp_path, compiler, kernel, 'neon', ['-static'])
   _run(['qemu-aarch64', program, '40'])
 
 
 def _build(folder, environment):
-  """Where setup.py builds the library if it can, and what it prints."""
+  """Runs setup.py; returns the library's path and what is printed."""
   done = subprocess.run(
     [sys.executable, 'setup.py', 'build_ext', '--build-lib', folder / 'lib',
      '--build-temp', folder / 'temp'],

@@ -1,4 +1,4 @@
-"""Dropout's rate, its scale, and that neighbors do not matter."""
+"""Dropout's rate, its scale, and its independence of the batch."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def _keys(count, seed=0):
 
 
 @pytest.mark.parametrize('rate', [0.1, 0.5, 0.8])
-def test_rate_and_scale(rate):
+def test_values_are_dropped_at_the_rate_and_scaled(rate):
   x = jnp.ones((40, 50, 20))
   dropped = np.asarray(dropout(x, rate, _keys(40)))
   # Every value is 0 or 1 / (1 - rate); 40,000 draws put the share within 1.3 %
@@ -30,19 +30,19 @@ def test_rate_and_scale(rate):
   assert not (kept[0] == kept[1]).all()
 
 
-def test_rate_zero_is_the_identity():
+def test_a_rate_of_zero_is_the_identity():
   x = jnp.arange(6.0).reshape(2, 3)
   assert dropout(x, 0.0, _keys(2)) is x
 
 
-def test_a_tiny_rate_keeps_all_and_any_kind_of_key_serves():
+def test_a_tiny_rate_keeps_all_values_with_any_kind_of_key():
   keys = jax.random.split(jax.random.key(0, impl='rbg'), 3)
   x = jnp.ones((3, 500))
   np.testing.assert_array_equal(dropout(x, 1e-17, fold_keys(keys, 1)), x)
   assert 0.3 < (dropout(x, 0.5, keys) == 0).mean() < 0.7
 
 
-def test_an_example_keeps_its_mask_among_other_neighbors():
+def test_the_mask_of_an_example_does_not_depend_on_the_batch():
   keys = _keys(5)
   x = jnp.ones((5, 30))
   together = dropout(x, 0.5, keys)
@@ -57,7 +57,7 @@ def test_folded_keys_differ_by_number_and_example():
   assert len(rows) == 4
 
 
-def test_dropped_words_are_replaced_at_the_rate_by_example():
+def test_words_are_replaced_at_the_rate_by_each_examples_key():
   tokens = jnp.full((40, 500), 7)
   dropped = np.asarray(word_dropout(tokens, 0.2, _keys(40), 1))
   assert set(np.unique(dropped)) == {1, 7}
@@ -66,7 +66,7 @@ def test_dropped_words_are_replaced_at_the_rate_by_example():
   np.testing.assert_array_equal(alone, dropped[3:4, :20])
 
 
-def test_weight_drop_is_on_recurrent_kernels_alone():
+def test_weight_drop_changes_only_recurrent_kernels():
   params = {
     'encoder': {
       'input_kernel_0': jnp.ones((2, 9, 4)),
@@ -92,7 +92,7 @@ def test_weight_drop_is_on_recurrent_kernels_alone():
     assert not any((mask == other).all() for other in masks[:i])
 
 
-def test_keys_are_folded_with_a_number_each():
+def test_each_key_is_folded_with_its_own_number():
   keys = _keys(3)
   together = jax.random.key_data(fold_keys(keys, jnp.array([5, 0, 2])))
   for i, number in enumerate((5, 0, 2)):

@@ -1,4 +1,4 @@
-"""Looking up in a table that is sharded by columns."""
+"""Lookup in a table that is sharded by columns."""
 
 import jax
 import jax.numpy as jnp

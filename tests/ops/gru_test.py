@@ -122,7 +122,7 @@ def test_xla_equals_the_reference_in_bfloat16():
 @pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
-def test_xla_equals_the_reference_at_random(shape, masked, seed):
+def test_xla_equals_the_reference_on_random_inputs(shape, masked, seed):
   runs = [gru_xla.bidirectional_gru]
   _equal_the_reference(runs, shape, masked, seed=seed)
 
@@ -146,7 +146,7 @@ def test_the_kernel_equals_the_reference_and_its_autodiff(shape, masked):
 @settings(deadline=None, max_examples=100)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
 @example(shape=(64, 22, 100, 128), masked=True, seed=0)
-def test_the_kernel_equals_the_reference_at_random(shape, masked, seed):
+def test_the_kernel_equals_the_reference_on_random_inputs(shape, masked, seed):
   _equal_the_reference(KERNELS, shape, masked, seed=seed)
 
 

@@ -33,7 +33,7 @@ def test_label_wise_attention_equals_its_formula(labels):
     )
 
 
-def test_blocks_of_labels_have_the_gradients_of_the_whole(monkeypatch):
+def test_blocks_of_labels_have_the_same_gradients_as_one_block(monkeypatch):
   arguments = [jnp.asarray(x) for x in _draw(300)]
 
   def gradients():

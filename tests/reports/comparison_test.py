@@ -24,7 +24,7 @@ CELLS = [
 ]
 
 
-def test_the_interval_is_students():
+def test_the_interval_is_that_of_students_t():
   values = [0.81, 0.86, 0.83, 0.80]
   found = comparison.summarize(values)
   low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
@@ -41,14 +41,14 @@ def test_the_largest_semeval_score_is_the_best():
   assert 'semeval2010_f1' in METRICS
 
 
-def test_validation_chooses_and_not_the_test():
+def test_validation_chooses_the_setting_not_the_test():
   found = comparison.compare_settings(CELLS, 'accuracy')
   assert list(found.settings) == ['b', 'a'] and found.chosen == 'b'
   assert found.settings['a'].test.mean > found.settings['b'].test.mean
 
 
 @pytest.mark.parametrize('metric', ['loss', 'ece'])
-def test_the_least_is_the_best(metric):
+def test_the_smallest_loss_is_the_best(metric):
   cells = [
     *_cells('high', [0.9], [0.1], metric),
     *_cells('low', [0.2], [0.8], metric),
@@ -98,7 +98,7 @@ def test_a_setting_with_missing_runs_is_not_chosen():
   assert found.chosen == 'b' and list(found.settings)[-1] == 'lucky'
 
 
-def test_the_table_and_the_plot(tmp_path):
+def test_the_table_and_the_plot_show_the_comparison(tmp_path):
   found = comparison.compare_settings(CELLS, 'accuracy')
   text = comparison.as_markdown(found)
   assert 'Chosen by the mean validation accuracy: **b**' in text

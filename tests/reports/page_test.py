@@ -1,4 +1,4 @@
-"""What a page is made of, before a browser reads it."""
+"""The data of a page, before a browser reads it."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ def _answer(spans, weights, **other):
 
 
 def _spans(packed):
-  """The pairs that were packed as gaps and lengths, 7 bits a byte."""
+  """Unpacks pairs of gaps and lengths with 7 bits per byte."""
   numbers, value, shift = [], 0, 0
   for byte in base64.b64decode(packed):
     value |= (byte & 127) << shift
@@ -49,13 +49,13 @@ def _spans(packed):
     (' ' * 300 + 'b' * 200, [[300, 500]], [[300, 500]]),
   ],
 )
-def test_spans_come_back(text, spans, packed):
+def test_spans_are_unpacked_equal(text, spans, packed):
   answer = _answer(spans, [[1.0] * len(spans)])
   columns = pack_texts([text], [answer], ['positive'], ['x'], LABELS)
   assert _spans(columns['spans'][0]) == packed
 
 
-def test_a_token_without_a_span_gives_its_weight_to_the_one_before():
+def test_a_token_without_a_span_adds_its_weight_to_the_previous_token():
   spans = [[0, 1], [1, 1], [1, 2]]
   answer = _answer(spans, [[0.2, 0.3, 0.5]], sentences=[2, 1])
   columns = pack_texts(['é!'], [answer], [None], ['x'], LABELS)
@@ -65,7 +65,7 @@ def test_a_token_without_a_span_gives_its_weight_to_the_one_before():
   assert columns['sentences'][0] == [1, 1]
 
 
-def test_an_empty_text_and_a_pooling_without_weights():
+def test_an_empty_text_and_a_pooling_without_weights_are_packed():
   answer = _answer([[0, 0]], [[1.0]])
   columns = pack_texts([''], [answer], [None], ['x'], LABELS)
   assert columns['spans'] == ['']
@@ -75,7 +75,7 @@ def test_an_empty_text_and_a_pooling_without_weights():
   assert pack_texts([], [], [], [], LABELS)['spans'] == []
 
 
-def test_labels_are_indices_and_answers_are_right_or_wrong():
+def test_labels_are_indices_and_predictions_are_right_or_wrong():
   answers = [_answer([[0, 1]], [[1.0]])] * 3
   golds = ['positive', 'negative', None]
   columns = pack_texts(['a'] * 3, answers, golds, ['x'] * 3, LABELS)
@@ -96,7 +96,7 @@ def test_weights_lose_less_than_a_hundredth():
   np.testing.assert_allclose(again, weights_KxT, atol=0.01 * max(largest))
 
 
-def test_no_text_ends_its_script():
+def test_no_text_ends_the_script_element():
   data = {'x': '</script>\u2028<!--\ud800{{page.css}}'}
   content = page.render(data)
   embedded = content.split(page._START, 1)[1].split('</script>', 1)[0]
@@ -108,7 +108,7 @@ def test_no_text_ends_its_script():
     page.render({'x': float('nan')})
 
 
-def test_a_page_takes_up_what_was_found_out_later(run_directory, tmp_path):
+def test_a_page_is_updated_with_later_results(run_directory, tmp_path):
   for path in run_directory.iterdir():
     if path.name != 'report.html':
       (tmp_path / path.name).symlink_to(path)
@@ -133,7 +133,7 @@ def test_a_page_takes_up_what_was_found_out_later(run_directory, tmp_path):
     page.update_page(tmp_path)
 
 
-def test_the_texts_of_training_are_those_of_a_prediction(run_directory):
+def test_the_page_of_training_shows_what_predict_gives(run_directory):
   shown = page.data_of(run_directory / 'report.html')['texts']
   run = bigru_jax.load(run_directory)
   golds = [run.labels[c] for c in shown['gold']]
@@ -151,7 +151,7 @@ def test_the_texts_of_training_are_those_of_a_prediction(run_directory):
   assert places == [f'{x["source"]}, row {x["row"]}' for x in lines]
 
 
-def test_the_page_of_a_run_says_what_its_result_says(run_directory):
+def test_the_page_of_a_run_shows_its_result(run_directory):
   found = page.describe(run_directory)
   result = json.loads((run_directory / 'result.json').read_text())
   bins = found['diagnostics']['reliability']
@@ -171,7 +171,7 @@ def test_the_page_of_a_run_says_what_its_result_says(run_directory):
   assert steps[0] == 0 and max(rates) == pytest.approx(0.01, rel=0.05)
 
 
-def test_the_shades_of_a_hierarchical_text_are_those_of_its_paper():
+def test_the_shades_of_a_hierarchical_text_follow_the_paper():
   answer = _answer(
     [[0, 1], [1, 2], [2, 3]], [[0.5, 0.5, 1.0]], sentences=[2, 1],
   )  # fmt: skip
@@ -188,7 +188,7 @@ def test_label_wise_attention_shows_the_head_of_the_label():
   assert shades({**answer, 'label': []}) == pytest.approx([1, 0.45 / 0.55])
 
 
-def test_a_terminal_shows_the_own_text_and_obeys_none():
+def test_a_terminal_shows_control_characters_without_obeying_them():
   text = 'Good \x1b[2Jfilm'
   shown = colored(text, _answer([[0, 4], [5, 13]], [[0.99, 0.01]]))
   assert shown.startswith('positive (0.75)\n\x1b[38;5;16;48;5;33mGood\x1b[0m ')

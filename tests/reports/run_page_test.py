@@ -1,4 +1,4 @@
-"""The page that a run ends with: what it shows, and a run without it."""
+"""The page that a run writes at its end."""
 
 import dataclasses
 import logging
@@ -62,7 +62,7 @@ def test_a_page_of_many_weights_shows_fewer_texts(tmp_path, monkeypatch):
     assert len(answer['attention']['words']) == len(largest) == HEADS
 
 
-def test_the_page_is_made_when_the_source_is_gone(tmp_path):
+def test_the_page_is_made_without_the_source_file(tmp_path):
   path = tmp_path / 'films.csv'
   lines = [f'{text},{label}\n' for text, label in zip(TEXTS, LABELS)]
   path.write_text('text,label\n' + ''.join(lines))

@@ -1,4 +1,4 @@
-"""Tables that line up."""
+"""Tables with aligned columns."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from bigru_jax.evaluation.by_class import classification_report
 from bigru_jax.reports import tables
 
 
-def test_the_classes_the_averages_and_the_confusion_matrix():
+def test_a_table_has_the_classes_the_averages_and_the_confusion_matrix():
   report = classification_report(
     np.array([0, 0, 1]), np.array([0, 1, 1]), ['neg', '好']
   )

@@ -1,4 +1,4 @@
-"""Checkpoints that are corrupt, and disks that do not take them."""
+"""Saving and restoring, corrupt checkpoints, and disks that refuse them."""
 
 import json
 import logging
@@ -48,12 +48,12 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def workdir(saved, tmp_path):
-  """A copy of it."""
+  """A copy of `saved`."""
   return shutil.copytree(saved, tmp_path / 'run')
 
 
 def _restored(workdir):
-  """What a run that resumes finds: the step, or None."""
+  """The step from which a run resumes, or None."""
   reader = checkpoints.Checkpoints(workdir)
   found = reader.restore(_state(0))
   reader.close()
@@ -98,7 +98,7 @@ def test_a_state_is_saved_whole_in_any_type(tmp_path):
     assert ours.sharding == expected.sharding
 
 
-def test_a_state_of_other_fields_is_refused_and_stays(workdir):
+def test_a_state_with_other_fields_is_refused_and_kept(workdir):
   class Wider(TrainState):
     extra: jax.Array
 
@@ -109,7 +109,7 @@ def test_a_state_of_other_fields_is_refused_and_stays(workdir):
   assert _restored(workdir) == 3
 
 
-def test_restoring_places_the_arrays_as_asked(workdir):
+def test_restored_arrays_have_the_requested_sharding(workdir):
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), (parallel.DATA_AXIS,))
   like = _state(0)
   like = jax.device_put(like, parallel.shardings(like, mesh))
@@ -121,7 +121,7 @@ def test_restoring_places_the_arrays_as_asked(workdir):
   np.testing.assert_array_equal(table, 3)
 
 
-def test_orbaxs_own_registry_stays_as_it_was(workdir):
+def test_orbaxs_registry_is_unchanged(workdir):
   import orbax.checkpoint as ocp
 
   before = ocp.type_handlers.get_type_handler(jax.Array)
@@ -130,7 +130,7 @@ def test_orbaxs_own_registry_stays_as_it_was(workdir):
 
 
 @pytest.mark.slow
-def test_a_byte_flipped_or_missing_anywhere_is_never_a_wrong_state(
+def test_a_flipped_or_missing_byte_never_restores_a_wrong_state(
   saved, tmp_path, caplog
 ):
   rng = random.Random(0)
@@ -176,8 +176,8 @@ def test_without_its_best_a_run_restarts_from_scratch(workdir):
   assert len(list((workdir / 'quarantine').iterdir())) == 3
 
 
-def test_a_best_that_a_corrupt_one_replaced_is_not_missed(workdir):
-  """A run restarts from before its best epoch; from an old best, never."""
+def test_a_quarantined_checkpoint_is_not_the_missing_best(workdir):
+  """A run may restart from the beginning, but not from an old best."""
   writer = checkpoints.Checkpoints(workdir)
   writer.save(_state(4), _progress(4, 4))
   writer.close()
@@ -194,7 +194,7 @@ def test_a_best_that_a_corrupt_one_replaced_is_not_missed(workdir):
     _restored(workdir)
 
 
-def test_metadata_that_were_edited_are_not_believed(workdir):
+def test_edited_metadata_are_not_trusted(workdir):
   path = workdir / 'checkpoints' / '3' / 'metadata' / 'metadata'
   metadata = json.loads(path.read_text())
   metadata['content']['progress']['epoch'] = 1
@@ -209,7 +209,7 @@ def _mount(folder, *options):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_error_and_keeps_the_last_checkpoint(
+def test_a_full_disk_raises_one_error_and_keeps_the_last_checkpoint(
   saved, tmp_path
 ):
   _mount(tmp_path, 'size=32m')
@@ -228,7 +228,7 @@ def test_a_full_disk_is_one_error_and_keeps_the_last_checkpoint(
 
 
 @pytest.mark.slow
-def test_a_read_only_disk_is_one_error(tmp_path):
+def test_a_read_only_disk_raises_one_error(tmp_path):
   _mount(tmp_path, 'ro')
   try:
     with pytest.raises(OSError):

@@ -1,4 +1,4 @@
-"""Which runs' data can be read again."""
+"""Reading the data of a run again."""
 
 import dataclasses
 
@@ -51,7 +51,7 @@ def test_a_published_model_has_a_page_without_scores(tmp_path):
 
 
 @pytest.mark.parametrize('field', ['split_seed', 'fold'])
-def test_runs_of_other_splits_are_not_compared(field, tmp_path):
+def test_runs_of_different_splits_are_not_compared(field, tmp_path):
   config = dataclasses.replace(CONFIG, folds=5)
   one = _finished(tmp_path / 'one', config)
   mean = dataclasses.replace(config, pooling='mean', seed=1)

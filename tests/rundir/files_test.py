@@ -69,7 +69,7 @@ def test_what_changes_in_a_run_that_resumes_is_logged(tmp_path, caplog):
   ]
 
 
-def test_a_file_is_no_run_directory(tmp_path):
+def test_a_file_is_not_a_run_directory(tmp_path):
   path = tmp_path / 't.txt'
   path.touch()
   message = 't.txt is a file; name a run directory$'
@@ -116,7 +116,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_one_line_that_names_the_run(tmp_path, number):
+def test_a_full_disk_gives_one_line_that_names_the_run(tmp_path, number):
   reason = os.strerror(number)
   message = f'^workdir={tmp_path}: the disk is full .{reason}.; the last good'
   with (

@@ -1,4 +1,4 @@
-"""What was taken away from a run stops it, and everything stays."""
+"""Missing files stop a run, and no file is changed."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ def workdir(finished, tmp_path):
 
 
 def _content(workdir):
-  """Every path of a run directory, with its bytes or where it leads."""
+  """Every path of a run directory, with its bytes or its link's target."""
   return {
     path: os.readlink(path)
     if path.is_symlink()
@@ -55,7 +55,7 @@ def _newest(workdir):
 
 
 def _stops(workdir, message, config=LONGER):
-  """Training stops with one line, and every file stays as it was."""
+  """Asserts that training stops with one line and changes no file."""
   before = _content(workdir)
   with pytest.raises((OSError, ValueError), match=message) as info:
     train(config, workdir, CORPUS)
@@ -78,7 +78,7 @@ def _remove(workdir):
 
 
 def _unmount(workdir):
-  """As where checkpoints/ leads to a disk that is not mounted."""
+  """Makes checkpoints/ look like a link to an unmounted disk."""
   shutil.rmtree(workdir / 'checkpoints')
   (workdir / 'checkpoints').symlink_to('/not/mounted')
 
@@ -102,7 +102,7 @@ def test_a_run_without_its_checkpoints_stops(workdir, take_away, message):
   _stops(workdir, message)
 
 
-def test_so_does_one_of_a_version_that_kept_no_record(workdir):
+def test_a_run_without_checkpoints_and_without_their_record_stops(workdir):
   (workdir / missing.SAVED).unlink()
   train(CONFIG, workdir, CORPUS)
   _empty(workdir)
@@ -116,7 +116,7 @@ def test_a_record_that_cannot_be_read_is_named(workdir):
     _stops(workdir, f'{missing.SAVED}')
 
 
-def test_a_run_that_was_stopped_in_its_first_epoch_is_not_started_anew(
+def test_a_run_that_stopped_in_its_first_epoch_is_not_restarted(
   tmp_path,
 ):
   """It has saved a checkpoint, but metrics.jsonl has no line."""
@@ -129,7 +129,7 @@ def test_a_run_that_was_stopped_in_its_first_epoch_is_not_started_anew(
   _stops(workdir, 'checkpoints/ is empty, but .* checkpoint 1 was saved')
 
 
-def test_a_run_that_was_killed_before_its_first_checkpoint_starts(
+def test_a_run_that_was_killed_before_its_first_checkpoint_restarts(
   finished, tmp_path, monkeypatch
 ):
   workdir = tmp_path / 'run'
@@ -147,7 +147,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts(
   assert _test(workdir) == _test(finished)
 
 
-def test_a_run_whose_checkpoints_are_all_corrupt_starts_again(
+def test_a_run_whose_checkpoints_are_all_corrupt_restarts(
   workdir, finished, monkeypatch
 ):
   for folder in (workdir / 'checkpoints').iterdir():
@@ -215,22 +215,22 @@ def _state(step):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass
 class _Saved:
-  """As much of a train state as checkpoints need."""
+  """The part of a train state that checkpoints need."""
 
   step: jax.Array
   params: dict[str, jax.Array]
   evaluated = 'params'
 
 
-def test_a_file_that_was_cut_is_corrupt(workdir, finished):
-  """As a save that the system did not write to disk before the power failed."""
+def test_a_truncated_file_is_corrupt(workdir, finished):
+  """A file is truncated, as after a power failure during a save."""
   (_newest(workdir) / 'state' / 'manifest.ocdbt').write_bytes(b'')
   train(CONFIG, workdir, CORPUS)
   assert len(list((workdir / 'quarantine').iterdir())) >= 1
   assert _test(workdir) == _test(finished)
 
 
-def test_an_unfinished_save_is_not_looked_at(workdir, finished):
+def test_an_unfinished_save_is_ignored(workdir, finished):
   newest = _newest(workdir)
   unfinished = newest.with_name('999.orbax-checkpoint-tmp')
   shutil.copytree(newest, unfinished)
@@ -241,7 +241,7 @@ def test_an_unfinished_save_is_not_looked_at(workdir, finished):
   assert not (workdir / 'quarantine').exists()
 
 
-def test_a_checkpoint_that_is_no_folder_stops_training_and_loading(workdir):
+def test_a_checkpoint_that_is_not_a_folder_stops_training_and_loading(workdir):
   newest = _newest(workdir)
   shutil.rmtree(newest)
   for make, message in (
@@ -266,7 +266,7 @@ def test_a_run_without_a_file_that_describes_it_stops(workdir, name):
 
 
 @pytest.mark.parametrize('name', ['result.json', 'calibration.json'])
-def test_a_link_to_a_missing_file_is_not_taken_for_none(workdir, name):
+def test_a_broken_link_is_not_taken_for_a_missing_file(workdir, name):
   (workdir / name).unlink()
   (workdir / name).symlink_to('/not/mounted')
   with pytest.raises(OSError, match=f'{name} is a link to /not/mounted'):
@@ -276,7 +276,7 @@ def test_a_link_to_a_missing_file_is_not_taken_for_none(workdir, name):
       read_calibration(workdir, 2, 'single_label')
 
 
-def test_a_save_that_fails_is_one_error_without_tracebacks(tmp_path, caplog):
+def test_a_failed_save_raises_one_error_without_tracebacks(tmp_path, caplog):
   writer = checkpoints.Checkpoints(tmp_path / 'run')
   folder = tmp_path / 'run' / 'checkpoints'
   os.rename(folder, tmp_path / 'elsewhere')

@@ -1,4 +1,4 @@
-"""Errors of the system while a run resumes or is opened: nothing is moved."""
+"""System errors while a run resumes or is loaded, which move no file."""
 
 import builtins
 import contextlib
@@ -37,10 +37,10 @@ _FUNCTIONS = [
 
 
 class Faults:
-  """Lets a call of the file system below a folder fail, or all from there on.
+  """Makes one file-system call below a folder fail, or all from then on.
 
   Attributes:
-    calls: how many there were so far.
+    calls: the number of calls so far.
   """
 
   def __init__(self, monkeypatch, folder, at, number, lasting):
@@ -72,7 +72,7 @@ class Faults:
 
 
 class _File:
-  """An open file of which a reading may fail."""
+  """An open file whose reads may fail."""
 
   def __init__(self, file, count):
     self._file, self._count = file, count
@@ -143,7 +143,7 @@ def _opened(workdir):
 
 
 def _try_all(monkeypatch, workdir, action, expected, stride):
-  """Lets each stride-th call fail by each of the errors."""
+  """Makes each stride-th call fail with each of the errors."""
   before, failures, at = _files(workdir), 0, 1
   while True:
     for number, lasting in itertools.product(ERRORS, (False, True)):
@@ -166,7 +166,7 @@ def _try_all(monkeypatch, workdir, action, expected, stride):
 @pytest.mark.parametrize(
   'stride', [41, pytest.param(1, marks=pytest.mark.slow)]
 )
-def test_an_error_of_any_call_in_resuming_moves_nothing(
+def test_a_system_error_while_resuming_moves_no_file(
   saved, tmp_path, monkeypatch, stride
 ):
   workdir = shutil.copytree(saved, tmp_path / 'run')
@@ -174,7 +174,7 @@ def test_an_error_of_any_call_in_resuming_moves_nothing(
 
 
 @pytest.mark.parametrize('stride', [7, pytest.param(1, marks=pytest.mark.slow)])
-def test_an_error_of_any_call_in_loading_moves_nothing(
+def test_a_system_error_while_loading_moves_no_file(
   saved, tmp_path, monkeypatch, stride
 ):
   workdir = shutil.copytree(saved, tmp_path / 'run')
@@ -183,7 +183,7 @@ def test_an_error_of_any_call_in_loading_moves_nothing(
 
 @contextlib.contextmanager
 def _as_nobody():
-  """Without root's rights, in all threads."""
+  """Drops root's rights in all threads."""
   os.seteuid(65534)
   try:
     yield
@@ -208,9 +208,7 @@ def open_folder():
    '3/state/d/*', '3/state/manifest.ocdbt', '3/state/_METADATA',
    '1/state/d/*', '.'],
 )  # fmt: skip
-def test_files_that_may_not_be_read_stay_where_they_are(
-  saved, open_folder, pattern
-):
+def test_unreadable_files_are_not_moved(saved, open_folder, pattern):
   workdir = shutil.copytree(saved, open_folder / 'run')
   _restored(workdir)  # Imports what root alone may read.
   folder = workdir / 'checkpoints'
@@ -249,7 +247,7 @@ def test_checkpoints_that_cannot_be_written_stop_a_run_before_it_trains(
   assert _restored(workdir) == 3
 
 
-def test_checkpoints_of_another_type_or_shape_are_not_corrupt(saved, tmp_path):
+def test_checkpoints_of_another_dtype_or_shape_are_not_corrupt(saved, tmp_path):
   workdir = shutil.copytree(saved, tmp_path / 'run')
   before = _files(workdir)
   state = _state(0)
@@ -275,7 +273,7 @@ def _on_one_device(params):
   )
 
 
-def test_a_best_checkpoint_that_was_taken_away_stops_the_run(saved, tmp_path):
+def test_a_missing_best_checkpoint_stops_the_run(saved, tmp_path):
   workdir = shutil.copytree(saved, tmp_path / 'run')
   os.rename(workdir / 'checkpoints' / '1', tmp_path / 'elsewhere')
   before = _files(workdir)
@@ -286,7 +284,7 @@ def test_a_best_checkpoint_that_was_taken_away_stops_the_run(saved, tmp_path):
   assert _restored(workdir) == 3
 
 
-def test_no_memory_is_not_corruption(saved, tmp_path, monkeypatch):
+def test_running_out_of_memory_is_not_corruption(saved, tmp_path, monkeypatch):
   workdir = shutil.copytree(saved, tmp_path / 'run')
   before = _files(workdir)
 
@@ -301,8 +299,8 @@ def test_no_memory_is_not_corruption(saved, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_whose_checkpoints_may_not_be_read_resumes_later(open_folder):
-  """Another user asks for more epochs, as after chown -R and chmod 600."""
+def test_a_run_with_unreadable_checkpoints_resumes_later(open_folder):
+  """Another user resumes, as after chown -R and chmod 600."""
   texts = [f'a {x} film {i}' for i in range(40) for x in ('good', 'bad')]
   corpus = {'train': (texts, ['pos', 'neg'] * 40)}
   sizes = {

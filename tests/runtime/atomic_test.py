@@ -5,7 +5,7 @@ import pytest
 from bigru_jax.runtime import atomic
 
 
-def test_a_file_keeps_its_content_where_writing_the_new_one_fails(tmp_path):
+def test_a_file_keeps_its_content_if_writing_fails(tmp_path):
   path = tmp_path / 'result.json'
   atomic.write_text(path, 'old')
   with pytest.raises(OSError), atomic.replacing(path) as partial:
@@ -15,7 +15,7 @@ def test_a_file_keeps_its_content_where_writing_the_new_one_fails(tmp_path):
   assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_no_obstacle(tmp_path):
+def test_leftovers_of_a_killed_process_are_replaced(tmp_path):
   (tmp_path / 'entry.partial').mkdir()
   (tmp_path / 'entry.partial' / 'half').touch()
   with atomic.replacing(tmp_path / 'entry') as partial:

@@ -1,5 +1,5 @@
-"""What processes agree on, among two real ones; the scripts' own tests are in
-system/distributed_test.py."""
+"""Agreement among two real processes; system/distributed_test.py has the tests
+of whole runs."""
 
 import json
 import subprocess
@@ -126,6 +126,6 @@ def test_a_single_process_agrees_with_itself():
     (('here:1', 2, 2), 'process_id=2 is not below num_processes=2'),
   ],
 )
-def test_wrong_arguments_connect_with_nobody(arguments, message):
+def test_wrong_arguments_are_refused_before_connecting(arguments, message):
   with pytest.raises(ValueError, match=message):
     distributed.initialize(*arguments)

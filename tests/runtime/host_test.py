@@ -1,4 +1,4 @@
-"""What the scripts set, and that they set it nowhere else."""
+"""Configuring the host, which only the commands do."""
 
 import os
 import subprocess
@@ -28,27 +28,27 @@ print(jax.device_count())
 """
 
 
-def test_it_divides_the_cpu_and_says_so_in_one_line():
+def test_configuring_divides_the_cpu_and_logs_one_line():
   out, log = _run(CONFIGURE, JAX_PLATFORMS='cpu')
   assert out == ['3']
   (line,) = [line for line in log.splitlines() if 'bigru_jax' in line]
   assert 'host: 3 CPU devices' in line
 
 
-def test_it_is_skipped_where_jax_has_started():
+def test_configuring_is_skipped_after_jax_has_started():
   out, log = _run('import jax; jax.devices()\n' + CONFIGURE)
   assert out == ['1']
   assert log.count('JAX has already started') == 1
 
 
-def test_it_is_skipped_on_macos():
+def test_configuring_is_skipped_on_macos():
   hide = 'import os, sys; sys.platform = "darwin"; del os.sched_getaffinity\n'
   out, log = _run(CONFIGURE.replace('host.conf', hide + 'host.conf'))
   assert out == ['1']
   assert 'it is for Linux' in log
 
 
-def test_it_is_skipped_with_an_accelerator():
+def test_configuring_is_skipped_with_an_accelerator():
   code = CONFIGURE.replace(
     'host.configure',
     'jax.config.update("jax_platforms", "cuda,cpu")\nhost.configure',

@@ -51,7 +51,7 @@ def test_preempted_and_killed_jobs_are_started_again(tmp_path):
   assert jobs[3].log.read_text() == ''
 
 
-def test_what_a_job_said_last_is_known_on_a_full_disk(tmp_path):
+def test_the_last_line_of_a_job_is_reported_on_a_full_disk(tmp_path):
   job = _job(tmp_path, 'bad', 'import sys; print("one"); sys.exit("reason")')
   job.log = pathlib.Path('/dev/full')
   silent = _job(tmp_path, 'silent', '')
@@ -69,7 +69,7 @@ def test_a_busy_job_waits(tmp_path):
   assert time.monotonic() > busy_until
 
 
-def test_stopping_asks_the_running_jobs_and_starts_no_other(tmp_path):
+def test_stopping_signals_the_running_jobs_and_starts_no_other(tmp_path):
   code = """
 import pathlib, signal, sys, time
 def save(*_):
@@ -129,7 +129,7 @@ def test_jobs_end_when_their_parent_is_killed(tmp_path):
     pytest.fail('the job lives on')
 
 
-def test_the_cores_are_divided(monkeypatch):
+def test_the_cores_are_divided_among_the_jobs(monkeypatch):
   monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(6)))
   assert core_shares(2) == [{0, 1, 2}, {3, 4, 5}]
   assert core_shares(4) == [{0}, {1}, {2}, {3}]

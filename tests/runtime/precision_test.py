@@ -1,4 +1,4 @@
-"""Float32 and int32 whatever JAX's modes say that a process has switched on."""
+"""Results are float32 and int32 in all of JAX's modes."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ SIZES = {
 
 @contextlib.contextmanager
 def _modes(**modes):
-  """Sets modes of the whole process, so that all threads have them."""
+  """Sets JAX's modes for the whole process, so that all threads see them."""
   before = {name: getattr(jax.config, name) for name in modes}
   try:
     for name, value in modes.items():
@@ -72,7 +72,7 @@ def _batch(multi_label):
   + [('hierarchical', x) for x in poolings_that('fits_any_states')],
 )
 def test_a_step_of_any_model_is_float32_with_x64(model, pooling, task):
-  """The modules and the step alone, without what `train` does about it."""
+  """Tests the modules and the step without the protection of `train`."""
   config = Config(model=model, pooling=pooling, task=task, **SIZES)
   of_task = make_task(config, 3)
   module = make_classifier(config, 9, of_task.num_outputs)
@@ -184,7 +184,7 @@ def test_the_temperature_is_the_same_in_all_modes(task):
     assert fit_temperature(of_task, logits, labels) == expected
 
 
-def test_a_run_that_is_pickled_says_what_to_do(run_directory):
+def test_pickling_a_run_says_what_to_do_instead(run_directory):
   run = load(run_directory)
   with pytest.raises(TypeError, match='load.workdir. opens workdir='):
     pickle.dumps(run)

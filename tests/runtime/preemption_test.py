@@ -49,7 +49,7 @@ with preemption.stop_on_signals():
   assert done.stderr == 'stopped before training started; nothing is lost\n'
 
 
-def test_one_of_several_processes_only_remembers_the_signal():
+def test_a_process_of_a_distributed_run_only_records_the_signal():
   code = """
 import os, signal
 from bigru_jax.runtime import preemption

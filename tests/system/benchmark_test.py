@@ -46,7 +46,7 @@ def _check(folder, levels, baselines):
 
 
 @pytest.mark.slow
-def test_ours_alone(tmp_path):
+def test_our_encoder_and_step_are_measured(tmp_path):
   _check(tmp_path, 'encoder,step', [])
 
 
@@ -61,14 +61,14 @@ def test_ours_alone(tmp_path):
     ('onnxruntime', 'serving'),
   ],
 )
-def test_each_baseline_does_its_work(baseline, levels, tmp_path):
+def test_each_baseline_is_measured(baseline, levels, tmp_path):
   if not importlib.util.find_spec(baseline):
     pytest.skip(f'{baseline} is not installed')
   _check(tmp_path, levels, [baseline])
 
 
 @pytest.mark.slow
-def test_the_start_of_a_run(tmp_path):
+def test_the_start_of_a_run_is_measured(tmp_path):
   process = _call(
     '--level=start', '--baselines=', '--rounds=1', '--dataset=synthetic',
     f'--output={tmp_path}',
@@ -89,7 +89,7 @@ def test_the_start_of_a_run(tmp_path):
     ),
   ],
 )
-def test_a_wrong_flag_is_one_line(flag, tmp_path):
+def test_a_wrong_flag_is_reported_in_one_line(flag, tmp_path):
   process = _call(f'--{flag}', f'--output={tmp_path}')
   assert process.returncode == 2
   assert process.stderr.splitlines()[-1].startswith(f'main.py: {flag}')

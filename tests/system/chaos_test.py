@@ -1,4 +1,4 @@
-"""A dozen kills in CI; `chaos.py` takes as many as one has time for."""
+"""A dozen kills of a run; `chaos.py` makes any number of them."""
 
 import chaos
 import pytest

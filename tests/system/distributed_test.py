@@ -1,4 +1,4 @@
-"""Several real processes, with Gloo, against one with as many devices."""
+"""Runs of several processes, against one process with as many devices."""
 
 import json
 import signal
@@ -37,7 +37,7 @@ def _one(workdir, devices, flags):
 
 
 def _several(workdir, count, flags, devices=1):
-  """A run of several processes, to its end; their logs."""
+  """Runs several processes to their end; returns their logs."""
   started = processes.start(workdir, *[flags] * count, devices=devices)
   statuses, logs = processes.wait(started, workdir)
   assert statuses == [0] * count, '\n'.join(logs)
@@ -93,7 +93,7 @@ def test_two_processes_train_as_one_with_two_devices(tmp_path):
     (2, 1, ['--dataset=synthetic_multi_label', '--task=multi_label']),
   ],
 )
-def test_processes_train_as_devices_do(tmp_path, count, devices, flags):
+def test_processes_train_as_as_many_devices_do(tmp_path, count, devices, flags):
   flags = [*FLAGS, *flags]
   _one(tmp_path / 'one', count * devices, flags)
   _several(tmp_path / 'several', count, flags, devices)
@@ -109,7 +109,7 @@ def undisturbed(tmp_path_factory):
 
 
 def _interrupted(workdir, process, number, flags=chaos.FLAGS):
-  """A run by two processes, one of which gets a signal while they train."""
+  """A run by two processes, one of which gets a signal during training."""
   since = time.time()
   started = processes.start(workdir, flags, flags)
   chaos.wait_for_training(started[0], workdir, since)
@@ -201,7 +201,7 @@ def test_bad_input_at_one_process_ends_all_with_status_2(tmp_path):
 
 
 @pytest.mark.slow
-def test_distributed_needs_something_to_ask(tmp_path):
+def test_distributed_needs_a_coordinator(tmp_path):
   done = call('run.py', f'--workdir={tmp_path}', *FLAGS, '--distributed')
   assert done.returncode == 2
   assert (

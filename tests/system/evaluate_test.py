@@ -1,4 +1,4 @@
-"""Evaluation of a run as a user asks for it."""
+"""evaluate.py as a user runs it."""
 
 import csv
 import json
@@ -65,7 +65,7 @@ def test_the_most_confident_mistake_comes_first(run_directory, tmp_path):
   assert refused.returncode == 2 and 'is the input' in refused.stderr
 
 
-def test_a_labelled_file_with_labels_that_the_run_does_not_know(
+def test_a_file_with_labels_unknown_to_the_run_is_evaluated(
   run_directory, tmp_path
 ):
   path = tmp_path / 'labelled.csv'
@@ -92,7 +92,7 @@ def test_a_labelled_file_with_labels_that_the_run_does_not_know(
   assert re.search(r'examples +30\n', ignoring.stdout)
 
 
-def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
+def test_ambiguous_requests_are_refused(run_directory, tmp_path):
   for flags, message in [
     ([], 'give either input or split'),
     (['--split=test', '--input=x.csv'], 'give either input or split'),

@@ -87,7 +87,7 @@ def test_the_table_has_all_tests_of_the_attention(explained):
   assert adversarial['n'] == 8
 
 
-def test_the_page_shows_what_was_found(run_directory, workdir, explained):
+def test_the_page_shows_the_explanations(run_directory, workdir, explained):
   explanation, _ = explained
   for folder, expected in (
     (workdir, {x: explanation[x] for x in ('split', 'table', 'attributions')}),

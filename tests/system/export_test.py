@@ -26,7 +26,7 @@ TEXTS = ['the film was not good', 'A good film!']
 
 
 def _node():
-  """Node, of a version whose regular expressions have the flag v."""
+  """Node.js, if its regular expressions support the flag v."""
   node = shutil.which('node')
   if not node:
     pytest.skip('node is not installed')
@@ -46,7 +46,7 @@ def _export(run_directory, format, output):
   return output
 
 
-def test_a_trained_run_in_onnx_runtime(run_directory, tmp_path):
+def test_onnx_runtime_predicts_what_the_run_predicts(run_directory, tmp_path):
   onnxruntime = pytest.importorskip('onnxruntime')
   path = _export(run_directory, 'onnx', tmp_path / 'model.onnx')
   about = json.loads((tmp_path / 'model.json').read_text())
@@ -65,7 +65,7 @@ def test_a_trained_run_in_onnx_runtime(run_directory, tmp_path):
   np.testing.assert_allclose(attention[0], weights, atol=1e-5)
 
 
-def test_what_is_asked_for_must_be_clear(run_directory, tmp_path):
+def test_ambiguous_requests_are_refused(run_directory, tmp_path):
   for flags, message in [
     (['--workdir=x'], 'output is not given'),
     (['--workdir=x', '--output=a.json'], 'output=a.json'),
@@ -134,7 +134,7 @@ def test_two_exports_never_share_a_description(run_directory, tmp_path):
     pytest.param('stablehlo', 'flatbuffers', marks=pytest.mark.slow),
   ],
 )
-def test_a_missing_package_is_one_line(
+def test_a_missing_package_is_reported_in_one_line(
   run_directory, tmp_path, format, package
 ):
   (tmp_path / f'{package}.py').write_text('raise ImportError')
@@ -149,7 +149,7 @@ def test_a_missing_package_is_one_line(
 
 
 @pytest.mark.slow
-def test_the_programs_of_the_page_give_what_the_run_gives(
+def test_the_programs_of_the_page_predict_what_the_run_predicts(
   run_directory, tmp_path
 ):
   pytest.importorskip('onnxruntime')
@@ -191,7 +191,7 @@ def test_the_page_shows_the_files_of_the_browser():
 
 
 def _sentences():
-  """Texts of many scripts; what a newcomer writes, and what nobody does."""
+  """Texts in many scripts, both ordinary and unusual."""
   rng = random.Random(0)
   alphabet = (
     "aBcnstlmrevd '\u2019-._,!<>/e12"
@@ -211,7 +211,7 @@ def _sentences():
 
 
 @pytest.mark.parametrize('name', list(text.TOKENIZERS))
-def test_the_tokenizer_in_javascript_is_ours(name, tmp_path):
+def test_the_tokenizer_in_javascript_equals_ours(name, tmp_path):
   node = _node()
   sentences = _sentences()
   tokens = {token for x in sentences for token in text.TOKENIZERS[name](x)}
@@ -242,7 +242,7 @@ def test_the_tokenizer_in_javascript_is_ours(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_onnxruntime_web_gives_what_the_run_gives(run_directory, tmp_path):
+def test_onnxruntime_web_predicts_as_the_run_does(run_directory, tmp_path):
   node, npm = _node(), shutil.which('npm')
   if not npm:
     pytest.skip('npm is not installed')

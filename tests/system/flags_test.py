@@ -1,4 +1,4 @@
-"""The commands refuse the flags that they would ignore, in one line."""
+"""The commands refuse flags that they would ignore, in one line."""
 
 import dataclasses
 import json
@@ -108,19 +108,19 @@ def _assert_refused(name, flags, message):
 
 
 @pytest.mark.parametrize('name', RUN)
-def test_flags_that_a_run_would_ignore(run_directory, folder, name):
+def test_flags_that_a_run_would_ignore_are_refused(run_directory, folder, name):
   for flags, message in RUN[name]:
     _assert_refused(name, [f'--workdir={run_directory}', *flags], message)
 
 
 @pytest.mark.parametrize('name', NO_RUN)
-def test_flags_that_would_be_ignored(folder, name):
+def test_flags_that_would_be_ignored_are_refused(folder, name):
   for flags, message in NO_RUN[name]:
     output = ['--output=s'] * (name == 'sweep')
     _assert_refused(name, [*output, *flags], message)
 
 
-def test_flags_that_runs_of_other_kinds_have(folder):
+def test_flags_for_runs_of_other_kinds_are_refused(folder):
   _assert_refused(
     'explain',
     ['--workdir=max', '--uniform_run=bare'],
@@ -157,7 +157,7 @@ def test_equal_settings_of_a_sweep_run_once(tmp_path):
   assert names(f'--settings_file={settings}') == expected
 
 
-def test_the_old_name_of_a_flag_is_the_flag(folder):
+def test_the_old_name_of_a_flag_still_works(folder):
   settings = folder / 'settings.jsonl'
   settings.write_text('{"dropout": 0.1}\n')
   new = ['--print_commands', f'--settings_file={settings}']

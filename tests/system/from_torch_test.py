@@ -1,4 +1,4 @@
-"""The page on PyTorch as a reader follows it, and the script's errors."""
+"""The programs of the page on PyTorch, and the errors of from_torch.py."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ FIXTURE = ROOT / 'tests' / 'fixtures' / 'from_pytorch' / 'reviews.csv'
 
 
 @pytest.mark.slow
-def test_the_page(tmp_path, monkeypatch):
+def test_the_programs_of_the_page_run(tmp_path, monkeypatch):
   torch = pytest.importorskip('torch')
   monkeypatch.chdir(tmp_path)
   shutil.copy(FIXTURE, 'reviews.csv')
@@ -66,7 +66,7 @@ def _state(rng):
   return {x: rng.normal(size=y).astype('float32') for x, y in shapes.items()}
 
 
-def test_a_safetensors_file_with_names_of_its_own(tmp_path):
+def test_a_safetensors_file_with_other_names_is_read(tmp_path):
   pytest.importorskip('safetensors')
   write_state_dict(_state(np.random.default_rng(0)), tmp_path / 'x.safetensors')
   vocabulary, workdir = tmp_path / 'words.txt', tmp_path / 'run'

@@ -1,4 +1,4 @@
-"""The launchers: their syntax, and what they start."""
+"""The launchers: their syntax, and the processes that they start."""
 
 import os
 import pathlib
@@ -42,11 +42,11 @@ def test_the_image_passes_hadolint():
 
 
 @pytest.mark.dev
-def test_the_job_is_of_the_schemas_of_kubernetes():
+def test_the_job_matches_the_schemas_of_kubernetes():
   _check('kubernetes-validate', '--strict', LAUNCH / 'kubernetes.yaml')
 
 
-def test_the_job_s_processes_find_each_other():
+def test_the_processes_of_the_job_find_each_other():
   text = (LAUNCH / 'kubernetes.yaml').read_text()
   service, job = yaml.safe_load_all(text)
   pod = job['spec']['template']['spec']
@@ -64,7 +64,7 @@ def test_the_job_s_processes_find_each_other():
   assert job['spec']['parallelism'] == int(processes['PROCESSES'])
 
 
-def test_the_job_retries_what_was_preempted_and_not_what_is_wrong():
+def test_the_job_retries_preempted_pods_but_not_bad_input():
   text = (LAUNCH / 'kubernetes.yaml').read_text()
   _, job = yaml.safe_load_all(text)
   template = job['spec']['template']['spec']
@@ -116,7 +116,7 @@ def _local(tmp_path, statuses, *flags):
   )  # fmt: skip
 
 
-def test_local_processes_have_the_same_flags_and_a_number_each(tmp_path):
+def test_local_processes_have_the_same_flags_and_their_own_number(tmp_path):
   process = _local(tmp_path, '0,0,0', '--seed=1', '--train=a b.csv')
   assert process.wait(30) == 0
   for i in range(3):
@@ -130,7 +130,7 @@ def test_local_processes_have_the_same_flags_and_a_number_each(tmp_path):
   'statuses, status',
   [('75,75', 75), ('0,2', 2), ('75,2', 2), ('2,75', 2), ('0,75', 75)],
 )
-def test_a_local_run_has_the_worst_status(tmp_path, statuses, status):
+def test_a_local_run_exits_with_the_worst_status(tmp_path, statuses, status):
   assert _local(tmp_path, statuses).wait(30) == status
 
 

@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, and show their results."""
+"""The notebooks run from the first cell to the last and show their results."""
 
 import os
 import pathlib
@@ -10,10 +10,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.dev('ipykernel', 'nbclient')]
 
 
 class _Notebook:
-  """A notebook of docs/ that was run in a folder.
+  """A notebook of docs/ after it was run in a folder.
 
   Attributes:
-    cells: its cells of code by their id.
+    cells: its code cells by id.
   """
 
   def __init__(self, name, folder):
@@ -38,16 +38,16 @@ class _Notebook:
     )
 
   def printed(self, cell):
-    """What a cell prints."""
+    """Returns the printed output of a cell."""
     return ''.join(x.get('text', '') for x in self.cells[cell].outputs)
 
   def shown(self, cell, kind):
-    """What a cell shows of a kind, such as image/png."""
+    """Returns the output of a cell of one type, such as image/png."""
     outputs = [x.get('data', {}) for x in self.cells[cell].outputs]
     return [data[kind] for data in outputs if kind in data]
 
 
-def test_the_quickstart(tmp_path):
+def test_the_quickstart_runs(tmp_path):
   notebook = _Notebook('quickstart.ipynb', tmp_path)
   assert float(notebook.printed('train').split('test accuracy ')[1]) > 0.95
   lines = notebook.printed('predict').splitlines()
@@ -61,7 +61,7 @@ def test_the_quickstart(tmp_path):
   assert (tmp_path / 'runs' / 'quickstart' / 'result.json').exists()
 
 
-def test_a_csv_file_of_ones_own(tmp_path):
+def test_the_notebook_on_ones_own_csv_runs(tmp_path):
   notebook = _Notebook('your_csv.ipynb', tmp_path)
   assert 'epoch  1  train loss' in notebook.printed('train')
   assert len(notebook.shown('losses', 'image/png')) == 1

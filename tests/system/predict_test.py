@@ -38,7 +38,7 @@ def test_predictions_keep_their_order(run_directory):
     assert abs(sum(answer['attention']['words'][0]) - 1) < 1e-5
 
 
-def test_a_full_disk_is_one_line_that_names_the_output(run_directory):
+def test_a_full_disk_gives_one_line_that_names_the_output(run_directory):
   done = run_command(
     'predict', f'--workdir={run_directory}', '--input=-',
     '--output=/dev/full', input='a good film\n',
@@ -49,7 +49,7 @@ def test_a_full_disk_is_one_line_that_names_the_output(run_directory):
   ]
 
 
-def test_an_answer_says_where_its_tokens_stand(run_directory, trained):
+def test_a_prediction_has_the_spans_of_its_tokens(run_directory, trained):
   text = '  The FILM wasn’t İ, 好看! '
   (answer,) = trained.predict([text])
   assert [text[start:end] for start, end in answer['spans']] == [
@@ -73,7 +73,7 @@ def test_an_answer_says_where_its_tokens_stand(run_directory, trained):
   assert done.returncode == 2 and 'color: it is of one run' in done.stderr
 
 
-def test_a_batch_of_any_size_gives_the_same_answer(trained):
+def test_the_batch_size_changes_no_prediction(trained):
   texts = [f'a {"not " * (i % 2)}good film number {i}' for i in range(200)]
   together = trained.predict(texts)
   for batch_size in (1, 8, 64):
@@ -86,7 +86,7 @@ def test_a_batch_of_any_size_gives_the_same_answer(trained):
   assert trained.predict(texts[:1])[0]['label'] == together[0]['label']
 
 
-def test_a_stream_is_read_as_it_is_answered(trained, monkeypatch):
+def test_a_stream_is_predicted_while_it_is_read(trained, monkeypatch):
   monkeypatch.setattr(bigru_jax.inference.run, '_CHUNK', 4)
   taken = 0
 
@@ -102,7 +102,7 @@ def test_a_stream_is_read_as_it_is_answered(trained, monkeypatch):
   assert trained.predict([]) == []
 
 
-def test_csv_in_csv_out_keeps_columns_and_rows(run_directory, tmp_path):
+def test_csv_to_csv_keeps_columns_and_rows(run_directory, tmp_path):
   rows = [
     ['1', 'a good, fine "film"', 'me'], ['2', 'dull\nand bad', ''],
     ['3', '', 'you'],
@@ -133,7 +133,7 @@ def test_csv_in_csv_out_keeps_columns_and_rows(run_directory, tmp_path):
   assert "has a column 'prediction' already" in again.stderr
 
 
-def test_a_file_of_any_format_to_json_lines(run_directory, tmp_path):
+def test_a_file_of_any_format_gives_json_lines(run_directory, tmp_path):
   source, output = tmp_path / 'in.csv', tmp_path / 'out.jsonl'
   source.write_bytes(
     'n;review\n\xe9;bad film\n1;"good, film"\n'.encode('latin-1')
@@ -149,7 +149,7 @@ def test_a_file_of_any_format_to_json_lines(run_directory, tmp_path):
   assert labels == ['negative', 'positive']
 
 
-def test_an_output_is_complete_or_not_there(run_directory, tmp_path):
+def test_an_output_is_complete_or_absent(run_directory, tmp_path):
   source, output = tmp_path / 'in.csv', tmp_path / 'out.csv'
   source.write_text('text,n\na good film,1\nso, bad,2\n')
   flags = f'--workdir={run_directory}', f'--input={source}'
@@ -189,7 +189,7 @@ def test_a_pipe_can_be_the_input_and_the_output_can_be_left_early(
   assert not done.stderr
 
 
-def test_ctrl_c_leaves_quietly(run_directory):
+def test_ctrl_c_exits_quietly(run_directory):
   process = subprocess.Popen(
     command('predict.py', f'--workdir={run_directory}', '--input=-'),
     stdin=subprocess.PIPE,
@@ -208,7 +208,7 @@ def test_ctrl_c_leaves_quietly(run_directory):
 
 @pytest.fixture(scope='module')
 def with_vectors(tmp_path_factory):
-  """A run that starts from vectors, and their file."""
+  """A run that starts from word vectors, and their file."""
   folder = tmp_path_factory.mktemp('vectors')
   path = folder / 'vectors.txt'
   rng = np.random.default_rng(0)
@@ -244,7 +244,7 @@ def test_words_unseen_in_training_have_their_vectors(with_vectors, caplog):
   assert result['test_without_vectors_of_unseen_words']['accuracy'] == 0.5
 
   def forget(run):
-    """The run as it was before the test split was seen."""
+    """Returns the run as it was before the test split was evaluated."""
     ids = run.tokenizer.token_ids
     for word in ('superb', 'awful'):
       del ids[word]

@@ -1,4 +1,4 @@
-"""The files that predict.py and evaluate.py write, read as others read them."""
+"""The files that predict.py and evaluate.py write, read by other libraries."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ TEXTS = ['a good film', 'bad, "dull"\nplot', '  ']
 
 @pytest.fixture(scope='module')
 def predict(run_directory):
-  """Calls predict.py on a run of two classes, one label a text."""
+  """Calls predict.py on a run of two classes with one label per text."""
 
   def call(*flags, status=0, workdir=run_directory, **options):
     done = run_command('predict', f'--workdir={workdir}', *flags, **options)
@@ -32,7 +32,7 @@ def predict(run_directory):
 
 @pytest.fixture(scope='module')
 def topics(run_directory, tmp_path_factory):
-  """The run with any number of labels a text, which hold their separator."""
+  """A multi-label run whose labels contain the separator."""
   workdir = tmp_path_factory.mktemp('topics') / 'run'
   shutil.copytree(run_directory, workdir)
   config = json.loads((workdir / 'config.json').read_text())
@@ -71,9 +71,7 @@ def test_a_csv_has_the_probability_of_each_class(
   assert list(found['empty']) == [False, False, True]
 
 
-def test_labels_that_hold_the_separator_are_a_list_that_reads_back(
-  predict, topics, tmp_path
-):
+def test_labels_that_contain_the_separator_read_back(predict, topics, tmp_path):
   output = tmp_path / 'out.csv'
   lines = ['a dull film', 'a good film', '']
   predict(
@@ -157,7 +155,7 @@ def test_texts_read_back_equal(predict, tmp_path):
   assert not list(tmp_path.glob('no.csv*'))
 
 
-def test_several_tables_are_one(predict, tmp_path):
+def test_several_tables_are_joined(predict, tmp_path):
   for name, text in (('a', 'good'), ('b', 'bad')):
     (tmp_path / f'{name}.csv').write_text(f'text,n\n{text},{name}\n')
   output = tmp_path / 'out.csv'
@@ -186,7 +184,7 @@ def test_several_tables_are_one(predict, tmp_path):
     (['--fields=label', '--color'], 'fields: color prints no fields'),
   ],
 )
-def test_an_output_that_cannot_be_is_one_line(
+def test_an_impossible_output_is_reported_in_one_line(
   predict, tmp_path, flags, message
 ):
   done = predict('--text=x', *flags, status=2, cwd=tmp_path)
@@ -196,14 +194,14 @@ def test_an_output_that_cannot_be_is_one_line(
 @pytest.mark.parametrize(
   'name', ['prediction', 'probability_negative', 'empty']
 )
-def test_a_column_that_is_there_already_is_named(predict, tmp_path, name):
+def test_an_existing_column_is_named(predict, tmp_path, name):
   source = tmp_path / 'in.csv'
   source.write_text(f'text,{name}\na film,1\n')
   done = predict(f'--input={source}', f'--output={tmp_path}/x.csv', status=2)
   assert f'input={source} has a column {name!r} already' in done.stderr
 
 
-def test_an_unknown_input_is_one_line(predict, tmp_path):
+def test_an_unknown_input_is_reported_in_one_line(predict, tmp_path):
   source = tmp_path / 'in.xlsx'
   source.write_text('x')
   for output in ('x.csv', 'x.jsonl'):
@@ -213,7 +211,7 @@ def test_an_unknown_input_is_one_line(predict, tmp_path):
     assert f'input={source}: a file must end in .csv' in done.stderr
 
 
-def test_fields_are_what_is_written(predict, run_directory, tmp_path):
+def test_only_the_chosen_fields_are_written(predict, run_directory, tmp_path):
   done = predict('--text=a good film', '--fields=truncated,label')
   assert done.stdout == '{"label": "positive", "truncated": false}\n'
   done = predict(
@@ -230,7 +228,7 @@ def test_fields_are_what_is_written(predict, run_directory, tmp_path):
   assert '1 texts are truncated at max_length=512' in done.stderr
 
 
-def test_fields_change_no_answer(run_directory, topics):
+def test_fields_change_no_prediction(run_directory, topics):
   texts = ['a good film', '', ' \n\u3000', 'x' * 9, '\u200b']
   for workdir in (run_directory, topics):
     run = bigru_jax.load(workdir)
@@ -245,7 +243,7 @@ def test_fields_change_no_answer(run_directory, topics):
     run.predict(texts, fields=['logits'])
 
 
-def test_the_answers_of_an_evaluation_have_the_same_columns(
+def test_the_predictions_of_an_evaluation_have_the_same_columns(
   predict, topics, run_directory, tmp_path
 ):
   source, output = tmp_path / 'in.jsonl', tmp_path / 'out.csv'

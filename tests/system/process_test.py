@@ -1,6 +1,6 @@
-"""Each command as a process: its exit status, and where its message goes.
+"""Each command as a process: its exit status and its output streams.
 
-What a message says is tested in one process for all, see `run_command`.
+The other tests check messages in their own process, see `run_command`.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ _SLOW = (
   'name',
   ['evaluate', *(pytest.param(x, marks=pytest.mark.slow) for x in _SLOW)],
 )
-def test_a_wrong_flag_is_one_line_and_status_2(name):
+def test_a_wrong_flag_gives_one_line_and_status_2(name):
   done = call(f'{name}.py', '--no_such_flag=1')
   assert done.returncode == 2
   assert not done.stdout
@@ -27,7 +27,7 @@ def test_a_wrong_flag_is_one_line_and_status_2(name):
   assert line.startswith(f"{name}.py: Unknown command line flag 'no_such_flag'")
 
 
-def test_the_installed_command_calls_the_same():
+def test_the_installed_command_calls_the_same_code():
   def bigru(*arguments):
     line = [sys.executable, '-m', 'bigru_jax.cli', *arguments]
     return subprocess.run(line, capture_output=True, text=True)

@@ -63,7 +63,7 @@ def _run_commands(page, folder):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """A folder in which the commands of the README have run."""
+  """A folder in which the commands of the README were run."""
   folder = tmp_path_factory.mktemp('clone')
   for name in ('experiments', 'launch'):
     shutil.copytree(ROOT / name, folder / name)

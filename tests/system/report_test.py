@@ -40,7 +40,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser):
-  """Opens a page from disk; at the end it must have been without errors."""
+  """Opens a page from disk, and checks at the end that it had no errors."""
   errors = []
   with contextlib.ExitStack() as stack:
 
@@ -64,7 +64,7 @@ def opened(browser):
 
 
 def _until(page, expression):
-  """Waits; Playwright's own way needs eval, which the page forbids itself."""
+  """Waits; Playwright's function needs eval, which the page forbids."""
   deadline = time.monotonic() + 20
   while not page.evaluate(expression):
     assert time.monotonic() < deadline, expression
@@ -76,7 +76,7 @@ def _elsewhere(url):
 
 
 def _answer(text, label, p, **other):
-  """An answer whose tokens are the words, the longest of the most weight."""
+  """A prediction whose tokens are words; the longest has the most weight."""
   words = text.split()
   spans, place = [], 0
   for word in words:
@@ -105,9 +105,7 @@ def _write(path, run_directory, texts, answers, golds):
   return path
 
 
-def test_training_writes_a_page_that_shows_filters_and_sorts(
-  run_directory, opened
-):
+def test_training_writes_a_page_that_filters_and_sorts(run_directory, opened):
   page = opened(run_directory / 'report.html')
   tokens = page.locator('article').first.locator('.t').all_inner_texts()
   text = page.locator('article').first.locator('.text').inner_text()
@@ -163,7 +161,7 @@ def test_the_most_confident_mistakes_come_first(
   assert 'Highest attention: wrong 0.42' in page.inner_text('article >> nth=0')
 
 
-def test_it_is_light_or_dark_as_the_system_or_the_reader_says(
+def test_the_page_is_light_or_dark_as_the_system_or_the_reader_chooses(
   run_directory, opened
 ):
   def background(page):
@@ -217,7 +215,7 @@ def test_a_hostile_text_stays_text(run_directory, opened, tmp_path):
   assert not page.locator('#verdict').count()  # There are no labels.
 
 
-def test_20_000_texts_are_drawn_as_they_are_scrolled_to(
+def test_texts_are_drawn_when_they_are_scrolled_to(
   run_directory, opened, tmp_path
 ):
   texts = [

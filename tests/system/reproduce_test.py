@@ -1,4 +1,4 @@
-"""The rows of papers: recipes, runs, results, and the tables made of them."""
+"""The rows of papers: their recipes, runs, results and tables."""
 
 import json
 import pathlib
@@ -30,7 +30,7 @@ def data(tmp_path):
 
 
 def _flags(folder, *flags, others=SMALL):
-  """The flags of a reproduction whose folders are in one folder."""
+  """The flags of a reproduction with all its folders in one folder."""
   if '--results=' not in flags:
     flags = (*flags, f'--results={folder / "results"}')
   return [
@@ -56,7 +56,7 @@ def _cells(table):
 
 
 @pytest.mark.slow
-def test_two_rows_over_two_seeds(tmp_path, data):
+def test_two_rows_are_reproduced_over_two_seeds(tmp_path, data):
   flags = ['--rows=trec,sst2,imdb', '--seeds=0-1']
   done = _reproduce(tmp_path, *flags)
   assert done.returncode == 1, done.stderr  # For imdb is not at hand.
@@ -146,7 +146,7 @@ def test_a_failed_run_is_named_and_other_rows_are_run(tmp_path, data):
   assert [p.name for p in (tmp_path / 'results').iterdir()] == ['sst2.json']
 
 
-def test_folds_count_once_each_over_their_seeds(tmp_path, data):
+def test_each_fold_counts_once_over_its_seeds(tmp_path, data):
   flags = _flags(tmp_path, '--rows=mr', '--print_commands')
   printed = run_command('reproduce', *flags, cwd=tmp_path)
   assert printed.returncode == 0, printed.stderr
@@ -173,7 +173,7 @@ def test_folds_count_once_each_over_their_seeds(tmp_path, data):
     recorded.make(ROWS['mr'], tmp_path / 'made', planned, '')
 
 
-def test_what_is_missing_is_named_with_its_place_and_source(tmp_path):
+def test_missing_data_are_named_with_their_folder_and_source(tmp_path):
   (tmp_path / 'data' / 'trec').mkdir(parents=True)
   flags = _flags(tmp_path, '--rows=trec,r8', others=[])
   done = run_command('reproduce', *flags, cwd=tmp_path)
@@ -225,7 +225,7 @@ _NOT_RUN = {
 }  # fmt: skip
 
 
-def test_results_name_what_their_rows_do():
+def test_results_describe_their_rows():
   assert recorded.read_all(recorded.RESULTS).keys() == ROWS.keys() - _NOT_RUN
   for name, record in recorded.read_all(recorded.RESULTS).items():
     row = ROWS[name]
@@ -325,7 +325,7 @@ def test_a_recipe_is_the_same_for_run_py_at_the_root(
 
 
 def _made_up_data(config, data, monkeypatch):
-  """The folder of data of the form that a recipe reads."""
+  """Writes a folder of made-up data in the form that a recipe reads."""
   if config.dataset.startswith('tfds:'):
     name = config.dataset.removeprefix('tfds:').partition('/')[0]
     paper_data.prepare_tfds(data / 'tfds', name)

@@ -39,7 +39,7 @@ SMALL = chaos.FLAGS
     ),
   ],
 )
-def test_a_backend_that_is_not_there_is_one_line(tmp_path, platforms, reason):
+def test_a_missing_backend_is_reported_in_one_line(tmp_path, platforms, reason):
   if platforms == 'cuda' and jax.default_backend() == 'gpu':
     pytest.skip('it is there')
   done = call(
@@ -69,7 +69,7 @@ def test_training_and_prediction_work_without_compilation(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_of_a_run_and_of_a_sweep(tmp_path):
+def test_a_full_disk_is_reported_in_one_line_by_run_and_sweep(tmp_path):
   mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', tmp_path]
   if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
     pytest.skip('mounting a file system needs root')
@@ -91,7 +91,7 @@ def test_a_full_disk_is_one_line_of_a_run_and_of_a_sweep(tmp_path):
     subprocess.run(['umount', '-l', tmp_path], check=True)
 
 
-def test_a_run_leaves_what_the_readme_says(run_directory):
+def test_a_run_writes_the_files_that_the_guide_lists(run_directory):
   result = json.loads((run_directory / 'result.json').read_text())
   assert set(result) == {
     'dataset', 'best_epoch', 'best_step', 'validation', 'test',
@@ -154,7 +154,7 @@ def test_two_runs_do_not_share_a_workdir(tmp_path):
   assert f'in use by process {os.getpid()} on' in done.stderr
 
 
-def test_another_configuration_on_the_same_workdir_is_refused(run_directory):
+def test_another_configuration_in_the_same_workdir_is_refused(run_directory):
   done = run_command('run', f'--workdir={run_directory}', *SMALL, '--seed=1')
   assert done.returncode == 2
   assert 'seed (0 there)' in done.stderr.splitlines()[-1]
@@ -207,7 +207,7 @@ def test_a_plot_is_an_image_of_the_run(run_directory, tmp_path):
     assert (panel < 0.9).any()
 
 
-def test_runs_are_drawn_by_their_seeds(run_directory, tmp_path):
+def test_the_curves_of_a_plot_are_named_by_seed(run_directory, tmp_path):
   other = shutil.copytree(run_directory, tmp_path / 'other')
   config = json.loads((other / 'config.json').read_text())
   (other / 'config.json').write_text(json.dumps({**config, 'seed': 1}))
@@ -258,7 +258,7 @@ def test_a_dollar_sign_is_drawn_as_it_is(run_directory, tmp_path):
 
 
 def _install_font(folder, character):
-  """Puts a font with one character, a black square, among a user's own."""
+  """Installs a user's font with one character, a black square."""
   pen = TTGlyphPen(None)
   pen.moveTo((0, 0))
   for corner in ((0, 900), (900, 900), (900, 0)):
@@ -309,7 +309,7 @@ def test_a_plot_draws_han_with_an_installed_font(run_directory, tmp_path):
     ('{"epoch"', 'metrics.jsonl: '),
   ],
 )
-def test_a_run_that_cannot_be_drawn_is_one_line_and_status_2(
+def test_a_run_that_cannot_be_drawn_gives_one_line_and_status_2(
   tmp_path, content, message
 ):
   if content is not None:
@@ -331,7 +331,7 @@ def test_a_run_that_cannot_be_drawn_is_one_line_and_status_2(
     ),
   ],
 )
-def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
+def test_bad_input_gives_one_line_and_status_2(tmp_path, arguments, message):
   workdir = tmp_path / 'run'
   done = run_command('run', f'--workdir={workdir}', *arguments)
   assert done.returncode == 2
@@ -350,7 +350,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
     ('vocabulary.txt', 'good\n'),
   ],
 )
-def test_a_corrupt_run_is_one_line_and_status_2(
+def test_a_corrupt_run_gives_one_line_and_status_2(
   run_directory, tmp_path, name, content
 ):
   for path in run_directory.iterdir():
@@ -363,7 +363,7 @@ def test_a_corrupt_run_is_one_line_and_status_2(
   assert 'Traceback' not in done.stderr
 
 
-def test_a_signal_while_data_are_read_ends_the_run_at_once(tmp_path):
+def test_a_signal_during_reading_ends_the_run_at_once(tmp_path):
   fifo = tmp_path / 'train'  # A pipe that nobody writes to.
   os.mkfifo(fifo)
   process = subprocess.Popen(
@@ -381,7 +381,7 @@ def test_a_signal_while_data_are_read_ends_the_run_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_pipe_a_pattern_and_a_home_folder(tmp_path):
+def test_inputs_may_be_a_pipe_a_pattern_and_a_tilde(tmp_path):
   home = tmp_path / 'home'
   home.mkdir()
   for part in (1, 2):
@@ -401,7 +401,7 @@ def test_a_pipe_a_pattern_and_a_home_folder(tmp_path):
 
 
 @pytest.mark.slow
-def test_too_little_memory_is_one_line(tmp_path):
+def test_too_little_memory_is_reported_in_one_line(tmp_path):
   done = run_command(
               'run', '--dataset=synthetic', '--hidden_size=1000000',
               f'--workdir={tmp_path}')  # fmt: skip

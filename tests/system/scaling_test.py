@@ -44,7 +44,7 @@ def test_steps_and_memory_are_measured(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.slow
-def test_an_unknown_model_is_one_line(tmp_path):
+def test_an_unknown_model_is_reported_in_one_line(tmp_path):
   process = _call('--models=huge', f'--output={tmp_path}')
   assert process.returncode == 2
   assert process.stderr.startswith('scaling.py: models=huge: choose')

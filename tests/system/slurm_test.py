@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(scope='module')
 def cluster(tmp_path_factory):
-  """Calls a command of Slurm from the repository's root; gives its output."""
+  """Runs a Slurm command in the repository's root; returns its output."""
   folder = tmp_path_factory.mktemp('slurm')
   environment = {
     **os.environ,
@@ -52,7 +52,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def slurm(cluster):
-  """The cluster, on which a test leaves no job."""
+  """The cluster, without jobs after each test."""
   yield cluster
   cluster('scancel', f'--user={getpass.getuser()}')
 
@@ -65,7 +65,7 @@ def _submit(slurm, log, *arguments, options=()):
 
 
 def _job(slurm, job):
-  """What Slurm knows of a job: JobState, ExitCode, Restarts."""
+  """Slurm's record of a job: JobState, ExitCode, Restarts."""
   line = slurm('scontrol', '--oneliner', 'show', 'job', job)
   return dict(word.partition('=')[::2] for word in line.split())
 
@@ -136,7 +136,7 @@ def test_a_run_whose_time_is_almost_over_is_requeued(slurm, tmp_path):
   assert 'run.py: stopped at epoch' in log.read_text()
 
 
-def test_a_run_makes_way_for_an_urgent_job_and_saves(slurm, tmp_path):
+def test_a_run_that_is_preempted_for_an_urgent_job_saves(slurm, tmp_path):
   workdir, log = tmp_path / 'run', tmp_path / 'log'
   job = _submit(slurm, log, f'--workdir={workdir}', *LONG)
   _wait_for_training(workdir)
@@ -189,7 +189,7 @@ def test_an_array_job_runs_a_sweep(slurm, tmp_path):
   assert [len(each['runs']) for each in settings.values()] == [2, 2]
 
 
-def test_an_array_job_of_too_many_tasks_says_so(slurm, tmp_path):
+def test_an_array_job_with_too_many_tasks_is_named(slurm, tmp_path):
   (tmp_path / 'runs.txt').write_text('true\n')
   log = tmp_path / 'log'
   job = _submit(slurm, log, tmp_path / 'runs.txt', options=['--array=2'])

@@ -23,7 +23,7 @@ def _sweep(output, *flags, others=FLAGS):
 
 
 def _table(output):
-  """The comparison without what depends on the clock."""
+  """The comparison without its times."""
   found = json.loads((output / 'sweep.json').read_text())
   for setting in found['settings'].values():
     for run in setting['runs']:
@@ -32,7 +32,7 @@ def _table(output):
 
 
 @pytest.mark.slow
-def test_printed_commands_do_the_sweep_and_are_collected(tmp_path):
+def test_printed_commands_run_the_sweep_and_are_collected(tmp_path):
   flags = ['--grid=learning_rate=0.02,0.0001', '--seeds=0-1']
   printed = _sweep(tmp_path, *flags, '--print_commands')
   assert printed.returncode == 0, printed.stderr
@@ -130,7 +130,7 @@ def test_a_wrong_sweep_starts_nothing(tmp_path, flags, message):
     ),
   ],
 )
-def test_what_a_sweep_would_ignore_is_refused(
+def test_flags_that_a_sweep_would_ignore_are_refused(
   tmp_path, varied, common, message
 ):
   (tmp_path / 'settings.jsonl').write_text('{"dropout": 0.1}\n{"epochs": 3}\n')
@@ -196,7 +196,7 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_folds_of_a_data_set(tmp_path):
+def test_a_sweep_over_folds_covers_a_data_set(tmp_path):
   rows = [
     f'a {"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(200)
   ]

@@ -154,7 +154,7 @@ def corpus(tmp_path_factory):
 
 
 def _plain(value):
-  """A value as something that `==` compares."""
+  """Converts a value into one that `==` compares."""
   if dataclasses.is_dataclass(value):
     return {
       field.name: _plain(getattr(value, field.name))
@@ -167,7 +167,7 @@ def _plain(value):
 
 @functools.cache
 def _data(config):
-  """All that is made of the data, the vocabulary in place of the tokenizer."""
+  """The prepared data, with the vocabulary instead of the tokenizer."""
   data = weigh_classes(prepare(config), config.class_weights)
   identity = data.identity if config.embeddings else {}
   return _plain(
@@ -202,7 +202,7 @@ class _Checkpoints:
 
 @functools.cache
 def _training(config):
-  """When epochs end and are saved, which is the best, and what stops it."""
+  """When epochs end and are saved, which one is best, and when a run stops."""
   # Losses, accuracies: the best epochs differ, and each stays the best for two.
   epochs = iter([(3, 0.1), (4, 0.9), (5, 0.1), (2, 0.1)] + [(9, 0.1)] * 20)
   summary = trainer_module.EpochSummary(
@@ -239,7 +239,7 @@ def _training(config):
 
 @functools.cache
 def _calibration(config):
-  """What is chosen on validation."""
+  """The thresholds and the temperature that validation gives."""
   data = prepare(config)
   task = make_task(config, len(data.labels))
   split = data.splits['validation']
@@ -272,11 +272,11 @@ PARTS = _data, _training, _calibration, _step
 
 
 def _differ(config, other):
-  """Whether a part of two runs differs; the cheap ones are compared first."""
+  """Whether any part of two runs differs; cheap parts are compared first."""
   return any(part(config) != part(other) for part in PARTS)
 
 
-def test_every_field_has_another_value_here():
+def test_changes_has_every_field():
   names = {field.name for field in dataclasses.fields(Config)}
   assert CHANGES.keys() | ELSEWHERE == names
 
@@ -365,7 +365,7 @@ IGNORED = [
 
 
 @pytest.mark.parametrize('name, value, others, needs', IGNORED)
-def test_what_would_be_ignored_is_refused(name, value, others, needs):
+def test_settings_that_would_be_ignored_are_refused(name, value, others, needs):
   config = Config(**{**ONE, **others})
   effects.check_effects(config)
   config = dataclasses.replace(config, **{name: value})
@@ -378,7 +378,7 @@ def test_what_would_be_ignored_is_refused(name, value, others, needs):
   'corpus',
   [(['a'], ['x']), [('a', 'x')], 'text', {'a', 'b'}, iter('ab'), np.eye(2), 3],
 )
-def test_what_is_no_corpus_is_named(corpus, tmp_path):
+def test_an_object_that_is_not_a_corpus_is_named(corpus, tmp_path):
   with pytest.raises(
     ValueError, match=r'^corpus is an? \w+; give \{.train.: X'
   ):
@@ -386,7 +386,7 @@ def test_what_is_no_corpus_is_named(corpus, tmp_path):
 
 
 @pytest.mark.compare('datasets')
-def test_a_dataset_is_no_corpus(tmp_path):
+def test_a_dataset_is_not_a_corpus(tmp_path):
   import datasets
 
   corpus = datasets.Dataset.from_dict({'text': ['a'], 'label': ['x']})
@@ -394,7 +394,7 @@ def test_a_dataset_is_no_corpus(tmp_path):
     bigru_jax.train(Config(label_column='kind'), tmp_path, corpus)
 
 
-def test_a_corpus_in_memory_is_no_file():
+def test_a_corpus_in_memory_excludes_fields_of_files():
   pairs = {'train': (['a', 'b'], ['x', 'y'])}
   effects.check_effects(Config(), pairs)
   for name, value in (
@@ -410,7 +410,7 @@ def test_a_corpus_in_memory_is_no_file():
   effects.check_effects(named, {'train': pandas.DataFrame({'title': ['a']})})
 
 
-def test_split_seed_needs_something_to_draw():
+def test_split_seed_needs_a_split_to_draw():
   every = ['train', 'validation', 'test']
   drawn = Config(split_seed=1)
   effects.check_split_seed(drawn, every[:2])
@@ -420,13 +420,13 @@ def test_split_seed_needs_something_to_draw():
     effects.check_split_seed(drawn, every)
 
 
-def test_the_devices_are_those_that_jax_has():
+def test_more_devices_than_jax_has_are_refused():
   effects.check_devices(Config(cpu_devices=len(jax.devices())))
   with pytest.raises(ValueError, match='cpu_devices=7 needs .* it has 4 cpu'):
     effects.check_devices(Config(cpu_devices=7))
 
 
-def test_a_run_that_starts_refuses_what_it_would_ignore(tmp_path):
+def test_a_new_run_refuses_settings_that_it_would_ignore(tmp_path):
   corpus = {'train': (['good', 'bad'] * 20, ['1', '0'] * 20)}
   with pytest.raises(ValueError, match='num_heads=8 needs pooling='):
     bigru_jax.train(Config(num_heads=8), tmp_path, corpus)

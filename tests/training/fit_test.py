@@ -1,4 +1,4 @@
-"""Epochs on the mesh: what devices, padding and non-finite steps may not do."""
+"""Epochs on the mesh: devices, padding and non-finite steps."""
 
 import dataclasses
 import functools
@@ -67,7 +67,7 @@ def _trained(config):
 
 @pytest.fixture(scope='module')
 def plain():
-  """Parameters by pooling, trained without these regularizers."""
+  """Parameters by pooling, trained without regularizers."""
   return functools.cache(
     lambda name: _trained(dataclasses.replace(CONFIG, pooling=name))
   )
@@ -172,7 +172,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
       _train_epoch(trainer, epoch)
 
 
-def test_a_run_resumes_that_knows_a_metric_by_its_former_name():
+def test_a_run_with_the_former_name_of_a_metric_resumes():
   best = {'step': 4, 'epoch': 1, 'loss': 0.5, 'semeval2010': 0.8}
   saved = dataclasses.asdict(fit.Progress(best=best, lines=[best]))
   checkpoints = types.SimpleNamespace(restore=lambda state: (state, saved))

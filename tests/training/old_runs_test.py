@@ -24,7 +24,7 @@ def workdir(tmp_path):
 
 
 def _lines(path):
-  """Where each line of a log stands, and its loss and accuracy."""
+  """The epoch, the step, the loss and the accuracy of each line of a log."""
   lines = [json.loads(line) for line in path.read_text().splitlines()]
   return (
     [(line['epoch'], line['step'], line['split']) for line in lines],
@@ -32,7 +32,7 @@ def _lines(path):
   )
 
 
-def test_it_predicts_as_it_did(workdir):
+def test_an_old_run_predicts_what_it_predicted(workdir):
   run = bigru_jax.load(workdir)
   assert run.labels == ['bad', 'good']
   (answer,) = run.predict(['a fine film number 3'])
@@ -42,7 +42,7 @@ def test_it_predicts_as_it_did(workdir):
   assert answer['spans'][-1] == [19, 20]
 
 
-def test_it_resumes_to_the_metrics_of_its_own_version(workdir):
+def test_an_old_run_resumes_to_the_metrics_of_its_version(workdir):
   config = dataclasses.replace(bigru_jax.load(workdir).config, epochs=4)
   bigru_jax.train(config, workdir)
   expected_places, expected_values = _lines(

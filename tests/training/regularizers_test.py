@@ -45,7 +45,7 @@ def _losses(**terms):
 
 
 def _logits(shift=0.0):
-  """Those of every example, whose embeddings are all moved by `shift` W."""
+  """The logits of all examples with their embeddings shifted by `shift` W."""
   x = (X + shift * W) * MASK[..., None]
   return x.sum(1) @ W
 
@@ -55,7 +55,7 @@ def _cross_entropy(logits):
   return -(y * np.log(expit(logits)) + (1 - y) * np.log(expit(-logits)))
 
 
-def test_the_adversarial_loss_is_the_formula():
+def test_the_adversarial_loss_equals_its_formula():
   # By the embedding of each token the loss has the gradient (p - y) w.
   direction = np.sign(expit(_logits()) - BATCH['labels'])
   norm = np.linalg.norm(W) * np.sqrt(BATCH['lengths'])
@@ -64,7 +64,7 @@ def test_the_adversarial_loss_is_the_formula():
   np.testing.assert_allclose(_losses(adversarial=0.7), expected, rtol=1e-4)
 
 
-def test_the_virtual_adversarial_loss_is_the_formula():
+def test_the_virtual_adversarial_loss_equals_its_formula():
   # The divergence's Hessian at 0 is p (1 - p) w w^T: g is along plus or minus
   # w, whatever the random direction.
   norm = np.linalg.norm(W) * np.sqrt(BATCH['lengths'])
@@ -78,7 +78,7 @@ def test_the_virtual_adversarial_loss_is_the_formula():
   assert (error < 1e-4 * found).all()
 
 
-def test_the_penalty_of_overlapping_hops_is_the_formula():
+def test_the_penalty_on_overlapping_hops_equals_its_formula():
   expected = [np.sum((a @ a.T - np.eye(2)) ** 2) for a in WEIGHTS]
   found = _losses(attention_penalty=0.3) - _cross_entropy(_logits())
   np.testing.assert_allclose(found, 0.3 * np.array(expected), rtol=1e-4)

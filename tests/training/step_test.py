@@ -1,4 +1,4 @@
-"""The step with a loss function and a train state of one's own."""
+"""The step with a loss function and a train state of the test's own."""
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,8 @@ from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
 
 
-def test_three_steps_are_adams_on_any_loss_function():
-  """Least squares on a batch whose fields the step has never heard of."""
+def test_three_steps_equal_adams_on_any_loss_function():
+  """Least squares on a batch whose fields the step does not know."""
   rng = np.random.default_rng(0)
   batch = {
     'inputs': rng.normal(size=(8, 3)).astype(np.float32),
@@ -59,7 +59,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing():
   assert all((x == 0).all() for x in jax.tree.leaves(state.opt_state))
 
 
-def test_dropout_keys_are_a_function_of_seed_step_and_place():
+def test_dropout_keys_depend_on_seed_step_and_index():
   def data(*arguments):
     return jax.random.key_data(example_keys(*arguments)).tolist()
 
@@ -84,7 +84,7 @@ def _linear_batch():
   }
 
 
-def test_the_average_is_the_formula():
+def test_the_average_of_the_parameters_equals_its_formula():
   batch, mesh, optimizer = (
     _linear_batch(),
     parallel.make_mesh(8),
@@ -104,7 +104,7 @@ def test_the_average_is_the_formula():
   np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_weight_drop_trains_the_kept_weights_alone():
+def test_weight_drop_trains_only_the_kept_weights():
   batch, optimizer = _linear_batch(), optax.sgd(0.05)
   changed = []
   for devices in (1, 8):

@@ -1,4 +1,4 @@
-"""The library as a notebook uses it: JAX has started, the corpus in memory."""
+"""The library as a notebook uses it: JAX has started, data are in memory."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ CONFIG = bigru_jax.Config(
 
 @pytest.fixture(scope='module')
 def corpus():
-  """Sentences of four words; `not` before the opinion turns the label."""
+  """Sentences of four words, in which `not` reverses the label."""
   sentences = [
     (f'{noun} {verb} {adverb} {opinion}', positive != (adverb == 'not'))
     for noun in ('film', 'plot', 'cast', 'score', 'scene')
@@ -50,7 +50,7 @@ def trained(corpus, workdir):
   return bigru_jax.train(CONFIG, workdir, corpus)
 
 
-def test_it_trains_predicts_and_loads_again(trained, corpus, workdir):
+def test_a_run_trains_predicts_and_loads_again(trained, corpus, workdir):
   texts = ['film was very good', 'plot is not good', '']
   answers = trained.predict(texts)
   assert [a['label'] for a in answers[:2]] == ['positive', 'negative']
@@ -69,7 +69,7 @@ def test_it_trains_predicts_and_loads_again(trained, corpus, workdir):
   assert all(jax.tree.leaves(same))
 
 
-def test_evaluate_is_the_test_of_the_run(trained, corpus, workdir):
+def test_evaluate_gives_the_test_metrics_of_the_run(trained, corpus, workdir):
   found = trained.evaluate(*corpus['test'])
   tested = json.loads((workdir / 'result.json').read_text())['test']
   assert found['examples'] == tested['examples'] == 135
@@ -110,7 +110,7 @@ def test_wrong_arguments_are_named(trained):
     (True, 'batch_size=True is not of type int'),
   ],
 )
-def test_a_batch_size_that_is_no_number_of_texts_is_refused(
+def test_a_batch_size_that_is_not_a_positive_integer_is_refused(
   trained, batch_size, message
 ):
   texts, labels = ['film is good', 'plot'], ['positive', 'negative']
@@ -145,7 +145,7 @@ def test_changed_data_are_refused_and_no_checkpoint_is_touched(
   assert contents() == before
 
 
-def test_a_run_with_other_tokens_of_the_same_texts_is_not_resumed(
+def test_a_run_whose_texts_have_other_tokens_is_not_resumed(
   trained, corpus, workdir, tmp_path
 ):
   shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
@@ -199,7 +199,7 @@ def test_entity_attention_tells_the_order_of_the_entities(
 
 
 @pytest.mark.slow
-def test_the_best_epoch_by_the_score_of_semeval(tmp_path):
+def test_the_semeval_score_chooses_the_best_epoch(tmp_path):
   fixture = pathlib.Path(__file__).parents[1] / 'fixtures' / 'semeval2010'
   config = bigru_jax.Config(
     **{
@@ -236,7 +236,7 @@ def test_labels_without_relations_are_refused_before_training(corpus, tmp_path):
 
 @pytest.fixture(scope='module')
 def documents():
-  """Reviews of which one sentence gives the verdict, wherever it is."""
+  """Reviews in which one sentence, at any position, gives the verdict."""
   rng = np.random.default_rng(0)
   fillers = [
     'We saw it on Friday.', 'The seats were red!', 'Mr. Lee came, too.',
@@ -311,7 +311,7 @@ def test_a_hierarchical_model_trains_resumes_and_predicts(documents, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_hierarchical_model_of_several_labels_without_weights(tmp_path):
+def test_a_hierarchical_multi_label_model_without_weights_trains(tmp_path):
   config = bigru_jax.Config(
     dataset='synthetic_multi_label', task='multi_label', model='hierarchical',
     pooling='max', epochs=1, embedding_size=8, hidden_size=8, batch_size=64,
@@ -324,7 +324,7 @@ def test_a_hierarchical_model_of_several_labels_without_weights(tmp_path):
 @pytest.mark.parametrize(
   'keep', [pytest.param('tail', marks=pytest.mark.slow), 'both']
 )
-def test_which_tokens_of_a_text_are_kept(keep, corpus, tmp_path):
+def test_keep_chooses_the_tokens_of_a_long_text(keep, corpus, tmp_path):
   config = dataclasses.replace(CONFIG, epochs=1, max_length=3, keep=keep)
   run = bigru_jax.train(config, tmp_path, corpus)
   first, second, short = run.predict(
@@ -393,7 +393,7 @@ def test_averaged_parameters_are_evaluated_resumed_and_loaded(
   'pooling',
   ['label_wise', pytest.param('additive', marks=pytest.mark.slow)],
 )
-def test_several_labels_a_text(pooling, tmp_path):
+def test_a_multi_label_run_trains_evaluates_and_loads(pooling, tmp_path):
   config = bigru_jax.Config(
     dataset='synthetic_multi_label', task='multi_label', pooling=pooling,
     epochs=6, embedding_size=16, hidden_size=16, batch_size=32,
