@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from bigru_jax.models.pooling_layers import param, query_init
-from bigru_jax.ops.label_wise import label_weights, label_wise_logits
+from bigru_jax.ops.label_wise import label_attention, label_wise_logits
 
 MAX_HEADS = 16  # The maximal number of labels whose weights are returned.
 
@@ -62,7 +62,7 @@ class LabelWise(nn.Module):
     else:
       _, label_BxK = jax.lax.top_k(logits_BxC, MAX_HEADS)
     if weights_BxCxT is None:
-      weights = label_weights(h_BxTxF, mask_BxT, query[label_BxK])
+      weights = label_attention(h_BxTxF, mask_BxT, query[label_BxK])
     else:
       weights = jnp.take_along_axis(weights_BxCxT, label_BxK[..., None], axis=1)
     return logits_BxC, weights, label_BxK

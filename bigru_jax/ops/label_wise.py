@@ -36,7 +36,7 @@ def label_wise_logits(
 
   def block_logits(parameters):
     query_KxF, kernel_KxF = parameters
-    weights_BxKxT = label_weights(h_BxTxF, mask_BxT, query_KxF)
+    weights_BxKxT = label_attention(h_BxTxF, mask_BxT, query_KxF)
     values_BxKxT = _scores(kernel_KxF, h_BxTxF)
     return jnp.sum(weights_BxKxT * values_BxKxT, axis=-1)
 
@@ -57,7 +57,7 @@ def label_wise_logits(
   return logits_BxC + bias_C
 
 
-def label_weights(
+def label_attention(
   h_BxTxF: jax.Array, mask_BxT: jax.Array, query: jax.Array
 ) -> jax.Array:
   """Returns the attention weights [B, K, T] of queries [K, F] or [B, K, F]."""

@@ -27,9 +27,9 @@ from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
 from bigru_jax.training import effects
+from bigru_jax.training.final_evaluation import Report, test
 from bigru_jax.training.fit import fit
 from bigru_jax.training.program import build_program
-from bigru_jax.training.report import Report, test
 from bigru_jax.training.trainer import Trainer
 
 _log = logging.getLogger(__name__)

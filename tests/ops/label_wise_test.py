@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 
 from bigru_jax.ops import label_wise
-from bigru_jax.ops.label_wise import label_weights, label_wise_logits
+from bigru_jax.ops.label_wise import label_attention, label_wise_logits
 
 
 def _draw(labels, batch=3, time=5, features=4):
@@ -22,7 +22,7 @@ def _draw(labels, batch=3, time=5, features=4):
 def test_label_wise_attention_equals_its_formula(labels):
   h, mask, query, kernel, bias = _draw(labels)
   logits = label_wise_logits(*map(jnp.asarray, (h, mask, query, kernel, bias)))
-  weights = label_weights(jnp.asarray(h), jnp.asarray(mask), query)
+  weights = label_attention(jnp.asarray(h), jnp.asarray(mask), query)
   for b, real in enumerate(mask):
     expected = softmax(query @ h[b, real].T, axis=1)
     np.testing.assert_allclose(weights[b][:, real], expected, atol=1e-5)
