@@ -1,11 +1,11 @@
 """The configuration of a run.
 
-Each room adds its fields and their checks to those of the room below: what is
-read (`DataConfig`), the model (`ModelConfig`), and here the training. A room's
-functions take its own group, so the data side reads no field of the model.
+The fields of the data are in `DataConfig`; `ModelConfig` adds those of the
+model, and `Config` those of training. The functions of `data` take only a
+`DataConfig`, so they cannot depend on the model.
 
-The absl flags are generated from the fields, so a field, its flag and a Python
-argument have one name, one default and one check.
+The absl flags are generated from the fields, so a field, its flag and the
+Python argument share one name, one default and one check.
 """
 
 from __future__ import annotations
@@ -23,115 +23,135 @@ from bigru_jax.runtime.fields import field
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(ModelConfig):
-  """Everything that decides a run; `run.py --help` explains each field.
+  """All settings of a run; `run.py --help` explains each field.
 
   Examples:
     >>> Config(dataset='trec', data_dir='trec', learning_rate=2e-3).hidden_size
     128
 
   Raises:
-    ValueError: a value is out of its bounds; the message names the field.
+    ValueError: a value is out of bounds; the message names the field.
   """
 
   loss: str = field(
     'softmax',
-    'The cross entropy of single_label; that of multi_label is sigmoid.',
+    'The cross entropy of single_label; multi_label always uses sigmoid.',
     choices=LOSSES,
     heading='Loss and optimizer',
   )
   label_smoothing: float = field(
-    0.0, 'Share of the target that is spread.', lower=0.0, below=1.0
+    0.0,
+    'The share of the target that is spread over all classes.',
+    lower=0.0,
+    below=1.0,
   )
   class_weights: str = field(
     '',
-    '"balanced", or comma-separated numbers, one per class in the order of '
-    'labels.json. For multi_label they weigh the texts that have the label.',
+    'The weights of the classes in the loss: "balanced", or comma-separated '
+    'numbers in the order of labels.json; for multi_label they weight the '
+    'texts that have the label. By default all are 1.',
   )
   attention_penalty: float = field(
-    0.0, 'Of heads that overlap, for multi_head and structured.', lower=0.0
+    0.0,
+    'The coefficient of the penalty on overlapping heads, for multi_head and '
+    'structured.',
+    lower=0.0,
   )
   adversarial: float = field(
     0.0,
-    'The norm of the adversarial perturbation of the embedded tokens of a '
-    'text, whose loss is added; 0 for none.',
+    'The norm of the adversarial perturbation of the embedded tokens; the loss '
+    'under the perturbation is added. 0 turns it off.',
     lower=0.0,
   )
   virtual_adversarial: float = field(
     0.0,
-    'The same of the perturbation that changes the prediction most.',
+    'The norm of the virtual adversarial perturbation, which changes the '
+    'prediction most; the change is added to the loss. 0 turns it off.',
     lower=0.0,
   )
   threshold: str = field(
     'fixed',
-    'The probability from which multi_label says that a text has a label: 0.5 '
-    '(fixed), or one that is chosen on validation for all labels (tuned) or '
-    'per_label.',
+    'The probability at which multi_label assigns a label: 0.5 (fixed), or '
+    'chosen on the validation set, for all labels together (tuned) or for each '
+    'label (per_label).',
     choices=('fixed', 'tuned', 'per_label'),
   )
   optimizer: str = field('adamw', 'The optimizer.', choices=OPTIMIZERS)
   learning_rate: float = field(1e-3, 'The peak learning rate.', lower=0.0)
   weight_decay: float = field(
-    1e-2, 'Of adamw, on matrices and not on biases.', lower=0.0
+    1e-2, 'The weight decay of adamw, which leaves biases out.', lower=0.0
   )
   embedding_learning_rate_factor: float = field(
     1.0,
-    "The whole embedding table's learning rate over that of the others.",
+    "The embeddings' learning rate relative to that of other parameters.",
     lower=0.0,
   )
   schedule: str = field(
-    'cosine', 'The learning rate over the steps.', choices=SCHEDULES
+    'cosine',
+    'How the learning rate changes after the warmup.',
+    choices=SCHEDULES,
   )
   warmup: float = field(
     0.05,
-    'Share of all steps over which the learning rate rises.',
+    'The share of all steps over which the learning rate rises from 0.',
     lower=0.0,
     below=1.0,
   )
   clip_norm: float = field(
-    1.0, "The gradient's largest global norm; 0 for no limit.", lower=0.0
+    1.0,
+    'The norm to which larger gradients are clipped; 0 for no clipping.',
+    lower=0.0,
   )
 
   ema_decay: float = field(
     0.0,
-    'Decay of the moving average of the parameters, which is what is '
-    'evaluated and kept; 0 for none.',
+    'The decay of a moving average of the parameters, which is then evaluated '
+    'and used for predictions; 0 for no average.',
     lower=0.0,
     below=1.0,
   )
 
   batch_size: int = field(
-    64, 'Examples per batch, over all devices.', lower=1, heading='Training'
+    64,
+    'The number of examples per batch, over all devices.',
+    lower=1,
+    heading='Training',
   )
-  epochs: int = field(10, 'Maximum epochs.', lower=1, mutable=True)
+  epochs: int = field(
+    10, 'The maximum number of epochs.', lower=1, mutable=True
+  )
   patience: int = field(
     3,
-    'Stop after this many epochs without an improvement.',
+    'Training stops after this many epochs without an improvement.',
     lower=1,
     mutable=True,
   )
   select_by: str = field(
     'loss',
     'The validation metric that selects the best epoch; semeval2010_f1 is the '
-    "F1 of that task's scorer, for labels such as Cause-Effect(e1,e2).",
+    'official score of SemEval-2010 Task 8.',
     choices=each_epoch,
   )
   seed: int = field(
-    0, 'Seed of initialization, dropout and shuffling.', lower=0
+    0, 'The seed of initialization, dropout and shuffling.', lower=0
   )
   cpu_devices: int = field(
     0,
-    'XLA host devices that a CPU is divided into, to try sharding on one '
-    "machine; 0 for JAX's own number, one.",
+    'The number of XLA host devices of the CPU, to try out sharding on one '
+    "machine; 0 for JAX's default, one device.",
     lower=0,
     mutable=True,
   )
   checkpoint_every: int = field(
-    500, 'Steps between checkpoints inside an epoch.', lower=1, mutable=True
+    500,
+    'The number of steps between checkpoints; each epoch also ends with one.',
+    lower=1,
+    mutable=True,
   )
   max_nonfinite_steps: int = field(
     10,
-    'Stop after this many consecutive steps whose loss or gradient is not '
-    'finite.',
+    'Training fails after this many consecutive steps whose loss or gradient '
+    'is not finite.',
     lower=1,
     mutable=True,
   )
@@ -161,9 +181,9 @@ class Config(ModelConfig):
       )
 
   def differing_fields(self, other: Config | None = None) -> list[str]:
-    """The names of the fields that differ from another's, or the defaults'."""
+    """Returns the fields that differ from `other`, by default the defaults."""
     if other is None:
-      size = NAMED_VECTORS.get(self.embeddings, 0)  # It follows from the name.
+      size = NAMED_VECTORS.get(self.embeddings, 0)  # The name implies it.
       other = Config(embedding_size=size)
     return [
       config_field.name
@@ -173,5 +193,5 @@ class Config(ModelConfig):
 
 
 def is_mutable(name: str) -> bool:
-  """Whether a field may have another value when a run is resumed."""
+  """Returns whether a field may have another value when a run is resumed."""
   return Config.__dataclass_fields__[name].metadata.get('mutable', False)

@@ -17,7 +17,7 @@ import optax
 def softmax_cross_entropy(
   logits_BxC: jax.Array, labels_B: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-  """The softmax cross entropy of each example, float32.
+  """Returns the softmax cross entropy of each example, float32.
 
   Args:
     logits_BxC: unnormalised scores.
@@ -33,7 +33,7 @@ def softmax_cross_entropy(
 def sigmoid_cross_entropy(
   logits_BxC: jax.Array, labels_B: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-  """The sigmoid cross entropy of each example, float32.
+  """Returns the sigmoid cross entropy of each example, float32.
 
   Args:
     logits_BxC: unnormalised scores; one column for two classes.
@@ -54,7 +54,7 @@ def multi_label_cross_entropy(
   label_smoothing: float = 0.0,
   label_weights_C: jax.Array | float = 1.0,
 ) -> jax.Array:
-  """The sigmoid cross entropy of each example over all labels, float32.
+  """Returns the sigmoid cross entropy of each example over all labels, float32.
 
   Args:
     logits_BxC: unnormalised scores, one per label.
@@ -73,11 +73,11 @@ def multi_label_cross_entropy(
 def bernoulli_divergence(
   logits_BxC: jax.Array, others_BxC: jax.Array
 ) -> jax.Array:
-  """sum_j p_j log(p_j / q_j) + (1 - p_j) log((1 - p_j) / (1 - q_j)), [B].
+  """Returns sum_j p_j log(p_j/q_j) + (1-p_j) log((1-p_j)/(1-q_j)), [B].
 
   Args:
-    logits_BxC: those of p.
-    others_BxC: those of q.
+    logits_BxC: the logits of p.
+    others_BxC: the logits of q.
   """
   difference = jax.nn.log_sigmoid(logits_BxC) - jax.nn.log_sigmoid(others_BxC)
   opposite = jax.nn.log_sigmoid(-logits_BxC) - jax.nn.log_sigmoid(-others_BxC)
@@ -90,12 +90,12 @@ class Activation:
   """How logits become probabilities.
 
   Attributes:
-    probabilities: of logits [B, C].
-    divergence: the Kullback-Leibler divergence of two predictions, [B], from
-      the logits of both.
-    sums_to_one: whether the probabilities of an example do. Else each output is
-      a probability of its own, and two classes need only one.
-    onnx_operator: its name among the operators of ONNX.
+    probabilities: a function of logits [B, C].
+    divergence: the Kullback-Leibler divergence of two predictions, [B], as a
+      function of the logits of both.
+    sums_to_one: whether the probabilities of an example sum to one. Otherwise
+      the outputs are independent, and two classes need only one.
+    onnx_operator: the name of the ONNX operator.
   """
 
   probabilities: Callable[[Any], jax.Array]
@@ -128,7 +128,7 @@ class Loss:
 
   Attributes:
     function: (logits [B, C], labels [B], label_smoothing) to losses [B].
-    activation: that of the logits in a prediction.
+    activation: turns the logits of a prediction into probabilities.
   """
 
   function: Callable[[jax.Array, jax.Array, float], jax.Array]

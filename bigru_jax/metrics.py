@@ -1,4 +1,4 @@
-"""The metrics by name; and those of a split, accumulated on the device."""
+"""Metrics by name, and the metrics of a split, accumulated on the device."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 
 
 def relations_of(labels: Sequence[str]) -> tuple[str, ...]:
-  """The relation of each label of SemEval-2010 Task 8, without its direction.
+  """Returns the relation of each SemEval-2010 label, without its direction.
 
   Example:
     >>> relations_of(['Cause-Effect(e1,e2)', 'Cause-Effect(e2,e1)', 'Other'])
     ('Cause-Effect', 'Cause-Effect', '')
 
   Returns:
-    The names; `Other`, which is no relation, is empty.
+    The names; '' for `Other`, which is not a relation.
 
   Raises:
-    ValueError: a label is neither a relation with its direction nor `Other`, or
-      there is no relation.
+    ValueError: a label is neither `Other` nor a relation with its direction,
+      or no label is a relation.
   """
   relations = []
   for label in labels:
@@ -42,17 +42,17 @@ def relations_of(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def semeval2010_f1(confusion_CxC: np.ndarray, labels: Sequence[str]) -> float:
-  """The official score of SemEval-2010 Task 8: F1 averaged over the relations.
+  """Returns the official score of SemEval-2010 Task 8, the mean F1.
 
   This is the (9+1)-way evaluation of the task's scorer that takes direction
   into account (Hendrickx et al., 2010, https://aclanthology.org/S10-1006). A
   correct prediction has the right relation and direction; predictions and
   labels of a relation are counted in either direction. The mean is over the
-  relations that occur as a label, nine in the task's test. It leaves `Other`
-  out, but a confusion of `Other` with a relation counts against the relation.
+  relations that occur as a label, nine in the task's test set. It excludes
+  `Other`, but confusing `Other` with a relation counts against the relation.
 
   Args:
-    confusion_CxC: counts, rows by label and columns by prediction.
+    confusion_CxC: counts; rows are labels and columns are predictions.
     labels: the names of the classes.
 
   Raises:
@@ -71,14 +71,14 @@ def semeval2010_f1(confusion_CxC: np.ndarray, labels: Sequence[str]) -> float:
 
 
 def accuracy(confusion_CxC: np.ndarray, _: Sequence[str] = ()) -> float:
-  """The share of the examples that are predicted rightly."""
+  """Returns the share of the examples that are predicted correctly."""
   return int(np.trace(confusion_CxC)) / max(int(confusion_CxC.sum()), 1)
 
 
 def macro_f1(confusion_CxC: np.ndarray, _: Sequence[str] = ()) -> float:
-  """The unweighted mean of F1 over the classes that occur.
+  """Returns the unweighted mean of F1 over the classes that occur.
 
-  They occur as a label or as a prediction, as in scikit-learn's
+  A class occurs as a label or as a prediction, as in scikit-learn's
   `f1_score(average='macro')`.
   """
   occurring = confusion_CxC.sum(0) + confusion_CxC.sum(1)
@@ -92,16 +92,16 @@ class Metric:
   """An entry of `METRICS`.
 
   Attributes:
-    tasks: those that have it, of the choices of the field `task`.
-    of_confusion: (confusion_CxC, names of the classes) to its value, with one
-      label a text; rows are labels and columns predictions. None where it is
-      computed from other things, in `evaluation`.
-    least_is_best: else the largest value is.
-    each_epoch: whether it is known after each epoch, so that `select_by` can
+    tasks: the values of the field `task` that have it.
+    of_confusion: a function (confusion_CxC, class names) -> value, for one
+      label per text; rows are labels and columns are predictions. None if the
+      metric is computed in `evaluation`.
+    least_is_best: whether the smallest value is the best.
+    each_epoch: whether it is known after each epoch, so that `select_by` may
       name it and TensorBoard shows it.
-    brief: whether the line that is logged after an epoch gives it.
-    on_request: whether it is computed only where `select_by` names it.
-    former_name: by which older run directories and flags know it.
+    brief: whether the log line of an epoch includes it.
+    on_request: whether it is computed only if `select_by` names it.
+    former_name: the name in older run directories and flags.
   """
 
   tasks: tuple[str, ...] = ('single_label', 'multi_label')
@@ -113,7 +113,7 @@ class Metric:
   former_name: str = ''
 
   def is_better(self, value: float, other: float) -> bool:
-    """Whether a value is better than another one."""
+    """Returns whether a value is better than another one."""
     return value < other if self.least_is_best else value > other
 
 
@@ -141,12 +141,12 @@ METRICS = {
 
 
 def each_epoch() -> list[str]:
-  """The names of the metrics that are known after each epoch."""
+  """Returns the names of the metrics that are known after each epoch."""
   return [name for name, metric in METRICS.items() if metric.each_epoch]
 
 
 def current_name(name: str) -> str:
-  """The name of a metric that may be given by its former one."""
+  """Returns the current name of a metric, given that or a former one."""
   for current, metric in METRICS.items():
     if name and name == metric.former_name:
       return current
@@ -154,17 +154,17 @@ def current_name(name: str) -> str:
 
 
 def renamed(metrics: Mapping[str, Any]) -> dict[str, Any]:
-  """Metrics by their current names, also those of an older run."""
+  """Renames metrics of an older run to their current names."""
   return {current_name(name): value for name, value in metrics.items()}
 
 
 class ClassificationMetrics(struct.PyTreeNode):
-  """What an evaluation has seen so far.
+  """The metrics of an evaluation with one label per text, so far.
 
   Attributes:
     loss: the sum of weight * loss.
     weight: the sum of the weights.
-    confusion_CxC: counts, rows by label and columns by prediction.
+    confusion_CxC: counts; rows are labels and columns are predictions.
     labels, select_by: see `tasks.SingleLabel`.
   """
 
@@ -181,7 +181,7 @@ class ClassificationMetrics(struct.PyTreeNode):
     labels: tuple[str, ...] = (),
     select_by: str = 'loss',
   ) -> ClassificationMetrics:
-    """The metrics of no example."""
+    """Returns the metrics of zero examples."""
     return cls(
       loss=jnp.zeros((), jnp.float32),
       weight=jnp.zeros((), jnp.float32),
@@ -196,7 +196,7 @@ class ClassificationMetrics(struct.PyTreeNode):
     predictions_B: jax.Array,
     batch: Mapping[str, jax.Array],
   ) -> ClassificationMetrics:
-    """The metrics with a batch added, of which padding has no tokens."""
+    """Adds a batch; examples without tokens are padding and do not count."""
     is_example_B = (batch['lengths'] > 0).astype(jnp.int32)
     cells = self.confusion_CxC.at[batch['labels'], predictions_B]
     return self.replace(
@@ -206,7 +206,7 @@ class ClassificationMetrics(struct.PyTreeNode):
     )
 
   def compute(self) -> dict[str, Any]:
-    """The loss, the metrics of the confusion matrix, the number of examples."""
+    """Returns the loss, the other metrics and the number of examples."""
     confusion = np.asarray(self.confusion_CxC)
     return {
       'loss': float(self.loss) / max(float(self.weight), 1e-9),
@@ -221,15 +221,17 @@ class ClassificationMetrics(struct.PyTreeNode):
 
 
 class MultiLabelMetrics(struct.PyTreeNode):
-  """What an evaluation of texts with several labels has seen so far.
+  """The metrics of an evaluation with any number of labels per text, so far.
 
   Attributes:
     loss: the sum of weight * loss.
     weight: the sum of the weights.
-    correct: texts whose labels were all predicted, and no others.
-    examples: texts.
-    true_positives_C, predicted_C, positives_C: of each label, the texts that
-      have it and were predicted to, that were predicted to, that have it.
+    correct: the number of texts whose set of labels was predicted exactly.
+    examples: the number of texts.
+    true_positives_C: for each label, how many texts have it and were predicted
+      to have it.
+    predicted_C: for each label, how many texts were predicted to have it.
+    positives_C: for each label, how many texts have it.
   """
 
   loss: jax.Array
@@ -242,7 +244,7 @@ class MultiLabelMetrics(struct.PyTreeNode):
 
   @classmethod
   def zeros(cls, num_labels: int) -> MultiLabelMetrics:
-    """The metrics of no example."""
+    """Returns the metrics of zero examples."""
     return cls(
       loss=jnp.zeros((), jnp.float32),
       weight=jnp.zeros((), jnp.float32),
@@ -259,7 +261,7 @@ class MultiLabelMetrics(struct.PyTreeNode):
     predictions_BxC: jax.Array,
     batch: Mapping[str, jax.Array],
   ) -> MultiLabelMetrics:
-    """The metrics with a batch added, of which padding has no tokens."""
+    """Adds a batch; examples without tokens are padding and do not count."""
     is_example_B = batch['lengths'] > 0
     labels_BxC = batch['labels'].astype(bool) & is_example_B[:, None]
     predictions_BxC = predictions_BxC & is_example_B[:, None]
@@ -277,9 +279,9 @@ class MultiLabelMetrics(struct.PyTreeNode):
     return jax.tree.map(jnp.add, self, of_batch)
 
   def compute(self) -> dict[str, Any]:
-    """Loss, accuracy, macro and micro F1 and the number of examples.
+    """Returns the loss, accuracy, macro and micro F1, and number of examples.
 
-    The accuracy is that of whole sets of labels. An F1 of a label that neither
+    The accuracy compares whole sets of labels. The F1 of a label that neither
     occurs nor is predicted is 0, as in scikit-learn.
     """
     true_positives = np.asarray(self.true_positives_C)

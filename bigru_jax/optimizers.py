@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules, and which parameters they touch."""
+"""Optimizers, learning-rate schedules, and the parameters they apply to."""
 
 from collections.abc import Callable
 import dataclasses
@@ -18,14 +18,14 @@ SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
 def make_schedule(
   name: str, learning_rate: float, warmup: float, steps: int
 ) -> optax.Schedule:
-  """The learning rate at each step.
+  """Returns the learning rate as a function of the step.
 
   Args:
     name: `constant`, `cosine` (to zero; Loshchilov & Hutter, 2017,
       https://arxiv.org/abs/1608.03983) or `linear` (to zero).
     learning_rate: the peak.
     warmup: the share of all steps over which the rate first rises from zero.
-    steps: all steps of the run.
+    steps: the number of steps of the run.
   """
   warmup_steps = int(warmup * steps)
   after = SCHEDULES[name](learning_rate, max(steps - warmup_steps, 1))
@@ -36,7 +36,7 @@ def make_schedule(
 
 
 def decayed(params: Any) -> Any:
-  """True for the parameters under weight decay: matrices, never biases."""
+  """Returns which parameters decay: matrices, never biases."""
   names = ('kernel', 'embedding')
   return jax.tree.map_with_path(
     lambda path, _: any(name in path[-1].key for name in names), params
@@ -44,7 +44,7 @@ def decayed(params: Any) -> Any:
 
 
 def is_embedding(params: Any) -> Any:
-  """True for the embedding table."""
+  """Returns which parameter is the embedding table."""
   return jax.tree.map_with_path(
     lambda path, _: path[-1].key == 'embedding', params
   )
@@ -55,8 +55,8 @@ class Optimizer:
   """An entry of `OPTIMIZERS`.
 
   Attributes:
-    make: (learning rate or schedule, weight decay) to the transformation, whose
-      update is a multiple of its learning rate.
+    make: (learning rate or schedule, weight decay) -> the transformation,
+      whose update is a multiple of its learning rate.
     has_decay: whether the weight decay has an effect.
   """
 
@@ -92,14 +92,14 @@ def make_optimizer(
       https://arxiv.org/abs/1711.05101), `adam` (Kingma & Ba, 2015,
       https://arxiv.org/abs/1412.6980) or `sgd` (momentum 0.9).
     learning_rate: a number or a schedule.
-    weight_decay: of `adamw`, on the parameters that `decayed` names.
-    clip_norm: the largest global norm of a gradient; 0 for no limit.
-    freeze_embeddings: whether the embedding table stays as it is.
+    weight_decay: the decay of `adamw`, on the parameters that `decayed` names.
+    clip_norm: the global norm to which gradients are clipped; 0 for none.
+    freeze_embeddings: whether the embedding table is not trained.
     embedding_learning_rate_factor: the learning rate of the embedding table
       over that of the other parameters.
-    trained_words: how many rows of the embedding table are trained; those
-      behind them, of words that training has not seen, stay as they are. By
-      default all are.
+    trained_words: the number of rows of the embedding table that are trained;
+      the rows after them, of words unseen in training, do not change. By
+      default all are trained.
   """
   optimizer = OPTIMIZERS[name].make(learning_rate, weight_decay)
   if clip_norm:
@@ -119,7 +119,7 @@ def make_optimizer(
     scale = optax.scale(embedding_learning_rate_factor)
     optimizer = optax.chain(optimizer, optax.masked(scale, is_embedding))
   if trained_words is not None:
-    # Without a gradient, weight decay alone would shrink the others.
+    # The other rows have no gradient, but weight decay would shrink them.
     only = optax.stateless_with_tree_map(
       lambda update_VxE, _: jnp.where(
         jnp.arange(len(update_VxE))[:, None] < trained_words, update_VxE, 0

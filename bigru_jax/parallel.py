@@ -1,11 +1,10 @@
 """The device mesh, and data parallelism over it.
 
 There is one mesh axis. The batch is sharded over it, and so are the columns of
-the embedding table, by far the largest parameter: each device looks up, sums
-the gradients of and updates its own columns for the whole batch, and only the
-looked-up vectors move. All other parameters are replicated. Devices are the
-chips of a GPU or TPU machine, or the XLA host devices that a CPU is divided
-into; the functions are the same.
+the embedding table, by far the largest parameter: each device looks up and
+updates its own columns for the whole batch, and only the looked-up vectors
+move. All other parameters are replicated. Devices are GPUs, TPUs, or the XLA
+host devices into which a CPU is divided.
 """
 
 import collections
@@ -23,8 +22,8 @@ import numpy as np
 from bigru_jax.runtime.prefetch import prefetch
 
 DATA_AXIS = 'data'
-# The first rule whose expression is found in an array's path decides, where the
-# devices divide its sharded axes; other arrays are replicated.
+# The first rule that matches an array's path applies if the devices divide its
+# sharded axes; other arrays are replicated.
 _RULES = [(r'(^|/)embedding$', P(None, DATA_AXIS))]
 
 Batch = dict[str, jax.Array]
@@ -33,7 +32,7 @@ LossFn = Callable[[Any, Batch, jax.Array | None], tuple[jax.Array, Any]]
 
 
 def make_mesh(batch_size: int) -> Mesh:
-  """A mesh over all devices.
+  """Returns a mesh over all devices.
 
   Raises:
     ValueError: the devices do not divide the batch.
@@ -46,17 +45,19 @@ def make_mesh(batch_size: int) -> Mesh:
     )
   if jax.process_count() == 1:
     return _mesh_of(devices)
-  counts = collections.Counter(x.process_index for x in devices)
+  counts = collections.Counter(device.process_index for device in devices)
   if len(set(counts.values())) > 1:
     raise ValueError('the processes have different numbers of devices')
   # `jax.make_mesh` may order the devices of a TPU by their position, but those
-  # of a process must be neighbours: it makes one part of each batch.
-  devices = sorted(devices, key=lambda x: (x.process_index, x.id))
+  # of a process must be neighbours, since it makes one part of each batch.
+  devices = sorted(
+    devices, key=lambda device: (device.process_index, device.id)
+  )
   return Mesh(np.array(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def local_mesh() -> Mesh:
-  """A mesh over the devices of this process."""
+  """Returns a mesh over the devices of this process."""
   return _mesh_of(jax.local_devices())
 
 
@@ -70,23 +71,23 @@ def _mesh_of(devices: Sequence[jax.Device]) -> Mesh:
 
 
 def share_of_batch(mesh: Mesh) -> tuple[int, int]:
-  """The index of this process's share of each batch, and how many there are."""
+  """Returns the index and the number of the processes' shares of a batch."""
   if not mesh.is_multi_process:
     return 0, 1
   return jax.process_index(), jax.process_count()
 
 
 def compiler_options(mesh: Mesh) -> dict[str, bool]:
-  """XLA's options for the programs of a mesh; they matter on a CPU alone."""
+  """Returns XLA's options for the programs of a mesh; none but on a CPU."""
   if mesh.devices.flat[0].platform != 'cpu':
     return {}
-  # Without it XLA copies what a step overwrites: the optimizer's moments, and
-  # the arrays of `ops.gru_xla` at every position.
+  # Without this option XLA copies what a step overwrites: the optimizer's
+  # moments, and the arrays of `ops.gru_xla` at every position.
   return {'xla_cpu_copy_insertion_use_region_analysis': True}
 
 
 def partition_specs(tree: Any, mesh: Mesh) -> Any:
-  """How each array of a pytree is sharded, by the rules of this module."""
+  """Returns how each array of a pytree is sharded, by `_RULES`."""
 
   def spec_of(path, array):
     name = jax.tree_util.keystr(path, simple=True, separator='/')
@@ -101,34 +102,34 @@ def partition_specs(tree: Any, mesh: Mesh) -> Any:
 
 
 def embedding_axis(params: Any, mesh: Mesh) -> str | None:
-  """The mesh axis over which the embedding table is sharded, or None."""
+  """Returns the mesh axis that shards the embedding table, or None."""
   specs = partition_specs(params, mesh)
   return None if specs['embedding'] == P() else DATA_AXIS
 
 
 def shardings(tree: Any, mesh: Mesh) -> Any:
-  """`partition_specs` on this mesh."""
+  """Returns the shardings on this mesh, by `partition_specs`."""
   return jax.tree.map(
     lambda spec: NamedSharding(mesh, spec), partition_specs(tree, mesh)
   )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """The sharding that keeps a copy on every device."""
+  """Returns the sharding that keeps a copy on every device."""
   return NamedSharding(mesh, P())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """The sharding of a leading batch axis over the devices."""
+  """Returns the sharding of a leading batch axis over the devices."""
   return NamedSharding(mesh, P(DATA_AXIS))
 
 
 def place(tree: Any, shardings: Any) -> Any:
-  """Places a pytree, of which every process has all, by its shardings."""
+  """Places a pytree that every process holds in full, by its shardings."""
   if jax.process_count() == 1:
     return jax.device_put(tree, shardings)
 
-  # `jax.device_put` would compare the processes' values, by a collective.
+  # `jax.device_put` would compare the processes' values in a collective.
   def place_array(x, sharding):
     if isinstance(x, jax.Array) and x.sharding == sharding:
       return x
@@ -139,9 +140,9 @@ def place(tree: Any, shardings: Any) -> Any:
 
 
 def fetch(tree: Any) -> Any:
-  """A pytree as NumPy arrays, each whole.
+  """Returns a pytree as whole NumPy arrays.
 
-  The processes that an array is sharded over exchange their parts, so all of
+  The processes over which an array is sharded exchange their parts, so all of
   them must call this.
   """
 
@@ -156,7 +157,7 @@ def fetch(tree: Any) -> Any:
 
 
 def to_this_process(tree: Any, mesh: Mesh) -> tuple[Any, Mesh]:
-  """A pytree, whole, and a mesh of the devices of this process alone."""
+  """Returns a whole pytree, and a mesh of this process's devices alone."""
   if not mesh.is_multi_process:
     return tree, mesh
   return fetch(tree), local_mesh()
@@ -166,7 +167,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
   """Shards the leading axis of every array over the devices.
 
   Args:
-    batch: the arrays; with more than one process, this one's share of them.
+    batch: the arrays; in a distributed run, this process's part of them.
     mesh: the devices.
   """
   sharding = batch_sharding(mesh)
@@ -178,7 +179,7 @@ def place_batch(batch: Any, mesh: Mesh) -> Any:
 
 
 def prefetch_to_mesh(batches: Iterable[Any], mesh: Mesh) -> Generator[Batch]:
-  """Places host batches on the mesh, ahead of time on a thread."""
+  """Places host batches on the mesh ahead of time, on a thread."""
   return prefetch(place_batch(batch, mesh) for batch in batches)
 
 
@@ -190,7 +191,7 @@ def map_batch(
   Args:
     function: returns arrays whose leading axis counts examples.
     mesh: the devices.
-    param_specs: how the parameters are sharded; `P()` for replicated ones.
+    param_specs: how the parameters are sharded; `P()` if replicated.
   """
   if mesh.size == 1:
     return function
@@ -203,12 +204,12 @@ def map_batch(
 
 
 def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
-  """The loss of a global batch and its gradient, by data parallelism.
+  """Returns a data-parallel function of a batch's loss and gradient.
 
   The loss is the mean of the examples' losses weighted by batch['weights'].
   Each device sums the losses and gradients of its own examples, and one
-  collective adds these sums over the devices, so that nothing depends on how
-  many devices there are.
+  collective adds these sums, so the result does not depend on the number of
+  devices.
 
   Args:
     loss_fn: (params, batch, keys_B) -> (losses_B, outputs). It is called
@@ -226,7 +227,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
 
     if mesh.size > 1:
       # Replicated parameters are cast to device-varying, so that autodiff does
-      # not insert a collective for each of them; one below sums all gradients.
+      # not insert a collective for each; a single one below sums all gradients.
       params = jax.tree.map(
         lambda p, spec: (
           jax.lax.pcast(p, DATA_AXIS, to='varying') if spec == P() else p
@@ -264,8 +265,8 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
 def sum_over_devices(tree: Any) -> Any:
   """Sums a pytree of float32 arrays over the mesh, inside `shard_map`.
 
-  It is one collective over one flat array: more at once would wait for each
-  other, and on a CPU could block all threads.
+  It uses one collective over one flat array: concurrent ones would wait for
+  each other, and on a CPU could block all threads.
   """
   flat, unravel = ravel_pytree(tree)
   return unravel(jax.lax.psum(flat, DATA_AXIS))

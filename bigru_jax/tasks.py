@@ -1,4 +1,4 @@
-"""What labels are: how they enter the loss, the metrics and an answer."""
+"""Tasks: how labels enter the loss, the metrics and the predictions."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class SingleLabel:
     num_classes: C.
     loss: a name of `losses.LOSSES`.
     label_smoothing: see the losses.
-    labels: the names of the classes, where a metric needs them.
+    labels: the names of the classes, if a metric needs them.
     select_by: the metric that selects the best epoch, of `metrics.METRICS`.
 
   Raises:
-    ValueError: the labels are not of the kind that the metric needs.
+    ValueError: the metric needs labels of another kind.
   """
 
   num_classes: int
@@ -53,7 +53,7 @@ class SingleLabel:
 
   @property
   def activation(self) -> Activation:
-    """That of the loss."""
+    """The activation of the loss."""
     return LOSSES[self.loss].activation
 
   @property
@@ -65,12 +65,12 @@ class SingleLabel:
   def losses(
     self, logits_BxC: jax.Array, batch: Mapping[str, jax.Array]
   ) -> jax.Array:
-    """The loss of each example, before it is weighted."""
+    """Returns the loss of each example, before it is weighted."""
     loss = LOSSES[self.loss].function
     return loss(logits_BxC, batch['labels'], self.label_smoothing)
 
   def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
-    """Class probabilities [B, num_classes]."""
+    """Returns the class probabilities [B, num_classes]."""
     if self.num_outputs < self.num_classes:
       logits_BxC = jnp.concatenate([-logits_BxC, logits_BxC], axis=-1)
     return self.activation.probabilities(logits_BxC)
@@ -78,7 +78,7 @@ class SingleLabel:
   def predictions(
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
-    """The most probable classes, int [N]; there is no threshold."""
+    """Returns the most probable classes, int [N]; no threshold is used."""
     del thresholds_C
     if self.num_outputs < self.num_classes:
       return (logits_NxC[:, 0] > 0).astype(int)
@@ -87,12 +87,12 @@ class SingleLabel:
   def decide(
     self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
-    """Like `predictions`, from probabilities."""
+    """Returns the same as `predictions`, from probabilities."""
     del thresholds_C
     return probabilities_NxC.argmax(-1)
 
   def empty_metrics(self) -> ClassificationMetrics:
-    """The metrics of no example."""
+    """Returns the metrics of zero examples."""
     return ClassificationMetrics.zeros(
       self.num_classes, self.labels, self.select_by
     )
@@ -104,19 +104,19 @@ class SingleLabel:
     losses_B: jax.Array,
     batch: Mapping[str, jax.Array],
   ) -> ClassificationMetrics:
-    """The metrics with a batch added."""
+    """Returns the metrics with a batch added."""
     predictions_B = self.probabilities(logits_BxC).argmax(-1)
     return metrics.update(losses_B, predictions_B, batch)
 
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabel:
-  """Each text has any number of C labels, none included.
+  """Each text has any number of C labels, including none.
 
   Attributes:
     num_classes: C.
     label_smoothing: see `losses.multi_label_cross_entropy`.
-    label_weights: one per label, see there; none for ones.
+    label_weights: one per label; empty for ones.
   """
 
   num_classes: int
@@ -132,7 +132,7 @@ class MultiLabel:
   def losses(
     self, logits_BxC: jax.Array, batch: Mapping[str, jax.Array]
   ) -> jax.Array:
-    """The loss of each example, before it is weighted."""
+    """Returns the loss of each example, before it is weighted."""
     return multi_label_cross_entropy(
       logits_BxC,
       batch['labels'],
@@ -141,23 +141,23 @@ class MultiLabel:
     )
 
   def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
-    """The probability of each label [B, C]."""
+    """Returns the probability of each label [B, C]."""
     return self.activation.probabilities(logits_BxC)
 
   def predictions(
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
-    """Whether each label's probability reaches its threshold, bool [N, C]."""
+    """Returns whether each probability reaches its threshold, bool [N, C]."""
     return logits_NxC >= np.log(thresholds_C) - np.log1p(-thresholds_C)
 
   def decide(
     self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
-    """Like `predictions`, from probabilities."""
+    """Returns the same as `predictions`, from probabilities."""
     return probabilities_NxC >= thresholds_C
 
   def empty_metrics(self) -> MultiLabelMetrics:
-    """The metrics of no example."""
+    """Returns the metrics of zero examples."""
     return MultiLabelMetrics.zeros(self.num_classes)
 
   def update_metrics(
@@ -167,7 +167,7 @@ class MultiLabel:
     losses_B: jax.Array,
     batch: Mapping[str, jax.Array],
   ) -> MultiLabelMetrics:
-    """The metrics with a batch added, at a threshold of 0.5."""
+    """Returns the metrics with a batch added, at a threshold of 0.5."""
     return metrics.update(losses_B, logits_BxC >= 0, batch)
 
 
@@ -175,7 +175,7 @@ Task = SingleLabel | MultiLabel
 
 
 def make_loss_fn(model: nn.Module, task: Task) -> Callable[..., Any]:
-  """The function (params, batch, keys_B, **inputs) -> (losses_B, Outputs).
+  """Returns (params, batch, keys_B, **inputs) -> (losses_B, Outputs).
 
   Args:
     model: takes a batch, dropout keys and its further inputs by name, and

@@ -1,8 +1,8 @@
 """The commands: `bigru run`, `bigru predict` and so on, a module for each.
 
 A command's module has a docstring, which `--help` prints, its flags in `FLAGS`,
-and `main`, which returns an exit status or None. See `command` for how it is
-called, in a process of its own or in one that calls many.
+and `main`, which returns an exit status or None. `command` runs it, in its own
+process or in one that runs many commands.
 """
 
 from collections.abc import Sequence
@@ -19,31 +19,31 @@ COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-  """The console command `bigru`: a command's name, and then its flags."""
+  """Runs the console command `bigru`, whose first argument names a command."""
   arguments = (sys.argv if argv is None else argv)[1:]
   name = arguments[0] if arguments else '--help'
   if name in COMMANDS:
-    # Messages have one form, however a command is started.
+    # Messages begin with the script's name, however a command is started.
     start(name, [f'{name}.py', *arguments[1:]])
   if name in ('--help', '-help', '-h', 'help'):
     print(_list_commands())
     sys.exit()
   print(
-    f'bigru: {name!r} is no command: choose {", ".join(COMMANDS)}',
+    f'bigru: {name!r} is not a command: choose {", ".join(COMMANDS)}',
     file=sys.stderr,
   )
   sys.exit(2)
 
 
 def start(name: str, argv: Sequence[str] | None = None) -> NoReturn:
-  """Calls a command as this process, which ends with it.
+  """Runs a command as this process, which ends with it.
 
   Args:
-    name: of the command.
+    name: the command.
     argv: the program's name and the flags; by default those of the process.
   """
-  # Importing JAX makes so many objects that collecting garbage at Python's
-  # usual pace takes 0.1 to 0.4 s of the start.
+  # Importing JAX makes so many objects that garbage collection at Python's
+  # default threshold takes 0.1 to 0.4 s of the start.
   gc.set_threshold(50_000)
   from bigru_jax.cli import command
 
@@ -52,7 +52,7 @@ def start(name: str, argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _list_commands() -> str:
-  """The commands with the first lines of their docstrings."""
+  """Returns the commands with the first lines of their docstrings."""
   lines = ['usage: bigru COMMAND [FLAGS]; bigru COMMAND --help', '']
   for name in COMMANDS:
     # Importing them all would take seconds.

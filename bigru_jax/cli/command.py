@@ -1,4 +1,4 @@
-"""Calling a command: its flags, its help, its log, its errors as one line."""
+"""Runs a command: parses its flags, sets up its log, reports its errors."""
 
 from collections.abc import Iterator, Sequence
 import contextlib
@@ -18,7 +18,7 @@ import jax
 from bigru_jax.cli import command_flags
 from bigru_jax.runtime import distributed, preemption
 
-# The options that ask for help, and whether it has the flags of the log.
+# The options that ask for help, and whether it includes the flags of the log.
 _HELP = {
   '--help': False, '-help': False, '-h': False, '--helpshort': False,
   '--helpfull': True, '-helpfull': True,
@@ -26,9 +26,9 @@ _HELP = {
 
 
 def start(module: ModuleType, argv: Sequence[str]) -> NoReturn:
-  """Calls a command as this process, and ends it.
+  """Runs a command as this process, and ends the process.
 
-  It sets up what belongs to a process: the handlers of signals and of the log.
+  It installs the handlers of signals and of the log.
 
   Args:
     module, argv: see `run`.
@@ -54,22 +54,20 @@ def start(module: ModuleType, argv: Sequence[str]) -> NoReturn:
 
 
 def run(module: ModuleType, argv: Sequence[str]) -> int:
-  """Calls a command, in a process that may call others before and after it.
+  """Runs a command in a process that may run others before and after it.
 
   Args:
-    module: of the command. It has a docstring, which `--help` prints above the
-      flags; `FLAGS`, its flags; and `main`, which returns an exit status or
-      None. It may have `VERBOSE = True`, where the log shows what the library
-      does and not its warnings alone, and `TAKES_RUN_FLAGS = True`, where
-      `main` takes the flags of run.py that are given after `--`.
-    argv: the program's name, as messages begin with it, and the flags.
+    module: the command's module; see `bigru_jax.cli`. With `VERBOSE = True` the
+      log shows more than the library's warnings. With `TAKES_RUN_FLAGS = True`
+      `main` takes the flags of run.py that follow `--`.
+    argv: the program's name, with which messages begin, and the flags.
 
   Returns:
-    The exit status: 2 after bad flags or input, of which one line is printed;
-    `preemption.EXIT_STATUS` if the run was stopped; or that of `main`.
+    The exit status: 2 after bad flags or input, which one line reports;
+    `preemption.EXIT_STATUS` if the run was stopped; or the status of `main`.
 
   Raises:
-    BrokenPipeError: nobody reads the output any more.
+    BrokenPipeError: the output is no longer read.
     ProcessLost: another process of a distributed run has ended.
   """
   argv = list(argv)
@@ -108,7 +106,7 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
 
 
 def _full_disk(module: ModuleType, error: Exception) -> str:
-  """Which output a full disk did not take; '' where an error is another one.
+  """Returns which output filled its disk; '' for any other error.
 
   The system's own error names no file.
   """
@@ -128,7 +126,7 @@ def _say(argv: Sequence[str], message: object) -> None:
 
 @contextlib.contextmanager
 def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[None]:
-  """Parses a command's flags; until the end, the log is as a user wants it."""
+  """Parses a command's flags, and sets the log's verbosity for the context."""
   verbosity = absl_logging.get_verbosity()
   absl, asyncio, ours = loggers = [
     logging.getLogger(name) for name in ('absl', 'asyncio', 'bigru_jax')
@@ -139,9 +137,9 @@ def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[None]:
     if not flags.FLAGS['verbosity'].present:
       absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
       # Orbax logs a traceback for each of its threads that a full disk stops;
-      # `Checkpoints` says in one line what the matter is.
+      # `Checkpoints` reports the error in one line.
       absl.setLevel(logging.CRITICAL)
-    # Orbax's tasks that fail on a corrupt checkpoint are reported by ours.
+    # `Checkpoints` reports the corrupt checkpoints on which Orbax's tasks fail.
     asyncio.setLevel(logging.CRITICAL)
     if getattr(module, 'VERBOSE', False):
       ours.setLevel(logging.INFO)
@@ -153,20 +151,20 @@ def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[None]:
 
 
 def _leave_out_closed_loops(unraisable: 'sys.UnraisableHookArgs') -> None:
-  """Says nothing of tasks of Orbax that outlive the save that failed."""
+  """Ignores tasks of Orbax that outlive a failed save."""
   if str(unraisable.exc_value) != 'Event loop is closed':
     sys.__unraisablehook__(unraisable)
 
 
 def missing_backend(error: Exception) -> str:
-  """Why JAX cannot start on this machine; '' where an error is another one."""
+  """Returns why JAX cannot start on this machine; '' for any other error."""
   reason = str(error).partition('. (set ')[0].partition(' (set ')[0]
   if not reason.startswith('Unable to initialize backend'):
     try:
       jax.local_devices()
       return ''
-    except (RuntimeError, AssertionError):  # JAX asserts that there is one.
-      reason = reason or 'there is no such device, or no plugin of JAX for it'
+    except (RuntimeError, AssertionError):  # JAX asserts that one exists.
+      reason = reason or 'there is no such device, or no JAX plugin for it'
   platforms = jax.config.jax_platforms or ''  # type: ignore[attr-defined]
   if platforms != platforms.lower():
     reason = f'JAX takes lower case: {platforms.lower()}'

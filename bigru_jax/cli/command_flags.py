@@ -14,7 +14,7 @@ Flag = flags.FlagHolder[Any]
 
 
 class _PathParser(flags.ArgumentParser):
-  """Paths, with commas between."""
+  """Parses paths that commas separate."""
 
   def parse(self, argument: str) -> str:
     return expand_users(argument)
@@ -23,14 +23,14 @@ class _PathParser(flags.ArgumentParser):
 class Flags(flags.FlagValues):
   """The flags of one command, apart from those of the others.
 
-  `string` and so on define a flag, and return what holds its value.
+  `string` and the like define a flag and return its holder.
   """
 
   def string(self, name: str, text: str, default: str | None = None) -> Flag:
     return flags.DEFINE_string(name, default, text, flag_values=self)
 
   def path(self, name: str, text: str, default: str | None = None) -> Flag:
-    """A string in which each ~ that begins a path is expanded."""
+    """Defines a string in which each ~ that begins a path is expanded."""
     return flags.DEFINE(_PathParser(), name, default, text, flag_values=self)
 
   def multi_string(self, name: str, text: str) -> Flag:
@@ -51,7 +51,7 @@ class Flags(flags.FlagValues):
     return flags.DEFINE_integer(name, default, text, lower, flag_values=self)
 
   def alias(self, name: str, current: str) -> None:
-    """Lets a flag be given by its former name, for one version."""
+    """Defines a former name of a flag, for one version."""
     flags.DEFINE_alias(name, current, flag_values=self)
 
   def require(self, *names: str) -> None:
@@ -70,8 +70,8 @@ class Flags(flags.FlagValues):
     """Refuses flags that would be ignored.
 
     Args:
-      needs: what they need to have an effect.
-      names: of flags whose values must be the defaults.
+      needs: what the flags need to have an effect.
+      names: the flags, whose values must be the defaults.
 
     Raises:
       ValueError: another value is given.
@@ -82,14 +82,14 @@ class Flags(flags.FlagValues):
 
 
 def parse(own: flags.FlagValues, argv: Sequence[str]) -> None:
-  """Parses a command's flags and absl's of the log, whatever was before.
+  """Parses a command's flags and absl's for the log, after a reset.
 
   Args:
     own: the command's flags, which get their values.
     argv: the program's name and its flags.
 
   Raises:
-    ValueError: one is unknown, wrong, or given twice.
+    ValueError: a flag is unknown, wrong, or given twice.
   """
   values = with_log_flags(own)
   for name in values:
@@ -98,10 +98,10 @@ def parse(own: flags.FlagValues, argv: Sequence[str]) -> None:
     positional = values(argv)[1:]
   except flags.Error as error:
     raise ValueError(str(error)) from error
-  for each in (flags.FLAGS, own):
-    each.mark_as_parsed()
+  for flag_values in (flags.FLAGS, own):
+    flag_values.mark_as_parsed()
   for name in own:
-    # Those of a run may be overridden, as after --flagfile.
+    # The flags of a run may be overridden, for example after --flagfile.
     may_repeat = isinstance(own[name], flags.MultiFlag) or _is_field(own, name)
     if own[name].present > 1 and not may_repeat:
       raise ValueError(f'{name} is given twice')
@@ -110,7 +110,7 @@ def parse(own: flags.FlagValues, argv: Sequence[str]) -> None:
 
 
 def with_log_flags(own: flags.FlagValues) -> flags.FlagValues:
-  """A command's flags and those that absl has for the log: --verbosity, …"""
+  """Returns a command's flags with absl's for the log, such as --verbosity."""
   values = flags.FlagValues()
   values.append_flag_values(own)
   for flag in flags.FLAGS.flags_by_module_dict()['absl.logging']:
@@ -120,11 +120,11 @@ def with_log_flags(own: flags.FlagValues) -> flags.FlagValues:
 
 
 def help_text(own: flags.FlagValues, with_log: bool = False) -> str:
-  """The flags with their defaults; those of `Config` in its groups.
+  """Returns the flags with their defaults; those of `Config` are grouped.
 
   Args:
     own: the command's flags.
-    with_log: whether the flags of the log are among them.
+    with_log: whether the flags of the log are included.
   """
   values = with_log_flags(own) if with_log else own
   lines = []
@@ -147,5 +147,5 @@ def help_text(own: flags.FlagValues, with_log: bool = False) -> str:
 
 
 def _is_field(own: flags.FlagValues, name: str) -> bool:
-  """Whether a flag is that of a field of a run's configuration."""
+  """Returns whether a flag belongs to a field of `Config`."""
   return own.find_module_defining_flag(name) == config_flags.__name__

@@ -1,4 +1,4 @@
-"""The absl flags of the commands: one for each field of `Config`."""
+"""Defines the absl flags of `Config`, one for each field."""
 
 import dataclasses
 from typing import Any
@@ -26,7 +26,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def from_flags(values: flags.FlagValues) -> Config:
-  """The configuration that the parsed flags describe.
+  """Returns the configuration that the parsed flags describe.
 
   Raises:
     ValueError: a flag is out of its bounds.

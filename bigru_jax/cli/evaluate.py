@@ -5,11 +5,11 @@
   python experiments/evaluate.py --workdir=RUN --split=test --mistakes=10
 
 It prints the precision, recall and F1 of each class, their averages, the
-confusion matrix and the metrics. With --output it also writes one prediction
-for each text: `source`, the file; `row`, the line at which the text begins
-there; `label`, the correct one; `prediction`; `probabilities`; and `empty`,
-whether the text is missing or blank. A .csv file has a column
-`probability_<label>` for each label, as the output of predict.py has.
+confusion matrix and the metrics. With --output it also writes a prediction for
+each text: the file (`source`), the line at which the text begins (`row`), the
+correct `label`, the `prediction`, the `probabilities`, and whether the text is
+missing or blank (`empty`). A .csv file has a column `probability_<label>` for
+each label, like the output of predict.py.
 """
 
 from collections.abc import Iterator
@@ -39,37 +39,37 @@ _INPUT = FLAGS.path(
 )
 _SPLIT = FLAGS.enum(
   'split',
-  'The split of the run that is evaluated.',
+  'The split of the run to evaluate.',
   ['', 'validation', 'test'],
   '',
 )
-_OUTPUT = FLAGS.path('output', 'The .jsonl or .csv file of the predictions.')
+_OUTPUT = FLAGS.path('output', 'The .jsonl or .csv file for the predictions.')
 _MISTAKES = FLAGS.integer(
-  'mistakes', 'How many of the most confident mistakes to print.', 0, lower=0
+  'mistakes', 'The number of most confident mistakes to print.', 0, lower=0
 )
 _IGNORE_UNKNOWN_LABELS = FLAGS.boolean(
   'ignore_unknown_labels',
-  'Labels that the run does not know are counted and left out, and so are '
-  'texts that have no other label.',
+  'Count and ignore labels that the run does not know, and texts that have no '
+  'other label.',
 )
 _LABEL_COLUMN = FLAGS.string(
-  'label_column', "The input's column of labels; by default the one of the run."
+  'label_column', "The input's column of labels; by default as in the run."
 )
 _LABEL_SEPARATOR = FLAGS.string(
   'label_separator',
-  'What separates labels in the input; by default as in the run.',
+  'The string between labels in the input; by default as in the run.',
 )
 
 
 def with_known_labels(
   examples: list[Example], labels: list[str]
 ) -> tuple[list[Example], int]:
-  """The examples whose labels the run knows, and how many have others.
+  """Returns the examples with known labels, and the number of the others.
 
-  Where a text has any number of labels, only the unknown ones are left out.
+  A text that may have many labels keeps those that are known.
 
   Raises:
-    ValueError: a label is unknown, and such labels are not to be ignored.
+    ValueError: a label is unknown, and unknown labels are not ignored.
   """
   names_of = [inputs.label_names(example) for example in examples]
   known = set(labels)
@@ -101,7 +101,7 @@ def with_known_labels(
 def mistakes_of(
   evaluation: Evaluation, answers: list[dict[str, Any]], texts: list[str]
 ) -> str:
-  """The most confident mistakes, a paragraph each."""
+  """Returns the most confident mistakes as text, one paragraph each."""
   paragraphs = []
   for i in evaluation.mistakes()[: _MISTAKES.value]:
     answer = answers[i]
@@ -123,7 +123,7 @@ def mistakes_of(
 def csv_rows(
   run: inputs.Model, answers: list[dict[str, Any]]
 ) -> Iterator[list[str]]:
-  """The answers, with all probabilities, in the columns of predict.py."""
+  """Yields the answers in the columns of predict.py's output."""
   separator = sources.label_separator(run.config)
   columns = prediction_columns(run.labels, separator, DEFAULT_CSV_FIELDS)
   write_label = label_writer(run.labels, separator)
@@ -154,12 +154,12 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
     outputs.check_output(output, path)
   inputs.check_flags(path, pipe_of_lines=False)
   if not path:
-    of_input = 'label_column', 'label_separator', 'ignore_unknown_labels'
-    FLAGS.refuse('an input', *of_input)
+    ignored = 'label_column', 'label_separator', 'ignore_unknown_labels'
+    FLAGS.refuse('an input', *ignored)
   if run_files.read_config(workdir).task != 'multi_label':
-    FLAGS.refuse('a run of several labels a text', 'label_separator')
+    FLAGS.refuse('a run with task=multi_label', 'label_separator')
   if not (_OUTPUT.value or _MISTAKES.value):
-    FLAGS.refuse('output or mistakes, which show it', 'calibrated')
+    FLAGS.refuse('output or mistakes', 'calibrated')
 
 
 def main() -> None:
@@ -169,7 +169,7 @@ def main() -> None:
   output = _OUTPUT.value or ''
   is_csv = bool(output) and outputs.is_csv(output)
   check_flags(workdirs[0], path, output)
-  # A text may hold what is no character.
+  # A text may contain a lone surrogate.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   run = inputs.load_model()
   if path:

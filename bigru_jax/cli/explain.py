@@ -3,10 +3,10 @@
   python experiments/explain.py --workdir=RUN --split=test
   python experiments/explain.py --workdir=RUN --limit=500 --uniform_run=OTHER
 
-It prints the published tests of whether the attention is faithful, with their
-papers, and how much the prediction changes when the tokens that an attribution
-(gradients, leave-one-out, attention) ranks highest are removed. It writes both
-to explain-<split>.json in the run directory, which `bigru_jax/explain/study.py`
+It prints the results of published tests of whether attention is faithful, and
+how much the prediction changes when the tokens that an attribution (gradients,
+leave-one-out, attention) ranks highest are removed. It writes both to
+explain-<split>.json in the run directory, which `bigru_jax/explain/study.py`
 describes, and shows them on the page of the run, report.html.
 """
 
@@ -46,40 +46,38 @@ FLAGS = Flags()
 _WORKDIR = FLAGS.path('workdir', 'The run directory.')
 _SPLIT = FLAGS.enum(
   'split',
-  'The split of the run that is explained.',
+  'The split of the run to explain.',
   ['validation', 'test'],
   'test',
 )
 _LIMIT = FLAGS.integer(
   'limit',
-  'The largest number of texts; more are sampled at random.',
+  'The maximum number of texts; if there are more, they are sampled.',
   2000,
   lower=1,
 )
 _ADVERSARIAL_TEXTS = FLAGS.integer(
   'adversarial_texts',
-  'For how many of them at most adversarial attention is searched.',
+  'The maximum number of texts for which adversarial attention is searched.',
   200,
   lower=1,
 )
 _DIAGNOSTIC_TEXTS = FLAGS.integer(
   'diagnostic_texts',
-  'How many training texts the diagnostic MLP has at most; with 0 there is no '
-  'diagnostic MLP.',
+  'The maximum number of training texts for the diagnostic MLP; 0 for no MLP.',
   5000,
   lower=0,
 )
 _UNIFORM_RUN = FLAGS.path(
   'uniform_run',
-  'The uniform control: the directory of a run like this one, but with '
-  'pooling=mean.',
+  'The uniform control: the directory of the same run with pooling=mean.',
 )
 _EMBEDDINGS = FLAGS.path(
   'embeddings',
-  'The file of vectors that the run started from, where it has moved.',
+  'The file of vectors with which the run started, if it has moved.',
 )
 _SEED = FLAGS.integer(
-  'seed', 'The seed of the texts, the permutations and the search.', 0, lower=0
+  'seed', 'The seed of the sample, permutations and search.', 0, lower=0
 )
 _OUTPUT = FLAGS.path(
   'output',
@@ -91,14 +89,14 @@ _log = logging.getLogger('bigru_jax.explain')
 
 
 def deciding_tokens(
-  config: bigru_jax.Config, split: str, rows: np.ndarray
+  config: bigru_jax.Config, split: str, line_numbers: np.ndarray
 ) -> list[set[int]] | None:
-  """The positions of the tokens that decide each label, where they are known.
+  """Returns the positions of the tokens that decide each label, or None.
 
   Args:
-    config: of the run.
+    config: the run's.
     split: the name of its split.
-    rows: the places of the texts in the data set, from 1.
+    line_numbers: the numbers of the texts in the data set, from 1.
   """
   find_positions = find(config.dataset).deciding_positions
   tokenizer = TOKENIZERS.get(config.tokenizer)
@@ -107,7 +105,7 @@ def deciding_tokens(
   if len(tokenizer('two words')) != 2:  # The positions are those of words.
     return None
   positions = find_positions(config.split_seed, split)
-  return [positions[row - 1] for row in rows]
+  return [positions[number - 1] for number in line_numbers]
 
 
 def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
@@ -119,7 +117,7 @@ def check_uniform(workdir: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def correct_answers(workdir: pathlib.Path, split: str) -> list[bool]:
-  """Whether a run predicts the label of each text of a split."""
+  """Returns whether a run predicts the label of each text of a split."""
   return [
     answer['label'] == answer['prediction']
     for answer in run_files.read_predictions(workdir, split)
@@ -131,7 +129,7 @@ def _number(value: float | None) -> str:
 
 
 def as_text(explanation: dict[str, Any]) -> str:
-  """The tables as text."""
+  """Formats the tables as text."""
   lines = [['attention', 'mean', '95 % interval', 'texts', 'paper']]
   for row in explanation['table']:
     low, high = _number(row['low']), _number(row['high'])
@@ -159,12 +157,12 @@ def explain(
   correct: list[bool],
   of_uniform: list[bool] | None,
 ) -> dict[str, Any]:
-  """All attributions and tests; see `study` for what is returned.
+  """Computes all attributions and tests; see `study` for the result.
 
   Args:
     run: the trained run.
     data: its data.
-    split: the name of the split that is explained.
+    split: the name of the split to explain.
     correct, of_uniform: see `study.accuracy_rows`.
   """
   config, seed = run.config, _SEED.value
@@ -236,7 +234,7 @@ def main() -> None:
   explanation = explain(run, data, split, correct, of_uniform)
   sys.stdout.write(f'{as_text(explanation)}\n')
   if output.exists():
-    _log.info('%s is written anew', output)
+    _log.info('%s is overwritten', output)
   run_files.write_json(output, explanation)
   if not _OUTPUT.value:
     update_page(workdir)

@@ -4,9 +4,9 @@
   python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
   python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
 
-With model.onnx it writes model.json (and m.json with m.hlo): the labels, the
-vocabulary, the rules of the tokenizer, and the name of the model's file. A file
-of that name is overwritten only if it describes the same model's file.
+With model.onnx it writes a description, model.json (m.json with m.hlo): the
+labels, the vocabulary, the rules of the tokenizer, and the name of the model's
+file. An existing model.json is overwritten only if it describes that file.
 docs/serving.md has a program for each format.
 """
 
@@ -23,7 +23,7 @@ from bigru_jax.runtime import host
 from bigru_jax.runtime.atomic import replacing
 
 _log = logging.getLogger('bigru_jax.export')
-# The extensions that say a format.
+# The formats that extensions imply.
 _FORMATS = {
   '.onnx': 'onnx',
   '.hlo': 'stablehlo',
@@ -34,12 +34,14 @@ FLAGS = Flags()
 _WORKDIR = FLAGS.string('workdir', 'The run directory.')
 _FORMAT = FLAGS.enum(
   'format',
-  'onnx for ONNX Runtime, stablehlo for JAX and flatbuffers, safetensors for '
-  'a folder with a model card, which bigru_jax.load opens.',
+  'onnx for ONNX Runtime; stablehlo for JAX; safetensors for a folder with a '
+  'model card, which bigru_jax.load opens.',
   ['onnx', 'stablehlo', 'safetensors'],
   'onnx',
 )
-_OUTPUT = FLAGS.path('output', 'The file; for safetensors the folder.')
+_OUTPUT = FLAGS.path(
+  'output', 'The output file, or for safetensors the folder.'
+)
 _LICENSE = FLAGS.string(
   'license',
   'The license that the model card names, such as apache-2.0.',
@@ -48,10 +50,10 @@ _LICENSE = FLAGS.string(
 
 
 def check_description(description: pathlib.Path, output: pathlib.Path) -> None:
-  """Refuses to write a description over a file that is not the model's own.
+  """Refuses to overwrite a file that is not the description of the model.
 
   Raises:
-    ValueError: there is a file, and it does not say that it is of the model.
+    ValueError: the file exists and does not name the model's file.
   """
   if not description.exists():
     return
@@ -60,13 +62,13 @@ def check_description(description: pathlib.Path, output: pathlib.Path) -> None:
     content = json.loads(description.read_bytes())
   if not isinstance(content, dict) or content.get('file') != output.name:
     raise ValueError(
-      f'output={output}: {description} is there already, and is not the '
+      f'output={output}: {description} already exists, and is not the '
       f'description of {output.name}; name another output, or remove it'
     )
 
 
 def serialized(run: bigru_jax.Run) -> bytes:
-  """The run's model in the format, a single file.
+  """Returns the run's model as a single file in the format.
 
   Raises:
     ValueError: a package is not installed.
@@ -97,14 +99,14 @@ def main() -> None:
     named_format = 'safetensors'
   if named_format != _FORMAT.value:
     raise ValueError(
-      f'output={_OUTPUT.value} is a name of format={named_format}, not of '
+      f'output={_OUTPUT.value} implies format={named_format}, not '
       f'format={_FORMAT.value}'
     )
   if _FORMAT.value != 'safetensors':
     outputs.check_output(str(output))
     description = output.with_suffix('.json')
     if description == output:
-      raise ValueError(f'output={output}: that is the name of its description')
+      raise ValueError(f'output={output} is the name of its description')
     check_description(description, output)
   host.configure_cpu()
   host.cache_compilations()

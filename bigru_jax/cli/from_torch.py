@@ -4,7 +4,7 @@
     --vocabulary=vocabulary.txt --labels=negative,positive --output=runs/mine
   python experiments/predict.py --workdir=runs/mine --text="A gentle film."
 
-The weights are those of model.state_dict(): an nn.Embedding, a bidirectional
+The weights are the state dict of a model with an nn.Embedding, a bidirectional
 nn.GRU, an attention v^T tanh(W h_t + b) or v^T h_t, and an nn.Linear. See
 docs/from_pytorch.md.
 """
@@ -20,25 +20,25 @@ from bigru_jax.runtime import host
 FLAGS = Flags()
 _WEIGHTS = FLAGS.path(
   'weights',
-  'The state dict: a .safetensors file, or one of torch.save, alone or in a '
-  'checkpoint.',
+  'The state dict: a .safetensors file, or a file of torch.save with the state '
+  'dict or a checkpoint.',
 )
 _VOCABULARY = FLAGS.path(
   'vocabulary',
-  'The tokens by id: one per line, or a JSON object of tokens and ids. A '
-  'tokenizer.json has its own.',
+  'The tokens in the order of their ids, one per line, or a JSON object from '
+  'tokens to ids. A tokenizer.json includes its vocabulary.',
 )
 _LABELS = FLAGS.list(
   'labels', 'The names of the classes, in the order of their indices.'
 )
-_OUTPUT = FLAGS.path('output', 'The run directory that is made.')
+_OUTPUT = FLAGS.path('output', 'The new run directory.')
 _EMBEDDING = FLAGS.string(
   'embedding', 'The module of the token vectors.', DEFAULT_MODULES.embedding
 )
 _GRU = FLAGS.string('gru', 'The module of the GRU.', DEFAULT_MODULES.gru)
 _ATTENTION = FLAGS.list(
   'attention',
-  'The module of the attention, or two with a comma between: the module of W '
+  'The module of the attention; or two, separated by a comma: the module of W '
   'and b, and the module of v.',
   list(DEFAULT_MODULES.attention),
 )
@@ -47,8 +47,7 @@ _DENSE = FLAGS.string(
 )
 _TOKENIZER = FLAGS.path(
   'tokenizer',
-  f'How texts become tokens: {", ".join(text.TOKENIZERS)}, or a '
-  'tokenizer.json.',
+  f'The tokenizer: {", ".join(text.TOKENIZERS)}, or a tokenizer.json.',
   'words',
 )
 _PADDING = FLAGS.string(
@@ -58,11 +57,11 @@ _PADDING = FLAGS.string(
 )
 _UNKNOWN = FLAGS.string(
   'unknown',
-  "The vocabulary's token for all tokens that it does not have.",
+  "The vocabulary's token for unknown tokens.",
   text.UNK,
 )
 _MAX_LENGTH = FLAGS.integer(
-  'max_length', 'How many tokens of a text are kept.', 512, lower=1
+  'max_length', 'The maximum number of tokens per text.', 512, lower=1
 )
 
 

@@ -27,11 +27,11 @@ Model = bigru_jax.Run | bigru_jax.Ensemble
 FLAGS = Flags()
 _WORKDIR = FLAGS.multi_string(
   'workdir',
-  'The run directory. Repeat the flag, for example with one run for each seed, '
-  'to average the predicted probabilities.',
+  'The run directory. Repeat the flag, for example with one run per seed, to '
+  'average the predicted probabilities.',
 )
 _TEXT_COLUMN = FLAGS.string(
-  'text_column', "The input's column of texts; by default the one of the run."
+  'text_column', "The input's column of texts; by default as in the run."
 )
 _ENCODING = FLAGS.string(
   'encoding', 'The encoding of the input; by default as in the run.'
@@ -45,17 +45,17 @@ _CALIBRATED = FLAGS.boolean(
 )
 _EMBEDDINGS = FLAGS.path(
   'embeddings',
-  'The file of vectors that the run started from, where it has moved; words '
-  'outside the training set have their vectors from it.',
+  'The file of vectors with which the run started, if it has moved; it gives '
+  'vectors to words outside the training set.',
 )
-FLAGS.mark_as_parsed()  # They are, as flags of the command that has them.
+FLAGS.mark_as_parsed()  # Each command parses them as its own flags.
 
 
 def workdirs() -> list[pathlib.Path]:
-  """The directories of the runs that are named, or of published models.
+  """Returns the directories of the runs or published models of `--workdir`.
 
   Raises:
-    FileNotFoundError, ValueError: none is named; or see `published.find`.
+    FileNotFoundError, ValueError: no run is named; or see `published.find`.
   """
   if not _WORKDIR.value:
     raise ValueError('workdir: name a run')
@@ -67,7 +67,7 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
 
   Args:
     path: the input, - for standard input, or empty where there is none.
-    pipe_of_lines: whether a pipe is a text per line, and no table.
+    pipe_of_lines: whether a pipe has a text per line and is not a table.
 
   Raises:
     FileNotFoundError, ValueError: there is such a flag, or no such file.
@@ -86,11 +86,11 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
 
 
 def load_model() -> Model:
-  """The run that is named, or the ensemble; sets up the CPU for it.
+  """Loads the run or the ensemble of the flags, and sets up the CPU for it.
 
   Raises:
-    ValueError: an ensemble is to give calibrated probabilities, or calibrated
-      or embeddings would be ignored.
+    ValueError: calibrated is set for an ensemble, or calibrated or embeddings
+      would be ignored.
   """
   host.configure_cpu()
   host.cache_compilations()
@@ -107,18 +107,18 @@ def load_model() -> Model:
     return bigru_jax.load(paths[0], vectors)
   if _CALIBRATED.value:
     raise ValueError(
-      'calibrated: each workdir has a temperature, their mean has none'
+      'calibrated: each workdir has a temperature, but their mean has none'
     )
   return bigru_jax.load_ensemble(paths, vectors)
 
 
 def options() -> dict[str, Any]:
-  """The keyword arguments of a prediction or an evaluation by one run."""
+  """Returns the keyword arguments of `Run.predict` and `Run.evaluate`."""
   return {'calibrated': True} if _CALIBRATED.value else {}
 
 
 def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
-  """The text column, encoding and delimiter of the input."""
+  """Returns the text column, encoding and delimiter of the input."""
   return (
     _TEXT_COLUMN.value or config.text_column,
     config.encoding if _ENCODING.value is None else _ENCODING.value,
@@ -127,14 +127,14 @@ def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
 
 
 def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
-  """The texts of files, see `tabular_files.expand_paths`, or of standard input.
+  """Yields the texts of files or of standard input.
 
   Args:
-    source: the paths; - for standard input.
-    config: of the run, whose columns and encoding are the defaults.
+    source: paths, see `tabular_files.expand_paths`; - for standard input.
+    config: the run's, which has the default columns and encoding.
 
   Raises:
-    FileNotFoundError, ValueError: with the file and the row.
+    FileNotFoundError, ValueError: the message names the file and the row.
   """
   column, encoding, delimiter = input_format(config)
   for path in _files(source):
@@ -154,15 +154,15 @@ def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
 def read_rows(
   source: str, config: bigru_jax.Config
 ) -> tuple[list[str], Iterator[list[str]]]:
-  """The columns of an input, and the fields of its rows as they are read.
+  """Returns the columns of an input, and an iterator over its rows.
 
-  CSV and TSV files have all of their columns, other inputs that of the text.
+  CSV and TSV files keep all columns; other inputs keep only the text.
 
   Args:
     source, config: see `read_texts`.
 
   Raises:
-    FileNotFoundError, ValueError: with the file and the row.
+    FileNotFoundError, ValueError: the message names the file and the row.
   """
   column, encoding, delimiter = input_format(config)
   if all(
@@ -187,7 +187,7 @@ def labelled_file(
   label_column: str | None = None,
   label_separator: str | None = None,
 ) -> list[Example]:
-  """The examples of a file, whose columns are by default the run's."""
+  """Reads the examples of a file; by default its columns are the run's."""
   config = model.config
   run = model if isinstance(model, bigru_jax.Run) else model.members[0]
   form = label_forms.form_of(run_files.read_identity(run.workdir), run.labels)
@@ -203,15 +203,17 @@ def labelled_file(
     path, 'input', columns, encoding, delimiter
   )
   return [
-    x._replace(label=form.names_of(x.label, x.source, x.row))
-    if isinstance(x.label, labels.Flags)
-    else x
-    for x in examples
+    example._replace(
+      label=form.names_of(example.label, example.source, example.row)
+    )
+    if isinstance(example.label, labels.Flags)
+    else example
+    for example in examples
   ]
 
 
 def label_names(example: Example) -> tuple[str, ...]:
-  """The labels of an example of `labelled_file`."""
+  """Returns the labels of an example of `labelled_file`."""
   label = example.label
   assert not isinstance(label, labels.Flags)  # They are read as names.
   return (label,) if isinstance(label, str) else label

@@ -1,4 +1,4 @@
-"""The files that commands write: completely, and never over what they read."""
+"""Writes the output of commands, completely and never over their input."""
 
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
@@ -13,16 +13,16 @@ from bigru_jax.runtime.atomic import replacing
 
 
 def check_output(output: str, source: str = '') -> None:
-  """Refuses an output that cannot be written, or is what the command reads.
+  """Refuses an output that cannot be written or that the command reads.
 
   Args:
     output: a path, or - for standard output.
-    source: the files that are read, see `tabular_files.expand_paths`; - for
-      standard input, empty for none.
+    source: the input, see `tabular_files.expand_paths`; - for standard input,
+      empty for none.
 
   Raises:
     FileNotFoundError: a source is missing.
-    ValueError: the output is a folder or in no folder, or one of the sources.
+    ValueError: the output is a folder, is in no folder, or is a source.
   """
   folder = os.path.dirname(output) or '.'
   if os.path.isdir(output):
@@ -41,7 +41,7 @@ def check_output(output: str, source: str = '') -> None:
 
 
 def is_csv(output: str) -> bool:
-  """Whether an output is a CSV file; else it is one of JSON lines.
+  """Returns whether an output is a CSV file; otherwise it is JSON lines.
 
   Raises:
     ValueError: its extension is neither .csv nor .jsonl.
@@ -73,10 +73,10 @@ def open_output(output: str) -> Iterator[TextIO]:
 
 
 def write_csv(output: str, rows: Iterable[Sequence[Any]]) -> None:
-  """Writes a head and the rows below it.
+  """Writes the rows of a table, of which the first is its head.
 
   Raises:
-    ValueError: a text is not one of Unicode.
+    ValueError: a text contains a lone surrogate.
   """
   with open_output(output) as file:
     writer = csv.writer(file)
@@ -91,13 +91,13 @@ def write_csv(output: str, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def write_json_lines(output: str, values: Iterable[Any]) -> None:
-  """Writes a JSON value in each line."""
+  """Writes values as lines of JSON."""
   with open_output(output) as file:
     file.writelines(json.dumps(value) + '\n' for value in values)
 
 
 def is_device(path: str) -> bool:
-  """Whether a path is that of a pipe or a device, such as /dev/null."""
+  """Returns whether a path is a pipe or a device, such as /dev/null."""
   return os.path.exists(path) and not (
     os.path.isfile(path) or os.path.isdir(path)
   )

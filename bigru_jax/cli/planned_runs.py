@@ -1,8 +1,7 @@
-"""Runs that another command plans: their flags, processes and results.
+"""Plans, starts and collects the runs of a sweep or a reproduction.
 
-Each run has a process and a run directory of its own, in a folder of all runs.
-Finished runs are skipped, so a command that plans the same runs again resumes
-them.
+Each run has its own process, and its own run directory in a common folder.
+Finished runs are skipped, so the same command resumes the others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,16 +25,15 @@ from bigru_jax.rundir import files as run_files, lock, same_run
 from bigru_jax.runtime import jobs, preemption
 from bigru_jax.training import effects
 
-# The flags of a command that plans runs.
 FLAGS = Flags()
 SEEDS = FLAGS.string(
   'seeds',
-  'Seeds, such as 0-4 or 0,3,7; with folds, of each. By default 0, or as many '
-  'as the row of a paper says: three, five, or one where there are folds.',
+  'The seeds, such as 0-4 or 0,3,7; with folds, of each fold. By default 0, or '
+  'as many as a row of a paper sets.',
 )
 JOBS = FLAGS.integer(
   'jobs',
-  'How many runs are trained at the same time; they share the cores.',
+  'The number of runs to train at the same time; they share the cores.',
   1,
   lower=1,
 )
@@ -44,21 +42,21 @@ PRINT_COMMANDS = FLAGS.boolean(
   'Print the command lines of the runs that are not finished, and exit.',
 )
 FLAGS.alias('print', 'print_commands')
-FLAGS.mark_as_parsed()  # The command that has them parses them.
+FLAGS.mark_as_parsed()  # Each command parses them as its own flags.
 
-OWN = {'seed', 'folds', 'fold', 'workdir'}  # What a command that plans sets.
+OWN = {'seed', 'folds', 'fold', 'workdir'}  # The flags that are set here.
 _log = logging.getLogger('bigru_jax.plans')
 
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-  """A run that is planned.
+  """A planned run.
 
   Attributes:
-    name: of its directory.
-    setting: of its setting.
-    seed, fold: of the run.
-    flags: of run.py, without the workdir.
+    name: the name of its directory.
+    setting: the name of its setting.
+    seed, fold: its seed and fold.
+    flags: its flags of run.py, without the workdir.
   """
 
   name: str
@@ -69,10 +67,10 @@ class Planned:
 
 
 def parse_seeds(text: str) -> list[int]:
-  """The seeds of 0-4 or 0,3,7, in order.
+  """Parses seeds such as 0-4 or 0,3,7; the order is kept.
 
   Raises:
-    ValueError: it is neither, or names none, or one twice.
+    ValueError: the text has another form, or a seed occurs twice.
   """
   seeds: list[int] = []
   for part in text.split(','):
@@ -81,14 +79,14 @@ def parse_seeds(text: str) -> list[int]:
       raise ValueError(f'seeds={text!r}: give 0-4 or 0,3,7')
     seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
   if not seeds or len(set(seeds)) < len(seeds):
-    raise ValueError(f'seeds={text!r}: none, or one twice')
+    raise ValueError(f'seeds={text!r}: there is no seed, or one occurs twice')
   return seeds
 
 
 def plan(
   setting: str, run_flags: Sequence[str], seeds: Sequence[int], folds: int
 ) -> list[Planned]:
-  """The runs of a setting: each seed, of each fold where there are folds.
+  """Returns the runs of a setting, one for each seed and fold.
 
   Raises:
     ValueError: a flag is wrong.
@@ -100,7 +98,7 @@ def plan(
     if folds:
       own += [f'--folds={folds}', f'--fold={fold}']
       name += f',fold={fold}'
-    config_of([*run_flags, *own])  # Found before any run starts.
+    config_of([*run_flags, *own])  # It raises before any run starts.
     planned.append(
       Planned(
         name=name,
@@ -114,7 +112,7 @@ def plan(
 
 
 def check_effects(output: pathlib.Path, planned: Sequence[Planned]) -> None:
-  """Refuses flags that the runs which are not there yet would ignore.
+  """Refuses flags that a run which has not started would ignore.
 
   Raises:
     ValueError, FileNotFoundError: see `effects.check_effects`.
@@ -125,35 +123,35 @@ def check_effects(output: pathlib.Path, planned: Sequence[Planned]) -> None:
 
 
 def check_common(run_flags: Sequence[str], own: set[str], see: str) -> None:
-  """Refuses flags for all runs that the command that plans them itself sets.
+  """Refuses flags for all runs that the command itself sets.
 
   Args:
-    run_flags: the flags for all runs, `--flagfile` included.
-    own: the names that are refused.
-    see: the command's own flags for them.
+    run_flags: the flags for all runs, including `--flagfile`.
+    own: the names to refuse.
+    see: the command's own flags that replace them.
 
   Raises:
-    ValueError: one is among them.
+    ValueError: a flag is refused.
   """
   for name in sorted(names_in(run_flags) & own):
     raise ValueError(f'{name} is set after --: see {see}')
 
 
 def names_in(run_flags: Sequence[str]) -> set[str]:
-  """The names of the flags of run.py that are given; of an alias, both names.
+  """Returns the names of the given flags of run.py; an alias has both names.
 
   Raises:
-    ValueError: one is wrong.
+    ValueError: a flag is wrong.
   """
   values = _parsed(run_flags)
   return {name for name in values if values[name].present}
 
 
 def config_of(run_flags: Sequence[str]) -> Config:
-  """The configuration that flags of run.py describe.
+  """Returns the configuration that flags of run.py describe.
 
   Raises:
-    ValueError: one is wrong.
+    ValueError: a flag is wrong.
   """
   return config_flags.from_flags(_parsed(run_flags))
 
@@ -172,7 +170,7 @@ def _parsed(run_flags: Sequence[str]) -> flags.FlagValues:
 
 
 def _command_line(output: pathlib.Path, run: Planned) -> list[str]:
-  """The command that does a run."""
+  """Returns the command line of a run."""
   workdir = f'--workdir={output / run.name}'
   return [sys.executable, '-m', 'bigru_jax.cli', 'run', *run.flags, workdir]
 
@@ -185,7 +183,7 @@ def print_commands(output: pathlib.Path, planned: Sequence[Planned]) -> None:
 
 
 def is_finished(output: pathlib.Path, run: Planned) -> bool:
-  """Whether a run has its result.
+  """Returns whether a run has its result.
 
   Raises:
     ValueError: its directory holds a run of another configuration.
@@ -196,14 +194,14 @@ def is_finished(output: pathlib.Path, run: Planned) -> bool:
   config = config_of(run.flags)
   same_run.check_config(workdir, config)
   if config.differing_fields(run_files.read_config(workdir)):
-    return False  # It has another number of epochs, for example, and resumes.
+    return False  # It resumes, for example with another number of epochs.
   return run_files.exists(workdir / 'result.json')
 
 
 def finished_cells(
   output: pathlib.Path, planned: Sequence[Planned]
 ) -> Iterator[comparison.Cell]:
-  """The results of the runs that have one."""
+  """Yields the results of the finished runs."""
   for run in planned:
     if is_finished(output, run):
       result = run_files.read_result(output / run.name)
@@ -222,18 +220,18 @@ def run_all(
   planned: Sequence[Planned],
   before: Callable[[Planned], None] = lambda run: None,
 ) -> Iterator[tuple[Planned, str]]:
-  """Does the runs that are not finished, as many at a time as `--jobs` says.
+  """Runs what is not finished, up to `--jobs` runs at a time.
 
   Args:
     output: the folder of all runs.
     planned: all runs.
-    before: is called when a run is about to start.
+    before: called just before a run starts.
 
   Yields:
-    Each run as it ends, and why it failed, or ''.
+    Each run when it ends, with the reason if it failed, else ''.
 
   Raises:
-    Preempted: a signal has stopped them; the running ones have saved.
+    Preempted: a signal has stopped the runs; they have saved.
   """
   waiting = {run.name: run for run in planned if not is_finished(output, run)}
   progress_bar = tqdm(
@@ -256,7 +254,7 @@ def run_all(
     for job, status in jobs.run_jobs(queue, JOBS.value, stop):
       run, failure = waiting[job.name], ''
       if status or not is_finished(output, run):
-        failure = job.last_line or 'it said nothing'
+        failure = job.last_line or 'it printed nothing'
         _log.warning('%s failed with status %d: %s', job.name, status, failure)
       progress_bar.update()
       yield run, failure

@@ -1,13 +1,13 @@
-"""Draws runs: curves, scores, and the attention on texts.
+"""Draws the curves and scores of runs, and their attention on texts.
 
   python experiments/plot.py --workdir=RUN --text="A gentle, funny film."
   python experiments/plot.py --workdir=RUN --workdir=OTHER \\
       --parts=loss,accuracy,f1,reliability --output=runs.svg
 
-Runs that differ only in their seed are drawn as their mean, in a band from the
-lowest to the highest. The extension of the output is .png, .svg or .pdf. The
-command needs matplotlib, the extra `plot`. Characters that matplotlib's own
-font lacks are drawn with an installed font that has them.
+Runs that differ only in their seed are drawn as their mean, with a band from
+the lowest to the highest. The output is a .png, .svg or .pdf file. The command
+needs matplotlib, the extra `plot`. Characters that matplotlib's default font
+lacks are drawn in an installed font that has them.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,16 +33,16 @@ from bigru_jax.rundir import published
 
 FLAGS = Flags()
 _WORKDIR = FLAGS.multi_string(
-  'workdir', 'The run directory; repeat the flag to draw more than one.'
+  'workdir', 'The run directory; repeat the flag to draw more runs.'
 )
 _CHOICES = (*figures.PARTS, 'attention', 'heatmap')
 _PARTS = FLAGS.list(
   'parts',
-  f'What is drawn, each in a panel: {", ".join(_CHOICES)}; the last two have '
-  'a panel for each text.',
+  f'The panels to draw: {", ".join(_CHOICES)}; the last two have one panel for '
+  'each text.',
   ['loss', 'attention'],
 )
-_TEXT = FLAGS.multi_string('text', 'A text to show; the flag may be repeated.')
+_TEXT = FLAGS.multi_string('text', 'A text to draw; the flag may be repeated.')
 _OUTPUT = FLAGS.path(
   'output',
   'The image file; an existing file is overwritten only if this flag names it.',
@@ -53,9 +53,9 @@ _log = logging.getLogger('bigru_jax.plot')
 
 
 def font_families(texts: Iterable[str]) -> list[str]:
-  """The default font, and installed ones for the characters that it lacks.
+  """Returns the default font, and others for characters that it lacks.
 
-  What no installed font has is named in a warning.
+  A warning names the characters that no installed font has.
   """
   families = list(font_manager.FontProperties().get_family())
   missing = {c for text in texts for c in text if c.isprintable()}
@@ -63,12 +63,12 @@ def font_families(texts: Iterable[str]) -> list[str]:
   if not missing:
     return families
   manager = font_manager.fontManager
-  # matplotlib's list is a cached one, without what was installed since.
+  # matplotlib caches its list, without fonts that were installed since.
   listed = {font.fname for font in manager.ttflist}
   for path in set(font_manager.findSystemFonts()) - listed:
-    with contextlib.suppress(Exception):  # It skips what it cannot read, too.
+    with contextlib.suppress(Exception):  # As matplotlib skips unreadable ones.
       manager.addfont(path)
-  # Some of a system's private fonts have a box for any character.
+  # Some private fonts of a system draw a box for any character.
   names = {font.name for font in manager.ttflist}
   drawable = {
     name: _drawable(missing, name)
@@ -82,7 +82,7 @@ def font_families(texts: Iterable[str]) -> list[str]:
   if missing:
     more = f' and {len(missing) - 20} more' if len(missing) > 20 else ''
     _log.warning(
-      'no installed font has %s%s; install one that has, for instance the '
+      'no installed font has %s%s; install one that does, for example the '
       'Debian package fonts-noto-cjk for Chinese, Japanese and Korean',
       ' '.join(sorted(missing)[:20]),
       more,
@@ -91,12 +91,12 @@ def font_families(texts: Iterable[str]) -> list[str]:
 
 
 def _drawable(characters: set[str], family: str) -> set[str]:
-  """Those of the characters that a font family has."""
+  """Returns those characters that a font family has."""
   properties = font_manager.FontProperties(family=[family])
   try:
     path = font_manager.findfont(properties, fallback_to_default=False)
     font = font_manager.get_font(path)
-  except (OSError, RuntimeError, ValueError):  # It is there no more.
+  except (OSError, RuntimeError, ValueError):  # The font is gone.
     return set()
   return {c for c in characters if font.get_char_index(ord(c))}
 
@@ -104,7 +104,7 @@ def _drawable(characters: set[str], family: str) -> set[str]:
 def plot_attention(
   axes: Axes, prediction: dict[str, Any], families: list[str]
 ) -> None:
-  """Each token as high as its weight, a bar per attention head."""
+  """Plots each token's weight, with one bar for each attention head."""
   tokens, names = prediction['tokens'], prediction.get('attention_labels')
   heads_KxT = np.array(prediction['attention'].get('words', []))
   width = 0.8 / max(len(heads_KxT), 1)
@@ -119,7 +119,7 @@ def plot_attention(
     )
   if names:
     axes.legend(frameon=False, fontsize='x-small')
-  # A dollar sign of theirs begins no formula.
+  # A dollar sign in a text does not begin a formula.
   style: dict[str, Any] = {'parse_math': False, 'family': families}
   axes.set_xticks(range(len(tokens)), tokens, rotation=60, ha='right', **style)
   axes.set_title(headline(prediction), **style)
@@ -129,7 +129,7 @@ def plot_attention(
 def panels_of(
   workdirs: list[pathlib.Path], texts: list[str], parts: list[str]
 ) -> tuple[list[Callable[[Axes], None]], float]:
-  """What draws each panel, and the height of all in inches."""
+  """Returns a drawing function for each panel, and their height in inches."""
   panels: list[Callable[[Axes], None]] = []
   of_runs = [part for part in parts if part in figures.PARTS]
   if of_runs:  # A converted or published model has no record.
@@ -165,29 +165,29 @@ def panels_of(
 
 
 def main() -> None:
-  """Draws the panels beside each other, into one file."""
+  """Draws the panels side by side into one file."""
   FLAGS.require('workdir')
   FLAGS.check_choices('parts', _CHOICES)
   if _PARTS.present and not _TEXT.value:
     for part in set(_PARTS.value) - set(figures.PARTS):
-      raise ValueError(f'parts={part}: give a text, whose attention is drawn')
+      raise ValueError(f'parts={part} needs a text')
   output = pathlib.Path(_OUTPUT.value)
   outputs.check_output(str(output))
   if not _OUTPUT.present and output.exists():
-    raise ValueError(f'output: {output} is there already; name a file')
+    raise ValueError(f'output: {output} already exists; name a file')
   if set(_PARTS.value) <= set(figures.PARTS):
     FLAGS.refuse('attention or heatmap among the parts', 'text')
-  # A font without the usual weight will do.
+  # A missing font weight is not worth a warning.
   logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   workdirs = [published.find(name) for name in _WORKDIR.value]
   panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
   if not panels:
-    raise ValueError('text: give a text, whose attention is to be drawn')
+    raise ValueError('text: give a text; its attention is drawn')
   figure = Figure(figsize=(4.5 * len(panels), height), layout='constrained')
   axes = figure.subplots(1, len(panels), squeeze=False)[0]
   for panel, draw in zip(axes, panels):
     draw(panel)
   with warnings.catch_warnings():
-    # `font_families` has said it, in one line.
+    # `font_families` has warned of them in one line.
     warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
     figure.savefig(output, dpi=110)

@@ -1,4 +1,4 @@
-"""Predicts labels with a trained run, with attention over tokens.
+"""Predicts the labels of texts, with the attention over tokens.
 
   python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
   python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
@@ -6,14 +6,13 @@
   python experiments/predict.py --workdir=RUN --text="In colours." --color
 
 The input is a .csv, .tsv, .jsonl, .json or .parquet file, or has one text per
-line: a .txt file, a pipe, or - for standard input. The output is JSON lines,
-one for each text in the same order, or a .csv file. A .csv file has the columns
-of a .csv or .tsv input, or else the text; then `prediction`, the label; a
-column `probability_<label>` for each label of the run; and `empty`, which is
-true where a text is missing or blank. Where a text has any number of labels,
-`prediction` joins them by the run's label_separator, or is a JSON list if a
-label contains the separator. --fields=label,probabilities leaves the other
-fields out.
+line: a .txt file, a pipe, or - for standard input. The output has one JSON line
+for each text, in the same order, or is a .csv file. A .csv file has the columns
+of a .csv or .tsv input, or else only the text. It adds the columns
+`prediction`; `probability_<label>` for each label of the run; and `empty`,
+which is true where a text is missing or blank. For multi_label, `prediction`
+joins the labels by the run's label_separator, or is a JSON list if a label
+contains the separator. --fields=label,probabilities leaves other fields out.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -39,37 +38,37 @@ _log = logging.getLogger('bigru_jax.predict')
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
-_TEXT = FLAGS.string('text', 'One text.')
-_INPUT = FLAGS.path('input', 'A file of texts, or -.')
+_TEXT = FLAGS.string('text', 'The text to predict.')
+_INPUT = FLAGS.path('input', 'A file of texts, or - for standard input.')
 _OUTPUT = FLAGS.path(
   'output', 'A .jsonl file, - for standard output, or a .csv file.', '-'
 )
 _FIELDS = FLAGS.list(
   'fields',
-  'The fields that are written, such as label,probabilities; by default all, '
-  'and in a .csv file label,probabilities,empty.',
+  'The fields to write, such as label,probabilities; by default all, and '
+  'label,probabilities,empty in a .csv file.',
 )
 _COLOR = FLAGS.boolean(
   'color',
-  'Print the texts, shaded by their attention, to a terminal in place of JSON.',
+  'Print the texts to a terminal, shaded by their attention, not JSON.',
 )
 _BATCH_SIZE = FLAGS.integer(
-  'batch_size', 'The largest number of texts in a batch.', 256, lower=1
+  'batch_size', 'The maximum number of texts in a batch.', 256, lower=1
 )
 
 
 def csv_rows(
   run: inputs.Model, names: list[str], rows: Iterator[list[str]]
 ) -> Iterator[list[str]]:
-  """Predicts the rows of a table; yields its columns and those of predictions.
+  """Yields the rows of a table with the columns of their predictions added.
 
   Args:
     run: the model.
-    names: of the columns, one of which is that of the texts.
-    rows: their fields.
+    names: the columns, one of which contains the texts.
+    rows: the cells of each row.
 
   Raises:
-    ValueError: the table has a column that predictions have, or a field has no
+    ValueError: the table has a column of the predictions, or a field has no
       column.
   """
   fields = _FIELDS.value or DEFAULT_CSV_FIELDS
@@ -88,7 +87,7 @@ def csv_rows(
 def _predict(
   run: inputs.Model, texts: Iterable[str], fields: Collection[str] | None
 ) -> Iterator[dict[str, Any]]:
-  """The predictions, with a progress bar; it warns once of truncated texts."""
+  """Yields the predictions; shows progress and warns of truncated texts."""
   truncated = 0
   names = choose_fields(fields, run.fields)
   predictions = run.stream(
@@ -118,7 +117,7 @@ def main() -> None:
   inputs.check_flags(source)
   run = inputs.load_model()
   if _COLOR.value and (output != '-' or isinstance(run, bigru_jax.Ensemble)):
-    raise ValueError('color: it is of one run, on standard output')
+    raise ValueError('color needs a single run and standard output')
   if is_csv:
     names, rows = [inputs.input_format(run.config)[0]], iter([[_TEXT.value]])
     if _TEXT.value is None:

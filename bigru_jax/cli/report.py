@@ -5,9 +5,8 @@
   python experiments/report.py --workdir=RUN --text="A film." --output=x.html
 
 Training writes the same page, RUN/report.html, with the texts of the test
-split. The input is any that predict.py takes; --label_column names the column
-of a .csv, .tsv, .jsonl, .json or .parquet file whose labels are shown beside
-the predictions.
+split. The input has any form that predict.py accepts. --label_column names the
+column of the labels, which are shown next to the predictions.
 """
 
 import itertools
@@ -25,17 +24,17 @@ FLAGS.append_flag_values(inputs.FLAGS)
 _TEXT = FLAGS.multi_string('text', 'A text to show; the flag may be repeated.')
 _INPUT = FLAGS.path('input', 'A file of texts to show.')
 _LABEL_COLUMN = FLAGS.string(
-  'label_column', "The input's column of labels; without it none are shown."
+  'label_column', "The input's column of labels; by default none are shown."
 )
 _OUTPUT = FLAGS.path(
   'output',
-  'The .html file; for the test split by default report.html in the run '
+  'The .html file; for the test split, the default is report.html in the run '
   'directory.',
 )
 _MAX_TEXTS = FLAGS.integer(
   'max_texts',
-  'The largest number of texts on the page: the first ones of an input, and '
-  'evenly spaced ones of the test split.',
+  'The maximum number of texts on the page: the first texts of an input, or '
+  'evenly spaced texts of the test split.',
   20_000,
   lower=1,
 )
@@ -44,12 +43,12 @@ _MAX_TEXTS = FLAGS.integer(
 def choose_texts(
   workdir: pathlib.Path, run: bigru_jax.Run
 ) -> tuple[list[Example], bool, str]:
-  """The texts to show, whether they have labels, and a sentence on them."""
+  """Returns the texts to show, whether they have labels, and a note on them."""
   limit, source = _MAX_TEXTS.value, _INPUT.value
   if not (_TEXT.value or source):
     examples = examples_of_run(workdir, 'test', run.config)
-    shown = examples[:: -(-len(examples) // limit)]
-    return shown, True, note_on_test(len(examples), len(shown))
+    chosen = examples[:: -(-len(examples) // limit)]
+    return chosen, True, note_on_test(len(examples), len(chosen))
   path = source or ''
   if _LABEL_COLUMN.value:
     labelled = inputs.labelled_file(path, run, _LABEL_COLUMN.value)
@@ -66,7 +65,7 @@ def choose_texts(
   )
   origin = source or 'text'
   note = f'Texts of {source or "the command line"}.'
-  examples = [Example(x, '', origin, i) for i, x in enumerate(texts, 1)]
+  examples = [Example(text, '', origin, i) for i, text in enumerate(texts, 1)]
   return examples, False, note
 
 
@@ -80,22 +79,20 @@ def check_flags() -> None:
     raise ValueError('give either text or input')
   if (_TEXT.value or _INPUT.value) and not _OUTPUT.value:
     raise ValueError(
-      'output: name a file; report.html in the run directory is that of its '
-      'test split'
+      'output: name a file; report.html in the run directory is for the test '
+      'split'
     )
   if not _INPUT.value:
-    FLAGS.refuse('an input, whose column it is', 'label_column')
+    FLAGS.refuse('an input', 'label_column')
   if _MAX_TEXTS.present and _TEXT.value:
-    raise ValueError(
-      'max_texts: of the texts of the command line all are shown'
-    )
+    raise ValueError('max_texts needs an input or the test split')
 
 
 def main() -> None:
   """Predicts the texts and writes their page."""
   workdir, *more = inputs.workdirs()
   if more:
-    raise ValueError('workdir: a page is of one run')
+    raise ValueError('workdir: a page shows one run')
   check_flags()
   path = _INPUT.value or ''
   inputs.check_flags(path, pipe_of_lines=not _LABEL_COLUMN.value)

@@ -1,4 +1,4 @@
-"""Trains, selects and tests a BiGRU with attention: the main job.
+"""Trains, selects and tests a BiGRU with attention.
 
   python experiments/run.py
   python experiments/run.py --dataset=trec --data_dir=FOLDER --embeddings=FILE
@@ -31,23 +31,23 @@ FLAGS = Flags()
 VERBOSE = True
 _WORKDIR = FLAGS.path(
   'workdir',
-  'The run directory; by default runs/<dataset> and the flags that differ from '
-  'their defaults.',
+  'The run directory; by default runs/<dataset>, followed by the flags that '
+  'differ from their defaults.',
 )
 _DISTRIBUTED = FLAGS.boolean(
   'distributed',
-  'This process is one of those that train together; their number, and the '
-  'number of this one, come from Slurm, Open MPI, Kubernetes or Cloud TPU.',
+  'Train one run with other processes, as started by Slurm, Open MPI, '
+  'Kubernetes or Cloud TPU.',
 )
 _COORDINATOR = FLAGS.string(
   'coordinator',
-  'The host and port at which process 0 listens, in place of --distributed.',
+  'HOST:PORT at which process 0 listens; it replaces --distributed.',
 )
 _NUM_PROCESSES = FLAGS.integer(
-  'num_processes', 'With coordinator: how many processes there are.', None
+  'num_processes', 'With coordinator: the number of processes.', None
 )
 _PROCESS_ID = FLAGS.integer(
-  'process_id', 'With coordinator: the number of this one, from 0.', None
+  'process_id', 'With coordinator: the index of this process, from 0.', None
 )
 config_flags.define_flags(FLAGS)
 
@@ -60,11 +60,11 @@ def main() -> None:
   is_distributed = _DISTRIBUTED.value or address != (None, None, None)
   with preemption.stop_on_signals(at_once=not is_distributed) as stop:
     if is_distributed:
-      # JAX aborts a process that has lost process 0; its message would stand
-      # above the stacks of all threads.
+      # JAX aborts a process that has lost process 0; the stacks of all threads
+      # would hide its message.
       faulthandler.disable()
       distributed.initialize(*address)
-    # A collective blocks a thread, of which `configure_cpu` makes enough.
+    # A collective blocks a thread; `configure_cpu` makes enough of them.
     host.configure_cpu(config.cpu_devices or int(is_distributed))
     host.cache_compilations()
     if not distributed.is_main():

@@ -1,18 +1,18 @@
-"""Runs settings over seeds and folds, and compares them.
+"""Trains settings over seeds and folds, and compares them.
 
-  python experiments/sweep.py --grid=learning_rate=1e-3,2e-3 --seeds=0-4 \
+  python experiments/sweep.py --grid=learning_rate=1e-3,2e-3 --seeds=0-4 \\
     --output=FOLDER -- --dataset=trec --data_dir=FOLDER
   python experiments/sweep.py --collect --output=FOLDER
 
-The flags after -- are flags of run.py, for all runs. Each run has a process and
-a run directory of its own. Finished runs are skipped, so the same command
+The flags after -- are flags of run.py, for all runs. Each run has its own
+process and run directory. Finished runs are skipped, so the same command
 resumes a sweep. The output folder contains:
 
   sweep.md, .csv, .json, .png   the comparison
   runs.jsonl                    the runs and their command lines
   <run>/                        the run directories, each with its log.txt
 
-A setting is chosen by the mean validation metric over its runs.
+The best setting has the best mean validation metric over its runs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,34 +35,32 @@ TAKES_RUN_FLAGS = True
 FLAGS = Flags()
 _GRID = FLAGS.multi_string(
   'grid',
-  'A flag of run.py and its values: name=value,value. The option may be '
-  'repeated; the values of one flag are joined.',
+  'A flag of run.py with its values: name=value,value. The flag may be '
+  'repeated; the values of one name are joined.',
 )
 _SETTINGS_FILE = FLAGS.path(
   'settings_file',
-  'A file of settings in place of a grid: each line is a JSON object of flags.',
+  'A file of settings that replaces the grid: a JSON object of flags per line.',
 )
 FLAGS.alias('list', 'settings_file')
 _FOLDS = FLAGS.integer(
   'folds',
-  'The number of folds of a cross-validation; each fold is a run.',
+  'The number of folds of a cross-validation, with one run for each fold.',
   0,
   lower=0,
 )
 _OUTPUT = FLAGS.path('output', 'The folder of the sweep.')
 _METRIC = FLAGS.string(
   'metric',
-  'The metric that is compared: accuracy, macro_f1, loss, and others.',
+  'The metric to compare, such as accuracy, macro_f1 or loss.',
   'accuracy',
 )
-_COLLECT = FLAGS.boolean(
-  'collect', 'Compare the runs that are finished, and exit.'
-)
+_COLLECT = FLAGS.boolean('collect', 'Compare the finished runs, and exit.')
 FLAGS.append_flag_values(planned_runs.FLAGS)
 
 
 def plan(common: Sequence[str]) -> list[Planned]:
-  """All runs of the sweep.
+  """Returns all runs of the sweep.
 
   Raises:
     ValueError: a flag is wrong.
@@ -87,12 +85,12 @@ def plan(common: Sequence[str]) -> list[Planned]:
 
 
 def metric() -> str:
-  """The metric by its current name."""
+  """Returns the metric by its current name."""
   return current_name(_METRIC.value)
 
 
 def settings() -> list[dict[str, Any]]:
-  """The settings of the grid or of the file; by default one without flags."""
+  """Returns the settings of the grid or the file; by default a single {}."""
   if _SETTINGS_FILE.value and _GRID.value:
     raise ValueError('give grid or settings_file, not both')
   if _SETTINGS_FILE.value:
@@ -100,17 +98,17 @@ def settings() -> list[dict[str, Any]]:
   else:
     chosen = sweep_settings.grid_settings(_GRID.value)
   for name in sorted(planned_runs.OWN & set().union(*chosen)):
-    raise ValueError(f'{name} is no setting: see seeds, folds and output')
+    raise ValueError(f'{name} is not a setting: see seeds, folds and output')
   return chosen
 
 
 def write(
   output: pathlib.Path, planned: Sequence[Planned], failed: Sequence[str]
 ) -> None:
-  """Writes and prints the comparison of what is finished.
+  """Writes and prints the comparison of the finished runs.
 
   Raises:
-    ValueError: nothing is.
+    ValueError: no run is finished.
   """
   cells = list(planned_runs.finished_cells(output, planned))
   if not cells:
@@ -127,14 +125,14 @@ def write(
   try:
     from bigru_jax.reports import plots
   except ImportError:
-    _log.warning('there is no sweep.png: it needs the extra plot')
+    _log.warning('sweep.png is not written: it needs the extra plot')
   else:
     plots.save_comparison(compared, output / 'sweep.png')
   print(text, end='')
 
 
 def csv_rows(cells: Sequence[comparison.Cell]) -> Iterator[list[Any]]:
-  """One row per run, with all of its metrics, below the head."""
+  """Yields a head, and below it one row per run with all of its metrics."""
   columns = [
     (split, name)
     for split in ('validation', 'test')
@@ -148,13 +146,13 @@ def csv_rows(cells: Sequence[comparison.Cell]) -> Iterator[list[Any]]:
 
 
 def read_plan(output: pathlib.Path) -> list[Planned]:
-  """The runs of the last sweep in a folder."""
+  """Reads the runs of the last sweep in a folder."""
   path = output / 'runs.jsonl'
   try:
     lines = path.read_text('utf-8').splitlines()
     return [Planned(**json.loads(line)) for line in lines]
   except FileNotFoundError:
-    raise FileNotFoundError(f'output={output} holds no sweep') from None
+    raise FileNotFoundError(f'output={output} is not a sweep') from None
   except (ValueError, TypeError) as error:
     raise ValueError(f'output={output}: {path.name}: {error}') from error
 
@@ -163,7 +161,7 @@ def check_flags(common: Sequence[str]) -> None:
   """Refuses flags that are wrong or would be ignored.
 
   Raises:
-    ValueError: there is one.
+    ValueError: there is such a flag.
   """
   FLAGS.require('output')
   if metric() not in METRICS:
@@ -179,13 +177,13 @@ def check_flags(common: Sequence[str]) -> None:
 
 
 def main(common: list[str]) -> int:
-  """Does the sweep, or compares what is finished.
+  """Runs the sweep, or only compares its finished runs.
 
   Args:
     common: flags of run.py, for all runs.
 
   Returns:
-    The exit status: 1 where a run has failed.
+    The exit status: 1 if a run has failed.
   """
   check_flags(common)
   output = pathlib.Path(_OUTPUT.value)

@@ -1,4 +1,4 @@
-"""The settings that a sweep compares: those of a grid, or of a file."""
+"""Reads the settings that a sweep compares, from a grid or a file."""
 
 from collections.abc import Sequence
 import hashlib
@@ -12,14 +12,14 @@ from bigru_jax.data.open_files import check_file, without_repeats
 
 
 def grid_settings(grid: Sequence[str]) -> list[dict[str, Any]]:
-  """The combinations of the values of all flags of a grid.
+  """Returns all combinations of the values of a grid's flags.
 
   Args:
     grid: flags with their values, name=value,value; the values of one flag are
       joined.
 
   Raises:
-    ValueError: one has another form.
+    ValueError: an entry has another form.
   """
   axes: dict[str, list[str]] = {}
   for axis in grid:
@@ -33,10 +33,10 @@ def grid_settings(grid: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def read_settings(path: pathlib.Path) -> list[dict[str, Any]]:
-  """The settings of a file with a JSON object of flags in each line.
+  """Reads a file with a JSON object of flags in each line.
 
   Raises:
-    FileNotFoundError, ValueError: there is no such file, or it is wrong.
+    FileNotFoundError, ValueError: the file is missing or malformed.
   """
   settings: list[dict[str, Any]] = []
   check_file(path, 'settings_file')
@@ -57,9 +57,9 @@ def read_settings(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def name_of(setting: dict[str, Any]) -> str:
-  """The setting's name, which is also that of a directory."""
+  """Returns the setting's name, which also names a directory."""
   name = ','.join(f'{key}={value}' for key, value in setting.items())
   plain = re.sub(r'[^a-zA-Z0-9_=,.+-]', '_', name)[:150]
-  if plain != name:  # Another setting could have the same plain name.
+  if plain != name:  # Another setting may have the same plain name.
     plain += f',{hashlib.sha256(name.encode()).hexdigest()[:8]}'
   return plain or 'default'

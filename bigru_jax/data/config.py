@@ -1,4 +1,4 @@
-"""The fields of a configuration that say what is read, and how."""
+"""The fields of the configuration that belong to the data."""
 
 from __future__ import annotations
 
@@ -13,45 +13,50 @@ from bigru_jax.runtime.fields import Group, field
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig(Group):
-  """What is read, and how a text becomes ids."""
+  """The settings of reading texts and of encoding them as token ids."""
 
   dataset: str = field(
     'rotten_tomatoes',
-    f'{", ".join(CORPORA)}, or tfds:<name>[/<config>].',
+    f'The data set: {", ".join(CORPORA)}, or tfds:<name>[/<config>].',
     heading='Data',
   )
   data_dir: str = field(
     '',
-    "The folder that directly holds a data set's original files.",
+    "The folder that contains the data set's original files.",
     path=True,
   )
   train: str = field(
     '',
-    'A file of your own: .csv, .tsv, .jsonl, .json or .parquet, compressed or '
-    'not; several with commas between, or a pattern such as data/train-*.csv.',
+    'Your own training file: .csv, .tsv, .jsonl, .json or .parquet, which may '
+    'be compressed; or comma-separated files, or a pattern such as '
+    'data/train-*.csv.',
     path=True,
   )
   validation: str = field(
     '',
-    'The same, for validation; without it a tenth of train is held out.',
+    'Your own validation file; without it 10 % of train is held out.',
     path=True,
   )
   test: str = field(
     '',
-    'The same, for the test; without it a tenth of train is held out.',
+    'Your own test file; without it 10 % of train is held out.',
     path=True,
   )
-  text_column: str = field('text', 'The column that holds the text.')
+  text_column: str = field('text', 'The column that contains the text.')
   label_column: str = field(
     'label',
-    'The column that holds the label; or for multi_label a column of 0 and 1 '
-    'for each label, with commas between: toxic,insult.',
+    'The column that contains the label; or, for multi_label, comma-separated '
+    'columns of 0 and 1, one for each label: toxic,insult.',
   )
   encoding: str = field(
-    '', 'Of your files; by default UTF-8, or UTF-16 or UTF-32 with its mark.'
+    '',
+    'The encoding of your files; by default UTF-8, or UTF-16 or UTF-32 if a '
+    'file starts with a byte order mark.',
   )
   delimiter: str = field(
-    '', 'Of .csv files; by default found among comma, semicolon and tab.'
+    '',
+    'The delimiter of .csv files; by default it is detected: a comma, a '
+    'semicolon or a tab.',
   )
   task: str = field(
     'single_label',
@@ -59,87 +64,88 @@ class DataConfig(Group):
     choices=('single_label', 'multi_label'),
   )
   label_separator: str = field(
-    '|', 'Between the labels of a text, for multi_label, in a string.'
+    '|',
+    'For multi_label: the string that separates the labels of a text.',
   )
   label_names: str = field(
     '',
-    'The names of the labels of multi-hot lists such as [0, 1, 1], with commas '
-    'between; by default 0, 1, 2, ...',
+    'The comma-separated names of the labels, for multi-hot lists such as '
+    '[0, 1, 1]; by default 0, 1, 2, ...',
   )
   sst_phrases: bool = field(False, 'Train sst1 and sst2 on all phrases.')
   split_seed: int = field(
     0,
-    'Seed of what is held out, apart from `seed`, so that runs over several '
-    'seeds share a test set.',
+    'The seed that chooses the texts that are held out. It is separate from '
+    '`seed`, so that runs with different seeds share a test set.',
     lower=0,
   )
   folds: int = field(
     0,
-    'Folds of a cross-validation, in place of a test split: of data that have '
-    'none. 0 for no cross-validation.',
+    'The number of folds of a cross-validation, for data without a test split; '
+    '0 for no cross-validation.',
     lower=0,
   )
-  fold: int = field(0, 'The fold that is the test, from 0.', lower=0)
+  fold: int = field(0, 'The fold to test on, counted from 0.', lower=0)
 
   tokenizer: str = field(
     'words',
-    f'{", ".join(TOKENIZERS)}, or a tokenizer.json.',
+    f'The tokenizer: {", ".join(TOKENIZERS)}, or a tokenizer.json.',
     heading='Text',
     path=True,
   )
   max_length: int = field(
     512,
-    'Tokens kept of a text in the flat model; the others are dropped.',
+    'The maximum number of tokens per text, for the flat model; see keep.',
     lower=1,
   )
   max_sentences: int = field(
     50,
-    'Sentences kept of a text in the hierarchical model, in place of '
-    'max_length.',
+    'The maximum number of sentences per text, for the hierarchical model; see '
+    'keep.',
     lower=1,
   )
   keep: str = field(
     'head',
-    'Which tokens of a longer text the flat model keeps, and which sentences '
-    'the hierarchical one: the first, the last, or half of each.',
+    'Which tokens (flat) or sentences (hierarchical) of a longer text are '
+    'kept: the first, the last, or half of each.',
     choices=TRUNCATIONS,
     former_name='truncate',
   )
   max_sentence_length: int = field(
     50,
-    "Tokens of the hierarchical model's longest sentence; a longer one "
-    'continues in further sentences.',
+    'The maximum number of tokens per sentence, for the hierarchical model; a '
+    'longer sentence is split.',
     lower=1,
   )
-  max_vocabulary: int = field(50_000, 'Size of the vocabulary.', lower=3)
+  max_vocabulary: int = field(50_000, 'The maximum vocabulary size.', lower=3)
   min_count: int = field(
-    1, 'A token that occurs less often in train is <unk>.', lower=1
+    1, 'Tokens that occur less often in train become <unk>.', lower=1
   )
   embeddings: str = field(
     '',
-    f'A GloVe, word2vec or fastText file, or {", ".join(NAMED_VECTORS)}, which '
-    'is fetched.',
+    'Pretrained word vectors: a GloVe, word2vec or fastText file, or '
+    f'{", ".join(NAMED_VECTORS)}, which is downloaded.',
     path=True,
   )
   freeze_embeddings: bool = field(False, 'Do not train the embeddings.')
 
   embedding_size: int = field(
     0,
-    "A token vector's size; 0 for 100, or for that of fetched vectors.",
+    'The size of the token vectors; 0 for 100, or for the size of downloaded '
+    'vectors.',
     lower=0,
     heading='Model',
   )
   model: str = field(
     'flat',
-    'flat reads a text as one sequence of tokens, hierarchical as sentences of '
-    'tokens: a BiGRU and an attention over the words of each, and a second '
-    'pair over the sentences.',
+    'flat reads a text as one sequence of tokens; hierarchical applies a BiGRU '
+    'and attention to the words of each sentence, and again to the sentences.',
     choices=('flat', 'hierarchical'),
   )
 
   @property
   def limits(self) -> Limits:
-    """What of a text is kept."""
+    """The limits to which texts are truncated."""
     return Limits(
       max_length=self.max_length,
       keep=self.keep,

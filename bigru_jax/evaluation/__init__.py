@@ -1,1 +1,1 @@
-"""Metrics and reports of a trained model, without a gradient."""
+"""Metrics and reports of trained models."""

@@ -13,22 +13,22 @@ _LARGEST_CONFUSION = 200
 def classification_report(
   labels: np.ndarray, predictions: np.ndarray, names: list[str]
 ) -> dict[str, Any]:
-  """Precision, recall, F1 and support, as scikit-learn's function of that name.
+  """Returns precision, recall, F1 and support, as scikit-learn defines them.
 
-  A quotient without a denominator is 0. With one label a text, a micro average
-  is the accuracy, and the macro average is over the classes that occur as a
-  label or as a prediction.
+  A quotient with a denominator of 0 is 0. With one label per text, the micro
+  average is the accuracy, and the macro average is over the classes that occur
+  as a label or as a prediction.
 
   Args:
-    labels: class indices [N], or bool [N, C] for several labels a text.
+    labels: class indices [N], or bool [N, C] for multi_label.
     predictions: in the same form.
     names: the classes' names.
 
   Returns:
-    `classes`: by name `precision`, `recall`, `f1`, `support`; `micro`, `macro`
-    and `weighted` averages of the same; with several labels a text `samples`,
-    the mean over texts; else `confusion`, rows by label, columns by prediction,
-    of at most 200 classes.
+    `classes`: by name `precision`, `recall`, `f1`, `support`; the same for the
+    averages `micro`, `macro` and `weighted`; for multi_label, the mean over
+    texts, `samples`; else, of at most 200 classes, the `confusion` matrix,
+    whose rows are labels and whose columns are predictions.
   """
   num_classes = len(names)
   is_multi_label = labels.ndim > 1
@@ -72,7 +72,7 @@ def classification_report(
 def _scores(
   true_positives: Any, predicted: Any, positives: Any
 ) -> dict[str, Any]:
-  """Precision, recall and F1 from counts."""
+  """Returns precision, recall and F1 from counts."""
   return {
     'precision': true_positives / np.maximum(predicted, 1),
     'recall': true_positives / np.maximum(positives, 1),
@@ -83,17 +83,17 @@ def _scores(
 def multi_label_metrics(
   labels_NxC: np.ndarray, predictions_NxC: np.ndarray, scores_NxC: np.ndarray
 ) -> dict[str, float]:
-  """Metrics of texts with several labels.
+  """Returns the metrics of texts that may have more than one label.
 
   Args:
     labels_NxC, predictions_NxC: bool.
-    scores_NxC: by which labels are ranked.
+    scores_NxC: the scores that rank the labels.
 
   Returns:
-    `accuracy`, that of whole sets of labels; `micro_f1`, `macro_f1`,
-    `samples_f1`; `precision_at_k`, the share of true labels among the k of the
-    largest scores; `lrap`, the label ranking average precision, in which a text
-    without labels counts 1 (as in scikit-learn).
+    `accuracy`, which compares whole sets of labels; `micro_f1`, `macro_f1`,
+    `samples_f1`; `precision_at_k`, the share of true labels among the k labels
+    with the largest scores; `lrap`, the label ranking average precision, where
+    a text without labels counts as 1 (as in scikit-learn).
   """
   names = list(map(str, range(labels_NxC.shape[1])))
   report = classification_report(labels_NxC, predictions_NxC, names)
@@ -116,8 +116,7 @@ def multi_label_metrics(
 
 
 def _label_ranking(labels_NxC: np.ndarray, scores_NxC: np.ndarray) -> float:
-  """Mean over texts, over their labels, of the share of true labels among those
-  with at least the label's score."""
+  """Returns the label ranking average precision, as scikit-learn defines it."""
   total = 0.0
   for true, scores in zip(labels_NxC, scores_NxC):
     if not true.any():

@@ -1,6 +1,6 @@
-"""What is chosen on validation: the temperature and the thresholds.
+"""The temperature and the thresholds that are fitted on validation.
 
-And the reliability diagram, which shows whether probabilities can be believed.
+It also has the reliability diagram, which shows whether to trust probabilities.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SMALLEST_THRESHOLD = 1e-9
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-  """What is chosen on validation after training, and stored with the run.
+  """The values that are fitted on validation and stored with the run.
 
   Attributes:
-    temperature: by which calibrated logits are divided.
-    thresholds: the probability, not a calibrated one, from which a text has a
-      label, one per label; empty for one label a text.
+    temperature: the divisor of calibrated logits.
+    thresholds: for each label, the uncalibrated probability at which a text
+      has it; empty for single_label.
   """
 
   temperature: float = 1.0
@@ -40,14 +40,14 @@ class Calibration:
 def read_calibration(
   workdir: pathlib.Path, num_classes: int, task: str
 ) -> Calibration:
-  """The temperature and thresholds of a run; the defaults if it has none.
+  """Reads the temperature and thresholds of a run, or returns the defaults.
 
   Raises:
     ValueError: the file is corrupt.
   """
   is_multi_label = task == 'multi_label'
   path = workdir / 'calibration.json'
-  if not run_files.exists(path):  # The run is not finished, or is an old one.
+  if not run_files.exists(path):  # The run is unfinished, or is an old one.
     return Calibration(1.0, (0.5,) * num_classes if is_multi_label else ())
   values = run_files.read_json(path, 'calibration')
   try:
@@ -66,15 +66,15 @@ def read_calibration(
 def reliability(
   labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
 ) -> dict[str, np.ndarray]:
-  """A reliability diagram, over bins of equal width.
+  """Returns a reliability diagram, over bins of equal width.
 
   Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 2. With one label
-  a text, the confidence is the probability of the predicted class; with
-  several, every label of every text is one example, and its probability the
-  confidence that the text has it.
+  per text, the confidence is the probability of the predicted class. With any
+  number, each pair of a text and a label is an example, and its confidence is
+  the label's probability.
 
   Returns:
-    By bin `count`, and the sums `confidence` and `correct` over its examples.
+    For each bin `count`, and the sums `confidence` and `correct`.
   """
   if labels.ndim > 1:
     confidences, correct = probabilities_NxC.ravel(), labels.ravel()
@@ -95,7 +95,7 @@ def reliability(
 def calibration_error(
   labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
 ) -> float:
-  """Expected calibration error: sum_b |B_b| / N |accuracy_b - confidence_b|.
+  """Returns the ECE, sum_b |B_b| / N |accuracy_b - confidence_b|.
 
   Guo et al., 2017, equation 3, over the bins of `reliability`.
   """
@@ -108,14 +108,14 @@ def calibration_error(
 def fit_temperature(
   task: Task, logits_NxC: np.ndarray, labels: np.ndarray
 ) -> float:
-  """The temperature of the least cross entropy.
+  """Returns the temperature with the smallest cross entropy.
 
-  Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 4.2. It is kept
-  between e^-3 and e^3, and 1 where the logits are not finite.
+  Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 4.2. It is clipped
+  to e^-3 and e^3, and is 1 if the logits are not finite.
 
   Args:
-    task: its cross entropy is taken, without smoothing or weights.
-    logits_NxC: of a split that was not trained on.
+    task: the task, whose cross entropy is used without smoothing or weights.
+    logits_NxC: the logits of a split that was not trained on.
     labels: int32 [N], or bool [N, C].
   """
   if isinstance(task, SingleLabel):
@@ -141,14 +141,14 @@ def fit_temperature(
 def fit_thresholds(
   setting: str, labels_NxC: np.ndarray, probabilities_NxC: np.ndarray
 ) -> tuple[float, ...]:
-  """The thresholds that give the best F1 on a split that was not trained on.
+  """Returns the thresholds with the best F1 on a held-out split.
 
   Args:
-    setting: of `Config.threshold`: `fixed` at 0.5; `tuned`, one for all labels
-      by the micro F1; `per_label`, by each label's own. 0.5 stays where nothing
-      is better, as for a label that does not occur.
+    setting: the value of `Config.threshold`: `fixed` at 0.5; `tuned`, one for
+      all labels by micro F1; `per_label`, one for each by its own F1. It is 0.5
+      where none is better, for example if a label does not occur.
     labels_NxC: bool.
-    probabilities_NxC: float64, so that those near 1 differ.
+    probabilities_NxC: float64, to distinguish probabilities near 1.
   """
   num_labels = labels_NxC.shape[1]
   if setting == 'fixed':
@@ -163,14 +163,16 @@ def fit_thresholds(
 
 
 def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
-  """The threshold of the best F1 among 0.5 and those between two examples."""
+  """Returns the threshold with the best F1: 0.5, or one between examples."""
   order = np.argsort(-probabilities, kind='stable')
   sorted_probabilities = probabilities[order].astype(np.float64)
   true_positives = np.cumsum(labels[order])
   predicted = np.arange(1, len(labels) + 1)
   f1 = 2 * true_positives / (predicted + max(labels.sum(), 1))
   following = np.append(sorted_probabilities[1:], 0)
-  f1 = np.where(sorted_probabilities > following, f1, -1)  # Ties go together.
+  f1 = np.where(
+    sorted_probabilities > following, f1, -1
+  )  # No split between ties.
   at_half = (
     2
     * (labels & (probabilities >= 0.5)).sum()

@@ -1,4 +1,4 @@
-"""What a page or a figure shows of a run beyond its scores."""
+"""Statistics of a run that its page and figures show besides the scores."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LENGTH_BINS = 10
 
 
 def diagnose(data: Dataset, evaluation: Evaluation) -> dict[str, Any]:
-  """The data's statistics, and how the answers on test depend on other things.
+  """Returns statistics of the data, and how test accuracy depends on them.
 
   Args:
-    data: of the run.
-    evaluation: on its test split.
+    data: the run's data.
+    evaluation: the evaluation of its test split.
 
   Returns:
-    What `json.dumps` takes. `notes`: sentences on the data. `splits`: by name
-    `texts`; `mean`, `median`, `p95`, `longest` of the tokens that are kept;
-    `labels`, how many texts have each. `reliability`: the bins that are not
-    empty, each with `low`, `high`, `count`, `confidence` and `accuracy`.
-    `by_length`: bins of about as many texts, from `low` to `high` tokens.
+    A JSON object. `notes`: sentences on the data. `splits`: by name the number
+    of `texts`; the `mean`, `median`, `p95` and `longest` number of tokens; and
+    the number of texts with each of the `labels`. `reliability`: the bins that
+    are not empty, each with `low`, `high`, `count`, `confidence`, `accuracy`.
+    `by_length`: bins of about equally many texts, from `low` to `high` tokens.
   """
   return {
     'notes': data.notes,

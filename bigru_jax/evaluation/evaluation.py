@@ -19,13 +19,14 @@ _MANY_LABELS = 100
 
 
 class Evaluation(dict[str, Any]):
-  """The metrics by name and the report by class, which `json.dumps` takes.
+  """The metrics by name and the report by class, as a JSON object.
 
   Attributes:
     names: the classes' names.
     metrics: scalars by name.
-    report: per class and averaged; see `classification_report`.
-    labels: int32 [N], or bool [N, C] for several labels a text.
+    report: the scores per class and their averages; see
+      `classification_report`.
+    labels: int32 [N], or bool [N, C] for multi_label.
     predictions: in the same form.
     probabilities: float32 [N, C].
   """
@@ -51,25 +52,25 @@ class Evaluation(dict[str, Any]):
     sources: Sequence[str],
     all_probabilities: bool = False,
   ) -> list[dict[str, Any]]:
-    """One dict per text, for a predictions file.
+    """Returns one dict per text, for a predictions file.
 
     Args:
-      line_numbers, sources: of each text its line number and its file, which
-        are `row` and `source` of `data.splits.Example`.
-      all_probabilities: whether all are given, however many there are.
+      line_numbers, sources: the `row` and `source` of each example; see
+        `data.splits.Example`.
+      all_probabilities: whether to return more than 100 probabilities per text.
 
     Returns:
-      `source`, `row`, `label` (gold), `prediction`, `probabilities` by class;
-      of over 100 labels a text only the 100 largest probabilities.
+      Dicts of `source`, `row`, `label` (gold), `prediction`, and
+      `probabilities` by class; of over 100 labels, only the 100 largest.
     """
-    gives_all = (
+    includes_all = (
       self.labels.ndim == 1
       or len(self.names) <= _MANY_LABELS
       or all_probabilities
     )
 
     def classes_of(i):
-      if gives_all:
+      if includes_all:
         return range(len(self.names))
       return np.argsort(-self.probabilities[i], kind='stable')[:_MANY_LABELS]
 
@@ -88,10 +89,10 @@ class Evaluation(dict[str, Any]):
     ]
 
   def mistakes(self) -> np.ndarray:
-    """The texts that are answered wrongly, the most confident first.
+    """Returns the wrongly predicted texts, the most confident first.
 
-    With one label a text, by the probability of the prediction; with several,
-    by the largest distance of a probability from the truth.
+    With one label per text, the confidence is the probability of the
+    prediction; with any number, the largest error of a probability.
     """
     if self.labels.ndim > 1:
       wrong = (self.labels != self.predictions).any(1)
@@ -104,7 +105,7 @@ class Evaluation(dict[str, Any]):
 
 
 def label_names(labels: Any, names: list[str]) -> Any:
-  """A class's name, or a list of them for bool [C]."""
+  """Returns a class's name, or a list of names for bool [C]."""
   if np.ndim(labels):
     return [names[c] for c in np.flatnonzero(labels)]
   return names[int(labels)]
@@ -119,17 +120,17 @@ def evaluate_logits(
   metrics: dict[str, Any],
   calibrated: bool = False,
 ) -> Evaluation:
-  """The evaluation of a split from its logits.
+  """Evaluates a split from its logits.
 
   Args:
     task: what the labels are.
     names: the classes' names.
     labels: int32 [N], or bool [N, C].
-    logits_NxC: the model's.
-    calibration: of the run.
-    metrics: those summed up batch by batch; the others join them, and those
-      that depend on the thresholds take their place.
-    calibrated: whether to give calibrated probabilities.
+    logits_NxC: the logits of the model.
+    calibration: the run's.
+    metrics: the metrics that were accumulated over batches; those that depend
+      on thresholds are replaced, and the others are added.
+    calibrated: whether to return calibrated probabilities.
   """
   plain = np.asarray(task.probabilities(logits_NxC))
   scaled = np.asarray(task.probabilities(logits_NxC / calibration.temperature))
@@ -156,12 +157,12 @@ def evaluate_probabilities(
   probabilities_NxC: np.ndarray,
   thresholds: np.ndarray,
 ) -> Evaluation:
-  """The evaluation of a split from probabilities, which have no logits.
+  """Evaluates a split from probabilities, for which there are no logits.
 
   Args:
     task, names, labels: see `evaluate_logits`.
-    probabilities_NxC: of the classes.
-    thresholds: one per label; empty for one label a text.
+    probabilities_NxC: the probabilities of the classes.
+    thresholds: one per label; empty for single_label.
   """
   predictions = task.decide(probabilities_NxC, thresholds)
   losses = jnp.asarray(_cross_entropies(task, probabilities_NxC, labels))
@@ -184,7 +185,7 @@ def evaluate_probabilities(
 def _cross_entropies(
   task: Task, probabilities_NxC: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-  """The cross entropy of each example, [N], without smoothing or weights."""
+  """Returns each example's cross entropy, [N], unsmoothed and unweighted."""
   p_NxC = np.clip(probabilities_NxC.astype(np.float64), 1e-12, 1 - 1e-12)
   is_true = labels if labels.ndim > 1 else np.eye(p_NxC.shape[1])[labels] > 0
   if task.activation.sums_to_one:

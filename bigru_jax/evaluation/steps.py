@@ -1,4 +1,4 @@
-"""The jitted steps without a gradient, and an evaluation by them."""
+"""The jitted steps of prediction and evaluation."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from bigru_jax.tasks import Task, make_loss_fn
 def make_predict_step(
   model: nn.Module, task: Task, mesh: Mesh
 ) -> Callable[..., Any]:
-  """The jitted (params, batch, temperature) -> (probabilities_BxC, logits_BxC,
-  attention, heads).
+  """Returns the jitted prediction of a batch.
 
-  The parameters are replicated, the batch is sharded. The probabilities are
-  those of the logits over the temperature; for the others see `Outputs`.
+  It is (params, batch, temperature) -> (probabilities_BxC, logits_BxC,
+  attention, head_labels). The parameters are replicated, the batch is sharded.
+  The probabilities are those of logits / temperature; see also `Outputs`.
   """
 
   def outputs_of(params, batch):
@@ -34,9 +34,9 @@ def make_predict_step(
 
   def predict(params, batch, temperature=1.0):
     outputs = parallel.map_batch(outputs_of, mesh, P())(params, batch)
-    logits_BxC, attention, heads = outputs
+    logits_BxC, attention, head_labels = outputs
     probabilities_BxC = task.probabilities(logits_BxC / temperature)
-    return probabilities_BxC, logits_BxC, attention, heads
+    return probabilities_BxC, logits_BxC, attention, head_labels
 
   return jax.jit(predict, compiler_options=parallel.compiler_options(mesh))
 
@@ -44,7 +44,7 @@ def make_predict_step(
 def by_vocabulary_size(
   model: nn.Module, task: Task, mesh: Mesh
 ) -> Callable[[int], tuple[Callable, Callable]]:
-  """The jitted predict and eval steps, by the rows of the embedding table."""
+  """Returns a cached function from V to the predict and eval steps."""
 
   @functools.cache
   def steps_for(size):
@@ -60,11 +60,10 @@ def by_vocabulary_size(
 def make_eval_step(
   model: nn.Module, task: Task, mesh: Mesh, with_attention: bool = False
 ) -> jax.stages.Wrapped:
-  """The jitted (params, metrics, batch) -> (metrics with the batch added,
-  `Outputs`).
+  """Returns the jitted (params, metrics, batch) -> (metrics, `Outputs`).
 
-  Without attention XLA drops what only that needs; with it, it is sharded over
-  the batch.
+  It adds the batch to the metrics. Without attention XLA drops what only the
+  attention needs; with it, the attention is sharded over the batch.
   """
   loss_fn = make_loss_fn(model, task)
 
@@ -89,7 +88,7 @@ def make_eval_step(
 
 
 def empty_metrics(task: Task, mesh: Mesh) -> Any:
-  """The metrics of no example, on every device."""
+  """Returns the metrics of zero examples, on every device."""
   metrics = task.empty_metrics()
   return parallel.place(metrics, parallel.shardings(metrics, mesh))
 
@@ -104,18 +103,18 @@ def evaluate(
   keep_logits: bool = True,
   on_batch: Callable[[np.ndarray, Outputs], None] | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
-  """The metrics over every example of a split, once each, and its logits.
+  """Evaluates each example of a split once; returns metrics and logits.
 
   Args:
-    eval_step, params, task: of the model.
+    eval_step, params, task: the model's.
     split: the examples.
-    batch_size: of all devices together.
+    batch_size: the number of examples per batch, over all devices.
     mesh: the devices.
-    keep_logits: else no logit is copied from the devices, and the array is
-      empty.
-    on_batch: is called with the indices of each batch's examples and its
-      outputs on the devices, those for padding examples last; of several
-      processes, all must give one.
+    keep_logits: whether to copy the logits from the devices; if not, the array
+      is empty.
+    on_batch: called with the indices of each batch's examples and its outputs
+      on the devices, where padding is last. In a distributed run, all processes
+      pass one, or none does.
   """
   metrics = empty_metrics(task, mesh)
   split = split.with_num_shards(mesh.size)
@@ -140,7 +139,7 @@ def evaluate(
         logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]
       before = (indices, outputs.logits) if keep_logits else None
       if on_batch:
-        jax.block_until_ready(metrics)  # No two collectives are in flight.
+        jax.block_until_ready(metrics)  # Only one collective may be in flight.
         on_batch(indices, outputs)
   if before:
     logits_NxC[before[0]] = np.asarray(before[1])[: len(before[0])]

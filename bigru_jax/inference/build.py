@@ -17,7 +17,7 @@ def build_model(
   labels: Sequence[str],
   label_weights: Sequence[float] = (),
 ) -> tuple[Task, Classifier | HierarchicalClassifier]:
-  """The task and the model of a run, as training and loading need them.
+  """Builds the task and the model of a run.
 
   Args:
     config: the configuration.
@@ -38,7 +38,7 @@ def make_task(
   label_weights: Sequence[float] = (),
   labels: Sequence[str] = (),
 ) -> Task:
-  """The task that a configuration describes.
+  """Returns the task that a configuration describes.
 
   Args:
     config: the configuration.

@@ -40,7 +40,7 @@ class Ensemble:
   """
 
   def __init__(self, members: Sequence[Run]) -> None:
-    """Args: the runs.
+    """Combines runs of one task, loss and list of labels.
 
     Raises:
       ValueError: there is none, or one has another task or loss or other labels
@@ -63,7 +63,7 @@ class Ensemble:
     self._thresholds = np.mean(thresholds, axis=0)
 
   def __reduce__(self) -> Any:
-    """Raises TypeError: what computes a prediction belongs to this process."""
+    """Raises TypeError, since compiled programs belong to this process."""
     raise TypeError(
       'an ensemble cannot be pickled: bigru_jax.load_ensemble(workdirs) '
       'opens it in another process'
@@ -90,7 +90,7 @@ class Ensemble:
     batch_size: int = BATCH_SIZE,
     fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
-    """Like `predict`, a few thousand texts at a time, in constant memory."""
+    """Predicts like `predict`, in chunks and in constant memory."""
     names = choose_fields(fields, self.fields)
     batch_size = check_count('batch_size', batch_size)
     copies = itertools.tee(check_texts(texts), len(self.members))

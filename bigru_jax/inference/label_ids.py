@@ -23,7 +23,7 @@ def to_label_ids(
   workdir: pathlib.Path,
   config: Config,
 ) -> Labels:
-  """The class ids of labels.
+  """Converts labels to class ids.
 
   Args:
     labels: of each text, in the form of the run's own data, or names.

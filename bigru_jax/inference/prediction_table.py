@@ -16,7 +16,7 @@ DEFAULT_CSV_FIELDS = 'label', 'probabilities', 'empty'
 def prediction_columns(
   labels: Sequence[str], separator: str | None, fields: Sequence[str]
 ) -> Columns:
-  """The columns of predictions: how the cell of each is made of an answer.
+  """Returns, for each column, the function from an answer to its cell.
 
   Args:
     labels: the classes' names, by index; each has its column
@@ -52,7 +52,7 @@ def prediction_columns(
 def label_writer(
   labels: Sequence[str], separator: str | None
 ) -> Callable[[Any], str]:
-  """How the labels of a text are written so that they read back equal.
+  """Returns a function that writes a text's labels so that they read back.
 
   They are joined by the separator. Where a label of the run holds it, or is
   like the beginning of a list, every text has a JSON list instead.
@@ -74,7 +74,7 @@ def label_writer(
 
 
 def check_names(names: Sequence[str], columns: Columns, where: str) -> None:
-  """Raises ValueError where predictions have the column of an input."""
+  """Raises ValueError where an input has a column of the predictions."""
   for name in columns:
     if name in names:
       raise ValueError(

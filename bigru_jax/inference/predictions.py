@@ -15,7 +15,7 @@ from bigru_jax.tasks import Task
 
 
 def fields_of(config: Config) -> list[str]:
-  """The names of what an answer of a run consists of, in their order."""
+  """Returns the names of the fields of a run's answers, in their order."""
   fields = ['label', 'probabilities', 'tokens', 'spans', 'truncated', 'empty']
   if config.model == 'hierarchical':
     fields.append('sentences')
@@ -28,7 +28,7 @@ def fields_of(config: Config) -> list[str]:
 def choose_fields(
   fields: Collection[str] | None, known: Sequence[str]
 ) -> list[str]:
-  """The fields that are asked for, in the order of the known ones.
+  """Returns the requested fields, in the order of the known ones.
 
   Args:
     fields: their names; None for all.
@@ -60,7 +60,7 @@ def make_answers(
   encoded_texts: Mapping[int, EncodedText] | Sequence[EncodedText],
   fields: Sequence[str],
 ) -> dict[int, dict[str, Any]]:
-  """The answers to the texts of a batch, by index; see `inference.Run.predict`.
+  """Returns the answers to a batch's texts, by index; see `Run.predict`.
 
   Args:
     indices: of the batch's texts among all.
@@ -102,7 +102,7 @@ def make_answers(
 def _weights(
   name: str, weights: np.ndarray, sentences: Sequence[int]
 ) -> np.ndarray:
-  """The weights of a text's tokens or sentences, a row per head."""
+  """Returns the weights of a text's tokens or sentences, a row per head."""
   if name == 'sentences':
     return weights[:, : len(sentences)]
   if weights.ndim == 2:

@@ -80,7 +80,7 @@ class Run:
       self.markers = marker_ids(tokenizer, config.pooling)
 
   def __reduce__(self) -> Any:
-    """Raises TypeError: what computes a prediction belongs to this process."""
+    """Raises TypeError, since compiled programs belong to this process."""
     raise TypeError(
       'a run cannot be pickled: bigru_jax.load(workdir) opens '
       f'workdir={self.workdir} in another process'
@@ -136,7 +136,7 @@ class Run:
     calibrated: bool = False,
     fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
-    """Like `predict`, a few thousand texts at a time, in constant memory."""
+    """Predicts like `predict`, in chunks and in constant memory."""
     names = predictions.choose_fields(fields, self.fields)
     batch_size = check_count('batch_size', batch_size)
     texts = check_texts(texts)
@@ -212,7 +212,7 @@ class Run:
     calibrated: bool,
     fields: list[str],
   ) -> tuple[list[str], list[EncodedText], batching.Plan, list[Any]]:
-    """Starts to predict the texts from the number `first` on.
+    """Starts to predict texts, of which the first has the number `first`.
 
     It returns the other arguments of `_answers`; the devices still compute.
     """
@@ -243,7 +243,7 @@ class Run:
     plan: batching.Plan,
     outputs: list[Any],
   ) -> list[dict[str, Any]]:
-    """The answers of a chunk, in the order of its texts."""
+    """Returns the answers of a chunk, in the order of its texts."""
     if 'attention' not in fields:  # Then it stays on the devices.
       outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
     answers: dict[int, dict[str, Any]] = {}
@@ -270,7 +270,7 @@ class Run:
     label_ids: Labels,
     with_spans: bool = False,
   ) -> tuple[Any, list[EncodedText], batching.EncodedSplit]:
-    """The parameters to use, what is kept of each text, and a split of them.
+    """Returns the parameters to use, the encoded texts, and a split of them.
 
     The embedding table has rows for words that training has not seen, where
     the run's file of vectors has them.

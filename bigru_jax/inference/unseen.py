@@ -16,7 +16,7 @@ from bigru_jax.data.text import UNK, UNK_ID
 def unseen_words(
   config: Config, identity: dict[str, str], embeddings: str = ''
 ) -> UnseenWords | None:
-  """The vectors for words unseen in training; None for a run without vectors.
+  """Returns the vectors of words unseen in training; None without a file.
 
   Args:
     config: the run's.
@@ -35,7 +35,7 @@ def with_unseen_words(
   first_id: int,
   texts: list[EncodedText],
 ) -> tuple[Any, list[EncodedText]]:
-  """Parameters with rows for the unseen words of texts, and texts of these ids.
+  """Adds rows for unseen words to the embedding table, and sets their ids.
 
   Args:
     params: of the model.

@@ -1,4 +1,4 @@
-"""The fields of a configuration that say what the model is."""
+"""The fields of the configuration that belong to the model."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from bigru_jax.runtime.fields import field
 
 
 def _rate(default: float, help: str) -> float:
-  return field(default, f'Rate {help}.', lower=0.0, below=1.0)
+  return field(default, f'The rate {help}.', lower=0.0, below=1.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig(DataConfig):
-  """The data, and the model for them."""
+  """The settings of the data and of the model."""
 
   encoder: str = field(
     'bigru',
-    'Of the flat model: average makes a state of each token alone, without '
-    'recurrence.',
+    'The encoder of the flat model; average encodes each token by itself, '
+    'without recurrence.',
     choices=ENCODERS,
   )
-  hidden_size: int = field(128, 'Units of each direction.', lower=1)
-  num_layers: int = field(1, 'BiGRU layers.', lower=1)
+  hidden_size: int = field(128, 'The hidden size per direction.', lower=1)
+  num_layers: int = field(1, 'The number of BiGRU layers.', lower=1)
   pooling: str = field(
     'additive',
-    'How the states become one vector.',
+    'How the states are pooled into one vector.',
     choices=POOLINGS,
     former_name='attention',
   )
   num_heads: int = field(
-    4, 'Heads of multi_head, and hops of structured.', lower=1
+    4, 'The number of heads of multi_head, or of hops of structured.', lower=1
   )
-  dropout: float = _rate(0.5, 'on the pooled states and between layers')
-  embedding_dropout: float = _rate(0.5, 'on the embedded tokens')
+  dropout: float = _rate(0.5, 'of dropout between layers and after pooling')
+  embedding_dropout: float = _rate(0.5, 'of dropout on the embedded tokens')
   word_dropout: float = _rate(0.0, 'at which tokens become <unk>')
   recurrent_dropout: float = _rate(0.0, 'of variational dropout on the state')
   weight_drop: float = _rate(0.0, 'of dropout on the recurrent kernels')
   dtype: str = field(
     'float32',
-    'Type of the computation; parameters, softmax and loss are float32.',
+    'The type of the computation; parameters, softmax and loss are float32.',
     choices=('float32', 'bfloat16'),
   )
 
   @property
   def pooling_entry(self) -> Pooling:
-    """What is known of the pooling."""
+    """The entry of the pooling in `POOLINGS`."""
     return POOLINGS[self.pooling]
 
   @property

@@ -123,13 +123,13 @@ class Checkpoints:
       self._is_recorded = True
 
   def _record(self, step: int) -> None:
-    """Writes that the run has saved a checkpoint, which may be gone later."""
+    """Records in the run directory that a checkpoint was saved."""
     saved = {'step': step, 'time_ns': time.time_ns()}
     with self._saving():
       write_json(self._workdir / missing.SAVED, saved)
 
   def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Restores the newest checkpoint that is intact, as its best one is.
+    """Restores the newest checkpoint that is intact, as is its best one.
 
     Checkpoints that are corrupt are reported and moved to the folder
     `quarantine` of the run.
@@ -170,7 +170,7 @@ class Checkpoints:
     return None
 
   def restore_best(self, state: Any, step: int) -> Any:
-    """The state with the evaluated parameters of the best step as its own.
+    """Returns the state with the evaluated parameters of the best step.
 
     Raises:
       ValueError: that checkpoint was corrupted since it was saved.
@@ -185,7 +185,7 @@ class Checkpoints:
     return state.replace(**{'params': params, field: params})
 
   def wait(self) -> None:
-    """Waits for what is being written.
+    """Waits until everything is written.
 
     Raises:
       OSError: it could not be written.
@@ -219,7 +219,7 @@ class Checkpoints:
     )
 
   def _read(self, step: int, like: Any) -> tuple[Any, str]:
-    """What `read_state` returns, or None and why the checkpoint is corrupt."""
+    """Returns `read_state`'s result, or None and why the bytes are corrupt."""
     read, reason = None, ''
     with distributed.agreed():  # All other errors end all processes.
       try:
@@ -232,7 +232,7 @@ class Checkpoints:
   def _read_best(
     self, best: int, step: int, steps: Sequence[int], state: Any
   ) -> str:
-    """Why the best checkpoint cannot be restored; '' where it can.
+    """Returns why the best checkpoint cannot be restored; '' where it can.
 
     It is missing for a good reason where a later checkpoint, which replaced it,
     was corrupt and is in quarantine.
@@ -285,13 +285,12 @@ class _LatestAndBest:
   def should_preserve(
     self, checkpoints: Sequence[Any], *, context: Any
   ) -> list[bool]:
-    """Which of the checkpoints, oldest first, to keep."""
+    """Returns which of the checkpoints, oldest first, to keep."""
     del context
     latest = [info.step for info in checkpoints[-2:]]
     return [info.step in (*latest, self.best) for info in checkpoints]
 
 
 def _is_not_of_orbax(record: logging.LogRecord) -> bool:
-  """Leaves out the traceback of each thread that cannot save, of which we say
-  in one line what the matter is."""
+  """Drops Orbax's traceback for each thread; one line of ours says it."""
   return record.levelno < logging.ERROR or 'orbax' not in record.pathname

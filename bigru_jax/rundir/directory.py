@@ -110,7 +110,7 @@ class RunDirectory:
     return Checkpoints(self.path)
 
   def restart_log(self, lines: Sequence[dict[str, Any]]) -> None:
-    """Lets metrics.jsonl hold these lines and no others.
+    """Replaces the content of metrics.jsonl by these lines.
 
     The run is now sure to go on, so another value of a mutable field is
     recorded, and the results that it outdates are removed.

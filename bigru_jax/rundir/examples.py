@@ -23,7 +23,7 @@ WITHOUT_DATA = {
 
 
 def name_of_data(workdir: pathlib.Path, config: Config) -> str:
-  """The name of a run's data set, or a key of `WITHOUT_DATA`.
+  """Returns the name of a run's data set, or a key of `WITHOUT_DATA`.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -68,7 +68,7 @@ def check_same_split(
 def examples_of_run(
   workdir: pathlib.Path, split: str, config: Config
 ) -> list[Example]:
-  """The examples of `validation` or `test`, in the order of its predictions.
+  """Reads the examples of `validation` or `test`, ordered as predicted.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or its data changed
@@ -99,7 +99,7 @@ def _checked(
   identity: Mapping[str, str],
   split: str,
 ) -> Iterable[Example]:
-  """All examples; an error at the end of a split that changed."""
+  """Yields all examples; raises at the end of a split that has changed."""
   for name, examples in splits.items():
     digest = SplitDigest()
     for example in examples:

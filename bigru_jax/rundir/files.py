@@ -43,7 +43,7 @@ _EXTENSIONS = ('.gz', '.zip', '.xz', '.bz2', '.txt', '.vec', '.bin', '.csv',
 
 
 def exists(path: pathlib.Path) -> bool:
-  """Whether there is a file.
+  """Returns whether a file exists.
 
   Raises:
     FileNotFoundError: it is a link to a file that is missing.
@@ -62,14 +62,14 @@ def exists(path: pathlib.Path) -> bool:
 
 
 def describe_link(path: pathlib.Path) -> str:
-  """Where a link leads that leads nowhere; '' for any other path."""
+  """Describes a link whose target is missing; '' for any other path."""
   if path.is_symlink() and not path.exists():
     return f'a link to {os.readlink(path)}, which is missing'
   return ''
 
 
 def default_workdir(config: Config) -> pathlib.Path:
-  """`runs/<dataset>` and the fields that differ from their defaults.
+  """Returns `runs/<dataset>` with the fields that are not the defaults.
 
   Example:
     >>> str(default_workdir(Config(embeddings='glove.6B.100d.txt.gz', seed=1)))
@@ -104,7 +104,7 @@ def default_workdir(config: Config) -> pathlib.Path:
 
 
 def _stem(value: Any) -> str:
-  """A value as part of a directory's name."""
+  """Returns a value as part of a directory's name."""
   if not isinstance(value, str):
     return str(value)
   value = os.path.splitdrive(value)[1]  # Windows' C: and the like.
@@ -140,7 +140,7 @@ def write_config(workdir: pathlib.Path, config: Config) -> None:
 
 
 def read_config(workdir: pathlib.Path) -> Config:
-  """The configuration of a run.
+  """Reads the configuration of a run.
 
   Raises:
     FileNotFoundError, ValueError: the file is missing, or holds anything but
@@ -167,7 +167,7 @@ def read_config(workdir: pathlib.Path) -> Config:
 
 
 def read_identity(workdir: pathlib.Path) -> dict[str, str]:
-  """The digests of the data that a run was started on.
+  """Reads the digests of the data on which a run was started.
 
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
@@ -176,7 +176,7 @@ def read_identity(workdir: pathlib.Path) -> dict[str, str]:
 
 
 def read_labels(workdir: pathlib.Path) -> list[str]:
-  """The classes' names, by index.
+  """Reads the classes' names, by index.
 
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
@@ -191,7 +191,7 @@ def read_labels(workdir: pathlib.Path) -> list[str]:
 
 
 def read_result(workdir: pathlib.Path) -> dict[str, Any]:
-  """The results of a finished run.
+  """Reads the results of a finished run.
 
   Raises:
     FileNotFoundError, ValueError: it is not finished, or the file is corrupt.
@@ -207,7 +207,7 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
-  """The answers of a finished run on `validation` or `test`.
+  """Reads the answers of a finished run on `validation` or `test`.
 
   Raises:
     FileNotFoundError, ValueError: it has none, or the file is corrupt.
@@ -240,7 +240,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def finite(value: Any) -> Any:
-  """A JSON value with null in place of each number that is not finite."""
+  """Returns a JSON value with null for each number that is not finite."""
   if isinstance(value, dict):
     return {key: finite(x) for key, x in value.items()}
   if isinstance(value, float) and not math.isfinite(value):
@@ -254,7 +254,7 @@ def read_json(
   kind: type = dict,
   is_valid: Callable[[Any], bool] = lambda _: True,
 ) -> Any:
-  """The JSON value of a file of a run.
+  """Reads the JSON value of a file of a run.
 
   Args:
     path: the file.

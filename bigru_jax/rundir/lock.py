@@ -45,7 +45,7 @@ def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
 
 
 def is_locked(workdir: pathlib.Path) -> bool:
-  """Whether a process holds a run directory."""
+  """Returns whether a process holds a run directory."""
   path = workdir / 'lock'
   if not path.exists():
     return False

@@ -24,7 +24,7 @@ _LOCAL_FILE = re.compile(r'local file "([^"]*[^"/])"')
 
 
 def quarantined(workdir: pathlib.Path) -> list[tuple[int, int]]:
-  """The steps of the checkpoints in quarantine, and when each was moved.
+  """Returns the step of each checkpoint in quarantine, and when it was moved.
 
   Raises:
     OSError: the folder cannot be read.
@@ -95,7 +95,7 @@ def check_config(workdir: pathlib.Path) -> None:
 
 
 def steps(folder: pathlib.Path) -> set[int]:
-  """The checkpoints of a folder; those that are being written have names.
+  """Returns the steps of a folder's complete checkpoints.
 
   Raises:
     FileNotFoundError: the folder is not there.
@@ -136,7 +136,7 @@ def check_state(folder: pathlib.Path, step: int, error: Exception) -> None:
 
 
 def incomplete(folder: pathlib.Path, step: int, path: pathlib.Path) -> OSError:
-  """The error that a file of a checkpoint is missing."""
+  """Returns the error for a missing file of a checkpoint."""
   while path.parent != folder and not _is_there(folder, path.parent):
     path = path.parent
   return OSError(
@@ -146,13 +146,13 @@ def incomplete(folder: pathlib.Path, step: int, path: pathlib.Path) -> OSError:
 
 
 def named_file(error: BaseException) -> str | None:
-  """The file that an error of the system or of TensorStore names."""
+  """Returns the file that an error of the system or TensorStore names."""
   named: Any = getattr(error, 'filename', None)
   return named or (_LOCAL_FILE.findall(str(error)) or [None])[-1]
 
 
 def reason_of(error: Exception) -> str:
-  """What the system says of an error, or else the first line of it."""
+  """Returns the system's reason for an error, or the first line of it."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
   if match := OS_ERROR.search(str(error)):

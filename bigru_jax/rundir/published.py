@@ -22,7 +22,7 @@ _FILES = ['*.json', 'vocabulary.txt', 'README.md', PARAMS]
 
 
 def find(workdir: str | os.PathLike) -> pathlib.Path:
-  """The folder of a run, or of a published model, which may be downloaded.
+  """Returns the folder of a run or a published model, downloaded if need be.
 
   Args:
     workdir: a path; or `hf://owner/name`, a repository of the Hugging Face hub.
@@ -74,7 +74,7 @@ def write_params(folder: pathlib.Path, params: Any) -> None:
 
 
 def read_params(folder: pathlib.Path, abstract: Any) -> Any:
-  """The parameters of model.safetensors.
+  """Reads the parameters of model.safetensors.
 
   Args:
     folder: that of the file.

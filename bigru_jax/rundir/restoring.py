@@ -39,14 +39,14 @@ class CorruptError(ValueError):
 
 
 def processes(active: Sequence[int]) -> ocp.options.MultiprocessingOptions:
-  """Orbax's options for these processes."""
+  """Returns Orbax's options for these processes."""
   return ocp.options.MultiprocessingOptions(
     primary_host=min(active), active_processes=set(active)
   )
 
 
 def array_handler() -> ocp.PyTreeCheckpointHandler:
-  """Orbax's handler of a train state."""
+  """Returns Orbax's handler of a train state."""
   # A registry of our own, for Orbax's is global. By default each device writes
   # a slice of every replicated array; compiling the programs that slice made
   # the first save ten times slower.
@@ -58,12 +58,12 @@ def array_handler() -> ocp.PyTreeCheckpointHandler:
 
 
 def shardings_of(tree: Any) -> Any:
-  """The sharding that each array has."""
+  """Returns the sharding of each array."""
   return jax.tree.map(lambda x: x.sharding, tree)
 
 
 def array_checksums(tree: Any) -> dict[str, str]:
-  """The SHA-256 of each array's bytes, by its path."""
+  """Returns the SHA-256 of each array's bytes, by its path."""
   names, leaves = zip(*_named_leaves(tree))
   return {
     name: hashlib.sha256(
@@ -82,7 +82,7 @@ def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def sha256(value: Any) -> str:
-  """The digest of a JSON value."""
+  """Returns the digest of a JSON value."""
   return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
@@ -95,7 +95,7 @@ def _corrupt(folder: pathlib.Path, step: int, reason: str) -> CorruptError:
 def restore_best_params(
   workdir: str | os.PathLike, params: Any, field: str = 'params'
 ) -> Any:
-  """The best parameters of a run, of the shapes and sharding of `params`.
+  """Restores a run's best parameters, in the shapes and sharding of `params`.
 
   Args:
     workdir: the run directory.
@@ -127,7 +127,7 @@ def restore_best_params(
 
 
 def read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
-  """The content of a checkpoint's metadata.
+  """Reads the content of a checkpoint's metadata.
 
   Raises:
     CorruptError: they do not fit their checksum.
@@ -221,7 +221,7 @@ def _other_state(
 
 
 def _read_arrays(path: pathlib.Path, like: Any) -> Any:
-  """The arrays of a checkpoint in the structure of `like`, as they were saved.
+  """Reads a checkpoint's arrays in the structure of `like`, as saved.
 
   Their shapes and types are not asked for, for Orbax would convert them.
   """
@@ -265,7 +265,7 @@ def _read_all(folder: pathlib.Path, step: int) -> None:
 
 
 def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
-  """Raises OSError where the system, and no byte, is the reason of an error.
+  """Raises OSError where the system, not a corrupt byte, caused an error.
 
   Raises:
     MemoryError: the memory was too small, which says nothing about the bytes.

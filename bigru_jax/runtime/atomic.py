@@ -11,7 +11,7 @@ import shutil
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Gives another path to write to, which gets the name `path` at the end.
+  """Yields a temporary path to write to, which is renamed to `path` at the end.
 
   Readers see the old content or all of the new one. After an error, or when the
   process is killed, `path` is as it was before.
@@ -37,7 +37,7 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike, content: str) -> None:
-  """The same in UTF-8, in which a lone surrogate keeps its code."""
+  """Writes a file in UTF-8, in which a lone surrogate keeps its code."""
   write_bytes(path, content.encode('utf-8', 'surrogatepass'))
 
 

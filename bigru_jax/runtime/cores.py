@@ -7,14 +7,14 @@ import re
 
 
 def cores() -> int:
-  """The CPU cores this process may use."""
+  """Returns how many CPU cores this process may use."""
   if hasattr(os, 'sched_getaffinity'):  # Linux.
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
 
 
 def processor() -> str:
-  """The model of the processor, or the kind of machine where it has no name."""
+  """Returns the model of the processor, or else the kind of machine."""
   path = pathlib.Path('/proc/cpuinfo')
   if path.exists():
     match = re.search(

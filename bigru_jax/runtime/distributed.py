@@ -92,12 +92,12 @@ def initialize(
 
 
 def is_main() -> bool:
-  """Whether this process writes the run's files."""
+  """Returns whether this process writes the run's files."""
   return jax.process_index() == 0
 
 
 def wait() -> None:
-  """Waits until every process is here, however long that takes."""
+  """Waits until every process has called this, however long that takes."""
   if jax.process_count() == 1:
     return
   from orbax.checkpoint import multihost  # A script's help does without it.
@@ -109,7 +109,7 @@ def wait() -> None:
 
 
 def gather(value: Any) -> list[Any]:
-  """A JSON value of each process, in their order.
+  """Returns a JSON value of each process, in the order of their numbers.
 
   No other collective may be in flight.
   """
@@ -128,7 +128,7 @@ def gather(value: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def agreed() -> Iterator[None]:
-  """All processes leave the context normally, or each by an error.
+  """Lets all processes leave the context normally, or all with an error.
 
   Raises:
     ValueError: another process failed; the message is that of its error.
@@ -152,7 +152,7 @@ def agreed() -> Iterator[None]:
 
 
 def on_main(action: Callable[[], Any]) -> None:
-  """Lets process 0 do something; where it fails, all processes do.
+  """Runs an action on process 0; if it fails, all processes fail.
 
   Raises:
     ValueError: in the other processes; the message is that of its error.
@@ -163,7 +163,7 @@ def on_main(action: Callable[[], Any]) -> None:
 
 
 def check_equal(name: str, value: Any) -> None:
-  """Raises ValueError where the processes have another value of something."""
+  """Raises ValueError where the processes have different values."""
   values = gather(value)
   differing = [i for i, other in enumerate(values) if other != values[0]]
   if differing:
@@ -175,7 +175,7 @@ def check_equal(name: str, value: Any) -> None:
 def stop_together(
   stop: Callable[[], bool], before_vote: Callable[[], Any]
 ) -> Callable[[], bool]:
-  """Whether any process is asked to stop: the same answer on all of them.
+  """Returns a function that stops all processes when one is asked to.
 
   A vote at each call would cost a collective, for which the devices wait. So
   the processes vote about once a second: the time since the last vote, which
@@ -211,7 +211,7 @@ def stop_together(
 
 
 def is_lost(error: BaseException | None) -> bool:
-  """Whether an error, or its cause, is that another process is gone."""
+  """Returns whether an error means that another process is gone."""
   if jax.process_count() == 1:
     return False
   while error is not None:

@@ -19,7 +19,7 @@ _TYPES: dict[str, Any] = {'str': str, 'bool': bool, 'int': int, 'float': float}
 
 
 def field(default: Any, help_text: str, **options: Any) -> Any:
-  """A field with its help and the bounds of its value.
+  """Defines a field with its help and the bounds of its value.
 
   Args:
     default: of its type.
@@ -65,20 +65,20 @@ class Group(metaclass=_WithFormerNames):
 
 
 def former_names(group: type) -> dict[str, str]:
-  """The names of the fields that had another name, by that name."""
+  """Returns the current name of each field by its former name."""
   fields = dataclasses.fields(group)
   names = {x.metadata.get('former_name'): x.name for x in fields}
   return {former: name for former, name in names.items() if former}
 
 
 def choices_of(group_field: dataclasses.Field) -> Collection[str]:
-  """The values that a field may have; none where it has no such list."""
+  """Returns the values that a field may have; empty where it has no list."""
   choices = group_field.metadata.get('choices', ())
   return choices() if callable(choices) else choices
 
 
 def _checked(group_field: dataclasses.Field, value: Any) -> Any:
-  """The value in the type of its field.
+  """Returns the value in the type of its field.
 
   Raises:
     ValueError: it has another type or is out of its bounds.
@@ -108,7 +108,7 @@ def _checked(group_field: dataclasses.Field, value: Any) -> Any:
 
 
 def check_count(name: str, value: Any) -> int:
-  """An argument that counts something, of which there is at least one.
+  """Returns an argument that counts something, at least 1.
 
   Raises:
     ValueError: it is not a whole number, or is below 1; the message names it.
@@ -122,7 +122,7 @@ def check_count(name: str, value: Any) -> int:
 
 
 def expand_users(paths: str) -> str:
-  """Paths, with commas between, with a home directory for the ~ of each."""
+  """Expands the ~ of each of several paths, which commas separate."""
   expanded = []
   for part in paths.split(','):
     path = part.lstrip()
@@ -132,7 +132,7 @@ def expand_users(paths: str) -> str:
 
 
 def _plain(value: Any, kind: type, is_path: bool) -> Any:
-  """A number, boolean, string or path of any library as one of Python."""
+  """Converts a number, boolean, string or path to Python's own type."""
   if kind is bool and isinstance(value, np.bool_):
     return bool(value)
   if isinstance(value, bool):

@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 
 
 def cache_compilations() -> None:
-  """Keeps compiled programs on disk, for later processes."""
+  """Caches compiled programs on disk, for later processes."""
   jax.config.update('jax_compilation_cache_dir', str(cache_dir() / 'compiled'))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
 def configure_cpu(devices: int = 0) -> None:
-  """Sets a Linux CPU up for training, before JAX starts.
+  """Sets up a Linux CPU for training, before JAX starts.
 
   Elsewhere (on a GPU or TPU, or on macOS) it changes nothing; one log line says
   what was set, or why nothing was.
@@ -61,7 +61,7 @@ def configure_cpu(devices: int = 0) -> None:
 
 
 def _has_accelerator() -> bool:
-  """Whether JAX will look for a GPU or TPU, found without starting JAX."""
+  """Returns whether JAX will look for a GPU or TPU, without starting JAX."""
   platforms = jax.config.jax_platforms  # type: ignore[attr-defined]
   if platforms:
     return platforms.split(',')[0] != 'cpu'

@@ -66,14 +66,14 @@ class _Running:
   copied: int = 0
 
   def copy_output(self) -> None:
-    """Appends what is new in the output to the log."""
+    """Appends the new part of the output to the log."""
     with contextlib.suppress(OSError):  # Tried again at the next call.
       while data := os.pread(self.output.fileno(), _TAIL, self.copied):
         with self.job.log.open('ab', buffering=0) as log:
           self.copied += log.write(data)
 
   def end(self) -> None:
-    """Keeps what the process said last."""
+    """Stores the last line that the process wrote."""
     self.copy_output()
     size = os.fstat(self.output.fileno()).st_size
     tail = os.pread(self.output.fileno(), _TAIL, max(size - _TAIL, 0))
@@ -145,8 +145,7 @@ def run_jobs(
 
 
 def core_shares(at_once: int) -> list[set[int]]:
-  """The cores of each of several jobs, equally many; empty where they cannot be
-  divided.
+  """Divides the cores among jobs; the sets are empty where it cannot.
 
   Another number of cores may round sums otherwise, so a job that is started
   again must find as many.

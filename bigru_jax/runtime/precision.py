@@ -8,7 +8,7 @@ import jax
 
 @contextlib.contextmanager
 def single_precision() -> Iterator[None]:
-  """JAX's own defaults for types and ranks, in this thread, for a while.
+  """Restores JAX's defaults for types and ranks in this thread.
 
   A process may have switched `jax_enable_x64` on, or made
   `jax_numpy_dtype_promotion` and `jax_numpy_rank_promotion` strict, for other

@@ -31,7 +31,7 @@ class CompiledByShape:
     self._programs: dict[Any, Future[jax.stages.Compiled]] = {}
 
   def compile_ahead(self, *arguments: Any) -> None:
-    """Starts to compile for arguments, which may be `ShapeDtypeStruct`s."""
+    """Starts compiling for arguments, which may be `ShapeDtypeStruct`s."""
     if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
       return
     abstract = jax.tree.map(_abstract, arguments)

@@ -24,7 +24,7 @@ _DEFAULTS = Config()
 
 
 def _extensions(config: Config) -> set[str]:
-  """Of the user's files; none where there are none."""
+  """Returns the extensions of the user's files, if any."""
   paths = {name: getattr(config, name) for name in NAMES}
   return {
     tabular_files.file_extension(path)
@@ -120,7 +120,7 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
 
 
 def check_split_seed(config: Config, read: Collection[str]) -> None:
-  """The same for split_seed, when the data are known.
+  """Refuses a split_seed that the data would ignore.
 
   Args:
     config: of a run that is to start.
@@ -135,7 +135,7 @@ def check_split_seed(config: Config, read: Collection[str]) -> None:
 
 
 def check_devices(config: Config) -> None:
-  """Refuses cpu_devices where JAX has started with others.
+  """Refuses cpu_devices where JAX has started with other devices.
 
   Raises:
     ValueError: the message says with which.
@@ -150,7 +150,7 @@ def check_devices(config: Config) -> None:
 
 
 def _has_columns(corpus: Any) -> bool:
-  """Whether a split is a table, or the corpus is none, which is refused."""
+  """Returns whether a split is a table, or the corpus is not a mapping."""
   return not isinstance(corpus, Mapping) or any(
     not isinstance(split, tuple | list) for split in corpus.values()
   )

@@ -45,7 +45,7 @@ class Report:
   outputs: PageOutputs
 
   def files(self) -> dict[str, Any]:
-    """What the run directory is to hold, by the names of the files."""
+    """Returns the contents of the run's files by name."""
     predictions = {
       f'predictions-{name}.jsonl': lines
       for name, lines in self.predictions.items()
@@ -57,7 +57,7 @@ class Report:
     }
 
   def log_line(self) -> dict[str, Any]:
-    """The line of metrics.jsonl."""
+    """Returns the line of metrics.jsonl."""
     best = {
       'step': self.result['best_step'],
       'epoch': self.result['best_epoch'],
@@ -124,7 +124,7 @@ def test(
 def _calibrate(
   config: Config, task: Task, logits_NxC: np.ndarray, labels: np.ndarray
 ) -> Calibration:
-  """The temperature and the thresholds of the best cross entropy and F1."""
+  """Fits the temperature by cross entropy and the thresholds by F1."""
   temperature = fit_temperature(task, logits_NxC, labels)
   thresholds: tuple[float, ...] = ()
   if config.task == 'multi_label':
@@ -136,7 +136,7 @@ def _calibrate(
 def _without_unseen(
   trainer: Trainer, task: Task, calibration: Calibration, data: Dataset
 ) -> dict[str, Any]:
-  """The test metrics with words unseen in training as <unk>, if they differ.
+  """Returns the test metrics with unseen words as <unk>, if they may differ.
 
   In `test` these words have the pretrained vectors, as they have in a
   prediction as long as the file of vectors is there.
@@ -152,7 +152,7 @@ def _without_unseen(
 
 
 def _costs(trainer: Trainer, progress: Progress) -> dict[str, Any]:
-  """The times, rates and sizes of training."""
+  """Returns the times, rates and sizes of training."""
   config, train = trainer.config, trainer.splits['train']
   seconds = max(progress.train_seconds, 1e-9)
   plan = train.plan(config.batch_size, config.seed)

@@ -46,12 +46,12 @@ class Progress:
   save_seconds: float = 0.0
 
   def is_finished(self, config: Config) -> bool:
-    """Whether there is no epoch left to train."""
+    """Returns whether no epoch is left to train."""
     out_of_patience = self.epochs_without_improvement >= config.patience
     return self.epoch > config.epochs or out_of_patience
 
   def end_epoch(self, summary: EpochSummary, is_best: bool) -> None:
-    """Counts an epoch whose lines have been added."""
+    """Counts an epoch whose lines were added."""
     self.train_seconds += summary.seconds
     self.examples += summary.examples
     self.tokens += summary.tokens
@@ -108,7 +108,7 @@ def fit(
 
 
 def training_steps(trainer: Trainer, progress: Progress) -> Generator[Step]:
-  """Yields after each step of the epochs that are left.
+  """Yields after each step of the remaining epochs.
 
   The consumer ends an epoch, by `Progress.end_epoch`, after its last step.
   """
@@ -122,7 +122,7 @@ def training_steps(trainer: Trainer, progress: Progress) -> Generator[Step]:
 
 
 def _resume(trainer: Trainer, checkpoints: Checkpoints) -> Progress:
-  """The progress of the last checkpoint, whose state becomes the trainer's."""
+  """Restores the trainer's state, and returns the progress so far."""
   restored = checkpoints.restore(trainer.state)
   if restored is None:
     return Progress()

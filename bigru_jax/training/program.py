@@ -39,7 +39,7 @@ class Program:
 
 
 def build_program(config: Config, data: Dataset) -> Program:
-  """The task, the model and the initial parameters, with pretrained vectors.
+  """Builds the task, the model and its initial parameters.
 
   Raises:
     ValueError: the configuration does not fit the labels of the data.
@@ -69,7 +69,7 @@ def build_program(config: Config, data: Dataset) -> Program:
 def make_optimizer(
   config: Config, num_steps: int, num_trained_words: int | None
 ) -> optax.GradientTransformation:
-  """The optimizer of a run of this many steps; see `Program`."""
+  """Returns the optimizer of a run of `num_steps` steps; see `Program`."""
   return optimizers.make_optimizer(
     config.optimizer,
     optimizers.make_schedule(

@@ -25,7 +25,7 @@ def regularized(
   virtual_adversarial: float = 0.0,
   attention_penalty: float = 0.0,
 ) -> LossFn:
-  """A loss function with the terms that are asked for.
+  """Returns a loss function with the chosen terms.
 
   Args:
     loss_fn: see `tasks.make_loss_fn`.
@@ -79,7 +79,7 @@ def regularized(
 
 
 def overlap(weights_BxKxT: jax.Array) -> jax.Array:
-  """The penalty ||A A^T - I||^2 (Frobenius) on the weights of K hops.
+  """Returns the penalty ||A A^T - I||^2 (Frobenius) on K hops' weights.
 
   Lin et al., 2017, https://arxiv.org/abs/1703.03130, equation 8.
   """
@@ -92,7 +92,7 @@ def adversarial_perturbation(
   zeros_BxTxE: jax.Array,
   epsilon: float,
 ) -> jax.Array:
-  """r = epsilon g / ||g||, where g is the loss's gradient by the embeddings.
+  """Returns r = epsilon g / ||g||, with g the loss's gradient.
 
   Miyato et al., 2017, https://arxiv.org/abs/1605.07725, equations 4 and 5; the
   norm is over all positions of a text. The embeddings are not normalized, so
@@ -112,7 +112,7 @@ def virtual_adversarial_perturbation(
   direction_BxTxE: jax.Array,
   epsilon: float,
 ) -> jax.Array:
-  """r = epsilon g / ||g||, where g is the divergence's gradient beside 0.
+  """Returns r = epsilon g / ||g||, with g the divergence's gradient near 0.
 
   Miyato et al., 2017, equations 6 to 8: one step of the power iteration, from a
   random direction. It is of random signs here, and normal in the paper.

@@ -41,7 +41,7 @@ class TrainState(struct.PyTreeNode):
     optimizer: optax.GradientTransformation,
     averaged: bool = False,
   ) -> TrainState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
       params: the initial parameters.

@@ -19,7 +19,7 @@ def make_train_step(
   weight_drop_rate: float = 0.0,
   ema_decay: float = 0.0,
 ) -> jax.stages.Wrapped:
-  """The jitted function (state, batch) -> (state, consecutive_nonfinite).
+  """Returns a jitted function (state, batch) -> (state, consecutive_nonfinite).
 
   The state is donated. A step whose loss or gradient is not finite changes
   neither parameters nor optimizer state, and is counted.

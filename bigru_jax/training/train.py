@@ -114,7 +114,7 @@ def train(
 def _read_data(
   directory: RunDirectory, config: Config, corpus: Corpus | None
 ) -> Dataset:
-  """The data, which are the same on all processes.
+  """Reads the data, and checks that all processes have the same.
 
   A field that a new run would ignore is refused.
   """
@@ -158,7 +158,7 @@ def _write(
   task: Task,
   report: Report,
 ) -> None:
-  """Writes what the test gave, and the page of the run."""
+  """Writes the results of the test, and the page of the run."""
   directory.log(report.log_line())
   directory.write(report.files())
   write_run_page(

@@ -50,7 +50,7 @@ class EpochSummary:
   tokens: int
 
   def metrics(self) -> dict[str, Any]:
-    """The line of metrics.jsonl, without its step and epoch."""
+    """Returns the line of metrics.jsonl, without its step and epoch."""
     return {
       'loss': self.loss,
       'nonfinite_steps': self.nonfinite_steps,
@@ -137,7 +137,7 @@ class Trainer:
 
   @property
   def compile_seconds(self) -> float:
-    """The time spent on waiting for compilation."""
+    """The time for which training waited for compilation."""
     steps = self._train_step, *self._eval_steps.values()
     return sum(step.seconds for step in steps)
 
@@ -177,7 +177,7 @@ class Trainer:
     with_attention: bool = False,
     on_batch: Callable[[np.ndarray, Outputs], None] | None = None,
   ) -> tuple[dict[str, Any], np.ndarray]:
-    """The metrics of a split, and its logits; see `evaluation.steps.evaluate`.
+    """Returns the metrics and logits of a split; see `steps.evaluate`.
 
     `on_batch` is given the attention where `with_attention` is set.
     """
@@ -193,7 +193,7 @@ class Trainer:
     )
 
   def train_epoch(self, epoch: int, first: int = 0) -> Generator[Step]:
-    """Trains through an epoch's plan, and yields after each step.
+    """Trains for an epoch, and yields after each step.
 
     Args:
       epoch: counted from 1.
@@ -245,7 +245,7 @@ class Trainer:
     )
 
   def _host_batches(self, name: str, plan: Plan) -> Generator[Any]:
-    """This process's part of each batch of a plan, as NumPy arrays."""
+    """Yields this process's part of each batch, as NumPy arrays."""
     split, batch_size = self.splits[name], self.config.batch_size
     part = parallel.share_of_batch(self._mesh)
     for shape, indices in plan:
@@ -275,7 +275,7 @@ class Trainer:
     batch_number: int,
     consecutive_nonfinite: jax.Array,
   ) -> None:
-    """Raises where too many consecutive steps were not finite."""
+    """Raises ValueError after too many consecutive non-finite steps."""
     limit = self.config.max_nonfinite_steps
     if int(consecutive_nonfinite) >= limit:
       step = (epoch - 1) * len(plan) + batch_number

@@ -49,14 +49,14 @@ class Case:
 
   @property
   def flops(self) -> int:
-    """Of the encoder: two directions' matmuls, three times with gradients."""
+    """The encoder's FLOPs: two directions, three times that with gradients."""
     positions, gates = self.batch * self.length, 3 * self.hidden
     forward = 2 * 2 * positions * (self.embedding + self.hidden) * gates
     return forward * {'forward': 1, 'backward': 3}.get(self.work, 0)
 
   @property
   def config(self) -> Config:
-    """What reads the texts."""
+    """The configuration that reads the texts."""
     is_file = pathlib.Path(self.dataset).is_file()
     return Config(
       dataset=Config.dataset if is_file else self.dataset,
@@ -97,7 +97,7 @@ class Texts:
   def predict(
     self, batch_size: int, logits_of: Callable[[Any], Any]
   ) -> np.ndarray:
-    """The label of each text, by a function batch -> logits_BxC."""
+    """Returns the label of each text, by a function batch -> logits_BxC."""
     plan = self.split.plan(batch_size)
     # All batches are dispatched before the first result is read.
     logits = [logits_of(batch) for batch in self._batches(plan, batch_size)]
@@ -107,7 +107,7 @@ class Texts:
     return labels
 
   def _batches(self, plan: Any, batch_size: int) -> Iterator[Any]:
-    """The batches of a plan, made ahead of time on a thread."""
+    """Yields the batches of a plan, made ahead of time on a thread."""
     return prefetch(self.split.batch(x, n, batch_size) for n, x in plan)
 
 
@@ -120,7 +120,7 @@ def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_texts(case: Case, shape_cost: int = 0) -> Texts:
-  """One batch of random tokens for a step, else the texts of a data set.
+  """Returns a batch of random tokens for a step, else a data set's texts.
 
   Args:
     case: says which.

@@ -121,7 +121,7 @@ def serve(name: str, case: Case, memory: bool, pipe: Connection) -> None:
 
 
 def peak(name: str, case: Case) -> Call:
-  """The peak: a float32 matmul, NumPy's or PyTorch's, whichever is faster."""
+  """Returns a call of a float32 matmul, NumPy's or PyTorch's if faster."""
   del name, case
   a, b = np.ones((4096, 300), np.float32), np.ones((300, 1536), np.float32)
   calls: list[Call] = [lambda: (a @ b)[0, 0]]
@@ -149,7 +149,7 @@ def first_step(workdir: str, dataset: str, pipe: Connection) -> None:
 
 
 def _seconds(call: Call, work: str) -> float:
-  """The seconds of one call; a short one follows calls that are not timed.
+  """Returns the seconds of one call, which untimed calls precede.
 
   A process that has waited for its turn is up to twice as slow at first: the
   cores have slept, and the caches hold the data of other programs. A run that
@@ -203,7 +203,7 @@ def measure_start(rounds: int) -> dict[str, Any]:
 
 
 def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
-  """Measures one level, line by line of the JSON file."""
+  """Measures one level, and yields the lines of the JSON file."""
   rounds = max(_ROUNDS.value // (3 if level in LONG_LEVELS else 1), 1)
   if level == 'start':
     yield measure_start(rounds)

@@ -18,14 +18,14 @@ import optax
 
 
 def flax(hidden: int) -> tuple[Any, Any]:
-  """Flax Linen's nn.Bidirectional over nn.RNN and nn.GRUCell."""
+  """Returns Flax Linen's nn.Bidirectional over nn.RNN and nn.GRUCell."""
   forward, backward = (nn.RNN(nn.GRUCell(hidden)) for _ in range(2))
   layer = nn.Bidirectional(forward, backward)
   return layer.init, layer.apply
 
 
 def haiku(hidden: int) -> tuple[Any, Any]:
-  """Haiku's hk.GRU under hk.dynamic_unroll, once per direction."""
+  """Returns Haiku's hk.GRU under hk.dynamic_unroll, once per direction."""
   import haiku as hk
 
   def both(x_BxTxE):
@@ -42,7 +42,7 @@ def haiku(hidden: int) -> tuple[Any, Any]:
 
 
 def keras(hidden: int) -> tuple[Any, Any]:
-  """Keras 3's layers.Bidirectional(layers.GRU), KERAS_BACKEND=jax."""
+  """Returns Keras 3's layers.Bidirectional(layers.GRU), on JAX."""
   from keras import layers
 
   layer = layers.Bidirectional(layers.GRU(hidden, return_sequences=True))
@@ -59,7 +59,7 @@ def keras(hidden: int) -> tuple[Any, Any]:
 
 
 def build(name: str, case: Case) -> Call:
-  """The function that does the work of a case once."""
+  """Returns the function that does the work of a case once."""
   make_layer = {'flax': flax, 'haiku': haiku, 'keras': keras}[name]
   init, apply = make_layer(case.hidden)
   if case.work in ('forward', 'backward'):
@@ -70,7 +70,7 @@ def build(name: str, case: Case) -> Call:
 def encoder(
   case: Case, init: Any, apply: Any, *mask_BxT: jax.Array, **options: Any
 ) -> Call:
-  """The function that runs an encoder, or its forward and backward pass.
+  """Returns a function that runs an encoder, forward or also backward.
 
   Args:
     case: the sizes, and which of the two.

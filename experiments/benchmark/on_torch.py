@@ -17,7 +17,7 @@ _BiGRU = functools.partial(nn.GRU, bidirectional=True, batch_first=True)
 
 
 def build(name: str, case: Case) -> Call:
-  """The function that does the work of a case once."""
+  """Returns the function that does the work of a case once."""
   del name
   torch.set_num_threads(len(os.sched_getaffinity(0)))
   torch.manual_seed(0)

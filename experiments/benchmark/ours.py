@@ -21,7 +21,7 @@ from bigru_jax.training.trainer import Trainer
 
 
 def build(name: str, case: Case) -> Call:
-  """The function that does the work of a case once."""
+  """Returns the function that does the work of a case once."""
   del name
   host.configure_cpu()
   mesh = parallel.make_mesh(case.batch)
@@ -36,7 +36,7 @@ def build(name: str, case: Case) -> Call:
 
 
 def classifier(case: Case, mesh: Mesh) -> Call:
-  """The function that trains, or that predicts the labels of token ids."""
+  """Returns a function that trains for an epoch or predicts token ids."""
   texts = make_texts(case, SHAPE_COST)
   # As the baselines: plain Adam at a constant rate.
   config = Config(

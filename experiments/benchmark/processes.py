@@ -58,7 +58,7 @@ def receive_with_peaks(workers: Sequence[Worker]) -> list[tuple[Any, float]]:
 
 
 def resident_mib(pid: int) -> float:
-  """The resident memory of a process and of those it has started."""
+  """Returns the resident memory of a process and its children, in MiB."""
   folder = pathlib.Path('/proc', str(pid))
   try:
     pages = int((folder / 'statm').read_text().split()[1])
@@ -70,14 +70,14 @@ def resident_mib(pid: int) -> float:
 
 
 def status_mib(name: str) -> float:
-  """A line of /proc/self/status, such as VmRSS, in MiB."""
+  """Returns a value of /proc/self/status, such as VmRSS, in MiB."""
   with open('/proc/self/status', encoding='ascii') as file:
     line = next(line for line in file if line.startswith(f'{name}:'))
   return int(line.split()[1]) / 1024
 
 
 def peak_mib(call: Callable[[], Any]) -> float:
-  """The memory that a call takes at its peak, above what was resident."""
+  """Returns the peak memory of a call above what was resident, in MiB."""
   time.sleep(0.5)  # XLA's own threads still free the last call's arrays.
   ctypes.CDLL(None).malloc_trim(0)  # Freed memory is no longer resident.
   with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:

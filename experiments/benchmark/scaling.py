@@ -89,7 +89,7 @@ class Member:
 def train_steps(
   case: Case, count: int, member: Member, pipe: Connection
 ) -> None:
-  """The process of a run of `steps`, with the batch of one device in `case`.
+  """Runs a process of `steps`; `case` has the batch of one device.
 
   Sends the mean seconds of `count` steps on each message.
   """
@@ -109,7 +109,7 @@ def train_steps(
 
 
 def open_documents(path: str, member: Member, pipe: Connection) -> None:
-  """The process of a run of `memory`: opens a file and trains ten steps.
+  """Runs a process of `memory`: opens a file and trains ten steps.
 
   Sends the seconds until the data are open and the process's memory in MiB:
   `peak`, `private` and `mapped` at the end.
@@ -132,7 +132,7 @@ def open_documents(path: str, member: Member, pipe: Connection) -> None:
 
 
 def members(cores_of_each: list[tuple[int, ...]]) -> list[Member]:
-  """The processes of a run, each with its cores and one device."""
+  """Returns the processes of a run, each with its cores and one device."""
   with socket.create_server(('127.0.0.1', 0)) as listener:
     port = listener.getsockname()[1]
   return [
@@ -142,7 +142,7 @@ def members(cores_of_each: list[tuple[int, ...]]) -> list[Member]:
 
 
 def measure_steps(name: str) -> dict[str, Any]:
-  """The line of one model: for each run its seconds a step, by round."""
+  """Measures the steps of one model, in seconds by run and round."""
   first, second = sorted(os.sched_getaffinity(0))[:2]
   runs = {
     'one device': [Member((first,))],
@@ -170,7 +170,7 @@ def measure_steps(name: str) -> dict[str, Any]:
 
 
 def measure_memory(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
-  """A line for each number of processes, without and with the cache."""
+  """Yields a line per number of processes, without and with the cache."""
   path, cache = folder / 'documents.jsonl', folder / 'cache'
   documents.write(path, _DOCUMENTS.value, median=55)
   os.environ['XDG_CACHE_HOME'] = str(cache)
@@ -193,7 +193,7 @@ def measure_memory(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
 
 
 def tables(lines: list[dict[str, Any]]) -> str:
-  """What was measured, in Markdown."""
+  """Formats the measurements as Markdown."""
   steps = [['model', 'run', 'step, ms', 'efficiency']]
   memory = [['processes', 'cache', 'until open, s', 'peak, MiB',
              'with those that tokenize', 'private at the end',

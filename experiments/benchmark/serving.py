@@ -21,7 +21,7 @@ from bigru_jax.training.program import build_program
 
 
 def build(name: str, case: Case) -> Call:
-  """The function that does the work of a case once, by an untrained run."""
+  """Returns a function that does the work of a case, by an untrained run."""
   host.configure_cpu()
   config = case.config
   data = prepare(config)
@@ -53,7 +53,7 @@ def _onnxruntime(
   max_length = run.config.max_length
 
   def predict(texts: list[str]) -> np.ndarray:
-    """The labels of texts, in batches of like lengths."""
+    """Returns the labels of texts, in batches of like lengths."""
     ids = [run.tokenizer.encode(text)[1][:max_length] for text in texts]
     order = np.argsort([len(text_ids) for text_ids in ids], kind='stable')
     labels = np.zeros(len(ids), np.int64)

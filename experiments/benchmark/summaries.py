@@ -47,12 +47,12 @@ def write(
 
 
 def kind(line: Line) -> str:
-  """What a line measures, a key of TITLES."""
+  """Returns the kind of work that a line measures, a key of TITLES."""
   return 'memory' if line['level'] == 'memory' else line['work']
 
 
 def speed(line: Line, name: str) -> float:
-  """What a program does in a second, in the unit of TITLES."""
+  """Returns how much a program does in a second, in the unit of TITLES."""
   program = line['programs'][name]
   if line['flops']:
     return line['flops'] / 1e9 / program['median']
@@ -60,18 +60,18 @@ def speed(line: Line, name: str) -> float:
 
 
 def share(line: Line, name: str) -> float:
-  """A program's speed in percent of the peak."""
+  """Returns a program's speed in percent of the peak."""
   return 100 * speed(line, name) * 1e9 / line['peak']
 
 
 def size(line: Line) -> str:
-  """The case, such as `B64 T22 E100 H128`."""
+  """Returns the case, such as `B64 T22 E100 H128`."""
   axes = {'B': 'batch', 'T': 'length', 'E': 'embedding', 'H': 'hidden'}
   return ' '.join(f'{x}{line[axis]}' for x, axis in axes.items() if line[axis])
 
 
 def entry(line: Line, name: str) -> str:
-  """A program's entry in a table: time and speed, or memory; over ours."""
+  """Returns a program's entry in a table, with its ratio to ours."""
   if name not in line['programs']:
     return '–'
   cost = 'mib' if kind(line) == 'memory' else 'median'
@@ -86,14 +86,14 @@ def entry(line: Line, name: str) -> str:
 
 
 def names_in(lines: list[Line]) -> list[str]:
-  """The programs of any of the lines, in order."""
+  """Returns the programs of the lines, in order."""
   return list(
     dict.fromkeys(name for line in lines for name in line['programs'])
   )
 
 
 def table(lines: list[Line]) -> str:
-  """A Markdown table of lines of one kind, with a title."""
+  """Returns a Markdown table of lines of one kind, with a title."""
   if lines[0]['level'] == 'start':
     warm = lines[0]['programs']['ours']['median']
     return (
@@ -112,7 +112,7 @@ def table(lines: list[Line]) -> str:
 
 
 def tables(lines: list[Line]) -> str:
-  """A Markdown table for each level and kind of work."""
+  """Returns a Markdown table for each level and kind of work."""
   groups: dict[tuple[str, str], list[Line]] = {}
   for line in lines:
     groups.setdefault((line['level'], line.get('work', '')), []).append(line)

@@ -79,7 +79,7 @@ THEIRS = {
 
 
 def table(folder: pathlib.Path) -> str:
-  """The table as Markdown.
+  """Returns the table as Markdown.
 
   Args:
     folder: of the JSON files; what has none is a dash.
@@ -107,7 +107,7 @@ def table(folder: pathlib.Path) -> str:
 
 
 def _read_means(path: pathlib.Path) -> dict[str, float | None]:
-  """The means of an explanation's table by name; none without a file."""
+  """Reads the means of an explanation by name; empty without a file."""
   try:
     entries = json.loads(path.read_text('utf-8'))['table']
     return {entry['name']: entry['value'] for entry in entries}
@@ -118,7 +118,7 @@ def _read_means(path: pathlib.Path) -> dict[str, float | None]:
 
 
 def _select(means: dict[str, float | None], start: str) -> list[float | None]:
-  """The mean of this name; or, where it ends with a colon, those by class."""
+  """Returns the mean of this name; after a colon, the means by class."""
   return [
     mean
     for name, mean in means.items()

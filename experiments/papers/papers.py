@@ -67,7 +67,7 @@ class Row:
 
 
 def _read_rows() -> dict[str, Row]:
-  """The rows of papers.toml by name."""
+  """Reads the rows of papers.toml by name."""
   path = pathlib.Path(__file__).with_name('papers.toml')
   tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text('utf-8'))
   rows = {}

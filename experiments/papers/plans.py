@@ -24,7 +24,7 @@ _GLOVE = (
 
 
 def recipe_flags(row: Row) -> list[str]:
-  """The flags of a row's recipe and of the files that it includes."""
+  """Returns the flags of a row's recipe and of the files it includes."""
   with contextlib.chdir(ROOT):  # Its paths begin at the root.
     name = f'experiments/papers/recipes/{row.name}.flags'
     return flags.FLAGS.read_flags_from_files([f'--flagfile={name}'])
@@ -33,7 +33,7 @@ def recipe_flags(row: Row) -> list[str]:
 def find_vectors(
   data_root: pathlib.Path, vectors: str | None
 ) -> pathlib.Path | None:
-  """The word vectors; None where they are not at hand.
+  """Returns the file of word vectors; None where there is none.
 
   Args:
     data_root: the folder that holds a folder for each data set.
@@ -54,7 +54,7 @@ def find_vectors(
 def missing(
   row: Row, data_root: pathlib.Path, vectors: pathlib.Path | None
 ) -> str:
-  """What a row lacks, where to put it and where it is from; '' if nothing."""
+  """Returns the files that a row lacks, and their source; '' if it has all."""
   folder = data_root / row.folder
   lacking = [name for name in row.files if not (folder / name).exists()]
   if lacking:
@@ -78,7 +78,7 @@ def plan(
   seeds: str | None,
   extra: Sequence[str],
 ) -> list[Planned]:
-  """The runs of a row.
+  """Returns the runs of a row.
 
   Args:
     row: the row.

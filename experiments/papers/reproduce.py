@@ -59,7 +59,7 @@ FLAGS.append_flag_values(planned_runs.FLAGS)
 
 
 def chosen_rows() -> list[Row]:
-  """The rows that are asked for.
+  """Returns the rows of `--rows`.
 
   Raises:
     ValueError: there is no such row.
@@ -74,7 +74,7 @@ def chosen_rows() -> list[Row]:
 
 
 def hardware(at_once: int) -> str:
-  """The processor, and how many of its cores a run has."""
+  """Returns the processor, and how many of its cores a run uses."""
   share = len(jobs.core_shares(at_once)[0])
   total = cores.cores()
   used = f'{share} of {total}' if share not in (0, total) else total

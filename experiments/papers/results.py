@@ -28,7 +28,7 @@ Record = dict[str, Any]
 
 
 def commit() -> str | None:
-  """The commit of the working tree, `-dirty` where its code differs from it.
+  """Returns the commit of the working tree, or `-dirty` if its code differs.
 
   Returns:
     None outside a repository, and without Git.
@@ -51,7 +51,7 @@ def commit() -> str | None:
 def make(
   row: Row, output: pathlib.Path, planned: Sequence[Planned], folder: str
 ) -> Record:
-  """The result of a row whose runs are finished.
+  """Returns the result of a row whose runs are finished.
 
   Args:
     row: the row.
@@ -101,7 +101,7 @@ def make(
 
 
 def _portable(flag: str, folder: str) -> str:
-  """A flag without the paths of this machine."""
+  """Returns a flag without the paths of this machine."""
   name, _, value = flag.partition('=')
   if value.startswith(f'{folder}/'):
     return f'{name}=DIR{value.removeprefix(folder)}'
@@ -125,7 +125,7 @@ def write_provenance(workdir: pathlib.Path, hardware: str) -> None:
 
 
 def _provenance(workdir: pathlib.Path) -> dict[str, str | None]:
-  """The commit and the machine of a run; None for each if not recorded."""
+  """Reads the commit and the machine of a run; None where not recorded."""
   path = workdir / 'provenance.json'
   if not path.exists():
     return {'commit': None, 'hardware': None}
@@ -133,7 +133,7 @@ def _provenance(workdir: pathlib.Path) -> dict[str, str | None]:
 
 
 def read_all(results: pathlib.Path) -> dict[str, Record]:
-  """The results by row.
+  """Reads the results by row.
 
   Raises:
     ValueError: a file holds no result of a row.

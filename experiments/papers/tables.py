@@ -22,7 +22,7 @@ def table(
   records: Mapping[str, Record],
   notes: Mapping[str, str],
 ) -> str:
-  """Published beside ours, a line for each published score, as Markdown.
+  """Returns published scores and ours as Markdown, a line per published one.
 
   Args:
     chosen: the rows.
@@ -47,7 +47,7 @@ def table(
 
 
 def short_table(records: Mapping[str, Record]) -> str:
-  """A line for each row of the first page that has a result, as Markdown."""
+  """Returns a line per row of the README that has a result, as Markdown."""
   command = 'command: `python experiments/reproduce.py --data_root=DIR` and'
   lines = [['data set', 'published', 'ours', command]]
   for name in FIRST_PAGE:
@@ -59,7 +59,7 @@ def short_table(records: Mapping[str, Record]) -> str:
 
 
 def pairs(records: Mapping[str, Record]) -> str:
-  """The rows that are compared with another one, as Markdown."""
+  """Returns the comparisons of rows that have another one in `against`."""
   parts = []
   for row in ROWS.values():
     if row.against and {row.name, row.against} <= records.keys():
@@ -84,7 +84,7 @@ def pairs(records: Mapping[str, Record]) -> str:
 def write_tables(
   results: pathlib.Path, root: pathlib.Path = ROOT
 ) -> list[pathlib.Path]:
-  """Brings all that is made of the results up to date.
+  """Updates everything that is generated from the results.
 
   These are a part of README.md and of docs/results.md, and the comment at the
   top of each recipe.
@@ -106,7 +106,7 @@ def write_tables(
 def generated(
   results: pathlib.Path, root: pathlib.Path = ROOT
 ) -> dict[pathlib.Path, str]:
-  """The content of each file of which a part is made of the results."""
+  """Returns the new content of each file with generated parts."""
   records = read_all(results)
   parts = [table(list(ROWS.values()), records, {}), pairs(records)]
   contents = {}
@@ -125,7 +125,7 @@ def generated(
 
 
 def replaced(path: pathlib.Path, begin: str, end: str, part: str) -> str:
-  """The content of a file with another part between two comments.
+  """Returns a file's content with a new part between two comments.
 
   Raises:
     ValueError: it has no such part.
@@ -138,7 +138,7 @@ def replaced(path: pathlib.Path, begin: str, end: str, part: str) -> str:
 
 
 def comment(row: Row, record: Record | None) -> str:
-  """The comment at the top of a recipe."""
+  """Returns the comment at the top of a recipe."""
   expected = 'no result is recorded'
   if record:
     vectors = [
@@ -167,7 +167,7 @@ def comment(row: Row, record: Record | None) -> str:
 
 
 def _score(paper: Published) -> str:
-  """A published score in percent, with its kind where it is not its own."""
+  """Returns a published score in percent; the kind is added if it has one."""
   text = _percent(paper.value)
   if paper.std is not None:
     text += f' ± {_percent(paper.std)}'
@@ -175,7 +175,7 @@ def _score(paper: Published) -> str:
 
 
 def _percent(value: float) -> str:
-  """With one digit after the point, or with two where the second is not 0."""
+  """Returns a percentage with one decimal, or two if the second is not 0."""
   text = f'{100 * value:.2f}'
   return text.removesuffix('0')
 

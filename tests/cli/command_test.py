@@ -149,7 +149,7 @@ def test_the_commands_are_listed_with_what_they_do(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == list(cli.COMMANDS)
     assert max(map(len, lines)) <= 80
-    assert lines[2].endswith('tests a BiGRU with attention: the main job.')
+    assert lines[2].endswith('tests a BiGRU with attention.')
 
 
 def test_an_unknown_command_gives_one_line_and_status_2(capsys):
@@ -157,5 +157,5 @@ def test_an_unknown_command_gives_one_line_and_status_2(capsys):
     cli.main(['bigru', 'trian'])
   assert end.value.code == 2
   assert capsys.readouterr().err == (
-    f"bigru: 'trian' is no command: choose {', '.join(cli.COMMANDS)}\n"
+    f"bigru: 'trian' is not a command: choose {', '.join(cli.COMMANDS)}\n"
   )

@@ -71,15 +71,15 @@ def test_ambiguous_requests_are_refused(run_directory, tmp_path):
     (['--workdir=x', '--output=a.json'], 'output=a.json'),
     (['--workdir=x', '--output=.'], 'output=. is a folder'),
     (['--workdir=x', '--output=b/a.onnx'], 'there is no folder b'),
-    (['--workdir=x', '--output=a.safetensors'], 'is a name of format=safet'),
-    (['--workdir=x', '--output=pub/'], 'is a name of format=safetensors, not'),
+    (['--workdir=x', '--output=a.safetensors'], 'implies format=safet'),
+    (['--workdir=x', '--output=pub/'], 'implies format=safetensors, not'),
     (
       ['--workdir=x', '--output=a.onnx', '--format=stablehlo'],
-      'output=a.onnx is a name of format=onnx, not of format=stablehlo',
+      'output=a.onnx implies format=onnx, not format=stablehlo',
     ),
     (
       ['--workdir=x', '--output=a.hlo', '--format=safetensors'],
-      'output=a.hlo is a name of format=stablehlo, not of format=safetensors',
+      'output=a.hlo implies format=stablehlo, not format=safetensors',
     ),
     ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is not a run'),
     (
@@ -122,7 +122,7 @@ def test_two_exports_never_share_a_description(run_directory, tmp_path):
   ]:
     done = export(*flags)
     assert done.returncode == 2
-    assert f'{name} is there already, and is not the desc' in done.stderr
+    assert f'{name} already exists, and is not the desc' in done.stderr
     assert len(done.stderr.splitlines()) == 1
   assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

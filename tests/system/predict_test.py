@@ -70,7 +70,7 @@ def test_a_prediction_has_the_spans_of_its_tokens(run_directory, trained):
     'predict', f'--workdir={run_directory}', '--text=x', '--color',
     '--output=x.jsonl',
   )  # fmt: skip
-  assert done.returncode == 2 and 'color: it is of one run' in done.stderr
+  assert done.returncode == 2 and 'color needs a single run' in done.stderr
 
 
 def test_the_batch_size_changes_no_prediction(trained):

@@ -72,8 +72,8 @@ _WRONG = [
   (['--grid=learning_rate=-1'], 'learning_rate=-1.0 is below 0'),
   (['--grid=hidden=3'], "Unknown command line flag 'hidden'"),
   (['--grid=hidden_size'], "grid='hidden_size': give name=value,value"),
-  (['--grid=seed=1,2'], 'seed is no setting'),
-  (['--seeds=3-1'], "seeds='3-1': none, or one twice"),
+  (['--grid=seed=1,2'], 'seed is not a setting'),
+  (['--seeds=3-1'], "seeds='3-1': there is no seed, or one occurs twice"),
   (['--seeds=x'], "seeds='x': give 0-4 or 0,3,7"),
   (
     ['--settings_file=missing.jsonl'],
