@@ -1,19 +1,18 @@
-"""Checkpoints with Orbax: the latest two of a run, and its best.
+"""Checkpoints with Orbax: the latest two of a run, and the best one.
 
 A checkpoint has two items: `state`, the whole train state, and `metadata`, a
 JSON object with the run's progress. Dropout keys and batches follow from the
 configuration and the step, so nothing else decides how a run continues.
 
-The metadata hold a checksum of each array and of themselves, so that a
-checkpoint that was corrupted on disk is never taken for a good one.
+The metadata contain a checksum of each array and of themselves, so a corrupt
+checkpoint is never restored. A checkpoint is corrupt only if its bytes were
+read and do not match their checksum or their format. An error of the system
+(a permission, a disk, a network file system) or a checkpoint of another model
+ends the run, and leaves all files where they are.
 
-Only bytes that were read and do not fit their checksum or their format are
-corrupt. An error of the system (a permission, a disk, a network file system)
-and a checkpoint of another model end the run, with all files where they were.
-
-Of several processes, all call the same methods, and each writes its part of the
-arrays that are sharded over them. In reading, each has whole arrays and places
-its part of them, so a run resumes on another number of processes and devices.
+In a distributed run, all processes call the same methods, and each writes its
+part of the sharded arrays. When restoring, each process reads whole arrays and
+places its part, so the number of processes and devices may change.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Checkpoints:
   """Writes and reads the checkpoints of one run; saving is asynchronous.
 
   Attributes:
-    seconds: how long training has waited for saving.
+    seconds: the time for which training has waited for saving.
   """
 
   def __init__(self, workdir: str | os.PathLike) -> None:
@@ -80,8 +79,8 @@ class Checkpoints:
         preservation_policy=self._policy,
         cleanup_tmp_directories=True,
         create=False,
-        # Named processes wait for each other without a collective, which could
-        # come amid one of the training step.
+        # Named processes wait for each other without a collective, which might
+        # run during one of the training step.
         multiprocessing_options=restoring.processes(range(jax.process_count())),
       ),
     )
@@ -89,18 +88,18 @@ class Checkpoints:
   def save(self, state: Any, progress: dict[str, Any]) -> None:
     """Saves a train state under its step.
 
-    The first of a process is waited for, and recorded in the run directory: a
-    run that has saved one does not start again where they are gone.
+    The first save of a process waits, and is recorded in the run directory, so
+    that a run whose checkpoints are missing does not start again.
 
     Args:
       state: a pytree of arrays of any type, with a field `step`.
       progress: a JSON object; `best` is None or has the `step` of the best
-        checkpoint, which is kept.
+        checkpoint, which is then kept.
 
     Raises:
       OSError: this save, or the one before it, could not be written.
     """
-    jax.block_until_ready(state)  # The steps in flight are not saving time.
+    jax.block_until_ready(state)  # Steps in flight do not count as saving.
     with self._saving():
       self._policy.best = progress['best'] and progress['best']['step']
       step = int(state.step)
@@ -131,18 +130,16 @@ class Checkpoints:
   def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
     """Restores the newest checkpoint that is intact, as is its best one.
 
-    Checkpoints that are corrupt are reported and moved to the folder
-    `quarantine` of the run.
+    Corrupt checkpoints are reported and moved to the run's `quarantine`.
 
     Args:
-      state: a train state of the same structure, placed where the arrays shall
-        be.
+      state: a train state of the same structure and sharding.
 
     Returns:
-      The state and the progress, or None where nothing is saved.
+      The state and the progress, or None if nothing is saved.
 
     Raises:
-      ValueError: a checkpoint holds a train state of other arrays.
+      ValueError: a checkpoint contains another train state.
       OSError: a file cannot be read or moved; all files stay where they are.
     """
     with distributed.agreed():
@@ -159,8 +156,8 @@ class Checkpoints:
       if best not in (None, step):
         reason = self._read_best(best, step, steps, state)
         if reason:
-          # The end of the run needs the best parameters, so training restarts
-          # from before them.
+          # The end of the run needs the best parameters, so training resumes
+          # before them.
           later = [s for s in (*steps, step) if s >= best]
           self._quarantine(later, reason)
           steps = [s for s in steps if s < best]
@@ -173,7 +170,7 @@ class Checkpoints:
     """Returns the state with the evaluated parameters of the best step.
 
     Raises:
-      ValueError: that checkpoint was corrupted since it was saved.
+      ValueError: the checkpoint is corrupt.
       OSError: it cannot be read.
     """
     self.wait()
@@ -188,13 +185,13 @@ class Checkpoints:
     """Waits until everything is written.
 
     Raises:
-      OSError: it could not be written.
+      OSError: a checkpoint could not be written.
     """
     with self._saving():
       self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits, as `wait` does, and ends the threads that write."""
+    """Waits like `wait`, and ends the writing threads."""
     try:
       self.wait()
     finally:
@@ -203,7 +200,7 @@ class Checkpoints:
 
   @contextlib.contextmanager
   def _saving(self) -> Iterator[None]:
-    """Counts the seconds, and names the run directory in an error."""
+    """Measures the time, and names the run directory in an error."""
     start = time.perf_counter()
     try:
       yield
@@ -221,7 +218,7 @@ class Checkpoints:
   def _read(self, step: int, like: Any) -> tuple[Any, str]:
     """Returns `read_state`'s result, or None and why the bytes are corrupt."""
     read, reason = None, ''
-    with distributed.agreed():  # All other errors end all processes.
+    with distributed.agreed():  # Any other error ends all processes.
       try:
         read = restoring.read_state(self._folder, step, like)
       except restoring.CorruptError as error:
@@ -234,17 +231,17 @@ class Checkpoints:
   ) -> str:
     """Returns why the best checkpoint cannot be restored; '' where it can.
 
-    It is missing for a good reason where a later checkpoint, which replaced it,
-    was corrupt and is in quarantine.
+    It may be missing if a later checkpoint, which replaced it, was corrupt and
+    is in quarantine.
 
     Args:
       best: the step of the best checkpoint.
-      step: of the checkpoint whose best one it is.
-      steps: those of the other checkpoints.
+      step: the step of the checkpoint that names it.
+      steps: the steps of the other checkpoints.
       state: a train state of the same structure.
 
     Raises:
-      OSError: its folder was taken away.
+      OSError: its folder was removed.
     """
     if best in steps:
       return self._read(best, {state.evaluated: state.params})[1]

@@ -1,7 +1,7 @@
 """A run directory as training uses it.
 
-Every process calls the same functions; process 0 alone writes, and where one
-process fails, all of them do.
+Every process calls the same functions, but only process 0 writes. If one
+process fails, all of them fail.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from bigru_jax.runtime import distributed
 
 @contextlib.contextmanager
 def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
-  """Makes and locks a run directory; it is complete when the context ends.
+  """Creates and locks a run directory, which is complete at the end.
 
   Raises:
-    ValueError: another process holds it, it holds another run, or the
+    ValueError: another process has locked it, it contains another run, or the
       processes do not share it.
-    OSError: it cannot be written, or a part of it was taken away.
+    OSError: it cannot be written, or a part of it was removed.
   """
   with contextlib.ExitStack() as stack:
     stack.enter_context(_named_full_disk(workdir))
@@ -42,8 +42,8 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     with distributed.agreed():
       if not workdir.is_dir():
         raise ValueError(
-          f'workdir={workdir} does not exist on this process: all need a '
-          'shared file system'
+          f'workdir={workdir} does not exist on this process: all processes '
+          'need a shared file system'
         )
     directory = RunDirectory(workdir, config)
     stack.callback(directory.close)
@@ -53,10 +53,10 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
 
 @contextlib.contextmanager
 def _named_full_disk(workdir: pathlib.Path) -> Iterator[None]:
-  """Names the run directory where its disk, or the user's quota, is full.
+  """Names the run directory if its disk or the user's quota is full.
 
   Raises:
-    OSError: it is.
+    OSError: the disk is full.
   """
   try:
     yield
@@ -72,11 +72,11 @@ def _named_full_disk(workdir: pathlib.Path) -> Iterator[None]:
 
 
 class RunDirectory:
-  """The files of a run, as training writes them.
+  """Writes the files of a run during training.
 
   Attributes:
     path: the directory.
-    is_new: whether no run was started in it before.
+    is_new: whether it has no run yet.
   """
 
   def __init__(self, path: pathlib.Path, config: Config) -> None:
@@ -93,7 +93,7 @@ class RunDirectory:
 
     Args:
       labels: the names of the classes.
-      tokenizer: of the run.
+      tokenizer: the run's tokenizer.
       identity: the digests of its data.
 
     Raises:
@@ -112,12 +112,12 @@ class RunDirectory:
   def restart_log(self, lines: Sequence[dict[str, Any]]) -> None:
     """Replaces the content of metrics.jsonl by these lines.
 
-    The run is now sure to go on, so another value of a mutable field is
-    recorded, and the results that it outdates are removed.
+    It also records new values of mutable fields and removes the results that
+    they outdate, since the run is now certain to continue.
 
     Args:
-      lines: what the log holds according to a checkpoint. Lines that were
-        written after it are dropped, for they will be written again.
+      lines: the lines of a checkpoint. Lines that were written after it are
+        dropped; they will be written again.
     """
 
     def restart():
@@ -128,13 +128,13 @@ class RunDirectory:
     self._purge_step = lines[-1]['step'] + 1 if lines else 0
 
   def log(self, line: dict[str, Any]) -> None:
-    """Adds one evaluation to metrics.jsonl and to TensorBoard."""
+    """Appends an evaluation to metrics.jsonl and TensorBoard."""
     if not distributed.is_main():
       return
     with self._metrics.open('a', encoding='utf-8') as file:
       file.write(json.dumps(files.finite(line)) + '\n')
     if self._tensorboard is None:
-      # Imported after the first epoch: it imports PyTorch where that is there.
+      # Imported after the first epoch, since it imports PyTorch if it can.
       from tensorboardX import SummaryWriter
 
       self._tensorboard = SummaryWriter(
@@ -150,7 +150,7 @@ class RunDirectory:
     """Writes files, each completely or not at all.
 
     Args:
-      contents: by name a JSON value; of a `.jsonl` file one per line.
+      contents: JSON values by file name; for `.jsonl`, a list of lines.
     """
     for name, value in contents.items() if distributed.is_main() else ():
       write = files.write_lines if name.endswith('l') else files.write_json

@@ -1,4 +1,4 @@
-"""The examples that a run was evaluated on, read from its data again."""
+"""Reads the examples on which a run was evaluated from its data again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.data.tabulate import SplitDigest
 from bigru_jax.rundir import files as run_files, published
 
-# Why the data of some runs cannot be read again, by the name of their data set.
+# The reasons why some data cannot be read again, by the name of the data set.
 WITHOUT_DATA = {
   'converted': 'It was trained by another program, and converted.',
   'published': 'It is a published model, which comes without its data.',
@@ -39,7 +39,7 @@ def check_data(workdir: pathlib.Path, config: Config) -> None:
   """Raises ValueError where the data of a run cannot be read again."""
   reason = WITHOUT_DATA.get(name_of_data(workdir, config))
   if reason:
-    raise ValueError(f'workdir={workdir}: its data are not at hand. {reason}')
+    raise ValueError(f'workdir={workdir}: its data are not available. {reason}')
 
 
 def check_same_split(
@@ -47,7 +47,7 @@ def check_same_split(
 ) -> None:
   """Raises ValueError where two runs were evaluated on other examples.
 
-  In the message the other run is named by `field`.
+  The message calls the other run `field`.
   """
 
   def split(path):
@@ -71,8 +71,8 @@ def examples_of_run(
   """Reads the examples of `validation` or `test`, ordered as predicted.
 
   Raises:
-    FileNotFoundError, ValueError: the run is not finished, or its data changed
-      or are not at hand.
+    FileNotFoundError, ValueError: the run is not finished, or its data have
+      changed or are not available.
   """
   check_data(workdir, config)
   identity = run_files.read_identity(workdir)
@@ -80,16 +80,16 @@ def examples_of_run(
     _key(line['source'], line['row'], line['label'])
     for line in run_files.read_predictions(workdir, split)
   ]
-  wanted, form = set(keys), form_of(identity)
+  key_set, form = set(keys), form_of(identity)
   examples: dict[tuple, Example] = {}
   for example in _checked(sources.read(config), identity, split):
     if isinstance(example.label, Flags):
       names = form.names_of(example.label, example.source, example.row)
       example = example._replace(label=names)
     key = _key(example.source, example.row, example.label)
-    if key in wanted:
+    if key in key_set:
       examples[key] = example
-  if len(examples) < len(wanted):
+  if len(examples) < len(key_set):
     raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
   return [examples[key] for key in keys]
 
@@ -110,5 +110,5 @@ def _checked(
 
 
 def _key(source: str, row: int, label: Any) -> tuple:
-  # Lines are counted in each file, and a file may hold the texts of one label.
+  # A row is counted in its file, and a file may contain the texts of one label.
   return source, row, label if isinstance(label, str) else frozenset(label)

@@ -1,4 +1,4 @@
-"""A run directory on disk: what it holds, written and read.
+"""Reads and writes the files of a run directory.
 
   config.json       the configuration, and the version that wrote it
   data.json         SHA-256 digests of the data it was started on
@@ -6,18 +6,18 @@
   vocabulary.txt    one token per line (or tokenizer.json)
   metrics.jsonl     one line per evaluation
   checkpoints/      see checkpoints.py
-  checkpoints.json  that one was saved; see missing.py
+  checkpoints.json  the first saved checkpoint; see missing.py
   quarantine/       corrupt checkpoints
   events.out.*      TensorBoard
-  lock              which process trains here now
-  calibration.json  temperature and thresholds, chosen on validation
-  predictions-*     the answers on validation and test, a JSON line per text
+  lock              the process that trains here now
+  calibration.json  temperature and thresholds, fitted on validation
+  predictions-*     predictions for validation and test, a JSON line per text
   diagnostics.json  statistics of the data; accuracy by confidence and length
-  result.json       the metrics at the end
-  report.html       all of this as a page; see reports/page.py
-  explain-*.json    tests of what it looked at; see explain/study.py
+  result.json       the final metrics
+  report.html       a page that shows all of this; see reports/page.py
+  explain-*.json    tests of the attention; see explain/study.py
 
-Everything is text or arrays; nothing is unpickled or executed.
+All files are text or arrays; nothing is unpickled or executed.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def exists(path: pathlib.Path) -> bool:
   """Returns whether a file exists.
 
   Raises:
-    FileNotFoundError: it is a link to a file that is missing.
-    OSError: the system does not say. Of later versions of Python
-      `Path.exists` says then that there is none.
+    FileNotFoundError: it is a link to a missing file.
+    OSError: the system does not tell. `Path.exists` of later versions of Python
+      returns False in this case.
   """
   try:
     path.stat()
@@ -75,10 +75,9 @@ def default_workdir(config: Config) -> pathlib.Path:
     >>> str(default_workdir(Config(embeddings='glove.6B.100d.txt.gz', seed=1)))
     'runs/rotten_tomatoes,embeddings=glove.6B.100d,seed=1'
 
-  A path is shortened to the file's name without its extensions. Where another
-  run has that name, for example because of a file of the same name in another
-  folder, a digest of the configuration is appended, so that two runs never
-  collide.
+  A path is shortened to the file's name without its extensions. If another run
+  has the same name, for example because its file is in another folder, a digest
+  of the configuration is appended, so that two runs never collide.
   """
   differing = {
     name: getattr(config, name)
@@ -117,10 +116,10 @@ def _stem(value: Any) -> str:
 
 
 def check_is_folder(path: pathlib.Path, field: str) -> None:
-  """Checks that a path is a folder, or that one can be made of that name.
+  """Checks that a path is a folder, or that such a folder can be created.
 
   Raises:
-    ValueError: it is below a file, or one itself; or a link that leads nowhere.
+    ValueError: it is a file, is below a file, or is a link to a missing file.
   """
   for part in (path, *path.parents):
     if part.is_dir():
@@ -134,7 +133,7 @@ def check_is_folder(path: pathlib.Path, field: str) -> None:
 
 
 def write_config(workdir: pathlib.Path, config: Config) -> None:
-  """Writes a configuration and our version to config.json."""
+  """Writes a configuration and the version of bigru_jax to config.json."""
   values = {'version': bigru_jax.__version__, **dataclasses.asdict(config)}
   write_json(workdir / 'config.json', values)
 
@@ -143,13 +142,13 @@ def read_config(workdir: pathlib.Path) -> Config:
   """Reads the configuration of a run.
 
   Raises:
-    FileNotFoundError, ValueError: the file is missing, or holds anything but
-      the fields of `Config` within their bounds, and a version.
+    FileNotFoundError, ValueError: the file is missing, or contains anything but
+      a version and the fields of `Config` within their bounds.
   """
   field = f'workdir={workdir}: config.json'
   values = read_json(workdir / 'config.json', 'configuration')
   ours = bigru_jax.__version__
-  version = values.pop('version', ours)  # 0.2.0 wrote none.
+  version = values.pop('version', ours)  # Early runs of 0.2.0 have none.
   origin = ''
   if version != ours:
     origin = f' (written by bigru_jax {version}; this is {ours})'
@@ -158,7 +157,7 @@ def read_config(workdir: pathlib.Path) -> Config:
   if unknown:
     names = ', '.join(sorted(unknown)[:5])
     raise ValueError(
-      f'{field} holds no configuration that is known here: {names}{origin}'
+      f'{field} has fields that are unknown here: {names}{origin}'
     )
   try:
     return Config(**values)
@@ -194,11 +193,11 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
   """Reads the results of a finished run.
 
   Raises:
-    FileNotFoundError, ValueError: it is not finished, or the file is corrupt.
+    FileNotFoundError, ValueError: the run is unfinished, or the file corrupt.
   """
   path = workdir / 'result.json'
   if not exists(path):
-    raise FileNotFoundError(f'workdir={workdir} holds no finished run')
+    raise FileNotFoundError(f'workdir={workdir} is not a finished run')
   result = read_json(path, 'result', is_valid=lambda value: 'test' in value)
   return {
     name: renamed(value) if isinstance(value, dict) else value
@@ -210,7 +209,7 @@ def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
   """Reads the answers of a finished run on `validation` or `test`.
 
   Raises:
-    FileNotFoundError, ValueError: it has none, or the file is corrupt.
+    FileNotFoundError, ValueError: the file is missing or corrupt.
   """
   path = workdir / f'predictions-{split}.jsonl'
   try:
@@ -234,7 +233,7 @@ def write_lines(path: pathlib.Path, values: Iterable[Any]) -> None:
 def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes a value as indented JSON, completely or not at all.
 
-  A number that is not finite, which JSON has no word for, becomes null.
+  A number that is not finite, which JSON cannot express, becomes null.
   """
   write_text(path, json.dumps(finite(value), indent=2) + '\n')
 
@@ -258,9 +257,9 @@ def read_json(
 
   Args:
     path: the file.
-    content: what it is to hold, for the message.
-    kind: of the value.
-    is_valid: whether a value of that type is what the file is to hold.
+    content: a description of the value, for the message.
+    kind: the type of the value.
+    is_valid: returns whether a value of that type is valid.
 
   Raises:
     FileNotFoundError, ValueError: the file is missing or corrupt.
@@ -268,7 +267,7 @@ def read_json(
   try:
     value = json.loads(path.read_text('utf-8', errors='surrogatepass'))
   except FileNotFoundError:
-    exists(path)  # Which names a link that leads nowhere.
+    exists(path)  # Raises if it is a link to a missing file.
     raise FileNotFoundError(
       f'workdir={path.parent} is not a run: it has no {path.name}'
     ) from None
@@ -278,5 +277,7 @@ def read_json(
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'workdir={path.parent}: {path.name}: {error}') from error
   if not isinstance(value, kind) or not is_valid(value):
-    raise ValueError(f'workdir={path.parent}: {path.name} holds no {content}')
+    raise ValueError(
+      f'workdir={path.parent}: {path.name} contains no {content}'
+    )
   return value

@@ -1,4 +1,4 @@
-"""The lock of a run directory, which the system releases with its process."""
+"""The lock of a run directory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bigru_jax.rundir.files import check_is_folder
 
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
-  """Makes a directory and holds it against other processes.
+  """Creates a directory and locks it against other processes.
 
-  The system releases the lock when the process ends, however it ends. In the
-  message the directory is named by `field`.
+  The system releases the lock when the process ends, however it ends. The
+  message calls the directory `field`.
 
   Raises:
-    ValueError: another process holds it; the message says which.
+    ValueError: another process has locked it; the message names the process.
     OSError: the directory cannot be written.
   """
   check_is_folder(workdir, field)
@@ -63,7 +63,7 @@ def _lock(
     path,
     timeout=0,
     thread_local=False,
-    fallback_to_soft=False,  # That one would outlive a killed process.
+    fallback_to_soft=False,  # A soft lock would outlive a killed process.
     on_acquired=on_acquired,
   )
 

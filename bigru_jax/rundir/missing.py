@@ -1,8 +1,8 @@
-"""What was taken away from a run, which stops it before anything is written.
+"""Checks for missing files of a run, before anything is written.
 
-A disk may not be mounted, a scratch folder may have been purged, or a link may
-lead nowhere. Then the run does not train again over what was saved: no byte was
-read that could be corrupt, and every file stays where it is.
+A disk may not be mounted, a scratch folder may have been purged, or the target
+of a link may be missing. Then the run fails, rather than train again over what
+was saved, and every file stays where it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bigru_jax.rundir import files
 
 SAVED = 'checkpoints.json'
 _STAYS = 'every file stays where it is'
-# In TensorStore's messages.
+# Patterns in TensorStore's messages.
 OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 _LOCAL_FILE = re.compile(r'local file "([^"]*[^"/])"')
 
@@ -40,14 +40,14 @@ def quarantined(workdir: pathlib.Path) -> list[tuple[int, int]]:
 def check_checkpoints(workdir: pathlib.Path) -> None:
   """Checks that a run which has saved checkpoints still has one.
 
-  It has none for a good reason where it was killed before it saved the first
-  one, and where all of them were corrupt and are in quarantine.
+  It may have none if it was killed before it saved the first one, or if all of
+  them were corrupt and are in quarantine.
 
   Args:
-    workdir: of a run, or of one that is to start.
+    workdir: the directory of a run, or for a new run.
 
   Raises:
-    OSError: its checkpoints were taken away, or cannot be read.
+    OSError: its checkpoints were removed, or cannot be read.
     ValueError: checkpoints.json is corrupt.
   """
   folder = workdir / 'checkpoints'
@@ -82,10 +82,10 @@ def _names_a_checkpoint(saved: dict[str, Any]) -> bool:
 
 
 def check_config(workdir: pathlib.Path) -> None:
-  """Checks that a directory without config.json holds no checkpoints either.
+  """Checks that a directory without config.json has no checkpoints either.
 
   Raises:
-    OSError: it does, or they cannot be read.
+    OSError: it has checkpoints, or they cannot be read.
   """
   with contextlib.suppress(FileNotFoundError):
     if steps(workdir / 'checkpoints'):
@@ -98,7 +98,7 @@ def steps(folder: pathlib.Path) -> set[int]:
   """Returns the steps of a folder's complete checkpoints.
 
   Raises:
-    FileNotFoundError: the folder is not there.
+    FileNotFoundError: the folder is missing.
     OSError: it cannot be read, or a checkpoint is not a folder.
   """
   with system_errors(folder), os.scandir(folder) as entries:
@@ -107,25 +107,25 @@ def steps(folder: pathlib.Path) -> set[int]:
     if not is_folder:
       raise OSError(
         f'workdir={folder.parent}: {folder / name} is '
-        f'{files.describe_link(folder / name) or "a file, and no checkpoint"}; '
+        f'{files.describe_link(folder / name) or "a file, not a checkpoint"}; '
         f'{_STAYS}'
       )
   return set(map(int, numbered))
 
 
 def check_state(folder: pathlib.Path, step: int, error: Exception) -> None:
-  """Checks that no file of a state is missing that could not be read.
+  """Checks that a state that could not be read has all of its files.
 
-  TensorStore writes a checksum with each name of a file, so one that it does
-  not find was there.
+  TensorStore stores file names with a checksum, so a name that is not found
+  belongs to a file that was removed.
 
   Args:
-    folder: of the checkpoints.
-    step: the checkpoint.
-    error: of Orbax or TensorStore, in reading its state.
+    folder: the folder of the checkpoints.
+    step: the step of the checkpoint.
+    error: the error of Orbax or TensorStore when the state was read.
 
   Raises:
-    OSError: one is missing.
+    OSError: a file is missing.
   """
   state = folder / str(step) / 'state'
   paths = [state / '_METADATA', state / 'manifest.ocdbt']
@@ -174,11 +174,11 @@ def system_errors(folder: pathlib.Path) -> Iterator[None]:
   """Names the run directory and the file in an error of the system.
 
   Args:
-    folder: of the checkpoints.
+    folder: the folder of the checkpoints.
 
   Raises:
-    FileNotFoundError: the folder itself is not there.
-    OSError: anything else.
+    FileNotFoundError: the folder itself is missing.
+    OSError: any other error.
   """
   try:
     yield

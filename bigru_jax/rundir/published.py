@@ -1,6 +1,6 @@
 """A published model: a run directory with model.safetensors for checkpoints.
 
-It holds what prediction needs of a run (`config.json`, `data.json`,
+It has the files of a run that prediction needs (`config.json`, `data.json`,
 `labels.json`, the vocabulary or `tokenizer.json`, `calibration.json`), and is a
 folder or a repository of the Hugging Face hub.
 """
@@ -56,8 +56,8 @@ def find(workdir: str | os.PathLike) -> pathlib.Path:
 def write_params(folder: pathlib.Path, params: Any) -> None:
   """Writes parameters to model.safetensors, completely or not at all.
 
-  The folder is made where it is not there. A tensor's name is its path in the
-  parameters, as in `encoder.input_bias_0`.
+  The folder is created if it is missing. A tensor's name is its path in the
+  parameters, such as `encoder.input_bias_0`.
 
   Raises:
     ValueError: the package safetensors is not installed.
@@ -68,7 +68,7 @@ def write_params(folder: pathlib.Path, params: Any) -> None:
     name: np.ascontiguousarray(array)
     for name, array in traverse_util.flatten_dict(params, sep='.').items()
   }
-  # The library's own file would be readable by its owner alone.
+  # `safetensors` itself writes files that only their owner can read.
   content = package.save(tensors, metadata={'format': 'flax'})
   write_bytes(folder / PARAMS, content)
 
@@ -77,7 +77,7 @@ def read_params(folder: pathlib.Path, abstract: Any) -> Any:
   """Reads the parameters of model.safetensors.
 
   Args:
-    folder: that of the file.
+    folder: the folder of the file.
     abstract: the shapes and types of the parameters.
 
   Raises:
@@ -88,7 +88,7 @@ def read_params(folder: pathlib.Path, abstract: Any) -> Any:
   field = f'workdir={folder}: {PARAMS}'
   try:
     tensors = package.load_file(folder / PARAMS)
-  except Exception as error:  # The library has an exception of its own.
+  except Exception as error:  # The library has its own exception type.
     raise ValueError(f'{field}: {error}') from error
   expected = traverse_util.flatten_dict(abstract, sep='.')
   for name in sorted(expected.keys() | tensors.keys()):

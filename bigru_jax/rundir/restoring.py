@@ -1,6 +1,6 @@
-"""Reading a checkpoint, and telling corrupt bytes from an error of the system.
+"""Reads checkpoints, and tells corrupt bytes from errors of the system.
 
-An error of the system is an `OSError`; see checkpoints.py for what is corrupt.
+Errors of the system are `OSError`s; checkpoints.py defines when one is corrupt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from bigru_jax import parallel
 from bigru_jax.rundir import missing
 
-# A wrong name or offset in corrupt bytes can lead to these as well.
+# Wrong names or offsets in corrupt bytes can cause these errors as well.
 _MAY_BE_CORRUPT = {
   errno.ENOENT,
   errno.ENOTDIR,
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class CorruptError(ValueError):
-  """Bytes of a checkpoint were read, and do not fit checksum or format."""
+  """The bytes of a checkpoint do not match their checksum or format."""
 
 
 def processes(active: Sequence[int]) -> ocp.options.MultiprocessingOptions:
@@ -47,9 +47,9 @@ def processes(active: Sequence[int]) -> ocp.options.MultiprocessingOptions:
 
 def array_handler() -> ocp.PyTreeCheckpointHandler:
   """Returns Orbax's handler of a train state."""
-  # A registry of our own, for Orbax's is global. By default each device writes
-  # a slice of every replicated array; compiling the programs that slice made
-  # the first save ten times slower.
+  # Orbax's own registry is global. By default each device writes a slice of
+  # every replicated array; compiling the slicing programs made the first save
+  # ten times slower.
   registry = ocp.type_handlers.create_type_handler_registry(
     (jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False)),
     (np.ndarray, ocp.type_handlers.NumpyHandler()),
@@ -100,7 +100,7 @@ def restore_best_params(
   Args:
     workdir: the run directory.
     params: abstract arrays.
-    field: of the train state, `params` or `averaged_params`.
+    field: the field of the train state, `params` or `averaged_params`.
 
   Raises:
     FileNotFoundError: the run has no best checkpoint yet.
@@ -130,8 +130,8 @@ def read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
   """Reads the content of a checkpoint's metadata.
 
   Raises:
-    CorruptError: they do not fit their checksum.
-    OSError: they cannot be read, or there are none.
+    CorruptError: they do not match their checksum.
+    OSError: they are missing or cannot be read.
   """
   path = folder / str(step) / 'metadata' / 'metadata'
   with missing.system_errors(folder):
@@ -158,20 +158,19 @@ def read_state(
   """Reads a state, or a part of one, and the progress.
 
   Args:
-    folder: of the checkpoints.
-    step: the checkpoint.
-    like: a train state, or a dict of some of its fields, of arrays or abstract
-      ones; the result has its structure.
+    folder: the folder of the checkpoints.
+    step: the step of the checkpoint.
+    like: a train state or a dict of some of its fields, with arrays or abstract
+      arrays; the result has its structure.
 
   Returns:
-    The state as NumPy arrays, each whole: the checksums are of whole arrays,
-    and one process whose part is corrupt must not leave the others waiting in a
-    collective.
+    The state as whole NumPy arrays, as the checksums need them. No collective
+    is used, in which a corrupt part would leave other processes waiting.
 
   Raises:
-    CorruptError: the checkpoint does not fit its checksums or its format.
-    ValueError: its arrays are others than those of `like`.
-    OSError: it cannot be read, or a file of it is missing.
+    CorruptError: the checkpoint does not match its checksums or its format.
+    ValueError: its arrays differ from those of `like`.
+    OSError: it cannot be read, or one of its files is missing.
   """
   content = read_metadata(folder, step)
   checksums = content['checksums']
@@ -182,12 +181,12 @@ def read_state(
   if differing:
     raise _other_state(folder, step, min(differing))
   state, reason = None, ''
-  for _ in range(2):  # An error of the system may last a moment only.
+  for _ in range(2):  # An error of the system may be transient.
     try:
       state = _read_arrays(folder / str(step) / 'state', like)
     except Exception as error:  # Orbax and TensorStore raise many types.
       missing.check_state(folder, step, error)
-      _read_all(folder, step)  # It names the file that cannot be read.
+      _read_all(folder, step)  # Raises if a file cannot be read.
       _raise_if_of_system(folder, error)
       reason = 'the bytes of its state are corrupt'
       continue
@@ -223,7 +222,7 @@ def _other_state(
 def _read_arrays(path: pathlib.Path, like: Any) -> Any:
   """Reads a checkpoint's arrays in the structure of `like`, as saved.
 
-  Their shapes and types are not asked for, for Orbax would convert them.
+  No shapes and types are passed, because Orbax would convert the arrays.
   """
   args = ocp.args.PyTreeRestore(
     item=jax.tree.map(ocp.utils.to_shape_dtype_struct, like),
@@ -234,7 +233,7 @@ def _read_arrays(path: pathlib.Path, like: Any) -> Any:
   )
   with ocp.Checkpointer(
     array_handler(),
-    # Otherwise it waits at the end for the others, which may have failed.
+    # By default it waits for the other processes, which may have failed.
     multiprocessing_options=processes([jax.process_index()]),
   ) as checkpointer:
     return checkpointer.restore(path, args=args)
@@ -243,8 +242,8 @@ def _read_arrays(path: pathlib.Path, like: Any) -> Any:
 def _read_all(folder: pathlib.Path, step: int) -> None:
   """Reads every byte of a checkpoint.
 
-  Orbax and TensorStore turn an error of the system into one of theirs, or into
-  an array of zeros.
+  Orbax and TensorStore turn an error of the system into one of their own, or
+  into an array of zeros.
 
   Raises:
     OSError: a folder cannot be listed, or a file cannot be read.
@@ -260,7 +259,7 @@ def _read_all(folder: pathlib.Path, step: int) -> None:
           with open(path, 'rb') as file:
             while file.read(2**20):
               pass
-        except OSError as error:  # That of reading does not name the file.
+        except OSError as error:  # An error of `read` does not name the file.
           raise OSError(error.errno, error.strerror, path) from error
 
 
@@ -268,7 +267,7 @@ def _raise_if_of_system(folder: pathlib.Path, error: BaseException) -> None:
   """Raises OSError where the system, not a corrupt byte, caused an error.
 
   Raises:
-    MemoryError: the memory was too small, which says nothing about the bytes.
+    MemoryError: memory ran out, so the bytes may be intact.
   """
   pending, seen = [error], set[int]()
   while pending:

@@ -1,4 +1,4 @@
-"""Whether a directory holds the same run: its configuration and its data."""
+"""Checks that a directory contains the same run: configuration and data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bigru_jax.rundir import files
 
 _log = logging.getLogger(__name__)
 
-# What a run that resumes with another configuration will write again.
+# Files that a run writes again when it resumes with another configuration.
 _OUTDATED = ('result.json', 'calibration.json', 'diagnostics.json',
              'report.html', 'explain-*.json')  # fmt: skip
 
 
 def check_config(workdir: pathlib.Path, config: Config) -> None:
-  """Compares the run in a directory, if there is one, with a configuration.
+  """Compares the run in a directory, if any, with a configuration.
 
   Raises:
     ValueError: a field that is not mutable differs.
@@ -44,7 +44,7 @@ def create_or_check(
   tokenizer: Tokenizer,
   identity: dict[str, str],
 ) -> None:
-  """Writes the files that describe a run, or compares those that are there.
+  """Writes the files that describe a run, or compares the existing ones.
 
   Raises:
     ValueError: the run was started on other data, or with another vocabulary.
@@ -53,10 +53,12 @@ def create_or_check(
     files.write_json(workdir / 'labels.json', labels)
     files.write_json(workdir / 'data.json', identity)
     tokenizer.save(workdir)
-    # The last, so that a directory with a configuration has the others.
+    # It is the last, so that a directory with a configuration has the others.
     files.write_config(workdir, config)
     return
-  files.read_labels(workdir)  # Predictions need them, be they purged since.
+  files.read_labels(
+    workdir
+  )  # Raises if they were purged; predictions need them.
   before = files.read_identity(workdir)
   names = sorted(before.keys() | identity.keys())
   differing = [n for n in names if before.get(n) != identity.get(n)]
@@ -71,22 +73,22 @@ def create_or_check(
     and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
   ):
     raise ValueError(
-      f'workdir={workdir} holds a run of a version that makes other tokens of '
-      'these texts: vocabulary.txt differs; choose another workdir'
+      f'workdir={workdir} holds a run of a version that tokenizes these texts '
+      'differently: vocabulary.txt differs; choose another workdir'
     )
 
 
 def record_changes(workdir: pathlib.Path, config: Config) -> None:
-  """Writes other values of mutable fields to config.json.
+  """Writes new values of mutable fields to config.json.
 
-  It removes the results that they outdate, so it is called when the run is sure
-  to resume.
+  It removes the results that they outdate, so it is called only when the run is
+  certain to resume.
   """
   before = files.read_config(workdir)
   changed = config.differing_fields(before)
   if changed:
     changes = [
-      f'{name}={getattr(config, name)} (before: {getattr(before, name)})'
+      f'{name}={getattr(config, name)} (was {getattr(before, name)})'
       for name in changed
     ]
     _log.info('the run resumes with %s', ', '.join(changes))

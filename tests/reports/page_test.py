@@ -126,7 +126,7 @@ def test_a_page_is_updated_with_later_results(run_directory, tmp_path):
   assert new['explain'] == {'split': 'test', **explained}
   assert new['texts'] == old['texts'] and len(new['texts']['text']) > 10
   (tmp_path / 'explain-test.json').write_text('[]')
-  with pytest.raises(ValueError, match='explain-test.json holds no table'):
+  with pytest.raises(ValueError, match='explain-test.json contains no table'):
     page.update_page(tmp_path)
   (tmp_path / 'report.html').write_text('<p>mine</p>')
   with pytest.raises(ValueError, match='report.html is not the page of a run'):

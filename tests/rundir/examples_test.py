@@ -30,12 +30,12 @@ def _finished(workdir, config=CONFIG, dataset='corpus'):
 def test_data_in_memory_are_not_taken_for_the_default_data_set(tmp_path):
   _finished(tmp_path)
   run_files.write_lines(tmp_path / 'predictions-test.jsonl', [])
-  with pytest.raises(ValueError, match='not at hand. .* data set in memory'):
+  with pytest.raises(ValueError, match='not available. .* data set in memory'):
     examples_of_run(tmp_path, 'test', CONFIG)
   _finished(tmp_path, dataset='rotten_tomatoes')
   check_data(tmp_path, CONFIG)
   (tmp_path / 'result.json').unlink()
-  with pytest.raises(FileNotFoundError, match='holds no finished run'):
+  with pytest.raises(FileNotFoundError, match='is not a finished run'):
     check_data(tmp_path, CONFIG)
 
 
@@ -46,7 +46,7 @@ def test_a_published_model_has_a_page_without_scores(tmp_path):
   assert page['title'] == 'published: BiGRU with pooling=additive'
   assert page['command'] is None and 'published model' in page['origin']
   assert page['curves'] == page['metrics'] == []
-  with pytest.raises(ValueError, match='not at hand. It is a published'):
+  with pytest.raises(ValueError, match='not available. It is a published'):
     check_data(tmp_path, CONFIG)
 
 

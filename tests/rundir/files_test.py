@@ -64,8 +64,8 @@ def test_what_changes_in_a_run_that_resumes_is_logged(tmp_path, caplog):
   longer = dataclasses.replace(CONFIG, epochs=99, patience=7)
   same_run.record_changes(tmp_path, longer)
   assert caplog.messages == [
-    f'the run resumes with epochs=99 (before: {CONFIG.epochs}), '
-    f'patience=7 (before: {CONFIG.patience})'
+    f'the run resumes with epochs=99 (was {CONFIG.epochs}), '
+    f'patience=7 (was {CONFIG.patience})'
   ]
 
 
@@ -135,15 +135,19 @@ def test_a_run_of_a_newer_version_is_named_as_one(tmp_path):
   ours = bigru_jax.__version__
   origin = rf'\(written by bigru_jax 9.0; this is {ours}\)$'
   _write(tmp_path, version='9.0', new_field=1, another=2)
-  message = f'config.json holds .* known here: another, new_field {origin}'
+  message = (
+    f'config.json has fields .* unknown here: another, new_field {origin}'
+  )
   with pytest.raises(ValueError, match=message):
     run_files.read_config(tmp_path)
   _write(tmp_path, version='9.0', pooling='new')
   with pytest.raises(ValueError, match=f"pooling='new'.*{origin}"):
     run_files.read_config(tmp_path)
   _write(tmp_path, new_field=1)
-  with pytest.raises(ValueError, match='known here: new_field$'):
+  with pytest.raises(ValueError, match='unknown here: new_field$'):
     run_files.read_config(tmp_path)
   run_files.write_json(tmp_path / 'config.json', [])
-  with pytest.raises(ValueError, match='config.json holds no configuration$'):
+  with pytest.raises(
+    ValueError, match='config.json contains no configuration$'
+  ):
     run_files.read_config(tmp_path)

@@ -246,7 +246,7 @@ def test_a_checkpoint_that_is_not_a_folder_stops_training_and_loading(workdir):
   shutil.rmtree(newest)
   for make, message in (
     (lambda: newest.symlink_to('/not/mounted'), 'a link to /not/mounted'),
-    (newest.touch, 'a file, and no checkpoint'),
+    (newest.touch, 'a file, not a checkpoint'),
   ):
     make()
     _stops(workdir, f'{newest} is {message}')

@@ -106,4 +106,4 @@ def test_a_safetensors_file_with_other_names_is_read(tmp_path):
   ):
     done = run_command(name, f'--workdir={workdir}', *more)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-    assert 'its data are not at hand. It was trained by another' in done.stderr
+    assert 'data are not available. It was trained by another' in done.stderr
