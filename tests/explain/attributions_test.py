@@ -1,5 +1,6 @@
 """Attributions against finite differences, texts changed by hand, Captum."""
 
+import golden
 import jax
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from bigru_jax.explain.attributions import (
   attributions_of_batch,
   integrated_gradients,
 )
-from bigru_jax.interop.torch import classifier_to_torch
+from bigru_jax.interop.torch import classifier_from_torch
+from bigru_jax.models.classifier import Classifier
+from bigru_jax.tasks import SingleLabel
 
 CLASSES = np.array([0, 1, 1])
 
@@ -115,57 +118,21 @@ def test_integrated_gradients_are_complete(trained):
   assert coarse.max() > 10 * error.max()
 
 
-def test_integrated_gradients_equal_captums(trained):
-  torch = pytest.importorskip('torch', reason='the twin needs PyTorch')
-  captum = pytest.importorskip('captum.attr', reason='Captum is not installed')
-  batch = make_batch()
-  weights, _ = jax.jit(integrated_gradients)(trained, batch, CLASSES)
-  twin = _twin(torch, trained.params)
-  for i, text in enumerate(TEXTS):
-    x = torch.tensor(np.asarray(trained.params['embedding'])[text][None])
-
-    def odds(x, c=int(CLASSES[i])):
-      logits = twin(x)
-      return logits[:, c] - logits[:, 1 - c]
-
-    expected = captum.IntegratedGradients(odds).attribute(
-      x, torch.zeros_like(x), n_steps=attributions.STEPS
-    )
-    np.testing.assert_allclose(
-      weights[i, : len(text)], expected.sum(-1)[0].numpy(), atol=1e-4
-    )
-
-
-def _twin(torch, params):
-  """The model in PyTorch, from embedded tokens to logits."""
-  nn, state = torch.nn, classifier_to_torch(jax.device_get(params))
-  (units, features), (classes, _) = (
-    state[f'{name}.weight'].shape for name in ('attention.0', 'fc')
+def test_integrated_gradients_equal_captums():
+  results = golden.read('additive')
+  _, num_outputs = results['logits'].shape
+  params = classifier_from_torch(golden.read_state('additive'))
+  trained = predictions.TrainedModel(
+    Classifier(7, num_outputs, 5, 4, 2), SingleLabel(num_outputs), params
   )
-  embedding = nn.Embedding(*state['embedding.weight'].shape)
-  modules = nn.ModuleDict(
-    {
-      'embedding': embedding,
-      'gru': nn.GRU(
-        embedding.embedding_dim,
-        features // 2,
-        bidirectional=True,
-        batch_first=True,
-      ),
-      'attention': nn.Sequential(
-        nn.Linear(features, units), nn.Tanh(), nn.Linear(units, 1, bias=False)
-      ),
-      'fc': nn.Linear(features, classes),
-    }
+  weights, _ = jax.jit(integrated_gradients)(
+    trained,
+    {name: results[name] for name in ('tokens', 'lengths')},
+    results['classes'],
   )
-  modules.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
-
-  def classify(x):
-    h, _ = modules['gru'](x)
-    a = torch.softmax(modules['attention'](h), dim=1)
-    return modules['fc']((a * h).sum(1))
-
-  return classify
+  np.testing.assert_allclose(
+    weights, results['integrated_gradients'], atol=1e-4
+  )
 
 
 def test_the_texts_of_a_split_keep_their_order_and_lengths(trained):

@@ -11,6 +11,8 @@ from bigru_jax.interop.torch import classifier_from_torch, read_state_dict
 
 ENTRIES = 'state_dict', 'model_state_dict', 'model', 'net', 'weights', 'mine'
 
+pytestmark = pytest.mark.compare('torch')
+
 
 @pytest.fixture
 def program():
@@ -144,10 +146,6 @@ def test_a_file_must_hold_one_state_dict(content, message, tmp_path):
 
 def test_files_not_from_torch_save_are_named(program, tmp_path, recwarn):
   path = tmp_path / 'model.pt'
-  with pytest.raises(FileNotFoundError, match='weights=.*no such file'):
-    read_state_dict(path)
-  with pytest.raises(ValueError, match='weights=.* is a folder: name a file'):
-    read_state_dict(tmp_path)
   torch.save(program.state_dict(), path)
   half = path.read_bytes()[: path.stat().st_size // 2]
   for content in (b'', b'<html>', half, pickle.dumps({'x': [1]})):
@@ -159,5 +157,3 @@ def test_files_not_from_torch_save_are_named(program, tmp_path, recwarn):
   recwarn.clear()
   assert 'the file is a TorchScript archive' in _refused(path)
   assert not recwarn.list  # Which would be lines of their own.
-  (tmp_path / 'model.safetensors').write_bytes(b'nothing')
-  assert _refused(tmp_path / 'model.safetensors')

@@ -2,7 +2,9 @@
 
 import pytest
 
-torch = pytest.importorskip('torch')
+torch = pytest.importorskip(
+  'torch', reason="torch is missing: pip install -e '.[compare]'"
+)
 nn, rnn = torch.nn, torch.nn.utils.rnn
 
 
@@ -24,8 +26,11 @@ class Classifier(nn.Module):
     self.fc = nn.Linear(8, outputs)
 
   def forward(self, tokens, lengths):
+    return self.classify(self.embedding(tokens), lengths)
+
+  def classify(self, x, lengths):
     packed = rnn.pack_padded_sequence(
-      self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False
+      x, lengths, batch_first=True, enforce_sorted=False
     )
     h, _ = rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)
     padding = torch.arange(h.shape[1]) >= lengths[:, None]

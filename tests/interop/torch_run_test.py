@@ -1,69 +1,83 @@
-"""Run directories from PyTorch programs, with the programs' predictions."""
+"""Run directories from PyTorch programs, with the programs' predictions.
+
+The programs' state dicts and logits are in the golden files.
+"""
 
 import json
 import random
 
+import golden
+import jax
 import numpy as np
 import pytest
-from torch_programs import Classifier, additive, arrays, nn, torch
+import tokenizers
 
 import bigru_jax
 from bigru_jax.data.tokenizer import JsonTokenizer
-from bigru_jax.interop.torch import read_state_dict
+from bigru_jax.interop.torch import (
+  classifier_from_torch,
+  read_state_dict,
+  write_state_dict,
+)
 from bigru_jax.interop.torch_run import read_vocabulary, write_run
 
 WORDS = ['the', '<unk>', 'good', '<pad>', 'bad', 'film', 'not']  # By id.
 TEXTS = ['the good film', 'not a bad film , the film', '', 'bad']
 
 
-def _ids(text):
-  return [WORDS.index(w) if w in WORDS else 1 for w in text.split()] or [1]
+@pytest.fixture
+def state():
+  """The state dict of a program."""
+  return golden.read_state('additive')
 
 
-def _expected(program):
-  """The program's probabilities of `TEXTS`, predicted one by one."""
-  for text in TEXTS:
-    ids = torch.tensor([_ids(text)])
-    logits = program(ids, torch.tensor([ids.shape[1]])).detach()
-    yield logits.softmax(-1)[0] if logits.shape[1] > 1 else logits.sigmoid()[0]
+def _check(run):
+  """Checks that a run predicts for `TEXTS` what its program predicted."""
+  program = golden.read('additive')
+  probabilities = jax.nn.softmax(program['logits'])
+  for text, ids, expected, prediction in zip(
+    TEXTS, program['tokens'], probabilities, run.predict(TEXTS), strict=True
+  ):
+    words = [WORDS[i] for i in ids if WORDS[i] != '<pad>']
+    assert [x if x in WORDS else '<unk>' for x in text.split() or ['']] == words
+    found = [prediction['probabilities'][label] for label in 'xyz']
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('as_json', [True, False])
-def test_a_run_predicts_what_the_program_predicts(as_json, tmp_path):
-  torch.manual_seed(0)
-  program = Classifier(additive(units=3))
-  with torch.no_grad():
-    program.embedding.weight[3] = 9.0  # Nothing reads it.
-  torch.save(program.state_dict(), tmp_path / 'model.pt')
+@pytest.mark.parametrize(
+  'suffix',
+  ['.safetensors', pytest.param('.pt', marks=pytest.mark.compare('torch'))],
+)
+def test_a_run_predicts_what_the_program_predicts(
+  as_json, suffix, state, tmp_path
+):
+  weights = tmp_path / f'model{suffix}'
+  write_state_dict(state, weights)
   vocabulary = tmp_path / ('words.json' if as_json else 'words.txt')
   ids = {word: i for i, word in enumerate(WORDS)}
   vocabulary.write_text(json.dumps(ids) if as_json else '\n'.join(WORDS) + '\n')
   write_run(
     tmp_path / 'run',
-    read_state_dict(tmp_path / 'model.pt'),
+    read_state_dict(weights),
     read_vocabulary(vocabulary),
     ['x', 'y', 'z'],
   )
   run = bigru_jax.load(tmp_path / 'run')
   assert run.tokenizer.vocabulary[:4] == ['<pad>', '<unk>', 'the', 'good']
   assert (run.config.num_layers, run.config.hidden_size) == (2, 4)
-  for answer, expected in zip(run.predict(TEXTS), _expected(program)):
-    found = [answer['probabilities'][label] for label in 'xyz']
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+  _check(run)
   with pytest.raises(ValueError, match='output=.*holds a run already'):
-    write_run(tmp_path / 'run', arrays(program), WORDS, ['x', 'y', 'z'])
+    write_run(tmp_path / 'run', state, WORDS, ['x', 'y', 'z'])
 
 
 def test_one_output_is_the_logit_of_the_second_label(tmp_path):
-  torch.manual_seed(1)
-  program = Classifier(nn.Linear(8, 1), outputs=1)
+  state, logits = golden.read_state('dot'), golden.read('dot')['logits']
   vocabulary = ['pad' if word == '<pad>' else word for word in WORDS]
-  write_run(tmp_path, arrays(program), vocabulary, ['no', 'yes'], padding='')
+  write_run(tmp_path, state, vocabulary, ['no', 'yes'], padding='')
   answers = bigru_jax.load(tmp_path).predict(TEXTS)
-  for answer, expected in zip(answers, _expected(program)):
-    np.testing.assert_allclose(
-      answer['probabilities']['yes'], expected[0], atol=1e-5
-    )
+  found = [answer['probabilities']['yes'] for answer in answers]
+  np.testing.assert_allclose(found, jax.nn.sigmoid(logits)[:, 0], atol=1e-5)
 
 
 # A line break within and alone, whatever else ends a line in Python, nothing,
@@ -76,7 +90,9 @@ ODD = [
 
 
 @pytest.mark.parametrize('name', ['words.json', 'words.txt', ''])
-def test_tokens_with_line_breaks_change_no_prediction(name, tmp_path, caplog):
+def test_tokens_with_line_breaks_change_no_prediction(
+  name, state, tmp_path, caplog
+):
   words = list(ODD)
   if name == 'words.txt':  # Which cannot hold line feeds.
     words = [word for word in words if '\n' not in word]
@@ -86,10 +102,10 @@ def test_tokens_with_line_breaks_change_no_prediction(name, tmp_path, caplog):
     content = json.dumps(ids) if 'json' in name else '\n'.join(words) + '\n'
     path.write_bytes(content.encode('utf-8', 'surrogatepass'))
     vocabulary = read_vocabulary(path)
-  torch.manual_seed(0)
-  program = Classifier(additive(), words=len(words))
+  vectors = np.random.default_rng(0).normal(size=(len(words), 5))
+  state['embedding.weight'] = vectors.astype(np.float32)
   write_run(
-    tmp_path / 'run', arrays(program), vocabulary, ['x', 'y', 'z'],
+    tmp_path / 'run', state, vocabulary, ['x', 'y', 'z'],
     tokenizer='whitespace', padding='[PAD]', unknown='[UNK]',
   )  # fmt: skip
   never = sum(word.split() != [word] for word in words)
@@ -103,11 +119,18 @@ def test_tokens_with_line_breaks_change_no_prediction(name, tmp_path, caplog):
   ] + ['']
   assert {'[UNK]', '<pad>', '<unk>', 'n\x00l'} <= set(' '.join(texts).split())
   answers = bigru_jax.load(tmp_path / 'run').predict(texts)
-  for text, answer in zip(texts, answers):
-    tokens = torch.tensor([[ids.get(word, 1) for word in text.split()] or [1]])
-    logits = program(tokens, torch.tensor([tokens.shape[1]])).detach()
-    found = list(answer['probabilities'].values())
-    np.testing.assert_allclose(found, logits.softmax(1)[0], atol=1e-5)
+  tokens = np.zeros((len(texts), 16), np.int32)  # A token may be two words.
+  lengths = np.ones(len(texts), np.int32)
+  for i, text in enumerate(texts):
+    text_ids = [ids.get(word, 1) for word in text.split()] or [1]
+    tokens[i, : len(text_ids)], lengths[i] = text_ids, len(text_ids)
+  # The same weights with the program's own ids.
+  model = bigru_jax.Classifier(len(words), 3, 5, 4, 2, 'additive')
+  variables = {'params': classifier_from_torch(state)}
+  batch = {'tokens': tokens, 'lengths': lengths}
+  expected = jax.nn.softmax(model.apply(variables, batch).logits)
+  found = [list(answer['probabilities'].values()) for answer in answers]
+  np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('end', ['', '\r\n'])
@@ -117,8 +140,8 @@ def test_a_vocabulary_with_windows_line_ends_is_read(end, tmp_path):
   assert read_vocabulary(path) == WORDS
 
 
-def test_a_cased_vocabulary_is_not_read_as_lower_case(tmp_path, caplog):
-  state, labels = arrays(Classifier(additive())), ['x', 'y', 'z']
+def test_a_cased_vocabulary_is_not_read_as_lower_case(state, tmp_path, caplog):
+  labels = ['x', 'y', 'z']
   cased = ['The', '<unk>', 'Good', '<pad>', 'Bad', 'Film', 'Not']
   message = (
     "5 of 5 tokens can never occur with tokenizer=words, such as 'The', "
@@ -134,25 +157,20 @@ def test_a_cased_vocabulary_is_not_read_as_lower_case(tmp_path, caplog):
   assert 'never' not in caplog.text
 
 
-def test_a_tokenizer_json_gives_the_vocabulary(tmp_path):
-  tokenizers = pytest.importorskip('tokenizers')
+def test_a_tokenizer_json_gives_the_vocabulary(state, tmp_path):
   path = tmp_path / 'tokenizer.json'
   ids = {word: i for i, word in enumerate(WORDS)}
   made = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, '<unk>'))
   made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
   made.save(str(path))
-  program = Classifier(additive())
   write_run(
-    tmp_path / 'run', arrays(program), JsonTokenizer(path).tokens(),
+    tmp_path / 'run', state, JsonTokenizer(path).tokens(),
     ['x', 'y', 'z'], tokenizer=str(path),
   )  # fmt: skip
-  answers = bigru_jax.load(tmp_path / 'run').predict(TEXTS)
-  for answer, expected in zip(answers, _expected(program)):
-    found = [answer['probabilities'][label] for label in 'xyz']
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+  _check(bigru_jax.load(tmp_path / 'run'))
   with pytest.raises(ValueError, match='it is not that of tokenizer='):
     write_run(
-      tmp_path / 'other', arrays(program), WORDS[::-1], ['x', 'y', 'z'],
+      tmp_path / 'other', state, WORDS[::-1], ['x', 'y', 'z'],
       tokenizer=str(path),
     )  # fmt: skip
 
@@ -175,10 +193,12 @@ def test_a_tokenizer_json_gives_the_vocabulary(tmp_path):
     ({'labels': [1, 2, 3]}, 'labels=1,2,3: give 3 different names'),
   ],
 )
-def test_a_run_that_does_not_match_is_refused(changed, message, tmp_path):
+def test_a_run_that_does_not_match_is_refused(
+  changed, message, state, tmp_path
+):
   values = {'vocabulary': WORDS, 'labels': ['x', 'y', 'z'], **changed}
   with pytest.raises(ValueError, match=message):
-    write_run(tmp_path, arrays(Classifier(additive())), **values)
+    write_run(tmp_path, state, **values)
   assert not list(tmp_path.iterdir())
 
 
@@ -199,9 +219,9 @@ def test_a_duplicate_token_in_json_is_named(tmp_path):
     read_vocabulary(tmp_path)
 
 
-def test_a_token_that_is_not_in_nfc_is_named(tmp_path, caplog):
+def test_a_token_that_is_not_in_nfc_is_named(state, tmp_path, caplog):
   words = ['cafe\u0301', '<unk>', 'Good', '<pad>', *WORDS[4:]]
-  write_run(tmp_path / 'x', arrays(Classifier(additive())), words, list('xyz'))
+  write_run(tmp_path / 'x', state, words, list('xyz'))
   assert "such as 'cafe\u0301' (not in NFC), 'Good'" in caplog.text
 
 

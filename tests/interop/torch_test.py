@@ -1,13 +1,16 @@
-"""PyTorch's parameters in and out, against PyTorch itself."""
+"""State dicts of PyTorch in and out; its results are in the golden files."""
 
+import functools
+import re
 import subprocess
 import sys
 
+import golden
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
-from torch_programs import Classifier, additive, arrays
 
 import bigru_jax
 from bigru_jax.interop.torch import (
@@ -21,132 +24,88 @@ from bigru_jax.interop.torch import (
 )
 from bigru_jax.models.build import init_params
 
-torch = pytest.importorskip('torch')
-nn, rnn = torch.nn, torch.nn.utils.rnn
+SUFFIXES = [
+  '.safetensors',
+  pytest.param('.pt', marks=pytest.mark.compare('torch')),
+]
 
-LENGTHS = [6, 1, 4]
+
+@pytest.fixture
+def state():
+  """The state dict of a classifier, as PyTorch made it."""
+  return golden.read_state('additive')
 
 
-@pytest.mark.parametrize('layers', [1, 2])
+@pytest.fixture
+def gru_state(state):
+  """The state dict of its GRU alone."""
+  return {
+    name.removeprefix('gru.'): x
+    for name, x in state.items()
+    if name.startswith('gru.')
+  }
+
+
 @pytest.mark.parametrize('bias', [True, False])
-def test_a_gru_has_the_same_outputs_and_gradients(layers, bias):
-  torch.manual_seed(layers)
-  gru = nn.GRU(5, 4, layers, bias=bias, batch_first=True, bidirectional=True)
-  x = torch.randn(3, 6, 5, requires_grad=True)
-  weight = torch.randn(3, 6, 8)
-  packed = rnn.pack_padded_sequence(
-    x, torch.tensor(LENGTHS), batch_first=True, enforce_sorted=False
-  )
-  output, _ = rnn.pad_packed_sequence(gru(packed)[0], batch_first=True)
-  (output * weight).sum().backward()
-
-  params = gru_from_torch(arrays(gru))
-  mask = np.arange(6) < np.array(LENGTHS)[:, None]
-  layer = bigru_jax.BiGRU(4, layers)
-
-  def loss(params, x):
-    found = layer.apply({'params': params}, x, mask) * mask[..., None]
-    return jnp.sum(found * weight.numpy()), found
-
-  (_, found), (grads, dx) = jax.value_and_grad(
-    loss, argnums=(0, 1), has_aux=True
-  )(params, x.detach().numpy())
-  np.testing.assert_allclose(found, output.detach(), atol=1e-5)
-  np.testing.assert_allclose(dx, x.grad, atol=1e-4)
-  hidden_biases = 0
-  for name, value in gru_to_torch(grads).items():
-    if not bias and name.startswith('bias'):
-      continue
-    expected = getattr(gru, name).grad.numpy()
-    if name.startswith('bias_hh'):  # Those of r and z have no place of their
-      hidden_biases += 1  # own; their gradient is that of bias_ih.
-      value, expected = value[8:], expected[8:]
-    np.testing.assert_allclose(value, expected, atol=1e-4, err_msg=name)
-  assert hidden_biases == (2 * layers if bias else 0)
-
-  again = nn.GRU(5, 4, layers, bias=bias, batch_first=True, bidirectional=True)
-  state = gru_to_torch(params, bias)
-  again.load_state_dict({x: torch.tensor(y) for x, y in state.items()})
-  torch.testing.assert_close(again(x)[0], gru(x)[0], rtol=0, atol=1e-6)
-  # The values survive: each bias of r and z as the sum it enters by.
-  for name, value in arrays(gru).items():
+def test_the_values_of_a_gru_survive(bias, gru_state):
+  if not bias:
+    gru_state = {x: y for x, y in gru_state.items() if 'bias' not in x}
+  again = gru_to_torch(gru_from_torch(gru_state), bias)
+  assert again.keys() == gru_state.keys()
+  for name, value in gru_state.items():
     if name.startswith('weight'):
-      np.testing.assert_array_equal(state[name], value)
-    elif name.startswith('bias_ih'):
-      total = value + arrays(gru)[name.replace('ih', 'hh')]
-      np.testing.assert_array_equal(state[name][:8], total[:8])
-      np.testing.assert_array_equal(state[name][8:], value[8:])
-    else:
-      np.testing.assert_array_equal(state[name][8:], value[8:])
+      np.testing.assert_array_equal(again[name], value)
+    else:  # Each bias of r and z enters as a sum of two.
+      np.testing.assert_array_equal(again[name][8:], value[8:])
+    if name.startswith('bias_ih'):
+      total = value + gru_state[name.replace('ih', 'hh')]
+      np.testing.assert_array_equal(again[name][:8], total[:8])
 
 
-def test_modules_that_are_not_a_bidirectional_gru_are_refused():
-  with pytest.raises(ValueError, match='one direction is not doubled'):
-    gru_from_torch(arrays(nn.GRU(5, 4)))
-  lstm = arrays(nn.LSTM(5, 4, bidirectional=True))
-  message = r'weight_ih_l0 has shape \(16, 5\); expected \(12, 5\); .*bias_hh'
-  with pytest.raises(ValueError, match=message):
-    gru_from_torch(lstm)
-  state = arrays(nn.GRU(5, 4, bidirectional=True))
-  del state['bias_hh_l0_reverse']
-  message = r'bias_hh_l0_reverse of shape \(12,\) is missing; other is unknown'
-  with pytest.raises(ValueError, match=message):
-    gru_from_torch(state | {'other': np.zeros(2)})
-  with pytest.raises(ValueError, match='expected weight_ih_l0'):
-    gru_from_torch({'w': np.zeros((2, 3))})
-  layer = gru_from_torch(arrays(nn.GRU(5, 4, bidirectional=True)))
-  with pytest.raises(ValueError, match='bias=False'):
-    gru_to_torch(layer, bias=False)
-
-
-@pytest.mark.parametrize(
-  'attention, kind, suffix',
-  [
-    (additive(), 'additive', '.pt'),
-    (additive(units=3), 'additive', '.safetensors'),  # Padded with zeros.
-    (additive(bias=False), 'additive', '.pt'),
-    (nn.Linear(8, 1), 'dot', '.safetensors'),
-  ],
-)
-def test_a_classifier_is_converted_both_ways(attention, kind, suffix, tmp_path):
-  torch.manual_seed(0)
-  program = Classifier(attention)
-  if suffix == '.safetensors':
-    pytest.importorskip('safetensors')
-  path = tmp_path / f'model{suffix}'
-  write_state_dict(arrays(program), path)
+@pytest.mark.parametrize('kind', ['additive', 'dot'])
+def test_a_classifier_has_the_logits_of_pytorch(kind, tmp_path):
+  results, path = golden.read(kind), tmp_path / 'model.safetensors'
+  logits = results['logits']
+  write_state_dict(golden.read_state(kind), path)
   params = classifier_from_torch(read_state_dict(path))
-  tokens = np.random.default_rng(0).integers(0, 7, (3, 6))
-  expected = program(torch.tensor(tokens), torch.tensor(LENGTHS))
-  model = bigru_jax.Classifier(7, 3, 5, 4, 2, kind)
+  model = bigru_jax.Classifier(7, logits.shape[1], 5, 4, 2, kind)
   # Of the same structure and shapes as those that training starts from.
   jax.tree.map(
     lambda x, y: np.testing.assert_equal(x.shape, y.shape),
     params,
     jax.eval_shape(lambda: init_params(model, 0)),
   )
-  batch = {'tokens': jnp.array(tokens), 'lengths': jnp.array(LENGTHS)}
+  batch = {name: jnp.array(results[name]) for name in ('tokens', 'lengths')}
   found = jax.jit(model.apply)({'params': params}, batch).logits
-  np.testing.assert_allclose(found, expected.detach(), atol=1e-5)
-
-  again = Classifier(
-    nn.Linear(8, 1, bias=False) if kind == 'dot' else additive()
+  np.testing.assert_allclose(found, logits, atol=1e-5)
+  # What goes out comes in again as the same, up to the sums of biases.
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=1e-6),
+    classifier_from_torch(classifier_to_torch(params)),
+    params,
   )
-  if kind == 'additive':
-    again.attention[2] = nn.Linear(8, 1, bias=False)
-  write_state_dict(classifier_to_torch(params), path)
-  if suffix == '.pt':
-    again.load_state_dict(torch.load(path, weights_only=True))
-  else:
-    from safetensors.torch import load_file
-
-    again.load_state_dict(load_file(path))
-  logits = again(torch.tensor(tokens), torch.tensor(LENGTHS))
-  torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
-def test_the_attention_may_be_two_modules_or_a_bare_vector():
-  state = arrays(Classifier(additive()))
+def test_modules_that_are_not_a_bidirectional_gru_are_refused(gru_state):
+  forward = {x: y for x, y in gru_state.items() if 'reverse' not in x}
+  with pytest.raises(ValueError, match='one direction is not doubled'):
+    gru_from_torch(forward)
+  lstm = {x: np.concatenate([y, y[:4]]) for x, y in gru_state.items()}
+  message = r'weight_ih_l0 has shape \(16, 5\); expected \(12, 5\); .*bias_hh'
+  with pytest.raises(ValueError, match=message):
+    gru_from_torch(lstm)
+  layer = gru_from_torch(gru_state)
+  with pytest.raises(ValueError, match='bias=False'):
+    gru_to_torch(layer, bias=False)
+  del gru_state['bias_hh_l0_reverse']
+  message = r'bias_hh_l0_reverse of shape \(12,\) is missing; other is unknown'
+  with pytest.raises(ValueError, match=message):
+    gru_from_torch(gru_state | {'other': np.zeros(2)})
+  with pytest.raises(ValueError, match='expected weight_ih_l0'):
+    gru_from_torch({'w': np.zeros((2, 3))})
+
+
+def test_the_attention_may_be_two_modules_or_a_bare_vector(state):
   expected = classifier_from_torch(state)['attention']
   for vector in ('query.weight', 'query'):
     split = dict(state)
@@ -162,8 +121,7 @@ def test_the_attention_may_be_two_modules_or_a_bare_vector():
 
 
 @pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'a.b.c.', 'gru.'])
-def test_a_prefix_that_all_names_share_is_dropped(prefix):
-  state = arrays(Classifier(additive()))
+def test_a_prefix_that_all_names_share_is_dropped(prefix, state):
   expected = classifier_from_torch(state)
   wrapped = {prefix + name: x for name, x in state.items()}
   check = np.testing.assert_array_equal
@@ -180,25 +138,18 @@ def test_a_prefix_that_all_names_share_is_dropped(prefix):
     message = rf'^the model has no place for {name} \[3\]; it has only embed'
     with pytest.raises(ValueError, match=message):
       classifier_from_torch(wrapped | {name: np.ones(3)})
-  gru = nn.DataParallel(nn.GRU(5, 4, bidirectional=True))
-  jax.tree.map(
-    check, gru_from_torch(arrays(gru)), gru_from_torch(arrays(gru.module))
-  )
 
 
-def test_averaged_weights_are_converted():
-  program = Classifier(additive())
-  averaged = torch.optim.swa_utils.AveragedModel(nn.DataParallel(program))
-  assert {'n_averaged', 'module.module.fc.bias'} <= averaged.state_dict().keys()
+def test_the_prefix_of_a_parallel_gru_is_dropped(gru_state):
+  wrapped = {f'module.{name}': x for name, x in gru_state.items()}
   jax.tree.map(
     np.testing.assert_array_equal,
-    classifier_from_torch(arrays(averaged)),
-    classifier_from_torch(arrays(program)),
+    gru_from_torch(wrapped),
+    gru_from_torch(gru_state),
   )
 
 
-def test_two_models_in_one_state_dict_are_named():
-  state = arrays(Classifier(additive()))
+def test_two_models_in_one_state_dict_are_named(state):
   student, teacher = (
     {f'{name}.{x}': y for x, y in state.items()} for name in ('model', 'ema')
   )
@@ -213,8 +164,7 @@ def test_two_models_in_one_state_dict_are_named():
   'name',
   ['embedding.weight', 'gru.bias_hh_l0', 'attention.2.weight', 'fc.weight'],
 )
-def test_values_that_are_not_weights_are_refused(name):
-  state = arrays(Classifier(additive()))
+def test_values_that_are_not_weights_are_refused(name, state, gru_state):
   for value in (np.nan, np.inf):
     wrong = state | {name: np.full_like(state[name], value)}
     with pytest.raises(ValueError, match=f'^{name} holds NaN or infinite'):
@@ -222,13 +172,12 @@ def test_values_that_are_not_weights_are_refused(name):
   wrong = state | {name: state[name].astype(np.int8)}
   with pytest.raises(ValueError, match=f'^{name} holds int8, not floating'):
     classifier_from_torch(wrong)
-  gru = arrays(nn.GRU(5, 4, bidirectional=True))
-  gru['weight_hh_l0'] = np.full_like(gru['weight_hh_l0'], np.nan)
+  gru_state['weight_hh_l0'][0] = np.nan
   with pytest.raises(ValueError, match='^weight_hh_l0 holds NaN'):
-    gru_from_torch(gru)
+    gru_from_torch(gru_state)
 
 
-@pytest.mark.parametrize('suffix', ['.safetensors', '.pt'])
+@pytest.mark.parametrize('suffix', SUFFIXES)
 def test_integers_are_read_as_integers(suffix, tmp_path):
   path = tmp_path / f'x{suffix}'
   write_state_dict({'x': np.ones(2, np.int8), 'y': np.ones(2)}, path)
@@ -236,8 +185,14 @@ def test_integers_are_read_as_integers(suffix, tmp_path):
   assert [state[name].dtype for name in 'xy'] == [np.int8, np.float32]
 
 
-def test_parameters_that_a_classifier_lacks_are_listed():
-  state = arrays(Classifier(additive()))
+def test_bfloat16_is_read_as_float32(tmp_path):
+  path = tmp_path / 'x.safetensors'
+  write_state_dict({'x': np.ones(2, ml_dtypes.bfloat16)}, path)
+  found = read_state_dict(path)['x']
+  assert found.dtype == np.float32 and found.tolist() == [1, 1]
+
+
+def test_parameters_that_a_classifier_lacks_are_listed(state):
   with pytest.raises(ValueError, match=r'no place for norm.weight \[8\], nor'):
     classifier_from_torch(
       state | {'norm.weight': np.zeros(8), 'norm.bias': np.zeros(8)}
@@ -258,8 +213,15 @@ def test_parameters_that_a_classifier_lacks_are_listed():
   one = {x: y for x, y in state.items() if 'reverse' not in x}
   with pytest.raises(ValueError, match='gru=gru: the GRU has one direction'):
     classifier_from_torch(one)
-  wide = arrays(Classifier(additive(units=9)))
-  heads = arrays(Classifier(nn.Sequential(additive(), nn.Linear(8, 8))))
+  wide = {
+    **state,
+    'attention.0.weight': np.zeros((9, 8)),
+    'attention.0.bias': np.zeros(9),
+    'attention.2.weight': np.zeros((1, 9)),
+  }
+  heads = {
+    x.replace('attention.', 'attention.0.'): y for x, y in state.items()
+  } | {'attention.1.weight': np.zeros((8, 8)), 'attention.1.bias': np.zeros(8)}
   square = {**state, 'attention.W': state['attention.0.weight']}
   del square['attention.0.weight'], square['attention.0.bias']
   for wrong in (wide, heads, square):
@@ -271,21 +233,33 @@ def test_parameters_that_a_classifier_lacks_are_listed():
     classifier_to_torch(params)
 
 
-@pytest.mark.parametrize('suffix', ['.safetensors', '.pt'])
-def test_any_type_is_read_as_float32(suffix, tmp_path):
-  path, state = tmp_path / f'x{suffix}', {'x': torch.ones(2).bfloat16()}
-  if suffix == '.pt':
-    torch.save(state, path)
-  else:
-    pytest.importorskip('safetensors.torch').save_file(state, path)
-  found = read_state_dict(path)['x']
-  assert found.dtype == np.float32 and found.tolist() == [1, 1]
-
-
-def test_torch_is_imported_only_for_its_own_files(tmp_path):
-  pytest.importorskip('safetensors')
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
   path = tmp_path / 'model.safetensors'
-  write_state_dict(arrays(Classifier(additive())), path)
+  with pytest.raises(FileNotFoundError, match='weights=.*no such file'):
+    read_state_dict(path)
+  with pytest.raises(ValueError, match='weights=.* is a folder: name a file'):
+    read_state_dict(tmp_path)
+  path.write_bytes(b'nothing')
+  with pytest.raises(ValueError) as caught:
+    read_state_dict(path)
+  message = str(caught.value)
+  assert message.startswith(f'weights={path}: ') and message.isprintable()
+
+
+def test_a_file_of_pytorch_needs_pytorch(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'torch', None)
+  path = tmp_path / 'model.pt'
+  message = f'{path}: this file needs torch: pip install "torch"'
+  with pytest.raises(ValueError, match=f'^{re.escape(message)}$'):
+    write_state_dict({'x': np.ones(2)}, path)
+  path.touch()
+  with pytest.raises(ValueError, match=f'^weights={re.escape(message)}$'):
+    read_state_dict(path)
+
+
+def test_torch_is_imported_only_for_its_own_files(state, tmp_path):
+  path = tmp_path / 'model.safetensors'
+  write_state_dict(state, path)
   code = (
     'import sys; from bigru_jax.interop.torch import *; '
     f'classifier_from_torch(read_state_dict({str(path)!r})); '

@@ -2,9 +2,9 @@
 
 import functools
 import itertools
-import pathlib
 
 from flax import linen as nn
+import golden
 from hypothesis import example, given, settings, strategies as st
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,6 @@ from bigru_jax.interop.torch import gru_from_torch
 from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_xla
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 
-GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'gru.npz'
-
 
 @pytest.fixture(params=['reference', 'xla', None])
 def implementation(request):
@@ -26,11 +24,11 @@ def implementation(request):
   return request.param
 
 
-def _golden_layers(golden, prefix):
+def _golden_layers(results, prefix):
   """The parameters (or gradients) of PyTorch's two layers as `GRUParams`."""
   state = {
     name.removeprefix(prefix): value
-    for name, value in golden.items()
+    for name, value in results.items()
     if name.startswith(prefix) and name != 'grad/x'
   }
   if prefix == 'grad/':  # A sum of two biases has the gradient of either.
@@ -42,23 +40,23 @@ def _golden_layers(golden, prefix):
 
 
 def test_equals_torch_with_two_layers_and_ragged_lengths(implementation):
-  golden = np.load(GOLDEN, allow_pickle=False)
-  layers = _golden_layers(golden, 'param/')
-  mask = np.arange(7) < golden['lengths'][:, None]
+  results = golden.read('gru')
+  layers = _golden_layers(results, 'param/')
+  mask = np.arange(7) < results['lengths'][:, None]
 
   def loss(layers, x):
     for params in layers:
       x, _ = bidirectional_gru(x, mask, params, implementation=implementation)
     output = x * mask[:, :, None]
-    return jnp.sum(output * golden['loss_weight']), output
+    return jnp.sum(output * results['loss_weight']), output
 
   differentiate = jax.jit(
     jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
   )
-  (_, output), (grads, dx) = differentiate(layers, golden['x'])
-  np.testing.assert_allclose(output, golden['output'], atol=1e-5)
-  np.testing.assert_allclose(dx, golden['grad/x'], atol=1e-4)
-  for ours, expected in zip(grads, _golden_layers(golden, 'grad/')):
+  (_, output), (grads, dx) = differentiate(layers, results['x'])
+  np.testing.assert_allclose(output, results['output'], atol=1e-5)
+  np.testing.assert_allclose(dx, results['grad/x'], atol=1e-4)
+  for ours, expected in zip(grads, _golden_layers(results, 'grad/')):
     for name, a, b in zip(GRUParams._fields, ours, expected):
       np.testing.assert_allclose(a, b, atol=1e-4, err_msg=name)
 

@@ -63,7 +63,7 @@ def test_our_encoder_and_step_are_measured(tmp_path):
 )
 def test_each_baseline_is_measured(baseline, levels, tmp_path):
   if not importlib.util.find_spec(baseline):
-    pytest.skip(f'{baseline} is not installed')
+    pytest.skip(f"{baseline} is missing: pip install -e '.[bench]'")
   _check(tmp_path, levels, [baseline])
 
 

@@ -1,4 +1,4 @@
-"""The programs of the page on PyTorch, and the errors of from_torch.py."""
+"""The page on PyTorch as a reader follows it, and the script's errors."""
 
 import json
 import pathlib
@@ -20,8 +20,10 @@ FIXTURE = ROOT / 'tests' / 'fixtures' / 'from_pytorch' / 'reviews.csv'
 
 
 @pytest.mark.slow
+@pytest.mark.compare('torch')
 def test_the_programs_of_the_page_run(tmp_path, monkeypatch):
-  torch = pytest.importorskip('torch')
+  import torch
+
   monkeypatch.chdir(tmp_path)
   shutil.copy(FIXTURE, 'reviews.csv')
   found = programs_of('from_pytorch.md')
@@ -66,8 +68,7 @@ def _state(rng):
   return {x: rng.normal(size=y).astype('float32') for x, y in shapes.items()}
 
 
-def test_a_safetensors_file_with_other_names_is_read(tmp_path):
-  pytest.importorskip('safetensors')
+def test_a_safetensors_file_with_names_of_its_own(tmp_path):
   write_state_dict(_state(np.random.default_rng(0)), tmp_path / 'x.safetensors')
   vocabulary, workdir = tmp_path / 'words.txt', tmp_path / 'run'
   vocabulary.write_text('[UNK]\ngood\nbad\n[PAD]\n')
