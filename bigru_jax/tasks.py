@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bigru_jax.config import Config
 from bigru_jax.losses import (
   LOSSES,
   SIGMOID,
@@ -172,6 +173,30 @@ class MultiLabel:
 
 
 Task = SingleLabel | MultiLabel
+
+
+def make_task(
+  config: Config, labels: Sequence[str], label_weights: Sequence[float] = ()
+) -> Task:
+  """The task that a configuration describes.
+
+  Args:
+    config: the configuration.
+    labels: the names of the classes.
+    label_weights: see `MultiLabel`.
+
+  Raises:
+    ValueError: these are not labels that the metric of select_by needs.
+  """
+  if config.task == 'multi_label':
+    return MultiLabel(len(labels), config.label_smoothing, tuple(label_weights))
+  return SingleLabel(
+    num_classes=len(labels),
+    loss=config.loss,
+    label_smoothing=config.label_smoothing,
+    labels=tuple(labels),
+    select_by=config.select_by,
+  )
 
 
 def make_loss_fn(model: nn.Module, task: Task) -> Callable[..., Any]:

@@ -11,12 +11,12 @@ from bigru_jax.data.embeddings import check_sha256
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.tokenizer import load_tokenizer
 from bigru_jax.evaluation.calibration import read_calibration
-from bigru_jax.inference.build import build_model
 from bigru_jax.inference.run import Run
 from bigru_jax.inference.unseen import unseen_words
-from bigru_jax.models.build import init_params
+from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.rundir import files as run_files, published, restoring
 from bigru_jax.runtime.precision import single_precision
+from bigru_jax.tasks import make_task
 
 
 @single_precision()
@@ -43,7 +43,8 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   labels = run_files.read_labels(workdir)
   tokenizer = load_tokenizer(workdir, config.tokenizer)
   mesh = parallel.local_mesh()
-  task, model = build_model(config, tokenizer.size, labels)
+  task = make_task(config, labels)
+  model = make_classifier(config, tokenizer.size, task.num_outputs)
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
       x.shape, x.dtype, sharding=parallel.replicated(mesh)

@@ -13,9 +13,8 @@ from bigru_jax import optimizers
 from bigru_jax.config import Config
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset
-from bigru_jax.inference.build import build_model
-from bigru_jax.models.build import init_params
-from bigru_jax.tasks import Task
+from bigru_jax.models.build import init_params, make_classifier
+from bigru_jax.tasks import Task, make_task
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +43,8 @@ def build_program(config: Config, data: Dataset) -> Program:
   Raises:
     ValueError: the configuration does not fit the labels of the data.
   """
-  task, model = build_model(
-    config, data.tokenizer.size, data.labels, data.label_weights.tolist()
-  )
+  task = make_task(config, data.labels, data.label_weights.tolist())
+  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
   params = init_params(model, config.seed)
   vocabulary = data.tokenizer.vocabulary
   if data.vectors and vocabulary is not None:

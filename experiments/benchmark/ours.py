@@ -12,10 +12,10 @@ from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.epoch_plan import SHAPE_COST
 from bigru_jax.evaluation.steps import make_predict_step
-from bigru_jax.inference.build import build_model
 from bigru_jax.models.bigru import BiGRU
-from bigru_jax.models.build import init_params
+from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.runtime import host
+from bigru_jax.tasks import make_task
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import Trainer
 
@@ -46,7 +46,8 @@ def classifier(case: Case, mesh: Mesh) -> Call:
     warmup=0.0, clip_norm=0.0,
   )  # fmt: skip
   labels = list(map(str, range(texts.classes)))
-  task, model = build_model(config, texts.vocabulary, labels)
+  task = make_task(config, labels)
+  model = make_classifier(config, texts.vocabulary, task.num_outputs)
   params = init_params(model, config.seed)
   if case.work == 'inference':
     params = jax.device_put(params, parallel.replicated(mesh))

@@ -15,10 +15,10 @@ from bigru_jax.data.entities import inside_entities, marker_ids
 from bigru_jax.data.text import MARKERS
 from bigru_jax.data.tokenizer import VocabularyTokenizer
 from bigru_jax.evaluation.calibration import Calibration
-from bigru_jax.inference.build import make_task
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.models.pooling import POOLINGS, poolings_that
 from bigru_jax.rundir import files as run_files, published, same_run
+from bigru_jax.tasks import make_task
 
 VOCABULARY = ['<pad>', '<unk>', *MARKERS, *'abcdefghij']
 KINDS = [('flat', name) for name in POOLINGS]
@@ -88,7 +88,7 @@ def _make_run(
   """A published model without a card, with random parameters."""
   config = Config(embedding_size=5, hidden_size=4, num_heads=2, **fields)
   tokenizer = VocabularyTokenizer('words', VOCABULARY)
-  task = make_task(config, len(labels))
+  task = make_task(config, labels)
   model = make_classifier(config, len(VOCABULARY), task.num_outputs)
   rng = np.random.default_rng(0)
   params = jax.tree.map(

@@ -8,9 +8,9 @@ import pytest
 
 import bigru_jax
 from bigru_jax.data.encode import make_split
-from bigru_jax.inference.build import make_task
 from bigru_jax.reports import run_page
 from bigru_jax.reports.page import data_of
+from bigru_jax.tasks import make_task
 
 HEADS = 2
 CONFIG = bigru_jax.Config(
@@ -47,7 +47,7 @@ def test_the_more_weights_a_text_has_the_fewer_texts_are_shown(
   table = split.table.with_columns(text=np.array(TEXTS, object))
   monkeypatch.setattr(run_page, '_TOKENS', sum(map(len, ids)) // 2)
   outputs = run_page.PageOutputs(
-    dataclasses.replace(split, table=table), config, make_task(config, 2)
+    dataclasses.replace(split, table=table), config, make_task(config, 'ab')
   )
   assert outputs.indices.tolist() == list(range(0, len(TEXTS), every))
 

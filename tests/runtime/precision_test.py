@@ -14,11 +14,10 @@ from bigru_jax import Config, Ensemble, load, parallel, train
 from bigru_jax.data.encode import encode, make_split
 from bigru_jax.evaluation.calibration import fit_temperature
 from bigru_jax.explain.attributions import attribute
-from bigru_jax.inference.build import make_task
 from bigru_jax.interop.stablehlo import to_stablehlo
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.models.pooling import POOLINGS, poolings_that
-from bigru_jax.tasks import MultiLabel, make_loss_fn
+from bigru_jax.tasks import MultiLabel, make_loss_fn, make_task
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
 
@@ -74,7 +73,7 @@ def _batch(multi_label):
 def test_a_step_of_any_model_is_float32_with_x64(model, pooling, task):
   """Tests the modules and the step without the protection of `train`."""
   config = Config(model=model, pooling=pooling, task=task, **SIZES)
-  of_task = make_task(config, 3)
+  of_task = make_task(config, 'abc')
   module = make_classifier(config, 9, of_task.num_outputs)
   batch = _batch(task == 'multi_label')
   with _modes(jax_enable_x64=True):
@@ -104,7 +103,7 @@ def _attributions(run):
   limits = run.config.limits
   ids = [encode(text, run.tokenizer, limits).ids for text in TEXTS[:8]]
   split = make_split(ids, np.zeros(8, np.int32), 2)
-  task = make_task(run.config, 2)
+  task = make_task(run.config, run.labels)
   params = jax.device_get(run.params)
   return attribute(run.model, task, params, split)
 
@@ -177,7 +176,7 @@ def test_the_temperature_is_the_same_in_all_modes(task):
   if task == 'multi_label':
     of_task, labels = MultiLabel(3), rng.random((50, 3)) < 0.5
   else:
-    of_task = make_task(Config(), 3)
+    of_task = make_task(Config(), 'abc')
     labels = rng.integers(0, 3, 50).astype(np.int32)
   expected = fit_temperature(of_task, logits, labels)
   with _modes(**MODES):

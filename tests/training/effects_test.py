@@ -24,9 +24,15 @@ from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import prepare
-from bigru_jax.inference.build import build_model, make_task
+from bigru_jax.models.build import make_classifier
 from bigru_jax.rundir import files as run_files
-from bigru_jax.training import effects, fit, report, trainer as trainer_module
+from bigru_jax.tasks import make_task
+from bigru_jax.training import (
+  effects,
+  final_evaluation,
+  fit,
+  trainer as trainer_module,
+)
 from bigru_jax.training.program import Program
 
 # Small, of a file of two labels a text, and of several.
@@ -241,20 +247,19 @@ def _training(config):
 def _calibration(config):
   """The thresholds and the temperature that validation gives."""
   data = prepare(config)
-  task = make_task(config, len(data.labels))
+  task = make_task(config, data.labels)
   split = data.splits['validation']
   shape = len(split), task.num_outputs
   logits = np.linspace(-3, 1, np.prod(shape)).reshape(shape)
-  return report._calibrate(config, task, logits, split.label_array())
+  return final_evaluation._calibrate(config, task, logits, split.label_array())
 
 
 @functools.cache
 def _step(config):
   """The program of a training step."""
   data = weigh_classes(prepare(config), config.class_weights)
-  task, model = build_model(
-    config, data.tokenizer.size, data.labels, data.label_weights.tolist()
-  )
+  task = make_task(config, data.labels, data.label_weights.tolist())
+  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
   mesh = parallel.make_mesh(config.batch_size)
   batch = next(iter(data.splits['train'].plan(config.batch_size)))
   batch = data.splits['train'].batch(batch[1], batch[0], config.batch_size)

@@ -13,8 +13,8 @@ from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.ragged import pack
 from bigru_jax.data.splits import Table
-from bigru_jax.inference.build import make_task
 from bigru_jax.models.build import init_params, make_classifier
+from bigru_jax.tasks import make_task
 from bigru_jax.training import fit
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import EpochSummary, Trainer
@@ -44,7 +44,7 @@ def _trainer(mesh, config=CONFIG):
   split = _split(config.model == 'hierarchical')
   if config.pooling == 'entity':
     split = dataclasses.replace(split, markers=(2, 3, 4, 5))
-  task = make_task(config, 3)
+  task = make_task(config, 'abc')
   model = make_classifier(config, 20, task.num_outputs)
   params = init_params(model, config.seed)
   splits = {'train': split, 'validation': split}
