@@ -83,7 +83,7 @@ def make_optimizer(
   clip_norm: float = 0.0,
   freeze_embeddings: bool = False,
   embedding_learning_rate_factor: float = 1.0,
-  trained_words: int | None = None,
+  num_trained_words: int | None = None,
 ) -> optax.GradientTransformation:
   """Builds the gradient transformation.
 
@@ -97,9 +97,9 @@ def make_optimizer(
     freeze_embeddings: whether the embedding table is not trained.
     embedding_learning_rate_factor: the learning rate of the embedding table
       over that of the other parameters.
-    trained_words: the number of rows of the embedding table that are trained;
-      the rows after them, of words unseen in training, do not change. By
-      default all are trained.
+    num_trained_words: the number of rows of the embedding table that are
+      trained; the rows after them, of words unseen in training, do not change.
+      By default all are trained.
   """
   optimizer = OPTIMIZERS[name].make(learning_rate, weight_decay)
   if clip_norm:
@@ -118,11 +118,11 @@ def make_optimizer(
     # Every optimizer's update is a multiple of its learning rate.
     scale = optax.scale(embedding_learning_rate_factor)
     optimizer = optax.chain(optimizer, optax.masked(scale, is_embedding))
-  if trained_words is not None:
+  if num_trained_words is not None:
     # The other rows have no gradient, but weight decay would shrink them.
     only = optax.stateless_with_tree_map(
       lambda update_VxE, _: jnp.where(
-        jnp.arange(len(update_VxE))[:, None] < trained_words, update_VxE, 0
+        jnp.arange(len(update_VxE))[:, None] < num_trained_words, update_VxE, 0
       )
     )
     optimizer = optax.chain(optimizer, optax.masked(only, is_embedding))

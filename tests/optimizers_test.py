@@ -49,7 +49,7 @@ def test_frozen_embeddings_stay():
 def test_words_unseen_in_training_stay_as_they_are():
   params = {'embedding': jnp.ones((3, 2)), 'out': {'kernel': jnp.ones((2, 2))}}
   grads = jax.tree.map(jnp.zeros_like, params)  # Weight decay alone.
-  optimizer = optimizers.make_optimizer(trained_words=2)
+  optimizer = optimizers.make_optimizer(num_trained_words=2)
   updates, _ = optimizer.update(grads, optimizer.init(params), params)
   assert updates['embedding'][:2].all() and updates['out']['kernel'].all()
   assert not updates['embedding'][2:].any()

@@ -51,7 +51,7 @@ class Progress:
     return self.epoch > config.epochs or out_of_patience
 
   def end_epoch(self, summary: EpochSummary, is_best: bool) -> None:
-    """Counts an epoch whose lines were added."""
+    """Adds an epoch to the sums, and its last line as the best if it is."""
     self.train_seconds += summary.seconds
     self.examples += summary.examples
     self.tokens += summary.tokens
@@ -59,7 +59,6 @@ class Progress:
     if is_best:
       self.best = {k: v for k, v in self.lines[-1].items() if k != 'split'}
       self.epochs_without_improvement = 0
-    self.epoch, self.batch = self.epoch + 1, 0
 
 
 def fit(
@@ -83,9 +82,11 @@ def fit(
   stop = distributed.stop_together(stop, trainer.wait)
   with contextlib.closing(directory.open_checkpoints()) as checkpoints:
     progress = _resume(trainer, checkpoints)
+    # Until `stop` is called for the first time, a signal that
+    # `stop_on_signals` receives ends the process; from now on, it saves.
     if stop():
       raise _preempted(progress)
-    directory.restart_log(progress.lines)  # From here on, a signal saves.
+    directory.restart_log(progress.lines)
     with contextlib.closing(training_steps(trainer, progress)) as steps:
       for step in steps:
         if step.summary:
@@ -93,9 +94,9 @@ def fit(
         stopping = stop() and not progress.is_finished(config)
         is_due = step.number % config.checkpoint_every == 0
         if step.summary or stopping or is_due:
+          progress.save_seconds = checkpoints.seconds
           checkpoints.save(trainer.state, dataclasses.asdict(progress))
         if stopping:
-          checkpoints.wait()
           raise _preempted(progress)
     if progress.best is None:
       raise ValueError(
@@ -103,19 +104,18 @@ def fit(
       )
     best_step = progress.best['step']
     trainer.state = checkpoints.restore_best(trainer.state, best_step)
-  progress.save_seconds += checkpoints.seconds
+  progress.save_seconds = checkpoints.seconds
   return progress
 
 
 def training_steps(trainer: Trainer, progress: Progress) -> Generator[Step]:
-  """Yields after each step of the remaining epochs.
-
-  The consumer ends an epoch, by `Progress.end_epoch`, after its last step.
-  """
+  """Yields after each step of the remaining epochs."""
   config = trainer.config
   while not progress.is_finished(config):
     for step in trainer.train_epoch(progress.epoch, progress.batch):
       progress.batch = step.batch
+      if step.summary:
+        progress.epoch, progress.batch = step.epoch + 1, 0
       yield step
   if progress.epoch <= config.epochs:
     _log.info('no improvement in %d epochs: stopping', config.patience)
@@ -128,6 +128,7 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints) -> Progress:
     return Progress()
   trainer.state, saved_progress = restored
   progress = Progress(**saved_progress)
+  checkpoints.seconds += progress.save_seconds
   progress.lines = [renamed(line) for line in progress.lines]
   progress.best = progress.best and renamed(progress.best)
   _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
@@ -157,13 +158,13 @@ def _validate(
   for split, values in (
     ('train', summary.metrics()), ('validation', metrics),
   ):  # fmt: skip
-    line = {'step': step.number, 'epoch': progress.epoch, 'split': split}
+    line = {'step': step.number, 'epoch': step.epoch, 'split': split}
     progress.lines.append(line | values)
     directory.log(progress.lines[-1])
   names = [name for name in METRICS if METRICS[name].brief or name == select_by]
   _log.info(
     'epoch %2d  train loss %.4f  validation %s  %.0f tokens/s%s',
-    progress.epoch,
+    step.epoch,
     summary.loss,
     '  '.join(f'{name} {metrics[name]:.4f}' for name in names),
     summary.metrics()['tokens_per_second'],

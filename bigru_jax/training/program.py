@@ -64,7 +64,7 @@ def build_program(config: Config, data: Dataset) -> Program:
   )
 
 
-def make_optimizer(
+def build_optimizer(
   config: Config, num_steps: int, num_trained_words: int | None
 ) -> optax.GradientTransformation:
   """Returns the optimizer of a run of `num_steps` steps; see `Program`."""
@@ -77,5 +77,5 @@ def make_optimizer(
     clip_norm=config.clip_norm,
     freeze_embeddings=config.freeze_embeddings,
     embedding_learning_rate_factor=config.embedding_learning_rate_factor,
-    trained_words=num_trained_words,
+    num_trained_words=num_trained_words,
   )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 import contextlib
 import dataclasses
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from bigru_jax.models.classifier import Outputs
 from bigru_jax.runtime.cores import cores
 from bigru_jax.tasks import make_loss_fn
 from bigru_jax.training.compiled import CompiledByShape
-from bigru_jax.training.program import Program, make_optimizer
+from bigru_jax.training.program import Program, build_optimizer
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
@@ -64,11 +65,13 @@ class Step(NamedTuple):
 
   Attributes:
     number: in the run, from 1.
+    epoch: counted from 1.
     batch: in its epoch, from 1.
     summary: of the epoch, after its last step; else None.
   """
 
   number: int
+  epoch: int
   batch: int
   summary: EpochSummary | None
 
@@ -94,10 +97,9 @@ class Trainer:
     self.splits = {
       name: split.with_num_shards(mesh.size) for name, split in splits.items()
     }
-    self.steps_per_epoch = len(
-      splits['train'].plan(config.batch_size, config.seed)
-    )
-    optimizer = make_optimizer(
+    # Only the last batch of an epoch's longest bucket can be short.
+    self.steps_per_epoch = math.ceil(len(splits['train']) / config.batch_size)
+    optimizer = build_optimizer(
       config, self.steps_per_epoch * config.epochs, program.num_trained_words
     )
     self.state = self._place(
@@ -219,17 +221,19 @@ class Trainer:
         self._progress_bar(batches, epoch, first), first + 1
       ):
         self.state, consecutive_nonfinite = self._train_step(self.state, batch)
-        in_flight.append((batch_number, consecutive_nonfinite))
+        number = (epoch - 1) * len(plan) + batch_number
+        in_flight.append((number, consecutive_nonfinite))
         is_last = batch_number == len(plan)
         while len(in_flight) > (0 if is_last else _MAX_IN_FLIGHT):
-          self._check_finite(epoch, plan, *in_flight.popleft())
+          self._check_finite(plan, *in_flight.popleft())
         summary = None
         if is_last:
           compiling = self.compile_seconds - compiled_before
           seconds = time.perf_counter() - start - compiling
           summary = self._summarize(plan, first, seconds)
-        number = (epoch - 1) * len(plan) + batch_number
-        yield Step(number, batch_number, summary)
+        yield Step(
+          number=number, epoch=epoch, batch=batch_number, summary=summary
+        )
 
   def _summarize(self, plan: Plan, first: int, seconds: float) -> EpochSummary:
     nonfinite_steps = int(self.state.nonfinite)
@@ -269,17 +273,12 @@ class Trainer:
     return parallel.place(state, parallel.shardings(state, self._mesh))
 
   def _check_finite(
-    self,
-    epoch: int,
-    plan: Plan,
-    batch_number: int,
-    consecutive_nonfinite: jax.Array,
+    self, plan: Plan, step: int, consecutive_nonfinite: jax.Array
   ) -> None:
     """Raises ValueError after too many consecutive non-finite steps."""
     limit = self.config.max_nonfinite_steps
     if int(consecutive_nonfinite) >= limit:
-      step = (epoch - 1) * len(plan) + batch_number
-      _, indices = plan[batch_number - 1]
+      _, indices = plan[(step - 1) % len(plan)]
       raise ValueError(
         f'max_nonfinite_steps={limit}: the loss or its gradient was not finite '
         f'in {limit} consecutive steps, up to step {step}, whose batch holds '

@@ -218,7 +218,12 @@ def _training(config):
   def train_epoch(epoch, first):
     for batch in range(1 + first, 5):
       number = 4 * (epoch - 1) + batch
-      yield trainer_module.Step(number, batch, summary if batch == 4 else None)
+      yield trainer_module.Step(
+        number=number,
+        epoch=epoch,
+        batch=batch,
+        summary=summary if batch == 4 else None,
+      )
 
   def evaluate(split, keep_logits):
     del split, keep_logits
@@ -236,7 +241,7 @@ def _training(config):
   progress = fit.fit(trainer, directory)
   plan = [(None, np.arange(2))] * 5
   try:
-    trainer_module.Trainer._check_finite(trainer, 1, plan, 5, 5)
+    trainer_module.Trainer._check_finite(trainer, plan, 5, 5)
     is_stopped = False
   except ValueError:
     is_stopped = True

@@ -174,9 +174,14 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted():
 
 def test_a_run_with_the_former_name_of_a_metric_resumes():
   best = {'step': 4, 'epoch': 1, 'loss': 0.5, 'semeval2010': 0.8}
-  saved = dataclasses.asdict(fit.Progress(best=best, lines=[best]))
-  checkpoints = types.SimpleNamespace(restore=lambda state: (state, saved))
+  saved = dataclasses.asdict(
+    fit.Progress(best=best, lines=[best], save_seconds=2.0)
+  )
+  checkpoints = types.SimpleNamespace(
+    seconds=1.0, restore=lambda state: (state, saved)
+  )
   trainer = types.SimpleNamespace(state=None)
   progress = fit._resume(trainer, checkpoints)
   assert progress.best == progress.lines[0]
   assert progress.best['semeval2010_f1'] == 0.8
+  assert checkpoints.seconds == 3.0  # The earlier process's are not lost.
