@@ -1,1 +1,1 @@
-"""What a model looks at, and tests of whether that explains its answers."""
+"""Attributions, and tests of whether attention explains the predictions."""

@@ -1,10 +1,9 @@
-"""Attributions: how much each token of a text counts for a class.
+"""Attributions: how much each token of a text contributes to a class.
 
-Each is a function of a `TrainedModel`, a batch and a class per text; it returns
-weights [B, T], zero at padding. Those of the gradient explain the log odds of
-the class (see `predictions.log_odds`), leave-one-out its probability. They are
-written to be called inside `jax.jit`; `attribute` does that for the texts of a
-split.
+Each is a function of a `TrainedModel`, a batch and one class per text, and
+returns weights [B, T], zero at padding. Gradients explain the log odds of the
+class (see `predictions.log_odds`), and leave-one-out explains its probability.
+Call them inside `jax.jit`; `attribute` does so for the texts of a split.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from bigru_jax.ops.embedding import lookup
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import SingleLabel
 
-# Of the Gauss-Legendre quadrature; the completeness error says whether they are
-# enough.
+# The points of the Gauss-Legendre quadrature; the completeness error shows
+# whether they are enough.
 STEPS = 20
 
 
@@ -41,7 +40,7 @@ STEPS = 20
 def gradient(
   trained: TrainedModel, batch: Batch, classes_B: jax.Array
 ) -> jax.Array:
-  """The norm of the gradient by each embedded token, ||ds_c / dx_t||.
+  """Returns the gradient's norm at each embedded token, ||ds_c / dx_t||.
 
   Simonyan et al., 2014, https://arxiv.org/abs/1312.6034.
   """
@@ -56,14 +55,14 @@ def gradient_x_input(
   classes_B: jax.Array,
   fixed_attention: bool = False,
 ) -> jax.Array:
-  """The gradient by each embedded token times the token, x_t . ds_c / dx_t.
+  """Returns gradient times input at each embedded token, x_t . ds_c / dx_t.
 
   Shrikumar et al., 2017, https://arxiv.org/abs/1605.01713.
 
   Args:
     trained, batch, classes_B: see the module.
-    fixed_attention: whether the attention weights are constants, as Jain &
-      Wallace, 2019, section 4.1, take the gradient.
+    fixed_attention: whether the attention weights are constants, as in Jain &
+      Wallace, 2019, section 4.1.
   """
   inputs: dict[str, Any] = {}
   if fixed_attention:
@@ -76,19 +75,19 @@ def gradient_x_input(
 def integrated_gradients(
   trained: TrainedModel, batch: Batch, classes_B: jax.Array, steps: int = STEPS
 ) -> tuple[jax.Array, jax.Array]:
-  """x_t . int_0^1 ds_c(a x) / dx_t da, and its completeness error.
+  """Returns x_t . int_0^1 ds_c(a x) / dx_t da, and its completeness error.
 
-  Sundararajan et al., 2017, https://arxiv.org/abs/1703.01365, equation 1. The
-  baseline is the zero vector in place of every token; the integral is taken by
-  the Gauss-Legendre quadrature.
+  Sundararajan et al., 2017, https://arxiv.org/abs/1703.01365, equation 1. In
+  the baseline, every token is the zero vector; the integral is computed by
+  Gauss-Legendre quadrature.
 
   Args:
     trained, batch, classes_B: see the module.
-    steps: points of the quadrature.
+    steps: the number of points of the quadrature.
 
   Returns:
-    The weights [B, T]; and [B], |sum_t weights_t - (s_c(x) - s_c(0))|, which is
-    zero for the exact integral (their proposition 1).
+    The weights [B, T], and the errors [B], |sum_t weights_t - (s_c(x) -
+    s_c(0))|, which are zero for the exact integral (their proposition 1).
   """
 
   def weighted(point):
@@ -112,15 +111,15 @@ def leave_one_out(
   classes_B: jax.Array,
   parts_BxTxC: jax.Array | None = None,
 ) -> jax.Array:
-  """The drop of the class's probability without each token, p_c(x) - p_c(x_-t).
+  """Returns the drop of a class's probability without t, p_c(x) - p_c(x_-t).
 
   Li et al., 2016, https://arxiv.org/abs/1612.08220. As in Jain & Wallace, 2019,
-  the token is removed, and the text is shorter by it. Removing the only token
-  of a text leaves the model with no token.
+  the token is removed and the text becomes shorter. Without its only token, a
+  text is empty.
 
   Args:
     trained, batch, classes_B: see the module.
-    parts_BxTxC: what `left_out` returns, where it is known already.
+    parts_BxTxC: the result of `left_out`, if it has been computed.
   """
   if parts_BxTxC is None:
     parts_BxTxC = left_out(trained, batch)
@@ -130,7 +129,7 @@ def leave_one_out(
 
 @single_precision()
 def left_out(trained: TrainedModel, batch: Batch) -> jax.Array:
-  """The probabilities [B, T, C] of each text without the token at t."""
+  """Returns the probabilities [B, T, C] of each text without token t."""
   mask_BxT = real_tokens(batch)
   positions_T = jnp.arange(mask_BxT.shape[1])
 
@@ -145,9 +144,9 @@ def left_out(trained: TrainedModel, batch: Batch) -> jax.Array:
 def attention(
   trained: TrainedModel, batch: Batch, classes_B: jax.Array
 ) -> jax.Array:
-  """The attention weights, a_t; the mean of several heads.
+  """Returns the attention weights a_t, averaged over the heads.
 
-  They are the same for every class.
+  They do not depend on the class.
 
   Raises:
     ValueError: the model's pooling has no weights.
@@ -160,10 +159,10 @@ def attention(
 def attention_x_gradient(
   trained: TrainedModel, batch: Batch, classes_B: jax.Array
 ) -> jax.Array:
-  """The attention weights times the gradient by them, a_t ds_c / da_t.
+  """Returns the attention weights times their gradient, a_t ds_c / da_t.
 
-  Serrano & Smith, 2019, https://aclanthology.org/P19-1282, section 4. The sum
-  over the heads; the encoder's states are constants.
+  Serrano & Smith, 2019, https://aclanthology.org/P19-1282, section 4. The
+  products are summed over the heads; the encoder's states are constants.
 
   Raises:
     ValueError: the model's pooling has no weights.
@@ -194,7 +193,7 @@ OF_ATTENTION = 'attention', 'attention_x_gradient'
 def attributions_of_batch(
   trained: TrainedModel, batch: Batch, names: tuple[str, ...]
 ) -> dict[str, jax.Array]:
-  """The attributions of a batch to its predicted classes, by name, [B, T]."""
+  """Returns a batch's attributions [B, T] to its predicted classes, by name."""
   classes_B = trained.probabilities(batch).argmax(-1)
   return {name: ATTRIBUTIONS[name](trained, batch, classes_B) for name in names}
 
@@ -208,16 +207,16 @@ def attribute(
   names: Sequence[str] = tuple(ATTRIBUTIONS),
   batch_size: int = 256,
 ) -> dict[str, list[np.ndarray]]:
-  """The attributions of all texts of a split to their predicted classes.
+  """Returns the attributions of a split's texts to their predicted classes.
 
   Args:
     model, task, params: the trained model.
     split: the texts.
-    names: of `ATTRIBUTIONS`.
-    batch_size: the most texts per batch.
+    names: names of `ATTRIBUTIONS`.
+    batch_size: the maximal number of texts per batch.
 
   Returns:
-    By name, for each text one weight per token.
+    For each name and text, one weight per token.
   """
 
   def step(trained, batch, key):
@@ -234,7 +233,7 @@ def _embedded(trained: TrainedModel, batch: Batch) -> jax.Array:
 def _score(
   trained: TrainedModel, batch: Batch, classes_B: jax.Array, **inputs: Any
 ) -> jax.Array:
-  """The log odds of the classes, s_c, [B]."""
+  """Returns the log odds s_c [B] of the classes."""
   logits_BxC = trained.outputs(batch, **inputs).logits
   return log_odds(trained.task, logits_BxC, classes_B)
 
@@ -246,7 +245,7 @@ def _embedded_and_gradient(
   scale: float | jax.Array = 1.0,
   **inputs: Any,
 ) -> tuple[jax.Array, jax.Array]:
-  """The embedded tokens x, and ds_c / dx at scale * x, both [B, T, E]."""
+  """Returns the embedded tokens x and ds_c / dx at scale * x, [B, T, E]."""
 
   def score(r_BxTxE):
     inputs_of_model = {'perturbation_BxTxE': r_BxTxE, **inputs}

@@ -1,4 +1,4 @@
-"""The diagnostic MLP: is the attention of a model of use to another?"""
+"""The diagnostic MLP tests whether a model's attention helps another model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bigru_jax.runtime.precision import single_precision
 
 _LEARNING_RATE = 1e-3
 _TEST_BATCH = 256
-# The weights by name with which the MLP pools its states; None for its own.
+# The weights by name with which the MLP pools its states; None: it learns them.
 Guide = Callable[[TrainedModel, Batch], dict[str, jax.Array] | None]
 
 
@@ -46,25 +46,25 @@ def accuracies(
   batch_size: int = 64,
   seed: int = 0,
 ) -> dict[str, np.ndarray]:
-  """Whether an MLP guided by each of `GUIDES` is right about each text.
+  """Tests on each text whether MLPs guided by each of `GUIDES` are right.
 
     h_t = tanh(W x_t + b),  c = sum_t a_t h_t,  y = softmax(V c + d)
 
   Wiegreffe & Pinter, 2019, https://aclanthology.org/D19-1002, section 3.4 and
-  table 3: the MLP sees each token alone, and its weights a_t are frozen
-  (`uniform`, or those of the model, `model`) or learned together with it
-  (`own`). Attention that means something outside its model makes `model` better
-  than `own` and `uniform`.
+  table 3: the MLP sees each token alone. Its weights a_t are frozen (`uniform`,
+  or those of the model, `model`) or trained with it (`own`). If attention has a
+  meaning outside its model, `model` is better than `own` and `uniform`.
 
   Args:
     trained: the model whose attention is tested.
-    train, test: texts.
-    table_VxE: the embeddings that the MLP starts from, not those that the
-      model has learned.
-    epochs, batch_size, seed: of the MLP's training, by Adam.
+    train, test: the texts for training and testing the MLP.
+    table_VxE: the MLP's initial embeddings, not those that the model has
+      learned.
+    epochs, batch_size, seed: settings of the MLP's training with Adam.
 
   Returns:
-    By name of the guide, bool [N] for the texts of `test`.
+    For each guide's name, bool [N]: whether the MLP is right about each text of
+    `test`.
 
   Raises:
     ValueError: `epochs` or `batch_size` is below 1.
@@ -97,7 +97,7 @@ def _train(
   batches: Iterable[dict[str, np.ndarray]],
   seed: int,
 ) -> TrainedModel:
-  """The MLP after training with a guide's weights."""
+  """Returns the MLP after training with a guide's weights."""
   optimizer = optax.adam(_LEARNING_RATE)
 
   @functools.partial(jax.jit, donate_argnums=(0, 1))
@@ -130,7 +130,7 @@ def _correct(
   key: jax.Array,
   guide: Guide,
 ) -> dict[str, jax.Array]:
-  """Whether the MLP with a guide's weights is right about each text."""
+  """Returns whether the MLP with a guide's weights is right about each text."""
   del key
   mlp, trained = models
   outputs = mlp.outputs(batch, attention=guide(trained, batch))

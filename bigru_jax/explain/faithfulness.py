@@ -1,4 +1,4 @@
-"""The published tests of whether weights over tokens explain an answer.
+"""The published tests of whether weights over tokens explain a prediction.
 
 | test | function | paper |
 | --- | --- | --- |
@@ -40,16 +40,16 @@ SHARES = 0.01, 0.05, 0.1, 0.2, 0.5
 
 
 def mean_estimate(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
-  """The mean of the values that are finite, with its confidence interval.
+  """Returns the mean of the finite values, with its confidence interval.
 
   Example:
     >>> mean_estimate([1.0, 1.0, float('nan')])
     {'value': 1.0, 'low': 1.0, 'high': 1.0, 'n': 2}
 
   Returns:
-    The mean, `value`, the 95 % confidence interval `low` to `high`, by the
-    normal approximation, and the number of values, `n`. Where it is 0, the
-    others are None.
+    `value`, the mean; `low` and `high`, its 95 % confidence interval by the
+    normal approximation; and `n`, the number of finite values. If it is 0, the
+    other three are None.
   """
   array = np.asarray(values, np.float64)
   array = array[np.isfinite(array)]
@@ -67,20 +67,20 @@ def mean_estimate(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
 def kendall_tau(
   first: Sequence[np.ndarray], second: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Kendall's rank correlation of two weights of the tokens of each text.
+  """Returns Kendall's rank correlation of two weightings of each text's tokens.
 
     tau = (concordant - discordant) / sqrt((n - ties_1) (n - ties_2))
 
-  over the n pairs of tokens (tau-b). Jain & Wallace, 2019, algorithm 1: between
-  attention and |gradient x input|, with the attention fixed, and between
-  attention and the change of the output when the token is left out.
+  over the n pairs of tokens (tau-b). Jain & Wallace, 2019, algorithm 1, compare
+  attention with |gradient x input| for fixed attention, and with the change of
+  the output when the token is left out.
 
   Args:
-    first, second: of each text one weight per token.
+    first, second: one weight per token of each text.
 
   Returns:
-    tau and its p-value under no correlation, [N] each; NaN where a text has one
-    token, or all its weights are equal.
+    tau and the p-value of no correlation, [N] each. Both are NaN for a text
+    with one token or with equal weights.
   """
   correlations = [
     stats.kendalltau(a, b)
@@ -100,25 +100,25 @@ def erasure(
   weights_MxBxT: jax.Array,
   shares: Sequence[float] = SHARES,
 ) -> tuple[jax.Array, jax.Array]:
-  """Comprehensiveness and sufficiency of attributions.
+  """Computes the comprehensiveness and sufficiency of attributions.
 
     comprehensiveness_k = p_c(x) - p_c(x without r_k)
     sufficiency_k = p_c(x) - p_c(r_k alone)
 
-  where r_k are the tokens of the largest weights, a share k of the text, at
-  least one. DeYoung et al., 2020, equations 1 and 2; AOPC, the area over the
-  perturbation curve, is the mean over k = 1, 5, 10, 20 and 50 %, as in section
-  5. A faithful attribution has a high comprehensiveness and a low sufficiency.
-  Tokens are removed, and the text is shorter by them.
+  r_k are the tokens with the largest weights, a share k of the text and at
+  least one (DeYoung et al., 2020, equations 1 and 2). AOPC, the area over the
+  perturbation curve, is the mean over k = 1, 5, 10, 20 and 50 % (section 5). A
+  faithful attribution has a high comprehensiveness and a low sufficiency. Texts
+  become shorter when tokens are removed.
 
   Args:
     trained, batch: the model and texts.
-    classes_B: c of each text.
+    classes_B: the class c of each text.
     weights_MxBxT: M attributions.
-    shares: k.
+    shares: the values of k.
 
   Returns:
-    The AOPC of both, [M, B] each.
+    The AOPC of comprehensiveness and of sufficiency, [M, B] each.
   """
   mask_BxT = real_tokens(batch)
   lengths_B = batch['lengths']
@@ -144,7 +144,7 @@ def erasure(
 def agreement(
   weights: Sequence[np.ndarray], deciding: Sequence[set[int]], k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Precision and recall of the k tokens of the largest weights of each text.
+  """Returns precision and recall of each text's k tokens of largest weight.
 
     precision = |top_k and deciding| / k,  recall = |...| / |deciding|
 
@@ -154,9 +154,9 @@ def agreement(
     ([0.5], [1.0])
 
   Args:
-    weights: of each text one weight per token.
+    weights: one weight per token of each text.
     deciding: the positions of the tokens that decide each text's label.
-    k: how many tokens; all of a shorter text.
+    k: the number of tokens; a shorter text counts all of its tokens.
   """
   hits = np.array([
     len(set(np.argsort(-w, kind='stable')[:k].tolist()) & known)

@@ -1,7 +1,7 @@
-"""Interventions: other attention weights over the states that a text has.
+"""Interventions: other attention weights over the same states of a text.
 
-The model is run once for a text; its logits are an affine function of its
-attention weights, in which they are then changed at little cost.
+The logits are an affine function of the attention weights, so the model runs
+only once per text, and further weights cost little.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from bigru_jax.explain.predictions import (
 from bigru_jax.runtime.precision import single_precision
 
 PERMUTATIONS = 100
-# Of the adversarial search: Jain & Wallace, 2019, section 4.2.2, and their
-# program.
+# Constants of the adversarial search, from Jain & Wallace, 2019, section 4.2.2,
+# and their program.
 EPSILON = 0.05
 STARTS = 5
 ITERATIONS = 500
-_SEARCH_EPSILON = 0.01  # Within which the search stays, to end within EPSILON.
+_SEARCH_EPSILON = 0.01  # The search's bound, so that its end is within EPSILON.
 _PENALTY = 500.0
 _LEARNING_RATE = 0.01
 _START_DEVIATION = 3.0
 
 
 class Adversarial(NamedTuple):
-  """The weights furthest from the model's that leave its output as it is.
+  """The weights furthest from the model's that do not change its output.
 
   Attributes:
     weights: [B, K, T].
-    divergence: [B], their Jensen-Shannon divergence from the model's, the mean
-      of the heads, in nats: at most log 2.
-    change: [B], the total variation distance of the output; at most epsilon.
+    divergence: [B], the Jensen-Shannon divergence from the model's weights in
+      nats, averaged over the heads; at most log 2.
+    change: [B], the total variation distance between the outputs; at most
+      epsilon.
   """
 
   weights: jax.Array
@@ -52,11 +53,11 @@ class Adversarial(NamedTuple):
 def with_weights(
   trained: TrainedModel, batch: Batch
 ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
-  """The model's weights, and its probabilities as a function of others.
+  """Returns the model's weights and a function from weights to probabilities.
 
   Returns:
-    The weights [B, K, T], and a function of any number of such weights,
-    [N, B, K, T], that returns the probabilities [N, B, C].
+    The weights [B, K, T], and a function from N such weights, [N, B, K, T], to
+    the probabilities [N, B, C].
 
   Raises:
     ValueError: the model's pooling has no weights.
@@ -65,15 +66,15 @@ def with_weights(
 
   def logits_of(weights):
     logits_BxC = trained.outputs(batch, attention={'words': weights}).logits
-    return logits_BxC.sum(0), logits_BxC  # No text depends on another.
+    return logits_BxC.sum(0), logits_BxC  # Each text depends on itself alone.
 
   slopes_CxBxKxT, logits_BxC = jax.jacrev(logits_of, has_aux=True)(
     weights_BxKxT
   )
 
-  def probabilities_of(others_NxBxKxT):
+  def probabilities_of(changed_NxBxKxT):
     changes_NxBxC = jnp.einsum(
-      'nbkt,cbkt->nbc', others_NxBxKxT - weights_BxKxT, slopes_CxBxKxT
+      'nbkt,cbkt->nbc', changed_NxBxKxT - weights_BxKxT, slopes_CxBxKxT
     )
     return trained.task.probabilities(logits_BxC + changes_NxBxC)
 
@@ -81,7 +82,7 @@ def with_weights(
 
 
 def uniform_weights(batch: Batch, heads: int = 1) -> jax.Array:
-  """Equal weights for all tokens of a text, [B, K, T]."""
+  """Returns equal weights [B, K, T] for all tokens of a text."""
   mask_BxT = real_tokens(batch)
   weights_BxT = mask_BxT / jnp.maximum(mask_BxT.sum(-1, keepdims=True), 1)
   return jnp.repeat(weights_BxT[:, None], heads, axis=1)
@@ -90,9 +91,9 @@ def uniform_weights(batch: Batch, heads: int = 1) -> jax.Array:
 def permuted_weights(
   weights_BxKxT: jax.Array, batch: Batch, key: jax.Array
 ) -> jax.Array:
-  """The weights in a random order of a text's tokens, one for all heads."""
+  """Permutes the weights of a text's tokens, in the same way for all heads."""
   mask_BxT = real_tokens(batch)
-  # Padding stays where it is, at the end.
+  # Padding stays at the end.
   ranks_BxT = jnp.where(mask_BxT, jax.random.uniform(key, mask_BxT.shape), 2.0)
   order_BxT = jnp.argsort(ranks_BxT, axis=-1)
   return jnp.take_along_axis(weights_BxKxT, order_BxT[:, None], axis=-1)
@@ -105,7 +106,7 @@ def permutation_change(
   key: jax.Array,
   permutations: int = PERMUTATIONS,
 ) -> jax.Array:
-  """The median change of the output when the weights are permuted, [B].
+  """Returns the median change [B] of the output when weights are permuted.
 
     median_i TVD(y(a), y(permutation_i(a)))
 
@@ -113,15 +114,15 @@ def permutation_change(
 
   Args:
     trained, batch: the model and texts.
-    key: of the permutations.
-    permutations: how many.
+    key: the random key of the permutations.
+    permutations: the number of permutations.
   """
   weights_BxKxT, probabilities_of = with_weights(trained, batch)
   own_BxC = probabilities_of(weights_BxKxT[None])[0]
 
   def change(key):
-    others_BxKxT = permuted_weights(weights_BxKxT, batch, key)
-    return total_variation(own_BxC, probabilities_of(others_BxKxT[None])[0])
+    permuted_BxKxT = permuted_weights(weights_BxKxT, batch, key)
+    return total_variation(own_BxC, probabilities_of(permuted_BxKxT[None])[0])
 
   changes = jax.lax.map(change, jax.random.split(key, permutations))
   return jnp.median(changes, axis=0)
@@ -131,11 +132,11 @@ def permutation_change(
 def uniform_change(
   trained: TrainedModel, batch: Batch
 ) -> tuple[jax.Array, jax.Array]:
-  """The output under uniform weights, without training it anew.
+  """Measures how uniform weights change the output, without retraining.
 
   Returns:
-    The total variation distance from the model's output, [B]; and whether the
-    predicted class is another, bool [B].
+    The total variation distance [B] from the model's output, and whether the
+    predicted class changes, bool [B].
   """
   weights_BxKxT, probabilities_of = with_weights(trained, batch)
   uniform = uniform_weights(batch, weights_BxKxT.shape[1])
@@ -153,24 +154,24 @@ def adversarial_weights(
   starts: int = STARTS,
   iterations: int = ITERATIONS,
 ) -> Adversarial:
-  """Weights as different as possible under which the output stays the same.
+  """Searches weights as different as possible that keep the output.
 
     maximise over a_1 ... a_k
       sum_i JSD(a_i, a) + 1 / (k (k - 1)) sum_{i<j} JSD(a_i, a_j)
     subject to TVD(y(a_i), y(a)) <= epsilon for all i
 
-  Jain & Wallace, 2019, https://aclanthology.org/N19-1357, section 4.2.2: the
-  constraint is a penalty of 500 on what exceeds it, the weights are a softmax
-  of what AMSGrad moves, and the starts are random. As in their program the
-  search stays within 0.01 where epsilon is larger, and the best of the k
-  weights, and the model's own, that meet epsilon counts.
+  Jain & Wallace, 2019, https://aclanthology.org/N19-1357, section 4.2.2: any
+  excess over the constraint is penalized by a factor of 500, the weights are
+  the softmax of parameters that AMSGrad optimizes, and the starts are random.
+  As in their program, the search uses min(epsilon, 0.01), and the result is the
+  best of the k weights and the model's own that meet epsilon.
 
   Args:
     trained, batch: the model and texts.
-    key: of the starts.
+    key: the random key of the starts.
     epsilon: the largest change of the output.
-    starts: k.
-    iterations: of the optimiser.
+    starts: k, the number of starts.
+    iterations: the number of steps of the optimizer.
   """
   weights_BxKxT, probabilities_of = with_weights(trained, batch)
   own_BxC = probabilities_of(weights_BxKxT[None])[0]
@@ -186,7 +187,7 @@ def adversarial_weights(
     changes = total_variation(probabilities_of(weights), own_BxC)
     loss = _PENALTY * jax.nn.relu(changes - within).sum()
     loss -= jensen_shannon(weights, weights_BxKxT).sum()
-    if starts > 1:  # Each pair counts twice in the sum over all.
+    if starts > 1:  # The sum counts each pair twice.
       pairs = jensen_shannon(weights[:, None], weights[None]).sum()
       loss -= pairs / (2 * starts * (starts - 1))
     return loss
@@ -224,7 +225,7 @@ def jensen_shannon(p: jax.Array, q: jax.Array) -> jax.Array:
     p, q: weights [..., K, T] that sum to one over the last axis.
 
   Returns:
-    [...], the mean over the K heads.
+    The mean over the K heads, [...].
   """
   m = (p + q) / 2
 

@@ -1,7 +1,4 @@
-"""The predictions that explanations need.
-
-They are those for one class, for parts of a text, and over a split.
-"""
+"""Predictions for explanations: for one class, parts of a text, or a split."""
 
 from __future__ import annotations
 
@@ -30,14 +27,14 @@ _SHAPE_COST = 1000
 
 
 def check_supported(config: Config) -> None:
-  """Raises ValueError where a configuration's model cannot be explained."""
+  """Raises ValueError if a configuration's model cannot be explained."""
   if config.task != 'single_label':
-    raise ValueError(f'task={config.task}: explanations take single_label')
+    raise ValueError(f'task={config.task}: explanations need single_label')
   if config.model != 'flat':
-    raise ValueError(f'model={config.model}: explanations take flat')
+    raise ValueError(f'model={config.model}: explanations need flat')
   if config.pooling_entry.by_label:
     raise ValueError(
-      f'pooling={config.pooling}: explanations take one attention for all '
+      f'pooling={config.pooling}: explanations need one attention for all '
       'labels'
     )
 
@@ -47,8 +44,8 @@ class TrainedModel:
   """A model with its parameters, as an argument of `jax.jit`.
 
   Attributes:
-    model, task: are static.
-    params: are traced.
+    model, task: static parts.
+    params: the parameters, which are traced.
   """
 
   model: nn.Module = struct.field(pytree_node=False)
@@ -56,19 +53,19 @@ class TrainedModel:
   params: Any
 
   def outputs(self, batch: Batch, **inputs: Any) -> Outputs:
-    """The model's outputs, with further inputs such as `attention` by name."""
+    """Returns the model's outputs, given further inputs such as `attention`."""
     outputs: Any = self.model.apply({'params': self.params}, batch, **inputs)
     return outputs
 
   def probabilities(self, batch: Batch) -> jax.Array:
-    """The class probabilities [B, C]."""
+    """Returns the class probabilities [B, C]."""
     return self.task.probabilities(self.outputs(batch).logits)
 
   def attention_weights(self, batch: Batch) -> jax.Array:
-    """The model's attention weights, [B, K, T].
+    """Returns the model's attention weights [B, K, T].
 
     Raises:
-      ValueError: its pooling has none.
+      ValueError: the pooling has no weights.
     """
     attention = self.outputs(batch).attention
     if 'words' not in attention:
@@ -79,11 +76,11 @@ class TrainedModel:
 def log_odds(
   task: SingleLabel, logits_BxC: jax.Array, classes_B: jax.Array
 ) -> jax.Array:
-  """log p - log(1 - p) of the probability p of a class of each text, [B].
+  """Returns log p - log(1 - p) [B] for the probability p of each text's class.
 
-  It is a monotone function of p, so that the gradient of p is that of the log
-  odds times p (1 - p): the order of the tokens of a text is the same for both,
-  but the log odds have a gradient where p is 1 in float32.
+  The gradient of p is p (1 - p) times the gradient of the log odds, so both
+  order the tokens of a text in the same way. Unlike p, the log odds have a
+  gradient even if p is 1 in float32.
   """
   if task.num_outputs == 1:
     return jnp.where(classes_B == 1, logits_BxC[:, 0], -logits_BxC[:, 0])
@@ -91,35 +88,35 @@ def log_odds(
   of_class_B = jnp.where(mine, logits_BxC, 0).sum(-1)
   if not task.activation.sums_to_one:
     return of_class_B
-  others_BxC = jnp.where(mine, -jnp.inf, logits_BxC)
-  return of_class_B - jax.nn.logsumexp(others_BxC, axis=-1)
+  rest_BxC = jnp.where(mine, -jnp.inf, logits_BxC)
+  return of_class_B - jax.nn.logsumexp(rest_BxC, axis=-1)
 
 
 def of_classes(values: jax.Array, classes_B: jax.Array) -> jax.Array:
-  """The value of a class of each text, [B, ...] of values [B, ..., C]."""
+  """Selects the values of each text's class, [B, ...], from [B, ..., C]."""
   classes = classes_B.reshape(-1, *(1 for _ in values.shape[1:]))
   return jnp.take_along_axis(values, classes, axis=-1)[..., 0]
 
 
 def total_variation(p: jax.Array, q: jax.Array) -> jax.Array:
-  """The total variation distance 1/2 sum_c |p_c - q_c| over the last axis."""
+  """Returns the total variation distance, 1/2 sum_c |p_c - q_c|."""
   return jnp.abs(p - q).sum(-1) / 2
 
 
 def real_tokens(batch: Batch) -> jax.Array:
-  """Whether each position holds a token, bool [B, T]."""
+  """Returns whether each position holds a token, bool [B, T]."""
   positions = jnp.arange(batch['tokens'].shape[1])
   return positions < batch['lengths'][:, None]
 
 
 def keep_tokens(batch: Batch, keep_BxT: jax.Array) -> dict[str, jax.Array]:
-  """The batch with only some tokens of each text, which is shorter by the rest.
+  """Removes tokens from each text of a batch, which makes the texts shorter.
 
-  Where a text keeps no token, the model sees padding alone.
+  A text that keeps no token is all padding.
 
   Args:
-    batch: `tokens`, `lengths` and others.
-    keep_BxT: False at padding.
+    batch: a batch with `tokens` and `lengths`.
+    keep_BxT: True at the tokens to keep; False at padding.
   """
   order_BxT = jnp.argsort(~keep_BxT, axis=-1, stable=True)
   shorter = {
@@ -132,9 +129,9 @@ def keep_tokens(batch: Batch, keep_BxT: jax.Array) -> dict[str, jax.Array]:
 
 
 def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
-  """At most `limit` texts of a split, drawn at random, in their order.
+  """Draws at most `limit` texts of a split at random, and keeps their order.
 
-  Each has the same weight in the loss, and its padded length is one of few.
+  All have the same weight in the loss, and few different padded lengths.
   """
   rows = np.arange(len(split))
   if limit < len(rows):
@@ -157,16 +154,16 @@ def over_split(
   batch_size: int,
   seed: int = 0,
 ) -> dict[str, list[np.ndarray]]:
-  """What a step computes for each text of a split, in the order of the texts.
+  """Runs a step over a split; returns its results in the order of the texts.
 
   Args:
-    step: the jitted (trained, batch, key) -> arrays by name, whose leading axis
-      is that of the texts. The last axis of those of two and more axes is that
-      of the tokens; it is cut to each text's length.
+    step: the jitted (trained, batch, key) -> arrays by name. Their leading axis
+      is that of the texts. The last axis of an array with two or more axes is
+      that of the tokens, and is cut to each text's length.
     trained: a `TrainedModel`, or a pytree of several.
-    split: texts.
-    batch_size: the most texts per batch.
-    seed: of the key, which differs from batch to batch.
+    split: the texts.
+    batch_size: the maximal number of texts per batch.
+    seed: the seed of the key, which differs from batch to batch.
 
   Raises:
     ValueError: `batch_size` is below 1.

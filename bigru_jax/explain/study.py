@@ -1,23 +1,23 @@
-"""All attributions and tests on the texts of a split, as one table.
+"""Runs all attributions and tests on the texts of a split.
 
 `study` returns what `experiments/explain.py` writes to explain-<split>.json of
 the run directory:
 
   split         the split
-  texts         how many of its texts were explained, drawn at random
-  table         the tests of the attention, a row each: `name`; `value`, a mean
+  texts         the number of its texts that were drawn at random and explained
+  table         the tests of the attention, one per row: `name`; `value`, a mean
                 over `n` texts, with its 95 % confidence interval `low` to
-                `high`; `reading`, how to read it; the `paper` that the test is
-                from; and whether it is a `detail` of the row before. `value`,
-                `low` and `high` are null where no text has a value.
+                `high`; `reading`, how to read it; `paper`, the source of the
+                test; and `detail`, whether the row is a detail of the one
+                above. `value`, `low` and `high` are null without any value.
   attributions  by the attribution's name, the means over the texts of
                 `comprehensiveness` and `sufficiency` (AOPC), and for
                 integrated gradients `completeness_error`. On `synthetic`, where
                 the deciding tokens are known, also `precision_at_1`,
                 `recall_at_1`, `precision_at_2`, `recall_at_2`.
 
-`random`, one number per token drawn at random, is the baseline of the
-attributions. A model whose pooling has no weights has no attention to test.
+`random`, one random number per token, is the baseline of the attributions.
+Models whose pooling has no weights have an empty table.
 """
 
 from __future__ import annotations
@@ -75,23 +75,24 @@ ACCURACY = 'accuracy of the run'
 ACCURACY_UNIFORM = 'accuracy of the run trained with uniform attention'
 _MLP = 'accuracy of an MLP guided by {}'
 _READINGS = {
-  TAU_GRADIENT: '1: attention orders the tokens as the gradient does; 0: as '
-  'chance would',
-  TAU_LEAVE_ONE_OUT: '1: it orders them as leaving each out does; 0: as chance '
-  'would',
-  _TAU_OTHERS: 'how far these two agree with each other',
+  TAU_GRADIENT: '1: attention orders the tokens as the gradient does; 0: the '
+  'orders are unrelated',
+  TAU_LEAVE_ONE_OUT: '1: attention orders the tokens as leaving each one out '
+  'does; 0: the orders are unrelated',
+  _TAU_OTHERS: 'the agreement of these two with each other',
   _PERMUTED: 'near 0: it does not matter which token has which weight',
-  ADVERSARIAL: 'up to 0.69; high: quite other weights give the same answer',
-  _UNIFORM: 'near 0: the answer does not need the weights',
-  _FLIPPED: 'the share of the texts',
+  ADVERSARIAL: 'at most 0.69; high: very different weights give the same '
+  'prediction',
+  _UNIFORM: 'near 0: the prediction does not need the weights',
+  _FLIPPED: 'the share of texts whose predicted class changes',
   ACCURACY_UNIFORM: "no lower than the run's: the task does not need attention",
   _MLP.format("the model's attention"): 'above both other MLPs: the weights '
-  'mean something to another model as well',
+  'help another model as well',
 }
 _AT = 1, 2
 _BATCH_SIZE = 128
 _SIGNIFICANT = 0.05
-_MAX_CLASSES = 6  # With rows of their own.
+_MAX_CLASSES = 6  # The maximal number of classes with their own rows.
 _log = logging.getLogger(__name__)
 
 
@@ -104,26 +105,25 @@ def study(
   deciding: Sequence[set[int]] | None = None,
   seed: int = 0,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
-  """The faithfulness table, and the attributions' means.
+  """Computes the table of faithfulness and the means of the attributions.
 
   Args:
     trained: the model.
     labels: the classes' names.
     split: the texts, from `predictions.sampled`.
-    adversarial_texts: how many of them the adversarial search takes.
-    deciding: where they are known, the positions of the tokens that decide the
-      label of each text.
-    seed: of the permutations and of the search.
+    adversarial_texts: the number of texts for the adversarial search.
+    deciding: the positions of the tokens that decide each text's label, if they
+      are known.
+    seed: the seed of the permutations and of the search.
 
   Returns:
-    `table` and `attributions` of the module's docstring; the table is empty
-    where the model has no attention weights.
+    `table` and `attributions`, see the module's docstring.
   """
   with_weights = POOLINGS[trained.model.attention].has_weights
   names = tuple(
     name for name in ATTRIBUTIONS if with_weights or name not in OF_ATTENTION
   )
-  _log.info('attributions and their removal, on %d texts', len(split))
+  _log.info('computing and erasing attributions of %d texts', len(split))
   step = functools.partial(_explain, names=names)
   explained = over_split(step, trained, split, _BATCH_SIZE, seed)
   attributions = {
@@ -131,7 +131,9 @@ def study(
   }
   if not with_weights:
     return [], attributions
-  _log.info('adversarial attention, on at most %d texts', adversarial_texts)
+  _log.info(
+    'searching adversarial attention for at most %d texts', adversarial_texts
+  )
   fewer_texts = sampled(split, adversarial_texts, seed)
   searched = over_split(_search, trained, fewer_texts, _BATCH_SIZE, seed)
   return _table(explained, searched, labels), attributions
@@ -141,9 +143,9 @@ def study(
 def _explain(
   trained: TrainedModel, batch: Batch, key: jax.Array, names: tuple[str, ...]
 ) -> dict[str, jax.Array]:
-  """All attributions of a batch, and what its tests need."""
+  """Computes all attributions of a batch, and the values for its tests."""
   own_BxC = trained.probabilities(batch)
-  others_BxTxC = left_out(trained, batch)
+  left_out_BxTxC = left_out(trained, batch)
   classes_B = own_BxC.argmax(-1)
   inputs = trained, batch, classes_B
   results = {}
@@ -152,7 +154,7 @@ def _explain(
       results[name], error_B = integrated_gradients(*inputs)
       results['completeness_error'] = error_B
     elif name == 'leave_one_out':  # The same numbers give the change below.
-      results[name] = leave_one_out(*inputs, others_BxTxC)
+      results[name] = leave_one_out(*inputs, left_out_BxTxC)
     else:
       results[name] = ATTRIBUTIONS[name](*inputs)
   results['random'] = jax.random.uniform(key, batch['tokens'].shape)
@@ -162,7 +164,7 @@ def _explain(
     results[f'{name}: comprehensiveness'] = comprehensiveness_B
     results[f'{name}: sufficiency'] = sufficiency_B
   results['classes'] = classes_B
-  results['change'] = total_variation(own_BxC[:, None], others_BxTxC)
+  results['change'] = total_variation(own_BxC[:, None], left_out_BxTxC)
   if 'attention' in names:
     gradient_BxT = gradient_x_input(*inputs, fixed_attention=True)
     results['fixed_gradient'] = jnp.abs(gradient_BxT)
@@ -186,7 +188,7 @@ def _means(
   name: str,
   deciding: Sequence[set[int]] | None,
 ) -> dict[str, float]:
-  """The means of an attribution, see `attributions` in the module."""
+  """Returns the means of an attribution; see the module's `attributions`."""
   values: dict[str, Any] = {
     test: explained[f'{name}: {test}']
     for test in ('comprehensiveness', 'sufficiency')
@@ -206,7 +208,7 @@ def _table(
   searched: Mapping[str, list[np.ndarray]],
   labels: Sequence[str],
 ) -> list[dict[str, Any]]:
-  """The rows of the tests of the attention."""
+  """Returns the rows of the tests of the attention."""
   rows = []
   classes_N = np.array(explained['classes'])
   for name, first, second in (
@@ -234,7 +236,7 @@ def _by_class(
   classes: np.ndarray,
   labels: Sequence[str],
 ) -> list[dict[str, Any]]:
-  """Rows of Jain & Wallace's tests, over all texts and by predicted class."""
+  """Returns rows of a test over all texts and by predicted class."""
   rows = [row(name, values, JAIN_WALLACE)]
   if len(labels) <= _MAX_CLASSES:
     for c, label in enumerate(labels):
@@ -246,7 +248,7 @@ def _by_class(
 def row(
   name: str, values: Any, paper: str, detail: bool = False
 ) -> dict[str, Any]:
-  """A row of the table, see the module's docstring."""
+  """Returns a row of the table, see the module's docstring."""
   return {
     'name': name,
     **mean_estimate(values),
@@ -259,14 +261,14 @@ def row(
 def accuracy_rows(
   correct: Sequence[bool], of_uniform: Sequence[bool] | None
 ) -> list[dict[str, Any]]:
-  """The accuracy of the run, and the uniform control.
+  """Returns the accuracy of the run and of the control with uniform weights.
 
-  Wiegreffe & Pinter, 2019, https://aclanthology.org/D19-1002, section 3.2:
-  attention that training does not need for its accuracy cannot explain much.
+  Wiegreffe & Pinter, 2019, https://aclanthology.org/D19-1002, section 3.2: if a
+  model is as accurate without attention, its attention cannot explain much.
 
   Args:
     correct: whether the run is right about each text.
-    of_uniform: the same of a run that was trained with uniform weights, if
+    of_uniform: the same for a run that was trained with uniform weights, if
       there is one.
   """
   rows = [row(ACCURACY, correct, WIEGREFFE_PINTER)]
@@ -282,7 +284,7 @@ def diagnostic_rows(
   table_VxE: np.ndarray,
   seed: int = 0,
 ) -> list[dict[str, Any]]:
-  """The accuracy of the MLP with each guide; see `diagnostic.accuracies`."""
+  """Returns the accuracy of each guide's MLP; see `diagnostic.accuracies`."""
   correct = diagnostic.accuracies(trained, train, test, table_VxE, seed=seed)
   names = {
     'uniform': 'uniform weights',

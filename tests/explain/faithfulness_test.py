@@ -96,5 +96,5 @@ def test_precision_and_recall_of_the_largest_weights():
 )
 def test_a_run_that_cannot_be_explained_is_named(options):
   ((field, value),) = options.items()
-  with pytest.raises(ValueError, match=f'{field}={value}: explanations take'):
+  with pytest.raises(ValueError, match=f'{field}={value}: explanations need'):
     predictions.check_supported(Config(**options))
