@@ -1,1 +1,1 @@
-"""Models from and for other programs: PyTorch, ONNX, StableHLO, safetensors."""
+"""Import and export of models: PyTorch, ONNX, StableHLO, safetensors."""

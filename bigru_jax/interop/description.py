@@ -1,4 +1,4 @@
-"""What a program that has no bigru_jax must know to use an exported model."""
+"""Describes an exported model to programs without bigru_jax."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from bigru_jax.inference.run import Run
 
 
 def describe(run: Run) -> dict[str, Any]:
-  """The description of a run's model, values that `json.dumps` takes.
+  """Returns a description of a run's model that `json.dumps` takes.
 
   Returns:
-    `version` of bigru_jax; `model`, `task`, `attention`, its pooling, as in the
-    configuration; `labels`, the classes' names by index; `temperature` and
-    `thresholds`, see `evaluation.Calibration`; `limits`, what is kept of a
-    text, see `data.truncation.Limits`, whose `keep` is `truncate` here;
-    `tokenizer`, see `tokenizer_rules`, or of a tokenizer.json its content,
-    `json`, and `shift`, which is added to its ids; and `vocabulary`, the tokens
-    by id, of which 0 is padding and 1 an unknown token, or None with a
+    `version`, that of bigru_jax; `model`, `task` and `attention`, the pooling,
+    as in the configuration; `labels`, the classes' names by index;
+    `temperature` and `thresholds`, see `evaluation.Calibration`; `limits`, see
+    `data.truncation.Limits`, whose `keep` is called `truncate` here;
+    `tokenizer`, see `tokenizer_rules`, or for a tokenizer.json its content
+    `json` and the number `shift` to add to its ids; and `vocabulary`, the
+    tokens by id, where 0 is padding and 1 an unknown token, or None with a
     tokenizer.json.
   """
   config, limits = run.config, run.config.limits
@@ -52,21 +52,21 @@ def _tokenizer(run: Run) -> dict[str, Any]:
 
 
 def tokenizer_rules(name: str) -> dict[str, Any]:
-  """How a tokenizer of `text.TOKENIZERS` makes a text tokens.
+  """Returns the rules by which a tokenizer of `text.TOKENIZERS` splits a text.
 
   Returns:
     Its `name`; `lowercase`, whether the text is first lower-cased; `normalize`,
-    the normal form of Unicode that it is then brought to, and once more after
-    the pairs of `replace` are replaced; and `pattern`, whose matches are the
-    tokens, a regular expression of ECMAScript with the flag v and of Python's
-    `regex` with the flag V1.
+    the Unicode normal form that is then applied, and applied again after
+    `replace`; `replace`, pairs of a string and its replacement; and `pattern`,
+    a regular expression whose matches are the tokens, for ECMAScript with the
+    flag v and for Python's `regex` with the flag V1.
 
   Raises:
     ValueError: the tokenizer has no such pattern.
   """
   tokenizer = text.TOKENIZERS[name]
   if not tokenizer.pattern:
-    raise ValueError(f'tokenizer={name} has no pattern, which an export needs')
+    raise ValueError(f'tokenizer={name} has no pattern to export')
   lowercase = tokenizer.lowercase
   return {
     'name': name,

@@ -1,7 +1,7 @@
-"""A trained run as an ONNX model, written with ONNX's own operators.
+"""Exports a trained run as an ONNX model of ONNX's own operators.
 
-The recurrence is the operator `GRU`, whose two directions end and begin at each
-text's own length.
+The recurrence is the operator `GRU`, whose backward direction begins at each
+text's last token.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from bigru_jax.interop.onnx_layers import (
 from bigru_jax.models.onnx_forms import Params, count, linear, unsqueeze
 from bigru_jax.models.pooling import Pooling
 
-# All operators below are in ONNX Runtime since its version 1.12.
+# ONNX Runtime has all operators below since version 1.12.
 OPSET, IR_VERSION = 17, 8
 
 
 def to_onnx(run: Run) -> onnx.ModelProto:
-  """The model of a run, with what one needs to use it in its metadata.
+  """Returns the model of a run; its metadata have the run's description.
 
   The inputs are `ids` [B, T], int32, right-padded with zeros, and `lengths`
-  [B], int32. Of a hierarchical model they are the sentences of all documents
-  in order, `ids` [S, T] and `lengths` [S], and `sentence_mask` [B, M], bool,
-  which sentences a document has. B, T, S and M are free.
+  [B], int32. For a hierarchical model, they are `ids` [S, T] and `lengths` [S],
+  the sentences of all documents in order, and `sentence_mask` [B, M], bool,
+  True at the sentences of each document. B, T, S and M are dynamic.
 
-  The outputs are `probabilities` [B, C], `attention_words` and
-  `attention_sentences` as in `models.classifier.Outputs.attention`, where there
-  are any, `attention_labels` [B, K] with label-wise attention, and `logits`.
-  All is computed in float32.
+  The outputs are `probabilities` [B, C] and `logits` [B, C]; if there are
+  weights, `attention_words` and `attention_sentences`, see
+  `models.classifier.Outputs.attention`; and with label-wise attention
+  `attention_labels` [B, K]. The model computes in float32.
 
   Args:
-    run: as `bigru_jax.load` gives it.
+    run: a run from `bigru_jax.load`.
 
   Raises:
-    ValueError: the pooling has no form in ONNX.
+    ValueError: the pooling has no ONNX form.
   """
   config = run.config
   if not config.pooling_entry.onnx:
-    raise ValueError(f'pooling={config.pooling!r} has no form in ONNX')
+    raise ValueError(f'pooling={config.pooling!r} cannot be exported to ONNX')
   task = run.task
   params = jax.tree.map(np.float32, jax.device_get(run.params))
   graph = Graph()
@@ -61,7 +61,7 @@ def to_onnx(run: Run) -> onnx.ModelProto:
   else:
     inputs = ['ids', 'lengths', 'sentence_mask']
     values = _hierarchical(graph, params, config.pooling_entry)
-  # One sigmoid for two classes is the probability of the second.
+  # For two classes, one sigmoid is the probability of the second class.
   offset = task.num_classes - task.num_outputs
   if offset and 'attention_labels' in values:
     values['attention_labels'] = graph.apply(
@@ -106,7 +106,7 @@ def to_onnx(run: Run) -> onnx.ModelProto:
 
 
 def _value(name: str, axes: str, dtype: str) -> onnx.ValueInfoProto:
-  # The numbers of classes and heads are fixed; shape inference finds them.
+  # Shape inference finds the numbers of classes and heads, which are fixed.
   shape = [axis if axis in 'BTSM' else None for axis in axes]
   return helper.make_tensor_value_info(
     name, getattr(onnx.TensorProto, dtype), shape
@@ -116,7 +116,7 @@ def _value(name: str, axes: str, dtype: str) -> onnx.ValueInfoProto:
 def _flat(
   graph: Graph, params: Params, pooling: Pooling, markers: tuple[int, ...]
 ) -> dict[str, str]:
-  """The outputs of `models.classifier.Classifier`, but for probabilities."""
+  """Returns the outputs of a `Classifier`, without the probabilities."""
   mask_BxT = lengths_mask(graph, 'ids', 'lengths')
   x_BxTxE = graph.apply('Gather', params['embedding'], 'ids')
   h_BxTxF = encoder(graph, params['encoder'], x_BxTxE, 'lengths', mask_BxT)
@@ -140,7 +140,7 @@ def _flat(
 def _hierarchical(
   graph: Graph, params: Params, pooling: Pooling
 ) -> dict[str, str]:
-  """The outputs of `models.hierarchical.HierarchicalClassifier`, as above."""
+  """Returns the outputs of a `HierarchicalClassifier`, like `_flat`."""
   mask_SxT = lengths_mask(graph, 'ids', 'lengths')
   x_SxTxE = graph.apply('Gather', params['embedding'], 'ids')
   h_SxTxF = encoder(graph, params['word_encoder'], x_SxTxE, 'lengths', mask_SxT)
@@ -154,7 +154,7 @@ def _hierarchical(
   starts_B = graph.apply(
     'Sub', graph.apply('CumSum', counts_B, np.array(0)), counts_B
   )
-  # Where a document's sentences are.
+  # The index in S of each sentence of a document.
   sentence_BxM = graph.apply(
     'Add', unsqueeze(graph, starts_B, 1), positions(graph, mask_BxM)
   )

@@ -1,7 +1,7 @@
-"""An ONNX graph that is being built, and the layers below the poolings.
+"""Builds ONNX graphs, and the layers below the poolings.
 
-A variable that holds the name of a value carries the value's shape in its own.
-The poolings are in `models.onnx_forms`.
+Variables hold the names of values, and are named after the values' shapes.
+`models.onnx_forms` has the poolings.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from bigru_jax.models.onnx_forms import Params, integers, linear, unsqueeze
 
 @dataclasses.dataclass
 class Graph:
-  """The nodes and the constants of a graph that is being built."""
+  """The nodes and constants of a graph under construction."""
 
   nodes: list[onnx.NodeProto] = dataclasses.field(default_factory=list)
   constants: list[onnx.TensorProto] = dataclasses.field(default_factory=list)
 
   def apply(self, operator: str, *inputs: Any, **attributes: Any) -> str:
-    """Adds a node with one output, and returns the output's name.
+    """Adds a node with one output; returns the output's name.
 
     Args:
-      operator: of ONNX.
+      operator: the name of an ONNX operator.
       *inputs: names of values, or arrays, which become constants.
-      **attributes: of the operator.
+      **attributes: the attributes of the operator.
     """
     return self.apply_with(1, operator, *inputs, **attributes)[0]
 
   def apply_with(
     self, outputs: int, operator: str, *inputs: Any, **attributes: Any
   ) -> list[str]:
-    """Like `apply`, of a node with several outputs."""
+    """Does the same as `apply` for a node with several outputs."""
     name = f'{operator}_{len(self.nodes)}'
     names = [f'{name}_{i}' for i in range(outputs)]
     values = [x if isinstance(x, str) else self._constant(x) for x in inputs]
@@ -46,7 +46,7 @@ class Graph:
     return names
 
   def name(self, value: str, name: str) -> None:
-    """Gives an output of the model its name."""
+    """Names an output of the model."""
     self.nodes.append(helper.make_node('Identity', [value], [name], name))
 
   def _constant(self, array: Any) -> str:
@@ -58,14 +58,11 @@ class Graph:
 def encoder(
   graph: Graph, params: Params, x_BxTxE: str, lengths_B: str, mask_BxT: str
 ) -> str:
-  """The states h_BxTxF of `models.bigru.BiGRU`, zero at padding.
-
-  Or those of the encoder `average`, which sees each token alone.
-  """
+  """Returns the states h_BxTxF of the encoder, zero at padding."""
   if 'kernel' in params:
     return graph.apply('Tanh', linear(graph, params, x_BxTxE))
-  # A padding example is read as one of length 1, for not every runtime takes a
-  # length of 0; the mask makes it zero.
+  # Not every runtime accepts a length of 0, so padding examples have length 1;
+  # the mask sets them to zero.
   lengths_B = graph.apply('Max', lengths_B, np.int32(1))
   x_TxBxF = graph.apply('Transpose', x_BxTxE, perm=[1, 0, 2])
   for layer in range(len(params) // 4):
@@ -96,19 +93,19 @@ def encoder(
 
 
 def _gates(array: np.ndarray) -> np.ndarray:
-  """Our order of the gates, r, z, n, as that of ONNX: z, r, n."""
+  """Reorders the gates from ours, r, z, n, to those of ONNX, z, r, n."""
   r, z, n = np.split(array, 3, axis=1)
   return np.concatenate([z, r, n], axis=1)
 
 
 def lengths_mask(graph: Graph, ids_BxT: str, lengths_B: str) -> str:
-  """The mask [B, T], True at real positions."""
+  """Returns the mask [B, T], True at real positions."""
   lengths_Bx1 = unsqueeze(graph, integers(graph, lengths_B), 1)
   return graph.apply('Less', positions(graph, ids_BxT), lengths_Bx1)
 
 
 def positions(graph: Graph, x_BxT: str) -> str:
-  """0, 1 and so on to T - 1."""
+  """Returns the positions 0 to T - 1."""
   length = graph.apply('Shape', x_BxT, start=1)
   length = graph.apply('Squeeze', length, np.array([0]))
   return graph.apply('Range', np.array(0), length, np.array(1))
@@ -117,7 +114,7 @@ def positions(graph: Graph, x_BxT: str) -> str:
 def inside_entities(
   graph: Graph, ids_BxT: str, markers: tuple[int, ...]
 ) -> str:
-  """As `data.entities.inside_entities`."""
+  """Does the same as `data.entities.inside_entities`."""
   entities_BxT: Any = np.array(0)
   for entity in (1, 2):
     starts_BxT, ends_BxT = (

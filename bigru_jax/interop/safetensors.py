@@ -1,4 +1,4 @@
-"""A trained run as a folder to share: safetensors, and a model card."""
+"""Publishes a trained run as a folder of safetensors and a model card."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ _log = logging.getLogger(__name__)
 def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
   """Writes a published model, which `bigru_jax.load` opens, and its card.
 
-  A published model that is in the folder already is replaced, its card as well,
-  and a warning says so. Paths in the configuration, such as `train`, are cut to
+  A published model that is already in the folder is replaced with its card, and
+  a warning says so. Paths in the configuration, such as `train`, are reduced to
   the files' names.
 
   Args:
-    run: as `bigru_jax.load` gives it.
-    folder: is made where it is not there.
-    license: for the card, an identifier of the Hugging Face hub such as `mit`.
+    run: a run from `bigru_jax.load`.
+    folder: the folder; it is created if it does not exist.
+    license: the licence on the card, an identifier of the Hugging Face hub such
+      as `mit`.
 
   Raises:
-    ValueError: the folder is a run directory, or holds anything but a
-      published model; or the package safetensors is not installed.
+    ValueError: the folder is a run directory or contains anything but a
+      published model, or the package safetensors is not installed.
   """
   folder = pathlib.Path(folder).expanduser()
   if (folder / 'checkpoints').exists():
     raise ValueError(f'output={folder} is a run directory')
   if folder.exists() and any(folder.iterdir()) and not _is_published(folder):
     raise ValueError(
-      f'output={folder} holds other files; name a new folder, an empty one or '
-      'a published model'
+      f'output={folder} contains other files; choose a new folder, an empty '
+      'one or a published model'
     )
   published.write_params(folder, jax.device_get(run.params))
-  if _is_published(folder):  # By its old configuration.
+  if _is_published(folder):  # Before the new configuration is written.
     _log.warning('output=%s: the model that was there is replaced', folder)
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(
@@ -64,16 +65,16 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
 
 
 def model_card(run: Run, config: Config, license: str) -> str:
-  """The README.md of a published model, with the hub's metadata.
+  """Returns the README.md of a published model, with the hub's metadata.
 
   Args:
     run: the model; its metrics are those of `result.json`, if it has one.
-    config: what to show as its configuration.
+    config: the configuration to show.
     license: see `save`.
   """
   data, scores, models = 'not recorded', 'No metrics are recorded.', []
   if not (config.train or config.dataset):
-    data = 'not known; the model was converted from another program'
+    data = 'unknown; the model was converted from another program'
   if (run.workdir / 'result.json').exists():
     result = run_files.read_result(run.workdir)
     test = result['test']
@@ -95,7 +96,7 @@ def model_card(run: Run, config: Config, license: str) -> str:
   more = f' and {len(run.labels) - 20} more' if len(run.labels) > 20 else ''
   return string.Template(_CARD.read_text('utf-8')).substitute(
     dataclasses.asdict(config),
-    # A JSON value is a YAML value as well.
+    # JSON values are valid YAML.
     license_value=json.dumps(license),
     model_index=f'model-index: {json.dumps(models)}\n' if models else '',
     version=bigru_jax.__version__,
@@ -110,9 +111,9 @@ def model_card(run: Run, config: Config, license: str) -> str:
 
 
 def _is_published(folder: pathlib.Path) -> bool:
-  """Whether a folder holds a model of `save`.
+  """Returns whether a folder has a model that `save` wrote.
 
-  The models of other programs have files of the same names.
+  Models of other programs have files with the same names.
   """
   try:
     run_files.read_config(folder)
@@ -122,7 +123,7 @@ def _is_published(folder: pathlib.Path) -> bool:
 
 
 def _without_folders(config: Config) -> Config:
-  """The configuration with the names of files for their paths."""
+  """Returns the configuration with paths reduced to file names."""
   names: dict[str, Any] = {
     field.name: ','.join(
       os.path.basename(path.rstrip('/')) for path in value.split(',')

@@ -1,4 +1,4 @@
-"""A trained run as a StableHLO program, by `jax.export`."""
+"""Exports a trained run as a StableHLO program with `jax.export`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PLATFORMS = 'cpu', 'cuda', 'tpu'
 
 @single_precision()
 def to_stablehlo(run: Run) -> export.Exported:
-  """The model of a run, with its parameters, for all of `PLATFORMS`.
+  """Returns the model of a run, with its parameters, for all of `PLATFORMS`.
 
-  It is made of XLA's own operations, so that it needs only JAX and flatbuffers,
-  the package with which `jax.export` writes and reads it. Its call takes the
-  inputs of `interop.onnx.to_onnx` in their order, of any size, and returns a
-  dict of its outputs, computed in the run's `dtype`.
+  It uses only XLA's own operations, so it needs only JAX and flatbuffers, the
+  package with which `jax.export` writes and reads it. Its call takes the inputs
+  of `interop.onnx.to_onnx` in their order, with any sizes, and returns a dict
+  of the same outputs, computed in the run's `dtype`.
 
   Args:
-    run: as `bigru_jax.load` gives it.
+    run: a run from `bigru_jax.load`.
   """
   task, markers = run.task, run.markers
   model = run.model.clone(xla_only=True)
@@ -44,7 +44,7 @@ def to_stablehlo(run: Run) -> export.Exported:
     for name, weights in outputs.attention.items():
       arrays[f'attention_{name}'] = weights
     if outputs.head_labels is not None:
-      # One sigmoid for two classes is the probability of the second.
+      # For two classes, one sigmoid is the probability of the second class.
       offset = task.num_classes - task.num_outputs
       arrays['attention_labels'] = outputs.head_labels + offset
     return {**arrays, 'logits': outputs.logits}

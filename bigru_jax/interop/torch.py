@@ -1,7 +1,7 @@
-"""PyTorch's parameters in and out: `nn.GRU`, and a whole classifier.
+"""Converts PyTorch's parameters of `nn.GRU` or of a classifier, both ways.
 
-A state dict is a dict of names to NumPy arrays. PyTorch is imported where a
-.pt or .pth file is read or written, and nowhere else.
+Here a state dict is a dict from names to NumPy arrays. PyTorch is imported only
+to read or write a .pt or .pth file.
 
 The classifier computes, with the padding masked in both the GRU and the
 softmax,
@@ -11,9 +11,9 @@ softmax,
   c   = sum_t softmax_t(a_t) h_t
   logits = dense(c)
 
-Other attentions have no place here: a tanh over h_t before the weighted sum, or
-over c after it (Zhou et al., 2016, https://aclanthology.org/P16-2034), several
-heads, a query that is itself a state.
+Other forms of attention are not supported: a tanh of h_t before the weighted
+sum or of c after it (Zhou et al., 2016, https://aclanthology.org/P16-2034),
+several heads, or a query that is itself a state.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 ]  # fmt: skip
 
 _DIRECTIONS = '', '_reverse'
-# The tensors of a layer and direction, in PyTorch and here.
+# The tensors of one layer and direction: PyTorch's names and ours.
 _GRU_TENSORS = {
   'weight_ih': 'input_kernel',
   'weight_hh': 'recurrent_kernel',
@@ -55,18 +55,18 @@ _GRU_TENSORS = {
 
 
 def gru_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The parameters of `BiGRU` from those of `nn.GRU`.
+  """Converts the parameters of an `nn.GRU` to those of a `BiGRU`.
 
-  PyTorch has two biases for each gate. Those of r and z are only ever added, so
-  they become their sum; b_hn, which the reset gate multiplies, stays apart.
+  PyTorch has two biases for each gate. Those of r and z are only used as a sum,
+  so the sum replaces them; b_hn, which the reset gate multiplies, stays.
 
   Args:
     state: the state dict of an `nn.GRU(bidirectional=True)` of any number of
       layers, with or without biases.
 
   Raises:
-    ValueError: the GRU has one direction, or names or shapes are not those of
-      such a module, all that do not fit are listed; or see `check_values`.
+    ValueError: the GRU has one direction; names or shapes are not those of such
+      a module (the message lists them all); or see `check_values`.
   """
   state = unwrapped(state, ('weight_ih_l0',))
   check_values(state)
@@ -78,8 +78,8 @@ def gru_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     )
   if not any(name.endswith('_reverse') for name in state):
     raise ValueError(
-      'the GRU has one direction, and a BiGRU needs bidirectional=True; one '
-      'direction is not doubled, for the second would not be a trained one'
+      'the GRU has one direction, but a BiGRU needs bidirectional=True; one '
+      'direction is not copied, because the second would be untrained'
     )
   features, hidden = (kernel.shape[1] for kernel in kernels)
   layers = sum(bool(re.fullmatch(r'weight_ih_l\d+', name)) for name in state)
@@ -111,16 +111,16 @@ def gru_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def gru_to_torch(params: Mapping[str, Any], bias: bool = True) -> StateDict:
-  """The state dict of `nn.GRU` from the parameters of `BiGRU`.
+  """Converts the parameters of a `BiGRU` to the state dict of an `nn.GRU`.
 
-  The biases of r and z are in b_ih; in b_hh they are zero.
+  The biases of r and z are in b_ih, and are zero in b_hh.
 
   Args:
-    params: those of `BiGRU`.
-    bias: whether the module has biases.
+    params: the parameters of a `BiGRU`.
+    bias: whether the `nn.GRU` has biases.
 
   Raises:
-    ValueError: the module has no biases, and these are not zero.
+    ValueError: `bias` is false, but the biases are not zero.
   """
   state = {}
   for layer in range(len(params) // len(_GRU_TENSORS)):
@@ -145,11 +145,11 @@ def gru_to_torch(params: Mapping[str, Any], bias: bool = True) -> StateDict:
 def classifier_from_torch(
   state: Mapping[str, np.ndarray], modules: Modules = DEFAULT_MODULES
 ) -> dict[str, Any]:
-  """The parameters of `Classifier` from a PyTorch classifier's state dict.
+  """Converts a PyTorch classifier's state dict to parameters of a `Classifier`.
 
-  The attention is `additive` where it has a matrix W, else `dot`. W has at most
-  2H rows; fewer are padded with zeros, to which v gives no weight. A bias of
-  the scores is dropped, for the softmax does not see it.
+  The attention is `additive` if it has a matrix W, else `dot`. W has at most 2H
+  rows; fewer are padded with zeros, which v does not weigh. A bias of the
+  scores is dropped, because the softmax does not depend on it.
 
   Args:
     state: the state dict; see the module's docstring for the program. A prefix
@@ -158,9 +158,8 @@ def classifier_from_torch(
     modules: the names of its modules.
 
   Raises:
-    ValueError: a module is not there or not of this form, or the state dict
-      holds others, the names that do not fit are listed; or see
-      `check_values`.
+    ValueError: a module is missing or has another form; the state dict has
+      other modules (the message lists the names); or see `check_values`.
   """
   tensors = parts(state, modules)
   gru = {
@@ -192,11 +191,11 @@ def classifier_from_torch(
 def classifier_to_torch(
   params: Mapping[str, Any], modules: Modules = DEFAULT_MODULES
 ) -> StateDict:
-  """The state dict of a PyTorch classifier from the parameters of `Classifier`.
+  """Converts parameters of a `Classifier` to a PyTorch classifier's state dict.
 
-  One module `attention` is written as
-  `nn.Sequential(nn.Linear(2 * H, 2 * H), nn.Tanh(), nn.Linear(2 * H, 1,
-  bias=False))`, and a dot attention as `nn.Linear(2 * H, 1, bias=False)`.
+  If `attention` is one module, it is `nn.Sequential(nn.Linear(2 * H, 2 * H),
+  nn.Tanh(), nn.Linear(2 * H, 1, bias=False))`; dot attention is
+  `nn.Linear(2 * H, 1, bias=False)`.
 
   Raises:
     ValueError: the model is not flat, has no BiGRU, or its attention is neither
@@ -238,7 +237,7 @@ def classifier_to_torch(
 
 
 def _attention(state: StateDict, width: int) -> dict[str, np.ndarray]:
-  """The parameters of the pooling `additive` or `dot`."""
+  """Returns the parameters of the pooling `additive` or `dot`."""
   refusal = ValueError(
     f'attention: expected the weight [A, {width}] of an nn.Linear with A up '
     f'to {width}, its bias or none, and one vector of A numbers; or a vector '
@@ -254,7 +253,7 @@ def _attention(state: StateDict, width: int) -> dict[str, np.ndarray]:
     bias_A = left.pop(
       f'{name.removesuffix("weight")}bias', np.zeros(units, np.float32)
     )
-    # A square bare parameter could also be meant as [F, A].
+    # A square bare parameter could also mean [F, A].
     if (
       not name.endswith('.weight')
       or kernel_AxF.shape[1] != width

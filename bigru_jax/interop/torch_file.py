@@ -1,7 +1,7 @@
-"""Files of state dicts: those of safetensors, and those of `torch.save`.
+"""Reads and writes state dicts in the formats of safetensors and `torch.save`.
 
-A state dict is a dict of names to NumPy arrays. PyTorch reads its files with
-`weights_only=True`, so nothing in them is executed.
+Here a state dict is a dict from names to NumPy arrays. PyTorch reads its files
+with `weights_only=True`, so nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from bigru_jax.runtime import atomic
 
 StateDict = dict[str, np.ndarray]
 
-# The entries of a checkpoint that hold the model's state dict.
+# The usual names of a checkpoint's entry with the model's state dict.
 _ENTRIES = 'state_dict', 'model_state_dict', 'model', 'net', 'weights'
 
 
 def read_state_dict(path: str | os.PathLike) -> StateDict:
-  """Reads a .safetensors file, or what `torch.save` wrote.
+  """Reads a .safetensors file, or a file that `torch.save` wrote.
 
-  Floating-point numbers become float32. Of a checkpoint with other entries the
+  Floating-point numbers become float32. In a checkpoint with other entries, the
   state dict is found. Nothing in the file is executed.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it is a folder, a library is missing, or the file holds no state
-      dict.
+    ValueError: it is a folder, a library is missing, or the file does not
+      contain a state dict.
   """
   path = pathlib.Path(path)
   check_file(path, 'weights')
   try:
     if path.suffix == '.safetensors':
-      import ml_dtypes  # noqa: F401, which tells NumPy of bfloat16.
+      import ml_dtypes  # noqa: F401, which registers bfloat16 with NumPy.
       from safetensors.numpy import load_file
 
       state = load_file(path)
@@ -67,13 +67,13 @@ def write_state_dict(
     ValueError: a library is missing.
   """
   path = pathlib.Path(path)
-  # Both libraries want arrays in C order, and PyTorch ones it may write to.
+  # Both libraries need arrays in C order, and PyTorch needs writable ones.
   arrays = {name: np.array(x, order='C') for name, x in state.items()}
   try:
     if path.suffix == '.safetensors':
       from safetensors.numpy import save
 
-      # The library's own file would be readable by its owner alone.
+      # Only its owner could read the file that the library writes.
       atomic.write_bytes(path, save(arrays))
     else:
       import torch
@@ -86,7 +86,7 @@ def write_state_dict(
 
 
 def is_float(array: np.ndarray) -> bool:
-  """Whether an array holds floating-point numbers, bfloat16 among them."""
+  """Returns whether an array has floating-point numbers, bfloat16 included."""
   return array.dtype.kind not in 'biuc'
 
 
@@ -96,13 +96,12 @@ def _missing(error: ImportError) -> str:
 
 
 def _load(path: pathlib.Path) -> StateDict:
-  """The state dict of a file, or that of the checkpoint which the file holds.
+  """Reads the state dict of a file, which may be in a checkpoint.
 
   Raises:
     ImportError: PyTorch is missing.
     OSError: the file cannot be read.
-    ValueError: the file holds no state dict, or several; the message says what
-      it is.
+    ValueError: the file does not contain exactly one state dict.
   """
   import torch
 
@@ -111,7 +110,7 @@ def _load(path: pathlib.Path) -> StateDict:
       warnings.simplefilter('ignore')  # The error says more.
       content: Any = torch.load(path, map_location='cpu', weights_only=True)
   except Exception as error:  # The library raises many types.
-    # In a file of another kind PyTorch seeks to before its start.
+    # In files of other kinds, PyTorch seeks to a position before the start.
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
       raise
     raise ValueError(_refusal(path, error)) from error
@@ -123,9 +122,9 @@ def _load(path: pathlib.Path) -> StateDict:
 
 
 def _find(content: Any) -> Mapping[str, Any]:
-  """The state dict that a file's content is, or that one of its entries is.
+  """Returns the state dict that is a file's content or one of its entries.
 
-  Entries with a usual name are preferred, and then outer ones to inner ones.
+  Entries with a usual name come first, then outer before inner entries.
   """
   if not isinstance(content, Mapping):
     raise ValueError(
@@ -160,9 +159,9 @@ def _find(content: Any) -> Mapping[str, Any]:
 def _state_dicts(
   content: Mapping[Any, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-  """The state dicts in nested entries, each with the names that lead to it.
+  """Finds the state dicts in nested entries, each with the path to it.
 
-  The state of an optimizer is not one of them: its entries are numbered.
+  The state of an optimizer is not among them, because its entries are numbered.
   """
   import torch
 
@@ -176,9 +175,9 @@ def _state_dicts(
 
 
 def _refusal(path: pathlib.Path, error: Exception) -> str:
-  """Why PyTorch does not read a file, as one sentence.
+  """Says in one sentence why PyTorch does not read a file.
 
-  The bytes of a pickle tell what it holds, for it spells out names.
+  The names in the bytes of a pickle show what it contains.
   """
   advice = 'load it where it was written, and save model.state_dict()'
   if 'TorchScript' in str(error):

@@ -1,4 +1,4 @@
-"""The modules of a PyTorch classifier in its state dict, found and checked."""
+"""Finds and checks the modules of a PyTorch classifier in its state dict."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Modules(NamedTuple):
   Attributes:
     embedding: an `nn.Embedding`.
     gru: an `nn.GRU(bidirectional=True)`.
-    attention: one module that holds all of the attention, such as
-      `nn.Sequential(nn.Linear(2 * H, A), nn.Tanh(), nn.Linear(A, 1))`, or two:
-      that of W and b, and that of v. A module may be a bare parameter.
-    dense: the `nn.Linear` of the logits.
+    attention: one module with the whole attention, such as
+      `nn.Sequential(nn.Linear(2 * H, A), nn.Tanh(), nn.Linear(A, 1))`, or two
+      modules: one with W and b, and one with v. A module may be a bare
+    parameter. dense: the `nn.Linear` that gives the logits.
   """
 
   embedding: str = 'embedding'
@@ -35,10 +35,11 @@ DEFAULT_MODULES = Modules()
 def parts(
   state: Mapping[str, np.ndarray], modules: Modules
 ) -> dict[str, StateDict]:
-  """The tensors of each module, by the field of `Modules`.
+  """Returns the tensors of each module, by the field of `Modules`.
 
   Raises:
-    ValueError: a module has none, tensors are left, or see `check_values`.
+    ValueError: a module has no tensors, other tensors remain, or see
+      `check_values`.
   """
   names = {
     field: value if field == 'attention' else (value,)
@@ -70,21 +71,21 @@ def parts(
 
 
 def _is_of(name: str, module: str) -> bool:
-  """Whether a tensor is a module's, or is itself the bare parameter."""
+  """Returns whether a tensor belongs to a module, or is the bare parameter."""
   return name == module or name.startswith(f'{module}.')
 
 
 def unwrapped(
   state: Mapping[str, np.ndarray], modules: Sequence[str]
 ) -> StateDict:
-  """The tensors by their names, without the prefix that all modules share.
+  """Removes the prefix that the names of all modules share.
 
-  It is that of a wrapper: `module.` of DataParallel, `_orig_mod.` of
+  A wrapper adds such a prefix: `module.` of DataParallel, `_orig_mod.` of
   torch.compile, or the attribute of a Lightning module. Other tensors keep
   their names.
 
   Raises:
-    ValueError: all modules are there under several such prefixes.
+    ValueError: several such prefixes have all modules.
   """
   first = re.compile(rf'(?:^|(?<=\.)){re.escape(modules[0])}(?=\.|$)')
   prefixes = {x[: at.start()] for x in state for at in first.finditer(x)}
@@ -100,18 +101,19 @@ def unwrapped(
   if len(outer) > 1 or len(named) < len(state):
     copies = outer if len(outer) > 1 else [prefix, 'no prefix']
     raise ValueError(
-      f'the modules are there under {" and ".join(copies)}; save one of them'
+      f'there are copies of the modules under {" and ".join(copies)}; save one '
+      'of them'
     )
   return named
 
 
 def check_values(state: Mapping[str, np.ndarray]) -> None:
-  """Raises ValueError for a tensor of integers, or with NaN or infinities."""
+  """Raises ValueError if a tensor has integers, NaN or infinities."""
   for name, array in state.items():
     if not is_float(array):
       raise ValueError(
-        f'{name} holds {array.dtype}, not floating-point numbers; a quantized '
-        'model has to be saved before it is quantized'
+        f'{name} holds {array.dtype}, not floating-point numbers; save a '
+        'quantized model before it is quantized'
       )
     if not np.isfinite(array).all():
       raise ValueError(f'{name} holds NaN or infinite values')
@@ -120,7 +122,7 @@ def check_values(state: Mapping[str, np.ndarray]) -> None:
 def check_shapes(
   state: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]
 ) -> None:
-  """Raises ValueError with all names and shapes that are not as expected."""
+  """Raises a ValueError that lists all unexpected names and shapes."""
   wrong = []
   for name, shape in expected.items():
     if name not in state:
@@ -133,7 +135,7 @@ def check_shapes(
 
 
 def listed(state: Mapping[str, np.ndarray]) -> str:
-  """The names with their shapes; of more than 20 names, the first 20."""
+  """Lists at most 20 names with their shapes."""
   listed = [f'{name} {list(x.shape)}' for name, x in state.items()]
   more = f' and {len(listed) - 20} more' if len(listed) > 20 else ''
   return f'{", ".join(listed[:20])}{more}'

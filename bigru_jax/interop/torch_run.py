@@ -1,4 +1,4 @@
-"""A run directory from a PyTorch classifier and its vocabulary."""
+"""Makes a run directory from a PyTorch classifier and its vocabulary."""
 
 from __future__ import annotations
 
@@ -54,31 +54,31 @@ def write_run(
   max_length: int = 512,
   identity: Mapping[str, str] | None = None,
 ) -> None:
-  """Writes a run directory that `load` opens, as training does.
+  """Writes a run directory that `load` opens, like that of a training.
 
-  All sizes follow from the shapes. The rows of the embedding table are ordered
-  as ours are: the padding's, the unknown token's, then the others. A token with
-  a line break, which no tokenizer of `text.TOKENIZERS` gives, is left out.
+  All sizes follow from the shapes. The rows of the embedding table are
+  reordered: padding, the unknown token, then the others. Tokens with a line
+  break, which no tokenizer of `text.TOKENIZERS` gives, are dropped.
 
   Args:
-    workdir: the run directory; it is made.
+    workdir: the run directory, which is created.
     state: the classifier's state dict.
     vocabulary: its tokens, by id.
-    labels: its classes' names, by index. With two of them and one output, the
-      output is the logit of the second.
+    labels: its classes' names, by index. If there are two labels and one
+      output, the output is the logit of the second label.
     modules: the names of its modules.
-    tokenizer: a name of `text.TOKENIZERS`, or a tokenizer.json, whose tokens
-      are then the vocabulary.
-    padding: the token of the vocabulary whose row is the padding's; empty for
-      none, and a row of zeros, which nothing reads.
-    unknown: the token whose row is that of any token outside the vocabulary.
-    max_length: tokens kept of a text.
-    identity: digests of where the model comes from, for data.json.
+    tokenizer: a name of `text.TOKENIZERS`, or the path of a tokenizer.json with
+      the tokens of the vocabulary.
+    padding: the padding token of the vocabulary; if empty, padding gets a row
+      of zeros.
+    unknown: the token that replaces any token outside the vocabulary.
+    max_length: the maximal number of tokens of a text.
+    identity: digests of the model's sources, for data.json.
 
   Raises:
-    ValueError: the state dict, the vocabulary and the labels do not fit, the
-      tokenizer gives none of the tokens, or the directory holds a run or any
-      other file.
+    ValueError: the state dict, the vocabulary and the labels do not match, the
+      tokenizer gives none of the tokens, or the directory has a run or other
+      files.
   """
   workdir = pathlib.Path(workdir).expanduser()
   params = classifier_from_torch(state, modules)
@@ -95,7 +95,7 @@ def write_run(
   _check_labels(labels, outputs, modules.dense)
   encoder = params['encoder']
   config = Config(
-    dataset='',  # It is not known.
+    dataset='',  # The data are unknown.
     tokenizer=tokenizer,
     max_length=max_length,
     embedding_size=table_VxE.shape[1],
@@ -111,11 +111,11 @@ def write_run(
   progress = Progress(best={'step': 0, 'epoch': 0})
   with lock.locked(workdir, 'output'):
     if (workdir / 'config.json').exists():
-      raise ValueError(f'output={workdir} holds a run already')
+      raise ValueError(f'output={workdir} already contains a run')
     # One of them may be the vocabulary or the weights that are converted.
     if any(path.name != 'lock' for path in workdir.iterdir()):
       raise ValueError(
-        f'output={workdir} holds other files; name a new folder or an empty one'
+        f'output={workdir} contains other files; choose a new or empty folder'
       )
     same_run.create_or_check(
       workdir, config, list(labels), made, dict(identity or {})
@@ -125,17 +125,17 @@ def write_run(
 
 
 def read_vocabulary(path: str | os.PathLike) -> list[str]:
-  """The tokens of a vocabulary, by id.
+  """Reads the tokens of a vocabulary, in the order of their ids.
 
   Args:
-    path: a JSON object of tokens and ids (.json), or one token per line, whose
-      id is its line's number from 0. Lines end with a line feed, or all of them
-      with a carriage return and a line feed; any other character is part of a
-      token.
+    path: a JSON object of tokens and ids (.json), or a text file with one token
+      per line, whose ids are the line numbers from 0. All lines end with a line
+      feed, or all with a carriage return and a line feed; any other character
+      is part of a token.
 
   Raises:
-    FileNotFoundError, ValueError: there is no such file, or it holds something
-      else.
+    FileNotFoundError, ValueError: there is no such file, or it is not a
+      vocabulary.
   """
   field, path = f'vocabulary={path}', pathlib.Path(path)
   check_file(path, 'vocabulary')
@@ -148,19 +148,19 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
     raise ValueError(f'{field}: {error}') from error
   if path.suffix != '.json':
     tokens = vocabulary_lines(content)
-    rows: dict[str, int] = {}  # Of each token.
+    rows: dict[str, int] = {}  # By token.
     for row, token in enumerate(tokens, 1):
       if rows.setdefault(token, row) != row:
         raise ValueError(
-          f'{field}, row {row}: {token!r} is in row {rows[token]} already'
+          f'{field}, row {row}: {token!r} is already in row {rows[token]}'
         )
     return tokens
   if not isinstance(ids, dict) or list(range(len(ids))) != sorted(
     i for i in ids.values() if type(i) is int
   ):
     raise ValueError(
-      f'{field}: expected a JSON object of tokens and their ids, which are 0 '
-      'and all numbers from there'
+      f'{field}: expected a JSON object of tokens and their ids, which number '
+      'the tokens from 0 without gaps'
     )
   return sorted(ids, key=ids.__getitem__)
 
@@ -168,9 +168,9 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
 def _arranged(
   vocabulary: Sequence[str], tokenizer: str, padding: str, unknown: str
 ) -> tuple[Tokenizer, list[int]]:
-  """The tokenizer of a run, and the program's id of each of its ids.
+  """Returns a run's tokenizer, and the program's id for each of its ids.
 
-  The id after the program's last is that of a padding which it does not have.
+  The id after the program's last one is padding that the program does not have.
   """
   _check_tokens(vocabulary)
   special = [
@@ -180,7 +180,7 @@ def _arranged(
   if tokenizer not in text.TOKENIZERS:
     made = JsonTokenizer(tokenizer)
     if made.tokens() != list(vocabulary):
-      raise ValueError(f'vocabulary: it is not that of tokenizer={tokenizer}')
+      raise ValueError(f'vocabulary differs from that of tokenizer={tokenizer}')
     return made, [*special, *range(len(vocabulary))]
   ordinary = [i for i in range(len(vocabulary)) if i not in special]
   _check_tokenizer(tokenizer, [vocabulary[i] for i in ordinary])
@@ -196,27 +196,27 @@ def _id(vocabulary: Sequence[str], token: str, field: str) -> int:
 
 
 def _check_labels(labels: Sequence[str], outputs: int, dense: str) -> None:
-  """Raises ValueError where the labels do not name the outputs."""
+  """Raises ValueError if the labels do not match the outputs."""
   names = {label for label in labels if isinstance(label, str)}
   if len(names) < len(labels) or len(labels) not in {outputs, max(outputs, 2)}:
     raise ValueError(
       f'labels={",".join(map(str, labels))}: give {outputs} different names, '
-      f'for {dense} has {outputs} outputs, or two names for one output'
+      f'because {dense} has {outputs} outputs, or two names for one output'
     )
 
 
 def _check_tokens(vocabulary: Sequence[str]) -> None:
-  """Raises ValueError where an entry is not a valid text, or occurs twice."""
+  """Raises ValueError if an entry is not a valid text or occurs twice."""
   ids: dict[str, int] = {}
   for i, token in enumerate(vocabulary):
     if not isinstance(token, str):
       raise ValueError(f'vocabulary: token {i} is {token!r}, not a text')
-    # A text that is read has a question mark in its place.
+    # Texts that are read have a question mark instead.
     if re.search('[\ud800-\udfff]', token):
       raise ValueError(f'vocabulary: {token!r} holds a lone surrogate')
     if ids.setdefault(token, i) != i:
       raise ValueError(
-        f'vocabulary: {token!r} is in it twice, as {ids[token]} and as {i}'
+        f'vocabulary: {token!r} occurs twice, with ids {ids[token]} and {i}'
       )
 
 
@@ -225,12 +225,12 @@ def _check_tokenizer(tokenizer: str, tokens: Sequence[str]) -> None:
 
   Args:
     tokenizer: a name of `text.TOKENIZERS`.
-    tokens: the vocabulary without the tokens for padding and the unknown.
+    tokens: the vocabulary without padding and the unknown token.
 
   Raises:
-    ValueError: it gives none of them.
+    ValueError: the tokenizer gives none of them.
   """
-  # A tokenizer gives those tokens that are tokens as a whole text.
+  # A tokenizer can give a token if it keeps it whole when it is the text.
   split = text.TOKENIZERS[tokenizer]
   lost = [token for token in tokens if split(token) != [token]]
   if not lost:

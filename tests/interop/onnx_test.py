@@ -84,5 +84,5 @@ def test_the_exported_pattern_splits_as_the_tokenizer_does(name, sentence):
 def test_a_pooling_without_an_onnx_form_is_named(make_run, monkeypatch):
   monkeypatch.setitem(POOLINGS, 'gated', Pooling(module=Mean))
   run = make_run({'pooling': 'gated'}, ['a', 'b'])
-  with pytest.raises(ValueError, match="pooling='gated' has no form in ONNX"):
+  with pytest.raises(ValueError, match="pooling='gated' cannot be exported"):
     to_onnx(run)

@@ -123,7 +123,7 @@ def test_the_card_names_only_the_data_of_the_run(make_run, tmp_path):
   (run.workdir / 'result.json').unlink()
   run.config = dataclasses.replace(run.config, dataset='')
   text = card('converted')
-  assert '**Data**: not known; the model was converted' in text
+  assert '**Data**: unknown; the model was converted' in text
   assert 'No metrics are recorded.' in text
   run = bigru_jax.load(tmp_path / 'in_memory')
   assert 'rotten_tomatoes' not in card('again')
@@ -143,13 +143,13 @@ def test_only_a_published_model_is_overwritten(
     save(run, tmp_path / 'shared')
   (tmp_path / 'project').mkdir()
   (tmp_path / 'project' / 'README.md').write_text('mine')
-  with pytest.raises(ValueError, match='project holds other files'):
+  with pytest.raises(ValueError, match='project contains other files'):
     save(run, tmp_path / 'project')
   assert (tmp_path / 'project' / 'README.md').read_text() == 'mine'
   # As other programs name the files of their models.
   (tmp_path / 'project' / published.PARAMS).write_bytes(b'theirs')
   (tmp_path / 'project' / 'config.json').write_text('{"vocab_size": 9}')
-  with pytest.raises(ValueError, match='project holds other files'):
+  with pytest.raises(ValueError, match='project contains other files'):
     save(run, tmp_path / 'project')
   assert (tmp_path / 'project' / published.PARAMS).read_bytes() == b'theirs'
   monkeypatch.setitem(sys.modules, 'safetensors.numpy', None)

@@ -67,7 +67,7 @@ def test_a_run_predicts_what_the_program_predicts(
   assert run.tokenizer.vocabulary[:4] == ['<pad>', '<unk>', 'the', 'good']
   assert (run.config.num_layers, run.config.hidden_size) == (2, 4)
   _check(run)
-  with pytest.raises(ValueError, match='output=.*holds a run already'):
+  with pytest.raises(ValueError, match='output=.*already contains a run'):
     write_run(tmp_path / 'run', state, WORDS, ['x', 'y', 'z'])
 
 
@@ -168,7 +168,7 @@ def test_a_tokenizer_json_gives_the_vocabulary(state, tmp_path):
     ['x', 'y', 'z'], tokenizer=str(path),
   )  # fmt: skip
   _check(bigru_jax.load(tmp_path / 'run'))
-  with pytest.raises(ValueError, match='it is not that of tokenizer='):
+  with pytest.raises(ValueError, match='differs from that of tokenizer='):
     write_run(
       tmp_path / 'other', state, WORDS[::-1], ['x', 'y', 'z'],
       tokenizer=str(path),
@@ -179,7 +179,7 @@ def test_a_tokenizer_json_gives_the_vocabulary(state, tmp_path):
   'changed, message',
   [
     ({'vocabulary': WORDS[:-1]}, '6 tokens, and embedding.weight has 7 rows'),
-    ({'vocabulary': [*WORDS[:-1], 'the']}, "'the' is in it twice"),
+    ({'vocabulary': [*WORDS[:-1], 'the']}, "'the' occurs twice"),
     ({'vocabulary': [*WORDS[:-1], 'a\ud800']}, r"'a\\ud800' holds a lone surr"),
     ({'vocabulary': [*WORDS[:-1], 5]}, 'token 6 is 5, not a text'),
     (
@@ -228,5 +228,5 @@ def test_a_token_that_is_not_in_nfc_is_named(state, tmp_path, caplog):
 def test_a_token_in_two_rows_is_named(tmp_path):
   path = tmp_path / 'words.txt'
   path.write_text('<pad>\n<unk>\nfilm\nfilm\n')
-  with pytest.raises(ValueError, match="row 4: 'film' is in row 3 already"):
+  with pytest.raises(ValueError, match="row 4: 'film' is already in row 3"):
     read_vocabulary(path)

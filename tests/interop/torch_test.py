@@ -88,7 +88,7 @@ def test_a_classifier_has_the_logits_of_pytorch(kind, tmp_path):
 
 def test_modules_that_are_not_a_bidirectional_gru_are_refused(gru_state):
   forward = {x: y for x, y in gru_state.items() if 'reverse' not in x}
-  with pytest.raises(ValueError, match='one direction is not doubled'):
+  with pytest.raises(ValueError, match='one direction is not copied'):
     gru_from_torch(forward)
   lstm = {x: np.concatenate([y, y[:4]]) for x, y in gru_state.items()}
   message = r'weight_ih_l0 has shape \(16, 5\); expected \(12, 5\); .*bias_hh'
@@ -153,7 +153,7 @@ def test_two_models_in_one_state_dict_are_named(state):
   student, teacher = (
     {f'{name}.{x}': y for x, y in state.items()} for name in ('model', 'ema')
   )
-  message = r'the modules are there under ema\. and model\.; save one of them'
+  message = r'copies of the modules under ema\. and model\.; save one of them'
   with pytest.raises(ValueError, match=message):
     classifier_from_torch(student | teacher)
   with pytest.raises(ValueError, match='under model. and no prefix; save'):
