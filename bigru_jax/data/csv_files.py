@@ -1,4 +1,4 @@
-"""The records of CSV and TSV files, with the row at which each begins."""
+"""Reads records of CSV and TSV files, with the row at which each begins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Records = Iterator[tuple[int, list[str]]]
 def csv_file_records(
   path: str, field: str, columns: Columns, encoding: str, delimiter: str
 ) -> Records:
-  """The records of a CSV file, the header first; see `csv_records`."""
+  """Reads the records of a CSV file, the header first; see `csv_records`."""
   with open_below_blanks(path, field, encoding) as (first, header, lines):
     where = f'{field}={path}'
     yield from csv_records(header, lines, where, columns, delimiter, first)
@@ -35,14 +35,14 @@ def csv_records(
   delimiter: str,
   first: int,
 ) -> Records:
-  """Records of delimited text whose fields may be quoted, the header first.
+  """Reads records of delimited text with optional quotes, the header first.
 
   Args:
-    header, lines: the first line, and all lines from it on.
-    where: the field and the file.
-    columns: that the header must have.
-    delimiter: between fields; if empty, the first of comma, semicolon and tab
-      with which the header has the columns.
+    header, lines: the first line, and all lines including it.
+    where: the field and the file, for messages.
+    columns: the columns that the header must have.
+    delimiter: the character between fields; if empty, the first of comma,
+      semicolon and tab that splits the header into these columns.
     first: the header's row.
   """
   if not delimiter:
@@ -57,7 +57,7 @@ def csv_records(
 def quoted_records(
   lines: Iterable[str], delimiter: str, where: str, first: int = 1
 ) -> Records:
-  """Records in the quoting of RFC 4180; a blank line is one without fields.
+  """Reads records quoted as in RFC 4180; a blank line is one without fields.
 
   Raises:
     ValueError: a quote is never closed, or text follows a closing one.
@@ -69,7 +69,7 @@ def quoted_records(
   row, fault = first, ''
   while not fault:
     records = []
-    # The limit of a field's size is the process's, so it is put back.
+    # The limit of a field's size holds for the process, so it is restored.
     limit = csv.field_size_limit(_LARGEST_FIELD)
     try:
       for fields in itertools.islice(reader, 1000):
@@ -91,13 +91,14 @@ def quoted_records(
 
 
 def tsv_records(path: str, field: str, encoding: str) -> Records:
-  """Records of a TSV file, the header first, quoted or not.
+  """Reads records of a TSV file, the header first, with or without quoting.
 
-  pandas and Excel quote a field that holds a tab, a quote or a newline; GLUE
-  quotes nothing, and its texts may begin with a quote. So a first pass looks
-  for signs of quoting: a quoted header, lines of different widths, fields that
-  only open a quote. With such a sign the file is read as quoted if that fits it
-  whole. Without one, fields are unquoted that are quoted for a quote inside.
+  pandas and Excel quote a field with a tab, a quote or a newline; GLUE quotes
+  nothing, and its texts may begin with a quote. So a first pass looks for signs
+  of quoting: a quoted header, lines of different widths, or fields that only
+  open a quote. A file with a sign is read as quoted if all of it can be. In a
+  file without one, only fields that are quoted because of a quote inside are
+  unquoted.
   """
   where = f'{field}={path}'
   widths: set[int] = set()

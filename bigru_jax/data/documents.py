@@ -1,7 +1,7 @@
-"""The shapes and the arrays of a batch of documents, each of some sentences.
+"""The shapes and arrays of batches of documents.
 
-A batch has the sentences of all its documents along one axis, those of a
-document on the device that has the document.
+A batch has the sentences of all its documents along one axis. A document and
+its sentences are on the same device.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import numpy as np
 from bigru_jax.data.epoch_plan import SHAPE_COST, choose_buckets, round_up
 from bigru_jax.data.ragged import Ragged
 
-# A split has at most 3 numbers of sentences per document, and for each of them
-# at most 2 of all sentences of a batch.
+# A split has at most 3 padded numbers of sentences per document, and for each
+# of them at most 2 of sentences per batch.
 MAX_SENTENCE_SHAPES = 3
 _MAX_TOTALS = 2
-# M, the padded number of sentences of the documents, and S, of how many
-# sentences the batch has room.
+# M, the padded number of sentences per document, and S, that of the batch.
 DocumentShape = tuple[int, int]
 
 
@@ -28,10 +27,10 @@ class Documents:
   """The documents of a hierarchical split.
 
   Attributes:
-    tokens: of each document.
-    sentences: the lengths of the sentences of each document.
-    sentence_length: T, at least the longest sentence.
-    num_shards: the devices that share a batch.
+    tokens: the tokens of each document.
+    sentences: the lengths of each document's sentences.
+    sentence_length: T, at least the length of the longest sentence.
+    num_shards: the number of devices that share a batch.
   """
 
   tokens: Ragged
@@ -41,7 +40,7 @@ class Documents:
 
   @property
   def sizes(self) -> np.ndarray:
-    """By which documents are put in buckets: their numbers of sentences."""
+    """Returns the numbers of sentences, by which documents are bucketed."""
     return self.sentences.lengths
 
   def shaped(
@@ -50,13 +49,13 @@ class Documents:
     epoch: int,
     batch_size: int,
   ) -> list[tuple[DocumentShape, np.ndarray]]:
-    """The batches of an epoch with their shapes.
+    """Returns the batches of an epoch with their shapes.
 
     Shapes are chosen from the first epoch's plan; later epochs reuse them and
     rarely add one.
 
     Args:
-      plan_of: an epoch to its batches, each with M.
+      plan_of: a function from an epoch to its batches, each with M.
       epoch: see `epoch_plan`.
       batch_size: B.
     """
@@ -82,12 +81,12 @@ class Documents:
   def arrays(
     self, indices: np.ndarray, shape: DocumentShape, batch_size: int
   ) -> dict[str, np.ndarray]:
-    """The arrays of a batch by sentence, see `EncodedSplit.batch`."""
+    """Returns the arrays of a batch by sentence, see `EncodedSplit.batch`."""
     max_sentences, num_sentences = shape
     per_shard = self._per_shard(indices, batch_size)
     room = max(num_sentences // self.num_shards, int(round_up(per_shard.max())))
     sentences = self.sentences[indices]
-    # A shard's sentences are moved behind the padding of those before it.
+    # Each shard's sentences come after the padding of the shard before it.
     starts = np.cumsum(per_shard) - per_shard
     moves = room * np.arange(self.num_shards) - starts
     slots = np.arange(per_shard.sum()) + np.repeat(moves, per_shard)
@@ -102,21 +101,21 @@ class Documents:
     }
 
   def local_shape(self, shape: DocumentShape, count: int) -> DocumentShape:
-    """The shape of one of `count` equal parts of a batch."""
+    """Returns the shape of one of `count` equal parts of a batch."""
     max_sentences, num_sentences = shape
     return max_sentences, num_sentences // count
 
   def positions(self, shape: DocumentShape, batch_size: int) -> int:
-    """The positions of a batch, with those of padding."""
-    del batch_size  # The sentences of a batch are not divided by document.
+    """Returns the number of positions of a batch, including padding."""
+    del batch_size  # S counts the sentences of all documents.
     return shape[1] * self.sentence_length
 
   def _max_per_shard(self, indices: np.ndarray, batch_size: int) -> int:
-    """The most sentences that a shard of a batch has, rounded up."""
+    """Returns the largest number of sentences of a shard, rounded up."""
     return int(round_up(self._per_shard(indices, batch_size).max()))
 
   def _per_shard(self, indices: np.ndarray, batch_size: int) -> np.ndarray:
-    """The sentences of each shard of a batch."""
+    """Returns the number of sentences of each shard of a batch."""
     counts_B = np.zeros(batch_size, np.int64)
     counts_B[: len(indices)] = self.sentences.lengths[indices]
     return counts_B.reshape(self.num_shards, -1).sum(1)

@@ -1,8 +1,7 @@
 """Pretrained word vectors: GloVe, word2vec (text and binary), fastText text.
 
-The tokens of words are in NFC, and so is a word of the file for them: a word
-that the file does not have in this form has the vector of the first that is
-canonically equivalent.
+Tokens are in NFC. A word that the file does not have in NFC gets the vector of
+the file's first word that is canonically equivalent.
 """
 
 from __future__ import annotations
@@ -28,20 +27,21 @@ def load_vectors(
   """Reads the vectors of the wanted words, front to back.
 
   GloVe is text without a header; word2vec and fastText begin with a line
-  `<words> <size>`; a name in `.bin` or `.bin.gz` is word2vec's binary form.
+  `<words> <size>`; a file named `.bin` or `.bin.gz` is in word2vec's binary
+  format.
 
   Args:
-    path: the file, plain or compressed as `open_binary` knows it.
+    path: the file, plain or compressed, see `open_binary`.
     wanted: the words to keep.
-    size: the size the model expects, `embedding_size`.
+    size: the size of the vectors, `embedding_size`.
 
   Returns:
-    word -> float32 vector, for the wanted words that the file has, in NFC or
-    else in another form. Of a word with several vectors, the first is kept.
+    word -> float32 vector, for the wanted words that the file has in any form.
+    If a word has several vectors, the first is kept.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: a row is malformed or of another width; the message names it.
+    ValueError: a row is malformed or has another size; the message names it.
   """
   path = os.fspath(path)
   vectors: dict[str, np.ndarray] = {}
@@ -63,14 +63,14 @@ def load_vectors(
 
 
 class VectorIndex:
-  """Where each word is in a file of vectors, in 16 bytes of memory a word."""
+  """The position of each word in a file of vectors, in 16 bytes per word."""
 
   def __init__(self, path: str | os.PathLike, size: int) -> None:
     """Reads the file once.
 
     Args:
       path: the file.
-      size: the size the model expects.
+      size: the size of the vectors.
 
     Raises:
       FileNotFoundError, ValueError: see `load_vectors`.
@@ -79,9 +79,9 @@ class VectorIndex:
     with open_binary(self._path, 'embeddings') as file:
       keys = ((*_key(r.word), r.position) for r in rows(file, self._path, size))
       table = np.fromiter(keys, np.dtype('i8,?,i8'))
-    # Those in NFC before the others, and both in the order of the file.
+    # Words in NFC come before the others, both in the order of the file.
     table = table[np.lexsort((table['f1'], table['f0']))]
-    # Contiguous, and of a word with several vectors the first.
+    # Contiguous arrays, with only the first vector of each word.
     self._hashes, first = np.unique(table['f0'], return_index=True)
     self._positions = table['f2'][first]
 
@@ -94,7 +94,7 @@ class VectorIndex:
     known = np.flatnonzero(self._hashes[entries] == hashes)
     vectors = {}
     with open_binary(self._path, 'embeddings') as file:
-      # In the order of the file, for a compressed one is read through.
+      # In the order of the file, because a compressed file is read through.
       for i in known[np.argsort(self._positions[entries[known]])]:
         file.seek(self._positions[entries[i]])
         row = next(rows(file, self._path, self._size, at_row=True))
@@ -104,24 +104,24 @@ class VectorIndex:
 
 
 def _composed(word: bytes) -> bytes:
-  """A word of a file in NFC."""
+  """Returns a word of a file in NFC."""
   if word.isascii():
     return word
   return unicodedata.normalize('NFC', word.decode('utf-8', 'replace')).encode()
 
 
 def _key(word: bytes) -> tuple[int, bool]:
-  """The hash of a word in NFC, and whether the file has it in another form."""
+  """Returns the hash of a word in NFC, and whether its own form differs."""
   composed = _composed(word)
   return hash(composed), composed != word
 
 
 class UnseenWords:
-  """The vectors of words that a run's training has not seen.
+  """The vectors of words that are not in a run's training data.
 
-  The file of vectors is opened at the first unseen word, and its digest
-  compared with that of the run. Where it is gone or has changed, a warning is
-  logged once, and every word is without a vector.
+  At the first unseen word, the file of vectors is opened and its digest is
+  compared with the run's. If the file is missing or has changed, a warning is
+  logged once, and no word has a vector.
   """
 
   def __init__(self, path: str, size: int, sha256: str) -> None:
@@ -146,7 +146,7 @@ def check_sha256(path: str, expected: str) -> None:
   """Checks that a file is the one that a run was trained with.
 
   Raises:
-    FileNotFoundError, ValueError: it is gone, or has changed.
+    FileNotFoundError, ValueError: it is missing, or has changed.
   """
   if file_sha256(path, 'embeddings') != expected:
     raise ValueError(
@@ -157,10 +157,10 @@ def check_sha256(path: str, expected: str) -> None:
 def embedding_table(
   table_VxE: np.ndarray, vocabulary: list[str], vectors: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, float]:
-  """A copy of the initial table with the known words' vectors in their rows.
+  """Copies the initial table and sets the rows of words with vectors.
 
   Returns:
-    The table and the share of the vocabulary that has a vector.
+    The table, and the share of the vocabulary that has a vector.
   """
   table_VxE = np.array(table_VxE)
   known = 0
@@ -172,7 +172,7 @@ def embedding_table(
 
 
 def _warn_of_no_overlap(path: str, wanted: Collection[str]) -> None:
-  """Logs that no word has a vector, and whether lower-casing would help."""
+  """Warns that no word has a vector, and tells if lower-casing would help."""
   hint = ''
   if not is_binary(path):
     with open_binary(path, 'embeddings') as file:

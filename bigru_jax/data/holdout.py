@@ -1,4 +1,4 @@
-"""Holding out what is missing: a tenth of train, or one of several folds."""
+"""Holds out missing splits: a tenth of train, or one of several folds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bigru_jax.data.stratification import (
   text_label_pairs,
 )
 
-HELD_OUT = 10  # One example in so many.
-# How many texts are tried when texts are exchanged to fill a split exactly.
+HELD_OUT = 10  # One in this many examples is held out.
+# The number of texts that are tried for exchanges to fill a split exactly.
 _MAX_EXCHANGED, _MAX_CANDIDATES = 8, 100
 
 
@@ -25,15 +25,15 @@ def hold_out(
 ) -> tuple[dict[str, Table], list[str]]:
   """Holds a tenth of train out for a missing test, and for validation.
 
-  The tenth is exact and stratified. With one label per text each class gives a
-  tenth of its examples, to the nearest, and at least one where there are
-  enough; with any number of labels the tenth is drawn by iterative
-  stratification, see `iterative_folds`. Equal texts stay in one split. Which
-  ones are drawn is a function of the texts and the seed.
+  The tenth is exact and stratified. With one label per text, each class gives a
+  tenth of its examples, rounded, and at least one if there are enough; with any
+  number of labels, the tenth is drawn by iterative stratification, see
+  `iterative_folds`. Equal texts stay in one split. The draw is a function of
+  the texts and the seed.
 
   Returns:
-    The splits in the order of `NAMES`, and a sentence for each that was held
-    out.
+    The splits in the order of `NAMES`, and a sentence for each split that was
+    held out.
 
   Raises:
     ValueError: there are too few different texts.
@@ -80,13 +80,13 @@ def take_fold(
   text they are those of iterative stratification, see `iterative_folds`.
 
   Args:
-    splits: without a test split.
-    folds: how many there are.
-    fold: which one, from 0.
-    split_seed: draws them.
+    splits: the splits, without a test split.
+    folds: the number of folds.
+    fold: the index of the test fold, from 0.
+    split_seed: the seed of the draw.
 
   Returns:
-    The splits, and a sentence on what was done.
+    The splits, and a sentence that describes the fold.
 
   Raises:
     ValueError: there are fewer texts than folds, or a test split.
@@ -112,10 +112,10 @@ def take_fold(
 
 
 def describe_rare_labels(splits: Mapping[str, Table]) -> list[str]:
-  """A sentence on labels that not every split has; none where all is well.
+  """Returns a sentence if some splits lack labels, in a list.
 
   Args:
-    splits: all three, after some of train was held out.
+    splits: all three splits, after holding out.
   """
   ids = {name: label_pairs(splits[name]['label'])[1] for name in NAMES}
   size = 1 + max(int(x.max(initial=-1)) for x in ids.values())
@@ -138,9 +138,9 @@ def _complete(
 
   Args:
     drawn: bool, whether each text is drawn; it is changed.
-    sizes: of each text the number of its examples.
-    count: examples to draw; where every text has more, one text.
-    keep: the number of texts that are left at least.
+    sizes: the number of examples of each text.
+    count: the number of examples to draw; if every text has more, one text.
+    keep: the minimal number of texts that are not drawn.
   """
   possible = len(sizes) - keep
   drawn[np.flatnonzero(drawn)[possible:]] = False
@@ -153,7 +153,7 @@ def _complete(
       drawn[text] = True
       room -= sizes[text]
       possible -= 1
-  # The room that is left is smaller than every other text: exchange some.
+  # The remaining room is smaller than every other text: exchange some.
   last_drawn = np.flatnonzero(drawn)[::-1]
   for i in range(1, 1 + min(_MAX_EXCHANGED, len(last_drawn))):
     exchanged = last_drawn[:i]
@@ -169,7 +169,7 @@ def _complete(
 def _with_total(
   sizes: np.ndarray, texts: Sequence[int], total: int
 ) -> list[int]:
-  """Some of the texts with `total` examples; empty where there are none."""
+  """Returns texts with `total` examples in sum; empty if there are none."""
   # By sum of sizes: the last text that was added, and the sum before it.
   reached: dict[int, tuple[int, int]] = {0: (-1, 0)}
   for text in texts:
@@ -185,14 +185,14 @@ def _with_total(
 
 
 def _folds_by_class(labels: np.ndarray, texts: Texts, folds: int) -> np.ndarray:
-  """The fold of each text, for one label per example."""
+  """Returns the fold of each text, for one label per example."""
   classes = labels[texts.first].tolist()
   in_class = [[0] * folds for _ in range(max(classes) + 1)]
   in_all = [0] * folds
   fold_of = np.zeros(len(classes), int)
   for text, (label, size) in enumerate(zip(classes, texts.sizes.tolist())):
     counts = in_class[label]
-    # The fold with the fewest of this class, then the fewest of all.
+    # The fold with the fewest examples of this class, then the fewest in all.
     _, _, fold = min(zip(counts, in_all, range(folds)))
     fold_of[text] = fold
     counts[fold] += size
@@ -201,7 +201,7 @@ def _folds_by_class(labels: np.ndarray, texts: Texts, folds: int) -> np.ndarray:
 
 
 def _draw_by_class(labels: np.ndarray, texts: Texts, count: int) -> np.ndarray:
-  """Whether each text is drawn: `count` examples, a share of each class.
+  """Draws texts with `count` examples, a share of each class; returns a mask.
 
   The last text of a class is not drawn.
   """
@@ -210,7 +210,7 @@ def _draw_by_class(labels: np.ndarray, texts: Texts, count: int) -> np.ndarray:
   sizes_C = np.bincount(labels)
   texts_C = np.bincount(classes, minlength=len(sizes_C))
   quotas = _quotas(sizes_C, texts_C, count).tolist()
-  # A text can occur with more than one label.
+  # A text can occur with several labels.
   pairs = text_label_pairs(labels, texts)
   remaining = np.bincount(pairs.labels, minlength=len(sizes_C)).tolist()
   ends = np.searchsorted(pairs.texts, np.arange(len(classes) + 1)).tolist()
@@ -233,7 +233,7 @@ def _draw_by_class(labels: np.ndarray, texts: Texts, count: int) -> np.ndarray:
         return
 
   draw(by_class=True)
-  draw(by_class=False)  # Where texts did not fit a quota.
+  draw(by_class=False)  # Fills up if texts did not fit a quota.
   if not drawn.any():  # Every text occurs more often than that.
     count = min(sizes)
     draw(by_class=False)
@@ -241,12 +241,12 @@ def _draw_by_class(labels: np.ndarray, texts: Texts, count: int) -> np.ndarray:
 
 
 def _quotas(sizes: np.ndarray, texts: np.ndarray, count: int) -> np.ndarray:
-  """How many examples each class gives, `count` in all where possible.
+  """Returns how many examples each class gives, `count` in all if possible.
 
   Args:
-    sizes: examples of each class.
-    texts: distinct texts of each class; one is kept.
-    count: examples to draw.
+    sizes: the number of examples of each class.
+    texts: the number of distinct texts of each class; one text stays.
+    count: the number of examples to draw.
   """
   share = sizes * count / sizes.sum()
   largest = np.where(texts > 1, sizes - 1, 0)
@@ -278,5 +278,5 @@ def _draw_iteratively(labels: Ragged, texts: Texts, count: int) -> np.ndarray:
 
 
 def _even(total: int, parts: int) -> list[int]:
-  """A number as a sum of whole numbers that differ by at most 1."""
+  """Splits a number into integers that differ by at most 1."""
   return [total // parts + (i < total % parts) for i in range(parts)]

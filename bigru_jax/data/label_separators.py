@@ -1,4 +1,4 @@
-"""What seems to separate the labels inside names that hold several of them."""
+"""Guesses the separator inside names that contain several labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import regex
 
-# What is seldom inside the name of one label: a few parts that recur suffice.
+# Separators that are rare inside the name of one label: few recurring parts are
+# enough.
 _USUAL = frozenset(',;|/\t、，；،')
 _RUNS = regex.compile(r'[^\p{L}\p{M}\p{N}]+')
 _WORDS = regex.compile(r'\s\p{L}+\s')  # As in `toxic and insult`.
@@ -17,18 +18,19 @@ _LONGEST_RUN = 8
 
 
 def likely_separator(names: Sequence[str], separator: str) -> str:
-  """What seems to separate labels inside most of the names; '' for nothing.
+  """Returns the likely separator of labels in most of the names, or ''.
 
-  The parts of such names are fewer than the names, and some occur both behind a
-  separator and before one or alone: those of `toxic`, `toxic,insult` and
-  `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not. Most parts have to
-  where the separator is one that names of one label have, such as a blank, a
-  hyphen, a full stop or a word. The separator of which the largest share does
-  is chosen, with the blanks around it, and blanks alone where no other is.
+  Names with several labels have fewer different parts than names, and some
+  parts occur both after a separator and before one or alone: those of `toxic`,
+  `toxic,insult` and `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not.
+  For a separator that names of one label may contain, such as a blank, a
+  hyphen, a full stop or a word, most parts must do so. The result is the
+  separator with the largest share of such parts, with the blanks around it;
+  blanks alone are chosen last.
 
   Args:
-    names: of all labels.
-    separator: by which they were separated.
+    names: the names of all labels.
+    separator: the separator that was used to read them.
   """
   names = names[:: len(names) // _MAX_NAMES + 1]
   if all(regex.fullmatch(r'[\d.]+', name) for name in names):  # As 2.5.
@@ -49,7 +51,7 @@ def likely_separator(names: Sequence[str], separator: str) -> str:
 
 
 def _candidates(name: str) -> set[str]:
-  """All that may be a separator in a name: other characters, or a word."""
+  """Returns the possible separators in a name: other characters, or a word."""
   name = name[:_LONGEST_NAME]
   candidates = set(_WORDS.findall(name, overlapped=True))
   for run in _RUNS.findall(name):
@@ -60,9 +62,9 @@ def _candidates(name: str) -> set[str]:
 
 
 def _free_share(names: Sequence[str], separator: str) -> float:
-  """The share of parts that occur behind a separator and before one or alone.
+  """Returns the share of parts that occur after a separator and elsewhere.
 
-  It is 0 where the parts are not fewer than the names.
+  It is 0 unless there are fewer parts than names.
   """
   divided = [name.split(separator) for name in names if separator in name]
   parts = [[part.strip() for part in x if part.strip()] for x in divided]

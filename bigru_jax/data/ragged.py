@@ -14,7 +14,7 @@ class Ragged:
   """Rows of different lengths in one flat array.
 
   Attributes:
-    values: the values of the rows, and perhaps of others.
+    values: an array that contains the values of the rows.
     starts: int64, where each row begins in `values`.
     lengths: int32, the number of values of each row.
   """
@@ -27,26 +27,26 @@ class Ragged:
     return len(self.lengths)
 
   def __getitem__(self, indices: np.ndarray | slice) -> Ragged:
-    """Some of the rows; their values are not copied."""
+    """Returns some of the rows, without copying their values."""
     return Ragged(self.values, self.starts[indices], self.lengths[indices])
 
   def flat(self) -> np.ndarray:
-    """A copy of the values of these rows, one row after another."""
+    """Returns a copy of the values of these rows, one row after another."""
     ends = np.cumsum(self.lengths, dtype=np.int64)
     shifts = self.starts - (ends - self.lengths)
     positions = np.repeat(shifts, self.lengths) + np.arange(self.lengths.sum())
     return self.values[positions]
 
   def row_ids(self) -> np.ndarray:
-    """The row of each value of `flat`."""
+    """Returns the row of each value of `flat`."""
     return np.repeat(np.arange(len(self)), self.lengths)
 
   def padded(self, lengths_N: np.ndarray, length: int) -> np.ndarray:
-    """The values of all rows, in order, as N sequences padded with zeros.
+    """Arranges all values, in order, as N sequences padded with zeros.
 
     Args:
-      lengths_N: how many of the values each sequence takes.
-      length: T, at least the largest of them.
+      lengths_N: the number of values of each sequence.
+      length: T, at least the largest of these numbers.
     """
     values_NxT = np.zeros((len(lengths_N), length), self.values.dtype)
     values_NxT[np.arange(length) < lengths_N[:, None]] = self.flat()
@@ -54,12 +54,12 @@ class Ragged:
 
 
 def consecutive(values: np.ndarray, lengths: np.ndarray) -> Ragged:
-  """The rows of these lengths that one array holds one after another."""
+  """Returns rows of these lengths, which follow each other in an array."""
   return Ragged(values, np.cumsum(lengths, dtype=np.int64) - lengths, lengths)
 
 
 def pack(rows: Sequence[Sequence[int] | np.ndarray]) -> Ragged:
-  """Packs rows of whole numbers into one array of int32."""
+  """Packs rows of integers into one array of int32."""
   lengths = np.array([len(row) for row in rows], np.int32)
   values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
   return consecutive(values, lengths)

@@ -1,8 +1,8 @@
-"""Where in a text its tokens stand, as [start, end) in code points.
+"""The spans of a text's tokens, as [start, end) in code points.
 
-A tokenizer of words drops nothing but white space of the normal form of a text,
-so its tokens are found by walking along that form, of which each character is
-known to be made of which characters of the text.
+A word tokenizer drops only white space from the normal form of a text. So the
+tokens are found by walking along the normal form, and each of its characters is
+traced to the characters of the text from which it is made.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import unicodedata
 import regex
 
 Span = tuple[int, int]
-# What may compose with the character before it, or change places, under NFC.
+# Characters that NFC may compose with the one before them, or reorder.
 _MARKS = regex.compile(r'[\P{ccc=0}\p{NFC_QC=Maybe}]*+')
 # A character with its marks. White space has none.
 _CLUSTER = regex.compile(rf'[\s\x1c-\x1f]|(?s:.){_MARKS.pattern}')
@@ -25,13 +25,14 @@ def align(
   normal: str,
   normalize: Callable[[str], str],
 ) -> list[Span]:
-  """The spans of tokens that hold all of a text but its white space.
+  """Returns the spans of tokens that cover a text except its white space.
 
   Args:
-    tokens: of the text's normal form, in their order.
-    text: as it was given.
-    normal: its normal form.
-    normalize: a text to its normal form, `WordTokenizer.normalize`.
+    tokens: the tokens of the text's normal form, in order.
+    text: the text.
+    normal: the normal form of the text.
+    normalize: the function from a text to its normal form,
+      `WordTokenizer.normalize`.
   """
   starts, ends = _origins(text, normal, normalize)
   spans, position, end = [], 0, 0
@@ -48,20 +49,21 @@ def align(
 def _origins(
   text: str, normal: str, normalize: Callable[[str], str]
 ) -> tuple[Sequence[int], Sequence[int]]:
-  """Where what each character of the normal form is made of starts and ends.
+  """Returns the start and end of the source of each normal-form character.
 
-  Of characters that became others together, the first of these has what the
-  rest leave, which have one each, as long as there are any.
+  If several characters became several others together, each of the latter gets
+  one source character while there are any, and the first gets the remaining
+  ones.
   """
   if len(normal) == len(text) and unicodedata.is_normalized('NFC', text):
-    # Then only the case differs, or apostrophes.
+    # Only the case or apostrophes differ.
     return range(len(text)), range(1, len(text) + 1)
   starts, ends = list[int](), list[int]()
   for match in _CLUSTER.finditer(text):
     cluster, (start, end) = match[0], match.span()
     whole, parts = normalize(cluster), [normalize(c) for c in cluster]
     if ''.join(parts) != whole:
-      # The base has composed with some marks; the others are in a new order.
+      # The base is composed with some marks; the remaining ones are reordered.
       first_end = max(start + 1, end - len(whole) + 1)
       cuts = [*range(first_end, end), *[end] * (len(whole) - end + first_end)]
       starts += [start, *cuts[:-1]]
@@ -74,7 +76,7 @@ def _origins(
 
 
 def disjoint(spans: Sequence[Span]) -> list[Span]:
-  """Spans without what one before them has."""
+  """Removes from each span the part that an earlier span has."""
   disjoint_spans, previous_end = [], 0
   for start, end in spans:
     start = max(start, previous_end)
@@ -84,9 +86,9 @@ def disjoint(spans: Sequence[Span]) -> list[Span]:
 
 
 def with_marks(text: str, spans: Sequence[Span]) -> list[Span]:
-  """Disjoint spans with the marks after them that no other span has.
+  """Extends disjoint spans by the following marks that no span has.
 
-  A tokenizer that composes a letter and its accent may name the letter alone.
+  A tokenizer that composes a letter and its accent may give the letter's span.
   """
   limits = [*(start for start, _ in spans[1:]), len(text)]
   return [

@@ -1,4 +1,4 @@
-"""Iterative stratification of texts that have any number of labels."""
+"""Iterative stratification of texts with any number of labels."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy as np
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.splits import Labels, Table, label_pairs
 
-_ONE = 2**40  # The share of a label in a fold that has all of it.
+_ONE = 2**40  # The share of a fold that has all examples of a label.
 
 
 class Texts(NamedTuple):
-  """The distinct texts of a split, in an order drawn from the seed.
+  """The distinct texts of a split, in a random order.
 
   Attributes:
-    first: of each text its first example.
-    text_of: of each example its text.
-    sizes: of each text the number of its examples.
-    keys: uint64, of each text a number drawn from the seed; they ascend.
+    first: the index of each text's first example.
+    text_of: the index of each example's text.
+    sizes: the number of examples of each text.
+    keys: uint64, a random number for each text, in ascending order.
   """
 
   first: np.ndarray
@@ -36,8 +36,8 @@ class Pairs(NamedTuple):
   """Distinct pairs of a text and a label, in the order of the texts.
 
   Attributes:
-    texts, labels: of each pair.
-    amounts: of each pair the number of examples.
+    texts, labels: the text and the label of each pair.
+    amounts: the number of examples of each pair.
   """
 
   texts: np.ndarray
@@ -46,7 +46,7 @@ class Pairs(NamedTuple):
 
 
 def distinct_texts(train: Table, salt: str) -> Texts:
-  """The distinct texts, in an order that is a function of salt and texts."""
+  """Returns the distinct texts, in an order that depends on salt and texts."""
   digests, first, groups, sizes = np.unique(
     train['digest'], return_index=True, return_inverse=True, return_counts=True
   )
@@ -67,31 +67,31 @@ def iterative_folds(
   overflow: Sequence[int],
   chosen: np.ndarray,
 ) -> np.ndarray:
-  """The fold of each text by iterative stratification.
+  """Returns the fold of each text by iterative stratification.
 
   Sechidis, Tsoumakas and Vlahavas, 2011, algorithm 1, for folds of equal
   shares, https://doi.org/10.1007/978-3-642-23808-6_10: the label with the
-  fewest texts left gives its texts, one after another, to the fold with the
-  fewest examples of it. Ties are broken here by the smallest share of the
-  text's labels, then by the fewest examples, and then by a draw. A full fold
-  takes no more, so that the sizes are exact.
+  fewest remaining texts gives them, one after another, to the fold with the
+  fewest examples of the label. Ties are broken by the smallest share of the
+  text's labels, then by the fewest examples, and then at random. A full fold
+  takes no more texts, so that the sizes are exact.
 
   Args:
-    labels: of each example.
-    texts: the distinct ones.
-    rooms: how many examples each fold takes.
-    overflow: the folds of which one takes a text that has room in none.
+    labels: the labels of each example.
+    texts: the distinct texts.
+    rooms: the number of examples of each fold.
+    overflow: the folds that may take a text for which no fold has room.
     chosen: bool, whether each text takes part.
 
   Returns:
-    The fold of each text, -1 for those that take no part.
+    The fold of each text, -1 for texts that do not take part.
   """
   pairs = _stratified_pairs(labels, texts, chosen)
   remaining = np.bincount(pairs.labels).tolist()
   num_labels = len(remaining)
   by_label = np.argsort(pairs.labels, kind='stable')
   members = np.split(pairs.texts[by_label], np.cumsum(remaining)[:-1])
-  # Shares are whole numbers, so that their sums are exact.
+  # Shares are integers, so that their sums are exact.
   ones = _ONE // np.bincount(pairs.labels, pairs.amounts).astype(int)
   shares = (pairs.amounts * ones[pairs.labels]).tolist()
   label_ids, sizes = pairs.labels.tolist(), texts.sizes.tolist()
@@ -105,7 +105,7 @@ def iterative_folds(
   while heap:
     count, label = divmod(heapq.heappop(heap), num_labels)
     if count != remaining[label]:
-      continue  # The label has another entry, for the texts that are left.
+      continue  # The label has another entry, for its remaining texts.
     changed: set[int] = set()
     for text in members[label].tolist():
       if fold_of[text] >= 0:
@@ -125,7 +125,7 @@ def iterative_folds(
 
 
 class _Folds:
-  """What each fold has so far."""
+  """The texts and labels that each fold has so far."""
 
   def __init__(
     self, rooms: Sequence[int], overflow: Sequence[int], num_labels: int
@@ -144,14 +144,14 @@ class _Folds:
     size: int,
     turn: int,
   ) -> int:
-    """Adds a text to the fold that it goes to, which is returned.
+    """Adds a text to the best fold, which is returned.
 
     Args:
-      label: the one with the fewest texts left.
+      label: the label with the fewest remaining texts.
       text_labels: all labels of the text.
-      shares: of each of them what the text has.
-      size: the number of its examples.
-      turn: decides between equal folds.
+      shares: the text's share of each of these labels.
+      size: the number of the text's examples.
+      turn: a number that decides between equal folds.
     """
     of_labels = [self._shares[x] for x in text_labels]
     sums = map(sum, zip(*of_labels))
@@ -172,15 +172,15 @@ class _Folds:
 def _stratified_pairs(
   labels: Ragged, texts: Texts, chosen: np.ndarray
 ) -> Pairs:
-  """The pairs for `iterative_folds`; labels are numbered whatever the order.
+  """Returns the pairs for `iterative_folds`, whatever the order of the labels.
 
-  Texts without any label have one that is theirs, so that each fold has its
+  Texts without a label share an additional one, so that each fold has its
   share of them.
   """
   pairs = text_label_pairs(labels, texts)
   pairs = Pairs(*(x[chosen[pairs.texts]] for x in pairs))
   num_labels = int(pairs.labels.max(initial=-1)) + 1
-  # A label is known by its texts: labels with the same ones are alike.
+  # A label is identified by its texts: labels with the same texts are alike.
   sums = np.zeros(num_labels, np.uint64)
   keys = texts.keys[pairs.texts] * pairs.amounts.astype(np.uint64)
   np.add.at(sums, pairs.labels, keys)
@@ -191,14 +191,14 @@ def _stratified_pairs(
     ranks[pairs.labels], np.full(len(without), num_labels)
   )
   order = np.argsort(owners, kind='stable')
-  # The labels that are left are numbered from 0.
+  # The remaining labels are numbered from 0.
   _, ids = np.unique(label_ranks[order], return_inverse=True)
   amounts = np.append(pairs.amounts, texts.sizes[without])
   return Pairs(texts=owners[order], labels=ids, amounts=amounts[order])
 
 
 def text_label_pairs(labels: Labels, texts: Texts) -> Pairs:
-  """All pairs of a text and one of its labels."""
+  """Returns all pairs of a text and one of its labels."""
   examples, ids = label_pairs(labels)
   num_labels = int(ids.max(initial=0)) + 1
   codes, amounts = np.unique(

@@ -1,4 +1,4 @@
-"""The columns of a table: which are read, and the examples that they make."""
+"""The columns of a table that are read, and the examples that they make."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bigru_jax.data.labels import (
 )
 from bigru_jax.data.splits import Example
 
-# The number of a row in its file, and the values of the columns there.
+# The number of each row in its file, and the values of its columns.
 Rows = Iterable[tuple[int, Sequence[Any]]]
 
 
 class Columns(NamedTuple):
-  """Which columns hold the text and the label.
+  """The columns of the text and the label.
 
   Attributes:
     text: the column of the texts.
-    label: that of the labels, or one for each label with commas between, see
-      `labels.label_columns`; '' reads texts alone.
-    separator: where a text has any number of labels, what stands between them
-      in a string; None where it has one.
+    label: the column of the labels, or the columns of each label, separated by
+      commas, see `labels.label_columns`; '' to read only texts.
+    separator: the separator between several labels in a string; None if each
+      text has one label.
   """
 
   text: str = 'text'
@@ -35,10 +35,10 @@ class Columns(NamedTuple):
   separator: str | None = None
 
   def among(self, names: Iterable[str]) -> list[str]:
-    """The column of the text and that of the label, or of each label.
+    """Returns the column of the text and that of the label, or of each label.
 
     Args:
-      names: of all columns of the table.
+      names: the names of all columns of the table.
 
     Raises:
       ValueError: a label is named twice.
@@ -49,10 +49,10 @@ class Columns(NamedTuple):
     return [self.text, *labels]
 
   def check(self, names: Sequence[str], where: str) -> list[str]:
-    """Like `among`, where each must be there.
+    """Returns the same as `among`, and checks that the columns exist.
 
     Raises:
-      ValueError: there is none of that name, or there are two.
+      ValueError: no column or two columns have such a name.
     """
     columns = self.among(names)
     for column in columns:
@@ -65,10 +65,11 @@ class Columns(NamedTuple):
     return columns
 
   def examples(self, rows: Rows, where: str) -> Iterator[Example]:
-    """The examples of rows with the values of these columns.
+    """Makes examples of rows with the values of these columns.
 
     Raises:
-      ValueError: a text is no string, or a label is wrong; the row is named.
+      ValueError: a text is not a string, or a label is wrong; the message names
+        the row.
     """
     label: Label = ''
     for row, (text, *values) in rows:
@@ -88,9 +89,9 @@ TEXT_AND_LABEL = Columns()
 def arrow_rows(
   batches: Iterable[Any], schema: Any, where: str, columns: list[str]
 ) -> Rows:
-  """The values of the columns in batches of Arrow.
+  """Returns the values of the columns in batches of Arrow.
 
-  The names of the classes that the schema's metadata have replace indices.
+  Class names from the schema's metadata replace indices.
   """
   names = class_names(schema.metadata, columns[1]) if len(columns) == 2 else []
   first = 1
@@ -106,10 +107,10 @@ def arrow_rows(
 def class_names(
   metadata: Mapping[bytes, bytes] | None, column: str
 ) -> list[str]:
-  """The names of a column's classes in the metadata of an Arrow schema.
+  """Returns the names of a column's classes in an Arrow schema's metadata.
 
-  Hugging Face's `datasets` writes them for a `ClassLabel`, and for lists of
-  them; the column then holds indices. Empty where there are none.
+  Hugging Face's `datasets` writes them for a `ClassLabel` and for lists of it;
+  the column then holds indices. Without such names, the result is empty.
   """
   try:
     info = json.loads((metadata or {})[b'huggingface'])
@@ -128,12 +129,12 @@ def named(
   first: int,
   column: str,
 ) -> Iterator[Any]:
-  """The names of the classes in place of their indices; see `class_names`.
+  """Replaces indices of classes by their names; see `class_names`.
 
   Args:
     values: indices, or lists of them.
-    names: those of the classes.
-    where: the field and the file.
+    names: the names of the classes.
+    where: the field and the file, for messages.
     first: the row of the first value.
     column: the column of the values.
 
@@ -160,7 +161,7 @@ def named(
 
 
 def _as_text(value: Any, column: str) -> str:
-  """The text of a value that is no string of Python; a missing one is empty."""
+  """Returns the text of a value that is not a str; a missing text is empty."""
   value = plain(value)
   if isinstance(value, str):
     return value

@@ -1,7 +1,7 @@
 """The tokens of each tokenizer as the matches of a regular expression.
 
-ECMAScript (flag v) and Python's `regex` (flag V1) read the patterns alike, so
-that a program without this library makes the same tokens.
+The patterns mean the same in ECMAScript (flag v) and in Python's `regex` (flag
+V1), so that a program without this library makes the same tokens.
 """
 
 _WORD = r'\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d'
@@ -12,7 +12,7 @@ _LETTERS = rf'[[{_WORD}]--[{_NO_SPACES}]]+'
 _END = rf'(?![{_WORD}])'
 _CLITIC = rf"'(?:s|m|d|ll|re|ve){_END}"
 _MARKER = r'</?e[12]>'
-# Python's white space, which `\s` of other languages is not.
+# Python's white space, which differs from `\s` of other languages.
 NOT_SPACE = (
   r'[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
 )

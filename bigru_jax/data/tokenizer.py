@@ -1,4 +1,4 @@
-"""Tokenizers with ids: of a vocabulary, or of a `tokenizer.json`."""
+"""Tokenizers that give ids, from a vocabulary or a `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class _KnownIds(dict[str, int]):
 
 
 class _GrowingIds(dict[str, int]):
-  """The ids of all tokens met so far, in the order of first occurrence."""
+  """The ids of all tokens so far, in the order of first occurrence."""
 
   def __missing__(self, token: str) -> int:
-    self[token] = token_id = len(self) + 1  # No token has the id of <pad>.
+    self[token] = token_id = len(self) + 1  # Id 0 is that of <pad>.
     return token_id
 
 
@@ -33,23 +33,23 @@ class VocabularyTokenizer:
   """A tokenizer of `TOKENIZERS` with a vocabulary.
 
   Attributes:
-    name: that of `TOKENIZERS`.
-    token_ids: by token; of <unk> and all others but <pad>.
+    name: its name in `TOKENIZERS`.
+    token_ids: the ids by token, without <pad>.
   """
 
   def __init__(self, name: str, vocabulary: list[str] | None = None) -> None:
     """Makes a tokenizer.
 
     Args:
-      name: of `TOKENIZERS`.
-      vocabulary: the tokens, by id. If it is None, it grows by each token met.
+      name: a name of `TOKENIZERS`.
+      vocabulary: the tokens, by id. If None, each new token is added to it.
     """
     self.name, self._rules = name, TOKENIZERS[name]
     self.token_ids: dict[str, int]
     if vocabulary is None:
       self.token_ids, self._vocabulary = _GrowingIds({UNK: UNK_ID}), None
     else:
-      # Row 0 is no token's: a text that spells <pad> out has an unknown one.
+      # A text that spells out <pad> has an unknown token, not that of row 0.
       self.token_ids = _KnownIds((t, i) for i, t in enumerate(vocabulary) if i)
       self._vocabulary = vocabulary
       self._add_normal_forms(vocabulary)
@@ -71,9 +71,9 @@ class VocabularyTokenizer:
   def encode(
     self, text: str, with_spans: bool = False
   ) -> tuple[list[Any], ...]:
-    """The tokens of a text and their ids; an empty text is one <unk>.
+    """Returns the tokens of a text and their ids; an empty text is one <unk>.
 
-    With spans, a third list has the [start, end) of each token in the text,
+    With spans, a third list has the [start, end) of each token in the text, or
     (0, 0) for the <unk> of an empty text.
     """
     normal = self._rules.normalize(text)
@@ -86,7 +86,7 @@ class VocabularyTokenizer:
     return tokens or [UNK], ids or [UNK_ID], spans or [(0, 0)]
 
   def ids(self, texts: Iterable[str]) -> Iterator[Iterator[int]]:
-    """The ids of each text, which are made as they are asked for."""
+    """Returns the ids of each text, which are computed lazily."""
     return map(self._ids_of_text, texts)
 
   def save(self, workdir: pathlib.Path) -> None:
@@ -95,7 +95,7 @@ class VocabularyTokenizer:
 
   def _ids_of_text(self, text: str) -> Iterator[int]:
     pieces = self._rules.pieces(text)
-    # A piece between white space has a token, of `words` or any other.
+    # Each piece between white space has at least one token.
     ids = itertools.chain.from_iterable(map(self._ids.__getitem__, pieces))
     return ids if pieces else iter([UNK_ID])
 
@@ -103,7 +103,7 @@ class VocabularyTokenizer:
     return tuple(map(self.token_ids.__getitem__, self._rules.tokens(piece)))
 
   def _add_normal_forms(self, vocabulary: list[str]) -> None:
-    """For vocabularies of other programs, and of versions before NFC."""
+    """Adds the NFC forms of tokens of other programs and older versions."""
     for i, token in enumerate(vocabulary):
       if not token.isascii() and not (
         self._rules.lowercase and token != token.lower()
@@ -112,13 +112,13 @@ class VocabularyTokenizer:
 
 
 class JsonTokenizer:
-  """A `tokenizer.json` of Hugging Face tokenizers, its ids shifted by two.
+  """A `tokenizer.json` of Hugging Face tokenizers, with ids shifted by two.
 
-  Ids 0 and 1 stay <pad> and <unk>, whatever they are in the file.
+  Ids 0 and 1 are <pad> and <unk> as everywhere.
 
   Attributes:
     name: the path of the file.
-    vocabulary: None, for the file holds it.
+    vocabulary: None, because the file contains it.
     size: the number of ids.
   """
 
@@ -128,8 +128,8 @@ class JsonTokenizer:
     """Reads the file.
 
     Raises:
-      FileNotFoundError: there is none.
-      ValueError: the library is missing, or the file is no such tokenizer.
+      FileNotFoundError: there is no such file.
+      ValueError: the library is missing, or the file is not a tokenizer.
     """
     check_file(path, field)
     self.name, self._path = os.fspath(path), pathlib.Path(path)
@@ -160,17 +160,17 @@ class JsonTokenizer:
     return tokens, ids or [UNK_ID], spans or [(0, 0)]
 
   def ids(self, texts: Iterable[str]) -> Iterator[list[int]]:
-    """The ids of each text, made on all cores."""
+    """Returns the ids of each text, computed on all cores."""
     encodings = self._tokenizer.encode_batch(
       list(texts), add_special_tokens=False
     )
     return ([i + 2 for i in e.ids] or [UNK_ID] for e in encodings)
 
   def tokens(self) -> list[str]:
-    """The file's tokens, by its own ids.
+    """Returns the file's tokens, by the file's own ids.
 
     Raises:
-      ValueError: there is an id without a token.
+      ValueError: an id has no token.
     """
     ids = self._tokenizer.get_vocab()
     if sorted(ids.values()) != list(range(len(ids))):
@@ -190,12 +190,12 @@ def build_vocabulary(
   max_size: int = 50_000,
   min_count: int = 1,
 ) -> list[str]:
-  """<pad>, <unk>, then tokens by decreasing frequency, ties alphabetically.
+  """Returns <pad>, <unk> and the tokens by frequency, ties alphabetically.
 
   Args:
-    counts: tokens, and how often each occurs in training.
-    max_size: its maximum size, with the two special tokens.
-    min_count: a token that occurs less often is left out.
+    counts: the tokens, and how often each occurs in training.
+    max_size: the maximum size, including the two special tokens.
+    min_count: the minimum count of a token.
   """
   kept = sorted(
     (
@@ -209,11 +209,11 @@ def build_vocabulary(
 
 
 def vocabulary_lines(content: str) -> list[str]:
-  """The lines of a file with one token per line.
+  """Returns the lines of a file with one token per line.
 
-  They end with a line feed, or all of them with a carriage return before it.
-  Any other character that ends a line elsewhere is part of a token, as is a
-  carriage return before some of the line feeds.
+  Lines end with a line feed, or all of them with a carriage return and a line
+  feed. Any other line break is part of a token, and so is a carriage return
+  before only some of the line feeds.
   """
   if content.count('\n') == content.count('\r\n'):
     content = content.replace('\r\n', '\n')
@@ -221,7 +221,7 @@ def vocabulary_lines(content: str) -> list[str]:
 
 
 def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
-  """The tokenizer of a run directory.
+  """Loads the tokenizer of a run directory.
 
   Args:
     workdir: the run directory.
