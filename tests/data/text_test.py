@@ -179,7 +179,9 @@ def test_a_vocabulary_is_saved_and_loaded(tmp_path, token):
 
 
 def test_a_wrong_vocabulary_is_named(tmp_path):
-  with pytest.raises(FileNotFoundError, match='not a run: it has no vocabulary'):
+  with pytest.raises(
+    FileNotFoundError, match='not a run: it has no vocabulary'
+  ):
     load_tokenizer(tmp_path, 'words')
   (tmp_path / 'vocabulary.txt').write_text('good\n')
   with pytest.raises(ValueError, match='does not begin with <pad> and <unk>'):
