@@ -1,5 +1,6 @@
 """The main job without what only some systems have, as on Windows."""
 
+import ntpath
 import os
 import pathlib
 import re
@@ -9,6 +10,8 @@ import sys
 import pytest
 from scripts import ROOT
 
+from bigru_jax.config import Config
+from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import jobs
 
 # Other packages choose their own way for each system, so they are imported
@@ -88,6 +91,12 @@ cli.main(['bigru', *sys.argv[1:]])
   assert done.returncode == 0, done.stderr
   predictions = pathlib.Path(tmp_path, 'predictions.csv').read_text('utf-8')
   assert len(predictions.splitlines()) == 41
+
+
+def test_a_run_directory_is_named_after_a_file_on_a_drive(monkeypatch):
+  monkeypatch.setattr(os, 'path', ntpath)
+  config = Config(train=r'C:\data\reviews.csv')
+  assert run_files.default_workdir(config).name == 'reviews'
 
 
 def test_windows_starts_no_sweep_and_says_so(monkeypatch):
