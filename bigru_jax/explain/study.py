@@ -119,7 +119,7 @@ def study(
   Returns:
     `table` and `attributions`, see the module's docstring.
   """
-  with_weights = POOLINGS[trained.model.attention].has_weights
+  with_weights = POOLINGS[trained.model.pooling].has_weights
   names = tuple(
     name for name in ATTRIBUTIONS if with_weights or name not in OF_ATTENTION
   )

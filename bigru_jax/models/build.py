@@ -27,7 +27,7 @@ def make_classifier(
     for field in dataclasses.fields(classifier)
     if field.name in names
   }
-  options |= {'attention': config.pooling, 'dtype': jnp.dtype(config.dtype)}
+  options['dtype'] = jnp.dtype(config.dtype)
   return classifier(
     vocabulary_size=vocabulary_size, num_outputs=num_outputs, **options
   )

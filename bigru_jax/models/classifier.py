@@ -50,7 +50,7 @@ class Classifier(nn.Module):
     embedding_size: E, the size of the embedding vectors.
     hidden_size: H, the number of GRU units of each direction.
     num_layers: the number of GRU layers.
-    attention: the name of an entry of `pooling.POOLINGS`.
+    pooling: the name of an entry of `pooling.POOLINGS`.
     num_heads: K, the number of heads of a multi-headed pooling.
     dropout: the dropout rate between GRU layers and on the pooled context, or
       on the states if the attention is label-wise.
@@ -74,7 +74,7 @@ class Classifier(nn.Module):
   embedding_size: int = 100
   hidden_size: int = 128
   num_layers: int = 1
-  attention: str = 'additive'
+  pooling: str = 'additive'
   num_heads: int = 4
   dropout: float = 0.5
   embedding_dropout: float = 0.5
@@ -125,16 +125,16 @@ class Classifier(nn.Module):
       h_BxTx2H = encode(self, 'encoder', x_BxTxE, mask_BxT, keys_B)
     words_BxKxT = None if attention is None else attention.get('words')
     keys_B = fold_keys(keys_B, 2)
-    pooling = POOLINGS[self.attention]
-    pool: Any = pooling.make(
+    entry = POOLINGS[self.pooling]
+    pool: Any = entry.make(
       'attention', self.num_heads, self.num_outputs, self.xla_only
     )
-    if pooling.by_label:
+    if entry.by_label:
       h_BxTx2H = dropout(h_BxTx2H, self.dropout, keys_B)
       logits, words_BxKxT, head_labels = pool(h_BxTx2H, mask_BxT, words_BxKxT)
       return Outputs(logits, {'words': words_BxKxT}, head_labels)
     entities = (
-      {'entities_BxT': batch['entities']} if pooling.needs_entities else {}
+      {'entities_BxT': batch['entities']} if entry.needs_entities else {}
     )
     c_BxF, words_BxKxT = pool(h_BxTx2H, mask_BxT, words_BxKxT, **entities)
     c_BxF = dropout(c_BxF, self.dropout, keys_B)

@@ -41,7 +41,7 @@ class HierarchicalClassifier(nn.Module):
 
   Attributes:
     hidden_size, num_layers: the sizes of both encoders.
-    attention: the name of both poolings in `pooling.POOLINGS`.
+    pooling: the name of both poolings in `pooling.POOLINGS`.
     dropout: the dropout rate between GRU layers and on the document's vector.
 
   The other attributes are those of `Classifier`.
@@ -52,7 +52,7 @@ class HierarchicalClassifier(nn.Module):
   embedding_size: int = 100
   hidden_size: int = 128
   num_layers: int = 1
-  attention: str = 'additive'
+  pooling: str = 'additive'
   num_heads: int = 4
   dropout: float = 0.5
   embedding_dropout: float = 0.5
@@ -136,7 +136,7 @@ class HierarchicalClassifier(nn.Module):
   def _encode_and_pool(self, level, x_NxTxF, mask_NxT, keys_N, weights_NxKxT):
     """Returns the vectors of sequences, from a level's BiGRU and pooling."""
     h_NxTx2H = encode(self, f'{level}_encoder', x_NxTxF, mask_NxT, keys_N)
-    pool = POOLINGS[self.attention].make(
+    pool = POOLINGS[self.pooling].make(
       f'{level}_attention', self.num_heads, self.num_outputs, self.xla_only
     )
     return pool(h_NxTx2H, mask_NxT, weights_NxKxT)

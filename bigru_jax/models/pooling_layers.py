@@ -261,4 +261,4 @@ def param(
 
 def _refuse(weights: Weights, name: str) -> None:
   if weights is not None:
-    raise ValueError(f'attention={name!r} has no weights to replace')
+    raise ValueError(f'pooling={name!r} has no weights to replace')

@@ -175,6 +175,6 @@ def test_the_log_odds_of_several_classes():
 
 
 def test_a_pooling_without_weights_has_no_attention():
-  trained = make_model(attention='max')
+  trained = make_model(pooling='max')
   with pytest.raises(ValueError, match='the pooling of this model has no wei'):
     attributions.attention(trained, make_batch(), CLASSES)

@@ -18,10 +18,10 @@ search = jax.jit(
 
 
 @pytest.mark.parametrize(
-  'attention', ['additive', 'multi_head', 'structured', 'entity']
+  'pooling', ['additive', 'multi_head', 'structured', 'entity']
 )
-def test_replaced_weights_give_the_models_output_with_them(attention):
-  trained = make_model(3, attention=attention, num_heads=2)
+def test_replaced_weights_give_the_models_output_with_them(pooling):
+  trained = make_model(3, pooling=pooling, num_heads=2)
   batch = make_batch()
 
   @jax.jit
@@ -50,7 +50,7 @@ def test_permuted_weights_are_the_same_values_in_another_order():
 
 
 def test_permuting_uniform_weights_changes_nothing():
-  trained = make_model(attention='mean')
+  trained = make_model(pooling='mean')
   permute = functools.partial(interventions.permutation_change, permutations=5)
   changes = jax.jit(permute)(trained, make_batch(), KEY)
   np.testing.assert_allclose(changes, 0, atol=1e-6)

@@ -227,7 +227,7 @@ def test_parameters_that_a_classifier_lacks_are_listed(state):
   for wrong in (wide, heads, square):
     with pytest.raises(ValueError, match='attention: expected the weight'):
       classifier_from_torch(wrong)
-  model = bigru_jax.Classifier(7, 3, 5, 4, attention='max')
+  model = bigru_jax.Classifier(7, 3, 5, 4, pooling='max')
   params = jax.eval_shape(lambda: init_params(model, 0))
   with pytest.raises(ValueError, match='none in the attention'):
     classifier_to_torch(params)

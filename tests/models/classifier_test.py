@@ -38,7 +38,7 @@ def _apply(model, *arguments, **options):
 
 @pytest.fixture(scope='module', params=list(POOLINGS))
 def classify(request):
-  model = Classifier(VOCABULARY, 3, 8, 6, num_layers=2, attention=request.param)
+  model = Classifier(VOCABULARY, 3, 8, 6, num_layers=2, pooling=request.param)
   # Parameters as large as a trained model's.
   params = jax.tree.map(lambda p: p * 2, _init(model))
   return jax.jit(lambda batch: model.apply(params, batch))
@@ -145,7 +145,7 @@ def test_bfloat16_keeps_float32_parameters_and_logits():
 
 
 def test_label_wise_heads_are_the_most_probable_labels():
-  model = Classifier(VOCABULARY, 20, 8, 6, attention='label_wise')
+  model = Classifier(VOCABULARY, 20, 8, 6, pooling='label_wise')
   batch = _batch([[4, 5, 6], [3]], 3)
   params = _init(model)
   outputs = _apply(model, params, batch)
@@ -164,7 +164,7 @@ def test_label_wise_heads_are_the_most_probable_labels():
 
 
 def test_passing_label_wise_weights_back_changes_nothing():
-  model = Classifier(VOCABULARY, 3, 8, 6, attention='label_wise')
+  model = Classifier(VOCABULARY, 3, 8, 6, pooling='label_wise')
   batch = _batch([[4, 5, 6], [3]], 3)
   params = _init(model)
   outputs = _apply(model, params, batch)

@@ -108,7 +108,7 @@ def test_given_weights_replace_its_own():
 
 
 def test_the_gradient_of_a_classifier_reaches_the_entities_embeddings():
-  model = Classifier(12, 3, 8, 6, attention='entity')
+  model = Classifier(12, 3, 8, 6, pooling='entity')
   batch = {
     'tokens': np.array([[4, 5, 6, 7, 8, 9]]),
     'lengths': np.array([6]),

@@ -139,7 +139,7 @@ def differentiate(request):
   """The outputs with dropout, and the gradients of the summed losses."""
   model = _model(
     num_layers=2,
-    attention=request.param,
+    pooling=request.param,
     dropout=0.3,
     embedding_dropout=0.3,
     recurrent_dropout=0.3,
@@ -238,7 +238,7 @@ def test_the_order_of_sentences_matters():
 
 
 def test_equal_sentences_of_a_document_have_different_masks():
-  model = _model(attention='mean', dropout=0.0, embedding_dropout=0.5)
+  model = _model(pooling='mean', dropout=0.0, embedding_dropout=0.5)
   variables = _init(model)
   batch = _batch([[[4, 5, 6]], [[4, 5, 6]] * 2], 2, 3, 3)
   keys = example_keys(0, jnp.int32(0), 2)

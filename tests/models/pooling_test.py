@@ -76,7 +76,7 @@ def test_given_weights_replace_its_own(name):
   h = _states()
   _, weights, _ = _apply(name, h)
   if weights is None:
-    with pytest.raises(ValueError, match=f"attention='{name}' has no weights"):
+    with pytest.raises(ValueError, match=f"pooling='{name}' has no weights"):
       _apply(name, h, weights=jnp.ones((3, 1, 5)))
     return
   given = np.zeros(weights.shape, np.float32)
