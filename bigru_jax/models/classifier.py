@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from bigru_jax.data.text import PAD_ID, UNK_ID
 from bigru_jax.models.bigru import BiGRU, dropout_keys
 from bigru_jax.models.pooling import POOLINGS
-from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
+from bigru_jax.ops.dropout import Site, dropout, fold_keys, word_dropout
 from bigru_jax.ops.embedding import lookup
 
 ENCODERS = 'bigru', 'average'
@@ -112,10 +112,12 @@ class Classifier(nn.Module):
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
     keys_B = dropout_keys(self, dropout_keys_B, lengths_B.shape[0])
     tokens_BxT = word_dropout(
-      tokens_BxT, self.word_dropout, fold_keys(keys_B, 3), UNK_ID
+      tokens_BxT, self.word_dropout, fold_keys(keys_B, Site.WORDS), UNK_ID
     )
     x_BxTxE = embed(self, tokens_BxT)
-    x_BxTxE = dropout(x_BxTxE, self.embedding_dropout, fold_keys(keys_B, 0))
+    x_BxTxE = dropout(
+      x_BxTxE, self.embedding_dropout, fold_keys(keys_B, Site.EMBEDDED)
+    )
     if perturbation_BxTxE is not None:
       x_BxTxE += perturbation_BxTxE
     if self.encoder == 'average':
@@ -124,7 +126,7 @@ class Classifier(nn.Module):
     else:
       h_BxTx2H = encode(self, 'encoder', x_BxTxE, mask_BxT, keys_B)
     words_BxKxT = None if attention is None else attention.get('words')
-    keys_B = fold_keys(keys_B, 2)
+    keys_B = fold_keys(keys_B, Site.CONTEXT)
     entry = POOLINGS[self.pooling]
     pool: Any = entry.make(
       'attention', self.num_heads, self.num_outputs, self.xla_only
@@ -173,7 +175,9 @@ def encode(
     'xla' if model.xla_only else None,
     name=name,
   )
-  return bigru(x_NxTxE, mask_NxT, dropout_keys_B=fold_keys(keys_N, 1))
+  return bigru(
+    x_NxTxE, mask_NxT, dropout_keys_B=fold_keys(keys_N, Site.ENCODER)
+  )
 
 
 def _embedding_init(key, shape, dtype=jnp.float32):

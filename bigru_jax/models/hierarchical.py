@@ -11,7 +11,7 @@ from bigru_jax.data.text import UNK_ID
 from bigru_jax.models.bigru import dropout_keys
 from bigru_jax.models.classifier import Outputs, embed, encode
 from bigru_jax.models.pooling import POOLINGS
-from bigru_jax.ops.dropout import dropout, fold_keys, word_dropout
+from bigru_jax.ops.dropout import Site, dropout, fold_keys, word_dropout
 
 
 class HierarchicalClassifier(nn.Module):
@@ -102,16 +102,22 @@ class HierarchicalClassifier(nn.Module):
     position_S = jnp.minimum(position_S, max_sentences - 1)
     keys_B, keys_S = dropout_keys(self, dropout_keys_B, batch_size), None
     if keys_B is not None:
-      keys_S = fold_keys(fold_keys(keys_B, 0)[document_S], position_S)
+      keys_S = fold_keys(keys_B, Site.SENTENCES)[document_S]
+      keys_S = fold_keys(keys_S, position_S)
 
     def by_document(x_Sx, padding_mask):
       return jnp.where(padding_mask, x_Sx[sentence_BxM], 0)
 
     tokens_SxT = word_dropout(
-      tokens_SxT, self.word_dropout, fold_keys(keys_S, 2), UNK_ID
+      tokens_SxT,
+      self.word_dropout,
+      fold_keys(keys_S, Site.WORDS_OF_SENTENCE),
+      UNK_ID,
     )
     x_SxTxE = embed(self, tokens_SxT)
-    x_SxTxE = dropout(x_SxTxE, self.embedding_dropout, fold_keys(keys_S, 0))
+    x_SxTxE = dropout(
+      x_SxTxE, self.embedding_dropout, fold_keys(keys_S, Site.EMBEDDED)
+    )
     weights = dict(attention or {})
     if 'words' in weights:
       weights['words'] = weights['words'].swapaxes(1, 2)[document_S, position_S]
@@ -122,7 +128,7 @@ class HierarchicalClassifier(nn.Module):
     c_BxF, sentences_BxKxM = self._encode_and_pool(
       'sentence', s_BxMxF, mask_BxM, keys_B, weights.get('sentences')
     )
-    c_BxF = dropout(c_BxF, self.dropout, fold_keys(keys_B, 2))
+    c_BxF = dropout(c_BxF, self.dropout, fold_keys(keys_B, Site.CONTEXT))
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     logits_BxC = dense(c_BxF.astype(jnp.float32))
     if words_SxKxT is None or sentences_BxKxM is None:

@@ -9,12 +9,28 @@ it with the multiplication. On a CPU, `jax.random`'s Threefry is a separate loop
 over memory and takes a quarter of the compilation time of a training step.
 """
 
+import enum
 import math
 from typing import Any
 import zlib
 
 import jax
 import jax.numpy as jnp
+
+
+class Site(enum.IntEnum):
+  """The dropouts of a model, for which `fold_keys` makes different keys.
+
+  The hierarchical model folds the keys of documents and those of sentences.
+  """
+
+  EMBEDDED = 0
+  ENCODER = 1
+  CONTEXT = 2
+  WORDS = 3
+  PERTURBATION = 1000
+  SENTENCES = 0  # Of a document's key.
+  WORDS_OF_SENTENCE = 2  # Of a sentence's key.
 
 
 def example_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:

@@ -8,13 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.ops.dropout import dropout, fold_keys
+from bigru_jax.ops.dropout import Site, dropout, fold_keys
 from bigru_jax.ops.varying import vary_like
 from bigru_jax.parallel import LossFn
 from bigru_jax.tasks import Task
 
 _XI = 0.1  # The norm of the first, random perturbation.
-_SITE = 1000  # Sets its random numbers apart from those of the dropouts.
 
 
 def regularized(
@@ -66,7 +65,8 @@ def regularized(
       positions = jnp.arange(batch['tokens'].shape[1])
       mask_BxT = positions < batch['lengths'][:, None]
       # Dropout makes 0 or 2 of each one, so these are random signs.
-      signs = dropout(zeros + 1, 0.5, fold_keys(keys_B, _SITE)) - 1
+      sign_keys_B = fold_keys(keys_B, Site.PERTURBATION)
+      signs = dropout(zeros + 1, 0.5, sign_keys_B) - 1
       direction = jnp.where(mask_BxT[..., None], signs, 0)
       losses_B += divergences(
         virtual_adversarial_perturbation(
