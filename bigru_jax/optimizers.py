@@ -36,7 +36,10 @@ def make_schedule(
 
 
 def decayed(params: Any) -> Any:
-  """Returns which parameters decay: matrices, never biases."""
+  """Returns which parameters decay: those named kernel or embedding.
+
+  Biases do not, and the queries of attention do not.
+  """
   names = ('kernel', 'embedding')
   return jax.tree.map_with_path(
     lambda path, _: any(name in path[-1].key for name in names), params

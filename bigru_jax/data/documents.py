@@ -84,13 +84,15 @@ class Documents:
     """Returns the arrays of a batch by sentence, see `EncodedSplit.batch`."""
     max_sentences, num_sentences = shape
     per_shard = self._per_shard(indices, batch_size)
-    room = max(num_sentences // self.num_shards, int(round_up(per_shard.max())))
+    capacity = max(
+      num_sentences // self.num_shards, int(round_up(per_shard.max()))
+    )
     sentences = self.sentences[indices]
     # Each shard's sentences come after the padding of the shard before it.
     starts = np.cumsum(per_shard) - per_shard
-    moves = room * np.arange(self.num_shards) - starts
+    moves = capacity * np.arange(self.num_shards) - starts
     slots = np.arange(per_shard.sum()) + np.repeat(moves, per_shard)
-    lengths_S = np.zeros(room * self.num_shards, np.int32)
+    lengths_S = np.zeros(capacity * self.num_shards, np.int32)
     lengths_S[slots] = sentences.flat()
     counts_B = np.zeros(batch_size, np.int32)
     counts_B[: len(indices)] = sentences.lengths

@@ -98,9 +98,9 @@ def take_fold(
   if len(texts.sizes) < folds:
     raise ValueError(f'folds={folds}: there are too few texts in train')
   if isinstance(train['label'], Ragged):
-    rooms = _even(len(train), folds)
+    capacities = _even(len(train), folds)
     fold_of_text = iterative_folds(
-      train['label'], texts, rooms, range(folds), texts.sizes > 0
+      train['label'], texts, capacities, range(folds), texts.sizes > 0
     )
   else:
     fold_of_text = _folds_by_class(train['label'], texts, folds)
@@ -272,8 +272,10 @@ def _draw_iteratively(labels: Ragged, texts: Texts, count: int) -> np.ndarray:
   small = texts.sizes <= count
   total = int(texts.sizes[small].sum())
   rest = max(1, round(total / count) - 1)
-  rooms = [count, *_even(max(0, total - count), rest)]
-  fold_of = iterative_folds(labels, texts, rooms, range(1, 1 + rest), small)
+  capacities = [count, *_even(max(0, total - count), rest)]
+  fold_of = iterative_folds(
+    labels, texts, capacities, range(1, 1 + rest), small
+  )
   return fold_of == 0
 
 

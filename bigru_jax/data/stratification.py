@@ -63,7 +63,7 @@ def distinct_texts(train: Table, salt: str) -> Texts:
 def iterative_folds(
   labels: Ragged,
   texts: Texts,
-  rooms: Sequence[int],
+  capacities: Sequence[int],
   overflow: Sequence[int],
   chosen: np.ndarray,
 ) -> np.ndarray:
@@ -79,8 +79,8 @@ def iterative_folds(
   Args:
     labels: the labels of each example.
     texts: the distinct texts.
-    rooms: the number of examples of each fold.
-    overflow: the folds that may take a text for which no fold has room.
+    capacities: the number of examples of each fold.
+    overflow: the folds that may take a text that fits into no fold.
     chosen: bool, whether each text takes part.
 
   Returns:
@@ -96,8 +96,8 @@ def iterative_folds(
   shares = (pairs.amounts * ones[pairs.labels]).tolist()
   label_ids, sizes = pairs.labels.tolist(), texts.sizes.tolist()
   starts = np.searchsorted(pairs.texts, np.arange(len(chosen) + 1)).tolist()
-  turns = (texts.keys % np.uint64(len(rooms))).tolist()
-  folds = _Folds(rooms, overflow, num_labels)
+  turns = (texts.keys % np.uint64(len(capacities))).tolist()
+  folds = _Folds(capacities, overflow, num_labels)
   fold_of = [-1] * len(chosen)
   # An entry is `remaining * num_labels + label`.
   heap = [n * num_labels + label for label, n in enumerate(remaining)]
@@ -128,12 +128,12 @@ class _Folds:
   """The texts and labels that each fold has so far."""
 
   def __init__(
-    self, rooms: Sequence[int], overflow: Sequence[int], num_labels: int
+    self, capacities: Sequence[int], overflow: Sequence[int], num_labels: int
   ) -> None:
-    self._rooms, self._overflow = rooms, overflow
-    self._sizes = [0] * len(rooms)
-    self._shares = [[0] * len(rooms) for _ in range(num_labels)]
-    folds = list(range(len(rooms)))
+    self._capacities, self._overflow = capacities, overflow
+    self._sizes = [0] * len(capacities)
+    self._shares = [[0] * len(capacities) for _ in range(num_labels)]
+    folds = list(range(len(capacities)))
     self._orders = [folds[i:] + folds[:i] for i in folds]
 
   def add(
@@ -157,8 +157,8 @@ class _Folds:
     sums = map(sum, zip(*of_labels))
     order = self._orders[turn]
     ranks = zip(self._shares[label], sums, self._sizes, order)
-    has_room = [n + size <= room for n, room in zip(self._sizes, self._rooms)]
-    best = min(itertools.compress(ranks, has_room), default=None)
+    fits = [n + size <= most for n, most in zip(self._sizes, self._capacities)]
+    best = min(itertools.compress(ranks, fits), default=None)
     if best is None:
       fold = min(self._overflow, key=self._sizes.__getitem__)
     else:

@@ -51,7 +51,7 @@ class _WithFormerNames(type):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group(metaclass=_WithFormerNames):
-  """The fields of a room; their values are checked when one is made.
+  """The fields of a package; their values are checked when one is made.
 
   Raises:
     ValueError: a value has another type than its field or is out of its

@@ -28,14 +28,14 @@ class CompiledByShape:
   ) -> None:
     self.seconds = 0.0
     self._function, self._executor = function, executor
-    self._programs: dict[Any, Future[jax.stages.Compiled]] = {}
+    self._executables: dict[Any, Future[jax.stages.Compiled]] = {}
 
   def compile_ahead(self, *arguments: Any) -> None:
     """Starts compiling for arguments, which may be `ShapeDtypeStruct`s."""
     if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
       return
     abstract = jax.tree.map(_abstract, arguments)
-    self._programs[_shapes(arguments[-1])] = self._executor.submit(
+    self._executables[_shapes(arguments[-1])] = self._executor.submit(
       self._compile, abstract
     )
 
@@ -47,14 +47,14 @@ class CompiledByShape:
     if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
       return self._function(*arguments)
     shapes = _shapes(arguments[-1])
-    if shapes not in self._programs:
+    if shapes not in self._executables:
       self.compile_ahead(*arguments)
-    program = self._programs[shapes]
-    if not program.done():
+    executable = self._executables[shapes]
+    if not executable.done():
       start = time.perf_counter()
-      program.result()
+      executable.result()
       self.seconds += time.perf_counter() - start
-    return program.result()(*arguments)
+    return executable.result()(*arguments)
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

@@ -144,7 +144,7 @@ class Trainer:
     return sum(step.seconds for step in steps)
 
   def compile_ahead(self) -> None:
-    """Starts to compile all programs, in the order in which they are used.
+    """Starts to compile all steps, in the order in which they are used.
 
     The test split is evaluated with its attention, which its page shows.
     """
