@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -69,12 +69,7 @@ class EncodedSplit:
     self, batch_size: int, seed: int | None = None, epoch: int = 0
   ) -> Plan:
     """The batches of an epoch, each with its shape; see `epoch_plan`."""
-    sizes = self._batcher.sizes
-
-    def plan_of(epoch: int) -> list[tuple[int, np.ndarray]]:
-      return epoch_plan(sizes, self.buckets, batch_size, seed, epoch)
-
-    return self._batcher.shaped(plan_of, epoch, batch_size)
+    return self._batcher.plan(self.buckets, batch_size, seed, epoch)
 
   def batch(
     self, indices: np.ndarray, shape: BatchShape, batch_size: int
@@ -138,7 +133,7 @@ class EncodedSplit:
     return 1 - tokens / positions if positions else 0.0
 
   @property
-  def _batcher(self) -> Any:
+  def _batcher(self) -> Any:  # Each of the two has another type of shape.
     tokens = self.table['tokens']
     if 'sentences' not in self.table:
       return Texts(tokens, self.markers)
@@ -162,20 +157,12 @@ class Texts:
   tokens: Ragged
   markers: Sequence[int]
 
-  @property
-  def sizes(self) -> np.ndarray:
-    """By which the texts are put in buckets: their lengths."""
-    return self.tokens.lengths
-
-  def shaped(
-    self,
-    plan_of: Callable[[int], list[tuple[int, np.ndarray]]],
-    epoch: int,
-    batch_size: int,
+  def plan(
+    self, buckets: list[int], batch_size: int, seed: int | None, epoch: int
   ) -> Plan:
-    """The batches of an epoch; the shape of each is its padded length."""
-    del batch_size  # No shape depends on it.
-    return list(plan_of(epoch))
+    """Returns the batches of an epoch with their padded lengths."""
+    lengths = self.tokens.lengths
+    return list(epoch_plan(lengths, buckets, batch_size, seed, epoch))
 
   def arrays(
     self, indices: np.ndarray, shape: int, batch_size: int

@@ -6,12 +6,16 @@ its sentences are on the same device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import dataclasses
 
 import numpy as np
 
-from bigru_jax.data.epoch_plan import SHAPE_COST, choose_buckets, round_up
+from bigru_jax.data.epoch_plan import (
+  SHAPE_COST,
+  choose_buckets,
+  epoch_plan,
+  round_up,
+)
 from bigru_jax.data.ragged import Ragged
 
 # A split has at most 3 padded numbers of sentences per document, and for each
@@ -38,29 +42,22 @@ class Documents:
   sentence_length: int
   num_shards: int
 
-  @property
-  def sizes(self) -> np.ndarray:
-    """Returns the numbers of sentences, by which documents are bucketed."""
-    return self.sentences.lengths
-
-  def shaped(
-    self,
-    plan_of: Callable[[int], list[tuple[int, np.ndarray]]],
-    epoch: int,
-    batch_size: int,
+  def plan(
+    self, buckets: list[int], batch_size: int, seed: int | None, epoch: int
   ) -> list[tuple[DocumentShape, np.ndarray]]:
-    """Returns the batches of an epoch with their shapes.
+    """Returns the batches of an epoch with their shapes; see `epoch_plan`.
 
     Shapes are chosen from the first epoch's plan; later epochs reuse them and
     rarely add one.
-
-    Args:
-      plan_of: a function from an epoch to its batches, each with M.
-      epoch: see `epoch_plan`.
-      batch_size: B.
     """
+
+    def plan_of(epoch):
+      counts = self.sentences.lengths
+      return epoch_plan(counts, buckets, batch_size, seed, epoch)
+
     first_plan = plan_of(1)
-    plan = first_plan if epoch == 1 else plan_of(epoch)
+    is_first = epoch == 1 or seed is None  # Without a seed, all are equal.
+    plan = first_plan if is_first else plan_of(epoch)
     totals_by_max: dict[int, list[int]] = {}
     for max_sentences, indices in first_plan:
       total = self._max_per_shard(indices, batch_size)
