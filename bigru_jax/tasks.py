@@ -178,7 +178,7 @@ Task = SingleLabel | MultiLabel
 def make_task(
   config: Config, labels: Sequence[str], label_weights: Sequence[float] = ()
 ) -> Task:
-  """The task that a configuration describes.
+  """Returns the task that a configuration describes.
 
   Args:
     config: the configuration.
@@ -186,7 +186,7 @@ def make_task(
     label_weights: see `MultiLabel`.
 
   Raises:
-    ValueError: these are not labels that the metric of select_by needs.
+    ValueError: the metric of select_by needs other labels.
   """
   if config.task == 'multi_label':
     return MultiLabel(len(labels), config.label_smoothing, tuple(label_weights))

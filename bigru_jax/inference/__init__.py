@@ -1,1 +1,1 @@
-"""The trained run: predictions, evaluation, ensembles."""
+"""Trained runs: their predictions, evaluation and ensembles."""

@@ -1,4 +1,4 @@
-"""Trained runs, for example one per seed, whose probabilities are averaged."""
+"""Averages the probabilities of trained runs, for example one per seed."""
 
 from __future__ import annotations
 
@@ -30,21 +30,23 @@ class Ensemble:
 
   Lakshminarayanan et al., 2017, https://arxiv.org/abs/1612.01474.
 
-  With several labels a text, the thresholds are the means of the runs'. The
-  mean has no temperature, so there are no calibrated probabilities.
+  For multi_label, the thresholds are the means of the runs'. The mean has no
+  temperature, so there are no calibrated probabilities.
 
   Attributes:
     members: the runs.
-    config, labels: those of the first; all have its task, loss and labels.
-    fields: the names of what its answers consist of; see `predict`.
+    config, labels: the first run's; all have its task, loss and labels.
+    fields: the names of the fields of its predictions; see `predict`.
   """
 
   def __init__(self, members: Sequence[Run]) -> None:
     """Combines runs of one task, loss and list of labels.
 
+    Args:
+      members: the runs.
+
     Raises:
-      ValueError: there is none, or one has another task or loss or other labels
-        than the first.
+      ValueError: there are none, or they differ in task, loss or labels.
     """
     self.members = list(members)
     if not self.members:
@@ -79,8 +81,8 @@ class Ensemble:
 
     Returns:
       A dict per text: `label`, `probabilities`, `truncated`, `empty`, and
-      `members`, the label of each run; or those of them that `fields` names. A
-      run's attention is its own; load it alone for that.
+      `members`, the label of each run; or only the given `fields`. For the
+      attention, load a single run.
     """
     return list(self.stream(texts, batch_size, fields))
 
@@ -150,7 +152,7 @@ def load_ensemble(
 
   Args:
     workdirs: the run directories.
-    embeddings: see `load`; of those that started from vectors.
+    embeddings: see `load`; it is passed to runs that started from vectors.
 
   Raises:
     FileNotFoundError, ValueError: see `load` and `Ensemble`.

@@ -1,4 +1,4 @@
-"""Labels of new texts as class ids, from any form that training takes."""
+"""Converts labels of new texts to class ids."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def to_label_ids(
   """Converts labels to class ids.
 
   Args:
-    labels: of each text, in the form of the run's own data, or names.
+    labels: one for each text, in the form of the run's own data, or names.
     names: the classes' names, by index.
-    workdir, config: of the run.
+    workdir, config: the run's.
 
   Raises:
-    ValueError: one is not a label, has another form, or is of no class of
+    ValueError: a label is malformed, has another form, or is not a class of
       the run.
   """
   form = form_of(read_identity(workdir), names)

@@ -1,4 +1,4 @@
-"""Opening a run directory, or a published model, for predictions."""
+"""Opens a run directory or a published model for predictions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     'fresh'
 
   Args:
-    workdir: the run directory; or a folder that `interop.safetensors` wrote,
-      or `hf://owner/name`, one on the Hugging Face hub, see `published.find`.
-    embeddings: where the file of vectors that the run started from is now; by
-      default where it was. It gives vectors to words unseen in training.
+    workdir: the run directory; or a folder that `interop.safetensors` wrote, or
+      `hf://owner/name`, such a folder on the Hugging Face hub.
+    embeddings: the file of vectors with which the run started, if it has moved.
+      It gives vectors to words unseen in training.
 
   Raises:
-    FileNotFoundError, ValueError: the directory is not a run, or a corrupt one,
-      or `embeddings` is not the run's file.
+    FileNotFoundError, ValueError: the directory is not a run or is corrupt, or
+      `embeddings` is not the run's file.
   """
   workdir = published.find(workdir)
   config = run_files.read_config(workdir)
@@ -52,7 +52,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     jax.eval_shape(lambda: init_params(model, config.seed)),
   )
   if (workdir / published.PARAMS).exists():
-    # Else every batch would carry them to the devices again.
+    # Otherwise each batch would copy them to the devices again.
     params = parallel.place(
       published.read_params(workdir, abstract),
       jax.tree.map(lambda x: x.sharding, abstract),

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 Columns = dict[str, Callable[[Mapping[str, Any]], str]]
-# What of an answer a CSV file can hold, and what it holds by default.
+# The fields of a prediction that a CSV file may have, and its default fields.
 CSV_FIELDS = 'label', 'probabilities', 'truncated', 'empty'
 DEFAULT_CSV_FIELDS = 'label', 'probabilities', 'empty'
 
@@ -19,10 +19,11 @@ def prediction_columns(
   """Returns, for each column, the function from an answer to its cell.
 
   Args:
-    labels: the classes' names, by index; each has its column
-      `probability_<label>`, however many there are.
-    separator: what stands between the labels of a text; None where it has one.
-    fields: which of `CSV_FIELDS` have columns; `label` is named `prediction`.
+    labels: the classes' names, by index; each has a column
+      `probability_<label>`.
+    separator: the string between the labels of a text; None for single_label.
+    fields: the names of `CSV_FIELDS` to include; the column of `label` is named
+      `prediction`.
 
   Raises:
     ValueError: a field is not one of `CSV_FIELDS`.
@@ -54,19 +55,17 @@ def label_writer(
 ) -> Callable[[Any], str]:
   """Returns a function that writes a text's labels so that they read back.
 
-  They are joined by the separator. Where a label of the run holds it, or is
-  like the beginning of a list, every text has a JSON list instead.
+  It joins them by the separator. If a label of the run contains the separator
+  or begins with a bracket, it writes a JSON list for every text instead.
 
   Args:
     labels: all labels of a run.
-    separator: see `prediction_columns`.
-
-  Returns:
-    A function of a label, or with a separator of a list of labels.
+    separator: see `prediction_columns`; with None the function takes a label,
+      otherwise a list of labels.
   """
   if separator is None:
     return str
-  # A label may also end with how the separator begins.
+  # A label may also end with the beginning of the separator.
   splits = all((x + separator).find(separator) == len(x) for x in labels)
   if splits and not any(label.startswith('[') for label in labels):
     return separator.join

@@ -1,4 +1,4 @@
-"""The outputs of a model as answers, dicts that `json.dumps` takes."""
+"""Converts the outputs of a model to answers, which are JSON objects."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def choose_fields(
 
   Args:
     fields: their names; None for all.
-    known: those that an answer can have.
+    known: the fields that an answer may have.
 
   Raises:
-    ValueError: one is not known, or there is none.
+    ValueError: a field is unknown, or there are none.
   """
   if fields is None:
     return list(known)
@@ -63,15 +63,16 @@ def make_answers(
   """Returns the answers to a batch's texts, by index; see `Run.predict`.
 
   Args:
-    indices: of the batch's texts among all.
-    outputs: what `steps.make_predict_step` returns, as NumPy arrays; the
-      attention is not needed without that field.
-    task: what the labels are.
+    indices: the indices of the batch's texts in `texts`.
+    outputs: the outputs of the predict step as NumPy arrays; the attention is
+      needed only for the field `attention`.
+    task: the task.
     labels: the classes' names, by index.
     thresholds: see `evaluation.Calibration`.
     texts: all texts.
-    encoded_texts: what is kept of each; its spans are needed for that field.
-    fields: what the answers consist of, of `fields_of`.
+    encoded_texts: the texts after truncation; their spans are needed only for
+      the field `spans`.
+    fields: the names of `fields_of` to include.
   """
   probabilities_BxC, logits_BxC, attention, heads_BxK = outputs
   predictions = task.predictions(logits_BxC, np.array(thresholds))

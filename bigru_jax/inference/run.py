@@ -1,4 +1,4 @@
-"""A trained run: predictions, attention and metrics on new texts."""
+"""Predictions, attention and metrics of a trained run on new texts."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from bigru_jax.tasks import Task
 
 BATCH_SIZE = 256
 _SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
-_CHUNK = 4096  # Texts that are predicted at a time.
+_CHUNK = 4096  # The number of texts that are predicted at a time.
 
 
 class Run:
-  """A trained model with all that predicting needs.
+  """A trained model that predicts the labels of texts.
 
   Attributes:
     workdir: the run directory.
-    config: the configuration it was trained with.
+    config: the configuration of the training.
     labels: the classes' names, by index.
-    tokenizer: text to tokens and ids.
-    task: what the labels are.
+    tokenizer: converts a text to tokens and ids.
+    task: the task.
     model: the Flax module.
     params: its best parameters, replicated over the devices.
-    calibration: its temperature and thresholds, chosen on validation.
-    fields: the names of what its answers consist of; see `predict`.
-    markers: the ids of `text.MARKERS`, where the model needs the entities.
+    calibration: its temperature and thresholds, fitted on validation.
+    fields: the names of the fields of its predictions; see `predict`.
+    markers: the ids of `text.MARKERS`, if the model needs the entities.
   """
 
   @single_precision()
@@ -93,39 +93,43 @@ class Run:
     calibrated: bool = False,
     fields: Collection[str] | None = None,
   ) -> list[dict[str, Any]]:
-    """Predicts every text, in order; texts of like lengths share a batch.
+    """Predicts every text, in order; texts of similar length share a batch.
 
     Args:
-      texts: a list, an array or a column of strings; an empty one is the
-        unknown token.
-      batch_size: the most texts per batch, rounded up to a multiple of the
-        devices.
-      calibrated: whether the probabilities are those of the logits over the
-        temperature that was fitted on validation; the label is the same.
-      fields: which of the values below an answer has; by default all. Spans
-        and attention that are left out are not computed or copied.
+      texts: a list, an array or a column of strings; an empty string is read as
+        the unknown token.
+      batch_size: the maximum number of texts per batch, rounded up to a
+        multiple of the number of devices.
+      calibrated: whether the logits are divided by the temperature that was
+        fitted on validation; the labels stay the same.
+      fields: the fields to return; by default all. Spans and attention are
+        computed and copied only if they are returned.
 
     Returns:
-      A dict per text, which `json.dumps` takes: `label`, or with several labels
-      a text a list of them; `probabilities` by label; `tokens`, those of the
-      text within `max_length`; `spans`, of each token its [start, end) in the
-      text as given, in code points, increasing and disjoint, and empty where
-      a token before it is made of the same character; `truncated`, whether it
-      has more; `empty`, whether the text is missing or nothing but
-      white space, so that the answer says nothing of it; `attention`, by name
-      (`words`) a list per head of one weight per token, and empty where the
-      pooling has no weights; `attention_labels`, with label-wise attention,
-      the label of each head: all of them, or the most probable of many.
+      A JSON object per text:
+        `label`: the label; for multi_label, a list of labels.
+        `probabilities`: the probability of each label.
+        `tokens`: the tokens of the text, up to `max_length`.
+        `spans`: the [start, end) of each token in the original text, in code
+          points; increasing and disjoint. A span is empty if the token before
+          it comes from the same character.
+        `truncated`: whether the text has more tokens.
+        `empty`: whether the text is missing or blank, so that the prediction
+          is meaningless.
+        `attention`: {`words`: a list per head of one weight per token}; empty
+          if the pooling has no weights.
+        `attention_labels`: for label-wise attention, the label of each head:
+          all labels, or the most probable of many.
 
-      Of a hierarchical model `tokens` are those of the sentences within
-      `max_sentences`, and `sentences` the number of tokens of each. The weights
-      of `words` sum to one in each sentence; `sentences` are a list per head of
-      one weight per sentence.
+      A hierarchical model keeps the tokens of up to `max_sentences` sentences,
+      and also returns `sentences`, the number of tokens of each. The weights of
+      `words` sum to one in each sentence, and `attention` also has `sentences`,
+      a list per head of one weight per sentence.
 
     Raises:
-      ValueError: `texts` is a single string, a table or the like; a field is
-        unknown; or a text is not a string, or with entity attention has
-        not both entities: its number is named; or `batch_size` is below 1.
+      ValueError: `texts` is a single string or a table; a field is unknown; a
+        text is not a string, or lacks an entity that entity attention needs
+        (the message has its number); or `batch_size` is below 1.
     """
     return list(self.stream(texts, batch_size, calibrated, fields))
 
@@ -163,19 +167,19 @@ class Run:
 
     Args:
       texts: strings.
-      labels: in any form in which training takes them; with several labels a
-        text also as lists of names.
+      labels: labels in any form that training accepts; for multi_label also
+        lists of names.
       batch_size, calibrated: see `predict`.
-      origins: where each text comes from, for messages; by default its number.
+      origins: the origin of each text, for messages; by default its number.
 
     Returns:
       A dict with `loss`, `accuracy`, `macro_f1` and other metrics by name, and
-      what `evaluation.classification_report` returns. Its attributes hold the
-      prediction for each text.
+      the result of `evaluation.classification_report`. Its attributes contain
+      the predictions.
 
     Raises:
-      ValueError: there are not as many labels as texts, none at all, or a
-        label that the run was not trained with; or see `predict`.
+      ValueError: the numbers of texts and labels differ, there are none, or the
+        run does not know a label; or see `predict`.
     """
     batch_size = check_count('batch_size', batch_size)
     texts = list(check_texts(texts))
@@ -214,7 +218,7 @@ class Run:
   ) -> tuple[list[str], list[EncodedText], batching.Plan, list[Any]]:
     """Starts to predict texts, of which the first has the number `first`.
 
-    It returns the other arguments of `_answers`; the devices still compute.
+    It returns the arguments of `_answers` while the devices still compute.
     """
     no_labels = np.zeros(len(texts), np.int32)
     params, encoded_texts, split = self._encode(
@@ -244,7 +248,7 @@ class Run:
     outputs: list[Any],
   ) -> list[dict[str, Any]]:
     """Returns the answers of a chunk, in the order of its texts."""
-    if 'attention' not in fields:  # Then it stays on the devices.
+    if 'attention' not in fields:  # It is not copied from the devices.
       outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
     answers: dict[int, dict[str, Any]] = {}
     for (_, indices), batch_outputs in zip(plan, jax.device_get(outputs)):
@@ -272,8 +276,8 @@ class Run:
   ) -> tuple[Any, list[EncodedText], batching.EncodedSplit]:
     """Returns the parameters to use, the encoded texts, and a split of them.
 
-    The embedding table has rows for words that training has not seen, where
-    the run's file of vectors has them.
+    The embedding table gets rows for words that training has not seen, if the
+    run's file of vectors has them.
     """
     limits, params = self.config.limits, self.params
     # A lone surrogate becomes a question mark.

@@ -1,4 +1,4 @@
-"""Words that training has not seen, with the vectors of the run's file."""
+"""Looks up words unseen in training in the run's file of vectors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def unseen_words(
   """Returns the vectors of words unseen in training; None without a file.
 
   Args:
-    config: the run's.
+    config: the run's configuration.
     identity: the digests of its data.
-    embeddings: where the file of vectors is; by default where it was.
+    embeddings: the file of vectors, if it has moved.
   """
   if not config.embeddings:
     return None
@@ -38,10 +38,10 @@ def with_unseen_words(
   """Adds rows for unseen words to the embedding table, and sets their ids.
 
   Args:
-    params: of the model.
+    params: the parameters of the model.
     unseen: the file of vectors.
-    first_id: that of the first new row of the embedding table.
-    texts: in which unseen words are unknown.
+    first_id: the id of the first new row of the embedding table.
+    texts: the texts, in which unseen words have the unknown id.
   """
   words = {
     token
@@ -53,7 +53,7 @@ def with_unseen_words(
   if not vectors:
     return params, texts
   table_VxE = params['embedding']
-  # Few sizes of the table, for each compiles its own programs.
+  # The table has few sizes, since programs are compiled for each.
   count = max(256, 2 ** (len(vectors) - 1).bit_length())
   new_NxE = np.zeros((count, table_VxE.shape[1]), np.float32)
   new_NxE[: len(vectors)] = list(vectors.values())

@@ -1,1 +1,1 @@
-"""All that touches the machine or the process."""
+"""Code that touches the machine or the process."""

@@ -1,4 +1,4 @@
-"""Writing files completely or not at all."""
+"""Writes files completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import shutil
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """Yields a temporary path to write to, which is renamed to `path` at the end.
 
-  Readers see the old content or all of the new one. After an error, or when the
-  process is killed, `path` is as it was before.
+  Readers see the old content or all of the new content. After an error, or when
+  the process is killed, `path` is unchanged.
 
   Args:
-    path: of a file, or of a folder that does not exist yet.
+    path: a file, or a folder that does not exist yet.
   """
   path = pathlib.Path(path)
   partial = path.with_name(f'{path.name}.partial')
-  _remove(partial)  # A process that was killed may have left it.
+  _remove(partial)  # A killed process may have left it.
   try:
     yield partial
     os.replace(partial, path)

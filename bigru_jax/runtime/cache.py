@@ -1,4 +1,4 @@
-"""Where this package caches what it downloads and compiles."""
+"""The folder in which this package caches downloads and compiled programs."""
 
 import os
 import pathlib

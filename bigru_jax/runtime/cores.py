@@ -1,4 +1,4 @@
-"""Which CPU this is, and how many of its cores are for this process."""
+"""The model of the CPU, and the number of its cores for this process."""
 
 import os
 import pathlib

@@ -1,9 +1,9 @@
-"""Several processes that train one run together, by JAX's own runtime.
+"""Distributed training of one run, by JAX's own runtime.
 
-Each runs the same program, on its own devices, on a directory that all share.
-Process 0, the main one, writes the run's files. The functions here are for the
-moments at which the processes must agree; with a single process they do
-nothing. On CPUs the collectives are Gloo's, JAX's default.
+Each process runs the same program on its own devices, and all share the run
+directory. Process 0, the main process, writes the run's files. The functions
+here let the processes agree; with a single process they do nothing. On CPUs the
+collectives are Gloo's, JAX's default.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numpy as np
 # A process that is silent for this long is considered dead, and JAX ends the
 # others.
 _HEARTBEAT_SECONDS = 30
-# A process that exits alone, because of an error, waits this long before it
-# ends the others. At the end of a run they wait for each other before that.
+# A process that exits because of an error waits this long before it ends the
+# others. At the normal end of a run the processes have waited for each other.
 _SHUTDOWN_SECONDS = 45
 _LONGEST_WAIT_SECONDS = 7 * 24 * 3600
 _SECONDS_BETWEEN_VOTES = 1.0
-# How the message of an error of JAX's runtime begins, whatever its type.
+# Errors of JAX's runtime, whatever their type, have messages that begin so.
 _STATUS = re.compile(
   r'(UNKNOWN|INTERNAL|UNAVAILABLE|ABORTED|CANCELLED|DEADLINE_EXCEEDED|'
   r'FAILED_PRECONDITION|DATA_LOSS): '
@@ -37,7 +37,7 @@ _barriers = itertools.count()
 
 
 class ProcessLost(RuntimeError):
-  """Another process of the run ended, or cannot be reached."""
+  """Another process of the run has ended or cannot be reached."""
 
 
 def initialize(
@@ -45,25 +45,25 @@ def initialize(
   num_processes: int | None = None,
   process_id: int | None = None,
 ) -> None:
-  """Connects this process with the others, before JAX starts; for scripts.
+  """Connects this process to the others before JAX starts; for scripts.
 
-  JAX's own handler of SIGTERM is left out: `stop_together` does its work.
+  JAX's own handler of SIGTERM is disabled, since `stop_together` replaces it.
 
   Args:
-    coordinator: host and port of process 0. By default all three are those of
-      Slurm, Open MPI, Kubernetes or Cloud TPU. Where they are given, nothing is
-      detected, and each process has all devices that it sees.
-    num_processes: how many there are.
-    process_id: this one's number, from 0.
+    coordinator: the host and port of process 0. By default, all three values
+      come from Slurm, Open MPI, Kubernetes or Cloud TPU. If they are given,
+      nothing is detected, and each process uses all devices that it sees.
+    num_processes: the number of processes.
+    process_id: the index of this process, from 0.
 
   Raises:
-    ValueError: there is nothing to detect them from, or only some are given.
-    ProcessLost: the others cannot be reached.
+    ValueError: the values cannot be detected, or only some are given.
+    ProcessLost: the other processes cannot be reached.
   """
   arguments = [coordinator, num_processes, process_id]
   if None in arguments and any(x is not None for x in arguments):
     raise ValueError(
-      'distributed: coordinator, num_processes and process_id go together'
+      'distributed: give all of coordinator, num_processes and process_id'
     )
   if coordinator and not re.fullmatch(r'.+:\d+', coordinator):
     raise ValueError(f'coordinator={coordinator} is not HOST:PORT')
@@ -77,14 +77,14 @@ def initialize(
       coordinator,
       num_processes,
       process_id,
-      # Else a Slurm or MPI around it would choose this process's devices.
+      # Otherwise Slurm or MPI would choose the devices of this process.
       cluster_detection_method='deactivate' if coordinator else None,
       heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
     )
   except ValueError as error:
     raise ValueError(
-      'distributed: no Slurm, Open MPI, Kubernetes or Cloud TPU is found '
+      'distributed: no Slurm, Open MPI, Kubernetes or Cloud TPU was found '
       f'({error}); give coordinator, num_processes and process_id'
     ) from error
   except jax.errors.JaxRuntimeError as error:
@@ -100,7 +100,7 @@ def wait() -> None:
   """Waits until every process has called this, however long that takes."""
   if jax.process_count() == 1:
     return
-  from orbax.checkpoint import multihost  # A script's help does without it.
+  from orbax.checkpoint import multihost  # It is slow to import.
 
   multihost.get_barrier_sync_fn()(
     key=f'bigru_jax/{next(_barriers)}',
@@ -131,7 +131,7 @@ def agreed() -> Iterator[None]:
   """Lets all processes leave the context normally, or all with an error.
 
   Raises:
-    ValueError: another process failed; the message is that of its error.
+    ValueError: another process failed; the message is its error's.
   """
   if jax.process_count() == 1:
     yield
@@ -155,7 +155,7 @@ def on_main(action: Callable[[], Any]) -> None:
   """Runs an action on process 0; if it fails, all processes fail.
 
   Raises:
-    ValueError: in the other processes; the message is that of its error.
+    ValueError: on the other processes, with the message of the error.
   """
   with agreed():
     if is_main():
@@ -165,11 +165,9 @@ def on_main(action: Callable[[], Any]) -> None:
 def check_equal(name: str, value: Any) -> None:
   """Raises ValueError where the processes have different values."""
   values = gather(value)
-  differing = [i for i, other in enumerate(values) if other != values[0]]
+  differing = [i for i, x in enumerate(values) if x != values[0]]
   if differing:
-    raise ValueError(
-      f'process {differing[0]} has {name} other than those of process 0'
-    )
+    raise ValueError(f'process {differing[0]} has other {name} than process 0')
 
 
 def stop_together(
@@ -177,16 +175,14 @@ def stop_together(
 ) -> Callable[[], bool]:
   """Returns a function that stops all processes when one is asked to.
 
-  A vote at each call would cost a collective, for which the devices wait. So
-  the processes vote about once a second: the time since the last vote, which
-  is exchanged with it, tells after how many calls the next one is.
+  The returned function gives the same answer on all processes, which must call
+  it equally often. A vote at each call would cost a collective, for which the
+  devices wait, so the processes vote about once a second: the time since the
+  last vote determines the number of calls until the next one.
 
   Args:
-    stop: whether this process is asked to.
+    stop: returns whether this process is asked to stop.
     before_vote: waits for all collectives in flight.
-
-  Returns:
-    A function that all processes call equally often.
   """
   if jax.process_count() == 1:
     return stop
@@ -203,7 +199,7 @@ def stop_together(
     seconds_per_call = max(seconds for _, seconds in votes) / calls
     calls, since = 0, time.monotonic()
     wanted = int(_SECONDS_BETWEEN_VOTES / max(seconds_per_call, 1e-6))
-    # At most doubled, for the steps so far may have been quick ones.
+    # It is at most doubled, since the steps so far may have been fast ones.
     interval = max(1, min(wanted, 2 * interval))
     return any(asked for asked, _ in votes)
 
@@ -223,7 +219,7 @@ def is_lost(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def lost_processes() -> Iterator[None]:
-  """Raises `ProcessLost` in place of what JAX and Orbax raise for it."""
+  """Raises `ProcessLost` for the errors that JAX and Orbax raise for it."""
   try:
     yield
   except ProcessLost:
@@ -239,5 +235,5 @@ def _lost(error: BaseException) -> ProcessLost:
     error = error.__cause__
   reason = (str(error).splitlines() or [''])[0]
   return ProcessLost(
-    f'another process of the run ended or cannot be reached: {reason}'
+    f'another process of the run has ended or cannot be reached: {reason}'
   )

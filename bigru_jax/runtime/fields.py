@@ -1,7 +1,7 @@
-"""Fields of a configuration: their help, their bounds and their checks.
+"""Fields of a configuration, with their help, bounds and checks.
 
 `data`, `models` and `config` each add a group of fields, a frozen dataclass, to
-the one below.
+the group below.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def field(default: Any, help_text: str, **options: Any) -> Any:
   """Defines a field with its help and the bounds of its value.
 
   Args:
-    default: of its type.
-    help_text: whole sentences, for `--help`.
+    default: the default value.
+    help_text: sentences for `--help`.
     **options: `lower` (at least), `below` (less than), `choices` (names, or a
-      function that gives them, which are read anew each time), `heading` (of
-      the fields from this one on), `mutable` (it may change on resuming),
-      `path` (each ~ is expanded) and `former_name` (by which older run
-      directories, flags and arguments know it).
+      function that returns them, which is called each time), `heading` (of the
+      fields from this one on), `mutable` (it may change when a run resumes),
+      `path` (each ~ is expanded) and `former_name` (the name in older run
+      directories, flags and arguments).
   """
   return dataclasses.field(
     default=default, metadata={'help': help_text, **options}
@@ -36,7 +36,7 @@ def field(default: Any, help_text: str, **options: Any) -> Any:
 
 
 class _WithFormerNames(type):
-  """Makes dataclasses whose fields may be given by their former names."""
+  """The metaclass of dataclasses that accept former names of fields."""
 
   def __call__(cls: type, **values: Any) -> Any:
     for former, name in former_names(cls).items():
@@ -51,11 +51,11 @@ class _WithFormerNames(type):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group(metaclass=_WithFormerNames):
-  """The fields of a package; their values are checked when one is made.
+  """A group of fields, whose values are checked on creation.
 
   Raises:
-    ValueError: a value has another type than its field or is out of its
-      bounds; the message names the field.
+    ValueError: a value has the wrong type or is out of bounds; the message
+      names the field.
   """
 
   def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ def _checked(group_field: dataclasses.Field, value: Any) -> Any:
   """Returns the value in the type of its field.
 
   Raises:
-    ValueError: it has another type or is out of its bounds.
+    ValueError: it has the wrong type or is out of bounds.
   """
   name, limits = group_field.name, group_field.metadata
   kind = _TYPES[str(group_field.type)]
@@ -111,7 +111,7 @@ def check_count(name: str, value: Any) -> int:
   """Returns an argument that counts something, at least 1.
 
   Raises:
-    ValueError: it is not a whole number, or is below 1; the message names it.
+    ValueError: it is not an integer, or is below 1; the message names it.
   """
   count = _plain(value, int, is_path=False)
   if type(count) is not int:

@@ -1,7 +1,7 @@
-"""Setting the process up for training; called by scripts, never by the library.
+"""Sets up the process for training.
 
 It changes process-wide state (JAX's configuration, the environment, the memory
-allocator), so nothing in `bigru_jax` calls it by itself.
+allocator), so only scripts call it, never the library.
 """
 
 import ctypes
@@ -28,28 +28,28 @@ def cache_compilations() -> None:
 def configure_cpu(devices: int = 0) -> None:
   """Sets up a Linux CPU for training, before JAX starts.
 
-  Elsewhere (on a GPU or TPU, or on macOS) it changes nothing; one log line says
+  Elsewhere (on a GPU or TPU, or on macOS) it changes nothing; a log line says
   what was set, or why nothing was.
 
   Args:
-    devices: how many host devices XLA makes of the CPU, to try sharding on one
-      machine; 0 for JAX's own number, one, whose threads share the work.
+    devices: the number of XLA host devices of the CPU, to try out sharding on
+      one machine; 0 for JAX's default, one, whose threads share the work.
   """
   if sys.platform != 'linux':
-    _log.info('host set-up is skipped: it is for Linux')
+    _log.info('host setup is skipped: it is for Linux')
     return
   if _has_accelerator():
-    _log.info('host set-up is skipped: JAX has an accelerator plugin')
+    _log.info('host setup is skipped: JAX has an accelerator plugin')
     return
   if devices:
     try:
       jax.config.update('jax_num_cpu_devices', devices)
     except RuntimeError:
-      _log.warning('host set-up is skipped: JAX has already started')
+      _log.warning('host setup is skipped: JAX has already started')
       return
-    # On each device a collective can block one thread of XLA's pool until the
-    # other devices arrive, and the launch of the next step another one. With
-    # fewer than two threads per device, training deadlocks now and then.
+    # On each device, a collective can block one thread of XLA's pool until the
+    # other devices arrive, and the launch of the next step can block another.
+    # With fewer than two threads per device, training sometimes deadlocks.
     os.environ.setdefault('PJRT_NPROC', str(max(2 * devices, cores())))
   keeps_memory = _keep_freed_memory()
   _log.info(
@@ -72,12 +72,12 @@ def _has_accelerator() -> bool:
 def _keep_freed_memory() -> bool:
   """Tells glibc to keep freed memory for the next allocation.
 
-  XLA allocates a step's temporaries anew each time. By default glibc returns
-  freed memory to the system, so that each step page-faults it in again
-  (measured: up to a fifth of a step). Only its main arena keeps all of its
-  memory, so XLA's threads, which start here, are made to share that one. Those
-  of the compiler, which start later, get arenas of their own: one lock for all
-  was measured to slow compilation down by a quarter.
+  XLA allocates the temporaries of each step anew. By default glibc returns
+  freed memory to the system, so each step page-faults it in again (measured: up
+  to a fifth of a step). Only the main arena keeps all of its memory, so XLA's
+  threads, which start here, have to share it. The compiler's threads start
+  later and get their own arenas; with a single lock, compilation was measured
+  to be a quarter slower.
   """
   libc = ctypes.CDLL(None)
   if not hasattr(libc, 'mallopt'):

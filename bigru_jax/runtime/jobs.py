@@ -1,4 +1,4 @@
-"""Running many commands, some at a time, each on its share of the cores."""
+"""Runs many commands, some at a time, each on its share of the cores."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 from bigru_jax.runtime.preemption import EXIT_STATUS
 
-_KILLS = 3  # A job that signals have killed so often has failed.
+_KILLS = 3  # A job that signals have killed this often has failed.
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
-_TAIL = 2**16  # Bytes of an output in which its last line is looked for.
+_TAIL = 2**16  # The bytes of an output that are searched for its last line.
 
 
 @dataclasses.dataclass
@@ -28,15 +28,15 @@ class Job:
   """A command.
 
   Attributes:
-    name: for messages.
+    name: the name in messages.
     command: the program and its arguments.
-    log: the file that its output is appended to, as far as the disk takes it.
-    is_busy: whether another process still does this job; it starts when that
-      has ended.
-    before: is called when it is about to start.
-    kills: how often a signal has killed it.
-    last_line: of its output, when it has ended, or ''; a full disk does not
-      keep it from being known.
+    log: the file to which its output is appended, unless the disk is full.
+    is_busy: whether another process still runs this job; it starts when that
+      process has ended.
+    before: called just before the job starts.
+    kills: the number of times that a signal has killed it.
+    last_line: the last line of its output after it has ended, even if the disk
+      is full.
   """
 
   name: str
@@ -53,11 +53,11 @@ class _Running:
   """A job that has started.
 
   Attributes:
-    job: what it is.
-    process: that does it.
-    output: the process writes to it. It is not on the disk of the log, which
+    job: the job.
+    process: its process.
+    output: the output of the process. It is not on the disk of the log, which
       may be full.
-    copied: bytes of it that are in the log.
+    copied: the number of its bytes that are in the log.
   """
 
   job: Job
@@ -93,16 +93,16 @@ def run_jobs(
 
   Args:
     jobs: in the order in which they start.
-    at_once: how many run at the same time.
-    stop: asked all the time. When it says so, the running jobs get SIGTERM, and
-      the iterator ends when they have ended.
+    at_once: the number of jobs to run at the same time.
+    stop: called repeatedly. Once it returns True, the running jobs get SIGTERM,
+      and the iterator ends when they have ended.
 
   Raises:
     ValueError: this is Windows, where the output of a job cannot be followed.
   """
   if not hasattr(os, 'pread'):
     raise ValueError(
-      'runs can be started from here on Linux and macOS alone; start each by '
+      'runs can be started from here only on Linux and macOS; start each with '
       'its own command'
     )
   waiting = list(jobs)
@@ -147,8 +147,8 @@ def run_jobs(
 def core_shares(at_once: int) -> list[set[int]]:
   """Divides the cores among jobs; the sets are empty where it cannot.
 
-  Another number of cores may round sums otherwise, so a job that is started
-  again must find as many.
+  Each job has equally many cores. With another number of cores sums may be
+  rounded differently, so a job that is started again needs the same number.
   """
   if not hasattr(os, 'sched_getaffinity'):
     return [set() for _ in range(at_once)]
@@ -182,7 +182,7 @@ def _start(job: Job, cores: set[int]) -> _Running:
     stdout=output,
     stderr=output,
     start_new_session=True,  # Ctrl-C reaches this process alone.
-    # Windows refuses any, and has nothing to prepare.
+    # Windows does not support it, and needs no preparation.
     preexec_fn=prepare if library or cores else None,
   )
   return _Running(job, process, output)

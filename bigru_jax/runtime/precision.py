@@ -1,4 +1,4 @@
-"""JAX's modes of a thread, as all of this library needs them."""
+"""JAX's thread-local settings, as this library needs them."""
 
 from collections.abc import Iterator
 import contextlib
@@ -10,13 +10,13 @@ import jax
 def single_precision() -> Iterator[None]:
   """Restores JAX's defaults for types and ranks in this thread.
 
-  A process may have switched `jax_enable_x64` on, or made
-  `jax_numpy_dtype_promotion` and `jax_numpy_rank_promotion` strict, for other
-  code. What is public here computes in float32 and int32 nevertheless, with the
-  same bits, and changes nothing of the process.
+  Other code of a process may have enabled `jax_enable_x64`, or made
+  `jax_numpy_dtype_promotion` and `jax_numpy_rank_promotion` strict. The public
+  functions still compute in float32 and int32, with the same bits, and change
+  no settings of the process.
 
   It is a context manager and a decorator of functions; in a generator it would
-  reach the code that reads it. A new thread does not inherit it.
+  also affect the consumer. A new thread does not inherit it.
 
   Example:
     >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Stopping in time: signals that ask a run to save and exit."""
+"""Signals that ask a run to save and exit."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -9,7 +9,7 @@ EXIT_STATUS = 75  # EX_TEMPFAIL: a scheduler may start the run again.
 
 
 class Preempted(Exception):
-  """The run was asked to stop, and has saved what it did."""
+  """The run was asked to stop, and has saved its progress."""
 
 
 @contextlib.contextmanager
@@ -20,13 +20,13 @@ def stop_on_signals(at_once: bool = True) -> Iterator[Callable[[], bool]]:
   A second SIGINT exits at once. The previous handlers are restored at the end.
 
   Args:
-    at_once: whether a signal ends the process at once as long as there is
-      nothing to save. Of several processes that train together, none may: they
-      end together when training would start.
+    at_once: whether a signal ends the process at once while there is nothing to
+      save. In a distributed run it must not: the processes end together when
+      training would start.
 
   Yields:
-    A function that tells whether the run is asked to stop. Until it is called
-    for the first time, which is when training starts, there is nothing to save,
+    A function that returns whether the run is asked to stop. It is called for
+    the first time when training starts; until then there is nothing to save,
     and a signal ends the process with `EXIT_STATUS`.
   """
   received: list[int] = []
@@ -37,7 +37,7 @@ def stop_on_signals(at_once: bool = True) -> Iterator[Callable[[], bool]]:
     if number == signal.SIGINT and number in received:
       os._exit(128 + number)
     received.append(number)
-    # No exception: it could be raised anywhere, and swallowed.
+    # An exception could be raised, and swallowed, anywhere.
     if at_once and not asked:
       os.write(2, b'stopped before training started; nothing is lost\n')
       os._exit(EXIT_STATUS)

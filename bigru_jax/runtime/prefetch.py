@@ -1,4 +1,4 @@
-"""Running an iterator ahead of its consumer."""
+"""Runs an iterator ahead of its consumer."""
 
 from collections.abc import Generator, Iterable
 import queue
@@ -13,8 +13,8 @@ _T = TypeVar('_T')
 def prefetch(items: Iterable[_T], size: int = 4) -> Generator[_T]:
   """Runs an iterator on a thread, up to `size` items ahead.
 
-  An exception of the iterator is raised here. When this generator is closed
-  early, it waits for the thread: one that is still inside JAX when Python exits
+  An exception of the iterator is raised here. If the generator is closed early,
+  it waits for the thread, since a thread that is inside JAX when Python exits
   would abort the process.
   """
   buffer: queue.Queue = queue.Queue(size)
@@ -30,7 +30,7 @@ def prefetch(items: Iterable[_T], size: int = 4) -> Generator[_T]:
 
   def work():
     try:
-      with single_precision():  # Of its consumer, which is another thread.
+      with single_precision():  # This thread does not inherit it.
         for item in items:
           if closed.is_set():
             return

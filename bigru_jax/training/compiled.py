@@ -1,4 +1,4 @@
-"""Compiling for several batch shapes at once, ahead of their first use."""
+"""Compiles for many batch shapes at once, ahead of their first use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from bigru_jax.runtime.precision import single_precision
 class CompiledByShape:
   """A jitted function, compiled once for each shape of its last argument.
 
-  It is called like the function. `compile_ahead` compiles on other threads, so
-  that all shapes of an epoch are compiled at the same time, and those of the
-  evaluation while the first epoch trains. With JAX_DISABLE_JIT, nothing is
-  compiled.
+  It is called like the function. `compile_ahead` compiles on other threads: all
+  shapes of an epoch at the same time, and those of the evaluation while the
+  first epoch trains. With JAX_DISABLE_JIT, nothing is compiled.
 
   Attributes:
-    seconds: for how long calls have waited for a compilation.
+    seconds: the time for which calls have waited for compilation.
   """
 
   def __init__(
@@ -39,7 +38,7 @@ class CompiledByShape:
       self._compile, abstract
     )
 
-  @single_precision()  # Of the caller, which is another thread.
+  @single_precision()  # The compiling thread does not inherit it.
   def _compile(self, abstract: tuple[Any, ...]) -> jax.stages.Compiled:
     return self._function.lower(*abstract).compile()
 

@@ -1,7 +1,7 @@
-"""Fields of a configuration that would be ignored, which is refused.
+"""Refuses fields of a configuration that would have no effect.
 
-A rule says beside which other fields a field has an effect. The rules hold for
-a run that starts; one that was started before they were written resumes.
+A rule says which other fields a field needs. The rules apply to new runs only,
+so that older runs still resume.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _extensions(config: Config) -> set[str]:
   }
 
 
-# Fields, what they need to have an effect, and whether it is there.
+# Fields, what they need to have an effect, and whether a configuration has it.
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   (('dataset',), 'a run without train', lambda c: not c.train),
   (
@@ -90,7 +90,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: OPTIMIZERS[c.optimizer].has_decay,
   ),
 )
-# What is not read where the data are in memory.
+# The fields that are not read if the data are in memory.
 _OF_FILES = (
   'dataset', 'data_dir', *NAMES, 'encoding', 'delimiter', 'sst_phrases',
 )  # fmt: skip
@@ -100,12 +100,12 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
   """Refuses values other than the default that would be ignored.
 
   Args:
-    config: of a run that is to start.
-    corpus: its data, where they are in memory.
+    config: the configuration of a new run.
+    corpus: its data, if they are in memory.
 
   Raises:
     ValueError: a field would have no effect; the message says what it needs.
-    FileNotFoundError: a file of the configuration is not there.
+    FileNotFoundError: a file of the configuration is missing.
   """
   if corpus is not None:
     for name in _OF_FILES:
@@ -123,11 +123,11 @@ def check_split_seed(config: Config, read: Collection[str]) -> None:
   """Refuses a split_seed that the data would ignore.
 
   Args:
-    config: of a run that is to start.
+    config: the configuration of a new run.
     read: the splits that the data define.
 
   Raises:
-    ValueError: nothing is drawn by it.
+    ValueError: no split is drawn with it.
   """
   generated = not config.train and find(config.dataset).is_generated
   if set(NAMES) <= set(read) and not generated:
@@ -138,14 +138,14 @@ def check_devices(config: Config) -> None:
   """Refuses cpu_devices where JAX has started with other devices.
 
   Raises:
-    ValueError: the message says with which.
+    ValueError: the message names the devices.
   """
   devices = jax.local_devices()
   kind = devices[0].platform
   if config.cpu_devices and (len(devices), kind) != (config.cpu_devices, 'cpu'):
     raise ValueError(
-      f'cpu_devices={config.cpu_devices} needs a CPU on Linux, and is set '
-      f'before JAX starts, as run.py does: it has {len(devices)} {kind} devices'
+      f'cpu_devices={config.cpu_devices} needs a CPU on Linux, and must be set '
+      f'before JAX starts, as by run.py: JAX has {len(devices)} {kind} devices'
     )
 
 

@@ -1,4 +1,4 @@
-"""The test of a trained run, and all that it reports."""
+"""Evaluates a trained run on validation and test, and makes its report."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from bigru_jax.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-  """What is known of a run at its end.
+  """The results of a run at its end.
 
   Attributes:
-    evaluations: of `validation` and `test`, by the best model.
-    calibration: chosen on validation.
+    evaluations: the evaluations of `validation` and `test` by the best model.
+    calibration: the calibration that was fitted on validation.
     result: the content of result.json.
     diagnostics: the content of diagnostics.json.
     predictions: the lines of predictions-<split>.jsonl by split.
-    outputs: of the model for the texts of the page.
+    outputs: the model's outputs for the texts of the page.
   """
 
   evaluations: dict[str, Evaluation]
@@ -71,10 +71,10 @@ def test(
   """Evaluates the best model on validation and test, and calibrates it.
 
   Args:
-    trainer: its parameters are those of the best epoch.
-    task: what the labels are.
-    data: of the run.
-    progress: of the training that has ended.
+    trainer: the trainer, with the parameters of the best epoch.
+    task: the task.
+    data: the run's data.
+    progress: the progress at the end of training.
   """
   config, best = trainer.config, progress.best
   assert best is not None
@@ -138,8 +138,8 @@ def _without_unseen(
 ) -> dict[str, Any]:
   """Returns the test metrics with unseen words as <unk>, if they may differ.
 
-  In `test` these words have the pretrained vectors, as they have in a
-  prediction as long as the file of vectors is there.
+  In `test` these words have their pretrained vectors, as in predictions while
+  the file of vectors exists.
   """
   if not data.vectors:
     return {}

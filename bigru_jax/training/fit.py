@@ -1,4 +1,4 @@
-"""The training loop: steps, validation, selection, early stopping, saving."""
+"""The training loop, with validation, selection, early stopping and saving."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class Progress:
-  """How far a run is; saved as JSON with every checkpoint.
+  """The progress of a run, which each checkpoint saves as JSON.
 
   Attributes:
-    epoch: the one in training, from 1.
-    batch: batches done in it.
+    epoch: the current epoch, from 1.
+    batch: the number of batches done in it.
     best: the best epoch's validation metrics with its `step` and `epoch`.
-    epochs_without_improvement: since the best one.
-    lines: those of metrics.jsonl.
-    train_seconds, examples, tokens: the sums over the epochs that ended; see
+    epochs_without_improvement: the number of epochs since the best one.
+    lines: the lines of metrics.jsonl.
+    train_seconds, examples, tokens: the sums over the finished epochs; see
       `EpochSummary`.
-    save_seconds: how long training has waited for saving.
+    save_seconds: the time for which training has waited for saving.
   """
 
   epoch: int = 1
@@ -69,13 +69,13 @@ def fit(
   """Trains, selects the best epoch by validation, and stops early.
 
   Args:
-    trainer: its parameters are those of the best epoch in the end.
-    directory: of the run, which resumes from its last checkpoint if it has one.
-    stop: asked after every step whether to save and exit; where it says so on
-      one of several processes, all of them do.
+    trainer: the trainer, which has the best epoch's parameters at the end.
+    directory: the run directory; the run resumes from its last checkpoint.
+    stop: called after each step; if it returns True on any process, all
+      processes save and exit.
 
   Raises:
-    Preempted: `stop` said so; what was done is saved.
+    Preempted: `stop` returned True; the progress is saved.
     ValueError: no epoch had a finite validation loss.
   """
   config = trainer.config

@@ -1,4 +1,4 @@
-"""What a run trains: the task, the model, its parameters and the optimizer."""
+"""Builds the task, the model, its parameters and the optimizer of a run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program:
-  """What a run trains.
+  """The task, the model and the parameters that a run trains.
 
   Attributes:
     task: what the labels are.
     model: the Flax module.
     params: its initial parameters.
-    num_trained_words: the rows of the embedding table that are trained; None
-      for all. The rows behind them are of words that training does not see.
+    num_trained_words: the number of rows of the embedding table that are
+      trained; None for all. The rows after them belong to unseen words.
   """
 
   task: Task

@@ -30,10 +30,10 @@ def regularized(
     loss_fn: see `tasks.make_loss_fn`.
     task: its activation gives the divergence of two predictions.
     embedding_size: E.
-    adversarial: epsilon of `adversarial_perturbation`; the loss under that
+    adversarial: epsilon of `adversarial_perturbation`; the loss under the
       perturbation is added.
     virtual_adversarial: epsilon of `virtual_adversarial_perturbation`; the
-      divergence of the prediction under it from the one without is added.
+      divergence of the perturbed from the original prediction is added.
     attention_penalty: the coefficient of `overlap`.
 
   Returns:
@@ -64,7 +64,7 @@ def regularized(
 
       positions = jnp.arange(batch['tokens'].shape[1])
       mask_BxT = positions < batch['lengths'][:, None]
-      # Dropout makes 0 or 2 of each one, so these are random signs.
+      # Dropout turns ones into 0 or 2, so these are random signs.
       sign_keys_B = fold_keys(keys_B, Site.PERTURBATION)
       signs = dropout(zeros + 1, 0.5, sign_keys_B) - 1
       direction = jnp.where(mask_BxT[..., None], signs, 0)
@@ -99,8 +99,8 @@ def adversarial_perturbation(
   epsilon is in their units.
 
   Args:
-    losses: of a perturbation, the loss of each example.
-    zeros_BxTxE: the perturbation to begin with.
+    losses: a function from a perturbation to the loss of each example.
+    zeros_BxTxE: the initial perturbation.
     epsilon: the norm of the result.
   """
   g = jax.grad(lambda r: losses(r).sum())(zeros_BxTxE)
@@ -115,10 +115,11 @@ def virtual_adversarial_perturbation(
   """Returns r = epsilon g / ||g||, with g the divergence's gradient near 0.
 
   Miyato et al., 2017, equations 6 to 8: one step of the power iteration, from a
-  random direction. It is of random signs here, and normal in the paper.
+  random direction. The direction has random signs here; it is normal in the
+  paper.
 
   Args:
-    divergences: of a perturbation, how far each prediction moves.
+    divergences: a function from a perturbation to the change of predictions.
     direction_BxTxE: the random direction.
     epsilon: the norm of the result.
   """

@@ -11,18 +11,18 @@ import optax
 
 
 class TrainState(struct.PyTreeNode):
-  """What a training step changes.
+  """The values that a training step changes.
 
-  A checkpoint saves and restores every field, so one that is added here needs
-  to be named nowhere else.
+  A checkpoint saves and restores every field, including fields that are added
+  here.
 
   Attributes:
-    step: steps done.
+    step: the number of steps done.
     params: the model's parameters.
     opt_state: the optimizer's state.
     loss_sum: the sum of this epoch's finite losses.
-    nonfinite: how many steps of this epoch were skipped as non-finite.
-    consecutive_nonfinite: how many steps in a row were, up to now.
+    nonfinite: the number of non-finite steps of this epoch, which are skipped.
+    consecutive_nonfinite: the number of consecutive ones, up to now.
     averaged_params: the moving average of the parameters, or None.
   """
 
@@ -45,8 +45,8 @@ class TrainState(struct.PyTreeNode):
 
     Args:
       params: the initial parameters.
-      optimizer: whose state begins.
-      averaged: whether a moving average of the parameters is kept.
+      optimizer: the optimizer.
+      averaged: whether to keep a moving average of the parameters.
     """
     return cls(
       step=jnp.int32(0),

@@ -1,4 +1,4 @@
-"""The whole job: data, training, selection, test, and the run's files."""
+"""The whole job, from the data to the test and the files of the run."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def train(
 ) -> Run:
   """Trains, selects by validation, tests once, and writes the run directory.
 
-  On a directory that holds a run of the same configuration and data, it resumes
-  from the last checkpoint.
+  If the directory has a run of the same configuration and data, it resumes from
+  the last checkpoint.
 
-  Where `jax.distributed` is initialized, each process calls it with the same
+  If `jax.distributed` is initialized, each process calls it with the same
   arguments, and all train one run together; process 0 writes its files.
 
   Examples:
@@ -62,16 +62,16 @@ def train(
 
   Args:
     config: the configuration.
-    workdir: the run directory; it is made.
-    corpus: a data set in memory in place of the configuration's: by split
-      (`train`; `validation` and `test`, which are held out of train where they
-      are missing) texts and their labels.
-    stop: asked after every step whether to save and exit; of several processes,
-      about once a second, and all stop where one is asked to.
+    workdir: the run directory, which is created.
+    corpus: a data set in memory that replaces the configuration's: texts and
+      labels by split. The splits are `train`, `validation` and `test`; a
+      missing one is held out of `train`.
+    stop: called after each step; if it returns True, the run saves and exits.
+      Distributed processes vote about once a second, and all stop if any does.
 
   Returns:
-    The trained run; its metrics stand in `result.json`. Of several processes,
-    each predicts by itself, on its own devices.
+    The trained run; its metrics are in `result.json`. In a distributed run,
+    each process predicts by itself, on its own devices.
 
   Raises:
     ValueError, FileNotFoundError: the configuration or the data are wrong, or a
@@ -79,8 +79,8 @@ def train(
       and the row.
     ValueError: the directory is in use, or holds another run.
     OSError: a checkpoint cannot be written.
-    Preempted: `stop` said so; what was done is saved.
-    ProcessLost: another process ended.
+    Preempted: `stop` returned True; the progress is saved.
+    ProcessLost: another process has ended.
   """
   workdir = pathlib.Path(workdir).expanduser()
   mesh = parallel.make_mesh(config.batch_size)
@@ -116,7 +116,7 @@ def _read_data(
 ) -> Dataset:
   """Reads the data, and checks that all processes have the same.
 
-  A field that a new run would ignore is refused.
+  It refuses fields that a new run would ignore.
   """
   with distributed.agreed():
     if directory.is_new:

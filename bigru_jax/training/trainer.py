@@ -29,19 +29,19 @@ from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.state import TrainState
 from bigru_jax.training.step import make_train_step
 
-# Steps that are dispatched before the host waits for one.
+# The number of steps that are dispatched before the host waits for one.
 _MAX_IN_FLIGHT = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EpochSummary:
-  """What training through an epoch gave, and what it cost.
+  """The loss and the cost of an epoch.
 
   Attributes:
     loss: the mean over the epoch's finite steps.
-    nonfinite_steps: steps that were skipped.
-    seconds: the time without compilation, of what was trained here.
-    examples, tokens: that were trained on here, padding left out.
+    nonfinite_steps: the number of steps that were skipped.
+    seconds: the time since the epoch started or resumed, without compilation.
+    examples, tokens: the numbers trained on in this time, without padding.
   """
 
   loss: float
@@ -61,13 +61,13 @@ class EpochSummary:
 
 
 class Step(NamedTuple):
-  """A training step that is done.
+  """A finished training step.
 
   Attributes:
-    number: in the run, from 1.
-    epoch: counted from 1.
-    batch: in its epoch, from 1.
-    summary: of the epoch, after its last step; else None.
+    number: its number in the run, from 1.
+    epoch: the number of its epoch, from 1.
+    batch: its number in the epoch, from 1.
+    summary: the summary of the epoch after its last step; else None.
   """
 
   number: int
@@ -83,7 +83,7 @@ class Trainer:
     config: the configuration.
     splits: `train`, `validation` and `test`.
     state: the `TrainState` on the mesh.
-    steps_per_epoch: the batches of an epoch.
+    steps_per_epoch: the number of batches of an epoch.
   """
 
   def __init__(
@@ -128,7 +128,7 @@ class Trainer:
     )
     self._compiler = ThreadPoolExecutor(cores())
     self._train_step = CompiledByShape(train_step, self._compiler)
-    # By whether the outputs have the attention.
+    # Keyed by whether the outputs include the attention.
     self._eval_steps = {
       with_attention: CompiledByShape(
         make_eval_step(model, program.task, mesh, with_attention),
@@ -144,7 +144,7 @@ class Trainer:
     return sum(step.seconds for step in steps)
 
   def compile_ahead(self) -> None:
-    """Starts to compile all steps, in the order in which they are used.
+    """Starts compiling all steps, in the order of their use.
 
     The test split is evaluated with its attention, which its page shows.
     """
@@ -154,7 +154,7 @@ class Trainer:
       ('train', config.seed), ('validation', None), ('test', None),
     ):  # fmt: skip
       plan = self.splits[name].plan(config.batch_size, seed, 1)
-      # One batch of each shape, the shapes in the order of their first use.
+      # One batch of each shape, in the order of first use.
       for batch in self._host_batches(name, list(dict(plan[::-1]).items())):
         placed = parallel.place_batch(batch, self._mesh)
         if name == 'train':
@@ -165,7 +165,7 @@ class Trainer:
           )
 
   def close(self) -> None:
-    """Ends the compiling threads; one still in XLA would abort the exit."""
+    """Ends the compiling threads, which would abort the process at exit."""
     self._compiler.shutdown(cancel_futures=True)
 
   def wait(self) -> None:
@@ -181,7 +181,7 @@ class Trainer:
   ) -> tuple[dict[str, Any], np.ndarray]:
     """Returns the metrics and logits of a split; see `steps.evaluate`.
 
-    `on_batch` is given the attention where `with_attention` is set.
+    The outputs include the attention if `with_attention` is set.
     """
     return evaluate(
       self._eval_steps[with_attention],
@@ -198,12 +198,12 @@ class Trainer:
     """Trains for an epoch, and yields after each step.
 
     Args:
-      epoch: counted from 1.
-      first: the batches that are done already, above 0 in a resumed epoch.
+      epoch: the epoch, from 1.
+      first: the number of batches already done, if the epoch is resumed.
 
     Raises:
-      ValueError: max_nonfinite_steps in a row had a loss or gradient that is
-        not finite.
+      ValueError: the loss or its gradient was not finite in max_nonfinite_steps
+        consecutive steps.
     """
     config = self.config
     plan = self.splits['train'].plan(config.batch_size, config.seed, epoch)

@@ -91,7 +91,7 @@ def test_two_processes_agree(tmp_path):
   assert first == second
   assert first['gathered'] == ['a' * 7, 'bc' * 14]
   assert first['unequal'] == (
-    'process 1 has data other than those of process 0'
+    'process 1 has other data than process 0'
   )
   assert first['calls'] >= 50 and first['votes'] < first['calls'] / 2
   assert first['owners'] == [0, 0, 1, 1]
@@ -121,7 +121,7 @@ def test_a_single_process_agrees_with_itself():
 @pytest.mark.parametrize(
   'arguments, message',
   [
-    ((None, 2, None), 'coordinator, num_processes and process_id go together'),
+    ((None, 2, None), 'give all of coordinator, num_processes and process_id'),
     (('here', 2, 0), 'coordinator=here is not HOST:PORT'),
     (('here:1', 2, 2), 'process_id=2 is not below num_processes=2'),
   ],

@@ -82,7 +82,7 @@ cli.main(['bigru', *sys.argv[1:]])
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
   assert not re.search('bigru_jax.*EncodingWarning', done.stderr)
-  assert 'host set-up is skipped: it is for Linux' in done.stderr
+  assert 'host setup is skipped: it is for Linux' in done.stderr
   assert (tmp_path / 'run' / 'report.html').exists()
   done = _run(
     code, 'predict', '--workdir=run', '--input=reviews.csv',

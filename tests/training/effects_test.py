@@ -432,7 +432,7 @@ def test_split_seed_needs_a_split_to_draw():
 
 def test_more_devices_than_jax_has_are_refused():
   effects.check_devices(Config(cpu_devices=len(jax.devices())))
-  with pytest.raises(ValueError, match='cpu_devices=7 needs .* it has 4 cpu'):
+  with pytest.raises(ValueError, match='cpu_devices=7 needs .* JAX has 4 cpu'):
     effects.check_devices(Config(cpu_devices=7))
 
 
