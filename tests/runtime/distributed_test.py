@@ -90,9 +90,7 @@ def test_two_processes_agree(tmp_path):
   ]  # fmt: skip
   assert first == second
   assert first['gathered'] == ['a' * 7, 'bc' * 14]
-  assert first['unequal'] == (
-    'process 1 has other data than process 0'
-  )
+  assert first['unequal'] == ('process 1 has other data than process 0')
   assert first['calls'] >= 50 and first['votes'] < first['calls'] / 2
   assert first['owners'] == [0, 0, 1, 1]
   assert first['batch'] == [list(range(4 * i, 4 * i + 4)) for i in range(8)]
