@@ -17,25 +17,26 @@ from bigru_jax.data.text import UNK_ID
 
 # The padded length of a batch's texts, or the shape of a batch of documents.
 BatchShape = int | DocumentShape
-# The shape, and the indices of the examples, of each batch.
+# The shape of each batch, and the indices of its examples.
 Plan = list[tuple[BatchShape, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodedSplit:
-  """A split of which batches are made.
+  """A split that makes batches.
 
   Attributes:
-    table: its columns, of which a batch needs `tokens`, `label` and `weight`,
-      and in the hierarchical model `sentences`.
-    buckets: the padded lengths, or of a hierarchical split the padded numbers
+    table: its columns; a batch needs `tokens`, `label` and `weight`, and for
+      the hierarchical model `sentences`.
+    buckets: the padded lengths, or for a hierarchical split the padded numbers
       of sentences, from `choose_buckets`.
-    num_labels: C; only several labels a text need it.
-    markers: the ids of `text.MARKERS` where a batch is to have `entities`; the
-      texts are checked by `entities.check_entities`.
-    sentence_length: T of a hierarchical split, at least its longest sentence.
-    num_shards: the devices that share a batch of a hierarchical split. A
-      document's sentences are on its own device.
+    num_labels: C, which only several labels per text need.
+    markers: the ids of `text.MARKERS`, if batches have `entities`; the texts
+      must pass `entities.check_entities`.
+    sentence_length: T of a hierarchical split, at least the length of its
+      longest sentence.
+    num_shards: the number of devices that share a batch of a hierarchical
+      split. A document's sentences are on its own device.
   """
 
   table: Table
@@ -49,7 +50,7 @@ class EncodedSplit:
     return len(self.table)
 
   def mask_unseen(self, first: int) -> EncodedSplit:
-    """The split with ids from `first` on replaced by <unk>."""
+    """Returns the split with ids from `first` on replaced by <unk>."""
     tokens = self.table['tokens'].flat()
     tokens[tokens >= first] = UNK_ID
     masked = consecutive(tokens, self.table['tokens'].lengths)
@@ -58,42 +59,43 @@ class EncodedSplit:
     )
 
   def with_num_shards(self, num_shards: int) -> EncodedSplit:
-    """The split for batches that this many devices share."""
+    """Returns the split for batches that this many devices share."""
     return dataclasses.replace(self, num_shards=num_shards)
 
   def label_array(self) -> np.ndarray:
-    """The labels: int32 [N], or bool [N, C] for several labels a text."""
+    """Returns the labels: int32 [N], or bool [N, C] if there are several."""
     return label_array(self.table['label'], self.num_labels)
 
   def plan(
     self, batch_size: int, seed: int | None = None, epoch: int = 0
   ) -> Plan:
-    """The batches of an epoch, each with its shape; see `epoch_plan`."""
+    """Returns the batches of an epoch with their shapes; see `epoch_plan`."""
     return self._batcher.plan(self.buckets, batch_size, seed, epoch)
 
   def batch(
     self, indices: np.ndarray, shape: BatchShape, batch_size: int
   ) -> dict[str, np.ndarray]:
-    """The arrays of one batch, completed to batch_size by padding examples.
+    """Returns the arrays of one batch, filled up with padding examples.
 
     Args:
-      indices: of the examples.
-      shape: from `plan`: T, to which the texts are padded; for a hierarchical
-        split M, to which the numbers of their sentences are padded, and S. A
-        batch_size other than the plan's may need a larger S.
+      indices: the indices of the examples.
+      shape: a shape from `plan`: T, the padded length of the texts; for a
+        hierarchical split, M, the padded number of sentences per document, and
+        S, that of the batch. A batch_size other than the plan's may need a
+        larger S.
       batch_size: B.
 
     Returns:
       `tokens` [B, T] int32; `lengths` [B] int32, 0 for a padding example;
-      `labels` [B] int32, or bool [B, C] for several labels a text; `weights`
-      [B] float32, 0 for a padding example; and with `markers` `entities`
+      `labels` [B] int32, or bool [B, C] for several labels per text; `weights`
+      [B] float32, 0 for a padding example; and with `markers`, `entities`
       [B, T] int32, see `entities.inside_entities`.
 
-      For a hierarchical split `tokens` are [S, T], all sentences of the batch
-      in the order of the documents; `sentence_lengths` [S] int32, 0 for a
-      padding sentence; `sentence_mask` [B, M] bool, which sentences a document
-      has. Each of `num_shards` equal parts of S holds the sentences of the same
-      part of B, and then its padding sentences.
+      For a hierarchical split, `tokens` [S, T] are all sentences of the batch
+      in the order of the documents; `sentence_lengths` [S] int32 are 0 for
+      padding sentences; and `sentence_mask` [B, M] is True at the sentences of
+      each document. Each of `num_shards` equal parts of S has the sentences of
+      the same part of B, and then its padding sentences.
     """
     labels = label_array(self.table['label'][indices], self.num_labels)
     batch = {
@@ -111,12 +113,12 @@ class EncodedSplit:
     index: int,
     count: int,
   ) -> dict[str, np.ndarray]:
-    """One of several equal parts of a batch, along the leading axes.
+    """Returns one of several equal parts of a batch, along the leading axes.
 
     Args:
-      indices, shape, batch_size: of the whole batch, see `batch`.
-      index: which part, from 0.
-      count: the number of parts; of a hierarchical split a divisor of
+      indices, shape, batch_size: those of the whole batch, see `batch`.
+      index: the index of the part, from 0.
+      count: the number of parts; for a hierarchical split, a divisor of
         `num_shards`.
     """
     size = batch_size // count
@@ -125,7 +127,7 @@ class EncodedSplit:
     return split.batch(indices[index * size : (index + 1) * size], shape, size)
 
   def padding_fraction(self, plan: Plan, batch_size: int) -> float:
-    """The share of positions that hold no token, with padding examples."""
+    """Returns the share of positions without a token, padding included."""
     positions = sum(
       self._batcher.positions(shape, batch_size) for shape, _ in plan
     )
@@ -150,7 +152,7 @@ class Texts:
   """The texts of a flat split; its methods are those of `Documents`.
 
   Attributes:
-    tokens: of each text.
+    tokens: the tokens of each text.
     markers: see `EncodedSplit`.
   """
 
@@ -167,7 +169,7 @@ class Texts:
   def arrays(
     self, indices: np.ndarray, shape: int, batch_size: int
   ) -> dict[str, np.ndarray]:
-    """`tokens` [B, T] of a batch, and its `entities` if there are markers."""
+    """Returns a batch's `tokens` [B, T], and `entities` if it has markers."""
     tokens = self.tokens[indices]
     tokens_BxT = tokens.padded(_padded(tokens.lengths, batch_size), shape)
     if not self.markers:
@@ -176,17 +178,17 @@ class Texts:
     return {'tokens': tokens_BxT, 'entities': entities_BxT}
 
   def local_shape(self, shape: int, count: int) -> int:
-    """The shape of one of `count` equal parts of a batch."""
+    """Returns the shape of one of `count` equal parts of a batch."""
     del count
     return shape
 
   def positions(self, shape: int, batch_size: int) -> int:
-    """The positions of a batch, with those of padding."""
+    """Returns the number of positions of a batch, including padding."""
     return shape * batch_size
 
 
 def _padded(values: np.ndarray, size: int) -> np.ndarray:
-  """The values completed to this many by zeros."""
+  """Pads the values with zeros to this size."""
   padded = np.zeros((size, *values.shape[1:]), values.dtype)
   padded[: len(values)] = values
   return padded

@@ -1,4 +1,4 @@
-"""Texts to ids, in training and in prediction, and to a split to predict."""
+"""Encodes texts as ids, and as a split for prediction."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from bigru_jax.data.splits import Labels, Table
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.truncation import Limits
 
-# More buckets than in training, for their programs are cached on disk.
+# More buckets than in training, because their programs are cached on disk.
 _MAX_SHAPES = 8
 _SHAPE_COST = 1000
 
 
 class EncodedText(NamedTuple):
-  """What is kept of a text.
+  """The part of a text that is kept.
 
   Attributes:
-    tokens: as strings.
-    ids: of each token.
-    spans: of each token its [start, end) in the text as given, in code points,
-      increasing and disjoint; empty unless they were asked for. A token that
-      is only a part of a character, as the bytes of a byte-level tokenizer are,
-      has an empty span after the first of them; so has the <unk> of an empty
-      text.
+    tokens: the tokens as strings.
+    ids: the ids of the tokens.
+    spans: the [start, end) of each token in the original text, in code points,
+      increasing and disjoint; empty unless requested. If several tokens are
+      parts of one character, as the bytes of a byte-level tokenizer are, all
+      but the first have empty spans; so does the <unk> of an empty text.
     sentences: the number of tokens of each sentence; one number if the text is
       not split.
     truncated: whether tokens or sentences were dropped.
@@ -47,7 +46,7 @@ class EncodedText(NamedTuple):
 def encode(
   text: str, tokenizer: Tokenizer, limits: Limits, with_spans: bool = False
 ) -> EncodedText:
-  """The tokens, ids and spans of a text, which is tokenized once.
+  """Returns the tokens, ids and spans of a text, which is tokenized once.
 
   Example:
     >>> from bigru_jax.data.tokenizer import VocabularyTokenizer
@@ -59,16 +58,16 @@ def encode(
     [(0, 2), (2, 4), (5, 6), (6, 7)]
 
   Args:
-    text: as it was given.
-    tokenizer: of the run.
-    limits: what of a text is kept.
-    with_spans: whether the spans are asked for.
+    text: the text.
+    tokenizer: the tokenizer of the run.
+    limits: the limits at which the text is truncated.
+    with_spans: whether to compute the spans.
   """
   parts, start = [], 0
   for part in limits.parts(text):
     tokens, ids, *spans = tokenizer.encode(part, with_spans)
     if with_spans:
-      start = text.index(part, start)  # Only white space is between parts.
+      start = text.index(part, start)  # Parts are separated by white space.
       spans = [[(start + a, start + b) for a, b in spans[0]]]
       start += len(part)
     parts.append((tokens, ids, *spans))
@@ -83,15 +82,15 @@ def encode(
 
 
 class Ids(NamedTuple):
-  """The ids of texts, one after another, each truncated.
+  """The ids of truncated texts, one text after another.
 
   Attributes:
     tokens: int32, the ids of all texts.
-    lengths: int32, ids of each text.
-    truncated: bool, whether a text lost tokens.
-    sentence_lengths: int32, ids of each sentence of all texts.
-    sentences: int32, sentences of each text; both arrays are empty where texts
-      are not split into sentences.
+    lengths: int32, the number of ids of each text.
+    truncated: bool, whether each text lost tokens.
+    sentence_lengths: int32, the number of ids of each sentence of all texts.
+    sentences: int32, the number of sentences of each text; both arrays are
+      empty if texts are not split into sentences.
   """
 
   tokens: np.ndarray
@@ -104,7 +103,7 @@ class Ids(NamedTuple):
 def encode_ids(
   texts: Iterable[str], tokenizer: Tokenizer, limits: Limits
 ) -> Ids:
-  """The ids of many texts, in arrays."""
+  """Returns the ids of many texts, in arrays."""
   parts = [limits.parts(text) for text in texts]
   ids = iter(tokenizer.ids(itertools.chain.from_iterable(parts)))
   tokens, lengths, truncated = list[int](), list[int](), list[bool]()
@@ -132,16 +131,15 @@ def make_split(
   num_labels: int,
   sentences: Sequence[Sequence[int]] | None = None,
 ) -> EncodedSplit:
-  """A split of texts of equal weight.
+  """Makes a split of texts with equal weights.
 
-  Its batches have few shapes, so that later calls and processes find their
-  programs compiled.
+  Its batches have few shapes, so that later calls and processes find compiled
+  programs.
 
   Args:
-    ids: of each text.
+    ids: the ids of each text.
     labels, num_labels: see `EncodedSplit`.
-    sentences: of each text the lengths of its sentences, in the hierarchical
-      model.
+    sentences: the lengths of each text's sentences, for the hierarchical model.
   """
   weight = np.ones(len(ids), np.float32)
   table = Table({'tokens': pack(ids), 'label': labels, 'weight': weight})

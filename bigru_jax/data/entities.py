@@ -1,4 +1,4 @@
-"""The two entities of a text, between markers that are tokens of their own."""
+"""The two entities of a text, between markers that are single tokens."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.text import MARKERS, UNK_ID
 from bigru_jax.data.tokenizer import Tokenizer
 
-_BLOCK = 10_000  # Texts that are checked at once.
+_BLOCK = 10_000  # The number of texts that are checked at once.
 
 
 def marker_ids(tokenizer: Tokenizer, pooling: str) -> tuple[int, ...]:
-  """The ids of `text.MARKERS`, -1 where the vocabulary has none.
+  """Returns the ids of `text.MARKERS`, -1 for those outside the vocabulary.
 
   Args:
-    tokenizer: that of the texts.
-    pooling: what needs the entities, for the message.
+    tokenizer: the tokenizer of the texts.
+    pooling: the pooling that needs the entities, for the message.
 
   Raises:
-    ValueError: the tokenizer does not take each of them as one token.
+    ValueError: the tokenizer splits a marker into several tokens.
   """
   ids_of_markers = []
   for marker in MARKERS:
@@ -41,19 +41,19 @@ def check_entities(
   where: Callable[[int], str],
   pooling: str,
 ) -> None:
-  """Refuses texts that have not both entities, once each.
+  """Checks that each text has both entities exactly once.
 
-  An entity is one token or more between its two markers. Either may be the
-  first; one inside the other is none.
+  An entity is at least one token between its two markers. Either entity may
+  come first, but they must not overlap.
 
   Args:
-    texts: the ids of each, truncated.
+    texts: the truncated ids of each text.
     markers: the ids of `text.MARKERS`.
-    where: where a text comes from, for the message.
-    pooling: what needs the entities, for the message.
+    where: the function from a text's index to its origin, for the message.
+    pooling: the pooling that needs the entities, for the message.
 
   Raises:
-    ValueError: of the first text that has not.
+    ValueError: a text lacks an entity; the message names the first such text.
   """
   for start in range(0, len(texts), _BLOCK):
     block = texts[start : start + _BLOCK]
@@ -63,7 +63,7 @@ def check_entities(
     for marker in markers:
       matches = np.flatnonzero(tokens == marker)
       once &= np.bincount(row_ids[matches], minlength=len(block)) == 1
-      # Of the texts that have it once, which alone are looked at below.
+      # The positions in texts with one such marker; only these are used below.
       position = np.zeros(len(block), np.int64)
       position[row_ids[matches]] = matches
       positions.append(position)
@@ -79,14 +79,14 @@ def check_entities(
 
 
 def inside_entities(tokens_BxT: Any, markers: Sequence[int]) -> Any:
-  """Which tokens are inside an entity: 1 the first, 2 the second, else 0.
+  """Marks the tokens inside an entity: 1 in the first, 2 in the second, else 0.
 
   Args:
-    tokens_BxT: ids of texts that have both entities, an array of NumPy or JAX.
+    tokens_BxT: the ids of texts with both entities, a NumPy or JAX array.
     markers: the ids of `text.MARKERS`.
 
   Returns:
-    int32 [B, T]; the markers themselves are outside.
+    int32 [B, T], 0 at the markers themselves.
   """
   entities_BxT = tokens_BxT * np.int32(0)
   for entity in (1, 2):

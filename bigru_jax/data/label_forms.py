@@ -1,11 +1,11 @@
-"""Whether lists of numbers are the names of labels, or multi-hot.
+"""Decides whether lists of numbers are names of labels or multi-hot.
 
-Lists of strings are always names. Lists of numbers can be names or multi-hot,
-and which of the two is decided from all lists of the training split: they are
-multi-hot if all have one length and hold only 0 and 1. (Names that are only 0
-and 1 would be both in every list of two, and repeated in every longer one.)
-Lists of one number could be either, so they are an error unless `label_names`
-decides. Lists of booleans are always multi-hot. The other splits follow train.
+Lists of strings are always names, and lists of booleans are always multi-hot.
+All lists of the training split decide about lists of numbers: they are
+multi-hot if all have the same length and contain only 0 and 1. (If 0 and 1 were
+names, every list of two would have both, and longer lists would repeat them.)
+Lists of one number are ambiguous, and an error unless `label_names` decides.
+The other splits follow train.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 from bigru_jax.data.label_separators import likely_separator
 from bigru_jax.data.labels import Flags, Label, Numbers, repeated
 
-# As programs write a missing value.
+# Missing values as programs write them.
 _MISSING = 'nan', 'NaN', 'NaT', '<NA>'
 
 
@@ -24,8 +24,8 @@ class ListForm:
   """Decides whether lists of numbers are names or multi-hot, and reads them.
 
   Attributes:
-    names: those of the labels of a multi-hot list, as far as they are known.
-    is_multi_hot: None until it is decided.
+    names: the labels' names in the order of multi-hot lists, if known.
+    is_multi_hot: whether lists are multi-hot; None until that is decided.
   """
 
   def __init__(
@@ -34,31 +34,31 @@ class ListForm:
     is_multi_hot: bool | None = None,
     labels: Sequence[str] = (),
   ) -> None:
-    """Takes what is known already.
+    """Takes the facts that are known in advance.
 
     Args:
-      names, is_multi_hot: the attributes; with names the lists are multi-hot.
-      labels: those of a trained run; each needs a column where labels have
-        columns.
+      names, is_multi_hot: the attributes; with names, the lists are multi-hot.
+      labels: the labels of a trained run; if labels have columns, each of them
+        needs one.
     """
     self.names, self._labels = tuple(names), labels
     self.is_multi_hot = True if names else is_multi_hot
     self._undecided: list[Flags] = []
-    self._first_origin = ''  # Where the first list comes from.
-    self._names_origin = ''  # Where the list comes from that has to be names.
+    self._first_origin = ''  # The file and row of the first list.
+    self._names_origin = ''  # Those of the list that must be names.
     self._has_flags = False
 
   def add(
     self, label: tuple[str, ...] | Flags, where: str, row: int
   ) -> list[tuple[str, ...]]:
-    """Takes the labels of the next text of a split.
+    """Adds the labels of the next text of a split.
 
     Returns:
-      The names of the labels of each text that is decided now: of those that
-      were not yet, and of this one. Nothing where this one is not, either.
+      The names of the labels of each text that could be decided now, which are
+      all undecided texts up to this one, or none.
 
     Raises:
-      ValueError: the labels have another form than those before.
+      ValueError: the labels differ in form from those before.
     """
     self._has_flags |= isinstance(label, Flags)
     if isinstance(label, Flags) and label.names:
@@ -86,7 +86,7 @@ class ListForm:
     return [*self._decided(), self.names_of(label, where, row)]
 
   def _decide(self, label: tuple[str, ...] | Flags, origin: str) -> None:
-    """Decides where the labels of the next text leave no choice."""
+    """Decides if the labels of the next text leave no choice."""
     self._first_origin = self._first_origin or origin
     first = self._undecided[0] if self._undecided else label
     if not isinstance(label, Flags) or not isinstance(first, Flags):
@@ -121,17 +121,17 @@ class ListForm:
     self.is_multi_hot, self.names = True, tuple(map(str, range(size)))
 
   def _decided(self) -> list[tuple[str, ...]]:
-    """The names of the labels of the texts that were not yet decided."""
+    """Returns the names of the labels of all undecided texts."""
     names = [self.names_of(label, '', 0) for label in self._undecided]
     self._undecided.clear()
     return names
 
   def names_of(self, label: Label, where: str, row: int) -> tuple[str, ...]:
-    """The names of a text's labels, once the form is decided.
+    """Returns the names of a text's labels, once the form is decided.
 
     Raises:
-      ValueError: the list differs in length from the others, or repeats a
-        name; or a label of the run has no column.
+      ValueError: the list has another length than the rest or repeats a name,
+        or a label of the run has no column.
     """
     if isinstance(label, str):
       return (label,)
@@ -163,15 +163,15 @@ class ListForm:
     return label.chosen(names)
 
   def identity(self) -> dict[str, str]:
-    """What `form_of` needs of a run's `data.json`; empty for names."""
+    """Returns the entries of `data.json` for `form_of`; none for names."""
     return {'multi_hot': ','.join(self.names)} if self.is_multi_hot else {}
 
   def notes(self, names: Sequence[str], separator: str) -> list[str]:
-    """Sentences for the log: how lists were read, and a likely separator.
+    """Returns sentences for the log on the form and on a likely separator.
 
     Args:
-      names: of all labels.
-      separator: by which they were separated.
+      names: the names of all labels.
+      separator: the separator that was used to read them.
     """
     if self.is_multi_hot:
       more = ', …' if len(self.names) > 9 else ''
@@ -192,7 +192,7 @@ class ListForm:
 
 
 def missing_notes(names: Sequence[str]) -> list[str]:
-  """Sentences for the log: which labels seem to be missing values."""
+  """Returns sentences for the log on labels that look like missing values."""
   return [
     f'warning: a label is called {name!r}, as a missing value is written; '
     'leave out the texts without a label'
@@ -204,7 +204,7 @@ def missing_notes(names: Sequence[str]) -> list[str]:
 def form_of(
   identity: Mapping[str, str], labels: Sequence[str] = ()
 ) -> ListForm:
-  """The form in which a run's lists of labels are, by its `data.json`.
+  """Returns the form of a run's lists of labels, from its `data.json`.
 
   Args:
     identity: the content of `data.json`.

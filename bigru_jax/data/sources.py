@@ -1,4 +1,4 @@
-"""Where examples come from: memory, own files, or a named data set."""
+"""The sources of examples: memory, own files, or a named data set."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bigru_jax.data.table_columns import Columns
 def read(
   config: DataConfig, corpus: Corpus | None = None
 ) -> Mapping[str, Iterable[Example]]:
-  """The splits that a corpus in memory, own files or a data set define.
+  """Returns the splits of a corpus in memory, of own files or of a data set.
 
-  Own files are read while their split is iterated over.
+  Own files are read when their split is iterated over.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -31,7 +31,7 @@ def read(
   if config.train:
     paths = {name: getattr(config, name) for name in NAMES}
     paths = {name: path for name, path in paths.items() if path}
-    for name, path in paths.items():  # All are there before the first is read.
+    for name, path in paths.items():  # All must exist before one is read.
       tabular_files.expand_paths(path, name)
     return {
       name: tabular_files.read_file(
@@ -46,14 +46,14 @@ def read(
 
 
 def label_separator(config: DataConfig) -> str | None:
-  """What stands between the labels of a text; None where there is one."""
+  """Returns the separator of labels; None if each text has one label."""
   if config.task != 'multi_label':
     return None
   return unescaped(config.label_separator)
 
 
 def label_form(config: DataConfig) -> ListForm | None:
-  """In which form lists of labels are; None where a text has one label."""
+  """Returns the form of lists of labels; None if each text has one label."""
   if config.task != 'multi_label':
     return None
   names = config.label_names.split(',') if config.label_names else []

@@ -1,4 +1,4 @@
-"""Splits: examples, their labels, and tables of them."""
+"""Splits: their examples, labels and tables."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ NAMES = ('train', 'validation', 'test')
 
 
 class Example(NamedTuple):
-  """A text with its label and where it comes from, for messages.
+  """A text with its label and its origin.
 
   Attributes:
     text: the text.
-    label: the label's name; or the names of all of its labels.
-    source: the file or data set it comes from.
+    label: the label's name, or the names of all of its labels.
+    source: the file or data set that it comes from.
     row: the number of the line at which its record begins in the file, from 1.
       The header and blank lines count; a record of CSV can take several lines.
-      Of Parquet, of a JSON array and of data in memory, which have no lines,
-      it is the number of the record.
+      In Parquet, JSON arrays and data in memory, which have no lines, it is the
+      number of the record.
   """
 
   text: str
@@ -39,9 +39,9 @@ class Split:
   """The examples of one split of a small corpus, in memory.
 
   Attributes:
-    texts: strings.
-    labels: of each text the label's name, or the names of all of its labels.
-    rows: of each text the line number, see `Example`.
+    texts: the texts.
+    labels: each text's label, or the names of all of its labels.
+    rows: the row of each text, see `Example`.
     name: the source, for messages.
   """
 
@@ -65,23 +65,23 @@ class Split:
 
 
 def empty_split(name: object) -> Split:
-  """A split without examples, to be added to."""
+  """Returns a split to which examples can be added."""
   return Split([], [], [], str(name))
 
 
-# The index of each text's one label, int32, or those of all of its labels.
+# The index of each text's one label, int32, or the indices of all its labels.
 Labels = np.ndarray | Ragged
 
 
 def label_pairs(labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-  """All pairs of an example and one of its labels, as two arrays of indices."""
+  """Returns all pairs of an example and one of its labels as two arrays."""
   if isinstance(labels, Ragged):
     return labels.row_ids(), labels.flat()
   return np.arange(len(labels)), labels
 
 
 def label_array(labels: Labels, num_labels: int) -> np.ndarray:
-  """The labels: int32 [N], or bool [N, C] for several labels a text."""
+  """Returns the labels: int32 [N], or bool [N, C] for several per text."""
   if not isinstance(labels, Ragged):
     return labels
   labels_NxC = np.zeros((len(labels), num_labels), bool)
@@ -93,16 +93,16 @@ def label_array(labels: Labels, num_labels: int) -> np.ndarray:
 class Table:
   """The examples of one split as columns by name.
 
-  A column is an array or `Ragged`, and has a row for each example. Reading
-  makes `tokens`, the ids of each text; `label`, see `Labels`; `weight`,
-  float32, in the loss; `source` and `row`, see `Example`; `digest`, uint64,
-  which is equal where the texts are; `blank` and `truncated`, bool, whether a
-  text is missing or blank and whether it was longer than the limit; and in the
-  hierarchical model `sentences`, the lengths of each text's sentences; and
-  `text`, see `tabulate.read_splits`.
+  A column is an array or `Ragged`, with one row per example. Reading makes
+  `tokens`, the ids of each text; `label`, see `Labels`; `weight`, float32, the
+  weight in the loss; `source` and `row`, see `Example`; `digest`, uint64, which
+  is equal for equal texts; `blank` and `truncated`, bool, whether a text is
+  missing or blank, and whether it was longer than the limit; `text`, see
+  `tabulate.read_splits`; and for the hierarchical model `sentences`, the
+  lengths of each text's sentences.
 
   Attributes:
-    columns: by name.
+    columns: the columns by name.
   """
 
   columns: dict[str, Any]
@@ -117,24 +117,24 @@ class Table:
     return self.columns[name]
 
   def take(self, indices: np.ndarray) -> Table:
-    """Some of the examples; no token is copied."""
+    """Returns some of the examples, without copying tokens."""
     return Table({name: x[indices] for name, x in self.columns.items()})
 
   def with_columns(self, **columns: Any) -> Table:
-    """The table with these columns added or replaced."""
+    """Returns the table with these columns added or replaced."""
     return Table({**self.columns, **columns})
 
   def without(self, name: str) -> Table:
-    """The table without a column, which it need not have."""
+    """Returns the table without a column, which it may lack."""
     return Table({n: x for n, x in self.columns.items() if n != name})
 
   def place(self, i: int) -> str:
-    """Where an example comes from, for a message."""
+    """Returns the source and row of an example, for messages."""
     return f'{self["source"][i]}, row {self["row"][i]}'
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
-  """Numbers by value where all labels are finite ones, else alphabetically."""
+  """Sorts labels by value if all are finite numbers, else alphabetically."""
   labels = sorted(labels)
   try:
     values = {label: float(label) for label in labels}

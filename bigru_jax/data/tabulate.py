@@ -1,4 +1,4 @@
-"""Examples to arrays in one pass: texts are encoded as they are read."""
+"""Turns examples into arrays in one pass; texts are encoded while read."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bigru_jax.data.truncation import Limits
 from bigru_jax.runtime.cores import cores
 
 _CHUNK = 2**20  # Characters that are encoded at once.
-# Bytes of texts that are kept; the texts of a tenth of them fill a run's page.
+# Bytes of texts that are kept; a tenth of this fills the page of a run.
 _KEPT = 3 * 2**24
-_BYTES_PER_TEXT = 200  # Beside its characters.
+_BYTES_PER_TEXT = 200  # In addition to its characters.
 
 
 def read_splits(
@@ -35,24 +35,24 @@ def read_splits(
 ) -> tuple[dict[str, Table], list[str], dict[str, str]]:
   """Reads every split once.
 
-  The column `text` has the texts that the page of a run may show, those of test
-  or of the split that it is held out of: all of them, or a sample where there
-  are many; the others are None.
+  The column `text` has texts that the page of a run may show, from test or from
+  the split that test is held out of: all of them, or a sample if there are
+  many. The other texts are None.
 
   Args:
-    splits: by name; `train` is read first.
-    tokenizer: gives the ids; a vocabulary that grows does so.
-    limits: what of a text is kept.
-    form: of the labels where a text has any number of them, and not one;
-      train decides what it leaves open.
+    splits: the splits by name; `train` is read first.
+    tokenizer: the tokenizer; its vocabulary may grow.
+    limits: the limits at which texts are truncated.
+    form: the form of lists of labels if a text has any number of labels, else
+      None; train decides what it leaves open.
 
   Returns:
-    The splits as columns; the labels' names in the order of occurrence; and a
+    The splits as columns, the labels' names in the order of occurrence, and a
     SHA-256 digest of each split's texts and labels in their order.
 
   Raises:
     ValueError: a split is empty, training has a single class, or another split
-      has a label that training has not; the file and the row are named.
+      has a label that training lacks; the message names the file and the row.
   """
   labels: dict[str, int] = {}
   tables, digests = {}, {}
@@ -79,7 +79,7 @@ class SplitDigest:
     self._sha256 = hashlib.sha256()
 
   def add(self, example: Example) -> bytes:
-    """Adds one example, and returns the digest of its text."""
+    """Adds one example; returns the digest of its text."""
     data = example.text.encode('utf-8', 'surrogatepass')
     digest = hashlib.sha256(data).digest()
     self._sha256.update(digest)
@@ -92,12 +92,12 @@ class SplitDigest:
     return digest
 
   def hexdigest(self) -> str:
-    """Of what was added so far."""
+    """Returns the digest of the examples so far."""
     return self._sha256.hexdigest()
 
 
 class _Reader:
-  """Collects the arrays of one split while its texts pass by."""
+  """Collects the arrays of one split while its texts are read."""
 
   def __init__(
     self,
@@ -121,7 +121,7 @@ class _Reader:
   def chunks(
     self, name: str, examples: Iterable[Example]
   ) -> Iterator[list[str]]:
-    """The texts in chunks of about a million characters."""
+    """Yields the texts in chunks of about a million characters."""
     texts: list[str] = []
     characters = 0
     for example in examples:
@@ -137,10 +137,10 @@ class _Reader:
       raise ValueError(f'{name} has no examples')
 
   def table(self, chunks: Iterable[Ids]) -> tuple[Table, str]:
-    """The columns of all chunks, and the digest."""
+    """Returns the columns of all chunks, and the digest."""
     tokens, arrays = array.array('i'), []
     for ids in chunks:
-      tokens.frombytes(ids.tokens.tobytes())  # Grows where it is.
+      tokens.frombytes(ids.tokens.tobytes())  # The array grows in place.
       arrays.append(ids[1:])
     lengths, truncated, sentence_lengths, sentences = map(
       np.concatenate, zip(*arrays)
@@ -166,7 +166,7 @@ class _Reader:
       for names in self._form.close():
         self._add_names(names, self.source, 0)
       if self._grow and self._form.is_multi_hot and self._labels:
-        for name in self._form.names:  # Of which train need not have all.
+        for name in self._form.names:  # Train may lack some of them.
           self._label_ids.setdefault(name, len(self._label_ids))
     labels = np.array(self._labels, np.int32)
     if not self._form:
@@ -212,7 +212,7 @@ class _Reader:
 class TextSample:
   """The texts of a split, or a sample of them that takes little memory.
 
-  It is a function of the texts. Equal texts are in it or not.
+  The sample is a function of the texts, and has all or none of equal texts.
   """
 
   def __init__(self) -> None:
@@ -239,7 +239,7 @@ class TextSample:
       )
 
   def array(self, count: int) -> np.ndarray:
-    """The texts of `count` examples, None where one is not in the sample."""
+    """Returns the texts of `count` examples, None outside of the sample."""
     texts = np.full(count, None, object)
     for i, (_, text) in self._texts.items():
       texts[i] = text

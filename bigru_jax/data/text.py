@@ -1,4 +1,4 @@
-"""The rules by which texts become tokens."""
+"""The rules that split texts into tokens."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ PAD_ID, UNK_ID = 0, 1
 # al., 2016, https://aclanthology.org/P16-2034.
 MARKERS = ('<e1>', '</e1>', '<e2>', '</e2>')
 _MARKER = regex.compile(r'(</?e[12]>)')
-# Where a marker touches another character.
+# The places where a marker touches another character.
 _EDGE = regex.compile(r'(?<=\S)(?=</?e[12]>)|(?<=</?e[12]>)(?=\S)')
 _DOTTED_I = 'i\u0307'  # The lower case of U+0130.
-_MEMO_SIZE = 2**18  # Pieces whose tokens are kept.
+_MEMO_SIZE = 2**18  # The number of pieces whose tokens are stored.
 
 
 class WordTokenizer(NamedTuple):
-  """Text to tokens in three steps: normal form, pieces, tokens.
+  """Splits a text in three steps: normal form, pieces, tokens.
 
-  The normal form is NFC, so that texts that are canonically equivalent have the
-  same tokens: an accent may be composed with its letter or follow it. A piece,
-  which is what stands between white space, has the same tokens wherever it
-  occurs, so they are looked up when it is met again, which takes a third of the
-  time (measured on IMDB).
+  The normal form is NFC, so that canonically equivalent texts have the same
+  tokens: an accent may be composed with its letter or follow it. The text
+  between two white spaces is a piece. A piece has the same tokens wherever it
+  occurs, so its tokens are stored, which cuts the time to a third (on IMDB).
 
   Attributes:
-    tokens: a piece to its tokens, which hold all of its characters.
+    tokens: the function from a piece to its tokens, which contain all of its
+      characters.
     lowercase: whether the normal form is in lower case, with straight
       apostrophes. The dotted capital I of Turkish becomes `i`, without the
-      second dot that the lower case of Unicode gives it.
+      second dot of Unicode's lower case.
     pattern: a regular expression whose matches in a text's normal form are its
       tokens, see `token_patterns`. An exported model needs it.
   """
@@ -45,11 +45,11 @@ class WordTokenizer(NamedTuple):
   pattern: str = ''
 
   def __call__(self, text: str) -> list[str]:
-    """The tokens of a text."""
+    """Returns the tokens of a text."""
     return [t for piece in self.pieces(text) for t in self.tokens(piece)]
 
   def normalize(self, text: str) -> str:
-    """The normal form of a text.
+    """Returns the normal form of a text.
 
     Example:
       >>> words.normalize('Cafe\u0301 \u0130yi')
@@ -61,17 +61,17 @@ class WordTokenizer(NamedTuple):
       return text
     text = unicodedata.normalize('NFC', text)
     if self.lowercase and _DOTTED_I in text:
-      # What follows the dot may compose with the letter.
+      # The character after the dot may compose with the letter.
       text = unicodedata.normalize('NFC', text.replace(_DOTTED_I, 'i'))
     return text
 
   def pieces(self, text: str) -> list[str]:
-    """What stands between the white space of a text, in its normal form."""
+    """Returns the pieces between white space of a text's normal form."""
     return self.normalize(text).split()
 
 
 def _words_pattern(letter: str) -> Any:
-  """The tokens of `words`, given the class of what a word is made of."""
+  """Returns the pattern of `words`, given the character class of letters."""
   return regex.compile(
     rf"""{letter}+(?=n't\b)   # do|n't
       | n't\b
@@ -86,9 +86,9 @@ def _words_pattern(letter: str) -> Any:
   )
 
 
-# Of scripts that write spaces between words.
+# The pattern for scripts that write spaces between words.
 _WORDS = _words_pattern(r'[\w--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]')
-# The same tokens where all is ASCII; \w is a quarter faster than the class.
+# It gives the same tokens for ASCII text; \w is a quarter faster than the class.
 _ASCII_WORDS = _words_pattern(r'\w')
 
 
@@ -99,7 +99,7 @@ def _words_of_piece(piece: str) -> list[str]:
 def _with_markers(
   tokens: Callable[[str], Sequence[str]],
 ) -> Callable[[str], Sequence[str]]:
-  """The tokens of a piece, of which each of `MARKERS` in it is one."""
+  """Makes each of `MARKERS` in a piece one token."""
 
   def tokens_of_piece(piece: str) -> Sequence[str]:
     if not _MARKER.search(piece):
@@ -120,7 +120,7 @@ words = WordTokenizer(
   lowercase=True,
   pattern=token_patterns.WORDS,
 )
-# Every code point of the normal form but white space.
+# Every code point of the normal form except white space.
 characters = WordTokenizer(
   _with_markers(tuple), pattern=token_patterns.CHARACTERS
 )
@@ -131,11 +131,11 @@ TOKENIZERS: dict[str, WordTokenizer] = {
   ),
   'characters': characters,
 }
-OWN_TOKENIZERS = frozenset(TOKENIZERS)  # Those that any process knows.
+OWN_TOKENIZERS = frozenset(TOKENIZERS)  # Known to every process.
 
 
 class Memo(dict[str, Any]):
-  """What a function gives for a piece, kept for the pieces met first."""
+  """The results of a function for the pieces that occurred first."""
 
   def __init__(self, function: Callable[[str], Any]) -> None:
     self._function = function
@@ -148,12 +148,12 @@ class Memo(dict[str, Any]):
 
 
 def is_blank(text: str) -> bool:
-  """Whether a text is missing, or nothing but white space."""
+  """Returns whether a text is missing or only white space."""
   return not text.strip()
 
 
 def space_markers(text: str) -> str:
-  """The text with white space around each of `MARKERS`.
+  """Returns the text with white space around each of `MARKERS`.
 
   Example:
     >>> space_markers('A <e1>cup</e1> of <e2>tea</e2>.')

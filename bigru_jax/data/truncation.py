@@ -1,7 +1,6 @@
-"""What of a text is kept: its tokens, or its sentences of tokens.
+"""Truncates texts to limited numbers of tokens or of sentences.
 
-Reading and prediction use the same limits, so that a text has the same ids in
-both.
+Training and prediction use the same limits, so that a text has the same ids.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def _both(items: list[Any], limit: int) -> list[Any]:
   return items[: limit - last] + items[len(items) - last :]
 
 
-# Which of more items than the limit are kept.
+# The functions that choose which items are kept if there are too many.
 TRUNCATIONS: dict[str, Callable[[list[Any], int], list[Any]]] = {
   'head': lambda items, limit: items[:limit],
   'tail': lambda items, limit: items[-limit:],
@@ -30,11 +29,12 @@ TRUNCATIONS: dict[str, Callable[[list[Any], int], list[Any]]] = {
 
 
 class TruncatedText(NamedTuple, Generic[_T]):
-  """What is kept of a text.
+  """The part of a text that is kept.
 
   Attributes:
     tokens: its tokens.
-    sentences: the tokens of each sentence; one number if it is not split.
+    sentences: the number of tokens of each sentence; one number if the text is
+      not split.
     truncated: whether tokens or sentences were dropped.
   """
 
@@ -45,15 +45,15 @@ class TruncatedText(NamedTuple, Generic[_T]):
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """The fields of a configuration that say what of a text is kept.
+  """The fields of a configuration that truncate texts.
 
   Attributes:
-    max_length: tokens of a text, where it is not split into sentences.
-    keep: a name of `TRUNCATIONS`: which tokens, or sentences, are kept.
-    hierarchical: whether a text is split into sentences.
-    max_sentences: sentences of a text.
-    max_sentence_length: tokens of a sentence; the others make further
-      sentences.
+    max_length: the maximal number of tokens of a text that is not split.
+    keep: a name of `TRUNCATIONS`, the part of the tokens or sentences to keep.
+    hierarchical: whether texts are split into sentences.
+    max_sentences: the maximal number of sentences of a text.
+    max_sentence_length: the maximal number of tokens of a sentence; the
+      remaining tokens make further sentences.
   """
 
   max_length: int = 512
@@ -63,17 +63,17 @@ class Limits:
   max_sentence_length: int = 50
 
   def __str__(self) -> str:
-    """The field at which texts are truncated, for messages."""
+    """Returns the field that truncates texts, for messages."""
     if self.hierarchical:
       return f'max_sentences={self.max_sentences}'
     return f'max_length={self.max_length}'
 
   def parts(self, text: str) -> list[str]:
-    """The parts of a text that are tokenized apart from each other."""
+    """Splits a text into the parts that are tokenized separately."""
     return split_sentences(text) if self.hierarchical else [text]
 
   def truncate(self, parts: Iterable[Iterable[_T]]) -> TruncatedText[_T]:
-    """What is kept of a text, given the tokens of each of its parts.
+    """Truncates a text, given the tokens of each of its parts.
 
     Example:
       >>> limits = Limits(hierarchical=True, max_sentences=2, keep='tail',
@@ -96,7 +96,7 @@ class Limits:
   ) -> tuple[list[Any], bool]:
     if isinstance(items, list) and len(items) <= limit:
       return items, False
-    # The end of a long text is not tokenized where it is not needed.
+    # The end of a long text is only tokenized if it is needed.
     stop = limit + 1 if self.keep == 'head' else None
     taken = list(itertools.islice(items, stop))
     if len(taken) <= limit:
@@ -105,7 +105,7 @@ class Limits:
 
 
 def _chunks(parts: Iterable[Iterable[_T]], size: int) -> Iterator[list[_T]]:
-  """The tokens of each part, in chunks of at most so many."""
+  """Yields the tokens of each part in chunks of at most `size` tokens."""
   for part in parts:
     tokens = list(part)
     for start in range(0, len(tokens), size):

@@ -1,4 +1,4 @@
-"""Lists that are written as strings: JSON, Python, NumPy and PostgreSQL."""
+"""Reads lists that are written as strings: JSON, Python, NumPy, PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 
 _QUOTES_WITHOUT_COMMA = re.compile(r"""['"]\s+['"]""")
 _NUMPY = re.compile(r'\[\s*((?:[\d.]+|True|False)\s+)+([\d.]+|True|False)\s*\]')
-# As Python and NumPy write what is no list, and PostgreSQL an array.
+# Other values as Python and NumPy write them, and arrays of PostgreSQL.
 _CALL = re.compile(
   r'(?:set|frozenset|tuple|list|deque|array|Array|tensor)'
   r'\((|[\[({].*[\])}])(?:,\s*dtype=[^()]*)?\)',
@@ -24,17 +24,17 @@ _BRACKETS = re.compile(r'\[.*\]|\(.*\)|\{.*\}', re.DOTALL)
 def written_list(
   value: str, column: str = '', strict: bool = True
 ) -> list[Any] | None:
-  """The list that a string holds, or None for one that may be a name.
+  """Reads the list in a string; returns None if the string may be a name.
 
-  Nothing is evaluated but literals.
+  Only literals are evaluated.
 
   Args:
-    value: as JSON, Python, NumPy or PostgreSQL writes it.
-    column: that of the value, for messages.
-    strict: whether a string in square or curly brackets has to be a list.
+    value: a string from JSON, Python, NumPy or PostgreSQL.
+    column: the column of the value, for messages.
+    strict: whether a string in square or curly brackets must be a list.
 
   Raises:
-    ValueError: it has to be a list but is none, or one that is abbreviated.
+    ValueError: the value must be a list but is not, or it is abbreviated.
   """
   text = value.strip()
   call = _CALL.fullmatch(text)
@@ -57,7 +57,7 @@ def written_list(
 
 
 def _literal(text: str) -> list[Any] | None:
-  """The list or set that a string in brackets is; None for anything else."""
+  """Reads a list or set in brackets; returns None for anything else."""
   is_postgres = bool(_POSTGRES.fullmatch(text))
   try:
     if text[0] == '[' or is_postgres:
@@ -72,7 +72,7 @@ def _literal(text: str) -> list[Any] | None:
     return None
   try:
     with warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # Of unknown escapes.
+      warnings.simplefilter('ignore')  # Warnings of unknown escapes.
       literal = ast.literal_eval(text)
   except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
     return None
@@ -83,7 +83,7 @@ def _literal(text: str) -> list[Any] | None:
 
 
 def _element(written: str) -> str | None:
-  """An element of an array of PostgreSQL."""
+  """Reads an element of a PostgreSQL array."""
   if written[0] == '"':
     return re.sub(r'\\(.)', r'\1', written[1:-1])
   return None if written == 'NULL' else written
