@@ -1,8 +1,8 @@
-"""Encoded data on disk: much text is tokenized once, and then mapped.
+"""Caches encoded data on disk, so that large data are tokenized only once.
 
 Later runs, the seeds of a sweep and the other processes of a machine map the
 same arrays, so that the system holds them in memory once. An entry is named by
-a digest of all that decides it, and is written completely or not at all.
+a digest of all its inputs, and is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from bigru_jax.runtime.cache import cache_dir
 
 _log = logging.getLogger(__name__)
 
-# Bytes of source files; fewer are encoded in about a second.
+# Bytes of source files; smaller ones are encoded in about a second.
 LEAST_BYTES = 2**23
-# What of a configuration decides the encoded data.
+# The fields of a configuration that decide the encoded data.
 FIELDS = (*(x.name for x in dataclasses.fields(DataConfig)), 'entity_pooling')
 
 
 def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
-  """Like `prepare`, from the cache where the files are large.
+  """Does the same as `prepare`, with a cache for large files.
 
-  A corpus in memory, pipes and TFDS are not cached. A file is known by its
+  A corpus in memory, pipes and TFDS are not cached. A file is identified by its
   path, size and time of modification.
 
   Args:
     config: the configuration.
-    corpus: a data set in memory, in place of the configuration's.
+    corpus: a data set in memory to use instead of the configuration's.
 
   Raises:
     FileNotFoundError, ValueError: see `prepare`.
@@ -80,7 +80,7 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
     if data:
       return data
     data = prepare(config)
-    if _key(config) != key:  # A file has changed while it was read.
+    if _key(config) != key:  # A file was changed while it was read.
       return data
     try:
       _save(folder, data)
@@ -91,7 +91,7 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
 
 
 def _key(config: DataConfig) -> str | None:
-  """A digest of what decides the encoded data; None where it is not cached."""
+  """Returns the digest that names an entry; None if data are not cached."""
   try:
     sources = [_identity(path) for path in _sources(config)]
     if sum(size for _, size, _ in sources) < LEAST_BYTES:
@@ -110,12 +110,12 @@ def _key(config: DataConfig) -> str | None:
       'unicode': [unicodedata.unidata_version, regex.__version__],
     }
   except (OSError, ValueError):
-    return None  # `prepare` says what is wrong, or reads a pipe.
+    return None  # `prepare` reports the error, or reads a pipe.
   return _sha256(json.dumps(decides))
 
 
 def _sources(config: DataConfig) -> list[str]:
-  """The files that a configuration reads; none where they are not known."""
+  """Returns the files that a configuration reads; none if they are unknown."""
   if config.train:
     return [
       path
@@ -139,7 +139,7 @@ def _identity(path: str) -> tuple[str, int, int]:
 
 def _save(folder: pathlib.Path, data: Dataset) -> None:
   """Writes an entry, completely or not at all."""
-  # Splits share arrays. Each stays referenced, so that no other has its id.
+  # Splits share arrays. All stay referenced, so that their ids are unique.
   saved: dict[int, tuple[np.ndarray, dict[str, str]]] = {}
 
   def save(value: Any) -> dict[str, Any]:
@@ -171,10 +171,10 @@ def _save(folder: pathlib.Path, data: Dataset) -> None:
 
 
 def _load_or_remove(folder: pathlib.Path, config: DataConfig) -> Dataset | None:
-  """Maps an entry; None if there is none, or if it was corrupt and is removed.
+  """Maps an entry; returns None if it is missing, or corrupt and removed.
 
   Raises:
-    OSError: it cannot be read; it stays as it is.
+    OSError: the entry cannot be read; it is not removed.
   """
   if not folder.exists():
     return None

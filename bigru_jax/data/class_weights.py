@@ -12,14 +12,14 @@ from bigru_jax.data.splits import label_pairs
 
 
 def weigh_classes(data: Dataset, setting: str) -> Dataset:
-  """The data with a weight for each class, by the counts of the training split.
+  """Returns the data with class weights, from the counts of the training split.
 
   Args:
-    data: without weights.
+    data: the data without class weights.
     setting: see `class_weights`.
 
   Raises:
-    ValueError: the setting does not fit the classes.
+    ValueError: the setting does not match the classes.
   """
   if not setting:
     return data
@@ -43,18 +43,18 @@ def weigh_classes(data: Dataset, setting: str) -> Dataset:
 def class_weights(
   setting: str, counts_C: np.ndarray, texts: int | None = None
 ) -> np.ndarray:
-  """The weight of each class in the loss, float32.
+  """Returns the weight of each class in the loss, float32.
 
   Args:
-    setting: the field: `balanced`, or a comma-separated number
-      per class. `balanced` is N / (C * N_c) for one label a text, as in
+    setting: the field: `balanced`, or one number per class, separated by
+      commas. `balanced` is N / (C * N_c) for one label per text, as in
       scikit-learn, and (N - N_c) / N_c, negative over positive texts, for
-      several (1 where there are none of either).
-    counts_C: how many training texts have each label.
-    texts: N for several labels a text, else None.
+      several labels (1 if there are no negative or no positive texts).
+    counts_C: the number of training texts with each label.
+    texts: N for several labels per text, else None.
 
   Raises:
-    ValueError: the setting is none of these.
+    ValueError: the setting has another form.
   """
   num_classes = len(counts_C)
   if setting == 'balanced':

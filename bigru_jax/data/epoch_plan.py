@@ -1,7 +1,7 @@
 """Length buckets and the plan of an epoch.
 
-A plan is a pure function of (seed, epoch, lengths): a run resumes at any step
-of it with no stored iterator.
+A plan is a pure function of (seed, epoch, lengths), so that a run resumes at
+any step without a stored iterator.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 MAX_SHAPES = 6
-# Padded positions per epoch that compiling one more batch shape is worth.
-# Compiling a training step takes about 2 s, and a padded position, which the
-# encoder skips, 4 us an epoch (on Rotten Tomatoes, two cores), of which a run
-# has at most 10: 2 / 4e-6 / 10.
+# The cost of compiling one more batch shape, in padded positions per epoch.
+# Compiling a training step takes about 2 s. A padded position, which the
+# encoder skips, takes 4 us per epoch (on Rotten Tomatoes, two cores), and a run
+# has at most 10 epochs: 2 / 4e-6 / 10.
 SHAPE_COST = 50_000
 
 
@@ -23,17 +23,17 @@ def choose_buckets(
   max_shapes: int = MAX_SHAPES,
   shape_cost: int = SHAPE_COST,
 ) -> list[int]:
-  """The padded lengths that cost the least in padding and in compiling.
+  """Returns the padded lengths with the least cost of padding and compiling.
 
-  Exact, by dynamic programming over the distinct lengths.
+  Dynamic programming over the distinct lengths makes the result exact.
 
   Args:
-    lengths: of all examples.
-    max_shapes: maximum buckets; each is one compiled program.
-    shape_cost: what a bucket costs, in padded positions.
+    lengths: the lengths of all examples.
+    max_shapes: the maximal number of buckets; each is one compiled program.
+    shape_cost: the cost of a bucket, in padded positions.
 
   Returns:
-    An increasing list; its last is the longest length.
+    An increasing list that ends with the longest length.
   """
   distinct, counts = np.unique(lengths, return_counts=True)
   n = len(distinct)
@@ -63,10 +63,10 @@ def choose_buckets(
 
 
 def round_up(lengths: np.ndarray) -> np.ndarray:
-  """The next of 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32 and so on, of lengths.
+  """Rounds lengths up to 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32 and so on.
 
-  So few distinct lengths are left, whatever the texts, that later calls and
-  processes meet the same batch shapes.
+  There are so few of these that later calls and processes reuse the batch
+  shapes.
   """
   few = np.unique(np.outer(2 ** np.arange(29), np.arange(1, 9)))
   return few[np.searchsorted(few, lengths)]
@@ -79,17 +79,17 @@ def epoch_plan(
   seed: int | None = None,
   epoch: int = 0,
 ) -> list[tuple[int, np.ndarray]]:
-  """The batches of an epoch.
+  """Returns the batches of an epoch.
 
-  Every example appears in exactly one batch. Only the last batch of the longest
+  Every example is in exactly one batch. Only the last batch of the longest
   bucket can be short: the remainder of a bucket moves up to the next one.
 
   Args:
-    lengths: of all examples.
-    buckets: from `choose_buckets`.
-    batch_size: examples per batch.
-    seed: shuffles examples and batches; None keeps them in order of length.
-    epoch: enters the shuffle.
+    lengths: the lengths of all examples.
+    buckets: the padded lengths, from `choose_buckets`.
+    batch_size: the number of examples per batch.
+    seed: the seed that shuffles examples and batches; None sorts by length.
+    epoch: the epoch, which changes the shuffle.
 
   Returns:
     A list of (padded length, indices of the examples).
@@ -119,15 +119,15 @@ def epoch_plan(
 def _shuffled(
   bucket_of: np.ndarray, ends: list[int], rng: np.random.Generator
 ) -> np.ndarray:
-  """The examples by bucket, shuffled inside each; int32.
+  """Returns the examples by bucket, shuffled within each; int32.
 
-  It is `np.lexsort((keys, bucket_of))` of random keys, in half of the time and
-  of the memory, which count with millions of examples.
+  It equals `np.lexsort((keys, bucket_of))` of random keys, but takes half of
+  the time and memory, which matters for millions of examples.
 
   Args:
-    bucket_of: of each example.
-    ends: how many examples are in the buckets up to each.
-    rng: draws a key per example.
+    bucket_of: the bucket of each example.
+    ends: the number of examples in the buckets up to and including each.
+    rng: the generator that draws a key per example.
   """
   keys = rng.random(len(bucket_of))
   order = np.empty(len(bucket_of), np.int32)
@@ -136,7 +136,7 @@ def _shuffled(
     indices = np.flatnonzero(bucket_of == bucket).astype(np.int32)
     bucket_keys = keys[indices]
     by_key = np.argsort(bucket_keys)
-    # The fast sort leaves it to the machine in which order equal keys come.
+    # The order of equal keys in the fast sort depends on the machine.
     if not np.diff(bucket_keys[by_key]).all():
       by_key = np.argsort(bucket_keys, kind='stable')
     order[start:end] = indices[by_key]

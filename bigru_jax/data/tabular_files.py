@@ -1,4 +1,4 @@
-"""A user's own files, read in one pass: CSV, TSV, JSON and Parquet."""
+"""Reads a user's own files in one pass: CSV, TSV, JSON and Parquet."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 
 
 def expand_paths(paths: str, field: str) -> list[str]:
-  """The files that a field names: paths or patterns with commas between.
+  """Returns the files that a field names by comma-separated paths or patterns.
 
-  The folders among the matches of a glob are left out.
+  Folders that a pattern matches are skipped.
 
   Raises:
     FileNotFoundError: a pattern matches no file.
-    ValueError: a path is that of a folder, or is empty.
+    ValueError: a path is empty or a folder.
   """
   files = []
-  # The name of a file or a folder may have a comma in it.
+  # The name of a file or folder may contain a comma.
   for part in [paths] if _matches(paths) else paths.split(','):
     path = part if _matches(part) else part.strip()
     if not path:
@@ -56,16 +56,16 @@ def expand_paths(paths: str, field: str) -> list[str]:
 
 
 def _matches(pattern: str) -> list[str]:
-  """What a pattern matches; or the file of this name, if there is one."""
+  """Returns the file of this name, or else all matches of the pattern."""
   if os.path.exists(pattern):
     return [pattern]
   return sorted(glob.glob(pattern, recursive=True))
 
 
 def file_extension(path: str) -> str:
-  """The extension of a file that says its format, in lower case.
+  """Returns the extension that shows a file's format, in lower case.
 
-  That of a compression is left out, and a pipe's is `.pipe`.
+  Extensions of compression are skipped; a pipe has `.pipe`.
   """
   name = os.path.splitext(_COMPRESSED.sub('', path.lower()))[1]
   if not name and os.path.exists(path) and not os.path.isfile(path):
@@ -80,24 +80,24 @@ def read_file(
   encoding: str = '',
   delimiter: str = '',
 ) -> Iterator[Example]:
-  """Reads examples in one pass; a file's format is inferred from its extension.
+  """Reads examples in one pass, in the format that a file's extension shows.
 
-  A missing text (an empty field, null or NaN) is an empty one. A pipe, which
-  has no extension, is JSON if it begins with `[` or `{`, and CSV if not.
+  A missing text (an empty field, null or NaN) becomes an empty one. A pipe has
+  no extension: it is JSON if it begins with `[` or `{`, and else CSV.
 
-  The row of an example, which messages also name, is the number of the line at
-  which its record begins in the file, as an editor shows it: the header and
-  blank lines count. In Parquet and in a JSON array it is the record's number.
+  The row of an example, also in messages, is the number of the line at which
+  its record begins in the file, as an editor shows it: the header and blank
+  lines count. In Parquet and JSON arrays, it is the number of the record.
 
   Args:
     paths: a `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, compressed
       or not (`.csv.gz`); or more than one, see `expand_paths`. JSON is an array
       of objects, which is held in memory, or one object per line.
-    field: of the configuration that names the file, for messages.
-    columns: that hold the text and the label.
+    field: the field of the configuration that names the file, for messages.
+    columns: the columns of the text and the label.
     encoding: see `open_lines`.
-    delimiter: between the fields of a `.csv` file; by default that of `, ; tab`
-      with which its header has the columns.
+    delimiter: the character between the fields of a `.csv` file; by default the
+      one of `, ; tab` that splits the header into the columns.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -115,12 +115,12 @@ def read_file(
 def read_table(
   paths: str, field: str, encoding: str, delimiter: str, column: str
 ) -> Iterator[list[str]]:
-  """The header of CSV or TSV files, then all fields of each of their rows.
+  """Reads the header of CSV or TSV files, then all fields of each row.
 
   Args:
-    paths: files that have the same columns, see `expand_paths`.
+    paths: files with the same columns, see `expand_paths`.
     field, encoding, delimiter: see `read_file`.
-    column: a column that they must have.
+    column: a column that the files must have.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -150,7 +150,7 @@ def read_table(
 def _rows(
   path: str, field: str, columns: Columns, encoding: str, delimiter: str
 ) -> Rows:
-  """The values of the columns, in the format of the file."""
+  """Reads the values of the columns, in the format of the file."""
   where, extension = f'{field}={path}', file_extension(path)
   if extension == '.parquet':
     yield from _parquet(path, field, columns)
@@ -173,7 +173,7 @@ def _rows(
 
 
 def _select(records: Records, where: str, columns: Columns) -> Rows:
-  """The values of the columns, which the first record names."""
+  """Selects the columns, which the first record names."""
   _, indices, records = _below_header(records, where, columns)
   for row, fields in records:
     yield row, [fields[i] for i in indices]
@@ -182,11 +182,11 @@ def _select(records: Records, where: str, columns: Columns) -> Rows:
 def _below_header(
   records: Records, where: str, columns: Columns
 ) -> tuple[list[str], list[int], Records]:
-  """The header, the indices of the columns there, and the other records.
+  """Returns the header, the indices of the columns in it, and the records.
 
   Raises:
-    ValueError: the file is empty or lacks a column; or, from the records, one
-      lacks these columns, or has surplus fields that are not empty.
+    ValueError: the file is empty or lacks a column. Iterating over the records
+      raises it if one lacks these columns or has surplus fields with content.
   """
   records = (record for record in records if record[1])
   _, names = next(records, (0, None))
@@ -210,7 +210,7 @@ def _below_header(
 def _json(
   line: str, lines: Iterable[str], where: str, columns: Columns, first: int
 ) -> Rows:
-  """The values of an array of objects, or of one object per line.
+  """Reads the values of an array of objects, or of one object per line.
 
   Args:
     line, lines, where, columns, first: see `csv_records`.

@@ -1,9 +1,10 @@
-"""Texts to ids on all cores as they are read, before the vocabulary is known.
+"""Encodes texts on all cores while they are read, without a vocabulary.
 
-Ids are given in the order of first occurrence; the vocabulary, which is by
-frequency, comes after all is read. Much text is tokenized by processes of
-`python -m bigru_jax.data.tokenizer_pool`: they import neither JAX nor the
-caller's main module, as those of `multiprocessing` would.
+Ids are in the order of first occurrence; the vocabulary, which is sorted by
+frequency, is made at the end. Processes of
+`python -m bigru_jax.data.tokenizer_pool` tokenize large amounts of text. They
+import neither JAX nor, as those of `multiprocessing` do, the caller's main
+module.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from bigru_jax.data.text import OWN_TOKENIZERS
 from bigru_jax.data.tokenizer import Tokenizer, VocabularyTokenizer
 from bigru_jax.data.truncation import Limits
 
-# Characters tokenized here before processes are started. This many take about a
-# second; a process takes 0.1 s to start, and splits every word once more.
+# The characters that are tokenized before processes are started, in about a
+# second; a process takes 0.1 s to start and has to split each word anew.
 _PAYS = 2**24
-_FIRST_ID = 2  # Of a token that is neither <pad> nor <unk>.
+_FIRST_ID = 2  # The first id after those of <pad> and <unk>.
 
 
 class TokenizerPool:
-  """A tokenizer that several processes share once there is much text.
+  """A tokenizer that runs in several processes if there is much text.
 
-  Any process knows the library's own rules. A `tokenizer.json` uses all cores
-  by itself.
+  Only the library's own tokenizers do so: a `tokenizer.json` uses all cores by
+  itself.
   """
 
   def __init__(
@@ -56,7 +57,7 @@ class TokenizerPool:
       worker.close()
 
   def encode(self, chunks: Iterable[list[str]]) -> Iterator[Ids]:
-    """The ids of each chunk of texts, in order."""
+    """Yields the ids of each chunk of texts, in order."""
     chunks = iter(chunks)
     while self._processes == 1 or self._characters < _PAYS:
       chunk = next(chunks, None)
@@ -92,7 +93,7 @@ class TokenizerPool:
 
 
 class _Worker:
-  """A process with a vocabulary of its own, whose ids are translated."""
+  """A process with its own vocabulary, whose ids are translated."""
 
   _adding = threading.Lock()
 
@@ -108,7 +109,7 @@ class _Worker:
     self._translation = np.arange(_FIRST_ID, dtype=np.int32)
 
   def encode(self, texts: list[str], token_ids: dict[str, int]) -> Ids:
-    """The ids of texts by `token_ids`, to which new tokens are added."""
+    """Returns ids of texts by `token_ids`, to which new tokens are added."""
     assert self._process.stdin and self._process.stdout
     try:
       _send(self._process.stdin, json.dumps(texts).encode())
@@ -154,7 +155,7 @@ def _receive(file: IO[bytes]) -> bytes:
 
 
 def _serve(name: str, limits: Limits) -> None:
-  """Answers chunks of texts on standard input until it ends."""
+  """Encodes chunks of texts from standard input until it ends."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
   tokenizer = VocabularyTokenizer(name)
   num_sent = len(tokenizer.token_ids)

@@ -1,13 +1,13 @@
-"""The rows of files of word vectors: GloVe, word2vec and fastText.
+"""Reads the rows of files of word vectors: GloVe, word2vec and fastText.
 
-A row of text is a word and its numbers, with blanks or tabs between them; a
+A row of text is a word and its numbers, separated by blanks or tabs; a
 byte-order mark, blanks at the end of a row and blank rows are skipped. A word
-may hold blanks, as `. . .` and `at name@domain.com` of GloVe 840B do: the word
-is what stands before the row's last `embedding_size` fields. But it cannot end
-in a blank and a number (`1 2/3` can, `iphone 5` cannot), for that is what a row
-with one number too many looks like, which is an error. Where a tab stands
-between the word and its numbers, the word is what stands before it. White
-space outside ASCII, such as U+00A0, is a part of the word.
+may contain blanks, as `. . .` and `at name@domain.com` of GloVe 840B do: it is
+the text before the row's last `embedding_size` fields. But it cannot end in a
+blank and a number (`1 2/3` is a word, `iphone 5` is not), because a row with
+one number too many, which is an error, looks the same. If a tab separates the
+word from its numbers, the word is the text before the tab. White space outside
+of ASCII, such as U+00A0, is part of the word.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import regex
 
-_FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of its own binary format.
-# As programs write a number; `infinity` and `1_000` are words.
+_FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of fastText's binary format.
+# Numbers as programs write them; `infinity` and `1_000` are words.
 _NUMBER = regex.compile(
   rb'[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf)', regex.IGNORECASE
 )
-_FIRST_ROWS = 100  # By which the size of a file's vectors is known.
+_FIRST_ROWS = 100  # The number of rows that show the size of the vectors.
 _log = logging.getLogger(__name__)
 
 
@@ -35,9 +35,9 @@ class Row(NamedTuple):
   """A row of a file of vectors.
 
   Attributes:
-    row: from 1, or 0 where it is not known.
-    position: of the row, in bytes; for a compressed file, decompressed.
-    word: as in the file.
+    row: the number of the row from 1, or 0 if it is unknown.
+    position: the position of the row in bytes, in the decompressed file.
+    word: the word, as in the file.
     numbers: the vector's bytes, text or binary.
   """
 
@@ -48,33 +48,33 @@ class Row(NamedTuple):
 
 
 def is_binary(path: str) -> bool:
-  """Whether a file is of word2vec's binary form, which its name says."""
+  """Returns whether a file's name is that of word2vec's binary format."""
   return path.removesuffix('.gz').endswith('.bin')
 
 
 def rows(
   file: BinaryIO, path: str, size: int, at_row: bool = False
 ) -> Iterator[Row]:
-  """The rows of a file of vectors.
+  """Yields the rows of a file of vectors.
 
   Args:
-    file: the file, decompressed.
+    file: the decompressed file.
     path: its name, for messages.
-    size: the numbers of a vector.
-    at_row: whether the file is at a row's position, and not at its start.
+    size: the number of numbers of a vector.
+    at_row: whether the file is at the position of a row, not at its start.
 
   Raises:
-    ValueError: the file or a row is malformed, or of another size.
+    ValueError: the file or a row is malformed or has another size.
   """
   read = _binary_rows if is_binary(path) else _text_rows
   return read(file, path, size, at_row)
 
 
 def parse(row: Row, path: str) -> np.ndarray:
-  """The vector of a row.
+  """Returns the vector of a row.
 
   Raises:
-    ValueError: it holds anything but finite numbers.
+    ValueError: it contains anything but finite numbers.
   """
   where = f'embeddings={path}' + (f', row {row.row}' if row.row else '')
   try:
@@ -133,10 +133,10 @@ def _text_rows(
 
 
 def _byte_order_mark(line: bytes, path: str) -> int:
-  """The length of the byte-order mark at the start of a file.
+  """Returns the length of the byte-order mark at the start of a file.
 
   Raises:
-    ValueError: it is that of UTF-16.
+    ValueError: the mark is that of UTF-16.
   """
   if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
     raise ValueError(f'embeddings={path} is in UTF-16; save it as UTF-8')
@@ -144,7 +144,7 @@ def _byte_order_mark(line: bytes, path: str) -> int:
 
 
 def _header(line: bytes) -> tuple[int, int] | None:
-  """The number and the size of vectors in a header; None where it is none."""
+  """Returns the number and size of vectors in a header, or None."""
   fields = line.split()
   if len(fields) == 2 and all(field.isdigit() for field in fields):
     return int(fields[0]), int(fields[1])
@@ -152,7 +152,7 @@ def _header(line: bytes) -> tuple[int, int] | None:
 
 
 def _numbers(fields: list[bytes]) -> int:
-  """How many of the fields of a row, after its word, are numbers at the end."""
+  """Counts the numbers at the end of a row's fields, after its word."""
   last = fields[:0:-1]
   return sum(1 for _ in itertools.takewhile(_NUMBER.fullmatch, last))
 
@@ -161,12 +161,12 @@ def _check_width(lines: list[bytes], path: str, size: int) -> None:
   """Checks the size of a file's vectors, which is that of most first rows.
 
   Raises:
-    ValueError: it is another.
+    ValueError: the vectors have another size.
   """
   widths = collections.Counter(
     _numbers(line.split()) for line in lines if line.strip()
   )
-  # A row without numbers is an error of its own.
+  # A row without numbers is a different error.
   width = max(
     widths, key=lambda width: (widths[width], width == size), default=0
   )
@@ -182,17 +182,17 @@ def _check_width(lines: list[bytes], path: str, size: int) -> None:
 def _split_row(
   line: bytes, path: str, row: int, size: int
 ) -> tuple[bytes, bytes]:
-  """The word of a row and its numbers, where single blanks do not tell them.
+  """Splits a row whose word or separators contain more than single blanks.
 
   Raises:
-    ValueError: it has not so many numbers.
+    ValueError: it has another number of numbers.
   """
   word, _, rest = line.partition(b'\t')
   numbers = rest.split()
   if len(numbers) == size:
     return word, b' '.join(numbers)
   fields = line.split()
-  count = len(fields) - size  # Of the word's fields: none of a blank word.
+  count = len(fields) - size  # The word's fields; a blank word has none.
   too_many = count > 1 and _NUMBER.fullmatch(fields[count - 1])
   if count < 0 or not (count or line[:1].isspace()) or too_many:
     raise ValueError(

@@ -1,7 +1,7 @@
-"""The data sets that have a name: a reader per file, and one dict of them.
+"""The named data sets: one reader per file, and a dict of all.
 
-To add one, write a module with a function that returns its splits, and an entry
-of `CORPORA`. A split that the data set does not define is held out of train.
+To add a data set, write a module with a function that returns its splits, and
+an entry of `CORPORA`. Splits that a data set lacks are held out of train.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,13 +30,13 @@ class DataSet:
   """An entry of `CORPORA`.
 
   Attributes:
-    read: the configuration to the splits by name.
-    needs_files: whether the user has its files, in `data_dir`.
+    read: the function from the configuration to the splits by name.
+    needs_files: whether the user must have its files in `data_dir`.
     has_columns: whether `text_column` and `label_column` name its columns.
     has_phrases: whether `sst_phrases` changes it.
     is_generated: whether `split_seed` generates its texts.
-    deciding_positions: (split_seed, name of a split) to the positions of the
-      words that decide each label, where they are known.
+    deciding_positions: the function from (split_seed, name of a split) to the
+      positions of the words that decide each label, if they are known.
   """
 
   read: Callable[[Any], Mapping[str, Iterable[Example]]]
@@ -48,10 +48,10 @@ class DataSet:
 
 
 def data_dir(config: Any) -> str:
-  """The folder of the data set's files.
+  """Returns the folder of the data set's files.
 
   Raises:
-    ValueError: none is given.
+    ValueError: `data_dir` is empty.
   """
   if not config.data_dir:
     raise ValueError(f'dataset={config.dataset!r} needs its files in data_dir')
@@ -65,11 +65,11 @@ def _of_files(read: Callable[[pathlib.Path], Any]) -> DataSet:
 
 
 def _of_parquet(**files: str) -> DataSet:
-  """A data set whose folder holds a Parquet file for each split."""
+  """Returns a data set whose folder has a Parquet file for each split."""
 
   def read(folder: pathlib.Path) -> Mapping[str, Iterable[Example]]:
     paths = {name: folder / file for name, file in files.items()}
-    for path in paths.values():  # All are there before the first is read.
+    for path in paths.values():  # All must exist before one is read.
       check_file(path, 'data_dir')
     return {name: read_file(p, 'data_dir') for name, p in paths.items()}
 
@@ -137,10 +137,10 @@ _TFDS = DataSet(
 
 
 def find(name: str) -> DataSet:
-  """The data set of a name, which may be one of TensorFlow Datasets.
+  """Returns the data set of a name, also one of TensorFlow Datasets.
 
   Raises:
-    ValueError: there is none of that name.
+    ValueError: no data set has this name.
   """
   if name.startswith('tfds:'):
     return _TFDS

@@ -7,13 +7,13 @@ from bigru_jax.data.splits import Split, empty_split
 
 
 def read(name: str, labels: Collection[str] = ()) -> dict[str, Split]:
-  """`reuters-r8`, `reuters-r52` or `20newsgroups`, with its test split.
+  """Reads `reuters-r8`, `reuters-r52` or `20newsgroups`, with its test split.
 
   Cachopo, 2007, Improving Methods for Single-label Text Categorization.
 
   Args:
-    name: one of the three.
-    labels: those whose texts are read; all of them by default.
+    name: one of the three names.
+    labels: the labels whose texts are read; by default all.
   """
   splits = {}
   for part in ('train', 'test'):

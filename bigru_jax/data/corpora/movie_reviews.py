@@ -10,7 +10,7 @@ _LABELS = {'1': 'pos', '-1': 'neg'}
 
 
 def read(data_dir: pathlib.Path) -> dict[str, Split]:
-  """The reviews of polarity-1500.csv.gz, which has no header.
+  """Reads the reviews of polarity-1500.csv.gz, which has no header.
 
   A review keeps its line breaks, which separate its sentences. Pang & Lee,
   2004, https://aclanthology.org/P04-1035.

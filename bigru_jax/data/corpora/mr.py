@@ -7,7 +7,7 @@ from bigru_jax.data.splits import Split, empty_split
 
 
 def read(data_dir: pathlib.Path) -> dict[str, Split]:
-  """The sentences of rt-polarity.neg and rt-polarity.pos, Latin-1."""
+  """Reads the sentences of rt-polarity.neg and rt-polarity.pos, in Latin-1."""
   split = empty_split('mr')
   for label in ('neg', 'pos'):
     path = data_dir / f'rt-polarity.{label}'

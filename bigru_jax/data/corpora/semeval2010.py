@@ -1,4 +1,4 @@
-"""SemEval-2010 Task 8, the relation between two entities of a sentence."""
+"""SemEval-2010 Task 8: the relation between two entities of a sentence."""
 
 import pathlib
 import re
@@ -10,11 +10,11 @@ from bigru_jax.data.text import MARKERS, space_markers
 _FILES = {'train': 'TRAIN_FILE.TXT', 'test': 'TEST_FILE_FULL.TXT'}
 _SENTENCE = re.compile(r'\d+\t"(.*<e1>.+</e1>.*<e2>.+</e2>.*)"')
 _RELATION = re.compile(r'Other|[\w-]+\((e1,e2|e2,e1)\)')
-_LINES = 4  # Of an example.
+_LINES = 4  # The number of lines of an example.
 
 
 def read(data_dir: pathlib.Path) -> dict[str, Split]:
-  """The sentences of TRAIN_FILE.TXT and TEST_FILE_FULL.TXT.
+  """Reads the sentences of TRAIN_FILE.TXT and TEST_FILE_FULL.TXT.
 
   The label is the relation with its direction, or `Other`. The markers of the
   entities stay in the text, with white space around them. Hendrickx et al.,
@@ -22,7 +22,8 @@ def read(data_dir: pathlib.Path) -> dict[str, Split]:
 
   Raises:
     FileNotFoundError, ValueError: a file is missing, or an example is not a
-      sentence, a relation, a comment and an empty line; the row is named.
+      sentence, a relation, a comment and an empty line; the message names the
+      row.
   """
   paths = {part: data_dir / file for part, file in _FILES.items()}
   return {part: _read_file(path) for part, path in paths.items()}

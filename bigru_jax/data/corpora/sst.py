@@ -18,15 +18,16 @@ _TWO_CLASSES = {
 def read(
   data_dir: pathlib.Path, binary: bool, phrases: bool
 ) -> dict[str, Split]:
-  """The labelled trees of train.txt, dev.txt and test.txt.
+  """Reads the labelled trees of train.txt, dev.txt and test.txt.
 
-  A copy of train.txt is in circulation that has dev.txt at its end; that end is
-  left out, so that validation is on sentences never trained on.
+  Some copies of train.txt end with all of dev.txt; that end is dropped, so that
+  validation sentences are never trained on.
 
   Args:
-    data_dir: holds the three files.
-    binary: SST-2, without neutral; otherwise SST-1's five classes.
-    phrases: train on every phrase of the trees, each distinct one once.
+    data_dir: the folder of the three files.
+    binary: whether to read SST-2, without neutral sentences, instead of SST-1
+      with its five classes.
+    phrases: whether to train on all distinct phrases of the trees.
 
   Raises:
     ValueError: a line is not a tree.
@@ -36,7 +37,7 @@ def read(
   trees = {part: list(read_lines(p, 'data_dir')) for part, p in paths.items()}
   train, dev = trees['train'], trees['validation']
   if [line for _, line in train[-len(dev) :]] == [line for _, line in dev]:
-    _log.warning('train.txt ends with all of dev.txt: it is left out of train')
+    _log.warning('train.txt ends with all of dev.txt, which is not trained on')
     trees['train'] = train[: -len(dev)]
   splits = {}
   for part, lines in trees.items():
@@ -59,7 +60,7 @@ def read(
 
 
 def parse_tree(line: str) -> list[tuple[str, str]]:
-  """The labelled phrases of a tree in brackets, the whole sentence first.
+  """Parses the labelled phrases of a tree in brackets, first the sentence.
 
   Example:
     >>> parse_tree('(3 (2 A) (4 (4 fine) (2 film)))')[:2]

@@ -1,4 +1,4 @@
-"""Generated sentences whose labels are decided by known words."""
+"""Generates sentences whose labels are decided by known words."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,22 +28,22 @@ SIZES = {'train': 2000, 'validation': 400, 'test': 400}
 
 
 def read(seed: int) -> dict[str, Split]:
-  """Three splits of sentences."""
+  """Generates three splits of sentences."""
   return _splits('synthetic', sentences, seed)
 
 
 def deciding_positions(seed: int, name: str) -> list[set[int]]:
-  """The positions of the deciding tokens of each sentence of a split.
+  """Returns the positions of the deciding tokens of a split's sentences.
 
   Args:
-    seed: that of `read`.
-    name: of the split.
+    seed: the seed of `read`.
+    name: the name of the split.
   """
   return sentences(SIZES[name], seed=[seed, list(SIZES).index(name)])[2]
 
 
 def read_multi_label(seed: int) -> dict[str, Split]:
-  """Three splits of sentences on up to three topics."""
+  """Generates three splits of sentences on up to three topics."""
   return _splits('synthetic_multi_label', topics, seed)
 
 
@@ -61,11 +61,11 @@ def _splits(
 def sentences(
   count: int, seed: int | Sequence[int] = 0
 ) -> tuple[list[str], list[str], list[set[int]]]:
-  """Sentences with one opinion word, negated half of the time.
+  """Generates sentences with one opinion word, negated half of the time.
 
   Returns:
-    texts, labels (`positive` or `negative`), and for each text the set of the
-    positions of its tokens that decide the label.
+    The texts, the labels (`positive` or `negative`), and for each text the set
+    of the positions of the tokens that decide its label.
   """
   rng = np.random.default_rng(seed)
   texts: list[str] = []
@@ -88,11 +88,11 @@ def sentences(
 def topics(
   count: int, seed: int | Sequence[int] = 0
 ) -> tuple[list[str], list[tuple[str, ...]], list[dict[str, set[int]]]]:
-  """Sentences with a word for each of zero to three topics.
+  """Generates sentences with one word for each of zero to three topics.
 
   Returns:
-    texts, labels (names of `TOPICS`), and for each text the positions of the
-    tokens that decide each of its labels.
+    The texts, the labels (names of `TOPICS`), and for each text the positions
+    of the tokens that decide each of its labels.
   """
   rng = np.random.default_rng(seed)
   texts: list[str] = []

@@ -13,20 +13,21 @@ from bigru_jax.data.splits import NAMES, Split, empty_split
 def read(
   name: str, data_dir: str, text_column: str, label_column: str
 ) -> dict[str, Split]:
-  """A prepared TFDS set with one text and one label, without TensorFlow.
+  """Reads a prepared TFDS set with one text and one label, without TensorFlow.
 
-  A label is a class, a whole number or a text. Negative classes, the hidden
-  labels of a benchmark's test set, are left out.
+  A label is a class, an integer or a text. Examples with negative classes, the
+  hidden labels of a benchmark's test set, are dropped.
 
   Args:
-    name: such as `glue/sst2`.
-    data_dir: the TFDS folder; its default where it is empty.
-    text_column, label_column: the features; `text` and `label` stand for the
-      only text and the only class where there is no feature of that name.
+    name: the name of the set, such as `glue/sst2`.
+    data_dir: the TFDS folder; if empty, the default of TFDS.
+    text_column, label_column: the features; `text` and `label` mean the only
+      text and the only class if no feature has that name.
 
   Raises:
-    ValueError: it cannot be read, is prepared in a format that only TensorFlow
-      reads, or has not one text and one label; an empty label has its row.
+    ValueError: the set cannot be read, is prepared in a format that only
+      TensorFlow reads, or does not have one text and one label; or a label is
+      empty, and the message names its row.
   """
   import tensorflow_datasets as tfds
   import tensorflow_datasets.text  # noqa: F401 (makes the older sets known)
@@ -79,10 +80,10 @@ def read(
 def _columns(
   features: Any, text_column: str, label_column: str, field: str
 ) -> tuple[str, str]:
-  """The names of the text and of the label among the features.
+  """Returns the names of the text and of the label among the features.
 
-  A class is found without its name. A whole number is not, for it may as well
-  be an index, and neither is a text.
+  A class is found without its name, but an integer is not, because it may be an
+  index, and neither is a text.
   """
   from tensorflow_datasets import features as kinds
 
@@ -106,7 +107,7 @@ def _columns(
 def _choose(
   role: str, name: str, usual: Sequence[str], known: Sequence[str], field: str
 ) -> str:
-  """The feature of this name, or the only usual one where none was named."""
+  """Returns the feature of this name, or else the only usual one."""
   if name in known:
     return name
   if len(usual) == 1 and name == role:
@@ -118,7 +119,7 @@ def _choose(
 
 
 def _label_name(feature: Any, value: Any) -> str | None:
-  """The name of a label; None where it is hidden."""
+  """Returns the name of a label; None if it is hidden."""
   if isinstance(value, bytes):
     return value.decode('utf-8').strip()
   if not hasattr(feature, 'int2str'):

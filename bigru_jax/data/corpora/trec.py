@@ -7,7 +7,7 @@ from bigru_jax.data.splits import Split, empty_split
 
 
 def read(data_dir: pathlib.Path) -> dict[str, Split]:
-  """The questions of train_5500.label and TREC_10.label; six coarse classes.
+  """Reads train_5500.label and TREC_10.label, with six coarse classes.
 
   Raises:
     ValueError: a line has no label of the form COARSE:fine.
