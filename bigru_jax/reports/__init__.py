@@ -1,1 +1,1 @@
-"""Results for readers: tables, figures, the page of a run."""
+"""Shows results: tables, figures and the page of a run."""

@@ -1,4 +1,4 @@
-"""Settings compared over seeds and folds: intervals, choice, paired tests."""
+"""Compares settings over seeds and folds: intervals, choice, paired tests."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LEVEL = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """Several values of one metric.
+  """The summary of several values of one metric.
 
   Attributes:
-    mean: of the values.
-    std: the sample standard deviation; NaN of one value.
-    low, high: the 95 % interval of the mean, by Student's t; NaN of one value.
-    n: how many values there are.
+    mean: the mean of the values.
+    std: the sample standard deviation; NaN for one value.
+    low, high: the 95 % interval of the mean, by Student's t; NaN for one value.
+    n: the number of values.
   """
 
   mean: float
@@ -40,14 +40,14 @@ class Summary:
 
   @property
   def interval(self) -> str:
-    """The 95 % interval, in words."""
+    """The 95 % interval as text."""
     if self.n == 1:
       return '–'
     return f'{self.low:.4f} to {self.high:.4f}'
 
 
 def summarize(values: Collection[float]) -> Summary:
-  """The mean of values, and how sure it is.
+  """Returns the mean of values, with its uncertainty.
 
   Example:
     >>> str(summarize([0.90, 0.92, 0.94]))
@@ -64,11 +64,12 @@ def summarize(values: Collection[float]) -> Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Paired:
-  """Two settings over the same seeds and folds.
+  """The comparison of two settings over the same seeds and folds.
 
   Attributes:
-    difference: of the first setting's values less those of the second.
-    p_value: of Wilcoxon's signed-rank test, two-sided; 1 where all are equal.
+    difference: the summary of the first setting's values minus the second's.
+    p_value: that of Wilcoxon's two-sided signed-rank test; 1 if all values are
+      equal.
   """
 
   difference: Summary
@@ -80,10 +81,10 @@ def compare(
 ) -> Paired | None:
   """Compares two settings over the keys, such as seeds, that both have.
 
-  Wilcoxon, 1945, https://doi.org/10.2307/3001968, as SciPy computes it.
+  SciPy computes the test of Wilcoxon, 1945, https://doi.org/10.2307/3001968.
 
   Returns:
-    None where they have no key in common.
+    The comparison, or None if the settings have no key in common.
   """
   keys = sorted(first.keys() & second.keys())
   if not keys:
@@ -100,10 +101,10 @@ class Cell:
   """A finished run of a sweep.
 
   Attributes:
-    setting: the setting's name.
-    seed, fold: of the run.
+    setting: the name of its setting.
+    seed, fold: its seed and fold.
     validation, test: its metrics.
-    seconds: of training.
+    seconds: the training time.
   """
 
   setting: str
@@ -120,8 +121,8 @@ class Setting:
 
   Attributes:
     validation, test: the summaries of the metric.
-    chosen_less_this: the chosen setting against it on the test; None for the
-      chosen one itself, and without a seed and fold in common.
+    chosen_less_this: the comparison of the chosen setting with this one on
+      test; None for the chosen one, and without common seeds and folds.
     runs: its finished runs.
   """
 
@@ -136,8 +137,9 @@ class Comparison:
   """The settings of a sweep.
 
   Attributes:
-    metric: by which they are compared.
-    settings: by name; the best one first, by the mean of validation.
+    metric: the metric by which they are compared.
+    settings: the settings by name, sorted by their means on validation, the
+      best one first.
   """
 
   metric: str
@@ -154,11 +156,11 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
 
   Args:
     cells: at least one.
-    metric: of `metrics.METRICS`. Over several folds and seeds, a value is the
-      mean over the seeds of a fold, for these share a test set.
+    metric: a name of `metrics.METRICS`. With several folds and seeds, a value
+      is the mean over the seeds of a fold, because these share a test set.
 
   Raises:
-    ValueError: a run has no such metric, or one that is not finite.
+    ValueError: the metric of a run is missing or not finite.
   """
   by_setting: dict[str, list[Cell]] = {}
   for cell in cells:
@@ -176,7 +178,7 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
   sign = 1 if METRICS[metric].least_is_best else -1
 
   def rank(name):
-    # A setting is not chosen while some of its runs are missing.
+    # A setting with missing runs is not chosen.
     missing = -len(by_setting[name])
     return missing, sign * summarize(validation[name].values()).mean
 
@@ -195,7 +197,7 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
 
 
 def _values(runs: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
-  """A metric by fold, the mean over its seeds; by seed without folds."""
+  """Returns a metric by fold, averaged over seeds; by seed without folds."""
   by_fold = len({run.fold for run in runs}) > 1
   groups: dict[int, list[float]] = {}
   for run in runs:
@@ -205,7 +207,7 @@ def _values(runs: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
 
 
 def as_markdown(comparison: Comparison) -> str:
-  """The comparison as Markdown: the chosen setting, all of them, the pairs."""
+  """Formats the chosen setting, all settings and the pairs as Markdown."""
   metric, chosen = comparison.metric, comparison.chosen
   test = comparison.settings[chosen].test
   interval = f', 95 % interval {test.interval}' if test.n > 1 else ''
@@ -234,5 +236,5 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-  """The comparison as `json.dumps` takes it."""
+  """Converts the comparison to values that `json.dumps` takes."""
   return {'chosen': comparison.chosen, **dataclasses.asdict(comparison)}

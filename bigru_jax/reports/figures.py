@@ -1,4 +1,4 @@
-"""Figures of runs for a paper, with matplotlib, which is the extra `plot`."""
+"""Draws figures of runs for a paper, with matplotlib (the extra `plot`)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bigru_jax.reports.records import Groups, Record, learning_rates
 from bigru_jax.reports.shades import headline, shades
 from bigru_jax.reports.tables import columns_of
 
-# The colours are those of Okabe and Ito, which the colour-blind can tell apart;
-# the dashes tell lines apart in grey.
+# The colours of Okabe and Ito, which the colour-blind can distinguish; dashes
+# distinguish the lines in grey.
 _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00')
 _DASHES = ('-', '--', ':', '-.')
 _HEAT = '#0072b2'
-_LINE, _LINES = 48, 12  # Columns of a heat map, and its fewest lines.
+_LINE, _LINES = 48, 12  # The columns of a heat map, and its minimal lines.
 
 
 def draw_loss(axes: Axes, groups: Groups) -> None:
-  """The loss by epoch: a line per group, in a band from seed to seed."""
+  """Draws the loss by epoch: a line per group, and the band of its seeds."""
   records = [record for group in groups.values() for record in group]
   if len(records) == 1:
     points = []
@@ -39,14 +39,14 @@ def draw_loss(axes: Axes, groups: Groups) -> None:
 
 
 def draw_accuracy(axes: Axes, groups: Groups) -> None:
-  """The accuracy on validation by epoch, as `draw_loss`."""
+  """Draws the accuracy on validation by epoch, like `draw_loss`."""
   _draw_curves(axes, groups, 'accuracy')
   axes.set(xlabel='epoch', ylabel='validation accuracy')
   _finish(axes)
 
 
 def draw_learning_rate(axes: Axes, groups: Groups) -> None:
-  """The learning rate by step, of the first run of each group."""
+  """Draws the learning rate by step of the first run of each group."""
   for (record, *_), style in _styled(groups):
     points = learning_rates(record.config, record.lines)
     axes.plot(*zip(*points), **style)
@@ -55,7 +55,7 @@ def draw_learning_rate(axes: Axes, groups: Groups) -> None:
 
 
 def draw_confusion(axes: Axes, groups: Groups) -> None:
-  """The confusion matrix on test, its counts added over the runs.
+  """Draws the confusion matrix on test, with counts summed over the runs.
 
   Raises:
     ValueError: the runs have different labels, or no confusion matrix.
@@ -77,7 +77,7 @@ def draw_confusion(axes: Axes, groups: Groups) -> None:
 
 
 def draw_f1(axes: Axes, groups: Groups) -> None:
-  """F1 by class on test, the mean over seeds, with a bar per group.
+  """Draws F1 by class on test, averaged over seeds, with a bar per group.
 
   Raises:
     ValueError: the runs have different labels.
@@ -98,7 +98,7 @@ def draw_f1(axes: Axes, groups: Groups) -> None:
 
 
 def draw_reliability(axes: Axes, groups: Groups) -> None:
-  """Accuracy by confidence on test, over all seeds of a group."""
+  """Draws the accuracy by confidence on test, over all seeds of a group."""
   axes.plot([0, 1], [0, 1], color='tab:gray', lw=0.8)
   for records, style in _styled(groups):
     sums: dict[float, np.ndarray] = {}
@@ -116,7 +116,7 @@ def draw_reliability(axes: Axes, groups: Groups) -> None:
 
 
 def draw_length(axes: Axes, groups: Groups) -> None:
-  """Accuracy by length on test, the mean over seeds."""
+  """Draws the accuracy by length on test, averaged over seeds."""
   for records, style in _styled(groups):
     bins = [_diagnostics(record)['by_length'] for record in records]
     middles = [(x['low'] + x['high']) / 2 for x in bins[0]]
@@ -126,7 +126,7 @@ def draw_length(axes: Axes, groups: Groups) -> None:
   _finish(axes)
 
 
-# What is drawn of runs, by its name.
+# The parts of a figure, by name.
 PARTS: dict[str, Callable[..., None]] = {
   'loss': draw_loss,
   'accuracy': draw_accuracy,
@@ -141,11 +141,10 @@ PARTS: dict[str, Callable[..., None]] = {
 def draw_heat_map(
   axes: Axes, text: str, answer: dict[str, Any], families: list[str]
 ) -> None:
-  """Draws a text, each token on a background as dark as its weight.
+  """Draws a text with the background of each token as dark as its weight.
 
-  Letters are drawn from left to right in columns of one width, or of two for
-  Chinese, Japanese and Korean; the page of a run renders Arabic and Hebrew
-  correctly.
+  Letters are drawn from left to right in one column each, or in two for
+  Chinese, Japanese and Korean. Arabic and Hebrew need the page of a run.
   """
   pieces, rows = _laid_out(text, answer)
   for piece, column, row, columns, shade in pieces:
@@ -163,12 +162,12 @@ def draw_heat_map(
 
 
 def heat_map_height(text: str, answer: dict[str, Any]) -> float:
-  """The inches that a heat map needs."""
+  """Returns the height of a heat map in inches."""
   return 0.6 + 0.2 * max(_laid_out(text, answer)[1], _LINES)
 
 
 def _laid_out(text: str, answer: dict[str, Any]) -> tuple[list[tuple], int]:
-  """The pieces of a heat map: text, column, row, columns, shade; and rows."""
+  """Returns pieces (text, column, row, columns, shade), and the row count."""
   column, row, last_end, pieces = 0, 0, 0, []
   shades_T = shades(answer) or [0.0] * len(answer['spans'])
   for (start, end), shade in zip(answer['spans'], shades_T):
@@ -185,10 +184,10 @@ def _laid_out(text: str, answer: dict[str, Any]) -> tuple[list[tuple], int]:
 
 
 def _draw_curves(axes: Axes, groups: Groups, metric: str) -> None:
-  """A metric on validation by epoch, as `draw_loss`."""
+  """Draws a metric on validation by epoch, like `draw_loss`."""
   for records, style in _styled(groups):
     of_runs = [dict(_points(x, 'validation', metric)) for x in records]
-    # Runs stop early, so the mean is over the epochs that all have.
+    # Runs may stop early, so the mean is over the epochs that all runs have.
     epochs = sorted(set.intersection(*(set(x) for x in of_runs)))
     values = np.array([[x[epoch] for epoch in epochs] for x in of_runs])
     if len(records) > 1:
@@ -200,7 +199,7 @@ def _draw_curves(axes: Axes, groups: Groups, metric: str) -> None:
 
 
 def _styled(groups: Groups) -> Iterator[tuple[list[Record], dict[str, Any]]]:
-  """The runs of each group, with the style of the group's line."""
+  """Yields the runs of each group, with the style of the group's line."""
   for i, (name, records) in enumerate(groups.items()):
     yield (
       records,
@@ -217,7 +216,7 @@ def _points(record: Record, split: str, key: str) -> list[tuple[int, float]]:
 
 
 def _labels(groups: Groups) -> list[str]:
-  """The labels that all runs have."""
+  """Returns the labels, which all runs must share."""
   first, *rest = (x.labels for group in groups.values() for x in group)
   if any(labels != first for labels in rest):
     raise ValueError('parts: the runs have different labels')
@@ -237,7 +236,7 @@ def _diagnostics(record: Record) -> dict[str, Any]:
 
 
 def _finish(axes: Axes) -> None:
-  """Gives the horizontal axis whole numbers, and adds a legend."""
+  """Gives the horizontal axis integer ticks, and adds a legend."""
   axes.xaxis.set_major_locator(MaxNLocator(integer=True))
   _add_legend(axes)
 

@@ -1,4 +1,4 @@
-"""Answers to texts, packed for a page: spans and weights as bytes in base64."""
+"""Packs predictions for a page: spans and weights become bytes in base64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_PROBABILITIES = 5  # Of a text, the largest.
+_PROBABILITIES = 5  # The number of largest probabilities shown for a text.
 
 
 def pack_texts(
@@ -18,20 +18,20 @@ def pack_texts(
   origins: Sequence[str],
   labels: Sequence[str],
 ) -> dict[str, Any]:
-  """The columns of a page's texts.
+  """Returns the columns of a page's texts.
 
   Args:
-    texts: as they were given.
-    answers: of `Run.predict`.
-    golds: of each text its label, its labels, or None where it has none.
-    origins: where each text comes from.
+    texts: the texts.
+    answers: their predictions, from `Run.predict`.
+    golds: the label or labels of each text, or None if it has none.
+    origins: the origin of each text.
     labels: the classes' names.
 
   Returns:
-    Lists by name, an entry per text, of what `page_texts.js` reads. `spans`
-    are the gap before each token and its length, in UTF-16 units as JavaScript
-    counts, in base64 of 7 bits a byte; `weights` the heads of each text one
-    after another, 255 for the largest weight of each, which is in `largest`.
+    Lists by name, with one entry per text, for `page_texts.js`. `spans` are the
+    gap before each token and its length, in UTF-16 units as in JavaScript, in
+    base64 with 7 bits per byte. `weights` are those of one head after another,
+    with 255 for the head's largest weight, which is in `largest`.
   """
   index = {label: i for i, label in enumerate(labels)}
   gold_ids = [_ids(gold, index) for gold in golds]
@@ -61,10 +61,10 @@ def _ids(label: Any, index: dict[str, int]) -> Any:
 
 
 def _confidence(answer: dict[str, Any], gold: Any) -> float:
-  """The largest probability of an answer.
+  """Returns the largest probability of a prediction.
 
-  Where a text has a list of labels, it is the largest distance of a probability
-  from the truth.
+  If a text has a list of labels, the result is the largest distance of a
+  probability from the truth.
   """
   probabilities = answer['probabilities']
   distances = probabilities.values()
@@ -74,7 +74,7 @@ def _confidence(answer: dict[str, Any], gold: Any) -> float:
 
 
 def _largest(answer: dict[str, Any], index: dict[str, int]) -> list[int]:
-  """The classes of the largest probabilities, each with its thousandths."""
+  """Returns the classes of the largest probabilities, in thousandths."""
   pairs = sorted(answer['probabilities'].items(), key=lambda x: -x[1])
   label = answer['label']
   predicted = {label} if isinstance(label, str) else set(label)
@@ -88,11 +88,11 @@ def _largest(answer: dict[str, Any], index: dict[str, int]) -> list[int]:
 def _pack(
   text: str, answer: dict[str, Any], index: dict[str, int]
 ) -> dict[str, Any]:
-  """The spans, weights, heads and sentences of a text."""
+  """Packs the spans, weights, heads and sentences of a text."""
   spans = np.array(answer['spans'], np.int64)
   lengths = spans[:, 1] - spans[:, 0]
   full = lengths > 0
-  # The weight of a token without a span of its own goes to the one before it.
+  # The weight of a token without a span is added to the token before it.
   owner = np.maximum(np.cumsum(full) - 1, 0)
   count = int(full.sum())
   weights = answer['attention'].get('words', [])
@@ -116,7 +116,7 @@ def _pack(
 
 
 def _gaps(text: str, spans: np.ndarray) -> list[int]:
-  """Of each span the distance from the end before it, and its length."""
+  """Returns each span's gap after the previous one, and its length."""
   flat = spans.ravel()
   if not text.isascii():
     wide = np.array([c > '\uffff' for c in text], np.int64)
@@ -125,7 +125,7 @@ def _gaps(text: str, spans: np.ndarray) -> list[int]:
 
 
 def _numbers(values: Iterable[int]) -> str:
-  """Numbers of 0 or more, 7 bits a byte, the lowest first, in base64."""
+  """Packs integers from 0 with 7 bits per byte, lowest first, in base64."""
   content = bytearray()
   for value in values:
     while value > 127:
@@ -136,7 +136,7 @@ def _numbers(values: Iterable[int]) -> str:
 
 
 def quantized(weights_KxT: np.ndarray) -> tuple[str, list[float]]:
-  """Weights as bytes in base64, 255 for each head's largest, and these."""
+  """Returns weights as bytes in base64, 0 to 255, and the largest by head."""
   if not weights_KxT.size:
     return '', [0.0] * len(weights_KxT)
   largest_K = weights_KxT.max(axis=1)

@@ -1,4 +1,4 @@
-"""A run as one HTML page, which opens from disk and needs nothing else."""
+"""Writes a run as one HTML page that opens from disk and needs nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA, name_of_data
 from bigru_jax.runtime.atomic import write_text
 
-_SURROGATE = re.compile('[\ud800-\udfff]')  # These are no characters.
+_SURROGATE = re.compile('[\ud800-\udfff]')  # These are not characters.
 _FOLDER = pathlib.Path(__file__).parent
 _START = '<script type="application/json" id="data">'
 _PARTS = ('page.css', 'page_charts.js', 'page_run.js', 'page_texts.js')
@@ -42,17 +42,17 @@ def write_page(
 ) -> None:
   """Writes the page of a finished run, completely or not at all.
 
-  Above the attention the page shows what `explain-<split>.json` says of its
-  faithfulness, or that it was not tested.
+  Above the attention, the page shows the faithfulness from
+  `explain-<split>.json`, or that it was not tested.
 
   Args:
     path: the .html file.
     workdir: the run directory.
-    texts: those that the page shows.
-    answers: to them, of `Run.predict`.
-    golds: of each text its label, its labels, or None where it has none.
-    origins: where each text comes from.
-    note: which texts these are, a sentence.
+    texts: the texts to show.
+    answers: their predictions, from `Run.predict`.
+    golds: the label or labels of each text, or None if it has none.
+    origins: the origin of each text.
+    note: a sentence that describes the texts.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -64,16 +64,16 @@ def write_page(
 
 
 def note_on_test(count: int, num_shown: int) -> str:
-  """A sentence on how many of the texts of the test split a page shows."""
+  """Returns a sentence on the number of test texts that a page shows."""
   if num_shown < count:
     return f'{num_shown} of the {count} texts of the test split.'
   return f'All {count} texts of the test split.'
 
 
 def update_page(workdir: pathlib.Path) -> None:
-  """Brings report.html, if there is one, up to date with the run's other files.
+  """Updates report.html, if it exists, from the run's other files.
 
-  Its texts stay, so that no prediction is made again.
+  Its texts stay, so that nothing is predicted again.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -86,10 +86,10 @@ def update_page(workdir: pathlib.Path) -> None:
 
 
 def data_of(path: pathlib.Path) -> dict[str, Any]:
-  """What a page was made of.
+  """Returns the data of a page.
 
   Raises:
-    ValueError: it is not the page of a run.
+    ValueError: the file is not the page of a run.
   """
   try:
     content = path.read_text('utf-8').split(_START, 1)[1]
@@ -102,9 +102,9 @@ def data_of(path: pathlib.Path) -> dict[str, Any]:
 
 
 def describe(workdir: pathlib.Path) -> dict[str, Any]:
-  """What a page says of a run or a model, except for its texts.
+  """Returns the data of a page except for its texts.
 
-  It is a finished run, or a converted or published model.
+  The directory is that of a finished run, or of a converted or published model.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -155,21 +155,21 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
 def _untested(
   workdir: pathlib.Path, config: Config, has_data: bool
 ) -> dict[str, str]:
-  """A `note` on attention that was not tested, and the `command` that does."""
+  """Returns a `note` on untested attention, and the `command` to test it."""
   if not has_data:
     return {'note': "explain.py has no access to this run's data."}
   try:
     check_supported(config)
   except ValueError as error:
-    return {'note': f'The published tests do not apply to it: {error}.'}
+    return {'note': f'The published tests do not apply: {error}.'}
   command = shlex.join(
     ['python', 'experiments/explain.py', f'--workdir={workdir}', '--split=test']
   )
-  return {'note': 'This command does:', 'command': command}
+  return {'note': 'This command tests it:', 'command': command}
 
 
 def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
-  """The table of the tests of faithfulness, of test where there is one."""
+  """Returns the tests of faithfulness on test, or else on validation."""
   for split in ('test', 'validation'):
     explanation = read_object(workdir, f'explain-{split}.json', {'table'})
     if explanation:
@@ -182,12 +182,12 @@ def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 
 def render(data: dict[str, Any]) -> str:
-  """The page of some data, as `page_run.js` and `page_texts.js` read it."""
+  """Returns the page of data for `page_run.js` and `page_texts.js`."""
   content = json.dumps(
     data, ensure_ascii=False, allow_nan=False, separators=(',', ':')
   )
   content = _SURROGATE.sub('\ufffd', content)
-  # No text ends the script element that holds it, or a line of it.
+  # No text may end the script element that contains it, or a line of it.
   for character in '<\u2028\u2029':
     content = content.replace(character, f'\\u{ord(character):04x}')
   page = (_FOLDER / 'page.html').read_text('utf-8')

@@ -1,6 +1,6 @@
 'use strict';
 
-// Every string becomes a text node, so that no text of the data is markup.
+// Every string becomes a text node, so that no text is read as markup.
 function el(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -40,7 +40,7 @@ function table(head, rows, caption = null, className = '') {
     el('tbody', {}, ...rows.map((row) => el('tr', {}, ...cells(row)))));
 }
 
-// A table that can be scrolled sideways, by the keyboard too.
+// A table that can be scrolled sideways, also with the keyboard.
 function scrolled(label, node) {
   return el('div', {
     class: 'scroll', tabindex: 0, role: 'group', 'aria-label': label}, node);
@@ -68,7 +68,7 @@ const tick = (value) => {
 const WIDTH = 440, HEIGHT = 250;
 const LEFT = 66, RIGHT = 14, TOP = 12, BOTTOM = 40;
 
-// The axes of a chart, and the functions from values to places.
+// The axes of a chart, and the functions from values to positions.
 function axes({x, y, xName, yName, xTicks = ticks(...x), wholeX = false}) {
   const place = (range, from, to) => (value) =>
     from + (to - from) * ((value - range[0]) / (range[1] - range[0] || 1));
@@ -99,7 +99,7 @@ function axes({x, y, xName, yName, xTicks = ticks(...x), wholeX = false}) {
   return {root, toX, toY};
 }
 
-// A figure: a picture, what it says in words, and its numbers in a table.
+// A figure: a picture, its description, and its numbers in a table.
 function figure(title, note, picture, numbers, wide = false) {
   return el('figure', {class: wide ? 'wide' : ''},
     el('figcaption', {}, title, note && el('small', {}, note)),
@@ -165,7 +165,7 @@ function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
   return figure(title, note, root, table(head, bins.map((bin) => bin.row)));
 }
 
-// Horizontal bars with a name each, in a table so that it is read aloud.
+// Horizontal bars with names, in a table so that screen readers read them.
 function namedBars({title, note, head, rows}) {
   const body = rows.map(([name, value, ...others]) => {
     const bar = svg('svg',
@@ -186,7 +186,7 @@ function confusion(title, labels, counts) {
     pairs.sort((a, b) => b[2] - a[2]);
     const rows = pairs.slice(0, most).filter((x) => x[2])
       .map(([gold, answer, n]) => [gold, answer, number(n)]);
-    return figure(title, `of ${labels.length} classes, the pairs that are ` +
+    return figure(title, `the pairs of the ${labels.length} classes that are ` +
       'confused most often', scrolled(title,
       table(['gold', 'prediction', 'texts'], rows)), null);
   }
@@ -197,7 +197,7 @@ function confusion(title, labels, counts) {
         class: i === j ? 'shaded diagonal-cell' : 'shaded',
         style: `--a: ${(n / sum).toFixed(3)}`}, number(n))));
   });
-  return figure(title, 'rows are gold, columns predictions; the shade is the ' +
+  return figure(title, 'rows: gold, columns: predictions; the shade is the ' +
     'share of the row', scrolled(title, el('table', {class: 'confusion'},
     el('thead', {}, el('tr', {}, el('td', {}),
       ...labels.map((name) => el('th', {scope: 'col'}, name)))),

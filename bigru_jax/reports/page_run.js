@@ -24,8 +24,8 @@ function drawRun() {
       el('ul', {}, ...statistics.notes.map((note) => el('li', {}, note))),
       labelCounts(statistics));
   } else {
-    $('statistics').append('There is no diagnostics.json, in which training ' +
-      'leaves them.');
+    $('statistics').append('There are no statistics: the run has no ' +
+      'diagnostics.json.');
   }
   for (const [group, fields] of data.config) {
     $('configuration').append(table([group, ''],
@@ -60,7 +60,7 @@ function drawCurves() {
     return;
   }
   const ring = data.best_epoch
-    ? `the ring is the best epoch, ${data.best_epoch}` : null;
+    ? `the ring marks the best epoch, ${data.best_epoch}` : null;
   const series = ['train', 'validation']
     .map((name) => ({name, points: of(name, 'loss')}))
     .filter((one) => one.points.length);
@@ -105,8 +105,8 @@ function drawScores() {
       title: 'Reliability',
       note: `expected calibration error ${number(data.ece, 4)}; on the ` +
         'dashed line, probability and accuracy agree',
-      xName: 'probability of the answer', yName: 'accuracy', x: [0, 1],
-      diagonal: true, head: ['probability', 'mean', 'accuracy', 'answers'],
+      xName: 'probability of the prediction', yName: 'accuracy', x: [0, 1],
+      diagonal: true, head: ['probability', 'mean', 'accuracy', 'texts'],
       bins: diagnostics.reliability.map((bin) => ({
         low: bin.low, high: bin.high, value: bin.accuracy,
         row: [`${percent(bin.low)} to ${percent(bin.high)}`,
@@ -114,7 +114,7 @@ function drawScores() {
     }),
     bars({
       title: 'Length and accuracy',
-      note: 'each bar has about as many texts',
+      note: 'all bars have about the same number of texts',
       xName: 'tokens', yName: 'accuracy',
       x: [0, diagnostics.by_length.at(-1).high],
       head: ['tokens', 'accuracy', 'texts'],
@@ -129,8 +129,8 @@ function drawFaithful() {
   const panel = $('faithful'), {explain} = data;
   if (!explain) {
     const {note, command} = data.untested;
-    panel.append(el('p', {}, 'Whether the attention explains the answers was ' +
-      `not tested for this run. ${note} `,
+    panel.append(el('p', {}, 'Whether the attention explains the predictions ' +
+      `was not tested for this run. ${note} `,
       command ? el('code', {}, command) : null));
     return;
   }
@@ -148,14 +148,14 @@ function drawFaithful() {
       number(row.value), within(row), number(row.n), link(row.paper)]);
   const head = ['test', 'value', '95 % interval', 'texts', 'paper'];
   panel.append(...rows(false).length
-    ? [el('p', {}, 'What published tests say of attention as an explanation, ' +
-        `on the run's ${explain.split} split.`),
+    ? [el('p', {}, 'Published tests of attention as an explanation, on the ' +
+        `run's ${explain.split} split.`),
       scrolled('Tests of faithfulness',
         table(head, rows(false), null, 'tests'))]
     : [el('p', {}, 'This model has no attention weights to test.')]);
   if (rows(true).length) {
     panel.append(el('details', {},
-      el('summary', {}, 'By class, and how often significant'),
+      el('summary', {}, 'By class, and share of significant texts'),
       scrolled('Tests of faithfulness by class',
         table(head, rows(true), null, 'tests'))));
   }
@@ -164,11 +164,11 @@ function drawFaithful() {
   const words = (key) => key.replaceAll('_', ' ');
   const columns = [...new Set(attributions.flatMap(([, x]) => Object.keys(x)))];
   panel.append(el('details', {},
-    el('summary', {}, 'Gradients and other attributions beside it'),
+    el('summary', {}, 'Comparison with gradients and other attributions'),
     scrolled('Attributions', table(
       ['attribution', ...columns.map(words)],
       attributions.map(([name, x]) =>
         [words(name), ...columns.map((key) => number(x[key]))]),
-      'To the predicted class; a faithful one has a high comprehensiveness ' +
-      'and a low sufficiency'))));
+      'For the predicted class. A faithful attribution has a high ' +
+      'comprehensiveness and a low sufficiency.'))));
 }

@@ -1,11 +1,11 @@
-// The texts: decoding, shading, choosing, and drawing those in view.
+// The texts: decoding, shading and filtering them, and drawing those in view.
 
 const texts = data.texts;
 
 const bytes = (base64) =>
   Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 
-// Of each token the gap before it and its length, as numbers of 7 bits a byte.
+// The gap before each token and its length, as numbers with 7 bits per byte.
 function spansOf(i) {
   const packed = bytes(texts.spans[i]);
   const spans = [];
@@ -27,7 +27,7 @@ function spansOf(i) {
   return spans;
 }
 
-// The weights of a text by the chosen head, and null where it has no such.
+// The weights of a text by the chosen head, or null if the text lacks it.
 function weightsOf(packed, largest, i, count) {
   const heads = largest[i].length;
   if (!heads) return null;
@@ -44,7 +44,7 @@ function weightsOf(packed, largest, i, count) {
   return found;
 }
 
-// Which head is chosen for a text; -1 is the mean of all.
+// The chosen head of a text; -1 is the mean of all heads.
 function headOf(i, heads) {
   const chosen = $('head') ? $('head').value : '0';
   if (texts.head_labels) {
@@ -117,7 +117,7 @@ function shaded(i) {
   return [body, highest(text, spans, weights)];
 }
 
-// What the shades say, in words.
+// The shades as text.
 function highest(text, spans, weights) {
   if (!weights) return null;
   const order = weights.map((w, t) => [w, t]).sort((a, b) => b[0] - a[0]);
@@ -249,7 +249,7 @@ function drawTexts() {
       }
     }
   });
-  // What is printed is the first of the texts that are chosen.
+  // The first of the filtered texts are printed.
   window.addEventListener('beforeprint', () =>
     [...$('feed').children].slice(0, 5).forEach(fill));
   select();

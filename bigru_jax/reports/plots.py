@@ -1,4 +1,4 @@
-"""Plots of results, with matplotlib, which is the extra `plot`."""
+"""Plots results with matplotlib (the extra `plot`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run left behind, as pages and figures show it."""
+"""Reads the files of a run for pages and figures."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from bigru_jax.metrics import renamed
 from bigru_jax.optimizers import make_schedule
 from bigru_jax.rundir import files as run_files
 
-_POINTS = 200  # Of a learning rate's curve.
+_POINTS = 200  # The maximal number of points of a learning rate's curve.
 
 
 def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
-  """The lines of a run's metrics.jsonl whose loss is finite.
+  """Reads the lines of a run's metrics.jsonl whose loss is finite.
 
   Raises:
-    FileNotFoundError, ValueError: there is none, it is corrupt, or no epoch is
-      finished.
+    FileNotFoundError, ValueError: the file is missing or corrupt, or no epoch
+      is finished.
   """
   path = workdir / 'metrics.jsonl'
   try:
     lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
-    # A loss that was not finite is null.
+    # A non-finite loss is null.
     lines = [renamed(line) for line in lines if line['loss'] is not None]
     splits = {line['split'] for line in lines}
   except FileNotFoundError:
@@ -48,18 +48,18 @@ def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
 def read_object(
   workdir: pathlib.Path, name: str, needs: set[str]
 ) -> dict[str, Any] | None:
-  """A JSON object that a run may have, such as diagnostics.json.
+  """Reads a JSON object that a run may have, such as diagnostics.json.
 
   Args:
     workdir: the run directory.
-    name: the file's.
-    needs: the keys that it has.
+    name: the name of the file.
+    needs: the keys that it must have.
 
   Returns:
-    None where there is no such file.
+    The object, or None if there is no such file.
 
   Raises:
-    ValueError: it is corrupt.
+    ValueError: the file is corrupt.
   """
   path = workdir / name
   if not run_files.exists(path):
@@ -70,7 +70,7 @@ def read_object(
 
 
 def read_diagnostics(workdir: pathlib.Path) -> dict[str, Any] | None:
-  """What `diagnostics.diagnose` gave; None for a run that has not stored it.
+  """Reads the result of `diagnostics.diagnose`, or None if it is not stored.
 
   Raises:
     ValueError: the file is corrupt.
@@ -81,13 +81,13 @@ def read_diagnostics(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """A run as it is drawn.
+  """The data of a run for drawing.
 
   Attributes:
     config: its configuration.
-    lines: of its metrics.jsonl.
-    diagnostics: of `diagnostics.diagnose`; None where it has none.
-    report: by class, of its result; None where it is not finished.
+    lines: the lines of its metrics.jsonl.
+    diagnostics: the result of `diagnostics.diagnose`, or None.
+    report: the scores by class; None if the run is not finished.
     labels: the classes' names.
   """
 
@@ -98,14 +98,14 @@ class Record:
   labels: list[str]
 
 
-Groups = dict[str, list[Record]]  # Runs that differ in the seed alone.
+Groups = dict[str, list[Record]]  # Runs that differ only in the seed.
 
 
 def read_record(workdir: pathlib.Path) -> Record:
   """Reads a run, which need not be finished.
 
   Raises:
-    FileNotFoundError, ValueError: it has nothing to draw, or is corrupt.
+    FileNotFoundError, ValueError: the run has nothing to draw, or is corrupt.
   """
   result = {}
   lines = read_metrics(workdir)
@@ -121,7 +121,7 @@ def read_record(workdir: pathlib.Path) -> Record:
 
 
 def by_seed(records: Sequence[Record]) -> Groups:
-  """Runs that differ in the seed alone, by what tells them from the others.
+  """Groups runs that differ only in the seed, by their distinguishing fields.
 
   Raises:
     ValueError: two runs have the same configuration and seed.
@@ -144,7 +144,7 @@ def by_seed(records: Sequence[Record]) -> Groups:
 
 
 def command_of(config: Config) -> str:
-  """The command that trains such a run."""
+  """Returns the command that trains a run with this configuration."""
   fields = [f'--{x}={getattr(config, x)}' for x in config.differing_fields()]
   return shlex.join(['python', 'experiments/run.py', *fields])
 
@@ -152,11 +152,11 @@ def command_of(config: Config) -> str:
 def learning_rates(
   config: Config, lines: list[dict[str, Any]]
 ) -> list[tuple[int, float]]:
-  """The learning rate at some of the steps that were trained.
+  """Returns the learning rate at some steps of the training.
 
   Args:
-    config: the run's.
-    lines: of its metrics.jsonl.
+    config: the run's configuration.
+    lines: the lines of its metrics.jsonl.
   """
   last = max(lines, key=lambda line: line['step'])
   per_epoch = last['step'] / last['epoch']
@@ -172,7 +172,7 @@ def learning_rates(
 
 
 def grouped_fields(config: Config) -> list[tuple[str, list[tuple]]]:
-  """The fields by group: name, value, and whether it is not the default."""
+  """Returns the fields by group: name, value, whether it is not the default."""
   differing = set(config.differing_fields())
   groups: list[tuple[str, list[tuple]]] = []
   for field in dataclasses.fields(Config):

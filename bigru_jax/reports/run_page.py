@@ -1,4 +1,4 @@
-"""The page that a run ends with, of the outputs of its last evaluation."""
+"""Writes the page at the end of a run, from outputs of its last evaluation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from bigru_jax.reports.page import note_on_test, write_page
 from bigru_jax.runtime import distributed
 from bigru_jax.tasks import Task
 
-# Tokens of a page that is written without being asked for; with several heads
-# each token has as many weights, so there are fewer tokens.
+# The maximal number of weights on the page; each token has one weight per head.
 _TOKENS = 400_000
 _log = logging.getLogger(__name__)
 
@@ -32,9 +31,9 @@ class PageOutputs:
   """The model's outputs for the texts of the page.
 
   Attributes:
-    indices: of these texts in the test split.
-    batches: of each batch, the indices of these texts that it has, and their
-      `Outputs`, as NumPy arrays.
+    indices: the indices of these texts in the test split.
+    batches: for each batch, the indices of its texts on the page, and their
+      `Outputs` as NumPy arrays.
   """
 
   def __init__(self, split: EncodedSplit, config: Config, task: Task) -> None:
@@ -46,12 +45,12 @@ class PageOutputs:
     self.batches: list[tuple[np.ndarray, Any]] = []
 
   def add(self, indices: np.ndarray, outputs: Outputs) -> None:
-    """Keeps what the page shows of a batch; see `steps.evaluate`."""
-    shown = np.flatnonzero(self._is_shown[indices])
-    # On all processes or on none, for they share the indices.
-    if len(shown):
-      outputs = jax.tree.map(lambda x: x[shown], parallel.fetch(outputs))
-      self.batches.append((indices[shown], outputs))
+    """Keeps the outputs for the page's texts of a batch."""
+    positions = np.flatnonzero(self._is_shown[indices])
+    # All processes do this or none, because they share the indices.
+    if len(positions):
+      outputs = jax.tree.map(lambda x: x[positions], parallel.fetch(outputs))
+      self.batches.append((indices[positions], outputs))
 
 
 def write_run_page(
@@ -65,13 +64,13 @@ def write_run_page(
 ) -> None:
   """Writes report.html, without a new prediction, in the main process.
 
-  A failure is logged, for the run is complete without its page.
+  A failure is only logged, because the run is complete without its page.
 
   Args:
     workdir: the run directory, with all its other files.
-    config, data, task, calibration: of the run.
-    evaluation: on its test split.
-    outputs: for texts of that.
+    config, data, task, calibration: those of the run.
+    evaluation: the evaluation on the test split.
+    outputs: the outputs for test texts.
   """
   if not distributed.is_main():
     return
@@ -83,10 +82,10 @@ def write_run_page(
       for i, text in texts.items()
     }
     answers: dict[int, dict[str, Any]] = {}
-    for shown, (logits_BxC, attention, heads_BxK) in outputs.batches:
+    for batch, (logits_BxC, attention, heads_BxK) in outputs.batches:
       answers |= make_answers(
-        shown,
-        (evaluation.probabilities[shown], logits_BxC, attention, heads_BxK),
+        batch,
+        (evaluation.probabilities[batch], logits_BxC, attention, heads_BxK),
         task=task,
         labels=data.labels,
         thresholds=calibration.thresholds,
@@ -103,7 +102,7 @@ def write_run_page(
       [table.place(i) for i in indices],
       note_on_test(len(table), len(indices)),
     )
-  except Exception as error:  # A tokenizer of a library raises its own.
+  except Exception as error:  # Tokenizers of libraries raise their own errors.
     _log.warning(
       'report.html is not written: %s: %s', type(error).__name__, error
     )

@@ -1,4 +1,4 @@
-"""The attention on a text as one number per token, and in a terminal."""
+"""Shows the attention on a text as one number per token, or in a terminal."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import regex
 # black letters is at least 5 to 1.
 _BACKGROUNDS = (189, 153, 117, 75, 33)
 _SHADE, _PLAIN = '\x1b[38;5;16;48;5;{}m', '\x1b[0m'
-# Control characters of a text would move the cursor or set colours.
+# Control characters in a text could move the cursor or set colours.
 _CONTROL = regex.compile(r'[\p{Cc}\p{Cs}--[\n\t]]', regex.VERSION1)
 
 
 def shades(answer: dict[str, Any]) -> list[float]:
-  """How dark each token of an answer is, the darkest 1; empty without weights.
+  """Returns the darkness of each token, at most 1; empty without weights.
 
-  It is the mean weight over the heads, or with label-wise attention that of the
-  head of the first label that is predicted. In a hierarchical model the weight
-  of a word is multiplied by the root of its sentence's, as in Yang et al.,
-  2016, https://aclanthology.org/N16-1174, section 3.3.
+  It is the mean weight over the heads, or with label-wise attention the weight
+  of the first predicted label. In a hierarchical model, the weight of a word is
+  multiplied by the root of its sentence's weight, as in Yang et al., 2016,
+  https://aclanthology.org/N16-1174, section 3.3.
 
   Args:
-    answer: of `Run.predict`.
+    answer: a prediction from `Run.predict`.
   """
   weights_KxT = np.array(answer['attention'].get('words', []))
   if not weights_KxT.size:
@@ -45,15 +45,15 @@ def _merge_heads(answer: dict[str, Any], weights: np.ndarray) -> np.ndarray:
 
 
 def colored(text: str, answer: dict[str, Any]) -> str:
-  """A text for a terminal, its tokens shaded by their attention.
+  """Returns a text for a terminal, with tokens shaded by their attention.
 
   Args:
-    text: as it was given.
-    answer: to it, of `Run.predict`.
+    text: the text.
+    answer: its prediction, from `Run.predict`.
 
   Returns:
-    The text between ANSI escape sequences, below its label and probability.
-    Control characters in it are replaced.
+    The label and the probability, then the text with ANSI escape sequences.
+    Control characters in the text are replaced.
   """
   last_end, parts = 0, []
   for (start, end), shade in zip(answer['spans'], shades(answer)):
@@ -69,7 +69,7 @@ def colored(text: str, answer: dict[str, Any]) -> str:
 
 
 def headline(answer: dict[str, Any]) -> str:
-  """The label of an answer, or its labels, with their probabilities."""
+  """Returns the predicted label or labels, with their probabilities."""
   labels = answer['label']
   labels = [labels] if isinstance(labels, str) else labels
   probabilities = (f'{x} ({answer["probabilities"][x]:.2f})' for x in labels)

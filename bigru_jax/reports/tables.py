@@ -1,4 +1,4 @@
-"""Tables of results, as aligned text and as Markdown."""
+"""Formats tables of results as aligned text and as Markdown."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 import unicodedata
 
-_MAX_CLASSES = 60  # In a table; result.json has all of them.
+_MAX_CLASSES = 60  # The maximum in a table; result.json has all classes.
 
 
 def classification_table(report: dict[str, Any]) -> str:
-  """The scores by class, the averages, and the confusion matrix, as text.
+  """Formats the scores by class, the averages and the confusion matrix.
 
-  Of many classes only the worst are shown, by F1.
+  If there are many classes, only those with the lowest F1 are shown.
 
   Args:
-    report: of `evaluation.classification_report`.
+    report: the result of `evaluation.classification_report`.
   """
   classes = list(report['classes'].items())
   notes = ''
@@ -42,7 +42,7 @@ def classification_table(report: dict[str, Any]) -> str:
   confusion = report.get('confusion')
   if confusion and len(confusion) <= _MAX_CLASSES:
     names = list(report['classes'])
-    width = 12  # A column of a confusion matrix need not hold the whole name.
+    width = 12  # A column of a confusion matrix may cut the name.
     head = ['label \\ prediction', *(name[:width] for name in names)]
     body = [[name, *map(str, row)] for name, row in zip(names, confusion)]
     lines += ['', *aligned([head, *body], left=1)]
@@ -50,7 +50,7 @@ def classification_table(report: dict[str, Any]) -> str:
 
 
 def summary(scores: dict[str, Any]) -> str:
-  """The scores of a run on test, in a sentence."""
+  """Describes the scores of a run on test in a sentence."""
   return (
     f'Accuracy {scores["accuracy"]:.4f} and macro F1 {scores["macro_f1"]:.4f} '
     f'on {scores["examples"]} test texts.'
@@ -58,7 +58,7 @@ def summary(scores: dict[str, Any]) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-  """Scalars by name, a line each."""
+  """Formats scalars by name, one per line."""
   rows = [
     [name, f'{value:.4f}' if isinstance(value, float) else str(value)]
     for name, value in metrics.items()
@@ -67,7 +67,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
-  """Lines whose columns are aligned, the first `left` ones to the left."""
+  """Returns lines with aligned columns, the first `left` ones to the left."""
   widths = [max(map(columns_of, column)) for column in zip(*rows)]
   lines = []
   for row in rows:
@@ -80,7 +80,7 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-  """A Markdown table whose first row is its head."""
+  """Returns a Markdown table whose first row is its head."""
 
   def line(cells):
     return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
@@ -90,6 +90,6 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def columns_of(text: str) -> int:
-  """Columns of a terminal; Chinese characters take two."""
+  """Returns the number of terminal columns; Chinese characters take two."""
   wide = sum(unicodedata.east_asian_width(c) in 'WF' for c in text)
   return len(text) + wide
