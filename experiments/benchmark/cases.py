@@ -1,4 +1,4 @@
-"""The cases of the benchmark and their data, in NumPy: the same for all."""
+"""The cases of the benchmark and their data, in NumPy for all programs."""
 
 from collections.abc import Callable, Iterator
 import dataclasses
@@ -27,15 +27,14 @@ class Case:
 
   Attributes:
     work: `forward` returns the states [B, T, 2H]; `backward` also runs the
-      forward pass, and returns the inputs' gradients [B, T, E]; `step`, a
-      training step, and `epoch` return the number of tokens trained on;
-      `inference` returns a label per text, as does `serving`, which starts from
-      the strings.
+      forward pass, and returns the inputs' gradients [B, T, E]; `step` and
+      `epoch` train, and return the number of tokens; `inference` returns a
+      label per text, as does `serving`, which starts from the strings.
     batch, length, embedding, hidden: B, T, E, and H of one direction; the texts
       of a data set have at most `length` tokens (0: the default of run.py).
-    vocabulary: of a step.
-    dataset: of an epoch, inference and serving; one of run.py, or a file.
-    sentences: how many texts inference and serving label.
+    vocabulary: the size of the vocabulary for a step.
+    dataset: the data set of run.py or the file, for the other kinds of work.
+    sentences: the number of texts that inference and serving label.
   """
 
   work: str
@@ -123,9 +122,9 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
   """Returns a batch of random tokens for a step, else a data set's texts.
 
   Args:
-    case: says which.
-    shape_cost: see `choose_buckets`; 0 pads the least, in as many shapes as
-      there may be, which is best for a program whose compilation is not timed.
+    case: the case.
+    shape_cost: see `choose_buckets`; 0 pads the least, with the most shapes,
+      which is best for a program whose compilation is not timed.
   """
   vocabulary, classes = case.vocabulary, 2
   if case.work == 'step':

@@ -1,4 +1,4 @@
-"""Generated documents, for measurements at sizes that no data set here has."""
+"""Generates documents, to measure at sizes that no data set here has."""
 
 from collections.abc import Iterator
 import itertools
@@ -24,7 +24,7 @@ def reviews(median: float) -> Iterator[tuple[str, int]]:
   """Endless reviews of generated words, whose frequencies follow Zipf's law.
 
   Args:
-    median: of the number of words, which is log-normal, from 5 to 2000.
+    median: the median number of words; it is log-normal, from 5 to 2000.
 
   Yields:
     A text and its label, 0 or 1.

@@ -1,18 +1,18 @@
-"""Measures bigru_jax beside PyTorch, Keras, Flax, Haiku and ONNX Runtime.
+"""Compares bigru_jax with PyTorch, Keras, Flax, Haiku and ONNX Runtime.
 
   python experiments/benchmark/main.py
   python experiments/benchmark/main.py --level=grid --baselines=torch,flax
 
-Each program does the same work in a process of its own, under its best ordinary
-settings: all cores, compiled where it compiles, float32. (The baselines'
-encoders run *without masks*, which none has for free; ours masks.) They take
-turns, one timed call each while the others wait; a time is the median of its
-rounds. Compilation and the calls of a turn's first 0.3 s are not timed. Freed
+Each program does the same work in its own process, with its best ordinary
+settings: all cores, compiled if it can be, float32. (The baselines' encoders
+run *without masks*, which none has for free; ours masks.) They take turns, one
+timed call each while the others wait; a time is the median over the rounds.
+Compilation and the calls in the first 0.3 s of a turn are not timed. Freed
 memory is kept in every process, as `runtime.host` does for ours. The peak is
-measured by a matmul, which takes turns with the programs. `N ×` is a baseline's
-time over ours.
+that of a matmul, which takes turns with the programs. `N ×` is a baseline's
+time divided by ours.
 
-It needs the extra `bench`; a baseline that is not installed is left out.
+It needs the extra `bench`; a baseline that is not installed is skipped.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ PEAK_FLOPS = 2 * 4096 * 300 * 1536
 WARM_SECONDS = 0.3
 ENCODER = 'forward', 'backward'
 AXES = 'batch', 'length', 'embedding', 'hidden'
-# By these axes; with a length of 0 the texts have the default of run.py.
+# The sizes of these axes; a length of 0 means the default of run.py.
 SIZES = (64, 22, 100, 128), (64, 64, 300, 256), (32, 200, 100, 100)
 GRID = itertools.product((16, 64, 256), (20, 200), (100,), (64, 256, 512))
 LEVELS = {
@@ -74,35 +74,35 @@ ENVIRONMENT = {
 
 FLAGS = Flags()
 _LEVEL = FLAGS.list(
-  'level', f'A list of {", ".join(LEVELS)}.', list(LEVELS)[:-1]
+  'level', f'The levels: {", ".join(LEVELS)}.', list(LEVELS)[:-1]
 )
 _BASELINES = FLAGS.list(
-  'baselines', f'A list of {", ".join(BASELINES)}.', BASELINES
+  'baselines', f'The baselines: {", ".join(BASELINES)}.', BASELINES
 )
-_CELL = FLAGS.list('cell', "B,T,E,H in place of a level's sizes.", [])
+_CELL = FLAGS.list('cell', "B,T,E,H, which replace a level's sizes.", [])
 _ROUNDS = FLAGS.integer(
-  'rounds', f'Timed calls; a third of it of {", ".join(LONG_LEVELS)}.', 15, 1
+  'rounds', f'Timed calls; a third for {", ".join(LONG_LEVELS)}.', 15, 1
 )
-_VOCABULARY = FLAGS.integer('vocabulary', 'Of a step.', 20_000, 2)
+_VOCABULARY = FLAGS.integer('vocabulary', 'The size for a step.', 20_000, 2)
 _SENTENCES = FLAGS.integer(
-  'sentences', 'The texts of inference and serving.', 10_000, 1
+  'sentences', 'The number of texts to label.', 10_000, 1
 )
 _DATASET = FLAGS.string(
   'dataset',
-  'The texts: a data set of run.py that needs no data_dir, or a file (not of '
-  'start).',
+  'The texts: a data set of run.py that needs no data_dir, or a file (except '
+  'for start).',
   'rotten_tomatoes',
 )
-_OUTPUT = FLAGS.path('output', 'A folder.', 'runs/benchmark')
+_OUTPUT = FLAGS.path('output', 'The output folder.', 'runs/benchmark')
 
 
 def serve(name: str, case: Case, memory: bool, pipe: Connection) -> None:
   """Sends a first answer, then the seconds of one call for each message.
 
   The first answer is the amount of work (tokens trained on or texts labelled)
-  and, where `memory` is asked for, the peak of the resident set in MiB above
-  what stays resident between calls: libraries, programs, data, parameters and
-  their moments, the last three as large for every program.
+  and, if `memory` is true, the peak of the resident set in MiB above what stays
+  resident between calls: libraries, programs, data, parameters and moments, of
+  which the last three are equally large for every program.
   """
   module = MODULES['onnxruntime' if case.work == 'serving' else name]
   build = importlib.import_module(module).build if module else peak
@@ -152,8 +152,8 @@ def _seconds(call: Call, work: str) -> float:
   """Returns the seconds of one call, which untimed calls precede.
 
   A process that has waited for its turn is up to twice as slow at first: the
-  cores have slept, and the caches hold the data of other programs. A run that
-  trains does not wait between its steps.
+  cores were idle, and the caches contain the data of other programs. Training
+  does not wait between its steps.
   """
   if work not in ('epoch', 'inference', 'serving'):
     end = time.perf_counter() + WARM_SECONDS
@@ -168,7 +168,7 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
   """Runs each program in turn.
 
   Returns:
-    By name the program's first answer, its seconds by round, and their median.
+    By name, the program's first answer, its seconds by round, and the median.
   """
   programs: dict[str, Any] = {}
   with contextlib.ExitStack() as stack:
@@ -180,7 +180,7 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
       except ValueError:
         if name == 'ours':
           raise
-        print(f'{name} failed: it is left out', file=sys.stderr)
+        print(f'{name} failed and is skipped', file=sys.stderr)
     for _, (name, worker) in itertools.product(range(rounds), workers.items()):
       worker.pipe.send(True)
       programs[name]['seconds'].append(worker.receive())
@@ -235,7 +235,7 @@ def main() -> None:
     if importlib.util.find_spec(name):
       names.append(name)
     else:
-      print(f'{name} is not installed: it is left out', file=sys.stderr)
+      print(f'{name} is not installed and is skipped', file=sys.stderr)
   os.environ.update(ENVIRONMENT)
   path = pathlib.Path(_OUTPUT.value, 'benchmark')
   levels = (run_level(level, names) for level in _LEVEL.value)

@@ -1,9 +1,9 @@
-"""The bidirectional GRU layers of Flax, Haiku and Keras (on JAX).
+"""The baselines on JAX: the bidirectional GRU layers of Flax, Haiku and Keras.
 
-Embedding, dropout, attention and dense layers are the same of Flax around each,
-so that only the recurrence differs. One host device with all threads, XLA's
-default flags, optax's Adam, float32, and *no mask in the encoder*, which none
-of them has for free; the attention is masked.
+Each is combined with the same embedding, dropout, attention and dense layers of
+Flax, so that only the recurrence differs. They use one host device with all
+threads, XLA's default flags, optax's Adam, float32, and *no mask in the
+encoder*, which none of them has for free; the attention is masked.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""PyTorch, eager.
+"""The baseline in eager PyTorch.
 
 nn.GRU(bidirectional=True) is not packed, so it is not masked; the attention is.
 """

@@ -38,7 +38,7 @@ def build(name: str, case: Case) -> Call:
 def classifier(case: Case, mesh: Mesh) -> Call:
   """Returns a function that trains for an epoch or predicts token ids."""
   texts = make_texts(case, SHAPE_COST)
-  # As the baselines: plain Adam at a constant rate.
+  # Like the baselines, it uses plain Adam at a constant rate.
   config = Config(
     embedding_size=case.embedding, hidden_size=case.hidden,
     batch_size=case.batch, dropout=DROPOUT, embedding_dropout=DROPOUT,

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Worker:
-  """A process that runs a function, with a pipe to it; killed at the end."""
+  """A process that runs a function, connected by a pipe; killed at the end."""
 
   def __init__(self, function: Callable[..., None], *arguments: Any) -> None:
     """Starts function(*arguments, pipe) in a Python process of its own."""
@@ -31,7 +31,7 @@ class Worker:
     self._process.join()
 
   def receive(self) -> Any:
-    """Returns what the function sends next.
+    """Returns the next message of the function.
 
     Raises:
       ValueError: the process has ended; its error is on stderr.
@@ -46,8 +46,8 @@ def receive_with_peaks(workers: Sequence[Worker]) -> list[tuple[Any, float]]:
   """Waits for a message of each worker.
 
   Returns:
-    For each worker its message, and the peak until then of its resident memory
-    and that of the processes it has started, in MiB.
+    For each worker its message, and the peak of its resident memory until then,
+    including the processes it has started, in MiB.
   """
   peaks = [0.0] * len(workers)
   while not all(worker.pipe.poll() for worker in workers):
@@ -78,7 +78,7 @@ def status_mib(name: str) -> float:
 
 def peak_mib(call: Callable[[], Any]) -> float:
   """Returns the peak memory of a call above what was resident, in MiB."""
-  time.sleep(0.5)  # XLA's own threads still free the last call's arrays.
+  time.sleep(0.5)  # XLA's own threads may still free the last call's arrays.
   ctypes.CDLL(None).malloc_trim(0)  # Freed memory is no longer resident.
   with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
     file.write('5')  # VmHWM restarts from here.

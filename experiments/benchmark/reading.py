@@ -1,12 +1,12 @@
-"""Reading a large file: ours beside pandas and datasets.
+"""Compares the reading of a large file with pandas and datasets.
 
   python experiments/benchmark/reading.py --gigabytes=1
 
 It writes generated reviews as CSV and as JSON lines. Each program then reads
-them in a process of its own: ours as a run does, up to the encoded splits;
-pandas their two columns, alone and with our tokenizer on the texts; datasets
-into its cache. A table has rows and megabytes per second, and the peak of
-resident memory, with that of the tokenizing processes.
+them in its own process: ours as a run does, up to the encoded splits; pandas
+reads two columns, with and without our tokenizer; datasets fills its cache. A
+table has rows and megabytes per second, and the peak of resident memory,
+including the tokenizing processes.
 """
 
 from multiprocessing.connection import Connection
@@ -19,7 +19,9 @@ import documents
 from processes import Worker, receive_with_peaks
 
 _ROWS_OF_GIGABYTE = 900_000
-_GIGABYTES = flags.DEFINE_float('gigabytes', 1.0, 'About the size of a file.')
+_GIGABYTES = flags.DEFINE_float(
+  'gigabytes', 1.0, 'The approximate size of a file.'
+)
 
 
 def read_by_us(path: str) -> int:
@@ -64,7 +66,7 @@ PROGRAMS = {
 
 
 def serve(name: str, path: str, pipe: Connection) -> None:
-  """Sends how many rows a program has read, and its seconds."""
+  """Sends the number of rows that a program has read, and its seconds."""
   start = time.perf_counter()
   rows = PROGRAMS[name](path)
   pipe.send((rows, time.perf_counter() - start))

@@ -3,15 +3,15 @@
   python experiments/benchmark/scaling.py
 
 `steps` is weak scaling, from one to two devices of one core each, with a
-constant batch per device: as two XLA host devices of a process, and as two
-processes whose collectives are Gloo's. Each process is pinned to its cores. The
-runs take turns, a few steps each, and a time is the median of the turns; of two
-processes it is the slower one's. Efficiency is a step's time on one device over
-that on two. Two independent runs at the same time are measured likewise: they
-share memory and caches, so what two devices lose beyond that is communication.
+constant batch per device: two XLA host devices of one process, or two processes
+whose collectives are Gloo's. Each process is pinned to its cores. The runs take
+turns of a few steps, and a time is the median of the turns, of the slower
+process if there are two. Efficiency is the time of a step on one device divided
+by that on two. Two independent concurrent runs are measured as well: they share
+memory and caches, so any further loss with two devices is communication.
 
 `memory` opens generated documents as a run does, from a file and then from the
-cache, by one and by two processes, each of which then trains for a few steps.
+cache, with one and with two processes, which then train for a few steps.
 """
 
 from collections.abc import Iterator
@@ -46,25 +46,25 @@ from bigru_jax.runtime import distributed, host
 from bigru_jax.training.program import build_program
 from bigru_jax.training.trainer import Trainer
 
-# A step with the batch of one device, and how many are timed at once.
+# A step with the batch of one device, and the number of steps per turn.
 MODELS = {
   'default': (Case('step', 64, 64, 100, 128, vocabulary=20_000), 10),
   'large': (Case('step', 64, 64, 300, 600, vocabulary=50_000), 3),
   'tiny': (Case('step', 8, 6, 8, 4, vocabulary=50), 3),
 }
-_WARM_STEPS = 2  # They are not timed: after a wait the cores have slept.
+_WARM_STEPS = 2  # They are not timed, since the cores were idle before.
 
 FLAGS = Flags()
 _MODELS = FLAGS.list(
   'models',
-  f'Of `steps`, a list of {", ".join(MODELS)}; empty to leave `steps` out.',
+  f'The models of `steps`: {", ".join(MODELS)}; empty to skip `steps`.',
   ['default', 'large'],
 )
-_ROUNDS = FLAGS.integer('rounds', 'Turns of each run.', 9, 1)
+_ROUNDS = FLAGS.integer('rounds', 'The turns of each run.', 9, 1)
 _DOCUMENTS = FLAGS.integer(
-  'documents', 'Of `memory`; 0 to leave `memory` out.', 1_000_000, 0
+  'documents', 'The documents of `memory`; 0 to skip it.', 1_000_000, 0
 )
-_OUTPUT = FLAGS.path('output', 'A folder.', 'runs/benchmark')
+_OUTPUT = FLAGS.path('output', 'The output folder.', 'runs/benchmark')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Member:
   devices: int = 1
   index: int = 0
   processes: int = 1
-  port: int = 0  # Of the coordinator, on this machine.
+  port: int = 0  # The coordinator's, on this machine.
 
   def start(self) -> None:
     """Sets this process up."""
@@ -136,8 +136,8 @@ def members(cores_of_each: list[tuple[int, ...]]) -> list[Member]:
   with socket.create_server(('127.0.0.1', 0)) as listener:
     port = listener.getsockname()[1]
   return [
-    Member(of_process, index=i, processes=len(cores_of_each), port=port)
-    for i, of_process in enumerate(cores_of_each)
+    Member(cores, index=i, processes=len(cores_of_each), port=port)
+    for i, cores in enumerate(cores_of_each)
   ]
 
 
@@ -154,10 +154,10 @@ def measure_steps(name: str) -> dict[str, Any]:
   seconds: dict[str, list[float]] = {run: [] for run in runs}
   with contextlib.ExitStack() as stack:
     workers = {}
-    for run, of_run in runs.items():
+    for run, run_members in runs.items():
       workers[run] = [
         stack.enter_context(Worker(train_steps, case, count, member))
-        for member in of_run
+        for member in run_members
       ]
       for worker in workers[run]:
         worker.receive()  # It is ready.
@@ -174,7 +174,7 @@ def measure_memory(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
   path, cache = folder / 'documents.jsonl', folder / 'cache'
   documents.write(path, _DOCUMENTS.value, median=55)
   os.environ['XDG_CACHE_HOME'] = str(cache)
-  # Every process has all cores, as those of launch/local.sh.
+  # Every process has all cores, as in launch/local.sh.
   all_cores = tuple(os.sched_getaffinity(0))
   for count, state in itertools.product((1, 2), ('cold', 'warm')):
     if state == 'cold':

@@ -1,4 +1,4 @@
-"""Tables, files and the plot of what the benchmarks measured."""
+"""Tables, files and the plot of the benchmarks' measurements."""
 
 from collections.abc import Callable, Iterable
 import json
@@ -31,9 +31,9 @@ def write(
   what it has measured.
 
   Args:
-    path: without a suffix.
-    measured: the lines, which are measured while they are iterated over.
-    tables: makes Markdown of lines.
+    path: the path without a suffix.
+    measured: an iterator that measures each line.
+    tables: formats lines as Markdown.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   lines = []

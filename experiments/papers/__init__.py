@@ -1,1 +1,1 @@
-"""The rows of papers: what they report, how we run them, what we got."""
+"""The rows of papers: published scores, recipes and our results."""

@@ -1,9 +1,9 @@
-"""Writes the table of Jain & Wallace, theirs beside ours, to the documentation.
+"""Writes the table that compares us with Jain & Wallace to the documentation.
 
   python experiments/jain_wallace.py
 
-Ours are the explanations in experiments/papers/results/explain/; how they are
-made is in docs/explanations.md. Each file, <data set>-<encoder>.json, is an
+Our results are in experiments/papers/results/explain/; docs/explanations.md
+describes how they were made. Each file, <data set>-<encoder>.json, is an
 explain-test.json of explain.py.
 """
 
@@ -32,13 +32,13 @@ _RESULTS = FLAGS.path(
 )
 _PAGE = FLAGS.path(
   'page',
-  'The file in which the table stands.',
+  'The file that contains the table.',
   str(results.ROOT / 'docs' / 'explanations.md'),
 )
 
 
 class Theirs(NamedTuple):
-  """A model of Jain & Wallace, 2019; pairs are by the predicted class.
+  """A model of Jain & Wallace, 2019; pairs have one value per predicted class.
 
   The figures are those of the files that they released,
   https://github.com/successar/AttentionExplanation, commit 425a89a, folder
@@ -82,7 +82,7 @@ def table(folder: pathlib.Path) -> str:
   """Returns the table as Markdown.
 
   Args:
-    folder: of the JSON files; what has none is a dash.
+    folder: the folder of the JSON files; a missing result is a dash.
 
   Raises:
     ValueError: a file is corrupt.
@@ -114,7 +114,7 @@ def _read_means(path: pathlib.Path) -> dict[str, float | None]:
   except FileNotFoundError:
     return {}
   except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(f'{path} is not of explain.py: {error}') from error
+    raise ValueError(f'{path} is not a file of explain.py: {error}') from error
 
 
 def _select(means: dict[str, float | None], start: str) -> list[float | None]:

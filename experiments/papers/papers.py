@@ -16,8 +16,8 @@ class Published:
     paper: the model and its paper.
     value: the score, a fraction.
     std: its standard deviation, where one is given.
-    kind: empty where it is in the paper's own table, slides or released files;
-      `quoted` from another paper; or `reported`, not checked against a copy.
+    kind: empty if it is in the paper's own table, slides or released files;
+      `quoted` from another paper; or `reported`, not checked with the original.
   """
 
   paper: str
@@ -31,20 +31,21 @@ class Row:
   """A row of a table.
 
   Attributes:
-    name: of its recipe and of its result.
+    name: the name of its recipe and of its result.
     title: the data set, in words.
-    protocol: what is trained on and tested, in words.
-    published: what papers report; empty where none has this protocol.
-    folder: that directly holds the data, in `--data_root`; empty where a
-      package that is fetched holds them.
-    files: that must be there; a Parquet file has the columns text and label.
-    source: where the data are downloaded.
-    seeds: how many are run by default.
-    folds: of a cross-validation; 0 where there is none.
-    metric: of result.json.
-    split: whose metric it is.
+    protocol: the training and test sets, in words.
+    published: the published scores; empty if no paper has this protocol.
+    folder: the folder of the data in `--data_root`; empty if a package that is
+      downloaded contains them.
+    files: the required files; a Parquet file has the columns text and label.
+    source: the source of the data.
+    seeds: the default number of seeds.
+    folds: the number of folds of a cross-validation; 0 for none.
+    metric: the metric in result.json.
+    split: the split of the metric.
     vectors: whether it starts from word vectors.
-    against: another row, which the same folds and seeds are compared with.
+    against: another row, with which it is compared over the same folds and
+      seeds.
   """
 
   name: str

@@ -1,4 +1,4 @@
-"""What a row needs, and the runs that it is made of."""
+"""Plans the runs of a row, and finds the data that it needs."""
 
 from collections.abc import Sequence
 import contextlib
@@ -37,10 +37,10 @@ def find_vectors(
 
   Args:
     data_root: the folder that holds a folder for each data set.
-    vectors: their file, where one is named.
+    vectors: the file, if one is named.
 
   Raises:
-    FileNotFoundError: the file that was named is not there.
+    FileNotFoundError: the named file is missing.
   """
   if vectors:
     path = pathlib.Path(vectors).absolute()
@@ -100,7 +100,7 @@ def plan(
 
 
 def check_recipes(output: pathlib.Path, planned: Sequence[Planned]) -> None:
-  """Refuses runs of other settings, those that could resume included.
+  """Refuses runs of other settings, including those that could resume.
 
   Raises:
     ValueError: a run directory has another configuration than its row.

@@ -1,4 +1,4 @@
-"""Runs the rows of papers, and prints the published scores beside ours.
+"""Reproduces the rows of papers, and compares the results with the papers.
 
   python experiments/reproduce.py --rows=trec,r8 --data_root=data
   python experiments/reproduce.py --rows=trec --results=FOLDER -- --epochs=1
@@ -6,14 +6,14 @@
 
 A row has a recipe, recipes/<row>.flags, a protocol in papers.toml, and a
 result, results/<row>.json, once its runs are finished. The flags after -- are
-more flags of run.py, for all runs. Each run has a process and a run directory
-of its own in the output folder. Finished runs are skipped, so the same command
+more flags of run.py, for all runs. Each run has its own process and run
+directory in the output folder. Finished runs are skipped, so the same command
 resumes.
 
-The data root holds a folder for each data set. A row without its data is
-skipped, with a warning that says which files belong where, and the exit status
-is 1 if the row was named. `--tables` rewrites what README.md, docs/results.md
-and the recipes say of the results, and runs nothing.
+The data root contains a folder for each data set. A row without its data is
+skipped with a warning that names the missing files; the exit status is 1 if the
+row was named. `--tables` runs nothing; it updates the tables of results in
+README.md, docs/results.md and the recipes.
 """
 
 from collections.abc import Sequence
@@ -38,20 +38,20 @@ _ROWS = FLAGS.string(
   'rows', f'The rows, separated by commas, or all: {", ".join(ROWS)}.', 'all'
 )
 _DATA_ROOT = FLAGS.path(
-  'data_root', 'The folder that holds a folder for each data set.', 'data'
+  'data_root', 'The folder that contains a folder for each data set.', 'data'
 )
 _VECTORS = FLAGS.path(
   'vectors',
-  'The word vectors; by default glove/glove.6B.100d.txt in data_root, or .gz.',
+  'The word vectors; by default glove/glove.6B.100d.txt[.gz] in data_root.',
 )
 _OUTPUT = FLAGS.path('output', 'The folder of all runs.', 'runs/reproduce')
 _RESULTS = FLAGS.path(
   'results',
-  'The folder of the results; by default experiments/papers/results, to which '
-  'runs of other flags, vectors or seeds than those of the rows do not write.',
+  'The folder of the results; the default, experiments/papers/results, takes '
+  'only runs with the flags, vectors and seeds of the rows.',
 )
 _TABLES = FLAGS.boolean(
-  'tables', 'Rewrite the tables that are made of the results, and exit.'
+  'tables', 'Update the tables that are made from the results, and exit.'
 )
 
 FLAGS.alias('data_dir', 'data_root')  # The old name, for one version.
@@ -62,7 +62,7 @@ def chosen_rows() -> list[Row]:
   """Returns the rows of `--rows`.
 
   Raises:
-    ValueError: there is no such row.
+    ValueError: a row is unknown.
   """
   if _ROWS.value == 'all':
     return list(ROWS.values())
@@ -88,16 +88,16 @@ def reproduce(
   planned: dict[str, list[Planned]],
   notes: dict[str, str],
 ) -> bool:
-  """Trains the runs of rows; writes a row's result once all its runs are done.
+  """Trains the runs of rows, and writes the result of each finished row.
 
   Args:
     output: the folder of all runs.
     folder: the folder of the results.
     planned: the runs by row.
-    notes: by row, gets what failed.
+    notes: the notes by row, to which failures are added.
 
   Returns:
-    Whether all rows have their result.
+    Whether all rows have their results.
   """
 
   def record_finished(name):
@@ -134,16 +134,16 @@ def check_flags(extra: Sequence[str]) -> None:
   """Refuses flags that would be ignored.
 
   Raises:
-    ValueError: there is one, or flags that need results are without it.
+    ValueError: there is such a flag, or `--results` is missing.
   """
   if _TABLES.value:
     ignored = ('rows', 'data_root', 'vectors', 'seeds', 'jobs', 'output',
                'print_commands')  # fmt: skip
-    FLAGS.refuse('runs, and tables does none', *ignored)
+    FLAGS.refuse('runs, and tables starts none', *ignored)
     if extra:
-      raise ValueError(f'{extra[0]} needs runs, and tables does none')
+      raise ValueError(f'{extra[0]} needs runs, and tables starts none')
   if planned_runs.PRINT_COMMANDS.value:
-    FLAGS.refuse('runs, and print_commands does none', 'jobs')
+    FLAGS.refuse('runs, and print_commands starts none', 'jobs')
   uses = {name for row in chosen_rows() for name in ('vectors', 'folder')
           if getattr(row, name)}  # fmt: skip
   if 'vectors' not in uses:
@@ -153,18 +153,18 @@ def check_flags(extra: Sequence[str]) -> None:
   is_changed = extra or _VECTORS.value or planned_runs.SEEDS.value
   if is_changed and not _RESULTS.value:
     raise ValueError(
-      'results: flags after --, vectors and seeds need a folder of their own'
+      'results: with flags after --, vectors or seeds, name another folder'
     )
 
 
 def main(extra: list[str]) -> int:
-  """Does what is asked for.
+  """Runs the rows, or only prints their commands or updates the tables.
 
   Args:
     extra: more flags of run.py, for all runs.
 
   Returns:
-    1 where a row that was named has no result of these runs, and 0 otherwise.
+    The exit status: 1 if a named row has no result of these runs.
   """
   check_flags(extra)
   folder = pathlib.Path(_RESULTS.value or results.RESULTS)

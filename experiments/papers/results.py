@@ -1,4 +1,4 @@
-"""The results of the rows: a JSON file for each, made of its finished runs."""
+"""The results of the rows, with a JSON file for each row."""
 
 from collections.abc import Sequence
 import json
@@ -15,8 +15,8 @@ from .papers import ROWS, Row
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'experiments' / 'papers' / 'results'
-# What decides a run, and so makes the commit of a working tree dirty.
-# The recipes' flags are recorded with each run.
+# The files whose changes make the commit of a working tree dirty. Each result
+# records the recipe's flags.
 _CODE = (
   'bigru_jax', 'experiments', 'setup.py', ':!experiments/papers/results',
   ':!experiments/papers/recipes',
@@ -31,7 +31,7 @@ def commit() -> str | None:
   """Returns the commit of the working tree, or `-dirty` if its code differs.
 
   Returns:
-    None outside a repository, and without Git.
+    The commit; None outside a repository or without Git.
   """
 
   def git(*arguments):
@@ -57,10 +57,10 @@ def make(
     row: the row.
     output: the folder of all runs.
     planned: the row's runs.
-    folder: of the data sets, which `DIR` stands for in the result.
+    folder: the data root, which the result calls `DIR`.
 
   Raises:
-    ValueError: a run has no such metric, or has read other data than the first.
+    ValueError: a run lacks the metric, or has read other data than the first.
   """
   identities = [run_files.read_identity(output / run.name) for run in planned]
   for run, identity in zip(planned, identities):
@@ -113,7 +113,7 @@ def _portable(flag: str, folder: str) -> str:
 def write_provenance(workdir: pathlib.Path, hardware: str) -> None:
   """Writes the commit and the machine that are about to train a run.
 
-  Of a run that is resumed, those before are kept.
+  For a resumed run, the earlier ones are kept.
   """
   workdir.mkdir(parents=True, exist_ok=True)
   before = _provenance(workdir)
@@ -136,7 +136,7 @@ def read_all(results: pathlib.Path) -> dict[str, Record]:
   """Reads the results by row.
 
   Raises:
-    ValueError: a file holds no result of a row.
+    ValueError: a file is not the result of its row.
   """
   records = {}
   for name in ROWS:
@@ -145,10 +145,10 @@ def read_all(results: pathlib.Path) -> dict[str, Record]:
       try:
         record = json.loads(path.read_text('utf-8'))
         if record['row'] != name:
-          raise ValueError(f'of row {record["row"]}')
+          raise ValueError(f'it has the row {record["row"]}')
         if missing := _FIELDS - record.keys():
-          raise ValueError(f'without {min(missing)}')
+          raise ValueError(f'it lacks {min(missing)}')
       except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'results={path}: no result: {error}') from error
+        raise ValueError(f'results={path}: not a result: {error}') from error
       records[name] = record
   return records

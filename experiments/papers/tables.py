@@ -1,4 +1,4 @@
-"""What is made of the papers' scores and of our results, as Markdown."""
+"""Tables of the papers' scores and our results, as Markdown."""
 
 from collections.abc import Mapping, Sequence
 import math
@@ -13,7 +13,7 @@ from .results import ROOT, Record, read_all
 
 BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
 END = '<!-- papers: end -->'
-# The rows of which README.md has the result.
+# The rows whose results are in README.md.
 FIRST_PAGE = ('mr', 'sst2', 'trec', 'r8', 'imdb', 'semeval2010')
 
 
@@ -26,8 +26,8 @@ def table(
 
   Args:
     chosen: the rows.
-    records: their results by name, of those that have one.
-    notes: by name, what else there is to say of a row's result.
+    records: their results by name; a row may have none.
+    notes: remarks on the results of rows, by name.
   """
   lines = [['paper', 'row', 'published', 'ours', 'difference', 'minutes, on']]
   for row in chosen:
@@ -42,7 +42,7 @@ def table(
       published = [paper.paper, _score(paper)] if paper else ['–', '–']
       published.insert(1, row.heading)
       lines.append([*published, ours, difference, _cost(record)])
-      ours = _ours(record)  # A note is on the row's first line alone.
+      ours = _ours(record)  # Only the first line of a row has its note.
   return markdown(lines)
 
 
@@ -86,14 +86,14 @@ def write_tables(
 ) -> list[pathlib.Path]:
   """Updates everything that is generated from the results.
 
-  These are a part of README.md and of docs/results.md, and the comment at the
-  top of each recipe.
+  These are parts of README.md and docs/results.md, and the comments above the
+  recipes.
 
   Returns:
     The files that changed.
 
   Raises:
-    ValueError: a file has no such part.
+    ValueError: a file lacks its generated part.
   """
   changed = []
   for path, text in generated(results, root).items():
@@ -128,7 +128,7 @@ def replaced(path: pathlib.Path, begin: str, end: str, part: str) -> str:
   """Returns a file's content with a new part between two comments.
 
   Raises:
-    ValueError: it has no such part.
+    ValueError: it lacks a comment.
   """
   before, first, rest = path.read_text('utf-8').partition(begin)
   _, last, after = rest.partition(end)

@@ -69,9 +69,9 @@ NO_RUN = {
     ),
   ],
   'reproduce': [
-    (['--tables', '--rows=trec'], 'rows needs runs, and tables does none'),
-    (['--tables', '--', '--epochs=1'], '--epochs=1 needs runs, and tables do'),
-    (['--print', '--jobs=2'], 'jobs needs runs, and print_commands does'),
+    (['--tables', '--rows=trec'], 'rows needs runs, and tables starts none'),
+    (['--tables', '--', '--epochs=1'], '--epochs=1 needs runs, and tables st'),
+    (['--print', '--jobs=2'], 'jobs needs runs, and print_commands starts'),
     (
       ['--rows=hotel_reviews', '--vectors=x', '--results=y'],
       'vectors needs a row with word vectors',

@@ -32,4 +32,6 @@ def test_the_table_of_jain_and_wallace(tmp_path):
   assert line in done.stdout
   (tmp_path / 'sst2-average.json').write_text('[]')
   done = run_command('jain_wallace', f'--page={copy}', f'--results={tmp_path}')
-  assert done.returncode == 2 and 'sst2-average.json is not of' in done.stderr
+  assert (
+    done.returncode == 2 and 'sst2-average.json is not a file of' in done.stderr
+  )

@@ -200,7 +200,7 @@ def test_missing_data_are_named_with_their_folder_and_source(tmp_path):
     (['--rows=trek'], SMALL, "rows='trek': choose all, or mr, "),
     (['--rows=trec'], ['--seed=1'], 'seed is set after --: see seeds, output'),
     (['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'"),
-    (['--rows=trec', '--results='], SMALL, 'results: flags after --, vectors'),
+    (['--rows=trec', '--results='], SMALL, 'results: with flags after --'),
     (['--rows=trec', '--vectors=no'], SMALL, '/no: no such file'),
   ],
 )  # fmt: skip
@@ -297,7 +297,7 @@ def test_a_new_result_reaches_the_tables(tmp_path):
     (RECIPES / 'movie_reviews.flags').read_text().partition('\n\n')[2]
   )
   (results / 'trec.json').write_text('{"row": "r8"}')
-  with pytest.raises(ValueError, match='trec.json: no result: of row r8'):
+  with pytest.raises(ValueError, match='json: not a result: it has the row r8'):
     recorded.read_all(results)
 
 
