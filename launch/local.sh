@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One distributed run on several processes of this machine, which share its
-# cores; what follows are flags of run.py:
+# Runs one distributed run on processes of this machine, which share its cores.
+# The arguments are flags of run.py:
 #   PROCESSES=2 launch/local.sh --dataset=trec --data_dir=FOLDER
 # A signal makes all of them save and exit with status 75; the same command
 # resumes. For many runs, see experiments/sweep.py.

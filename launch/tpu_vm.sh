@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# One distributed run on all workers of a Cloud TPU slice, from the repository's
-# root; what follows are flags of run.py:
+# Runs one distributed run on all workers of a Cloud TPU slice. Call it from the
+# repository's root; the arguments are flags of run.py:
 #   TPU=NAME ZONE=ZONE launch/tpu_vm.sh --dataset=trec \
 #     --data_dir=/mnt/data/trec --workdir=/mnt/runs/trec
-# Both folders are on a file system that all workers mount. The last commit is
-# installed on each, with uv. This lets the run save and exit with status 75;
-# then, or on a new slice, the same command resumes:
+# Both folders are on a file system that all workers mount. Each worker installs
+# the last commit with uv. The following lets the run save and exit with status
+# 75; afterwards, also on a new slice, the same command resumes:
 #   gcloud compute tpus tpu-vm ssh NAME --zone=ZONE --worker=all \
 #     --command='pkill -TERM --full ^.venv/bin/python'
 set -euo pipefail
