@@ -187,7 +187,7 @@ def _load_or_remove(folder: pathlib.Path, config: DataConfig) -> Dataset | None:
     TypeError,
     RecursionError,
   ) as error:
-    _log.warning('%s is corrupt, and is made anew: %s', folder, error)
+    _log.warning('%s is corrupt and is made again: %s', folder, error)
     shutil.rmtree(folder)
     return None
 

@@ -109,8 +109,8 @@ class ListForm:
       if size == 1:
         raise ValueError(
           f'{self._first_origin}: every text has a list of one number, 0 or 1; '
-          'give label_names=NAME where it says whether the text has that '
-          'label, and strings where the labels are called 0 and 1'
+          'give label_names=NAME if it tells whether the text has that label, '
+          'and strings if the labels are called 0 and 1'
         )
       self._number_labels(size)
     self.is_multi_hot = bool(self.is_multi_hot)
@@ -185,8 +185,9 @@ class ListForm:
     if candidate := likely_separator(names, separator):
       example = next(name for name in names if candidate in name)
       notes.append(
-        f'warning: most label names hold {candidate!r}, such as {example!r}: '
-        f'is label_separator={candidate!r} meant, not {separator!r}?'
+        f'warning: most label names contain {candidate!r}, such as '
+        f'{example!r}: is label_separator={candidate!r} meant, not '
+        f'{separator!r}?'
       )
     return notes
 
@@ -194,8 +195,8 @@ class ListForm:
 def missing_notes(names: Sequence[str]) -> list[str]:
   """Returns sentences for the log on labels that look like missing values."""
   return [
-    f'warning: a label is called {name!r}, as a missing value is written; '
-    'leave out the texts without a label'
+    f'warning: a label is called {name!r}, like a missing value; remove the '
+    'texts without a label'
     for name in _MISSING
     if name in names
   ]

@@ -223,16 +223,16 @@ def _name(value: Any, column: str) -> str:
   """Returns the name of one label."""
   if isinstance(value, list | tuple):
     raise ValueError(
-      f'{column!r} is no label: {value!r:.60} is a list; give the name or '
+      f'{column!r} is not a label: {value!r:.60} is a list; give the name or '
       'index of one class, or see task=multi_label'
     )
   if is_missing(value):
-    raise ValueError(f'{column!r} is no label: it is missing')
+    raise ValueError(f'{column!r} is not a label: it is missing')
   if not isinstance(value, str | int | float | decimal.Decimal):
-    raise ValueError(f'{column!r} is no label: {value!r:.60}')
+    raise ValueError(f'{column!r} is not a label: {value!r:.60}')
   label = str(value).strip()
   if not label:
-    raise ValueError(f'{column!r} is no label: it is empty')
+    raise ValueError(f'{column!r} is not a label: it is empty')
   return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
 
 

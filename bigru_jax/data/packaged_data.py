@@ -50,7 +50,7 @@ def fetch_wheel(requirement: str, field: str) -> pathlib.Path:
     path.unlink()
     raise ValueError(
       f'{field}: {path} had SHA-256 {digest}, expected {expected}; '
-      'it was deleted, run again to fetch it anew'
+      'it was deleted; run again to fetch it'
     )
   return path
 

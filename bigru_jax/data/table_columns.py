@@ -59,8 +59,8 @@ class Columns(NamedTuple):
       if names.count(column) != 1:
         raise ValueError(
           f'{where} has {"two columns" if column in names else "no column"} '
-          f'{column!r}, of {", ".join(map(repr, names))}; see text_column and '
-          'label_column'
+          f'{column!r}; its columns are {", ".join(map(repr, names))}; see '
+          'text_column and label_column'
         )
     return columns
 
@@ -146,7 +146,9 @@ def named(
     if isinstance(value, list):
       return [name_of(x, row) for x in value]
     if value is None or value == -1:
-      raise ValueError(f'{where}, row {row}: {column!r} is no label: {value}')
+      raise ValueError(
+        f'{where}, row {row}: {column!r} is not a label: {value}'
+      )
     if not isinstance(value, int):
       return value
     if not 0 <= value < len(names):

@@ -146,7 +146,7 @@ def test_a_corrupt_entry_is_made_anew(config, tmp_path, caplog, damage):
   else:
     array.write_bytes(b'another program wrote this')
   _assert_equal(cache.prepare_shared(config), expected)
-  assert 'is corrupt, and is made anew' in caplog.text
+  assert 'is corrupt and is made again' in caplog.text
   caplog.clear()
   _assert_equal(cache.prepare_shared(config), expected)
   assert not caplog.text

@@ -200,8 +200,8 @@ def test_class_names_are_read_from_the_metadata_of_parquet(tmp_path):
   data = prepare(Config(train=train))
   assert data.labels == ['no', 'yes']
   for wrong, message in [
-    (-1, "row 2: 'label' is no label: -1"),
-    (None, "row 2: 'label' is no label: None"),
+    (-1, "row 2: 'label' is not a label: -1"),
+    (None, "row 2: 'label' is not a label: None"),
     (2, "row 2: 'label' is 2, but there are 2 classes"),
   ]:
     _class_labels(path, [0, wrong], feature)
@@ -223,7 +223,9 @@ def test_a_value_of_any_library_has_one_name():
   truth = [True, np.True_, pyarrow.scalar(True), 'True']
   assert {labels.as_label(x, 'label') for x in truth} == {'True'}
   for missing in (None, float('nan'), np.nan, pandas.NA, pandas.NaT):
-    with pytest.raises(ValueError, match="^'label' is no label: it is missing"):
+    with pytest.raises(
+      ValueError, match="^'label' is not a label: it is missing"
+    ):
       labels.as_label(missing, 'label')
     assert labels.as_labels(missing, 'label', '|') == ()
   assert labels.as_labels({'b', 'a', 'c'}, 'y', '|') == tuple('abc')

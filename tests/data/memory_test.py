@@ -59,7 +59,7 @@ def _identity(split, **options):
 def test_tables_are_the_texts_and_labels_of_their_columns(library, make):
   table = make(importlib.import_module(library))
   assert _identity(table, **NAMES) == _identity((TEXTS, KINDS))
-  with pytest.raises(ValueError, match=r"'train'\] has no column 'text', of"):
+  with pytest.raises(ValueError, match=r"'train'\] has no column 'text'; its"):
     _identity(table)
 
 
@@ -126,7 +126,7 @@ def test_a_missing_text_is_an_empty_one():
     ((TEXTS, KINDS), r"is a tuple; give {'train': X}, where X is \(texts, l"),
     (5, 'corpus is an int; give'),
     ({'train': (TEXTS, sparse.eye(12))}, r'matrix, which is sparse; .*toarray'),
-    ({'train': (TEXTS, list(sparse.eye(12).tocsr()))}, "row 1: .* is no label"),
+    ({'train': (TEXTS, list(sparse.eye(12).tocsr()))}, '1: .* is not a label'),
     ({'train': [('a', 'x'), ('b', 'y')]}, r"corpus\['train'\] is a list; give"),
     ({'train': COLUMNS}, r"corpus\['train'\] is a dict; give \(texts, labels"),
     ({'train': (t for t in TEXTS)}, r"corpus\['train'\] is a generator"),

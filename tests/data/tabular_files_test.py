@@ -92,7 +92,11 @@ def test_a_long_field_is_read_without_changing_csvs_limit(tmp_path):
   [
     ('a.csv', b'', 'is empty'),
     ('a.csv', b'text,label\n', 'has no rows'),
-    ('a.csv', b'text,klass\na,b\n', "has no column 'label', of 'text', 'k"),
+    (
+      'a.csv',
+      b'text,klass\na,b\n',
+      "has no column 'label'; its columns are 't",
+    ),
     ('a.csv', b'text,label\na,x\nb\n', 'row 3: 1 fields, the header has 2'),
     ('a.csv', b'text,label\na,x\nb,\xff\n', 'row 3: not utf-8.*see encoding'),
     (
@@ -107,9 +111,9 @@ def test_a_long_field_is_read_without_changing_csvs_limit(tmp_path):
     ('a.csv', b'text,label,label\na,x,y\n', "has two columns 'label'"),
     ('a.tsv', b'text\tlabel\n"a\tb\tx\n', 'row 2: 3 fields, the header has 2'),
     ('a.json', b'[{"text": "a", "label": 1},\n{"text"}]', 'row 2: '),
-    ('a.json', b'{"text": "a", "label": [1]}', "row 1: 'label' is no label"),
+    ('a.json', b'{"text": "a", "label": [1]}', "row 1: 'label' is not a label"),
     ('a.csv.rar', b'Rar', 'must end in'),
-    ('a.csv', b'text,label\na,x\nb,\n', "row 3: 'label' is no label"),
+    ('a.csv', b'text,label\na,x\nb,\n', "row 3: 'label' is not a label"),
     ('a.jsonl', b'{"text": "a", "label": 1}\n{"text"\n', 'row 2'),
     ('a.jsonl', b'{"text": "a"}\n', "row 1: no 'label'"),
     ('a.jsonl', b'[1]\n', 'row 1: not a JSON object'),

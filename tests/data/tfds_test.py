@@ -124,7 +124,8 @@ def test_text_labels_are_read(tmp_path):
   assert train.texts == [f'item {label}' for label in train.labels]
   _prepare_tfds(tmp_path / 'wrong', texts, [{'body': 'item', 'topic': ' '}])
   with pytest.raises(
-    ValueError, match="tfds:rated/train, row 1: 'topic' is no label: it is emp"
+    ValueError,
+    match="tfds:rated/train, row 1: 'topic' is not a label: it is emp",
   ):
     _read_rated(tmp_path / 'wrong', label_column='topic')
 

@@ -66,7 +66,7 @@ def read(
       label_name = _label_name(features[label], example[label])
       if label_name == '':
         raise ValueError(
-          f'{field}/{split}, row {row}: {label!r} is no label: it is empty'
+          f'{field}/{split}, row {row}: {label!r} is not a label: it is empty'
         )
       if label_name is not None:
         read_split.add(example[text].decode('utf-8'), label_name, row)
