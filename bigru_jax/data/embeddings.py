@@ -86,7 +86,7 @@ class VectorIndex:
     self._positions = table['f2'][first]
 
   def lookup(self, words: Iterable[str]) -> dict[str, np.ndarray]:
-    """The float32 vectors of those of the words that the file has."""
+    """Returns the float32 vectors of the words that the file has."""
     names = [word.encode('utf-8', 'replace') for word in words]
     hashes = np.array([hash(name) for name in names], np.int64)
     entries = np.searchsorted(self._hashes, hashes)
@@ -130,7 +130,7 @@ class UnseenWords:
     self._opened = False
 
   def lookup(self, words: Collection[str]) -> dict[str, np.ndarray]:
-    """The float32 vectors of those of the words that the file has."""
+    """Returns the float32 vectors of the words that the file has."""
     if words and not self._opened:
       self._opened = True
       try:

@@ -264,7 +264,7 @@ def _quotas(sizes: np.ndarray, texts: np.ndarray, count: int) -> np.ndarray:
 
 
 def _draw_iteratively(labels: Ragged, texts: Texts, count: int) -> np.ndarray:
-  """Whether each text is drawn: one of several folds of `count` examples.
+  """Draws one of several folds of `count` examples; returns a mask of texts.
 
   Texts that occur more often than that are in none of the folds.
   """

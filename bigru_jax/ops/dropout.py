@@ -29,8 +29,8 @@ class Site(enum.IntEnum):
   CONTEXT = 2
   WORDS = 3
   PERTURBATION = 1000
-  SENTENCES = 0  # Of a document's key.
-  WORDS_OF_SENTENCE = 2  # Of a sentence's key.
+  SENTENCES = 0  # Folded into a document's key.
+  WORDS_OF_SENTENCE = 2  # Folded into a sentence's key.
 
 
 def example_keys(seed: int, step: jax.Array, batch_size: int) -> jax.Array:
@@ -109,7 +109,7 @@ def weight_drop(params: Any, rate: float, key: jax.Array) -> Any:
 
 
 def _words(keys_B: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The first two words of each key, as [B, 1]."""
+  """Returns the first two words of each key, [B, 1] each."""
   data = jax.random.key_data(keys_B)
   return data[:, :1], data[:, 1:2]
 
