@@ -194,12 +194,12 @@ class Trainer:
       on_batch,
     )
 
-  def train_epoch(self, epoch: int, first: int = 0) -> Generator[Step]:
+  def train_epoch(self, epoch: int, batches_done: int = 0) -> Generator[Step]:
     """Trains for an epoch, and yields after each step.
 
     Args:
       epoch: the epoch, from 1.
-      first: the number of batches already done, if the epoch is resumed.
+      batches_done: the number of batches already done, if it is resumed.
 
     Raises:
       ValueError: the loss or its gradient was not finite in max_nonfinite_steps
@@ -207,18 +207,18 @@ class Trainer:
     """
     config = self.config
     plan = self.splits['train'].plan(config.batch_size, config.seed, epoch)
-    if not first:
+    if not batches_done:
       self.state = self._place(
         self.state.replace(loss_sum=np.float32(0), nonfinite=np.int32(0))
       )
     start, compiled_before = time.perf_counter(), self.compile_seconds
     in_flight: collections.deque = collections.deque()
     batches = parallel.prefetch_to_mesh(
-      self._host_batches('train', plan[first:]), self._mesh
+      self._host_batches('train', plan[batches_done:]), self._mesh
     )
     with contextlib.closing(batches):
       for batch_number, batch in enumerate(
-        self._progress_bar(batches, epoch, first), first + 1
+        self._progress_bar(batches, epoch, batches_done), batches_done + 1
       ):
         self.state, consecutive_nonfinite = self._train_step(self.state, batch)
         number = (epoch - 1) * len(plan) + batch_number
@@ -230,14 +230,16 @@ class Trainer:
         if is_last:
           compiling = self.compile_seconds - compiled_before
           seconds = time.perf_counter() - start - compiling
-          summary = self._summarize(plan, first, seconds)
+          summary = self._summarize(plan, batches_done, seconds)
         yield Step(
           number=number, epoch=epoch, batch=batch_number, summary=summary
         )
 
-  def _summarize(self, plan: Plan, first: int, seconds: float) -> EpochSummary:
+  def _summarize(
+    self, plan: Plan, batches_done: int, seconds: float
+  ) -> EpochSummary:
     nonfinite_steps = int(self.state.nonfinite)
-    indices = np.concatenate([batch for _, batch in plan[first:]])
+    indices = np.concatenate([batch for _, batch in plan[batches_done:]])
     lengths = self.splits['train'].table['tokens'].lengths
     finite_steps = max(len(plan) - nonfinite_steps, 1)
     return EpochSummary(
@@ -256,14 +258,14 @@ class Trainer:
       yield split.local_batch(indices, shape, batch_size, *part)
 
   def _progress_bar(
-    self, batches: Generator[Any], epoch: int, first: int
+    self, batches: Generator[Any], epoch: int, batches_done: int
   ) -> tqdm:
     is_main = parallel.share_of_batch(self._mesh)[0] == 0
     return tqdm(
       batches,
       desc=f'epoch {epoch}',
       total=self.steps_per_epoch,
-      initial=first,
+      initial=batches_done,
       unit='batch',
       leave=False,
       disable=None if is_main else True,  # None: only on a terminal.
