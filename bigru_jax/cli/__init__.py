@@ -14,7 +14,7 @@ from typing import NoReturn
 
 COMMANDS = (
   'run', 'predict', 'evaluate', 'explain', 'report', 'plot', 'export', 'sweep',
-  'from_torch',
+  'baseline', 'from_torch',
 )  # fmt: skip
 
 

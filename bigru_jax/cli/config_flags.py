@@ -1,5 +1,6 @@
 """Defines the absl flags of `Config`, one for each field."""
 
+from collections.abc import Collection
 import dataclasses
 from typing import Any
 
@@ -8,9 +9,18 @@ from absl import flags
 from bigru_jax.config import Config
 from bigru_jax.runtime.fields import choices_of, former_names
 
+_ALL = tuple(field.name for field in dataclasses.fields(Config))
 
-def define_flags(values: flags.FlagValues) -> None:
-  """Defines one absl flag per field, and one for each former name."""
+
+def define_flags(
+  values: flags.FlagValues, names: Collection[str] = _ALL
+) -> None:
+  """Defines one absl flag per field, and one for each former name.
+
+  Args:
+    values: which get the flags.
+    names: of the fields that have a flag.
+  """
   define: dict[str, Any] = {
     'str': flags.DEFINE_string,
     'bool': flags.DEFINE_bool,
@@ -18,22 +28,27 @@ def define_flags(values: flags.FlagValues) -> None:
     'float': flags.DEFINE_float,
   }
   for field in dataclasses.fields(Config):
+    if field.name not in names:
+      continue
     define[str(field.type)](
       field.name, field.default, _help(field), flag_values=values
     )
   for former, name in former_names(Config).items():
+    if name not in names:
+      continue
     flags.DEFINE_alias(former, name, flag_values=values)
 
 
 def from_flags(values: flags.FlagValues) -> Config:
   """Returns the configuration that the parsed flags describe.
 
+  A field without a flag has its default.
+
   Raises:
     ValueError: a flag is out of its bounds.
   """
-  return Config(
-    **{f.name: getattr(values, f.name) for f in dataclasses.fields(Config)}
-  )
+  names = [name for name in _ALL if name in values]
+  return Config(**{name: getattr(values, name) for name in names})
 
 
 def _help(field: dataclasses.Field) -> str:

@@ -10,6 +10,8 @@ each text: the file (`source`), the line at which the text begins (`row`), the
 correct `label`, the `prediction`, the `probabilities`, and whether the text is
 missing or blank (`empty`). A .csv file has a column `probability_<label>` for
 each label, like the output of predict.py.
+
+A run may also be a linear baseline of baseline.py, with --split.
 """
 
 from collections.abc import Iterator
@@ -19,10 +21,11 @@ from typing import Any
 
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
+from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
-from bigru_jax.evaluation.evaluation import Evaluation
+from bigru_jax.evaluation.evaluation import Evaluation, read_evaluation
 from bigru_jax.inference.prediction_table import (
   DEFAULT_CSV_FIELDS,
   label_writer,
@@ -121,12 +124,12 @@ def mistakes_of(
 
 
 def csv_rows(
-  run: inputs.Model, answers: list[dict[str, Any]]
+  config: Config, labels: list[str], answers: list[dict[str, Any]]
 ) -> Iterator[list[str]]:
   """Yields the answers in the columns of predict.py's output."""
-  separator = sources.label_separator(run.config)
-  columns = prediction_columns(run.labels, separator, DEFAULT_CSV_FIELDS)
-  write_label = label_writer(run.labels, separator)
+  separator = sources.label_separator(config)
+  columns = prediction_columns(labels, separator, DEFAULT_CSV_FIELDS)
+  write_label = label_writer(labels, separator)
   yield ['source', 'row', 'label', *columns]
   for answer in answers:
     predicted = {**answer, 'label': answer['prediction']}
@@ -162,6 +165,40 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
     FLAGS.refuse('output or mistakes', 'calibrated')
 
 
+def evaluate(
+  workdirs: list[pathlib.Path], path: str
+) -> tuple[Evaluation, list[Example], int]:
+  """The evaluation, its examples, and how many have a label that is ignored.
+
+  Args:
+    workdirs: of the runs.
+    path: the input; empty where a split of the run is evaluated.
+  """
+  for other in workdirs[1:]:
+    if not path:
+      check_same_split(workdirs[0], other)
+  if len(workdirs) == 1 and not path and run_files.is_baseline(workdirs[0]):
+    FLAGS.refuse('a run of the network', 'calibrated', 'embeddings')
+    config = run_files.read_config(workdirs[0])
+    examples = examples_of_run(workdirs[0], _SPLIT.value, config)
+    return read_evaluation(workdirs[0], _SPLIT.value), examples, 0
+  run = inputs.load_model()
+  if path:
+    examples = inputs.labelled_file(
+      path, run, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
+    )
+  else:
+    examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
+  examples, ignored = with_known_labels(examples, run.labels)
+  evaluation = run.evaluate(
+    [example.text for example in examples],
+    [example.label for example in examples],
+    **inputs.options(),
+    origins=[f'{example.source}, row {example.row}' for example in examples],
+  )
+  return evaluation, examples, ignored
+
+
 def main() -> None:
   """Evaluates, prints the tables, and writes the predictions."""
   workdirs = inputs.workdirs()
@@ -171,23 +208,8 @@ def main() -> None:
   check_flags(workdirs[0], path, output)
   # A text may contain a lone surrogate.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
-  run = inputs.load_model()
-  if path:
-    examples = inputs.labelled_file(
-      path, run, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
-    )
-  else:
-    for other in workdirs[1:]:
-      check_same_split(workdirs[0], other)
-    examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
-  examples, ignored = with_known_labels(examples, run.labels)
+  evaluation, examples, ignored = evaluate(workdirs, path)
   texts = [example.text for example in examples]
-  evaluation = run.evaluate(
-    texts,
-    [example.label for example in examples],
-    **inputs.options(),
-    origins=[f'{example.source}, row {example.row}' for example in examples],
-  )
   answers = evaluation.answers(
     [example.row for example in examples],
     [example.source for example in examples],
@@ -202,6 +224,7 @@ def main() -> None:
   if _MISTAKES.value:
     print(f'\n{mistakes_of(evaluation, answers, texts)}')
   if is_csv:
-    outputs.write_csv(output, csv_rows(run, answers))
+    config = run_files.read_config(workdirs[0])
+    outputs.write_csv(output, csv_rows(config, evaluation.names, answers))
   elif output:
     outputs.write_json_lines(output, answers)

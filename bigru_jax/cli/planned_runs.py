@@ -204,15 +204,22 @@ def finished_cells(
   """Yields the results of the finished runs."""
   for run in planned:
     if is_finished(output, run):
-      result = run_files.read_result(output / run.name)
-      yield comparison.Cell(
-        setting=run.setting,
-        seed=run.seed,
-        fold=run.fold,
-        validation=result['validation'],
-        test=result['test'],
-        seconds=result['train_seconds'],
-      )
+      yield read_cell(output / run.name, run.setting, run.seed, run.fold)
+
+
+def read_cell(
+  workdir: pathlib.Path, setting: str, seed: int, fold: int
+) -> comparison.Cell:
+  """The results of a finished run."""
+  result = run_files.read_result(workdir)
+  return comparison.Cell(
+    setting=setting,
+    seed=seed,
+    fold=fold,
+    validation=result['validation'],
+    test=result['test'],
+    seconds=result['train_seconds'],
+  )
 
 
 def run_all(

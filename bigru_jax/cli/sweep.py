@@ -12,7 +12,8 @@ resumes a sweep. The output folder contains:
   runs.jsonl                    the runs and their command lines
   <run>/                        the run directories, each with its log.txt
 
-The best setting has the best mean validation metric over its runs.
+The best setting has the best mean validation metric over its runs. The linear
+baselines of baseline.py in the folder are compared with the other settings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files, lock
+from bigru_jax.rundir.examples import check_same_split
 
 _log = logging.getLogger('bigru_jax.sweep')
 
@@ -113,10 +115,12 @@ def write(
   cells = list(planned_runs.finished_cells(output, planned))
   if not cells:
     raise ValueError(f'output={output}: no run is finished')
+  num_finished = len(cells)
+  cells += baseline_cells(output, planned)
   compared = comparison.compare_settings(cells, metric())
   lines = [comparison.as_markdown(compared)]
-  if len(cells) < len(planned):
-    lines += ['', f'{len(cells)} of {len(planned)} runs are finished.']
+  if num_finished < len(planned):
+    lines += ['', f'{num_finished} of {len(planned)} runs are finished.']
   lines += [f'Failed: {name}; see its log.txt.' for name in failed]
   text = '\n'.join(lines) + '\n'
   (output / 'sweep.md').write_text(text, encoding='utf-8')
@@ -129,6 +133,40 @@ def write(
   else:
     plots.save_comparison(compared, output / 'sweep.png')
   print(text, end='')
+
+
+def baseline_cells(
+  output: pathlib.Path, planned: Sequence[Planned]
+) -> Iterator[comparison.Cell]:
+  """The results of the linear baselines in the folder of planned runs.
+
+  Raises:
+    ValueError: one was evaluated on other examples than the finished runs.
+  """
+  finished = {
+    run.fold: output / run.name
+    for run in planned
+    if planned_runs.is_finished(output, run)
+  }
+  keys = {(run.seed, run.fold) for run in planned}
+  for path in sorted(output.glob('*/baseline.json')):
+    workdir = path.parent
+    config = run_files.read_config(workdir)
+    seed, fold = config.seed, config.fold
+    if not run_files.exists(workdir / 'result.json'):
+      _log.warning('%s is not finished', workdir)
+    elif (seed, fold) not in keys:
+      _log.warning('%s: no run has seed=%d and fold=%d', workdir, seed, fold)
+    elif fold in finished:
+      check_same_split(finished[fold], workdir, 'baseline')
+      ngrams = run_files.read_json(path, 'baseline').get('ngrams')
+      differing = [
+        f'{name}={getattr(config, name)}'
+        for name in config.differing_fields()
+        if name in ('select_by', 'class_weights', 'threshold', 'tokenizer')
+      ]
+      setting = ','.join(['baseline', f'ngrams={ngrams}', *differing])
+      yield planned_runs.read_cell(workdir, setting, seed, fold)
 
 
 def csv_rows(cells: Sequence[comparison.Cell]) -> Iterator[list[Any]]:

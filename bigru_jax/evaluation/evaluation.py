@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import pathlib
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from bigru_jax.evaluation.by_class import (
   multi_label_metrics,
 )
 from bigru_jax.evaluation.calibration import Calibration, calibration_error
+from bigru_jax.rundir import files as run_files
 from bigru_jax.tasks import MultiLabel, Task
 
 _MANY_LABELS = 100
@@ -180,6 +182,42 @@ def evaluate_probabilities(
     predictions=predictions,
     probabilities=probabilities_NxC,
   )
+
+
+def read_evaluation(workdir: pathlib.Path, split: str) -> Evaluation:
+  """The evaluation of `validation` or `test` that a finished run has stored.
+
+  Its probabilities have six decimals; of over 100 labels a text those that are
+  not among the largest are 0.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished, or corrupt.
+  """
+  names = run_files.read_labels(workdir)
+  lines = run_files.read_predictions(workdir, split)
+  ids = {name: i for i, name in enumerate(names)}
+
+  def read(key: str) -> np.ndarray:
+    values = [line[key] for line in lines]
+    if not isinstance(values[0], list):
+      return np.array([ids[name] for name in values], np.int32)
+    return np.array([[name in value for name in names] for value in values])
+
+  try:
+    return Evaluation(
+      names=names,
+      metrics=run_files.read_result(workdir)[split],
+      labels=read('label'),
+      predictions=read('prediction'),
+      probabilities=np.array(
+        [[line['probabilities'].get(x, 0) for x in names] for line in lines],
+        np.float32,
+      ),
+    )
+  except (KeyError, TypeError, IndexError, AttributeError) as error:
+    raise ValueError(
+      f'workdir={workdir}: predictions-{split}.jsonl is corrupt: {error}'
+    ) from error
 
 
 def _cross_entropies(

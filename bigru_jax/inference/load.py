@@ -39,6 +39,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
       `embeddings` is not the run's file.
   """
   workdir = published.find(workdir)
+  run_files.check_is_network(workdir)
   config = run_files.read_config(workdir)
   labels = run_files.read_labels(workdir)
   tokenizer = load_tokenizer(workdir, config.tokenizer)

@@ -16,6 +16,7 @@
   result.json       the final metrics
   report.html       a page that shows all of this; see reports/page.py
   explain-*.json    tests of the attention; see explain/study.py
+  baseline.json     marks the linear baseline; see training/linear.py
 
 All files are text or arrays; nothing is unpickled or executed.
 """
@@ -163,6 +164,20 @@ def read_config(workdir: pathlib.Path) -> Config:
     return Config(**values)
   except ValueError as error:
     raise ValueError(f'{field}: {error}{origin}') from error
+
+
+def is_baseline(workdir: pathlib.Path) -> bool:
+  """Whether a directory holds the linear baseline, and no network."""
+  return exists(workdir / 'baseline.json')
+
+
+def check_is_network(workdir: pathlib.Path) -> None:
+  """Raises ValueError where a directory holds the linear baseline."""
+  if is_baseline(workdir):
+    raise ValueError(
+      f'workdir={workdir} is a linear baseline, of which only the results are '
+      'kept: this needs a run of the network'
+    )
 
 
 def read_identity(workdir: pathlib.Path) -> dict[str, str]:

@@ -20,8 +20,9 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
   """Compares the run in a directory, if any, with a configuration.
 
   Raises:
-    ValueError: a field that is not mutable differs.
+    ValueError: a field that is not mutable differs, or it is the baseline.
   """
+  files.check_is_network(workdir)
   if not files.exists(workdir / 'config.json'):
     return
   before = files.read_config(workdir)

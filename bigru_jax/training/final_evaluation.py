@@ -34,7 +34,7 @@ class Report:
     result: the content of result.json.
     diagnostics: the content of diagnostics.json.
     predictions: the lines of predictions-<split>.jsonl by split.
-    outputs: the model's outputs for the texts of the page.
+    outputs: the model's outputs for the texts of the page, if it has one.
   """
 
   evaluations: dict[str, Evaluation]
@@ -42,7 +42,7 @@ class Report:
   result: dict[str, Any]
   diagnostics: dict[str, Any]
   predictions: dict[str, list[dict[str, Any]]]
-  outputs: PageOutputs
+  outputs: PageOutputs | None = None
 
   def files(self) -> dict[str, Any]:
     """Returns the contents of the run's files by name."""
@@ -78,13 +78,37 @@ def test(
   """
   config, best = trainer.config, progress.best
   assert best is not None
-  logits, metrics, labels = {}, {}, {}
+  logits, metrics = {}, {}
   outputs = PageOutputs(data.splits['test'], config, task)
   for name, on_batch in (('validation', None), ('test', outputs.add)):
     metrics[name], logits[name] = trainer.evaluate(
       data.splits[name], with_attention=name == 'test', on_batch=on_batch
     )
-    labels[name] = data.splits[name].label_array()
+  report = make_report(config, task, data, logits, metrics)
+  report.result.update(
+    best_epoch=best['epoch'],
+    best_step=best['step'],
+    **_without_unseen(trainer, task, report.calibration, data),
+    **_costs(trainer, progress),
+  )
+  return dataclasses.replace(report, outputs=outputs)
+
+
+def make_report(
+  config: Config,
+  task: Task,
+  data: Dataset,
+  logits: dict[str, np.ndarray],
+  metrics: dict[str, dict[str, Any]],
+) -> Report:
+  """Calibrates a model by its logits of validation, and reports on both splits.
+
+  Args:
+    config, task, data: of the run.
+    logits: of `validation` and `test`.
+    metrics: of the same, see `evaluation.evaluate_logits`.
+  """
+  labels = {name: data.splits[name].label_array() for name in logits}
   calibration = _calibrate(
     config, task, logits['validation'], labels['validation']
   )
@@ -94,21 +118,16 @@ def test(
     )
     for name in logits
   }
-  result = {
-    'dataset': data.name,
-    'best_epoch': best['epoch'],
-    'best_step': best['step'],
-    'validation': evaluations['validation'].metrics,
-    'test': evaluations['test'].metrics,
-    **_without_unseen(trainer, task, calibration, data),
-    'temperature': calibration.temperature,
-    'test_report': evaluations['test'].report,
-    **_costs(trainer, progress),
-  }
   return Report(
     evaluations=evaluations,
     calibration=calibration,
-    result=result,
+    result={
+      'dataset': data.name,
+      'validation': evaluations['validation'].metrics,
+      'test': evaluations['test'].metrics,
+      'temperature': calibration.temperature,
+      'test_report': evaluations['test'].report,
+    },
     diagnostics=diagnose(data, evaluations['test']),
     predictions={
       name: evaluation.answers(
@@ -117,7 +136,6 @@ def test(
       )
       for name, evaluation in evaluations.items()
     },
-    outputs=outputs,
   )
 
 

@@ -161,6 +161,7 @@ def _write(
   """Writes the results of the test, and the page of the run."""
   directory.log(report.log_line())
   directory.write(report.files())
+  assert report.outputs is not None
   write_run_page(
     directory.path,
     config,

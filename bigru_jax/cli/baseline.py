@@ -1,0 +1,95 @@
+"""Fits the linear baseline: TF-IDF and logistic regression.
+
+  python experiments/baseline.py
+  python experiments/baseline.py --train=reviews.csv --workdir=runs/linear
+
+It has the splits and the metrics of run.py, and its flags for the data. How
+strong the regularisation is, is chosen from a short list by the metric of
+--select_by on validation. The directory holds the predictions and the results
+that a run of the network has, so evaluate.py --split reads it, and sweep.py
+--collect compares it with the runs of the folder that it is in. The command
+needs scikit-learn, the extra `baseline`.
+"""
+
+import logging
+import pathlib
+import time
+
+import bigru_jax
+from bigru_jax.cli import config_flags
+from bigru_jax.cli.command_flags import Flags
+from bigru_jax.config import Config
+from bigru_jax.reports import tables
+from bigru_jax.rundir import files as run_files, lock
+from bigru_jax.training import linear
+
+_log = logging.getLogger('bigru_jax.baseline')
+
+# The fields of a run that decide the baseline.
+FIELDS = (
+  'select_by', 'class_weights', 'threshold', 'seed', 'dataset', 'data_dir',
+  'train', 'validation', 'test', 'text_column', 'label_column', 'encoding',
+  'delimiter', 'task', 'label_separator', 'label_names', 'sst_phrases',
+  'split_seed', 'folds', 'fold', 'tokenizer',
+)  # fmt: skip
+FLAGS = Flags()
+VERBOSE = True
+_WORKDIR = FLAGS.path(
+  'workdir', 'The directory; by default that of run.py, and ",baseline".'
+)
+_NGRAMS = FLAGS.integer('ngrams', 'The most words of an n-gram.', 2, lower=1)
+config_flags.define_flags(FLAGS, FIELDS)
+
+
+def check_workdir(workdir: pathlib.Path, config: Config, ngrams: int) -> None:
+  """Raises ValueError where a directory holds anything but this baseline."""
+  if not run_files.exists(workdir / 'config.json'):
+    return
+  if not run_files.is_baseline(workdir):
+    raise ValueError(f'workdir={workdir} holds a run of the network')
+  differing = config.differing_fields(run_files.read_config(workdir))
+  before = run_files.read_json(workdir / 'baseline.json', 'baseline')
+  if before.get('ngrams') != ngrams:
+    differing.append('ngrams')
+  if differing:
+    raise ValueError(
+      f'workdir={workdir} holds another baseline, which differs in '
+      f'{", ".join(differing)}'
+    )
+
+
+def main() -> None:
+  """Fits it, writes its directory, and prints the scores of the test split."""
+  started = time.perf_counter()
+  config, ngrams = config_flags.from_flags(FLAGS), _NGRAMS.value
+  name = ',baseline' + (f',ngrams={ngrams}' if ngrams != 2 else '')
+  workdir = pathlib.Path(
+    _WORKDIR.value or f'{run_files.default_workdir(config)}{name}'
+  )
+  with lock.locked(workdir):
+    check_workdir(workdir, config, ngrams)
+    data = linear.read_data(config)
+    for note in data.notes:
+      _log.info('%s', note)
+    report, baseline = linear.fit(config, data, ngrams)
+    seconds = round(time.perf_counter() - started, 3)
+    report.result['train_seconds'] = seconds
+    (workdir / 'result.json').unlink(missing_ok=True)
+    fields = {name: getattr(config, name) for name in FIELDS}
+    contents = {
+      'baseline.json': baseline,
+      'labels.json': data.labels,
+      'data.json': data.identity,
+      'config.json': {'version': bigru_jax.__version__, **fields},
+      **report.files(),
+    }
+    for file_name, value in contents.items():
+      is_lines = file_name.endswith('.jsonl')
+      write = run_files.write_lines if is_lines else run_files.write_json
+      write(workdir / file_name, value)
+  print(tables.classification_table(report.result['test_report']), end='\n\n')
+  print(tables.metrics_table(report.result['test']))
+  _log.info(
+    'C=%g of %d n-grams, %.1f s in all; see %s',
+    baseline['C'], baseline['features'], seconds, workdir,
+  )  # fmt: skip

@@ -1,0 +1,200 @@
+"""The linear baseline: TF-IDF of n-grams of words, and logistic regression.
+
+It has the splits, the tokens, the class weights and the metrics of the network,
+but reads whole texts, and all words of train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import dataclasses
+import functools
+import itertools
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from bigru_jax.config import Config
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.class_weights import weigh_classes
+from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.text import UNK_ID
+from bigru_jax.metrics import METRICS
+from bigru_jax.runtime.precision import single_precision
+from bigru_jax.tasks import Task, make_task
+from bigru_jax.training import effects
+from bigru_jax.training.final_evaluation import Report, make_report
+
+# Scikit-learn's C, the inverse of the strength of the regularisation.
+STRENGTHS = 1.0, 3.0, 10.0, 30.0, 100.0
+_NO_LIMIT = 10**9
+
+
+def read_data(config: Config) -> Dataset:
+  """The data of a configuration, with no text and no vocabulary cut.
+
+  Raises:
+    FileNotFoundError, ValueError: with the field, the file and the row.
+  """
+  effects.check_effects(config)
+  whole = dataclasses.replace(
+    config, max_length=_NO_LIMIT, max_vocabulary=_NO_LIMIT
+  )
+  data = weigh_classes(prepare(whole), config.class_weights)
+  effects.check_split_seed(config, data.identity)
+  return data
+
+
+@single_precision()
+def fit(
+  config: Config, data: Dataset, ngrams: int
+) -> tuple[Report, dict[str, Any]]:
+  """Fits the baseline; C is the one of the best validation metric.
+
+  Args:
+    config: `select_by` names the metric; `seed` draws the order in which the
+      solver visits the texts.
+    data: of `read_data`.
+    ngrams: the most words of an n-gram.
+
+  Returns:
+    The report, and what baseline.json holds.
+
+  Raises:
+    ValueError: scikit-learn is not installed, or no training text has a word.
+  """
+  try:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+  except ImportError as error:
+    raise ValueError(
+      'the baseline needs scikit-learn: pip install "bigru_jax[baseline]"'
+    ) from error
+  task = make_task(config, data.labels, data.label_weights.tolist())
+  vectorizer = TfidfVectorizer(
+    analyzer=functools.partial(_ngrams_of, longest=ngrams), sublinear_tf=True
+  )
+  train = data.splits['train']
+  if (train.table['tokens'].flat() == UNK_ID).all():
+    raise ValueError(f'{data.name}: no training text has a word')
+  features_of = {'train': vectorizer.fit_transform(_tokens(train))}
+  for name in ('validation', 'test'):
+    features_of[name] = vectorizer.transform(_tokens(data.splits[name]))
+  scores: dict[float, float] = {}
+  best: Any = None
+  for strength in STRENGTHS:
+    logits = _logits(config, data, features_of, strength)
+    metrics = {
+      name: _metrics(task, data.splits[name], logits[name]) for name in logits
+    }
+    score = scores[strength] = metrics['validation'][config.select_by]
+    is_better = METRICS[config.select_by].is_better
+    if best is None or is_better(score, scores[best[0]]):
+      best = strength, logits, metrics
+  return make_report(config, task, data, *best[1:]), {
+    'ngrams': ngrams,
+    'features': len(vectorizer.vocabulary_),
+    'C': best[0],
+    f'validation_{config.select_by}': scores,
+  }
+
+
+def _tokens(split: EncodedSplit) -> Iterator[list[int]]:
+  """The ids of the tokens of each text."""
+  tokens = split.table['tokens']
+  for i in range(len(tokens)):
+    yield tokens[i : i + 1].flat().tolist()
+
+
+def _ngrams_of(tokens: list[int], longest: int) -> list[tuple[int, ...]]:
+  """The n-grams of a text; none of one without a word."""
+  if tokens == [UNK_ID]:
+    return []
+  return [
+    ngram
+    for size in range(1, longest + 1)
+    for ngram in zip(*(itertools.islice(tokens, i, None) for i in range(size)))
+  ]
+
+
+def _logits(
+  config: Config, data: Dataset, features_of: dict[str, Any], strength: float
+) -> dict[str, np.ndarray]:
+  """The logits of validation and test by one regression for each class.
+
+  With one label a text their softmax are the probabilities of the regressions
+  over their sum; of two classes there is one regression.
+  """
+  train = data.splits['train']
+  labels = train.label_array()
+  is_multi_label = labels.ndim > 1
+  is_true_NxC = labels if is_multi_label else np.eye(len(data.labels))[labels]
+  is_true_NxC = is_true_NxC.astype(bool)
+  is_binary = not is_multi_label and len(data.labels) == 2
+  columns: dict[str, list[np.ndarray]] = {'validation': [], 'test': []}
+  for c in range(int(is_binary), len(data.labels)):
+    is_true, weights = is_true_NxC[:, c], train.table['weight']
+    if is_multi_label:
+      weights = np.where(is_true, data.label_weights[c], 1.0)
+    values = _decide(features_of, is_true, weights, strength, config.seed)
+    for name, column in columns.items():
+      column.append(values[name])
+  logits = {}
+  for name, column in columns.items():
+    values_NxC = np.stack(column, 1)
+    if is_binary:
+      values_NxC = np.pad(values_NxC, ((0, 0), (1, 0)))
+    elif not is_multi_label:
+      values_NxC = special.log_softmax(special.log_expit(values_NxC), axis=1)
+    logits[name] = values_NxC.astype(np.float32)
+  return logits
+
+
+def _decide(
+  features_of: dict[str, Any],
+  is_true: np.ndarray,
+  weights: np.ndarray,
+  strength: float,
+  seed: int,
+) -> dict[str, np.ndarray]:
+  """The logit of one class for each text of validation and test."""
+  from sklearn.linear_model import LogisticRegression
+
+  used = np.flatnonzero(weights)
+  count = int(is_true[used].sum())
+  if count in (0, len(used)):  # It occurs in no text, or in all.
+    logit = float(np.log((count + 0.5) / (len(used) - count + 0.5)))
+    return {
+      name: np.full(features_of[name].shape[0], logit)
+      for name in ('validation', 'test')
+    }
+  # The dual problem takes a tenth of the time of the other solvers, and with
+  # this tolerance the loss has all digits that are printed.
+  model = LogisticRegression(
+    C=strength,
+    solver='liblinear',
+    dual=True,
+    tol=1e-2,
+    max_iter=1000,
+    random_state=seed,
+  )
+  model.fit(features_of['train'][used], is_true[used], weights[used])
+  return {
+    name: model.decision_function(features_of[name])
+    for name in ('validation', 'test')
+  }
+
+
+def _metrics(
+  task: Task, split: EncodedSplit, logits_NxC: np.ndarray
+) -> dict[str, Any]:
+  """The metrics that the network's evaluation sums up batch by batch."""
+  ones = np.ones(len(split), np.int32)
+  batch: Any = {
+    'labels': split.label_array(),
+    'weights': split.table['weight'],
+    'lengths': ones,
+  }
+  losses = task.losses(logits_NxC, batch)  # type: ignore[arg-type]
+  sums: Any = task.empty_metrics()
+  return task.update_metrics(sums, logits_NxC, losses, batch).compute()  # type: ignore[arg-type]
