@@ -107,19 +107,19 @@ class Run:
 
     Returns:
       A JSON object per text:
-        `label`: the label; for multi_label, a list of labels.
-        `probabilities`: the probability of each label.
-        `tokens`: the tokens of the text, up to `max_length`.
-        `spans`: the [start, end) of each token in the original text, in code
-          points; increasing and disjoint. A span is empty if the token before
-          it comes from the same character.
-        `truncated`: whether the text has more tokens.
-        `empty`: whether the text is missing or blank, so that the prediction
-          is meaningless.
-        `attention`: {`words`: a list per head of one weight per token}; empty
-          if the pooling has no weights.
-        `attention_labels`: for label-wise attention, the label of each head:
-          all labels, or the most probable of many.
+
+      - `label`: the label; for multi_label, a list of labels.
+      - `probabilities`: the probability of each label.
+      - `tokens`: the tokens of the text, up to `max_length`.
+      - `spans`: the [start, end) of each token in the original text, in code
+        points; increasing and disjoint. A span is empty if the token before it
+        comes from the same character.
+      - `truncated`: whether the text has more tokens.
+      - `empty`: whether the text is missing or blank.
+      - `attention`: {`words`: a list per head of one weight per token}; empty
+        if the pooling has no weights.
+      - `attention_labels`: for label-wise attention, the label of each head:
+        all labels, or the most probable of many.
 
       A hierarchical model keeps the tokens of up to `max_sentences` sentences,
       and also returns `sentences`, the number of tokens of each. The weights of

@@ -81,9 +81,9 @@ _BASELINES = FLAGS.list(
 )
 _CELL = FLAGS.list('cell', "B,T,E,H, which replace a level's sizes.", [])
 _ROUNDS = FLAGS.integer(
-  'rounds', f'Timed calls; a third for {", ".join(LONG_LEVELS)}.', 15, 1
+  'rounds', f'The timed calls; a third for {", ".join(LONG_LEVELS)}.', 15, 1
 )
-_VOCABULARY = FLAGS.integer('vocabulary', 'The size for a step.', 20_000, 2)
+_VOCABULARY = FLAGS.integer('vocabulary', 'Its size for a step.', 20_000, 2)
 _SENTENCES = FLAGS.integer(
   'sentences', 'The number of texts to label.', 10_000, 1
 )

@@ -60,9 +60,9 @@ _MODELS = FLAGS.list(
   f'The models of `steps`: {", ".join(MODELS)}; empty to skip `steps`.',
   ['default', 'large'],
 )
-_ROUNDS = FLAGS.integer('rounds', 'The turns of each run.', 9, 1)
+_ROUNDS = FLAGS.integer('rounds', 'The number of turns of each run.', 9, 1)
 _DOCUMENTS = FLAGS.integer(
-  'documents', 'The documents of `memory`; 0 to skip it.', 1_000_000, 0
+  'documents', 'The number for `memory`; 0 to skip it.', 1_000_000, 0
 )
 _OUTPUT = FLAGS.path('output', 'The output folder.', 'runs/benchmark')
 
