@@ -96,10 +96,8 @@ class Run:
     """Predicts every text, in order; texts of similar length share a batch.
 
     Args:
-      texts: a list, an array or a column of strings; an empty string is read as
-        the unknown token.
-      batch_size: the maximum number of texts per batch, rounded up to a
-        multiple of the number of devices.
+      texts: strings; an empty one is read as the unknown token.
+      batch_size: the maximum batch size, rounded up for the devices.
       calibrated: whether the logits are divided by the temperature that was
         fitted on validation; the labels stay the same.
       fields: the fields to return; by default all. Spans and attention are
@@ -118,8 +116,7 @@ class Run:
       - `empty`: whether the text is missing or blank.
       - `attention`: {`words`: a list per head of one weight per token}; empty
         if the pooling has no weights.
-      - `attention_labels`: for label-wise attention, the label of each head:
-        all labels, or the most probable of many.
+      - `attention_labels`: the label of each head of label-wise attention.
 
       A hierarchical model keeps the tokens of up to `max_sentences` sentences,
       and also returns `sentences`, the number of tokens of each. The weights of
@@ -167,8 +164,7 @@ class Run:
 
     Args:
       texts: strings.
-      labels: labels in any form that training accepts; for multi_label also
-        lists of names.
+      labels: in any form that training accepts, or as lists of names.
       batch_size, calibrated: see `predict`.
       origins: the origin of each text, for messages; by default its number.
 
