@@ -244,7 +244,7 @@ def test_every_sentence_is_on_the_shard_of_its_document(
       for count, length in zip(mask.sum(1), of_documents):
         found.append([next(sentences) for _ in range(count)])
         assert sum(map(len, found[-1])) == length
-      assert not any(sentences)  # What is left is padding.
+      assert not any(sentences)  # The rest is padding.
     assert found == [documents[row] for row in rows] + [[]] * (
       batch_size - len(rows)
     )

@@ -99,7 +99,7 @@ def test_another_length_or_another_file_is_encoded_anew(config, tmp_path):
   _assert_equal(cache.prepare_shared(shorter), prepare(shorter))
   path = tmp_path / 'x.csv'
   before = path.stat()
-  path.write_text(path.read_text().replace('bad', 'odd'))  # Of the same size.
+  path.write_text(path.read_text().replace('bad', 'odd'))  # The same size.
   os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
   data = cache.prepare_shared(config)
   assert 'odd' in data.tokenizer.vocabulary
@@ -122,7 +122,7 @@ def test_every_field_that_prepare_reads_is_in_the_key(config, tmp_path):
   ):
     given = dataclasses.replace(config, **fields)
     prepare(Recorder())
-  # What it makes the limits of are fields as well.
+  # The fields that make its limits.
   assert {'tokenizer', 'limits'} <= read
   assert read - {'limits'} <= set(cache.FIELDS)
 

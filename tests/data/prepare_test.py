@@ -94,7 +94,7 @@ def test_the_vocabulary_respects_its_limits():
   def vocabulary(**options):
     return prepare(Config(**options), CORPUS).tokenizer.vocabulary
 
-  # Of train's words `good` occurs four times, the others eight.
+  # In train, `good` occurs four times, and the other words eight times.
   assert vocabulary(max_vocabulary=4) == ['<pad>', '<unk>', 'a', 'bad']
   assert vocabulary(min_count=5) == ['<pad>', '<unk>', 'a', 'bad', 'film']
 

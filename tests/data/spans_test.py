@@ -77,7 +77,7 @@ def test_a_span_holds_its_token(name, given_text):
     # after the first are empty, or begin where those characters end.
     waiting += token
     piece += given_text[start:end]
-    # The small sigma at a word's end is chosen by what stands around it.
+    # The characters around a small sigma choose its form at a word's end.
     if rules.normalize(piece).replace('ς', 'σ') == waiting.replace('ς', 'σ'):
       waiting, piece = '', ''
   assert not waiting and not piece

@@ -89,6 +89,6 @@ def test_any_weights_do_if_the_output_ignores_the_states():
   output = {**output, 'kernel': output['kernel'] * 0}
   blind = trained.replace(params={**trained.params, 'output': output})
   found = search(blind, make_batch(), KEY)
-  # Of two tokens as little as that is possible, where their weights are even.
+  # For two tokens with equal weights it is at most 0.216.
   assert found.divergence.min() > 0.2
   assert found.divergence.max() <= np.log(2) + 1e-6

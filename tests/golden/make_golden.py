@@ -14,7 +14,7 @@ from bigru_jax.explain.attributions import STEPS
 
 BATCH, TIME, INPUT, HIDDEN, LAYERS = 4, 7, 5, 6, 2
 LENGTHS = [7, 1, 4, 6]
-# The third stands for an empty text: its only token is the unknown one.
+# The third represents an empty text: its only token is unknown.
 TEXTS = [[0, 2, 5], [6, 1, 4, 5, 1, 0, 5], [1], [4]]
 
 

@@ -113,7 +113,7 @@ def test_tokens_with_line_breaks_change_no_prediction(
   assert f'{message} tokenizer=whitespace, such as ' in caplog.text
   draw = random.Random(0)
   drawn = [*words, 'other']
-  drawn.remove('[PAD]')  # Which a program may mask wherever it stands.
+  drawn.remove('[PAD]')  # A program may mask it at any position.
   texts = [
     draw.choice(' \r\n\u2028').join(draw.choices(drawn, k=8)) for _ in range(30)
   ] + ['']

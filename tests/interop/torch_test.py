@@ -69,7 +69,7 @@ def test_a_classifier_has_the_logits_of_pytorch(kind, tmp_path):
   write_state_dict(golden.read_state(kind), path)
   params = classifier_from_torch(read_state_dict(path))
   model = bigru_jax.Classifier(7, logits.shape[1], 5, 4, 2, kind)
-  # Of the same structure and shapes as those that training starts from.
+  # The structure and shapes equal those of a new model.
   jax.tree.map(
     lambda x, y: np.testing.assert_equal(x.shape, y.shape),
     params,
@@ -78,7 +78,7 @@ def test_a_classifier_has_the_logits_of_pytorch(kind, tmp_path):
   batch = {name: jnp.array(results[name]) for name in ('tokens', 'lengths')}
   found = jax.jit(model.apply)({'params': params}, batch).logits
   np.testing.assert_allclose(found, logits, atol=1e-5)
-  # What goes out comes in again as the same, up to the sums of biases.
+  # A round trip changes nothing except the sums of biases.
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=1e-6),
     classifier_from_torch(classifier_to_torch(params)),
@@ -131,7 +131,7 @@ def test_a_prefix_that_all_names_share_is_dropped(prefix, state):
     for name in Modules()
   ))  # fmt: skip
   jax.tree.map(check, classifier_from_torch(wrapped, named), expected)
-  # What stands beside it is named, unless it is a counter.
+  # Other tensors are named, except counters.
   counted = wrapped | {'n_averaged': np.array(3)}
   jax.tree.map(check, classifier_from_torch(counted), expected)
   for name in ('loss.weight', 'model.fc.bias', 'scale'):

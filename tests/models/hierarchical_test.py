@@ -247,7 +247,7 @@ def test_equal_sentences_of_a_document_have_different_masks():
   )
   states = state['intermediates']['word_encoder']['__call__'][0]
   assert len({s.tobytes() for s in np.asarray(states)}) == 3
-  # The stream of `rngs` gives keys, too.
+  # The stream of `rngs` also gives keys.
   logits = _apply(model, variables, batch).logits
   dropped = _apply(model, variables, batch, rngs={'dropout': jax.random.key(0)})
   assert not np.allclose(dropped.logits, logits)

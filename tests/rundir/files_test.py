@@ -47,7 +47,7 @@ def test_a_run_of_another_version_resumes(version, tmp_path, caplog):
   before = (tmp_path / 'config.json').read_bytes()
   same_run.check_config(tmp_path, CONFIG)
   _create_or_check(tmp_path, CONFIG)
-  # Nothing changed, so what it measured stands.
+  # Nothing changed, so its measurements are still valid.
   assert (tmp_path / 'config.json').read_bytes() == before
   assert not caplog.text
   longer = dataclasses.replace(CONFIG, epochs=99)

@@ -141,7 +141,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_restarts(
     patch.setattr(checkpoints.Checkpoints, 'save', kill)
     with pytest.raises(KeyboardInterrupt):
       train(CONFIG, workdir, CORPUS)
-  assert (workdir / 'metrics.jsonl').read_text()  # Of the first epoch.
+  assert (workdir / 'metrics.jsonl').read_text()  # The first epoch.
   (workdir / 'checkpoints' / '3.orbax-checkpoint-tmp').mkdir()
   train(CONFIG, workdir, CORPUS)
   assert _test(workdir) == _test(finished)
@@ -159,7 +159,7 @@ def test_a_run_whose_checkpoints_are_all_corrupt_restarts(
   train(CONFIG, workdir, CORPUS)
   assert _test(workdir) == _test(finished)
   assert list((workdir / 'quarantine').iterdir())
-  # Those in quarantine are no reason why the new ones are gone.
+  # Quarantined checkpoints do not explain the missing new ones.
   _empty(workdir)
   _stops(workdir, 'checkpoints/ is empty')
 

@@ -15,7 +15,7 @@ from bigru_jax.reports.page import data_of
 from bigru_jax.rundir import files as run_files
 
 FLAGS = [*chaos.FLAGS, '--epochs=2']
-# Each of two processes predicts other texts, and not as many.
+# Two processes predict different texts in different numbers.
 PREDICT = """
 import json, sys
 import jax

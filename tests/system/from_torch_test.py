@@ -91,7 +91,7 @@ def test_a_safetensors_file_with_names_of_its_own(tmp_path):
   assert run.predict(['Good or bad'])[0]['tokens'] == ['good', 'or', 'bad']
   digest = json.loads((workdir / 'data.json').read_text())['weights']
   assert re.fullmatch('[0-9a-f]{64}', digest)
-  # A page of other texts, without scores; there are no texts of its own.
+  # A page of other texts, without scores; the model has no texts of its own.
   flags = [f'--workdir={workdir}', '--text=Good or bad']
   done = run_command('report', *flags)
   assert done.returncode == 2 and 'output: name a file' in done.stderr

@@ -89,7 +89,7 @@ def _program(path, code):
   return path
 
 
-# It stands in for Python: exits with its process's status in STATUSES or, where
+# A fake Python that exits with its process's status in STATUSES or, if
 # that is -, waits for a signal and exits with status 75.
 _PROCESS = """
 import os, pathlib, signal, sys
@@ -155,11 +155,11 @@ def test_two_local_processes_are_one_run(tmp_path):
   )
   assert done.returncode == 0, done.stderr
   assert ', 2 devices; ' in done.stderr
-  assert done.stdout.count('macro_f1') == 1  # Of process 0 alone.
+  assert done.stdout.count('macro_f1') == 1  # Only process 0 prints it.
   assert (tmp_path / 'result.json').exists()
 
 
-# It stands in for gcloud: keeps what is copied, and what is run.
+# A fake gcloud that records the files it copies and the commands it runs.
 _GCLOUD = """
 import os, pathlib, shutil, sys
 folder = pathlib.Path(os.environ['OUT'])
@@ -192,7 +192,7 @@ def test_a_slice_gets_the_last_commit_and_the_flags(tmp_path):
     assert {'--zone=here', '--worker=all'} <= set(arguments)
   with tarfile.open(tmp_path / 'source.tar') as archive:
     assert {'setup.py', 'experiments/run.py'} <= set(archive.getnames())
-  # What the shell of a worker makes of the command.
+  # The command as the shell of a worker reads it.
   words = subprocess.run(
     ['bash', '-c', f'printf "%s\\n" {(tmp_path / "run.sh").read_text()}'],
     capture_output=True, text=True, check=True,

@@ -42,7 +42,7 @@ def _run(code, *arguments, cwd):
   environment = {
     **os.environ,
     'PYTHONPATH': str(ROOT),
-    'PYTHONIOENCODING': 'cp1252',  # Of a pipe on Windows.
+    'PYTHONIOENCODING': 'cp1252',  # The encoding of a pipe on Windows.
     'PYTHONWARNDEFAULTENCODING': '1',
   }
   return subprocess.run(

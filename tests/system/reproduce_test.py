@@ -95,7 +95,7 @@ def test_two_rows_are_reproduced_over_two_seeds(tmp_path, data):
     assert line['difference'] == f'{difference:+.2f}'
     assert found['hardware'] in line['minutes, on']
   assert (tmp_path / 'results' / 'sst2.json').exists()
-  # The same command does nothing anew.
+  # The same command repeats nothing.
   logs = {p: p.read_bytes() for p in (tmp_path / 'runs').glob('*/log.txt')}
   assert len(logs) == 4
   again = _reproduce(tmp_path, *flags)
@@ -150,7 +150,7 @@ def test_each_fold_counts_once_over_its_seeds(tmp_path, data):
   flags = _flags(tmp_path, '--rows=mr', '--print_commands')
   printed = run_command('reproduce', *flags, cwd=tmp_path)
   assert printed.returncode == 0, printed.stderr
-  assert len(printed.stdout.splitlines()) == 10  # Of one seed by default.
+  assert len(printed.stdout.splitlines()) == 10  # One seed by default.
   assert '--folds=10 --fold=9' in printed.stdout.splitlines()[9]
   planned = planned_runs.plan('mr', ['--dataset=mr'], [0, 1], 10)
   for run in planned:
@@ -218,7 +218,7 @@ def test_tables_and_comments_are_those_of_the_results():
     assert path.read_text('utf-8') == text, path
 
 
-# Of data that were not at hand.
+# Rows whose data were not available.
 _NOT_RUN = {
   'glue_sst2', 'yelp_polarity', 'yelp_2013', 'yelp_2015', 'yahoo_answers',
   'amazon_reviews',

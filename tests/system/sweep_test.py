@@ -162,7 +162,7 @@ def test_a_failed_run_costs_one_cell(tmp_path):
 def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path):
   flags = ['--grid=hidden_size=8,16', '--seeds=0-1', '--folds=0']
   flags += ['--grid=learning_rate=0.01,0.003']
-  flags += ['--jobs=2']  # Each run has as many cores in both sweeps.
+  flags += ['--jobs=2']  # Each run has the same number of cores in both sweeps.
   common = [flag for flag in FLAGS if 'hidden_size' not in flag]
   undisturbed = _sweep(tmp_path / 'whole', *flags, others=common)
   assert undisturbed.returncode == 0, undisturbed.stderr

@@ -36,7 +36,7 @@ def test_an_old_run_predicts_what_it_predicted(workdir):
   run = bigru_jax.load(workdir)
   assert run.labels == ['bad', 'good']
   (answer,) = run.predict(['a fine film number 3'])
-  # What version 0.2.0 answered.
+  # The predictions of version 0.2.0.
   assert answer['label'] == 'good'
   assert answer['probabilities']['good'] == pytest.approx(0.501844, abs=1e-5)
   assert answer['spans'][-1] == [19, 20]

@@ -187,7 +187,7 @@ def test_entity_attention_tells_the_order_of_the_entities(
   answer, other = bigru_jax.load(tmp_path).predict([texts[0], spaced])
   assert answer['label'] == 'first'
   assert answer['tokens'] == spaced.split()
-  # Where the tokens stand differs.
+  # The positions of the tokens differ.
   assert {**other, 'spans': answer['spans']} == answer
   with pytest.raises(ValueError, match='^text 2: pooling=entity needs one'):
     run.predict([texts[0], 'the cup with some tea .'])
