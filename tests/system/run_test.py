@@ -232,7 +232,7 @@ def test_the_curves_of_a_plot_are_named_by_seed(run_directory, tmp_path):
   done = run_command('plot', *flags, '--parts=losses')
   assert done.returncode == 2 and 'parts=losses: choose loss' in done.stderr
   done = run_command('plot', *flags, '--parts=loss,heatmap')
-  assert done.returncode == 2 and 'parts=heatmap: give a text' in done.stderr
+  assert done.returncode == 2 and 'parts=heatmap needs a text' in done.stderr
   done = run_command('plot', *flags, flags[0], '--parts=loss')
   assert done.returncode == 2 and 'workdir: two runs have the' in done.stderr
   # As a model without a record of its training.
