@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -223,15 +222,14 @@ class Run:
     split = split.with_num_shards(self._mesh.size)
     sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
     plan = split.plan(sizes[-1])
-    host_batches = (
-      split.batch(indices, shape, next(n for n in sizes if n >= len(indices)))
-      for shape, indices in plan
-    )
-    batches = parallel.prefetch_to_mesh(host_batches, self._mesh)
     predict_step, _ = self._steps_for(len(params['embedding']))
     temperature = self.calibration.temperature if calibrated else 1.0
-    with contextlib.closing(batches):
-      outputs = [predict_step(params, batch, temperature) for batch in batches]
+    outputs = []
+    for shape, indices in plan:
+      size = next(n for n in sizes if n >= len(indices))
+      batch = split.batch(indices, shape, size)
+      batch = parallel.place_batch(batch, self._mesh)
+      outputs.append(predict_step(params, batch, temperature))
     return texts, encoded_texts, plan, outputs
 
   @single_precision()
