@@ -11,7 +11,7 @@ from scripts import call
 
 _SLOW = (
   'run', 'predict', 'explain', 'report', 'plot', 'export', 'sweep',
-  'from_torch', 'reproduce', 'jain_wallace',
+  'baseline', 'from_torch', 'reproduce', 'jain_wallace',
 )  # fmt: skip
 
 
