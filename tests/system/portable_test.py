@@ -101,5 +101,5 @@ def test_a_run_directory_is_named_after_a_file_on_a_drive(monkeypatch):
 
 def test_windows_starts_no_sweep_and_says_so(monkeypatch):
   monkeypatch.delattr(os, 'pread')
-  with pytest.raises(ValueError, match='Linux and macOS alone'):
+  with pytest.raises(ValueError, match='only on Linux and macOS'):
     next(jobs.run_jobs([], 1, lambda: False))
