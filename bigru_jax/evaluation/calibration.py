@@ -12,7 +12,6 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize
 
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime.precision import single_precision
@@ -135,6 +134,8 @@ def fit_temperature(
     return 1.0
   if at_low >= 0 or at_high <= 0:
     return math.exp(low if at_low >= 0 else high)
+  from scipy import optimize  # Importing it takes 0.2 s.
+
   return math.exp(optimize.brentq(slope, low, high, xtol=1e-6))
 
 
