@@ -55,7 +55,7 @@ class Flags(flags.FlagValues):
     flags.DEFINE_alias(name, current, flag_values=self)
 
   def require(self, *names: str) -> None:
-    """Raises ValueError where one of the flags is not given, or is empty."""
+    """Raises ValueError where one of the flags is missing or empty."""
     for name in names:
       if not self[name].value:
         raise ValueError(f'{name} is not given')

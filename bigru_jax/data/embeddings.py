@@ -79,7 +79,7 @@ class VectorIndex:
     with open_binary(self._path, 'embeddings') as file:
       keys = ((*_key(r.word), r.position) for r in rows(file, self._path, size))
       table = np.fromiter(keys, np.dtype('i8,?,i8'))
-    # Words in NFC come before the others, both in the order of the file.
+    # Words in NFC come before all remaining ones, both in the file's order.
     table = table[np.lexsort((table['f1'], table['f0']))]
     # Contiguous arrays, with only the first vector of each word.
     self._hashes, first = np.unique(table['f0'], return_index=True)

@@ -155,7 +155,9 @@ def _flags(values: Sequence[Any], column: str) -> Flags | None:
   is_binary = len(numbers) == len(values) > 0 and {*numbers} <= {0, 1}
   if any(isinstance(x, bool) for x in values):
     if not is_binary:
-      raise ValueError(f'{column!r} mixes booleans with others: {values!r:.60}')
+      raise ValueError(
+        f'{column!r} mixes booleans and other values: {values!r:.60}'
+      )
     return Flags(tuple(str(bool(x)) for x in values))
   if is_binary:
     return Flags(tuple(str(int(x)) for x in values))

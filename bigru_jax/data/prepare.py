@@ -259,9 +259,9 @@ def _with_shown_texts(table: Table) -> Table:
   texts = table['text']
   indices = np.flatnonzero(texts != None)  # noqa: E711
   indices = indices[:: -(-len(indices) // _MAX_SHOWN) or 1]
-  shown = np.full(len(texts), None, object)
-  shown[indices] = texts[indices]
-  return table.with_columns(text=shown)
+  sampled_texts = np.full(len(texts), None, object)
+  sampled_texts[indices] = texts[indices]
+  return table.with_columns(text=sampled_texts)
 
 
 def _describe(

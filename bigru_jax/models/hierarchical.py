@@ -86,21 +86,10 @@ class HierarchicalClassifier(nn.Module):
     """
     tokens_SxT, lengths_S = batch['tokens'], batch['sentence_lengths']
     mask_BxM = batch['sentence_mask']
-    batch_size, max_sentences = mask_BxM.shape
     num_sentences, time = tokens_SxT.shape
     mask_SxT = jnp.arange(time) < lengths_S[:, None]
-    counts_B = mask_BxM.sum(1)
-    ends_B = jnp.cumsum(counts_B)
-    starts_B = ends_B - counts_B
-    # The index in S of each sentence of a document, then the document of each
-    # sentence and its position there.
-    sentence_BxM = starts_B[:, None] + jnp.arange(max_sentences)
-    sentence_BxM = jnp.where(mask_BxM, sentence_BxM, 0)
-    document_S = (jnp.arange(num_sentences)[:, None] >= ends_B).sum(1)
-    document_S = jnp.minimum(document_S, batch_size - 1)
-    position_S = jnp.arange(num_sentences) - starts_B[document_S]
-    position_S = jnp.minimum(position_S, max_sentences - 1)
-    keys_B, keys_S = dropout_keys(self, dropout_keys_B, batch_size), None
+    sentence_BxM, document_S, position_S = _indices(mask_BxM, num_sentences)
+    keys_B, keys_S = dropout_keys(self, dropout_keys_B, mask_BxM.shape[0]), None
     if keys_B is not None:
       keys_S = fold_keys(keys_B, Site.SENTENCES)[document_S]
       keys_S = fold_keys(keys_S, position_S)
@@ -146,3 +135,24 @@ class HierarchicalClassifier(nn.Module):
       f'{level}_attention', self.num_heads, self.num_outputs, self.xla_only
     )
     return pool(h_NxTx2H, mask_NxT, weights_NxKxT)
+
+
+def _indices(
+  mask_BxM: jax.Array, num_sentences: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Returns where the sentences of a batch of documents are.
+
+  These are the index in S of each sentence of a document [B, M], and of each
+  sentence its document [S] and its position there [S].
+  """
+  batch_size, max_sentences = mask_BxM.shape
+  counts_B = mask_BxM.sum(1)
+  ends_B = jnp.cumsum(counts_B)
+  starts_B = ends_B - counts_B
+  sentence_BxM = starts_B[:, None] + jnp.arange(max_sentences)
+  sentence_BxM = jnp.where(mask_BxM, sentence_BxM, 0)
+  document_S = (jnp.arange(num_sentences)[:, None] >= ends_B).sum(1)
+  document_S = jnp.minimum(document_S, batch_size - 1)
+  position_S = jnp.arange(num_sentences) - starts_B[document_S]
+  position_S = jnp.minimum(position_S, max_sentences - 1)
+  return sentence_BxM, document_S, position_S

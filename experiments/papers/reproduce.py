@@ -93,8 +93,8 @@ def reproduce(
   Args:
     output: the folder of all runs.
     folder: the folder of the results.
-    planned: the runs by row.
-    notes: the notes by row, to which failures are added.
+    planned: the runs of each row.
+    notes: the notes on each row, to which failures are added.
 
   Returns:
     Whether all rows have their results.

@@ -133,7 +133,7 @@ def _provenance(workdir: pathlib.Path) -> dict[str, str | None]:
 
 
 def read_all(results: pathlib.Path) -> dict[str, Record]:
-  """Reads the results by row.
+  """Reads the results of each row.
 
   Raises:
     ValueError: a file is not the result of its row.

@@ -55,7 +55,7 @@ def test_multi_hot_lists_are_recognized(lists, names, sets):
     ([[0, 1, 1], [0, 2, 1]], r'row 2: the list \[0, 2, 1\] is not a list of 3'),
     ([[0, 1, 1], ['0', '1']], r'row 2: the list \["0", "1"\] is not a list'),
     ([[0, 1, 1], [True, 2, 0]], r"row 2: 'label' mixes booleans .* \[True, 2"),
-    ([['a'], ['b', True]], "row 2: 'label' mixes booleans with others"),
+    ([['a'], ['b', True]], "row 2: 'label' mixes booleans and other values"),
     (['[0 1 ... 0]'], "row 1: 'label' holds a list that was abbreviated"),
     (['[0, 1, ..., 0]'], "row 1: 'label' holds a list that was abbreviated"),
     (["{'a': 1}"], "row 1: 'label' is neither a JSON list nor"),

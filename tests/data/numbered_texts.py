@@ -11,11 +11,11 @@ from bigru_jax.data.splits import Table, label_array
 def make_table(texts, labels):
   """A split of which each text is a number; labels may be lists of them."""
   texts = np.asarray(texts)
-  several = isinstance(labels[0], list)
+  is_multi_label = isinstance(labels[0], list)
   return Table(
     {
       'tokens': pack([[number] for number in texts]),
-      'label': pack(labels) if several else np.asarray(labels, np.int32),
+      'label': pack(labels) if is_multi_label else np.asarray(labels, np.int32),
       'source': np.full(len(texts), 'train', object),
       'row': np.arange(1, len(texts) + 1),
       'digest': texts.astype(np.uint64),
