@@ -114,9 +114,9 @@ def test_each_field_has_a_flag():
   values = flags.FlagValues()
   config_flags.define_flags(values)
   values(['run.py', '--hidden_size=7', '--sst_phrases', '--pooling=max'])
-  found = config_flags.from_flags(values)
-  assert found == Config(hidden_size=7, sst_phrases=True, pooling='max')
-  assert found.differing_fields() == ['sst_phrases', 'hidden_size', 'pooling']
+  config = config_flags.from_flags(values)
+  assert config == Config(hidden_size=7, sst_phrases=True, pooling='max')
+  assert config.differing_fields() == ['sst_phrases', 'hidden_size', 'pooling']
 
 
 @pytest.mark.parametrize(

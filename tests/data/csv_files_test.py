@@ -4,25 +4,13 @@ import csv
 import io
 
 import pytest
-
-from bigru_jax.data import tabular_files
-from bigru_jax.data.splits import Split
-
-
-def _split(*arguments, **options):
-  examples = list(tabular_files.read_file(*arguments, **options))
-  return Split(
-    [example.text for example in examples],
-    [example.label for example in examples],
-    [example.row for example in examples],
-    'train',
-  )
+from reading import read_split
 
 
 def _read(tmp_path, name, content, **options):
   path = tmp_path / name
   path.write_bytes(content)
-  split = _split(path, 'train', **options)
+  split = read_split(path, 'train', **options)
   return list(zip(split.texts, split.labels))
 
 
@@ -30,7 +18,7 @@ def test_quoted_fields_may_have_commas_quotes_and_newlines(tmp_path):
   content = b'text,label\r\n"a, ""b""\r\nc",x\r\nd,y\r\n'
   path = tmp_path / 'a.csv'
   path.write_bytes(content)
-  split = _split(path, 'train')
+  split = read_split(path, 'train')
   assert split.texts == ['a, "b"\r\nc', 'd']
   assert split.rows == [2, 4]  # Where each record begins.
 

@@ -1,29 +1,20 @@
 """The Stanford Sentiment Treebank: its trees, phrases and classes."""
 
-import pathlib
-
 import pytest
+from reading import FIXTURES, read_fixture
 
 from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.data.corpora import sst
 
-FIXTURES = pathlib.Path(__file__).resolve().parents[1] / 'fixtures'
-
-
-def _read(name, folder, **options):
-  return sources.read(
-    Config(dataset=name, data_dir=str(FIXTURES / folder), **options)
-  )
-
 
 def test_sst1_has_five_classes_and_sst2_two():
-  five = _read('sst1', 'sst')
+  five = read_fixture('sst1', 'sst')
   assert five['train'].labels == ['3', '1', '2', '4', '0']
   assert five['train'].texts[0] == 'A fine film .'
   assert five['train'].texts[3] == 'Splendid ( again )'
   assert five['train'].texts[4] == 'Awful and/or dull'
-  two = _read('sst2', 'sst')
+  two = read_fixture('sst2', 'sst')
   assert two['train'].labels == ['positive', 'negative', 'positive', 'negative']
   assert {name: len(split) for name, split in two.items()} == {
     'train': 4, 'validation': 1, 'test': 2,
@@ -31,7 +22,7 @@ def test_sst1_has_five_classes_and_sst2_two():
 
 
 def test_phrases_are_distinct_and_only_in_train():
-  splits = _read('sst2', 'sst', sst_phrases=True)
+  splits = read_fixture('sst2', 'sst', sst_phrases=True)
   train = splits['train']
   assert len(set(train.texts)) == len(train.texts)
   assert ('fine', 'positive') in zip(train.texts, train.labels)
@@ -40,7 +31,7 @@ def test_phrases_are_distinct_and_only_in_train():
 
 
 def test_a_neutral_phrase_of_several_trees_is_kept_once():
-  train = _read('sst1', 'sst', sst_phrases=True)['train']
+  train = read_fixture('sst1', 'sst', sst_phrases=True)['train']
   # A full stop ends three trees.
   assert len(set(train.texts)) == len(train.texts)
   assert ('.', '2', 1) in zip(train.texts, train.labels, train.rows)

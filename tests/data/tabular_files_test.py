@@ -7,11 +7,11 @@ import json
 import pyarrow
 from pyarrow import parquet
 import pytest
+from reading import read_split
 
 from bigru_jax.config import Config
 from bigru_jax.data import tabular_files
 from bigru_jax.data.prepare import prepare
-from bigru_jax.data.splits import Split
 from bigru_jax.data.table_columns import Columns
 
 ROWS = [('good film', 'pos'), ('bad film', 'neg'), ('fine, "so"', 'pos')]
@@ -43,16 +43,6 @@ def write(path, rows=ROWS, columns=('text', 'label')):
   return path
 
 
-def _split(*arguments, **options):
-  examples = list(tabular_files.read_file(*arguments, **options))
-  return Split(
-    [example.text for example in examples],
-    [example.label for example in examples],
-    [example.row for example in examples],
-    'train',
-  )
-
-
 @pytest.mark.parametrize(
   'name',
   [
@@ -66,7 +56,7 @@ def _split(*arguments, **options):
   ],
 )
 def test_every_format_is_read(tmp_path, name):
-  split = _split(write(tmp_path / name), 'train')
+  split = read_split(write(tmp_path / name), 'train')
   assert list(zip(split.texts, split.labels)) == ROWS
   first = 1 if name.startswith(('a.json', 'a.parquet')) else 2
   assert split.rows == [first, first + 1, first + 2]
@@ -74,7 +64,7 @@ def test_every_format_is_read(tmp_path, name):
 
 def test_texts_without_labels_are_read(tmp_path):
   path = write(tmp_path / 'a.csv', columns=('review', 'stars'))
-  split = _split(path, 'input', Columns('review', label=''))
+  split = read_split(path, 'input', Columns('review', label=''))
   assert split.texts == [text for text, _ in ROWS]
   assert split.labels == [''] * 3
 
@@ -82,7 +72,7 @@ def test_texts_without_labels_are_read(tmp_path):
 def test_a_long_field_is_read_without_changing_csvs_limit(tmp_path):
   before = csv.field_size_limit()
   long = 'x' * (before + 1)
-  split = _split(write(tmp_path / 'a.csv', [(long, 'y')]), 'train')
+  split = read_split(write(tmp_path / 'a.csv', [(long, 'y')]), 'train')
   assert split.texts == [long]
   assert csv.field_size_limit() == before
 
@@ -127,14 +117,14 @@ def test_bad_files_name_field_file_and_row(tmp_path, name, content, message):
   path = tmp_path / name
   path.write_bytes(content)
   with pytest.raises(ValueError, match=message) as caught:
-    _split(path, 'train')
+    read_split(path, 'train')
   assert str(caught.value).startswith(f'train={path}')
 
 
 @pytest.mark.parametrize('name', ['nowhere.csv', 'nowhere.parquet'])
 def test_a_missing_file_is_named(name):
   with pytest.raises(FileNotFoundError, match=f'test={name}: no such file'):
-    _split(name, 'test')
+    read_split(name, 'test')
 
 
 def _named(tmp_path, *names):
@@ -199,7 +189,7 @@ def test_a_folder_instead_of_a_file_is_named(tmp_path, field):
 def _read(tmp_path, name, content, **options):
   path = tmp_path / name
   path.write_bytes(content)
-  split = _split(path, 'train', **options)
+  split = read_split(path, 'train', **options)
   return list(zip(split.texts, split.labels))
 
 
@@ -255,7 +245,7 @@ def test_labels_have_one_name_in_every_format(tmp_path):
   values = [1.0, 0.5, 10.0, 2.0]
   table = pyarrow.table({'text': ['t'] * 4, 'label': values})
   parquet.write_table(table, tmp_path / 'a.parquet')
-  split = _split(tmp_path / 'a.parquet')
+  split = read_split(tmp_path / 'a.parquet')
   csv_rows = ''.join(f't,{value}\n' for value in values)
   from_csv = _read(tmp_path, 'a.csv', f'text,label\n{csv_rows}'.encode())
   lines = [json.dumps({'text': 't', 'label': value}) for value in values]
