@@ -1,4 +1,4 @@
-"""Reads a user's own files in one pass: CSV, TSV, JSON and Parquet."""
+"""Reads a user's own files: CSV, TSV, JSON and Parquet."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def read_file(
   encoding: str = '',
   delimiter: str = '',
 ) -> Iterator[Example]:
-  """Reads examples in one pass, in the format that a file's extension shows.
+  """Reads examples, in the format that a file's extension shows.
 
   A missing text (an empty field, null or NaN) becomes an empty one. A pipe has
   no extension: it is JSON if it begins with `[` or `{`, and else CSV.
@@ -168,7 +168,8 @@ def _rows(
         yield from _json(line, lines, where, columns, first)
   else:
     raise ValueError(
-      f'{where}: a file must end in .csv, .tsv, .jsonl, .json, .parquet or .gz'
+      f'{where}: a file must end in .csv, .tsv, .jsonl, .json or .parquet, or '
+      'in one of these and .gz, .zip, .xz or .bz2'
     )
 
 

@@ -17,7 +17,7 @@ from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 
-ECE_BINS = 15
+_BINS = 15
 _LARGEST_LOG_TEMPERATURE = 3.0
 _SMALLEST_THRESHOLD = 1e-9
 
@@ -63,7 +63,7 @@ def read_calibration(
 
 
 def reliability(
-  labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
+  labels: np.ndarray, probabilities_NxC: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Returns a reliability diagram, over bins of equal width.
 
@@ -82,23 +82,23 @@ def reliability(
     confidences = probabilities_NxC[np.arange(len(labels)), predictions]
     correct = predictions == labels
   # Bins (0, 1/15], (1/15, 2/15] and so on.
-  bin_of = np.ceil(confidences.astype(np.float64) * bins).astype(int) - 1
-  bin_of = np.clip(bin_of, 0, bins - 1)
+  bin_of = np.ceil(confidences.astype(np.float64) * _BINS).astype(int) - 1
+  bin_of = np.clip(bin_of, 0, _BINS - 1)
   return {
-    'count': np.bincount(bin_of, minlength=bins),
-    'confidence': np.bincount(bin_of, confidences, bins),
-    'correct': np.bincount(bin_of, correct, bins),
+    'count': np.bincount(bin_of, minlength=_BINS),
+    'confidence': np.bincount(bin_of, confidences, _BINS),
+    'correct': np.bincount(bin_of, correct, _BINS),
   }
 
 
 def calibration_error(
-  labels: np.ndarray, probabilities_NxC: np.ndarray, bins: int = ECE_BINS
+  labels: np.ndarray, probabilities_NxC: np.ndarray
 ) -> float:
   """Returns the ECE, sum_b |B_b| / N |accuracy_b - confidence_b|.
 
   Guo et al., 2017, equation 3, over the bins of `reliability`.
   """
-  diagram = reliability(labels, probabilities_NxC, bins)
+  diagram = reliability(labels, probabilities_NxC)
   difference = np.abs(diagram['correct'] - diagram['confidence']).sum()
   return float(difference / max(diagram['count'].sum(), 1))
 

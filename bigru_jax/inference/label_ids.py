@@ -50,4 +50,4 @@ def to_label_ids(
   ids = [[class_ids[name] for name in text_names] for text_names in label_names]
   if config.task == 'multi_label':
     return pack(ids)
-  return np.array(ids, np.int32).reshape(-1, 1)[:, 0]
+  return np.array(ids, np.int32).ravel()

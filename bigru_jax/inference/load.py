@@ -53,11 +53,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     jax.eval_shape(lambda: init_params(model, config.seed)),
   )
   if (workdir / published.PARAMS).exists():
-    # Otherwise each batch would copy them to the devices again.
-    params = parallel.place(
-      published.read_params(workdir, abstract),
-      jax.tree.map(lambda x: x.sharding, abstract),
-    )
+    params = published.read_params(workdir, abstract)
   else:
     params = restoring.restore_best_params(
       workdir, abstract, 'averaged_params' if config.ema_decay else 'params'

@@ -249,7 +249,7 @@ class Checkpoints:
       return f'its best one, {best}, was replaced by one that is corrupt'
     raise OSError(
       f'workdir={self._workdir}: {self._folder / str(best)}, the best '
-      'checkpoint, is missing; every file stays where it is'
+      f'checkpoint, is missing; {missing.STAYS}'
     )
 
   def _quarantine(self, steps: Sequence[int], reason: str) -> None:

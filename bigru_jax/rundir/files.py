@@ -257,6 +257,8 @@ def finite(value: Any) -> Any:
   """Returns a JSON value with null for each number that is not finite."""
   if isinstance(value, dict):
     return {key: finite(x) for key, x in value.items()}
+  if isinstance(value, list | tuple):
+    return [finite(x) for x in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

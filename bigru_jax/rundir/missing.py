@@ -17,7 +17,7 @@ from typing import Any
 from bigru_jax.rundir import files
 
 SAVED = 'checkpoints.json'
-_STAYS = 'every file stays where it is'
+STAYS = 'every file stays where it is'
 # Patterns in TensorStore's messages.
 OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 _LOCAL_FILE = re.compile(r'local file "([^"]*[^"/])"')
@@ -73,7 +73,7 @@ def check_checkpoints(workdir: pathlib.Path) -> None:
     return
   raise OSError(
     f'workdir={workdir}: checkpoints/ is {state}, but {reason}; is a disk not '
-    f'mounted? {_STAYS}; choose another workdir to start again'
+    f'mounted? {STAYS}; choose another workdir to start again'
   )
 
 
@@ -90,7 +90,7 @@ def check_config(workdir: pathlib.Path) -> None:
   with contextlib.suppress(FileNotFoundError):
     if steps(workdir / 'checkpoints'):
       raise OSError(
-        f'workdir={workdir} has checkpoints, but no config.json; {_STAYS}'
+        f'workdir={workdir} has checkpoints, but no config.json; {STAYS}'
       )
 
 
@@ -108,7 +108,7 @@ def steps(folder: pathlib.Path) -> set[int]:
       raise OSError(
         f'workdir={folder.parent}: {folder / name} is '
         f'{files.describe_link(folder / name) or "a file, not a checkpoint"}; '
-        f'{_STAYS}'
+        f'{STAYS}'
       )
   return set(map(int, numbered))
 
@@ -141,7 +141,7 @@ def incomplete(folder: pathlib.Path, step: int, path: pathlib.Path) -> OSError:
     path = path.parent
   return OSError(
     f'workdir={folder.parent}: checkpoint {step} is incomplete: {path} is '
-    f'{files.describe_link(path) or "missing"}; {_STAYS}'
+    f'{files.describe_link(path) or "missing"}; {STAYS}'
   )
 
 
@@ -190,5 +190,5 @@ def system_errors(folder: pathlib.Path) -> Iterator[None]:
     kind = FileNotFoundError if is_missing else OSError
     raise kind(
       f'workdir={folder.parent}: cannot read {path}: {reason_of(error)}; '
-      f'{_STAYS}'
+      f'{STAYS}'
     ) from error

@@ -57,9 +57,8 @@ def create_or_check(
     # It is the last, so that a directory with a configuration has the others.
     files.write_config(workdir, config)
     return
-  files.read_labels(
-    workdir
-  )  # Raises if they were purged; predictions need them.
+  # It raises if they were purged; predictions need them.
+  files.read_labels(workdir)
   before = files.read_identity(workdir)
   names = sorted(before.keys() | identity.keys())
   differing = [n for n in names if before.get(n) != identity.get(n)]

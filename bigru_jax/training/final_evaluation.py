@@ -29,7 +29,7 @@ class Report:
   """The results of a run at its end.
 
   Attributes:
-    evaluations: the evaluations of `validation` and `test` by the best model.
+    evaluation: the evaluation of `test` by the best model.
     calibration: the calibration that was fitted on validation.
     result: the content of result.json.
     diagnostics: the content of diagnostics.json.
@@ -37,7 +37,7 @@ class Report:
     outputs: the model's outputs for the texts of the page, if it has one.
   """
 
-  evaluations: dict[str, Evaluation]
+  evaluation: Evaluation
   calibration: Calibration
   result: dict[str, Any]
   diagnostics: dict[str, Any]
@@ -119,7 +119,7 @@ def make_report(
     for name in logits
   }
   return Report(
-    evaluations=evaluations,
+    evaluation=evaluations['test'],
     calibration=calibration,
     result={
       'dataset': data.name,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 import dataclasses
 import functools
-import itertools
 from typing import Any
 
 import numpy as np
@@ -102,8 +101,8 @@ def fit(
 def _tokens(split: EncodedSplit) -> Iterator[list[int]]:
   """The ids of the tokens of each text."""
   tokens = split.table['tokens']
-  for i in range(len(tokens)):
-    yield tokens[i : i + 1].flat().tolist()
+  for start, length in zip(tokens.starts, tokens.lengths):
+    yield tokens.values[start : start + length].tolist()
 
 
 def _ngrams_of(tokens: list[int], longest: int) -> list[tuple[int, ...]]:
@@ -113,7 +112,7 @@ def _ngrams_of(tokens: list[int], longest: int) -> list[tuple[int, ...]]:
   return [
     ngram
     for size in range(1, longest + 1)
-    for ngram in zip(*(itertools.islice(tokens, i, None) for i in range(size)))
+    for ngram in zip(*(tokens[i:] for i in range(size)))
   ]
 
 

@@ -168,7 +168,7 @@ def _write(
     data,
     task,
     report.calibration,
-    report.evaluations['test'],
+    report.evaluation,
     report.outputs,
   )
 

@@ -89,7 +89,7 @@ def test_a_span_of_composed_text_is_the_token(name, given_text):
   given_text = unicodedata.normalize('NFC', given_text)
   tokenizer = _vocabulary(name)
   tokens, _, spans = tokenizer.encode(given_text, with_spans=True)
-  for (start, end), token in zip(spans, tokens):
+  for (start, end), token in zip(spans, tokens, strict=True):
     piece = text.TOKENIZERS[name].normalize(given_text[start:end])
     if given_text.strip():
       assert piece.replace('ς', 'σ') == token.replace('ς', 'σ')

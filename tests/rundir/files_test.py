@@ -151,3 +151,13 @@ def test_a_run_of_a_newer_version_is_named_as_one(tmp_path):
     ValueError, match='config.json contains no configuration$'
   ):
     run_files.read_config(tmp_path)
+
+
+def test_numbers_that_are_not_finite_are_null_in_lists_as_well(tmp_path):
+  files.write_json(tmp_path / 'a.json', {'bins': [[1.5, math.nan], [math.inf]]})
+  content = json.loads((tmp_path / 'a.json').read_text(), parse_constant=fail)
+  assert content == {'bins': [[1.5, None], [None]]}
+
+
+def fail(constant):
+  raise AssertionError(f'{constant} is not JSON')
