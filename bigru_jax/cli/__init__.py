@@ -23,8 +23,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
   arguments = (sys.argv if argv is None else argv)[1:]
   name = arguments[0] if arguments else '--help'
   if name in COMMANDS:
-    # Messages begin with the script's name, however a command is started.
-    start(name, [f'{name}.py', *arguments[1:]])
+    start(name, [f'bigru {name}', *arguments[1:]])
   if name in ('--help', '-help', '-h', 'help'):
     print(_list_commands())
     sys.exit()

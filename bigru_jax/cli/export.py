@@ -115,6 +115,7 @@ def main() -> None:
     from bigru_jax.interop import safetensors
 
     safetensors.save(run, output, _LICENSE.value)
+    print(f'{output}: the model, its card and its files')
     return
   from bigru_jax.interop.description import describe
 
@@ -126,3 +127,6 @@ def main() -> None:
     about_path.write_text(about, encoding='utf-8')
   if replaces:
     _log.warning('output=%s: the model that was there is replaced', output)
+  print(
+    f'{output}: the model\n{description}: its labels, thresholds and vocabulary'
+  )

@@ -34,7 +34,7 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
   if differing:
     raise ValueError(
       f'workdir={workdir} holds another run, which differs in '
-      f'{", ".join(differing)}'
+      f'{", ".join(differing)}; name another directory, or remove this one'
     )
 
 

@@ -10,6 +10,7 @@ import pathlib
 
 import jax
 from jax.sharding import Mesh
+import numpy as np
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
@@ -182,3 +183,10 @@ def _log_end(report: Report, workdir: pathlib.Path) -> None:
     report.result['best_epoch'],
     workdir,
   )
+  evaluation = report.evaluation
+  if evaluation.labels.ndim == 1 and np.ptp(evaluation.predictions) == 0:
+    _log.warning(
+      'every test text is predicted as %r: try a smaller batch_size, a larger '
+      'learning_rate or more epochs',
+      evaluation.names[evaluation.predictions[0]],
+    )

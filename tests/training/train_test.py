@@ -425,3 +425,11 @@ def test_a_multi_label_run_trains_evaluates_and_loads(pooling, tmp_path):
     ]
     at = [int(np.argmax(head)) in places for head, places in heads]
     assert np.mean(at) > 0.9  # Each label looks at its own word.
+
+
+def test_a_model_that_predicts_a_single_class_is_reported(
+  corpus, tmp_path, caplog
+):
+  config = dataclasses.replace(CONFIG, epochs=1, class_weights='0,1')
+  bigru_jax.train(config, tmp_path / 'run', corpus)
+  assert "every test text is predicted as 'positive'" in caplog.text
