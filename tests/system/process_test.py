@@ -34,4 +34,4 @@ def test_the_installed_command_calls_the_same_code():
 
   done = bigru('evaluate', '--split=test')
   assert done.returncode == 2
-  assert done.stderr == 'evaluate.py: workdir: name a run\n'
+  assert done.stderr == 'bigru evaluate: workdir: name a run\n'
