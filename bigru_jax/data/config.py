@@ -42,11 +42,23 @@ class DataConfig(Group):
     'Your own test file; without it 10 % of train is held out.',
     path=True,
   )
-  text_column: str = field('text', 'The column that contains the text.')
+  text_column: str = field(
+    'text',
+    'The column that contains the text; or comma-separated columns, whose '
+    'texts are joined by the token <sep>: title,body.',
+  )
   label_column: str = field(
     'label',
     'The column that contains the label; or, for multi_label, comma-separated '
     'columns of 0 and 1, one for each label: toxic,insult.',
+  )
+  weight_column: str = field(
+    '',
+    "The column that contains the example's weight, a number that is at least "
+    '0; by default all weights are 1.',
+  )
+  id_column: str = field(
+    '', "The column that contains the example's id, which predictions keep."
   )
   encoding: str = field(
     '',

@@ -49,7 +49,9 @@ def csv_records(
     names = {
       d: next(csv.reader([header], delimiter=d), []) for d in (',', ';', '\t')
     }
-    fitting = (d for d in names if set(columns.among(names[d])) <= {*names[d]})
+    fitting = (
+      d for d in names if {*columns.among(names[d]).names} <= {*names[d]}
+    )
     delimiter = next(fitting, ',')
   return quoted_records(lines, delimiter, where, first)
 

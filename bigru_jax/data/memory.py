@@ -13,7 +13,6 @@ from bigru_jax.data.labels import Flags, Label, plain, read_label
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.data.table_columns import (
   Columns,
-  Rows,
   arrow_rows,
   class_names,
   named,
@@ -63,10 +62,10 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
     texts, labels = (column(x, where) for x in split)
     if len(texts) != len(labels):
       raise ValueError(f'{where}: {len(texts)} texts but {len(labels)} labels')
-    columns = columns._replace(text='text', label='label')
-    return columns.examples(enumerate(zip(texts, labels), 1), where)
+    selected = Columns(separator=columns.separator).among(['text', 'label'])
+    return selected.examples(enumerate(zip(texts, labels), 1), where)
   if is_table(split) and hasattr(split, '__len__'):
-    return columns.examples(_table_rows(split, where, columns), where)
+    return _table_examples(split, where, columns)
   raise ValueError(f'{where} is {_kind(split)}; give {_FORMS}')
 
 
@@ -131,15 +130,19 @@ def is_table(value: Any) -> bool:
   return hasattr(kind, 'columns') or hasattr(kind, 'column_names')
 
 
-def _table_rows(table: Any, where: str, columns: Columns) -> Rows:
-  """Returns the values of the columns of a table."""
+def _table_examples(
+  table: Any, where: str, columns: Columns
+) -> Iterator[Example]:
+  """Returns the examples of a table."""
   kind = type(table)  # On an instance, a column could have a method's name.
   is_frame = not hasattr(kind, 'column_names')
-  names = columns.check(
+  selected = columns.check(
     list(table.columns) if is_frame else table.column_names, where
   )
+  names = selected.names
   if is_frame:
-    return enumerate(zip(*(plain(table[name]) for name in names)), 1)
+    values = zip(*(plain(table[name]) for name in names))
+    return selected.examples(enumerate(values, 1), where)
   batches: Iterable[Any]
   if hasattr(kind, 'with_format'):  # A Dataset, perhaps of selected rows.
     schema = table.features.arrow_schema
@@ -149,7 +152,8 @@ def _table_rows(table: Any, where: str, columns: Columns) -> Rows:
     schema, batches = table.schema, table.to_batches(max_chunksize=1024)
   else:
     schema, batches = table.schema, [table]  # A record batch.
-  return arrow_rows(batches, schema, where, names)
+  rows = arrow_rows(batches, schema, where, selected)
+  return selected.examples(rows, where)
 
 
 def check_texts(texts: Any) -> Iterator[str]:

@@ -23,9 +23,7 @@ def read(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  columns = Columns(
-    config.text_column, config.label_column, label_separator(config)
-  )
+  columns = columns_of(config)
   if corpus is not None:
     return memory.read(corpus, columns)
   if config.train:
@@ -43,6 +41,17 @@ def read(
     if getattr(config, name):
       raise ValueError(f'{name}={getattr(config, name)} needs train as well')
   return corpora.find(config.dataset).read(config)
+
+
+def columns_of(config: DataConfig) -> Columns:
+  """Returns the columns that a configuration reads from tables."""
+  return Columns(
+    config.text_column,
+    config.label_column,
+    label_separator(config),
+    config.weight_column,
+    config.id_column,
+  )
 
 
 def label_separator(config: DataConfig) -> str | None:

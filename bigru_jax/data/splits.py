@@ -26,12 +26,16 @@ class Example(NamedTuple):
       The header and blank lines count; a record of CSV can take several lines.
       In Parquet, JSON arrays and data in memory, which have no lines, it is the
       number of the record.
+    weight: its weight in the loss and the metrics, at least 0.
+    id: its id in the user's data; empty if there is none.
   """
 
   text: str
   label: Label
   source: str
   row: int
+  weight: float = 1.0
+  id: str = ''
 
 
 @dataclasses.dataclass

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+import dataclasses
 import json
+import math
 from typing import Any, NamedTuple
 
 from bigru_jax.data.labels import (
@@ -14,92 +16,160 @@ from bigru_jax.data.labels import (
   read_label,
 )
 from bigru_jax.data.splits import Example
+from bigru_jax.data.text import join_texts
 
-# The number of each row in its file, and the values of its columns.
+# The number of each row in its file, and the values of its columns, which are
+# `Selected.names`.
 Rows = Iterable[tuple[int, Sequence[Any]]]
 
 
 class Columns(NamedTuple):
-  """The columns of the text and the label.
+  """The columns to read from a table.
 
   Attributes:
-    text: the column of the texts.
+    text: the column of the texts, or several columns separated by commas, whose
+      texts are joined, see `text.join_texts`.
     label: the column of the labels, or the columns of each label, separated by
       commas, see `labels.label_columns`; '' to read only texts.
     separator: the separator between several labels in a string; None if each
       text has one label.
+    weight: the column of the examples' weights; '' if all are 1.
+    id: the column of the examples' ids; '' for none.
   """
 
   text: str = 'text'
   label: str = 'label'
   separator: str | None = None
+  weight: str = ''
+  id: str = ''
 
-  def among(self, names: Iterable[str]) -> list[str]:
-    """Returns the column of the text and that of the label, or of each label.
+  def among(self, names: Iterable[str]) -> Selected:
+    """Returns the columns of a table that these fields name.
 
     Args:
       names: the names of all columns of the table.
 
     Raises:
-      ValueError: a label is named twice.
+      ValueError: a text or a label is named twice.
     """
+    names = list(names)
+    texts = text_columns(self.text, names)
     labels = label_columns(self.label, names) if self.label else []
-    if len(set(labels)) < len(labels):
-      raise ValueError(f'label_column={self.label} names a column twice')
-    return [self.text, *labels]
+    for field, columns in (('text', texts), ('label', labels)):
+      if len(set(columns)) < len(columns):
+        raise ValueError(
+          f'{field}_column={getattr(self, field)} names a column twice'
+        )
+    return Selected(fields=self, texts=texts, labels=labels)
 
-  def check(self, names: Sequence[str], where: str) -> list[str]:
+  def check(self, names: Sequence[str], where: str) -> Selected:
     """Returns the same as `among`, and checks that the columns exist.
 
     Raises:
       ValueError: no column or two columns have such a name.
     """
-    columns = self.among(names)
-    for column in columns:
+    selected = self.among(names)
+    for column in selected.names:
       if names.count(column) != 1:
+        field = selected.field_of(column)
         raise ValueError(
           f'{where} has {"two columns" if column in names else "no column"} '
           f'{column!r}; its columns are {", ".join(map(repr, names))}; see '
-          'text_column and label_column'
+          f'{field}'
         )
-    return columns
+    return selected
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Selected:
+  """The columns of one table that are read.
+
+  Attributes:
+    fields: the fields of the configuration that name them.
+    texts: the columns of the texts, which are joined.
+    labels: the column of the labels, or that of each label; empty to read none.
+  """
+
+  fields: Columns
+  texts: list[str]
+  labels: list[str]
+
+  @property
+  def names(self) -> list[str]:
+    """All columns, in the order of the values of `Rows`."""
+    more = [name for name in (self.fields.weight, self.fields.id) if name]
+    return [*self.texts, *self.labels, *more]
+
+  def field_of(self, column: str) -> str:
+    """Returns the fields that may name a column, for messages."""
+    if column in self.texts + self.labels:
+      return 'text_column and label_column'
+    return f'{"weight" if column == self.fields.weight else "id"}_column'
 
   def examples(self, rows: Rows, where: str) -> Iterator[Example]:
     """Makes examples of rows with the values of these columns.
 
     Raises:
-      ValueError: a text is not a string, or a label is wrong; the message names
-        the row.
+      ValueError: a text is not a string, or a label or a weight is wrong; the
+        message names the row.
     """
+    fields, num_texts = self.fields, len(self.texts)
+    end = num_texts + len(self.labels)
+    has_more = num_texts > 1 or bool(fields.weight or fields.id)
     label: Label = ''
-    for row, (text, *values) in rows:
+    weight, example_id = 1.0, ''
+    for row, values in rows:
       try:
+        text = values[0]
         if not isinstance(text, str):
-          text = _as_text(text, self.text)
-        if values:
-          label = read_label(values, self.label, self.separator)
+          text = _as_text(text, self.texts[0])
+        if self.labels:
+          label = read_label(
+            values[num_texts:end], fields.label, fields.separator
+          )
+        if has_more:
+          text = self._join(text, values[1:num_texts])
+          weight, example_id = self._weight_and_id(values[end:])
       except ValueError as error:
         raise ValueError(f'{where}, row {row}: {error}') from None
-      yield Example(text, label, where, row)
+      yield Example(text, label, where, row, weight, example_id)
+
+  def _join(self, first: str, others: Sequence[Any]) -> str:
+    """Returns the text of an example, given that of its first column."""
+    if not others:
+      return first
+    return join_texts([first, *map(_as_text, others, self.texts[1:])])
+
+  def _weight_and_id(self, values: Sequence[Any]) -> tuple[float, str]:
+    weight, example_id = 1.0, ''
+    if self.fields.weight:
+      weight, values = _as_weight(values[0], self.fields.weight), values[1:]
+    if self.fields.id:
+      example_id = _as_id(values[0], self.fields.id)
+    return weight, example_id
 
 
 TEXT_AND_LABEL = Columns()
 
 
 def arrow_rows(
-  batches: Iterable[Any], schema: Any, where: str, columns: list[str]
+  batches: Iterable[Any], schema: Any, where: str, columns: Selected
 ) -> Rows:
   """Returns the values of the columns in batches of Arrow.
 
   Class names from the schema's metadata replace indices.
   """
-  names = class_names(schema.metadata, columns[1]) if len(columns) == 2 else []
+  position, names = len(columns.texts), list[str]()
+  if len(columns.labels) == 1:
+    names = class_names(schema.metadata, columns.labels[0])
   first = 1
   for batch in batches:
-    values = [batch.column(column).to_pylist() for column in columns]
+    values = [batch.column(column).to_pylist() for column in columns.names]
     lists: list[Iterable[Any]] = list(values)
     if names:
-      lists[1] = named(values[1], names, where, first, columns[1])
+      lists[position] = named(
+        values[position], names, where, first, columns.labels[0]
+      )
     yield from enumerate(zip(*lists), first)
     first += len(values[0])
 
@@ -162,6 +232,25 @@ def named(
     yield name_of(value, row)
 
 
+def text_columns(text_column: str, names: Iterable[str] = ()) -> list[str]:
+  """Returns the columns of a field: one, or several whose texts are joined.
+
+  Args:
+    text_column: the name of a column, or several names separated by commas,
+      unless a column has this whole name.
+    names: the names of all columns.
+
+  Raises:
+    ValueError: a name between the commas is empty.
+  """
+  if ',' not in text_column or text_column in names:
+    return [text_column]
+  columns = [part.strip() for part in text_column.split(',')]
+  if not all(columns):
+    raise ValueError(f'text_column={text_column!r} has an empty name')
+  return columns
+
+
 def _as_text(value: Any, column: str) -> str:
   """Returns the text of a value that is not a str; a missing text is empty."""
   value = plain(value)
@@ -170,3 +259,30 @@ def _as_text(value: Any, column: str) -> str:
   if is_missing(value):
     return ''
   raise ValueError(f'{column!r} is not a text: {value!r:.60}')
+
+
+def _as_weight(value: Any, column: str) -> float:
+  """Returns the weight of an example: a number that is at least 0."""
+  value = plain(value)
+  try:
+    if isinstance(value, bool) or is_missing(value):
+      raise ValueError
+    weight = float(value)
+    if not 0 <= weight < math.inf:
+      raise ValueError
+  except (TypeError, ValueError):
+    raise ValueError(
+      f'{column!r} is not a weight: {value!r:.60}; a weight is a finite number '
+      'that is at least 0'
+    ) from None
+  return weight
+
+
+def _as_id(value: Any, column: str) -> str:
+  """Returns the id of an example as a string; a missing one is empty."""
+  value = plain(value)
+  if isinstance(value, str):
+    return value
+  if isinstance(value, list | tuple | dict):
+    raise ValueError(f'{column!r} is not an id: {value!r:.60}')
+  return '' if is_missing(value) else str(value)

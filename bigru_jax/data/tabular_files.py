@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 import glob
 import io
+import itertools
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from bigru_jax.data.table_columns import (
   TEXT_AND_LABEL,
   Columns,
   Rows,
+  Selected,
   arrow_rows,
 )
 
@@ -105,8 +107,7 @@ def read_file(
   for path in expand_paths(os.fspath(paths), field):
     where = f'{field}={path}'
     example: Example | None = None
-    rows = _rows(path, field, columns, encoding, delimiter)
-    for example in columns.examples(rows, where):
+    for example in _examples(path, field, columns, encoding, delimiter):
       yield example
     if not example:
       raise ValueError(f'{where} has no rows')
@@ -147,10 +148,10 @@ def read_table(
       yield fields[: len(names)] + missing
 
 
-def _rows(
+def _examples(
   path: str, field: str, columns: Columns, encoding: str, delimiter: str
-) -> Rows:
-  """Reads the values of the columns, in the format of the file."""
+) -> Iterator[Example]:
+  """Reads the examples of one file, in its format."""
   where, extension = f'{field}={path}', file_extension(path)
   if extension == '.parquet':
     yield from _parquet(path, field, columns)
@@ -173,17 +174,20 @@ def _rows(
     )
 
 
-def _select(records: Records, where: str, columns: Columns) -> Rows:
-  """Selects the columns, which the first record names."""
-  _, indices, records = _below_header(records, where, columns)
-  for row, fields in records:
-    yield row, [fields[i] for i in indices]
+def _select(
+  records: Records, where: str, columns: Columns
+) -> Iterator[Example]:
+  """Reads the examples of records, of which the first names the columns."""
+  names, selected, records = _below_header(records, where, columns)
+  indices = list(map(names.index, selected.names))
+  rows = ((row, [fields[i] for i in indices]) for row, fields in records)
+  return selected.examples(rows, where)
 
 
 def _below_header(
   records: Records, where: str, columns: Columns
-) -> tuple[list[str], list[int], Records]:
-  """Returns the header, the indices of the columns in it, and the records.
+) -> tuple[list[str], Selected, Records]:
+  """Returns the header, the columns in it that are read, and the records.
 
   Raises:
     ValueError: the file is empty or lacks a column. Iterating over the records
@@ -193,8 +197,8 @@ def _below_header(
   _, names = next(records, (0, None))
   if names is None:
     raise ValueError(f'{where} is empty')
-  indices = [names.index(column) for column in columns.check(names, where)]
-  last = max(indices)
+  selected = columns.check(names, where)
+  last = max(map(names.index, selected.names))
 
   def checked() -> Records:
     for row, fields in records:
@@ -205,13 +209,13 @@ def _below_header(
         )
       yield row, fields
 
-  return names, indices, checked()
+  return names, selected, checked()
 
 
 def _json(
   line: str, lines: Iterable[str], where: str, columns: Columns, first: int
-) -> Rows:
-  """Reads the values of an array of objects, or of one object per line.
+) -> Iterator[Example]:
+  """Reads the examples of an array of objects, or of one object per line.
 
   Args:
     line, lines, where, columns, first: see `csv_records`.
@@ -224,11 +228,26 @@ def _json(
     records = (
       (n, _loads(x.strip(), where, n)) for n, x in numbered if x.strip()
     )
-  names: list[str] = []
+  objects = _checked_objects(records, where)
+  for first_row, first_record in objects:
+    selected = columns.among(first_record)
+    objects = itertools.chain([(first_row, first_record)], objects)
+    yield from selected.examples(_values(objects, selected.names, where), where)
+
+
+def _checked_objects(
+  records: Iterable[tuple[int, Any]], where: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
   for row, record in records:
     if not isinstance(record, dict):
       raise ValueError(f'{where}, row {row}: not a JSON object')
-    names = names or columns.among(record)
+    yield row, record
+
+
+def _values(
+  objects: Iterable[tuple[int, dict[str, Any]]], names: list[str], where: str
+) -> Rows:
+  for row, record in objects:
     for name in names:
       if name not in record:
         raise ValueError(f'{where}, row {row}: no {name!r}')
@@ -245,7 +264,7 @@ def _loads(text: str, where: str, row: int) -> Any:
     raise ValueError(f'{where}, row {row}: {error}') from error
 
 
-def _parquet(path: str, field: str, columns: Columns) -> Rows:
+def _parquet(path: str, field: str, columns: Columns) -> Iterator[Example]:
   import pyarrow
   from pyarrow import parquet
 
@@ -256,8 +275,9 @@ def _parquet(path: str, field: str, columns: Columns) -> Rows:
     with io.BufferedReader(WatchedFile(path)) as binary:
       file = parquet.ParquetFile(binary)
       schema = file.schema_arrow
-      names = columns.check(schema.names, where)
-      batches = file.iter_batches(1024, columns=names)
-      yield from arrow_rows(batches, schema, where, names)
+      selected = columns.check(schema.names, where)
+      batches = file.iter_batches(1024, columns=selected.names)
+      rows = arrow_rows(batches, schema, where, selected)
+      yield from selected.examples(rows, where)
   except (pyarrow.ArrowException, OSError) as error:
     raise ValueError(f'{where}: not a Parquet file: {error}') from error

@@ -15,7 +15,9 @@ PAD_ID, UNK_ID = 0, 1
 # The position indicators of two entities, each of which is one token: Zhou et
 # al., 2016, https://aclanthology.org/P16-2034.
 MARKERS = ('<e1>', '</e1>', '<e2>', '</e2>')
-_MARKER = regex.compile(r'(</?e[12]>)')
+# The token between the texts of several columns.
+SEPARATOR = '<sep>'
+_MARKER = regex.compile(r'(</?e[12]>|<sep>)')
 # The places where a marker touches another character.
 _EDGE = regex.compile(r'(?<=\S)(?=</?e[12]>)|(?<=</?e[12]>)(?=\S)')
 _DOTTED_I = 'i\u0307'  # The lower case of U+0130.
@@ -99,14 +101,14 @@ def _words_of_piece(piece: str) -> list[str]:
 def _with_markers(
   tokens: Callable[[str], Sequence[str]],
 ) -> Callable[[str], Sequence[str]]:
-  """Makes each of `MARKERS` in a piece one token."""
+  """Makes each of `MARKERS` and `SEPARATOR` in a piece one token."""
 
   def tokens_of_piece(piece: str) -> Sequence[str]:
     if not _MARKER.search(piece):
       return tokens(piece)
     piece_tokens: list[str] = []
     for part in filter(None, _MARKER.split(piece)):
-      piece_tokens += (part,) if part in MARKERS else tokens(part)
+      piece_tokens += (part,) if _MARKER.fullmatch(part) else tokens(part)
     return piece_tokens
 
   return tokens_of_piece
@@ -150,6 +152,20 @@ class Memo(dict[str, Any]):
 def is_blank(text: str) -> bool:
   """Returns whether a text is missing or only white space."""
   return not text.strip()
+
+
+def join_texts(texts: Sequence[str]) -> str:
+  """Joins the texts of an example's columns by `SEPARATOR`.
+
+  If all of them are blank, the result is empty.
+
+  Example:
+    >>> join_texts(['A title', 'Its body.'])
+    'A title <sep> Its body.'
+  """
+  if all(map(is_blank, texts)):
+    return ''
+  return f' {SEPARATOR} '.join(texts)
 
 
 def space_markers(text: str) -> str:

@@ -11,7 +11,7 @@ _NO_SPACES = (
 _LETTERS = rf'[[{_WORD}]--[{_NO_SPACES}]]+'
 _END = rf'(?![{_WORD}])'
 _CLITIC = rf"'(?:s|m|d|ll|re|ve){_END}"
-_MARKER = r'</?e[12]>'
+_MARKER = r'</?e[12]>|<sep>'
 # Python's white space, which differs from `\s` of other languages.
 NOT_SPACE = (
   r'[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'

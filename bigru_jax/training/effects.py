@@ -34,6 +34,7 @@ def _extensions(config: Config) -> set[str]:
   }
 
 
+_COLUMNS = 'text_column', 'label_column', 'weight_column', 'id_column'
 # Fields, what they need to have an effect, and whether a configuration has it.
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   (('dataset',), 'a run without train', lambda c: not c.train),
@@ -43,7 +44,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: not c.train and find(c.dataset).needs_files,
   ),
   (
-    ('text_column', 'label_column'),
+    _COLUMNS,
     'train, a dataset of tfds, or a table in memory',
     lambda c: bool(c.train) or find(c.dataset).has_columns,
   ),
@@ -113,7 +114,7 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
   has_columns = corpus is not None and _has_columns(corpus)
   for fields, needs, holds in _RULES:
     for name in fields:
-      if has_columns and name in ('text_column', 'label_column'):
+      if has_columns and name in _COLUMNS:
         continue
       if _differs(config, name) and not holds(config):
         _refuse(config, name, needs)
