@@ -11,13 +11,15 @@ column of the labels, which are shown next to the predictions.
 
 import itertools
 import pathlib
+from typing import Any
 
 import bigru_jax
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.splits import Example
 from bigru_jax.reports.page import describe, note_on_test, write_page
-from bigru_jax.rundir.examples import examples_of_run
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.examples import check_same_split, examples_of_run
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
@@ -30,6 +32,11 @@ _OUTPUT = FLAGS.path(
   'output',
   'The .html file; for the test split, the default is report.html in the run '
   'directory.',
+)
+_BASELINE = FLAGS.path(
+  'baseline',
+  'The directory of a linear baseline of the same data, whose test metrics are '
+  "shown beside the run's.",
 )
 _MAX_TEXTS = FLAGS.integer(
   'max_texts',
@@ -69,6 +76,23 @@ def choose_texts(
   return examples, False, note
 
 
+def baseline_metrics(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """Returns the test metrics of the baseline, or None if none is named.
+
+  Raises:
+    FileNotFoundError, ValueError: the directory has no finished baseline, or
+      one that was tested on other texts than the run.
+  """
+  if not _BASELINE.value:
+    return None
+  path = pathlib.Path(_BASELINE.value)
+  result = run_files.read_result(path)
+  if not run_files.is_baseline(path):
+    raise ValueError(f'baseline={path} is not a linear baseline')
+  check_same_split(workdir, path, 'baseline')
+  return result['test']
+
+
 def check_flags() -> None:
   """Refuses flags that contradict each other, or would be ignored.
 
@@ -100,6 +124,7 @@ def main() -> None:
   outputs.check_output(str(output), path)
   run = inputs.load_model()
   assert isinstance(run, bigru_jax.Run)
+  baseline = baseline_metrics(workdir)
   describe(workdir)  # Raises what the page would, before the predictions.
   examples, labelled, note = choose_texts(workdir, run)
   texts = [example.text for example in examples]
@@ -111,5 +136,6 @@ def main() -> None:
     [example.label if labelled else None for example in examples],
     [f'{example.source}, row {example.row}' for example in examples],
     note,
+    baseline,
   )
   print(output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import json
 import pathlib
 import re
@@ -39,6 +39,7 @@ def write_page(
   golds: Sequence[Any],
   origins: Sequence[str],
   note: str,
+  baseline: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes the page of a finished run, completely or not at all.
 
@@ -53,12 +54,13 @@ def write_page(
     golds: the label or labels of each text, or None if it has none.
     origins: the origin of each text.
     note: a sentence that describes the texts.
+    baseline: the test metrics of a linear baseline, to show beside the run's.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
   """
   data = describe(workdir)
-  data['note'] = note
+  data['note'], data['baseline'] = note, baseline
   data['texts'] = pack_texts(texts, answers, golds, origins, data['labels'])
   write_text(path, render(data))
 
@@ -73,7 +75,7 @@ def note_on_test(count: int, num_shown: int) -> str:
 def update_page(workdir: pathlib.Path) -> None:
   """Updates report.html, if it exists, from the run's other files.
 
-  Its texts stay, so that nothing is predicted again.
+  Its texts and baseline stay, so that nothing is predicted again.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -81,8 +83,8 @@ def update_page(workdir: pathlib.Path) -> None:
   path = workdir / 'report.html'
   if path.exists():
     before = data_of(path)
-    texts = {name: before[name] for name in ('note', 'texts')}
-    write_text(path, render(describe(workdir) | texts))
+    kept = {name: before.get(name) for name in ('note', 'texts', 'baseline')}
+    write_text(path, render(describe(workdir) | kept))
 
 
 def data_of(path: pathlib.Path) -> dict[str, Any]:

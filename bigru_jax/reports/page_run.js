@@ -9,7 +9,9 @@ function drawRun() {
   $('command').append(data.command
     ? el('pre', {tabindex: 0, 'aria-label': 'The command'}, data.command)
     : data.origin);
-  for (const [name, values] of data.metrics) {
+  const groups = [...data.metrics];
+  if (data.baseline) groups.splice(1, 0, ['linear baseline, test', data.baseline]);
+  for (const [name, values] of groups) {
     $('metrics').append(table([name, ''],
       Object.entries(values).map(([key, x]) => [key, number(x, 4)])));
   }

@@ -18,6 +18,7 @@ from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.config import Config
 from bigru_jax.data.prepare import prepare
 from bigru_jax.data.splits import NAMES
+from bigru_jax.reports.page import data_of, update_page
 
 _WORDS = 'fine dull slow quick grave light loud calm'.split()
 _CLASSES = 'good', 'bad', 'odd'
@@ -185,6 +186,26 @@ def test_evaluate_prints_what_the_baseline_stored(tmp_path, task):
     map(json.loads, output.read_text().splitlines()), stored, strict=True
   ):
     assert line == {**expected, 'empty': False}
+
+
+def test_the_page_shows_the_baseline_beside_the_run(run_directory, tmp_path):
+  workdir, other = tmp_path / 'network', tmp_path / 'linear'
+  shutil.copytree(run_directory, workdir)
+  done = run_command('baseline', '--dataset=synthetic', f'--workdir={other}')
+  assert done.returncode == 0, done.stderr
+  flags = [f'--workdir={workdir}', f'--baseline={other}']
+  assert run_command('report', *flags).returncode == 0
+  scores = _read(other / 'result.json')['test']
+  assert data_of(workdir / 'report.html')['baseline'] == scores
+  update_page(workdir)
+  assert data_of(workdir / 'report.html')['baseline'] == scores
+
+  done = run_command('report', flags[0], f'--baseline={run_directory}')
+  assert f'baseline={run_directory} is not a linear baseline' in done.stderr
+  _write(tmp_path, 'three')
+  other, _ = _fit(tmp_path, workdir='of_other_data')
+  done = run_command('report', flags[0], f'--baseline={other}')
+  assert f'baseline={other}: its data, split_seed or fold' in done.stderr
 
 
 def test_a_sweep_compares_the_baselines_in_its_folder(run_directory, tmp_path):
