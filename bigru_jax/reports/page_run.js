@@ -10,7 +10,9 @@ function drawRun() {
     ? el('pre', {tabindex: 0, 'aria-label': 'The command'}, data.command)
     : data.origin);
   const groups = [...data.metrics];
-  if (data.baseline) groups.splice(1, 0, ['linear baseline, test', data.baseline]);
+  if (data.baseline) {
+    groups.splice(1, 0, ['linear baseline, test', data.baseline]);
+  }
   for (const [name, values] of groups) {
     $('metrics').append(table([name, ''],
       Object.entries(values).map(([key, x]) => [key, number(x, 4)])));
