@@ -1,6 +1,7 @@
-"""Cross entropies of each example, from logits.
+"""Losses of each example, from logits and targets.
 
-Softmax cross entropy is -sum_j y_j log softmax(x)_j. Sigmoid cross entropy is
+A target is the probability of a class, 0 or 1 for hard labels. Softmax cross
+entropy is -sum_j y_j log softmax(x)_j. Sigmoid cross entropy is
 -[y log s(x) + (1 - y) log(1 - s(x))], summed over the outputs of an example:
 one output for two classes, one per class otherwise.
 """
@@ -10,63 +11,48 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 
 def softmax_cross_entropy(
-  logits_BxC: jax.Array, labels_B: jax.Array, label_smoothing: float = 0.0
+  logits_BxC: jax.Array, targets_BxC: jax.Array
 ) -> jax.Array:
   """Returns the softmax cross entropy of each example, float32.
 
   Args:
     logits_BxC: unnormalised scores.
-    labels_B: class indices.
-    label_smoothing: the share of the target spread over all classes (Szegedy
-      et al., 2016, https://arxiv.org/abs/1512.00567).
+    targets_BxC: the distribution over the classes.
   """
-  targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1], dtype=jnp.float32)
-  targets = optax.smooth_labels(targets, label_smoothing)
-  return optax.softmax_cross_entropy(logits_BxC, targets)
+  return optax.softmax_cross_entropy(logits_BxC, targets_BxC)
 
 
 def sigmoid_cross_entropy(
-  logits_BxC: jax.Array, labels_B: jax.Array, label_smoothing: float = 0.0
+  logits_BxC: jax.Array, targets_BxC: jax.Array
 ) -> jax.Array:
   """Returns the sigmoid cross entropy of each example, float32.
 
   Args:
     logits_BxC: unnormalised scores; one column for two classes.
-    labels_B: class indices.
-    label_smoothing: how far the targets move from 0 and 1 towards one half.
+    targets_BxC: the probability of each output.
   """
-  if logits_BxC.shape[-1] == 1:
-    targets = labels_B[:, None].astype(jnp.float32)
-  else:
-    targets = jax.nn.one_hot(labels_B, logits_BxC.shape[-1], dtype=jnp.float32)
-  targets = targets * (1 - label_smoothing) + label_smoothing / 2
-  return optax.sigmoid_binary_cross_entropy(logits_BxC, targets).sum(-1)
+  return optax.sigmoid_binary_cross_entropy(logits_BxC, targets_BxC).sum(-1)
 
 
 def multi_label_cross_entropy(
   logits_BxC: jax.Array,
-  labels_BxC: jax.Array,
-  label_smoothing: float = 0.0,
+  targets_BxC: jax.Array,
   label_weights_C: jax.Array | float = 1.0,
 ) -> jax.Array:
   """Returns the sigmoid cross entropy of each example over all labels, float32.
 
   Args:
     logits_BxC: unnormalised scores, one per label.
-    labels_BxC: whether the example has the label.
-    label_smoothing: how far the targets move from 0 and 1 towards one half.
+    targets_BxC: the probability of each label.
     label_weights_C: factors of the term y log s(x), as `pos_weight` of
       PyTorch's `BCEWithLogitsLoss`.
   """
-  targets = labels_BxC.astype(jnp.float32) * (1 - label_smoothing)
-  targets += label_smoothing / 2
-  positive = -targets * jax.nn.log_sigmoid(logits_BxC)
-  negative = -(1 - targets) * jax.nn.log_sigmoid(-logits_BxC)
+  positive = -targets_BxC * jax.nn.log_sigmoid(logits_BxC)
+  negative = -(1 - targets_BxC) * jax.nn.log_sigmoid(-logits_BxC)
   return (label_weights_C * positive + negative).sum(-1)
 
 
@@ -103,6 +89,16 @@ class Activation:
   sums_to_one: bool
   onnx_operator: str
 
+  def smooth(self, targets_BxC: jax.Array, share: float) -> jax.Array:
+    """Returns targets of which a share is spread evenly.
+
+    Szegedy et al., 2016, https://arxiv.org/abs/1512.00567. It is spread over
+    all classes; or over the two outcomes of each output, if these are
+    independent.
+    """
+    outcomes = targets_BxC.shape[-1] if self.sums_to_one else 2
+    return targets_BxC * (1 - share) + share / outcomes
+
 
 SOFTMAX = Activation(
   probabilities=jax.nn.softmax,
@@ -127,11 +123,11 @@ class Loss:
   """An entry of `LOSSES`.
 
   Attributes:
-    function: (logits [B, C], labels [B], label_smoothing) to losses [B].
+    function: (logits [B, C], targets [B, C]) to losses [B].
     activation: turns the logits of a prediction into probabilities.
   """
 
-  function: Callable[[jax.Array, jax.Array, float], jax.Array]
+  function: Callable[[jax.Array, jax.Array], jax.Array]
   activation: Activation
 
 

@@ -32,7 +32,7 @@ class SingleLabel:
   Attributes:
     num_classes: C.
     loss: a name of `losses.LOSSES`.
-    label_smoothing: see the losses.
+    label_smoothing: see `losses.Activation.smooth`.
     labels: the names of the classes, if a metric needs them.
     select_by: the metric that selects the best epoch, of `metrics.METRICS`.
 
@@ -67,8 +67,24 @@ class SingleLabel:
     self, logits_BxC: jax.Array, batch: Mapping[str, jax.Array]
   ) -> jax.Array:
     """Returns the loss of each example, before it is weighted."""
-    loss = LOSSES[self.loss].function
-    return loss(logits_BxC, batch['labels'], self.label_smoothing)
+    targets_BxC = self.activation.smooth(
+      self.targets(batch), self.label_smoothing
+    )
+    return LOSSES[self.loss].function(logits_BxC, targets_BxC)
+
+  def targets(self, batch: Mapping[str, jax.Array]) -> jax.Array:
+    """Returns the target of each output, float32 [B, num_outputs].
+
+    They are the batch's targets [B, num_classes] if it has some, and ones and
+    zeros of its labels [B] otherwise. A single output has the target of the
+    second class.
+    """
+    is_binary = self.num_outputs < self.num_classes
+    if 'targets' in batch:
+      return batch['targets'][:, 1:] if is_binary else batch['targets']
+    if is_binary:
+      return batch['labels'][:, None].astype(jnp.float32)
+    return jax.nn.one_hot(batch['labels'], self.num_outputs, dtype=jnp.float32)
 
   def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
     """Returns the class probabilities [B, num_classes]."""
@@ -116,7 +132,7 @@ class MultiLabel:
 
   Attributes:
     num_classes: C.
-    label_smoothing: see `losses.multi_label_cross_entropy`.
+    label_smoothing: see `losses.Activation.smooth`.
     label_weights: one per label; empty for ones.
   """
 
@@ -136,10 +152,13 @@ class MultiLabel:
     """Returns the loss of each example, before it is weighted."""
     return multi_label_cross_entropy(
       logits_BxC,
-      batch['labels'],
-      self.label_smoothing,
+      self.activation.smooth(self.targets(batch), self.label_smoothing),
       jnp.array(self.label_weights, jnp.float32) if self.label_weights else 1.0,
     )
+
+  def targets(self, batch: Mapping[str, jax.Array]) -> jax.Array:
+    """Returns the target of each label, float32 [B, C]: 0 or 1, if hard."""
+    return batch.get('targets', batch['labels']).astype(jnp.float32)
 
   def probabilities(self, logits_BxC: jax.Array | np.ndarray) -> jax.Array:
     """Returns the probability of each label [B, C]."""

@@ -41,7 +41,7 @@ SIZES = {'epochs': 1, 'embedding_size': 4, 'hidden_size': 4, 'batch_size': 8}
 # By the heading of a section, the fields of a run that uses its example.
 RUNS = {
   'A pooling': {'pooling': 'gated'},
-  'A loss': {'loss': 'focal'},
+  'A loss': {'loss': 'poly'},
   'A metric': {'select_by': 'balanced_accuracy'},
   'A tokenizer': {'tokenizer': 'digits'},
   'A data set': {'dataset': 'subj'},

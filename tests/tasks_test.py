@@ -42,6 +42,51 @@ def test_more_classes_have_one_output_each(loss):
   np.testing.assert_allclose(task.probabilities(jnp.asarray(logits)), expected)
 
 
+ONE_OF_TWO = SingleLabel(2, 'sigmoid', label_smoothing=0.1)
+TASKS = [
+  *(SingleLabel(3, loss, 0.1) for loss in ('softmax', 'sigmoid')),
+  ONE_OF_TWO,
+  MultiLabel(3, 0.1, (1.0, 3.0, 0.5)),
+]
+
+
+@pytest.mark.parametrize('task', TASKS, ids=str)
+def test_targets_of_zeros_and_ones_are_labels_bit_for_bit(task):
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(5, task.num_outputs)).astype(np.float32)
+  labels = rng.integers(0, task.num_classes, 5)
+  targets = np.eye(task.num_classes, dtype=np.float32)[labels]
+  if isinstance(task, MultiLabel):
+    labels = targets > 0
+  hard = task.losses(logits, {'labels': labels})
+  # The labels beside the targets are not read.
+  soft = task.losses(logits, {'labels': labels[::-1], 'targets': targets})
+  np.testing.assert_array_equal(hard, soft)
+
+
+@pytest.mark.parametrize('task', TASKS, ids=str)
+def test_the_losses_of_soft_targets_are_expected_losses(task):
+  # A cross entropy is linear in its target.
+  rng = np.random.default_rng(1)
+  logits = rng.normal(size=(5, task.num_outputs)).astype(np.float32)
+  shares = rng.dirichlet(np.ones(task.num_classes), 5).astype(np.float32)
+  expected = 0.0
+  for c, is_class in enumerate(np.eye(task.num_classes, dtype=np.float32)):
+    labels = np.full(5, c)
+    if isinstance(task, MultiLabel):
+      labels = np.tile(is_class > 0, (5, 1))
+    expected += shares[:, c] * task.losses(logits, {'labels': labels})
+  found = task.losses(logits, {'targets': shares, 'labels': None})
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_one_sigmoid_output_takes_the_target_of_the_second_class():
+  targets = jnp.array([[0.9, 0.1], [0.25, 0.75]])
+  np.testing.assert_array_equal(
+    ONE_OF_TWO.targets({'targets': targets}), targets[:, 1:]
+  )
+
+
 def test_metrics_count_examples_of_weight_zero_but_no_padding():
   task = SingleLabel(2)
   batch = {

@@ -105,7 +105,10 @@ def calibration_error(
 
 @single_precision()
 def fit_temperature(
-  task: Task, logits_NxC: np.ndarray, labels: np.ndarray
+  task: Task,
+  logits_NxC: np.ndarray,
+  labels: np.ndarray,
+  targets_NxC: np.ndarray | None = None,
 ) -> float:
   """Returns the temperature with the smallest cross entropy.
 
@@ -116,12 +119,15 @@ def fit_temperature(
     task: the task, whose cross entropy is used without smoothing or weights.
     logits_NxC: the logits of a split that was not trained on.
     labels: int32 [N], or bool [N, C].
+    targets_NxC: float32, the soft labels, which replace the hard ones.
   """
   if isinstance(task, SingleLabel):
     task = dataclasses.replace(task, label_smoothing=0.0)
   else:
     task = MultiLabel(task.num_classes)
   logits, batch = jnp.asarray(logits_NxC), {'labels': jnp.asarray(labels)}
+  if targets_NxC is not None:
+    batch['targets'] = jnp.asarray(targets_NxC)
 
   def loss(log_temperature):
     return task.losses(logits * jnp.exp(-log_temperature), batch).mean()

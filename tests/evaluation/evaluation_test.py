@@ -160,6 +160,14 @@ def test_the_temperature_equals_that_of_another_optimizer(task):
   assert made.metrics['ece_calibrated'] < 0.03 < made.metrics['ece']
 
 
+def test_the_temperature_of_soft_labels_makes_them_probable():
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(50, 3)).astype(np.float32)
+  targets = special.softmax(logits / 2, axis=1)
+  found = fit_temperature(SingleLabel(3), logits, targets.argmax(1), targets)
+  assert found == pytest.approx(2, rel=1e-3)
+
+
 def test_a_temperature_without_mistakes_is_bounded():
   logits = np.eye(3, dtype=np.float32) * 5
   found = fit_temperature(SingleLabel(3), logits, np.arange(3))
