@@ -60,7 +60,7 @@ class Config(ModelConfig):
   adversarial: float = field(
     0.0,
     'The norm of the adversarial perturbation of the embedded tokens; the loss '
-    'under the perturbation is added. 0 turns it off.',
+    'under the perturbation is added to the loss. 0 turns it off.',
     lower=0.0,
   )
   virtual_adversarial: float = field(
@@ -79,11 +79,11 @@ class Config(ModelConfig):
   optimizer: str = field('adamw', 'The optimizer.', choices=OPTIMIZERS)
   learning_rate: float = field(1e-3, 'The peak learning rate.', lower=0.0)
   weight_decay: float = field(
-    1e-2, 'The weight decay of adamw, which leaves biases out.', lower=0.0
+    1e-2, 'The weight decay of adamw; biases have none.', lower=0.0
   )
   embedding_learning_rate_factor: float = field(
     1.0,
-    "The embeddings' learning rate relative to that of other parameters.",
+    "The embeddings' learning rate relative to that of the other parameters.",
     lower=0.0,
   )
   schedule: str = field(

@@ -3,12 +3,12 @@
   python experiments/baseline.py
   python experiments/baseline.py --train=reviews.csv --workdir=runs/linear
 
-It has the splits and the metrics of run.py, and its flags for the data. How
-strong the regularisation is, is chosen from a short list by the metric of
---select_by on validation. The directory holds the predictions and the results
-that a run of the network has, so evaluate.py --split reads it, and sweep.py
---collect compares it with the runs of the folder that it is in. The command
-needs scikit-learn, the extra `baseline`.
+It uses the splits, the metrics and the data flags of run.py. The strength of
+the regularisation is chosen from a short list, by the metric of --select_by on
+validation. The directory holds the same predictions and results as that of a
+run, so evaluate.py --split reads it, and sweep.py --collect compares it with
+the runs in the same folder. The command needs scikit-learn, the extra
+`baseline`.
 """
 
 import logging
@@ -35,9 +35,11 @@ FIELDS = (
 FLAGS = Flags()
 VERBOSE = True
 _WORKDIR = FLAGS.path(
-  'workdir', 'The directory; by default that of run.py, and ",baseline".'
+  'workdir', 'The directory; by default that of run.py, plus ",baseline".'
 )
-_NGRAMS = FLAGS.integer('ngrams', 'The most words of an n-gram.', 2, lower=1)
+_NGRAMS = FLAGS.integer(
+  'ngrams', 'The maximum number of words in an n-gram.', 2, lower=1
+)
 config_flags.define_flags(FLAGS, FIELDS)
 
 
@@ -59,7 +61,7 @@ def check_workdir(workdir: pathlib.Path, config: Config, ngrams: int) -> None:
 
 
 def main() -> None:
-  """Fits it, writes its directory, and prints the scores of the test split."""
+  """Fits the baseline, writes its directory, and prints the test scores."""
   started = time.perf_counter()
   config, ngrams = config_flags.from_flags(FLAGS), _NGRAMS.value
   name = ',baseline' + (f',ngrams={ngrams}' if ngrams != 2 else '')

@@ -167,5 +167,5 @@ def missing_backend(error: Exception) -> str:
       reason = reason or 'there is no such device, or no JAX plugin for it'
   platforms = jax.config.jax_platforms or ''  # type: ignore[attr-defined]
   if platforms != platforms.lower():
-    reason = f'JAX takes lower case: {platforms.lower()}'
+    reason = f'JAX expects lower case: {platforms.lower()}'
   return f'JAX_PLATFORMS={platforms}: {reason.splitlines()[0]}'

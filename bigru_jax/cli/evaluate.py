@@ -85,7 +85,7 @@ def with_known_labels(
     first = next(iter(unknown.values()))
     raise ValueError(
       f'{first.source}, row {first.row}: the run does not know the labels '
-      f'{", ".join(map(repr, list(unknown)[:9]))}, but '
+      f'{", ".join(map(repr, list(unknown)[:9]))}; it knows '
       f'{", ".join(map(repr, labels[:9]))}; see ignore_unknown_labels'
     )
   ignored = sum(not known.issuperset(names) for names in names_of)
@@ -152,7 +152,7 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
   if bool(_INPUT.value) == bool(_SPLIT.value):
     raise ValueError('give either input or split')
   if output == '-':
-    raise ValueError('output: name a file; the tables are on standard output')
+    raise ValueError('output: name a file; the tables go to standard output')
   if output:
     outputs.check_output(output, path)
   inputs.check_flags(path, pipe_of_lines=False)
@@ -168,7 +168,7 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
 def evaluate(
   workdirs: list[pathlib.Path], path: str
 ) -> tuple[Evaluation, list[Example], int]:
-  """The evaluation, its examples, and how many have a label that is ignored.
+  """Returns the evaluation, its examples, and how many have ignored labels.
 
   Args:
     workdirs: of the runs.

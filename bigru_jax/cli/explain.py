@@ -74,7 +74,7 @@ _UNIFORM_RUN = FLAGS.path(
 )
 _EMBEDDINGS = FLAGS.path(
   'embeddings',
-  'The file of vectors with which the run started, if it has moved.',
+  'The vector file that the run started from, if it has moved.',
 )
 _SEED = FLAGS.integer(
   'seed', 'The seed of the sample, permutations and search.', 0, lower=0

@@ -4,7 +4,7 @@
   python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
   python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
 
-With model.onnx it writes a description, model.json (m.json with m.hlo): the
+Next to model.onnx it writes a description, model.json (m.json for m.hlo): the
 labels, the vocabulary, the rules of the tokenizer, and the name of the model's
 file. An existing model.json is overwritten only if it describes that file.
 docs/serving.md has a program for each format.
@@ -106,7 +106,9 @@ def main() -> None:
     outputs.check_output(str(output))
     description = output.with_suffix('.json')
     if description == output:
-      raise ValueError(f'output={output} is the name of its description')
+      raise ValueError(
+        f'output={output}: the description of the model takes this name'
+      )
     check_description(description, output)
   host.configure_cpu()
   host.cache_compilations()
@@ -126,7 +128,7 @@ def main() -> None:
     model_path.write_bytes(serialized(run))
     about_path.write_text(about, encoding='utf-8')
   if replaces:
-    _log.warning('output=%s: the model that was there is replaced', output)
+    _log.warning('output=%s: the previous model was replaced', output)
   print(
     f'{output}: the model\n{description}: its labels, thresholds and vocabulary'
   )

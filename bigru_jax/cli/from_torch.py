@@ -20,13 +20,13 @@ from bigru_jax.runtime import host
 FLAGS = Flags()
 _WEIGHTS = FLAGS.path(
   'weights',
-  'The state dict: a .safetensors file, or a file of torch.save with the state '
-  'dict or a checkpoint.',
+  'The state dict: a .safetensors file, or a torch.save file of the state dict '
+  'or of a checkpoint.',
 )
 _VOCABULARY = FLAGS.path(
   'vocabulary',
-  'The tokens in the order of their ids, one per line, or a JSON object from '
-  'tokens to ids. A tokenizer.json includes its vocabulary.',
+  'The tokens in the order of their ids, one per line, or a JSON object that '
+  'maps tokens to ids. A tokenizer.json includes its vocabulary.',
 )
 _LABELS = FLAGS.list(
   'labels', 'The names of the classes, in the order of their indices.'
@@ -71,7 +71,9 @@ def main() -> None:
   tokenizer, weights = _TOKENIZER.value, _WEIGHTS.value
   if tokenizer not in text.TOKENIZERS:
     if _VOCABULARY.value:
-      raise ValueError(f'vocabulary: tokenizer={tokenizer} has its own')
+      raise ValueError(
+        f'vocabulary: tokenizer={tokenizer} has its own vocabulary'
+      )
     vocabulary = JsonTokenizer(tokenizer).tokens()
   else:
     FLAGS.require('vocabulary')

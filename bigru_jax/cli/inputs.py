@@ -45,7 +45,7 @@ _CALIBRATED = FLAGS.boolean(
 )
 _EMBEDDINGS = FLAGS.path(
   'embeddings',
-  'The file of vectors with which the run started, if it has moved; it gives '
+  'The vector file that the run started from, if it has moved; it gives '
   'vectors to words outside the training set.',
 )
 FLAGS.mark_as_parsed()  # Each command parses them as its own flags.
@@ -80,7 +80,7 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
   if not kinds - lines:
     FLAGS.refuse('an input with columns', 'text_column')
   if not kinds - {'-', '.parquet'}:
-    FLAGS.refuse('a file of text as input', 'encoding')
+    FLAGS.refuse('a text file as input', 'encoding')
   if not kinds & ({'.csv'} if pipe_of_lines else {'.csv', '.pipe'}):
     FLAGS.refuse('a .csv file as input', 'delimiter')
 
@@ -106,9 +106,7 @@ def load_model() -> Model:
   if len(paths) == 1:
     return bigru_jax.load(paths[0], vectors)
   if _CALIBRATED.value:
-    raise ValueError(
-      'calibrated: each workdir has a temperature, but their mean has none'
-    )
+    raise ValueError('calibrated: the mean of several runs has no temperature')
   return bigru_jax.load_ensemble(paths, vectors)
 
 

@@ -28,8 +28,8 @@ from bigru_jax.training import effects
 FLAGS = Flags()
 SEEDS = FLAGS.string(
   'seeds',
-  'The seeds, such as 0-4 or 0,3,7; with folds, of each fold. By default 0, or '
-  'as many as a row of a paper sets.',
+  'The seeds, such as 0-4 or 0,3,7; each fold is trained with all of them. By '
+  'default 0, or as many seeds as a row of a paper sets.',
 )
 JOBS = FLAGS.integer(
   'jobs',
@@ -76,7 +76,7 @@ def parse_seeds(text: str) -> list[int]:
   for part in text.split(','):
     match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
     if not match:
-      raise ValueError(f'seeds={text!r}: give 0-4 or 0,3,7')
+      raise ValueError(f'seeds={text!r}: give seeds such as 0-4 or 0,3,7')
     seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
   if not seeds or len(set(seeds)) < len(seeds):
     raise ValueError(f'seeds={text!r}: there is no seed, or one occurs twice')

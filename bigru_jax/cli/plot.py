@@ -182,7 +182,7 @@ def main() -> None:
   workdirs = [published.find(name) for name in _WORKDIR.value]
   panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
   if not panels:
-    raise ValueError('text: give a text; its attention is drawn')
+    raise ValueError('text: give a text to draw its attention')
   figure = Figure(figsize=(4.5 * len(panels), height), layout='constrained')
   axes = figure.subplots(1, len(panels), squeeze=False)[0]
   for panel, draw in zip(axes, panels):

@@ -50,7 +50,7 @@ _FIELDS = FLAGS.list(
 )
 _COLOR = FLAGS.boolean(
   'color',
-  'Print the texts to a terminal, shaded by their attention, not JSON.',
+  'Print the texts, shaded by their attention, to a terminal instead of JSON.',
 )
 _BATCH_SIZE = FLAGS.integer(
   'batch_size', 'The maximum number of texts in a batch.', 256, lower=1
@@ -110,7 +110,7 @@ def main() -> None:
   if (_TEXT.value is None) == (_INPUT.value is None):
     raise ValueError('give either text or input')
   if _COLOR.value and _FIELDS.value is not None:
-    raise ValueError('fields: color prints no fields')
+    raise ValueError('fields: color does not print fields')
   output, source = _OUTPUT.value, _INPUT.value or ''
   is_csv = outputs.is_csv(output)
   outputs.check_output(output, source)

@@ -131,7 +131,7 @@ class DataConfig(Group):
   )
   max_vocabulary: int = field(50_000, 'The maximum vocabulary size.', lower=3)
   min_count: int = field(
-    1, 'Tokens that occur less often in train become <unk>.', lower=1
+    1, 'Tokens that occur fewer times in train become <unk>.', lower=1
   )
   embeddings: str = field(
     '',
@@ -143,7 +143,7 @@ class DataConfig(Group):
 
   embedding_size: int = field(
     0,
-    'The size of the token vectors; 0 for 100, or for the size of downloaded '
+    'The size of the token vectors; 0 means 100, or the size of downloaded '
     'vectors.',
     lower=0,
     heading='Model',

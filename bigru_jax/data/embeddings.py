@@ -138,7 +138,7 @@ class UnseenWords:
         check_sha256(path, self._sha256)
         self._index = VectorIndex(path, self._size)
       except (ValueError, OSError) as error:
-        _log.warning('%s: words unseen in training are <unk>', error)
+        _log.warning('%s: words unseen in training become <unk>', error)
     return self._index.lookup(words) if words and self._index else {}
 
 
@@ -182,5 +182,5 @@ def _warn_of_no_overlap(path: str, wanted: Collection[str]) -> None:
     if not lowered.isdisjoint(wanted):
       hint = '; its words would match in lower case'
   _log.warning(
-    'embeddings=%s: 0.0 %% of the vocabulary have a vector%s', path, hint
+    'embeddings=%s: 0.0 %% of the vocabulary has a vector%s', path, hint
   )

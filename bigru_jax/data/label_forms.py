@@ -64,8 +64,8 @@ class ListForm:
     if isinstance(label, Flags) and label.names:
       if self.names not in ((), label.names):
         raise ValueError(
-          f'label_names={",".join(self.names)}: the columns of label_column '
-          'name the labels'
+          f'label_names={",".join(self.names)}: leave it out, because the '
+          'columns of label_column name the labels'
         )
       self.names, self.is_multi_hot = label.names, True
     if self.is_multi_hot is None:
@@ -109,8 +109,8 @@ class ListForm:
       if size == 1:
         raise ValueError(
           f'{self._first_origin}: every text has a list of one number, 0 or 1; '
-          'give label_names=NAME if it tells whether the text has that label, '
-          'and strings if the labels are called 0 and 1'
+          'give label_names=NAME if the number tells whether the text has that '
+          'label, or strings if the labels are named 0 and 1'
         )
       self._number_labels(size)
     self.is_multi_hot = bool(self.is_multi_hot)
@@ -146,8 +146,8 @@ class ListForm:
       )
     if not names:
       hint = self._names_origin and (
-        '; multi-hot lists all hold only 0 and 1 and have one length, unlike '
-        f'that of {self._names_origin}'
+        '; it is not multi-hot, because the list of '
+        f'{self._names_origin} has another length or other numbers than 0 and 1'
       )
       if name := repeated(label.values):
         raise ValueError(
@@ -157,7 +157,7 @@ class ListForm:
     if len(names) != len(label.values):
       raise ValueError(
         f'{where}, row {row}: a list of {len(label.values)} zeros and ones, '
-        f'not of {len(names)} as the others (the labels '
+        f'but the others have {len(names)} (the labels '
         f'{", ".join(names[:9])})'
       )
     return label.chosen(names)
@@ -176,7 +176,7 @@ class ListForm:
     if self.is_multi_hot:
       more = ', …' if len(self.names) > 9 else ''
       return [
-        f'labels: a 0 or 1 for each of {len(self.names)}, '
+        f'labels: a 0 or 1 for each of {len(self.names)} labels, '
         f'{", ".join(self.names[:9])}{more}'
       ]
     notes = []
@@ -186,8 +186,8 @@ class ListForm:
       example = next(name for name in names if candidate in name)
       notes.append(
         f'warning: most label names contain {candidate!r}, such as '
-        f'{example!r}: is label_separator={candidate!r} meant, not '
-        f'{separator!r}?'
+        f'{example!r}: did you mean label_separator={candidate!r} instead '
+        f'of {separator!r}?'
       )
     return notes
 

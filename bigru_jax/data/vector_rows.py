@@ -127,7 +127,8 @@ def _text_rows(
     raise ValueError(f'embeddings={path} is empty')
   if header and header != (count, size):
     _log.warning(
-      'embeddings=%s has %d vectors of %d numbers, its header says %d of %d',
+      'embeddings=%s has %d vectors of %d numbers, but its header says '
+      '%d of %d',
       path, count, size, *header,
     )  # fmt: skip
 

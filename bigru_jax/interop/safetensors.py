@@ -50,7 +50,7 @@ def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
     )
   published.write_params(folder, jax.device_get(run.params))
   if _is_published(folder):  # Before the new configuration is written.
-    _log.warning('output=%s: the model that was there is replaced', folder)
+    _log.warning('output=%s: the previous model was replaced', folder)
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(
     folder / 'data.json', run_files.read_identity(run.workdir)

@@ -246,7 +246,7 @@ class Checkpoints:
     if best in steps:
       return self._read(best, {state.evaluated: state.params})[1]
     if any(later > step for later, _ in missing.quarantined(self._workdir)):
-      return f'its best one, {best}, was replaced by one that is corrupt'
+      return f'its best checkpoint, {best}, was replaced by a corrupt one'
     raise OSError(
       f'workdir={self._workdir}: {self._folder / str(best)}, the best '
       f'checkpoint, is missing; {missing.STAYS}'

@@ -72,8 +72,8 @@ def check_checkpoints(workdir: pathlib.Path) -> None:
   else:
     return
   raise OSError(
-    f'workdir={workdir}: checkpoints/ is {state}, but {reason}; is a disk not '
-    f'mounted? {STAYS}; choose another workdir to start again'
+    f'workdir={workdir}: checkpoints/ is {state}, but {reason}; perhaps a '
+    f'disk is not mounted; {STAYS}; choose another workdir to start again'
   )
 
 

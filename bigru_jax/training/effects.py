@@ -40,7 +40,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   (('dataset',), 'a run without train', lambda c: not c.train),
   (
     ('data_dir',),
-    'a dataset that is read from files, and no train',
+    'a dataset that is read from files, without train',
     lambda c: not c.train and find(c.dataset).needs_files,
   ),
   (
@@ -50,7 +50,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('encoding',),
-    'a file of text as train, validation or test',
+    'a text file as train, validation or test',
     lambda c: bool(_extensions(c) - {'.parquet'}),
   ),
   (
@@ -77,7 +77,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('max_vocabulary', 'min_count'),
-    f'a vocabulary made of train: tokenizer={" or ".join(TOKENIZERS)}',
+    f'a vocabulary made from train: tokenizer={" or ".join(TOKENIZERS)}',
     lambda c: c.tokenizer in TOKENIZERS,
   ),
   (
@@ -146,7 +146,8 @@ def check_devices(config: Config) -> None:
   if config.cpu_devices and (len(devices), kind) != (config.cpu_devices, 'cpu'):
     raise ValueError(
       f'cpu_devices={config.cpu_devices} needs a CPU on Linux, and must be set '
-      f'before JAX starts, as by run.py: JAX has {len(devices)} {kind} devices'
+      f'before JAX starts, as run.py does: JAX has {len(devices)} {kind} '
+      'devices'
     )
 
 

@@ -52,7 +52,7 @@ def build_program(config: Config, data: Dataset) -> Program:
       params['embedding'], vocabulary, data.vectors
     )
     _log.info(
-      '%.1f %% of the vocabulary have a pretrained vector', 100 * coverage
+      '%.1f %% of the vocabulary has a pretrained vector', 100 * coverage
     )
     params = {**params, 'embedding': table_VxE}
   all_trained = data.seen == data.tokenizer.size

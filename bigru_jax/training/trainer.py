@@ -283,7 +283,7 @@ class Trainer:
       _, indices = plan[(step - 1) % len(plan)]
       raise ValueError(
         f'max_nonfinite_steps={limit}: the loss or its gradient was not finite '
-        f'in {limit} consecutive steps, up to step {step}, whose batch holds '
+        f'in {limit} consecutive steps, up to step {step}, whose batch has '
         f'the training examples {sorted(indices.tolist())}; the last good '
         'checkpoint stays; try a lower learning_rate'
       )

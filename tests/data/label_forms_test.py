@@ -49,8 +49,8 @@ def test_multi_hot_lists_are_recognized(lists, names, sets):
 @pytest.mark.parametrize(
   'lists, message',
   [
-    ([[0, 1, 1], [0, 1]], 'row 2: a list of 2 zeros and ones, not of 3'),
-    ([[0, 1], [0, 1, 1]], 'row 2: a list of 3 zeros and ones, not of 2'),
+    ([[0, 1, 1], [0, 1]], 'row 2: a list of 2 zeros and ones, but the others have 3'),
+    ([[0, 1], [0, 1, 1]], 'row 2: a list of 3 zeros and ones, but the others have 2'),
     ([[0, 1, 1], None], "row 2: 'label', which is missing or empty, is not a"),
     ([[0, 1, 1], [0, 2, 1]], r'row 2: the list \[0, 2, 1\] is not a list of 3'),
     ([[0, 1, 1], ['0', '1']], r'row 2: the list \["0", "1"\] is not a list'),
@@ -82,7 +82,7 @@ def test_ambiguous_lists_are_refused(lists, message):
 
 def test_label_names_decide_the_meaning_of_a_list_of_one_number():
   assert _labels([[0], [1]], label_names='x') == (['x'], [set(), {'x'}])
-  with pytest.raises(ValueError, match='row 1: .* not of 1'):
+  with pytest.raises(ValueError, match='row 1: .* but the others have 1'):
     _labels([[0, 1], [1, 0]], label_names='x')
   with pytest.raises(ValueError, match=r'row 1: .* is not a list of 2 zeros'):
     _labels(['a|b'], label_names='a,b')

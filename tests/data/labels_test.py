@@ -59,7 +59,7 @@ def test_multi_hot_lists_are_read_from_every_format(tmp_path, name, form):
   numbered = prepare(Config(task='multi_label', train=path))
   assert numbered.labels == ['0', '1', '2']
   np.testing.assert_array_equal(_hot(numbered), HOT)
-  assert 'labels: a 0 or 1 for each of 3, 0, 1, 2' in numbered.notes
+  assert 'labels: a 0 or 1 for each of 3 labels, 0, 1, 2' in numbered.notes
   named = Config(task='multi_label', train=path, label_names='z, y,x')
   data = prepare(named)
   assert data.labels == ['x', 'y', 'z']
@@ -139,7 +139,7 @@ def test_a_wrong_label_column_is_named(tmp_path):
   config = Config(
     train=str(path), label_column='a,b', label_names='x,y', task='multi_label'
   )
-  with pytest.raises(ValueError, match='label_names=x,y: the columns'):
+  with pytest.raises(ValueError, match='label_names=x,y: leave it out, because the columns'):
     prepare(config)
 
 

@@ -136,7 +136,7 @@ def test_only_a_published_model_is_overwritten(
   save(run, tmp_path / 'shared')
   assert not caplog.records
   save(run, tmp_path / 'shared', 'mit')
-  assert 'shared: the model that was there is replaced' in caplog.text
+  assert 'shared: the previous model was replaced' in caplog.text
   assert 'mit' in (tmp_path / 'shared' / 'README.md').read_text()
   (tmp_path / 'shared' / 'checkpoints').mkdir()
   with pytest.raises(ValueError, match='is a run directory'):

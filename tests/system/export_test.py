@@ -103,7 +103,7 @@ def test_two_exports_never_share_a_description(run_directory, tmp_path):
   # An export may be made again, and says so.
   for name, replaced in (('a', False), ('b', False), ('a', True)):
     done = export(f'--output={name}.onnx')
-    assert ('a.onnx: the model that was there is replaced' in done.stderr) == (
+    assert ('a.onnx: the previous model was replaced' in done.stderr) == (
       replaced
     )
     assert done.returncode == 0, done.stderr

@@ -181,7 +181,7 @@ def test_several_tables_are_joined(predict, tmp_path):
     (['--fields=label,logits'], 'fields=logits: choose among label, proba'),
     (['--fields='], 'fields=: choose among label, probabilities, tokens'),
     (['--fields=tokens', '--output=x.csv'], 'a .csv output has label, prob'),
-    (['--fields=label', '--color'], 'fields: color prints no fields'),
+    (['--fields=label', '--color'], 'fields: color does not print fields'),
   ],
 )
 def test_an_impossible_output_is_reported_in_one_line(

@@ -31,7 +31,7 @@ SMALL = chaos.FLAGS
   'platforms, reason',
   [
     ('cuda', 'no such device'),
-    pytest.param('CPU', 'JAX takes lower case: cpu', marks=pytest.mark.slow),
+    pytest.param('CPU', 'JAX expects lower case: cpu', marks=pytest.mark.slow),
     pytest.param(
       'cpu,nonsense',
       "Unable to initialize backend 'nonsense'",

@@ -74,7 +74,7 @@ _WRONG = [
   (['--grid=hidden_size'], "grid='hidden_size': give name=value,value"),
   (['--grid=seed=1,2'], 'seed is not a setting'),
   (['--seeds=3-1'], "seeds='3-1': there is no seed, or one occurs twice"),
-  (['--seeds=x'], "seeds='x': give 0-4 or 0,3,7"),
+  (['--seeds=x'], "seeds='x': give seeds such as 0-4 or 0,3,7"),
   (
     ['--settings_file=missing.jsonl'],
     'settings_file=missing.jsonl: no such file',

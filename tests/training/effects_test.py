@@ -346,13 +346,13 @@ def test_no_field_is_ignored_in_any_run(kind):
 # A field, another value, the fields beside it, and what it needs.
 IGNORED = [
   ('dataset', 'trec', {}, 'a run without train'),
-  ('data_dir', 'trees', {}, 'a dataset that is read from files, and no train'),
+  ('data_dir', 'trees', {}, 'a dataset that is read from files, without train'),
   ('data_dir', 'trees', {'train': ''}, 'a dataset that is read from files'),
   *(
     (name, 'title', {'train': ''}, 'train, a dataset of tfds, or a table in m')
     for name in ('text_column', 'label_column')
   ),
-  ('encoding', 'latin-1', {'train': ''}, 'a file of text as train'),
+  ('encoding', 'latin-1', {'train': ''}, 'a text file as train'),
   ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
   ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),
   ('sst_phrases', True, {**TREES, 'dataset': 'mr'}, 'dataset=sst1 or sst2'),
@@ -363,8 +363,13 @@ IGNORED = [
   ('max_length', 9, HIERARCHICAL, 'model=flat'),
   ('max_sentences', 9, {}, 'model=hierarchical'),
   ('max_sentence_length', 9, {}, 'model=hierarchical'),
-  ('max_vocabulary', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
-  ('min_count', 9, {'tokenizer': 'x.json'}, 'a vocabulary made of train'),
+  (
+    'max_vocabulary',
+    9,
+    {'tokenizer': 'x.json'},
+    'a vocabulary made from train',
+  ),
+  ('min_count', 9, {'tokenizer': 'x.json'}, 'a vocabulary made from train'),
   *(
     ('num_heads', 2, {'pooling': name}, 'pooling=multi_head or structured')
     for name in ('additive', 'dot', 'mean', 'max', 'last', 'entity')

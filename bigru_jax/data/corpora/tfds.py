@@ -46,8 +46,9 @@ def read(
         f'{field} is prepared as {builder.info.file_format.value} in '
         f'{builder.data_dir}, and only array_record is read without '
         'TensorFlow; name another data_dir to download and prepare it there, '
-        'or "pip install tensorflow apache-beam mlcroissant" elsewhere and '
-        'add array_record files by "tfds convert_format --dataset_version_dir='
+        'or run "pip install tensorflow apache-beam mlcroissant" elsewhere '
+        'and add array_record files by "tfds convert_format '
+        '--dataset_version_dir='
         f'{shlex.quote(str(builder.data_dir))} --out_file_format=array_record"'
       )
     names = [s for s in builder.info.splits if s in NAMES]
