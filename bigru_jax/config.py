@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 from bigru_jax.data.glove import NAMED_VECTORS
+from bigru_jax.evaluation.thresholds import THRESHOLD_METRICS
 from bigru_jax.losses import LOSSES
 from bigru_jax.metrics import METRICS, current_name, each_epoch
 from bigru_jax.models.config import ModelConfig
@@ -71,10 +72,23 @@ class Config(ModelConfig):
   )
   threshold: str = field(
     'fixed',
-    'The probability at which multi_label assigns a label: 0.5 (fixed), or '
-    'chosen on the validation set, for all labels together (tuned) or for each '
-    'label (per_label).',
+    'The probability at which the positive one of two classes is predicted, or '
+    'multi_label assigns a label: 0.5 (fixed), or chosen on the validation '
+    'set; for multi_label for all labels together (tuned) or for each label '
+    '(per_label).',
     choices=('fixed', 'tuned', 'per_label'),
+  )
+  threshold_metric: str = field(
+    'f1',
+    'What a chosen threshold maximizes: F1, the Matthews correlation '
+    "coefficient, or Youden's J, which is the true positive rate minus the "
+    'false positive rate.',
+    choices=THRESHOLD_METRICS,
+  )
+  positive_label: str = field(
+    '',
+    'The positive one of two classes, for its threshold and its metrics; by '
+    'default the rarer one in train, or the second of equally many texts.',
   )
   optimizer: str = field('adamw', 'The optimizer.', choices=OPTIMIZERS)
   learning_rate: float = field(1e-3, 'The peak learning rate.', lower=0.0)

@@ -35,6 +35,7 @@ class SingleLabel:
     label_smoothing: see `losses.Activation.smooth`.
     labels: the names of the classes, if a metric needs them.
     select_by: the metric that selects the best epoch, of `metrics.METRICS`.
+    positive: of two classes, the index of the positive one.
 
   Raises:
     ValueError: the metric needs labels of another kind.
@@ -45,6 +46,7 @@ class SingleLabel:
   label_smoothing: float = 0.0
   labels: tuple[str, ...] = ()
   select_by: str = 'loss'
+  positive: int | None = None
 
   def __post_init__(self) -> None:
     metric = METRICS[self.select_by]
@@ -95,8 +97,13 @@ class SingleLabel:
   def predictions(
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
-    """Returns the most probable classes, int [N]; no threshold is used."""
-    del thresholds_C
+    """Returns the predicted classes, int [N].
+
+    These are the most probable classes; or with a threshold, the positive class
+    where its probability reaches it, and else the other one.
+    """
+    if len(thresholds_C):
+      return self._classes(self.log_odds(logits_NxC) >= _logit(thresholds_C[0]))
     if self.num_outputs < self.num_classes:
       return (logits_NxC[:, 0] > 0).astype(int)
     return logits_NxC.argmax(-1)
@@ -105,8 +112,26 @@ class SingleLabel:
     self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
     """Returns the same as `predictions`, from probabilities."""
-    del thresholds_C
+    if len(thresholds_C):
+      return self._classes(
+        probabilities_NxC[:, self.positive] >= thresholds_C[0]
+      )
     return probabilities_NxC.argmax(-1)
+
+  def log_odds(self, logits_NxC: np.ndarray) -> np.ndarray:
+    """Returns log p - log(1 - p) [N] for the positive class's probability p.
+
+    It is float64, which distinguishes probabilities that are 1 in float32.
+    """
+    logits_NxC = logits_NxC.astype(np.float64)
+    of_second = logits_NxC[:, -1]
+    if self.num_outputs == self.num_classes:
+      of_second = of_second - logits_NxC[:, 0]
+    return of_second if self.positive else -of_second
+
+  def _classes(self, is_positive_N: np.ndarray) -> np.ndarray:
+    """Returns the index of the positive class, or else of the other one."""
+    return np.where(is_positive_N, self.positive, 1 - (self.positive or 0))
 
   def empty_metrics(self) -> ClassificationMetrics:
     """Returns the metrics of zero examples."""
@@ -168,7 +193,7 @@ class MultiLabel:
     self, logits_NxC: np.ndarray, thresholds_C: np.ndarray
   ) -> np.ndarray:
     """Returns whether each probability reaches its threshold, bool [N, C]."""
-    return logits_NxC >= np.log(thresholds_C) - np.log1p(-thresholds_C)
+    return logits_NxC >= _logit(thresholds_C)
 
   def decide(
     self, probabilities_NxC: np.ndarray, thresholds_C: np.ndarray
@@ -194,8 +219,15 @@ class MultiLabel:
 Task = SingleLabel | MultiLabel
 
 
+def _logit(probability: Any) -> Any:
+  return np.log(probability) - np.log1p(-probability)
+
+
 def make_task(
-  config: Config, labels: Sequence[str], label_weights: Sequence[float] = ()
+  config: Config,
+  labels: Sequence[str],
+  label_weights: Sequence[float] = (),
+  positive_label: str = '',
 ) -> Task:
   """Returns the task that a configuration describes.
 
@@ -203,18 +235,25 @@ def make_task(
     config: the configuration.
     labels: the names of the classes.
     label_weights: see `MultiLabel`.
+    positive_label: the positive one of two classes; by default that of the
+      configuration, or else the second.
 
   Raises:
     ValueError: the metric of select_by needs other labels.
   """
   if config.task == 'multi_label':
     return MultiLabel(len(labels), config.label_smoothing, tuple(label_weights))
+  positive = None
+  if len(labels) == 2:
+    name = positive_label or config.positive_label or labels[1]
+    positive = list(labels).index(name)
   return SingleLabel(
     num_classes=len(labels),
     loss=config.loss,
     label_smoothing=config.label_smoothing,
     labels=tuple(labels),
     select_by=config.select_by,
+    positive=positive,
   )
 
 

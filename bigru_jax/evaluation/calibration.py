@@ -1,10 +1,11 @@
-"""The temperature and the thresholds that are fitted on validation.
+"""What is fitted on validation, and above all the temperature.
 
 It also has the reliability diagram, which shows whether to trust probabilities.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import math
 import pathlib
@@ -19,7 +20,6 @@ from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 
 _BINS = 15
 _LARGEST_LOG_TEMPERATURE = 3.0
-_SMALLEST_THRESHOLD = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +28,23 @@ class Calibration:
 
   Attributes:
     temperature: the divisor of calibrated logits.
-    thresholds: for each label, the uncalibrated probability at which a text
-      has it; empty for single_label.
+    thresholds: for multi_label, the uncalibrated probability of each label at
+      which a text has it; for two classes with threshold=tuned, that of the
+      positive one; else empty, and the most probable class is predicted.
+    positive_label: the positive one of two classes; else empty.
   """
 
   temperature: float = 1.0
   thresholds: tuple[float, ...] = ()
+  positive_label: str = ''
 
 
 def read_calibration(
-  workdir: pathlib.Path, num_classes: int, task: str
+  workdir: pathlib.Path, labels: Sequence[str], task: str
 ) -> Calibration:
-  """Reads the temperature and thresholds of a run, or returns the defaults.
+  """Reads what was fitted on a run's validation, or returns the defaults.
+
+  A run of an older version has no positive label.
 
   Raises:
     ValueError: the file is corrupt.
@@ -47,19 +52,22 @@ def read_calibration(
   is_multi_label = task == 'multi_label'
   path = workdir / 'calibration.json'
   if not run_files.exists(path):  # The run is unfinished, or is an old one.
-    return Calibration(1.0, (0.5,) * num_classes if is_multi_label else ())
+    return Calibration(1.0, (0.5,) * len(labels) if is_multi_label else ())
   values = run_files.read_json(path, 'calibration')
   try:
     temperature = float(values['temperature'])
     thresholds = tuple(map(float, values['thresholds']))
-    fits = len(thresholds) == (num_classes if is_multi_label else 0)
-    if not (0 < temperature < math.inf and fits):
+    positive = str(values.get('positive_label', ''))
+    sizes = (len(labels),) if is_multi_label else (0, int(bool(positive)))
+    if not (0 < temperature < math.inf and len(thresholds) in sizes):
       raise ValueError('out of bounds')
     if not all(0 < threshold < 1 for threshold in thresholds):
       raise ValueError('a threshold is not between 0 and 1')
+    if positive and (is_multi_label or positive not in labels):
+      raise ValueError(f'positive_label={positive!r} is not a label')
   except (TypeError, KeyError, ValueError) as error:
     raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error
-  return Calibration(temperature, thresholds)
+  return Calibration(temperature, thresholds, positive)
 
 
 def reliability(
@@ -143,50 +151,3 @@ def fit_temperature(
   from scipy import optimize  # Importing it takes 0.2 s.
 
   return math.exp(optimize.brentq(slope, low, high, xtol=1e-6))
-
-
-def fit_thresholds(
-  setting: str, labels_NxC: np.ndarray, probabilities_NxC: np.ndarray
-) -> tuple[float, ...]:
-  """Returns the thresholds with the best F1 on a held-out split.
-
-  Args:
-    setting: the value of `Config.threshold`: `fixed` at 0.5; `tuned`, one for
-      all labels by micro F1; `per_label`, one for each by its own F1. It is 0.5
-      where none is better, for example if a label does not occur.
-    labels_NxC: bool.
-    probabilities_NxC: float64, to distinguish probabilities near 1.
-  """
-  num_labels = labels_NxC.shape[1]
-  if setting == 'fixed':
-    return (0.5,) * num_labels
-  if setting == 'tuned':
-    best = _best_threshold(labels_NxC.ravel(), probabilities_NxC.ravel())
-    return (best,) * num_labels
-  return tuple(
-    _best_threshold(labels_NxC[:, c], probabilities_NxC[:, c])
-    for c in range(num_labels)
-  )
-
-
-def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
-  """Returns the threshold with the best F1: 0.5, or one between examples."""
-  order = np.argsort(-probabilities, kind='stable')
-  sorted_probabilities = probabilities[order].astype(np.float64)
-  true_positives = np.cumsum(labels[order])
-  predicted = np.arange(1, len(labels) + 1)
-  f1 = 2 * true_positives / (predicted + max(labels.sum(), 1))
-  following = np.append(sorted_probabilities[1:], 0)
-  f1 = np.where(
-    sorted_probabilities > following, f1, -1
-  )  # No split between ties.
-  at_half = (
-    2
-    * (labels & (probabilities >= 0.5)).sum()
-    / max((probabilities >= 0.5).sum() + labels.sum(), 1)
-  )
-  best = int(f1.argmax())
-  if f1[best] <= at_half:
-    return 0.5
-  between = (sorted_probabilities[best] + following[best]) / 2
-  return float(np.clip(between, _SMALLEST_THRESHOLD, 1 - _SMALLEST_THRESHOLD))

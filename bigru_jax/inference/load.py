@@ -44,7 +44,8 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   labels = run_files.read_labels(workdir)
   tokenizer = load_tokenizer(workdir, config.tokenizer)
   mesh = parallel.local_mesh()
-  task = make_task(config, labels)
+  calibration = read_calibration(workdir, labels, config.task)
+  task = make_task(config, labels, positive_label=calibration.positive_label)
   model = make_classifier(config, tokenizer.size, task.num_outputs)
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
@@ -62,7 +63,6 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   if embeddings:
     check_sha256(fetch(embeddings), identity.get('embeddings', ''))
   unseen = unseen_words(config, identity, embeddings)
-  calibration = read_calibration(workdir, len(labels), config.task)
   return Run(
     workdir=workdir,
     config=config,

@@ -6,7 +6,7 @@ so that older runs still resume.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -64,9 +64,24 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: not c.train and find(c.dataset).has_phrases,
   ),
   (
-    ('label_separator', 'threshold'),
+    ('label_separator',),
     'task=multi_label',
     lambda c: c.task == 'multi_label',
+  ),
+  (
+    ('threshold',),
+    'task=multi_label',
+    lambda c: c.task == 'multi_label' or c.threshold != 'per_label',
+  ),
+  (
+    ('threshold_metric',),
+    'threshold=tuned or per_label',
+    lambda c: c.threshold != 'fixed',
+  ),
+  (
+    ('positive_label',),
+    'task=single_label',
+    lambda c: c.task == 'single_label',
   ),
   (('loss',), 'task=single_label', lambda c: c.task == 'single_label'),
   (('max_length',), 'model=flat', lambda c: c.model == 'flat'),
@@ -118,6 +133,27 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
         continue
       if _differs(config, name) and not holds(config):
         _refuse(config, name, needs)
+
+
+def check_labels(config: Config, labels: Sequence[str]) -> None:
+  """Refuses what only two classes have, where there are more.
+
+  Args:
+    config: the configuration of a new run.
+    labels: the names of the classes.
+
+  Raises:
+    ValueError: there are more classes, or positive_label is not one of the two.
+  """
+  if config.task == 'single_label' and len(labels) != 2:
+    needs = f'two classes, and there are {len(labels)}'
+    _refuse(config, 'positive_label', needs)
+    _refuse(config, 'threshold', f'{needs}, or task=multi_label')
+  elif config.positive_label and config.positive_label not in labels:
+    raise ValueError(
+      f'positive_label={config.positive_label} is not a label of the data: '
+      f'{", ".join(labels)}'
+    )
 
 
 def check_split_seed(config: Config, read: Collection[str]) -> None:

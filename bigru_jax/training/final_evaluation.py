@@ -10,16 +10,17 @@ import numpy as np
 from scipy import special
 
 from bigru_jax.config import Config
+from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.evaluation.calibration import (
   Calibration,
   fit_temperature,
-  fit_thresholds,
 )
 from bigru_jax.evaluation.diagnostics import diagnose
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
+from bigru_jax.evaluation.thresholds import fit_thresholds
 from bigru_jax.reports.run_page import PageOutputs
-from bigru_jax.tasks import Task
+from bigru_jax.tasks import MultiLabel, Task
 from bigru_jax.training.fit import Progress
 from bigru_jax.training.trainer import Trainer
 
@@ -110,7 +111,7 @@ def make_report(
   """
   labels = {name: data.splits[name].label_array() for name in logits}
   calibration = _calibrate(
-    config, task, logits['validation'], labels['validation']
+    config, task, logits['validation'], data.splits['validation']
   )
   evaluations = {
     name: evaluate_logits(
@@ -140,15 +141,31 @@ def make_report(
 
 
 def _calibrate(
-  config: Config, task: Task, logits_NxC: np.ndarray, labels: np.ndarray
+  config: Config, task: Task, logits_NxC: np.ndarray, split: EncodedSplit
 ) -> Calibration:
-  """Fits the temperature by cross entropy and the thresholds by F1."""
+  """Fits the temperature by cross entropy, and chooses the thresholds."""
+  labels = split.label_array()
   temperature = fit_temperature(task, logits_NxC, labels)
-  thresholds: tuple[float, ...] = ()
-  if config.task == 'multi_label':
+  setting, metric = config.threshold, config.threshold_metric
+  weights = None
+  if 'example_weight' in split.table:
+    weights = split.table['example_weight']
+  if isinstance(task, MultiLabel):
     probabilities = special.expit(logits_NxC.astype(np.float64))
-    thresholds = fit_thresholds(config.threshold, labels, probabilities)
-  return Calibration(temperature, thresholds)
+    thresholds = fit_thresholds(setting, labels, probabilities, metric, weights)
+    return Calibration(temperature, thresholds)
+  if task.positive is None:
+    return Calibration(temperature)
+  thresholds = ()
+  if setting == 'tuned':
+    thresholds = fit_thresholds(
+      setting,
+      (labels == task.positive)[:, None],
+      special.expit(task.log_odds(logits_NxC))[:, None],
+      metric,
+      weights,
+    )
+  return Calibration(temperature, thresholds, task.labels[task.positive])
 
 
 def _without_unseen(

@@ -21,9 +21,10 @@ from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.text import UNK_ID
 from bigru_jax.metrics import METRICS
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import Task, make_task
+from bigru_jax.tasks import Task
 from bigru_jax.training import effects
 from bigru_jax.training.final_evaluation import Report, make_report
+from bigru_jax.training.program import task_of
 
 # Scikit-learn's C, the inverse of the strength of the regularisation.
 STRENGTHS = 1.0, 3.0, 10.0, 30.0, 100.0
@@ -42,6 +43,7 @@ def read_data(config: Config) -> Dataset:
   )
   data = weigh_classes(prepare(whole), config.class_weights)
   effects.check_split_seed(config, data.identity)
+  effects.check_labels(config, data.labels)
   return data
 
 
@@ -69,7 +71,7 @@ def fit(
     raise ValueError(
       'the baseline needs scikit-learn: pip install "bigru_jax[baseline]"'
     ) from error
-  task = make_task(config, data.labels, data.label_weights.tolist())
+  task = task_of(config, data)
   vectorizer = TfidfVectorizer(
     analyzer=functools.partial(_ngrams_of, longest=ngrams), sublinear_tf=True
   )

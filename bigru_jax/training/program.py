@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from flax import linen as nn
+import numpy as np
 import optax
 
 from bigru_jax import optimizers
@@ -37,13 +38,29 @@ class Program:
   num_trained_words: int | None = None
 
 
+def task_of(config: Config, data: Dataset) -> Task:
+  """Returns the task of a configuration and its data.
+
+  Of two classes, the positive one is that of the configuration, or else the
+  rarer one in train, or the second of equally many texts.
+
+  Raises:
+    ValueError: see `make_task`.
+  """
+  positive = config.positive_label
+  if not positive and config.task == 'single_label' and len(data.labels) == 2:
+    first, second = np.bincount(data.splits['train'].label_array(), minlength=2)
+    positive = data.labels[int(second <= first)]
+  return make_task(config, data.labels, data.label_weights.tolist(), positive)
+
+
 def build_program(config: Config, data: Dataset) -> Program:
   """Builds the task, the model and its initial parameters.
 
   Raises:
     ValueError: the configuration does not fit the labels of the data.
   """
-  task = make_task(config, data.labels, data.label_weights.tolist())
+  task = task_of(config, data)
   model = make_classifier(config, data.tokenizer.size, task.num_outputs)
   params = init_params(model, config.seed)
   vocabulary = data.tokenizer.vocabulary

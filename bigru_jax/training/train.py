@@ -126,6 +126,7 @@ def _read_data(
     data = weigh_classes(prepare_shared(config, corpus), config.class_weights)
     if directory.is_new:
       effects.check_split_seed(config, data.identity)
+      effects.check_labels(config, data.labels)
   distributed.check_equal('data', data.identity)
   for note in data.notes:
     _log.info('%s', note)
