@@ -131,7 +131,8 @@ class SingleLabel:
 
   def _classes(self, is_positive_N: np.ndarray) -> np.ndarray:
     """Returns the index of the positive class, or else of the other one."""
-    return np.where(is_positive_N, self.positive, 1 - (self.positive or 0))
+    assert self.positive is not None
+    return np.where(is_positive_N, self.positive, 1 - self.positive)
 
   def empty_metrics(self) -> ClassificationMetrics:
     """Returns the metrics of zero examples."""

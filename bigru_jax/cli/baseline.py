@@ -28,9 +28,10 @@ _log = logging.getLogger('bigru_jax.baseline')
 # The fields of a run that decide the baseline.
 FIELDS = (
   'select_by', 'class_weights', 'threshold', 'threshold_metric',
-  'positive_label', 'seed', 'dataset', 'data_dir', 'train', 'validation', 'test', 'text_column', 'label_column', 'encoding',
-  'delimiter', 'task', 'label_separator', 'label_names', 'sst_phrases',
-  'split_seed', 'folds', 'fold', 'tokenizer',
+  'positive_label', 'seed', 'dataset', 'data_dir', 'train', 'validation',
+  'test', 'text_column', 'label_column', 'encoding', 'delimiter', 'task',
+  'label_separator', 'label_names', 'sst_phrases', 'split_seed', 'folds',
+  'fold', 'tokenizer',
 )  # fmt: skip
 FLAGS = Flags()
 VERBOSE = True

@@ -59,6 +59,11 @@ _METRIC = FLAGS.string(
 )
 _COLLECT = FLAGS.boolean('collect', 'Compare the finished runs, and exit.')
 FLAGS.append_flag_values(planned_runs.FLAGS)
+# The fields that a linear baseline's name in a comparison has.
+_OF_BASELINE = (
+  'select_by', 'class_weights', 'threshold', 'threshold_metric',
+  'positive_label', 'tokenizer',
+)  # fmt: skip
 
 
 def plan(common: Sequence[str]) -> list[Planned]:
@@ -163,7 +168,7 @@ def baseline_cells(
       differing = [
         f'{name}={getattr(config, name)}'
         for name in config.differing_fields()
-        if name in ('select_by', 'class_weights', 'threshold', 'tokenizer')
+        if name in _OF_BASELINE
       ]
       setting = ','.join(['baseline', f'ngrams={ngrams}', *differing])
       yield planned_runs.read_cell(workdir, setting, seed, fold)

@@ -273,7 +273,7 @@ def test_a_broken_link_is_not_taken_for_a_missing_file(workdir, name):
     if name == 'result.json':
       run_files.read_result(workdir)
     else:
-      read_calibration(workdir, 2, 'single_label')
+      read_calibration(workdir, ['a', 'b'], 'single_label')
 
 
 def test_a_failed_save_raises_one_error_without_tracebacks(tmp_path, caplog):

@@ -289,7 +289,7 @@ def test_without_scikit_learn_one_line_names_the_extra(tmp_path):
   [
     (['--learning_rate=1'], "Unknown command line flag 'learning_rate'"),
     (['--ngrams=0'], 'ngrams'),
-    (['--threshold=tuned'], 'threshold=tuned needs task=multi_label'),
+    (['--threshold=per_label'], 'threshold=per_label needs task=multi_label'),
     (['--train=blank.csv'], 'blank.csv: no training text has a word'),
     (['--train=none.csv'], 'train=none.csv: no such file'),
   ],

@@ -26,14 +26,13 @@ from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import prepare
 from bigru_jax.models.build import make_classifier
 from bigru_jax.rundir import files as run_files
-from bigru_jax.tasks import make_task
 from bigru_jax.training import (
   effects,
   final_evaluation,
   fit,
   trainer as trainer_module,
 )
-from bigru_jax.training.program import Program
+from bigru_jax.training.program import Program, task_of
 
 # Small, of a file of two labels a text, and of several.
 SMALL = {'embedding_size': 4, 'hidden_size': 4, 'batch_size': 8}
@@ -90,7 +89,9 @@ CHANGES = {
   'attention_penalty': (0.1, HEADS),
   'adversarial': (0.1, {}),
   'virtual_adversarial': (0.1, {}),
-  'threshold': ('tuned', SEVERAL),
+  'threshold': ('tuned', {}),
+  'threshold_metric': ('youden', {'threshold': 'tuned'}),
+  'positive_label': ('a', {}),
   'optimizer': ('sgd', {}),
   'learning_rate': (0.1, {}),
   'weight_decay': (0.1, {}),
@@ -252,18 +253,18 @@ def _training(config):
 def _calibration(config):
   """The thresholds and the temperature that validation gives."""
   data = prepare(config)
-  task = make_task(config, data.labels)
+  task = task_of(config, data)
   split = data.splits['validation']
   shape = len(split), task.num_outputs
-  logits = np.linspace(-3, 1, np.prod(shape)).reshape(shape)
-  return final_evaluation._calibrate(config, task, logits, split.label_array())
+  logits = np.random.default_rng(0).normal(-1, 1, shape)
+  return final_evaluation._calibrate(config, task, logits, split)
 
 
 @functools.cache
 def _step(config):
   """The program of a training step."""
   data = weigh_classes(prepare(config), config.class_weights)
-  task = make_task(config, data.labels, data.label_weights.tolist())
+  task = task_of(config, data)
   model = make_classifier(config, data.tokenizer.size, task.num_outputs)
   mesh = parallel.make_mesh(config.batch_size)
   batch = next(iter(data.splits['train'].plan(config.batch_size)))
@@ -335,7 +336,9 @@ def test_no_field_is_ignored_in_any_run(kind):
       if changed == config:
         continue
       effects.check_effects(changed)
-      effects.check_split_seed(changed, prepare(changed).identity)
+      data = prepare(changed)
+      effects.check_split_seed(changed, data.identity)
+      effects.check_labels(changed, data.labels)
       if not _differ(config, changed):
         ignored.append(name)
     except (ValueError, FileNotFoundError) as error:
@@ -357,7 +360,8 @@ IGNORED = [
   ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),
   ('sst_phrases', True, {**TREES, 'dataset': 'mr'}, 'dataset=sst1 or sst2'),
   ('label_separator', ';', {}, 'task=multi_label'),
-  ('threshold', 'tuned', {}, 'task=multi_label'),
+  ('threshold_metric', 'mcc', {}, 'threshold=tuned or per_label'),
+  ('positive_label', 'a', SEVERAL, 'task=single_label'),
   ('threshold', 'per_label', {}, 'task=multi_label'),
   ('loss', 'sigmoid', SEVERAL, 'task=single_label'),
   ('max_length', 9, HIERARCHICAL, 'model=flat'),
@@ -387,6 +391,24 @@ def test_settings_that_would_be_ignored_are_refused(name, value, others, needs):
   message = f'{name}={value} needs {needs}'
   with pytest.raises(ValueError, match=f'^{re.escape(message)}'):
     effects.check_effects(config)
+
+
+def test_only_two_classes_have_a_positive_label_and_its_threshold():
+  two, three = ['a', 'b'], ['x', 'y', 'z']
+  tuned, named = Config(threshold='tuned'), Config(positive_label='a')
+  for config in (Config(), tuned, named):
+    effects.check_labels(config, two)
+  effects.check_labels(Config(), three)
+  effects.check_labels(dataclasses.replace(tuned, task='multi_label'), three)
+  for config, labels, message in (
+    (Config(positive_label='c'), two, 'positive_label=c is not a label of the '
+     'data: a, b'),
+    (named, three, 'positive_label=a needs two classes, and there are 3'),
+    (tuned, three, 'threshold=tuned needs two classes, and there are 3, or '
+     'task=multi_label'),
+  ):  # fmt: skip
+    with pytest.raises(ValueError, match=f'^{re.escape(message)}$'):
+      effects.check_labels(config, labels)
 
 
 @pytest.mark.parametrize(
