@@ -1,8 +1,8 @@
 """The commands: `bigru run`, `bigru predict` and so on, a module for each.
 
 A command's module has a docstring, which `--help` prints, its flags in `FLAGS`,
-and `main`, which returns an exit status or None. `command` runs it, in its own
-process or in one that runs many commands.
+and `main`, which returns an exit status or None. `command` runs the command, in
+a process of its own or in one that runs many commands.
 """
 
 from collections.abc import Sequence

@@ -28,7 +28,7 @@ _HELP = {
 def start(module: ModuleType, argv: Sequence[str]) -> NoReturn:
   """Runs a command as this process, and ends the process.
 
-  It installs the handlers of signals and of the log.
+  It installs handlers for signals and for the log.
 
   Args:
     module, argv: see `run`.
@@ -106,7 +106,7 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
 
 
 def _full_disk(module: ModuleType, error: Exception) -> str:
-  """Returns which output filled its disk; '' for any other error.
+  """Returns a message on the output whose disk is full; '' for other errors.
 
   The system's own error names no file.
   """

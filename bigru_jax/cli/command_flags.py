@@ -21,7 +21,7 @@ class _PathParser(flags.ArgumentParser):
 
 
 class Flags(flags.FlagValues):
-  """The flags of one command, apart from those of the others.
+  """The flags of one command, separate from those of other commands.
 
   `string` and the like define a flag and return its holder.
   """

@@ -18,8 +18,8 @@ def define_flags(
   """Defines one absl flag per field, and one for each former name.
 
   Args:
-    values: which get the flags.
-    names: of the fields that have a flag.
+    values: the flag values to which the flags are added.
+    names: the names of the fields that get a flag.
   """
   define: dict[str, Any] = {
     'str': flags.DEFINE_string,
@@ -42,7 +42,7 @@ def define_flags(
 def from_flags(values: flags.FlagValues) -> Config:
   """Returns the configuration that the parsed flags describe.
 
-  A field without a flag has its default.
+  A field without a flag keeps its default.
 
   Raises:
     ValueError: a flag is out of its bounds.

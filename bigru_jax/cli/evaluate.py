@@ -69,7 +69,7 @@ def with_known_labels(
 ) -> tuple[list[Example], int]:
   """Returns the examples with known labels, and the number of the others.
 
-  A text that may have many labels keeps those that are known.
+  A text with several labels keeps the known ones.
 
   Raises:
     ValueError: a label is unknown, and unknown labels are not ignored.
@@ -171,7 +171,7 @@ def evaluate(
   """Returns the evaluation, its examples, and how many have ignored labels.
 
   Args:
-    workdirs: of the runs.
+    workdirs: the directories of the runs.
     path: the input; empty where a split of the run is evaluated.
   """
   for other in workdirs[1:]:

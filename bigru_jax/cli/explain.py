@@ -91,7 +91,7 @@ _log = logging.getLogger('bigru_jax.explain')
 def deciding_tokens(
   config: bigru_jax.Config, split: str, line_numbers: np.ndarray
 ) -> list[set[int]] | None:
-  """Returns the positions of the tokens that decide each label, or None.
+  """Returns the positions of each text's deciding tokens; None if unknown.
 
   Args:
     config: the run's.

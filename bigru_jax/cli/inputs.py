@@ -63,11 +63,11 @@ def workdirs() -> list[pathlib.Path]:
 
 
 def check_flags(path: str, pipe_of_lines: bool = True) -> None:
-  """Refuses the flags of an input that this one would ignore.
+  """Refuses the flags that this input would ignore.
 
   Args:
     path: the input, - for standard input, or empty where there is none.
-    pipe_of_lines: whether a pipe has a text per line and is not a table.
+    pipe_of_lines: whether a pipe has one text per line, instead of a table.
 
   Raises:
     FileNotFoundError, ValueError: there is such a flag, or no such file.

@@ -73,7 +73,7 @@ def open_output(output: str) -> Iterator[TextIO]:
 
 
 def write_csv(output: str, rows: Iterable[Sequence[Any]]) -> None:
-  """Writes the rows of a table, of which the first is its head.
+  """Writes the rows of a table; the first row is its header.
 
   Raises:
     ValueError: a text contains a lone surrogate.

@@ -210,7 +210,7 @@ def finished_cells(
 def read_cell(
   workdir: pathlib.Path, setting: str, seed: int, fold: int
 ) -> comparison.Cell:
-  """The results of a finished run."""
+  """Returns the results of a finished run."""
   result = run_files.read_result(workdir)
   return comparison.Cell(
     setting=setting,
@@ -227,7 +227,7 @@ def run_all(
   planned: Sequence[Planned],
   before: Callable[[Planned], None] = lambda run: None,
 ) -> Iterator[tuple[Planned, str]]:
-  """Runs what is not finished, up to `--jobs` runs at a time.
+  """Runs the unfinished runs, up to `--jobs` at a time.
 
   Args:
     output: the folder of all runs.

@@ -143,7 +143,7 @@ def write(
 def baseline_cells(
   output: pathlib.Path, planned: Sequence[Planned]
 ) -> Iterator[comparison.Cell]:
-  """The results of the linear baselines in the folder of planned runs.
+  """Yields the results of the linear baselines in the planned runs' folder.
 
   Raises:
     ValueError: one was evaluated on other examples than the finished runs.
@@ -175,7 +175,7 @@ def baseline_cells(
 
 
 def csv_rows(cells: Sequence[comparison.Cell]) -> Iterator[list[Any]]:
-  """Yields a head, and below it one row per run with all of its metrics."""
+  """Yields a header, and then one row per run with all of its metrics."""
   columns = [
     (split, name)
     for split in ('validation', 'test')

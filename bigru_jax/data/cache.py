@@ -49,10 +49,10 @@ FIELDS = (*(x.name for x in dataclasses.fields(DataConfig)), 'entity_pooling')
 
 
 def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
-  """Does the same as `prepare`, with a cache for large files.
+  """Prepares data like `prepare`, with a cache for large files.
 
   A corpus in memory, pipes and TFDS are not cached. A file is identified by its
-  path, size and time of modification.
+  path, size and modification time.
 
   Args:
     config: the configuration.

@@ -59,7 +59,7 @@ def csv_records(
 def quoted_records(
   lines: Iterable[str], delimiter: str, where: str, first: int = 1
 ) -> Records:
-  """Reads records quoted as in RFC 4180; a blank line is one without fields.
+  """Reads records quoted as in RFC 4180; a blank line has no fields.
 
   Raises:
     ValueError: a quote is never closed, or text follows a closing one.
@@ -71,7 +71,7 @@ def quoted_records(
   row, fault = first, ''
   while not fault:
     records = []
-    # The limit of a field's size holds for the process, so it is restored.
+    # The limit on a field's size applies to the process, so it is restored.
     limit = csv.field_size_limit(_LARGEST_FIELD)
     try:
       for fields in itertools.islice(reader, 1000):

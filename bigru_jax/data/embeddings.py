@@ -1,7 +1,7 @@
 """Pretrained word vectors: GloVe, word2vec (text and binary), fastText text.
 
-Tokens are in NFC. A word that the file does not have in NFC gets the vector of
-the file's first word that is canonically equivalent.
+Tokens are in NFC. If the file does not have a word in NFC, the word gets the
+vector of the first canonically equivalent word in the file.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def embedding_table(
 
 
 def _warn_of_no_overlap(path: str, wanted: Collection[str]) -> None:
-  """Warns that no word has a vector, and tells if lower-casing would help."""
+  """Warns that no word has a vector, and says if lower-casing would help."""
   hint = ''
   if not is_binary(path):
     with open_binary(path, 'embeddings') as file:

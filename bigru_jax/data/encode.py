@@ -29,8 +29,8 @@ class EncodedText(NamedTuple):
     ids: the ids of the tokens.
     spans: the [start, end) of each token in the original text, in code points,
       increasing and disjoint; empty unless requested. If several tokens are
-      parts of one character, as the bytes of a byte-level tokenizer are, all
-      but the first have empty spans; so does the <unk> of an empty text.
+      parts of one character, as in a byte-level tokenizer, all but the first
+      have empty spans; the <unk> of an empty text has one as well.
     sentences: the number of tokens of each sentence; one number if the text is
       not split.
     truncated: whether tokens or sentences were dropped.

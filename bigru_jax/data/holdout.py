@@ -23,10 +23,10 @@ _MAX_EXCHANGED, _MAX_CANDIDATES = 8, 100
 def hold_out(
   splits: Mapping[str, Table], split_seed: int
 ) -> tuple[dict[str, Table], list[str]]:
-  """Holds a tenth of train out for a missing test, and for validation.
+  """Holds out a tenth of train for each missing split, test or validation.
 
   The tenth is exact and stratified. With one label per text, each class gives a
-  tenth of its examples, rounded, and at least one if there are enough; with any
+  tenth of its examples, rounded, and at least one if there are enough. With any
   number of labels, the tenth is drawn by iterative stratification, see
   `iterative_folds`. Equal texts stay in one split. The draw is a function of
   the texts and the seed.
@@ -77,7 +77,7 @@ def take_fold(
 
   The folds are disjoint, stratified, and cover train; equal texts share one.
   They are a function of the texts and the seed. With any number of labels per
-  text they are those of iterative stratification, see `iterative_folds`.
+  text, they are drawn by iterative stratification, see `iterative_folds`.
 
   Args:
     splits: the splits, without a test split.
@@ -169,7 +169,7 @@ def _complete(
 def _with_total(
   sizes: np.ndarray, texts: Sequence[int], total: int
 ) -> list[int]:
-  """Returns texts with `total` examples in sum; empty if there are none."""
+  """Returns texts that have `total` examples together; empty if none do."""
   # By sum of sizes: the last text that was added, and the sum before it.
   reached: dict[int, tuple[int, int]] = {0: (-1, 0)}
   for text in texts:
@@ -257,7 +257,8 @@ def _quotas(sizes: np.ndarray, texts: np.ndarray, count: int) -> np.ndarray:
     is_possible = quotas < largest if step > 0 else quotas > 0
     if not is_possible.any():
       break
-    # One more of the class furthest below its share, or less of the one above.
+    # One more for the class furthest below its share, or one less for the class
+    # furthest above it.
     excess = np.where(is_possible, step * (quotas - share), np.inf)
     quotas[excess.argmin()] += step
   return quotas.astype(int)

@@ -1,11 +1,11 @@
 """Decides whether lists of numbers are names of labels or multi-hot.
 
 Lists of strings are always names, and lists of booleans are always multi-hot.
-All lists of the training split decide about lists of numbers: they are
-multi-hot if all have the same length and contain only 0 and 1. (If 0 and 1 were
-names, every list of two would have both, and longer lists would repeat them.)
-Lists of one number are ambiguous, and an error unless `label_names` decides.
-The other splits follow train.
+The training split decides what lists of numbers are: they are multi-hot if all
+have the same length and contain only 0 and 1. (If 0 and 1 were names, every
+list of two would have both, and longer lists would repeat them.) Lists of one
+number are ambiguous, and an error unless `label_names` decides. The other
+splits follow train.
 """
 
 from __future__ import annotations

@@ -20,13 +20,13 @@ _LONGEST_RUN = 8
 def likely_separator(names: Sequence[str], separator: str) -> str:
   """Returns the likely separator of labels in most of the names, or ''.
 
-  Names with several labels have fewer different parts than names, and some
-  parts occur both after a separator and before one or alone: those of `toxic`,
-  `toxic,insult` and `insult,toxic` do, those of `Cause-Effect(e1,e2)` do not.
-  For a separator that names of one label may contain, such as a blank, a
-  hyphen, a full stop or a word, most parts must do so. The result is the
-  separator with the largest share of such parts, with the blanks around it;
-  blanks alone are chosen last.
+  If names hold several labels, there are fewer different parts than names, and
+  some parts occur both after a separator and before one or alone. This is true
+  of `toxic`, `toxic,insult` and `insult,toxic`, but not of
+  `Cause-Effect(e1,e2)`. If the name of one label may contain the separator,
+  such as a blank, a hyphen, a full stop or a word, it must be true of most
+  parts. The result is the separator with the largest share of such parts, with
+  the blanks around it; blanks alone are chosen last.
 
   Args:
     names: the names of all labels.

@@ -59,7 +59,7 @@ Label = str | tuple[str, ...] | Flags
 def read_label(
   values: Sequence[Any], label_column: str, separator: str | None
 ) -> Label:
-  """Returns the label of a text, or with a separator all of its labels.
+  """Returns the label of a text; with a separator, all of its labels.
 
   Args:
     values: the values of the label's column, or of the column of each label.

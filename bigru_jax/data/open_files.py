@@ -172,7 +172,7 @@ def _decoded(
 def open_below_blanks(
   path: str | os.PathLike, field: str, encoding: str = ''
 ) -> Iterator[tuple[int, str, Iterator[str]]]:
-  """Does the same as `open_lines`, without blank lines at the top of the file.
+  """Opens a file like `open_lines`, without blank lines at its top.
 
   Yields:
     The row of the first line, this line, and all lines including it.
@@ -234,7 +234,7 @@ def check_file(path: str | os.PathLike, field: str) -> None:
 
 
 def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  """Makes a JSON object, as an `object_pairs_hook` of `json.loads`.
+  """Makes a JSON object; an `object_pairs_hook` for `json.loads`.
 
   Raises:
     ValueError: a name occurs twice.

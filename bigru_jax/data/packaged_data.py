@@ -39,7 +39,7 @@ def fetch_wheel(requirement: str, field: str) -> pathlib.Path:
     field: the field of the configuration that needs it, for messages.
 
   Raises:
-    ValueError: it cannot be fetched, or it is deleted for a wrong SHA-256.
+    ValueError: it cannot be fetched, or is deleted for its wrong SHA-256.
   """
   name, expected = WHEELS[requirement]
   path = cache_dir() / name

@@ -43,7 +43,7 @@ class Dataset:
     label_weights: float32, the weight of each class in the loss, by default 1;
       with one label per text, the splits' weights include it.
     tokenizer: the tokenizer of the run.
-    seen: the number of the tokenizer's ids for words of train; the other ids
+    seen: the number of the tokenizer's ids for words of train. The other ids
       are for words of validation and test that have a vector.
     vectors: pretrained vectors by word; empty if there are none.
     notes: sentences for the log.
@@ -267,7 +267,7 @@ def _with_shown_texts(table: Table) -> Table:
 def _describe(
   splits: dict[str, Table], num_tokens: int, limits: Limits
 ) -> list[str]:
-  """Returns a sentence on each split with facts that affect its scores."""
+  """Returns a sentence for each split with the facts that affect its scores."""
   trained = _counts(splits['train'], num_tokens) > 0
   trained[UNK_ID] = False
   train_digests, notes = splits['train']['digest'], []

@@ -21,7 +21,7 @@ A sentence ends
      stops of Urdu and Khmer, which end a sentence only before white space.
 
 So a mark before a lower-case letter ends no sentence unless it is separate or
-rule 4 or 5 applies. No semicolon ends one, nor does the Greek question mark.
+rule 4 or 5 applies. A semicolon ends none, nor does the Greek question mark.
 
 A number before a single period is
 

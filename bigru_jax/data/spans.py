@@ -51,9 +51,9 @@ def _origins(
 ) -> tuple[Sequence[int], Sequence[int]]:
   """Returns the start and end of the source of each normal-form character.
 
-  If several characters became several others together, each of the latter gets
-  one source character while there are any, and the first gets the remaining
-  ones.
+  If several characters became several others together, each of the new ones
+  gets one source character while there are any; the first also gets all that
+  remain.
   """
   if len(normal) == len(text) and unicodedata.is_normalized('NFC', text):
     # Only the case or apostrophes differ.

@@ -23,8 +23,8 @@ class Example(NamedTuple):
     label: the label's name, or the names of all of its labels.
     source: the file or data set that it comes from.
     row: the number of the line at which its record begins in the file, from 1.
-      The header and blank lines count; a record of CSV can take several lines.
-      In Parquet, JSON arrays and data in memory, which have no lines, it is the
+      The header and blank lines count; a CSV record can take several lines.
+      Parquet, JSON arrays and data in memory have no lines: there, it is the
       number of the record.
     weight: its weight in the loss and the metrics, at least 0.
     id: its id in the user's data; empty if there is none.

@@ -63,7 +63,7 @@ class Columns(NamedTuple):
     return Selected(fields=self, texts=texts, labels=labels)
 
   def check(self, names: Sequence[str], where: str) -> Selected:
-    """Returns the same as `among`, and checks that the columns exist.
+    """Returns the columns like `among`, and checks that they exist.
 
     Raises:
       ValueError: no column or two columns have such a name.

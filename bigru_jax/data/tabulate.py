@@ -44,7 +44,7 @@ def read_splits(
     tokenizer: the tokenizer; its vocabulary may grow.
     limits: the limits at which texts are truncated.
     form: the form of lists of labels if a text has any number of labels, else
-      None; train decides what it leaves open.
+      None; train decides the form if it is open.
 
   Returns:
     The splits as columns, the labels' names in the order of occurrence, and a

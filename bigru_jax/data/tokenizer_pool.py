@@ -3,8 +3,8 @@
 Ids are in the order of first occurrence; the vocabulary, which is sorted by
 frequency, is made at the end. Processes of
 `python -m bigru_jax.data.tokenizer_pool` tokenize large amounts of text. They
-import neither JAX nor, as those of `multiprocessing` do, the caller's main
-module.
+import neither JAX nor the caller's main module, which the processes of
+`multiprocessing` do import.
 """
 
 from __future__ import annotations

@@ -30,12 +30,12 @@ class Ensemble:
 
   Lakshminarayanan et al., 2017, https://arxiv.org/abs/1612.01474.
 
-  For multi_label, the thresholds are the means of the runs'. The mean has no
-  temperature, so there are no calibrated probabilities.
+  For multi_label, the thresholds are the means of the runs' thresholds. A mean
+  of probabilities has no temperature, so it cannot be calibrated.
 
   Attributes:
     members: the runs.
-    config, labels: the first run's; all have its task, loss and labels.
+    config, labels: those of the first run; all have its task, loss and labels.
     fields: the names of the fields of its predictions; see `predict`.
   """
 
@@ -122,7 +122,7 @@ class Ensemble:
     batch_size: int = BATCH_SIZE,
     origins: Sequence[str] | None = None,
   ) -> Evaluation:
-    """Metrics and scores by class on labelled texts; see `Run.evaluate`.
+    """Returns metrics and scores by class of texts; see `Run.evaluate`.
 
     The loss is the cross entropy of the mean probabilities, without smoothing
     or weights.

@@ -26,9 +26,9 @@ def to_label_ids(
   """Converts labels to class ids.
 
   Args:
-    labels: one for each text, in the form of the run's own data, or names.
+    labels: the label or labels of each text, as in the run's data or as names.
     names: the classes' names, by index.
-    workdir, config: the run's.
+    workdir, config: those of the run.
 
   Raises:
     ValueError: a label is malformed, has another form, or is not a class of

@@ -31,8 +31,8 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   Args:
     workdir: the run directory; or a folder that `interop.safetensors` wrote, or
       `hf://owner/name`, such a folder on the Hugging Face hub.
-    embeddings: the file of vectors with which the run started, if it has moved.
-      It gives vectors to words unseen in training.
+    embeddings: the vector file that the run started from, if it has moved. It
+      gives vectors to words unseen in training.
 
   Raises:
     FileNotFoundError, ValueError: the directory is not a run or is corrupt, or

@@ -16,7 +16,7 @@ DEFAULT_CSV_FIELDS = 'label', 'probabilities', 'empty'
 def prediction_columns(
   labels: Sequence[str], separator: str | None, fields: Sequence[str]
 ) -> Columns:
-  """Returns, for each column, the function from an answer to its cell.
+  """Returns the function from an answer to its cell, for each column.
 
   Args:
     labels: the classes' names, by index; each has a column

@@ -111,7 +111,7 @@ class Run:
       - `spans`: the [start, end) of each token in the original text, in code
         points; increasing and disjoint. A span is empty if the token before it
         comes from the same character.
-      - `truncated`: whether the text has more tokens.
+      - `truncated`: whether the text has more tokens than that.
       - `empty`: whether the text is missing or blank.
       - `attention`: {`words`: a list per head of one weight per token}; empty
         if the pooling has no weights.
@@ -159,7 +159,7 @@ class Run:
     calibrated: bool = False,
     origins: Sequence[str] | None = None,
   ) -> Evaluation:
-    """Metrics and scores by class on labelled texts, all of equal weight.
+    """Returns metrics and scores by class on labelled texts of equal weight.
 
     Args:
       texts: strings.
@@ -211,9 +211,9 @@ class Run:
     calibrated: bool,
     fields: list[str],
   ) -> tuple[list[str], list[EncodedText], batching.Plan, list[Any]]:
-    """Starts to predict texts, of which the first has the number `first`.
+    """Starts to predict texts; `first` is the number of the first text.
 
-    It returns the arguments of `_answers` while the devices still compute.
+    Returns the arguments of `_answers` while the devices still compute.
     """
     no_labels = np.zeros(len(texts), np.int32)
     params, encoded_texts, split = self._encode(

@@ -41,7 +41,7 @@ def with_unseen_words(
     params: the parameters of the model.
     unseen: the file of vectors.
     first_id: the id of the first new row of the embedding table.
-    texts: the texts, in which unseen words have the unknown id.
+    texts: the encoded texts; unseen words have the unknown id.
   """
   words = {
     token

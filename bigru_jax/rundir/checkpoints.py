@@ -42,7 +42,7 @@ class Checkpoints:
   """Writes and reads the checkpoints of one run; saving is asynchronous.
 
   Attributes:
-    seconds: the time for which training has waited for saving.
+    seconds: the time that training has spent waiting for saving.
   """
 
   def __init__(self, workdir: str | os.PathLike) -> None:
@@ -128,7 +128,7 @@ class Checkpoints:
       write_json(self._workdir / missing.SAVED, saved)
 
   def restore(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Restores the newest checkpoint that is intact, as is its best one.
+    """Restores the newest intact checkpoint whose best one is also intact.
 
     Corrupt checkpoints are reported and moved to the run's `quarantine`.
 

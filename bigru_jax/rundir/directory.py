@@ -76,7 +76,7 @@ class RunDirectory:
 
   Attributes:
     path: the directory.
-    is_new: whether it has no run yet.
+    is_new: whether the directory has no run yet.
   """
 
   def __init__(self, path: pathlib.Path, config: Config) -> None:
@@ -110,7 +110,7 @@ class RunDirectory:
     return Checkpoints(self.path)
 
   def restart_log(self, lines: Sequence[dict[str, Any]]) -> None:
-    """Replaces the content of metrics.jsonl by these lines.
+    """Replaces the content of metrics.jsonl with these lines.
 
     It also records new values of mutable fields and removes the results that
     they outdate, since the run is now certain to continue.

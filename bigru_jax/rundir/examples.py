@@ -1,4 +1,4 @@
-"""Reads the examples on which a run was evaluated from its data again."""
+"""Reads again, from a run's data, the examples on which it was evaluated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_same_split(
 ) -> None:
   """Raises ValueError where two runs were evaluated on other examples.
 
-  The message calls the other run `field`.
+  In the message, `field` names the other run.
   """
 
   def split(path):

@@ -48,7 +48,7 @@ def exists(path: pathlib.Path) -> bool:
 
   Raises:
     FileNotFoundError: it is a link to a missing file.
-    OSError: the system does not tell. `Path.exists` of later versions of Python
+    OSError: the system cannot tell. `Path.exists` of later versions of Python
       returns False in this case.
   """
   try:
@@ -167,7 +167,7 @@ def read_config(workdir: pathlib.Path) -> Config:
 
 
 def is_baseline(workdir: pathlib.Path) -> bool:
-  """Whether a directory holds the linear baseline, and no network."""
+  """Returns whether a directory holds the linear baseline, and no network."""
   return exists(workdir / 'baseline.json')
 
 

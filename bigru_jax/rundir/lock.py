@@ -17,8 +17,8 @@ from bigru_jax.rundir.files import check_is_folder
 def locked(workdir: pathlib.Path, field: str = 'workdir') -> Iterator[None]:
   """Creates a directory and locks it against other processes.
 
-  The system releases the lock when the process ends, however it ends. The
-  message calls the directory `field`.
+  The system releases the lock when the process ends, however it ends. In
+  messages, `field` names the directory.
 
   Raises:
     ValueError: another process has locked it; the message names the process.

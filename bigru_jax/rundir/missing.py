@@ -1,8 +1,8 @@
 """Checks for missing files of a run, before anything is written.
 
 A disk may not be mounted, a scratch folder may have been purged, or the target
-of a link may be missing. Then the run fails, rather than train again over what
-was saved, and every file stays where it is.
+of a link may be missing. In these cases the run fails, instead of training
+again over what was saved, and every file stays where it is.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_checkpoints(workdir: pathlib.Path) -> None:
   them were corrupt and are in quarantine.
 
   Args:
-    workdir: the directory of a run, or for a new run.
+    workdir: the directory of an existing or a new run.
 
   Raises:
     OSError: its checkpoints were removed, or cannot be read.

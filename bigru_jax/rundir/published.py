@@ -1,4 +1,4 @@
-"""A published model: a run directory with model.safetensors for checkpoints.
+"""A published model: a run directory with model.safetensors, not checkpoints.
 
 It has the files of a run that prediction needs (`config.json`, `data.json`,
 `labels.json`, the vocabulary or `tokenizer.json`, `calibration.json`), and is a

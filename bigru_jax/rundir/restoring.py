@@ -1,6 +1,6 @@
 """Reads checkpoints, and tells corrupt bytes from errors of the system.
 
-Errors of the system are `OSError`s; checkpoints.py defines when one is corrupt.
+Errors of the system are `OSError`s; checkpoints.py defines what is corrupt.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def read_state(
       arrays; the result has its structure.
 
   Returns:
-    The state as whole NumPy arrays, as the checksums need them. No collective
-    is used, in which a corrupt part would leave other processes waiting.
+    The state as whole NumPy arrays, which the checksums need. No collective is
+    used, because a corrupt part would leave the other processes waiting in it.
 
   Raises:
     CorruptError: the checkpoint does not match its checksums or its format.

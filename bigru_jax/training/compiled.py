@@ -19,7 +19,7 @@ class CompiledByShape:
   first epoch trains. With JAX_DISABLE_JIT, nothing is compiled.
 
   Attributes:
-    seconds: the time for which calls have waited for compilation.
+    seconds: the time that calls have spent waiting for compilation.
   """
 
   def __init__(

@@ -102,12 +102,12 @@ def make_report(
   logits: dict[str, np.ndarray],
   metrics: dict[str, dict[str, Any]],
 ) -> Report:
-  """Calibrates a model by its logits of validation, and reports on both splits.
+  """Calibrates a model on its validation logits, and reports on both splits.
 
   Args:
-    config, task, data: of the run.
-    logits: of `validation` and `test`.
-    metrics: of the same, see `evaluation.evaluate_logits`.
+    config, task, data: those of the run.
+    logits: the logits of `validation` and `test`.
+    metrics: the metrics of these splits, see `evaluation.evaluate_logits`.
   """
   labels = {name: data.splits[name].label_array() for name in logits}
   calibration = _calibrate(

@@ -32,7 +32,7 @@ class Progress:
     lines: the lines of metrics.jsonl.
     train_seconds, examples, tokens: the sums over the finished epochs; see
       `EpochSummary`.
-    save_seconds: the time for which training has waited for saving.
+    save_seconds: the time that training has spent waiting for saving.
   """
 
   epoch: int = 1
@@ -51,7 +51,7 @@ class Progress:
     return self.epoch > config.epochs or out_of_patience
 
   def end_epoch(self, summary: EpochSummary, is_best: bool) -> None:
-    """Adds an epoch to the sums, and its last line as the best if it is."""
+    """Adds an epoch to the sums, and keeps its last line if it is the best."""
     self.train_seconds += summary.seconds
     self.examples += summary.examples
     self.tokens += summary.tokens

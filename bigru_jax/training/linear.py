@@ -1,7 +1,7 @@
 """The linear baseline: TF-IDF of n-grams of words, and logistic regression.
 
-It has the splits, the tokens, the class weights and the metrics of the network,
-but reads whole texts, and all words of train.
+It uses the splits, tokens, class weights and metrics of the network, but it
+reads whole texts, and all words of train.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_LIMIT = 10**9
 
 
 def read_data(config: Config) -> Dataset:
-  """The data of a configuration, with no text and no vocabulary cut.
+  """Reads the data of a configuration; no text and no vocabulary is cut.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
@@ -51,16 +51,16 @@ def read_data(config: Config) -> Dataset:
 def fit(
   config: Config, data: Dataset, ngrams: int
 ) -> tuple[Report, dict[str, Any]]:
-  """Fits the baseline; C is the one of the best validation metric.
+  """Fits the baseline with the C that has the best validation metric.
 
   Args:
     config: `select_by` names the metric; `seed` draws the order in which the
       solver visits the texts.
-    data: of `read_data`.
-    ngrams: the most words of an n-gram.
+    data: the result of `read_data`.
+    ngrams: the maximum number of words in an n-gram.
 
   Returns:
-    The report, and what baseline.json holds.
+    The report, and the content of baseline.json.
 
   Raises:
     ValueError: scikit-learn is not installed, or no training text has a word.
@@ -101,14 +101,14 @@ def fit(
 
 
 def _tokens(split: EncodedSplit) -> Iterator[list[int]]:
-  """The ids of the tokens of each text."""
+  """Returns the ids of the tokens of each text."""
   tokens = split.table['tokens']
   for start, length in zip(tokens.starts, tokens.lengths):
     yield tokens.values[start : start + length].tolist()
 
 
 def _ngrams_of(tokens: list[int], longest: int) -> list[tuple[int, ...]]:
-  """The n-grams of a text; none of one without a word."""
+  """Returns the n-grams of a text; a text without words has none."""
   if tokens == [UNK_ID]:
     return []
   return [
@@ -121,10 +121,10 @@ def _ngrams_of(tokens: list[int], longest: int) -> list[tuple[int, ...]]:
 def _logits(
   config: Config, data: Dataset, features_of: dict[str, Any], strength: float
 ) -> dict[str, np.ndarray]:
-  """The logits of validation and test by one regression for each class.
+  """Returns the logits of validation and test, with a regression per class.
 
-  With one label a text their softmax are the probabilities of the regressions
-  over their sum; of two classes there is one regression.
+  With one label per text, their softmax gives each regression's probability
+  divided by the sum of all. Two classes need only one regression.
   """
   train = data.splits['train']
   labels = train.label_array()
@@ -158,12 +158,12 @@ def _decide(
   strength: float,
   seed: int,
 ) -> dict[str, np.ndarray]:
-  """The logit of one class for each text of validation and test."""
+  """Returns the logit of one class for each text of validation and test."""
   from sklearn.linear_model import LogisticRegression
 
   used = np.flatnonzero(weights)
   count = int(is_true[used].sum())
-  if count in (0, len(used)):  # It occurs in no text, or in all.
+  if count in (0, len(used)):  # The class occurs in no text, or in all.
     logit = float(np.log((count + 0.5) / (len(used) - count + 0.5)))
     return {
       name: np.full(features_of[name].shape[0], logit)
@@ -189,7 +189,7 @@ def _decide(
 def _metrics(
   task: Task, split: EncodedSplit, logits_NxC: np.ndarray
 ) -> dict[str, Any]:
-  """The metrics that the network's evaluation sums up batch by batch."""
+  """Returns the metrics that the network's evaluation sums over batches."""
   ones = np.ones(len(split), np.int32)
   batch: Any = {
     'labels': split.label_array(),

@@ -25,7 +25,7 @@ class Program:
   """The task, the model and the parameters that a run trains.
 
   Attributes:
-    task: what the labels are.
+    task: how the labels enter the loss and the metrics.
     model: the Flax module.
     params: its initial parameters.
     num_trained_words: the number of rows of the embedding table that are

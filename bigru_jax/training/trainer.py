@@ -139,14 +139,14 @@ class Trainer:
 
   @property
   def compile_seconds(self) -> float:
-    """The time for which training waited for compilation."""
+    """The time that training spent waiting for compilation."""
     steps = self._train_step, *self._eval_steps.values()
     return sum(step.seconds for step in steps)
 
   def compile_ahead(self) -> None:
     """Starts compiling all steps, in the order of their use.
 
-    The test split is evaluated with its attention, which its page shows.
+    The test split is evaluated with the attention, which the page shows.
     """
     config = self.config
     metrics = empty_metrics(self._task, self._mesh)

@@ -49,8 +49,8 @@ def test_multi_hot_lists_are_recognized(lists, names, sets):
 @pytest.mark.parametrize(
   'lists, message',
   [
-    ([[0, 1, 1], [0, 1]], 'row 2: a list of 2 zeros and ones, but the others have 3'),
-    ([[0, 1], [0, 1, 1]], 'row 2: a list of 3 zeros and ones, but the others have 2'),
+    ([[0, 1, 1], [0, 1]], 'row 2: .* 2 zeros and ones, but the others have 3'),
+    ([[0, 1], [0, 1, 1]], 'row 2: .* 3 zeros and ones, but the others have 2'),
     ([[0, 1, 1], None], "row 2: 'label', which is missing or empty, is not a"),
     ([[0, 1, 1], [0, 2, 1]], r'row 2: the list \[0, 2, 1\] is not a list of 3'),
     ([[0, 1, 1], ['0', '1']], r'row 2: the list \["0", "1"\] is not a list'),
