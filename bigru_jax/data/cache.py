@@ -221,7 +221,9 @@ def _load(folder: pathlib.Path, config: DataConfig) -> Dataset:
   if entry['tokenizer'] is None:
     tokenizer: Tokenizer = JsonTokenizer(config.tokenizer)
   else:
-    tokenizer = VocabularyTokenizer(config.tokenizer, entry['tokenizer'])
+    tokenizer = VocabularyTokenizer(
+      config.tokenizer, entry['tokenizer'], config.replace_urls_and_users
+    )
   return Dataset(
     **entry | {'tokenizer': tokenizer, 'vectors': dict(zip(words, vectors))}
   )

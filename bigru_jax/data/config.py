@@ -105,6 +105,10 @@ class DataConfig(Group):
     heading='Text',
     path=True,
   )
+  replace_urls_and_users: bool = field(
+    False,
+    'Replace URLs by the token <url>, and user names such as @ann by <user>.',
+  )
   max_length: int = field(
     512,
     'The maximum number of tokens per text, for the flat model; see keep.',

@@ -9,7 +9,7 @@ import numpy as np
 
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.text import MARKERS, UNK_ID
-from bigru_jax.data.tokenizer import Tokenizer
+from bigru_jax.data.tokenizer import Tokenizer, check_token
 
 _BLOCK = 10_000  # The number of texts that are checked at once.
 
@@ -24,15 +24,9 @@ def marker_ids(tokenizer: Tokenizer, pooling: str) -> tuple[int, ...]:
   Raises:
     ValueError: the tokenizer splits a marker into several tokens.
   """
-  ids_of_markers = []
-  for marker in MARKERS:
-    tokens, ids = tokenizer.encode(marker)
-    if tokens != [marker]:
-      raise ValueError(
-        f'pooling={pooling}: tokenizer does not take {marker} as one token'
-      )
-    ids_of_markers.append(-1 if ids[0] == UNK_ID else ids[0])
-  return tuple(ids_of_markers)
+  field = f'pooling={pooling}'
+  ids = [check_token(tokenizer, marker, field) for marker in MARKERS]
+  return tuple(-1 if marker_id == UNK_ID else marker_id for marker_id in ids)
 
 
 def check_entities(

@@ -18,13 +18,15 @@ from bigru_jax.data.label_forms import ListForm, missing_notes
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.ragged import Ragged, consecutive
 from bigru_jax.data.splits import Labels, Table, label_pairs, sort_labels
+from bigru_jax.data.table_columns import text_columns
 from bigru_jax.data.tabulate import read_splits
-from bigru_jax.data.text import TOKENIZERS, UNK_ID
+from bigru_jax.data.text import SEPARATOR, TOKENIZERS, UNK_ID
 from bigru_jax.data.tokenizer import (
   JsonTokenizer,
   Tokenizer,
   VocabularyTokenizer,
   build_vocabulary,
+  check_token,
 )
 from bigru_jax.data.truncation import Limits
 
@@ -76,6 +78,9 @@ def prepare(
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
   growing = _make_tokenizer(config)
+  if len(text_columns(config.text_column)) > 1:
+    field = f'text_column={config.text_column}'
+    check_token(growing, SEPARATOR, field)
   vectors_path = fetch(config.embeddings)
   identity = {}
   if growing.vocabulary is None:
@@ -112,7 +117,7 @@ def _make_tokenizer(config: DataConfig) -> Tokenizer:
   """Returns a tokenizer with a growing vocabulary, or that of a file."""
   name = config.tokenizer
   if name in TOKENIZERS:
-    return VocabularyTokenizer(name)
+    return VocabularyTokenizer(name, replaces=config.replace_urls_and_users)
   if not name.endswith('.json'):
     raise ValueError(
       f'tokenizer={name!r}: choose {", ".join(TOKENIZERS)} or a tokenizer.json'
@@ -176,7 +181,10 @@ def _with_vocabulary(
       vectors_path, known | unseen, config.embedding_size
     )
     vocabulary += sorted(unseen & vectors.keys())
-  return VocabularyTokenizer(config.tokenizer, vocabulary), vectors, seen
+  tokenizer = VocabularyTokenizer(
+    config.tokenizer, vocabulary, config.replace_urls_and_users
+  )
+  return tokenizer, vectors, seen
 
 
 def _counts(table: Table, size: int) -> np.ndarray:

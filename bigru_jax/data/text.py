@@ -40,15 +40,23 @@ class WordTokenizer(NamedTuple):
       second dot of Unicode's lower case.
     pattern: a regular expression whose matches in a text's normal form are its
       tokens, see `token_patterns`. An exported model needs it.
+    replace: the function from such a token to the one that replaces it, if any
+      are replaced; see `with_replacements`.
   """
 
   tokens: Callable[[str], Sequence[str]]
   lowercase: bool = False
   pattern: str = ''
+  replace: Callable[[str], str] | None = None
 
   def __call__(self, text: str) -> list[str]:
     """Returns the tokens of a text."""
-    return [t for piece in self.pieces(text) for t in self.tokens(piece)]
+    pieces = self.pieces(text)
+    return [t for x in pieces for t in self.replaced(self.tokens(x))]
+
+  def replaced(self, tokens: Sequence[str]) -> Sequence[str]:
+    """Returns the tokens with those that are replaced as what replaces them."""
+    return list(map(self.replace, tokens)) if self.replace else tokens
 
   def normalize(self, text: str) -> str:
     """Returns the normal form of a text.
@@ -133,6 +141,49 @@ TOKENIZERS: dict[str, WordTokenizer] = {
   ),
   'characters': characters,
 }
+URL, USER = '<url>', '<user>'  # As in the GloVe vectors of Twitter.
+_URL = regex.compile(token_patterns.URL, regex.VERSION1)
+_USER = regex.compile(token_patterns.USER, regex.VERSION1)
+_REPLACED = regex.compile(
+  f'({token_patterns.URL}|{token_patterns.USER}|{token_patterns.REPLACED})',
+  regex.VERSION1,
+)
+
+
+def with_replacements(rules: WordTokenizer) -> WordTokenizer:
+  """Replaces addresses by `<url>` and user names by `<user>`, one token each.
+
+  An address begins with `http://`, `https://`, `ftp://` or `www.`, and a user
+  name with `@`; that of an e-mail address is not one.
+
+  Example:
+    >>> with_replacements(words)('@ann see https://example.org/a_(b), it works')
+    ['<user>', 'see', '<url>', ',', 'it', 'works']
+
+  Args:
+    rules: a tokenizer that replaces nothing.
+  """
+
+  def tokens_of_piece(piece: str) -> Sequence[str]:
+    parts = _REPLACED.split(piece)
+    if len(parts) == 1:
+      return rules.tokens(piece)
+    tokens = list[str]()
+    for i, part in enumerate(parts):  # Every second one is a match.
+      if part:
+        tokens += (part,) if i % 2 else rules.tokens(part)
+    return tokens
+
+  return rules._replace(tokens=tokens_of_piece, replace=_replacement)
+
+
+def _replacement(token: str) -> str:
+  """Returns what replaces a token: `URL`, `USER` or the token itself."""
+  if _URL.fullmatch(token):
+    return URL
+  return USER if _USER.fullmatch(token) else token
+
+
 OWN_TOKENIZERS = frozenset(TOKENIZERS)  # Known to every process.
 
 

@@ -8,7 +8,8 @@ _WORD = r'\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d'
 _NO_SPACES = (
   r'\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}'
 )
-_LETTERS = rf'[[{_WORD}]--[{_NO_SPACES}]]+'
+_LETTER = rf'[[{_WORD}]--[{_NO_SPACES}]]'
+_LETTERS = rf'{_LETTER}+'
 _END = rf'(?![{_WORD}])'
 _CLITIC = rf"'(?:s|m|d|ll|re|ve){_END}"
 _MARKER = r'</?e[12]>|<sep>'
@@ -30,3 +31,18 @@ WORDS = '|'.join(
 )
 WHITESPACE = rf'{_MARKER}|(?:(?!{_MARKER}){NOT_SPACE})+'
 CHARACTERS = rf'{_MARKER}|{NOT_SPACE}'
+
+# An address ends before punctuation, and contains only balanced parentheses. A
+# user name may follow what twitter-text allows, so not the name of an e-mail
+# address.
+_ADDRESS = rf'[[\x21-\x7e{_WORD}]--[{_NO_SPACES}\(\)\x3c\x3e\x22]]'
+_ADDRESS_END = rf'[{_ADDRESS}--[.,:;!?\x27*\x5b\x5d\x7b\x7d]]'
+_IN_PARENTHESES = rf'\({_ADDRESS}*\)'
+URL = (
+  rf'(?<!{_LETTER}|@)'
+  r'(?:(?:[Hh][Tt][Tt][Pp][Ss]?|[Ff][Tt][Pp]):\/\/|[Ww][Ww][Ww]\.)'
+  rf'(?:{_ADDRESS}|{_IN_PARENTHESES})*(?:{_ADDRESS_END}|{_IN_PARENTHESES})'
+)
+USER = rf'(?<!{_LETTER}|[!#$%\&*@\/])@{_LETTERS}'
+# The tokens that these become.
+REPLACED = r'<(?:url|user)>'

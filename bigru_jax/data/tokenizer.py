@@ -10,7 +10,14 @@ from typing import Any
 
 from bigru_jax.data.open_files import check_file
 from bigru_jax.data.spans import align, disjoint, with_marks
-from bigru_jax.data.text import PAD, TOKENIZERS, UNK, UNK_ID, Memo
+from bigru_jax.data.text import (
+  PAD,
+  TOKENIZERS,
+  UNK,
+  UNK_ID,
+  Memo,
+  with_replacements,
+)
 from bigru_jax.runtime.atomic import write_bytes, write_text
 
 
@@ -34,17 +41,27 @@ class VocabularyTokenizer:
 
   Attributes:
     name: its name in `TOKENIZERS`.
+    replaces: whether it replaces URLs and user names.
     token_ids: the ids by token, without <pad>.
   """
 
-  def __init__(self, name: str, vocabulary: list[str] | None = None) -> None:
+  def __init__(
+    self,
+    name: str,
+    vocabulary: list[str] | None = None,
+    replaces: bool = False,
+  ) -> None:
     """Makes a tokenizer.
 
     Args:
       name: a name of `TOKENIZERS`.
       vocabulary: the tokens, by id. If None, each new token is added to it.
+      replaces: whether to replace URLs and user names, see
+        `text.with_replacements`.
     """
-    self.name, self._rules = name, TOKENIZERS[name]
+    self.name, self.replaces, self._rules = name, replaces, TOKENIZERS[name]
+    if replaces:
+      self._rules = with_replacements(self._rules)
     self.token_ids: dict[str, int]
     if vocabulary is None:
       self.token_ids, self._vocabulary = _GrowingIds({UNK: UNK_ID}), None
@@ -78,11 +95,12 @@ class VocabularyTokenizer:
     """
     normal = self._rules.normalize(text)
     pieces = map(self._tokens.__getitem__, normal.split())
-    tokens = list(itertools.chain.from_iterable(pieces))
+    surfaces = list(itertools.chain.from_iterable(pieces))
+    tokens = list(self._rules.replaced(surfaces))
     ids = [self.token_ids.get(token, UNK_ID) for token in tokens]
     if not with_spans:
       return tokens or [UNK], ids or [UNK_ID]
-    spans = align(tokens, text, normal, self._rules.normalize)
+    spans = align(surfaces, text, normal, self._rules.normalize)
     return tokens or [UNK], ids or [UNK_ID], spans or [(0, 0)]
 
   def ids(self, texts: Iterable[str]) -> Iterator[Iterator[int]]:
@@ -100,7 +118,8 @@ class VocabularyTokenizer:
     return ids if pieces else iter([UNK_ID])
 
   def _ids_of_piece(self, piece: str) -> tuple[int, ...]:
-    return tuple(map(self.token_ids.__getitem__, self._rules.tokens(piece)))
+    tokens = self._rules.replaced(self._rules.tokens(piece))
+    return tuple(map(self.token_ids.__getitem__, tokens))
 
   def _add_normal_forms(self, vocabulary: list[str]) -> None:
     """Adds the NFC forms of tokens of other programs and older versions."""
@@ -220,12 +239,27 @@ def vocabulary_lines(content: str) -> list[str]:
   return content.removesuffix('\n').split('\n')
 
 
-def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
+def check_token(tokenizer: Tokenizer, token: str, field: str) -> int:
+  """Returns the id of a special token, `UNK_ID` outside the vocabulary.
+
+  Raises:
+    ValueError: the tokenizer splits it; the message begins with `field`.
+  """
+  tokens, ids = tokenizer.encode(token)
+  if tokens != [token]:
+    raise ValueError(f'{field}: tokenizer does not take {token} as one token')
+  return ids[0]
+
+
+def load_tokenizer(
+  workdir: pathlib.Path, name: str, replaces: bool = False
+) -> Tokenizer:
   """Loads the tokenizer of a run directory.
 
   Args:
     workdir: the run directory.
     name: the configuration's `tokenizer`.
+    replaces: the configuration's `replace_urls_and_users`.
 
   Raises:
     FileNotFoundError, ValueError: its file is missing or corrupt.
@@ -247,4 +281,4 @@ def load_tokenizer(workdir: pathlib.Path, name: str) -> Tokenizer:
     raise ValueError(
       f'{field}: vocabulary.txt does not begin with {PAD} and {UNK}'
     )
-  return VocabularyTokenizer(name, vocabulary)
+  return VocabularyTokenizer(name, vocabulary, replaces)

@@ -66,10 +66,10 @@ class TokenizerPool:
       self._characters += sum(map(len, chunk))
       yield encode_ids(chunk, self._tokenizer, self._limits)
     assert isinstance(self._tokenizer, VocabularyTokenizer)
-    token_ids, name = self._tokenizer.token_ids, self._tokenizer.name
+    token_ids = self._tokenizer.token_ids
     if not self._workers:
       self._workers = [
-        _Worker(name, self._limits) for _ in range(self._processes)
+        _Worker(self._tokenizer, self._limits) for _ in range(self._processes)
       ]
     free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     for worker in self._workers:
@@ -97,9 +97,13 @@ class _Worker:
 
   _adding = threading.Lock()
 
-  def __init__(self, name: str, limits: Limits) -> None:
+  def __init__(self, tokenizer: VocabularyTokenizer, limits: Limits) -> None:
     path = os.pathsep.join(filter(None, sys.path))
-    arguments = name, json.dumps(dataclasses.asdict(limits))
+    arguments = (
+      tokenizer.name,
+      json.dumps(tokenizer.replaces),
+      json.dumps(dataclasses.asdict(limits)),
+    )
     self._process = subprocess.Popen(
       [sys.executable, '-m', 'bigru_jax.data.tokenizer_pool', *arguments],
       stdin=subprocess.PIPE,
@@ -154,10 +158,10 @@ def _receive(file: IO[bytes]) -> bytes:
   return data
 
 
-def _serve(name: str, limits: Limits) -> None:
+def _serve(name: str, replaces: bool, limits: Limits) -> None:
   """Encodes chunks of texts from standard input until it ends."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
-  tokenizer = VocabularyTokenizer(name)
+  tokenizer = VocabularyTokenizer(name, replaces=replaces)
   num_sent = len(tokenizer.token_ids)
   while True:
     try:
@@ -173,4 +177,6 @@ def _serve(name: str, limits: Limits) -> None:
 
 
 if __name__ == '__main__':
-  _serve(sys.argv[1], Limits(**json.loads(sys.argv[2])))
+  _serve(
+    sys.argv[1], json.loads(sys.argv[2]), Limits(**json.loads(sys.argv[3]))
+  )

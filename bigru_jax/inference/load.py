@@ -42,7 +42,9 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   run_files.check_is_network(workdir)
   config = run_files.read_config(workdir)
   labels = run_files.read_labels(workdir)
-  tokenizer = load_tokenizer(workdir, config.tokenizer)
+  tokenizer = load_tokenizer(
+    workdir, config.tokenizer, config.replace_urls_and_users
+  )
   mesh = parallel.local_mesh()
   calibration = read_calibration(workdir, labels, config.task)
   task = make_task(config, labels, positive_label=calibration.positive_label)

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import bigru_jax
-from bigru_jax.data import text
+from bigru_jax.data import text, token_patterns
+from bigru_jax.data.table_columns import text_columns
 from bigru_jax.inference.run import Run
 
 
@@ -16,6 +17,7 @@ def describe(run: Run) -> dict[str, Any]:
   Returns:
     `version`, that of bigru_jax; `model`, `task` and `attention`, the pooling,
     as in the configuration; `labels`, the classes' names by index;
+    `text_columns`, the columns of the texts, which are joined by `separator`;
     `temperature` and `thresholds`, see `evaluation.Calibration`; `limits`, see
     `data.truncation.Limits`, whose `keep` is called `truncate` here;
     `tokenizer`, see `tokenizer_rules`, or for a tokenizer.json its content
@@ -33,6 +35,8 @@ def describe(run: Run) -> dict[str, Any]:
     'task': config.task,
     'attention': config.pooling,
     'labels': run.labels,
+    'text_columns': text_columns(config.text_column),
+    'separator': f' {text.SEPARATOR} ',
     'temperature': run.calibration.temperature,
     'thresholds': run.calibration.thresholds,
     'limits': {
@@ -46,20 +50,28 @@ def describe(run: Run) -> dict[str, Any]:
 
 def _tokenizer(run: Run) -> dict[str, Any]:
   if run.config.tokenizer in text.TOKENIZERS:
-    return tokenizer_rules(run.config.tokenizer)
+    return tokenizer_rules(
+      run.config.tokenizer, run.config.replace_urls_and_users
+    )
   content = (run.workdir / 'tokenizer.json').read_text('utf-8')
   return {'json': json.loads(content), 'shift': 2}
 
 
-def tokenizer_rules(name: str) -> dict[str, Any]:
+def tokenizer_rules(name: str, replaces: bool = False) -> dict[str, Any]:
   """Returns the rules by which a tokenizer of `text.TOKENIZERS` splits a text.
+
+  Args:
+    name: the tokenizer's name.
+    replaces: whether it replaces URLs and user names.
 
   Returns:
     Its `name`; `lowercase`, whether the text is first lower-cased; `normalize`,
     the Unicode normal form that is then applied, and applied again after
-    `replace`; `replace`, pairs of a string and its replacement; and `pattern`,
-    a regular expression whose matches are the tokens, for ECMAScript with the
-    flag v and for Python's `regex` with the flag V1.
+    `replace`; `replace`, pairs of a string and its replacement;
+    `replace_patterns`, pairs of a regular expression and the string that
+    replaces its matches after that, in this order; and `pattern`, a regular
+    expression whose matches are the tokens. The expressions are for ECMAScript
+    with the flag v and for Python's `regex` with the flag V1.
 
   Raises:
     ValueError: the tokenizer has no such pattern.
@@ -67,11 +79,19 @@ def tokenizer_rules(name: str) -> dict[str, Any]:
   tokenizer = text.TOKENIZERS[name]
   if not tokenizer.pattern:
     raise ValueError(f'tokenizer={name} has no pattern to export')
-  lowercase = tokenizer.lowercase
+  lowercase, pattern = tokenizer.lowercase, tokenizer.pattern
+  replace_patterns = list[list[str]]()
+  if replaces:
+    pattern = f'{token_patterns.REPLACED}|{pattern}'
+    replace_patterns = [
+      [f'{token_patterns.URL}|{text.URL}', f' {text.URL} '],
+      [f'{token_patterns.USER}|{text.USER}', f' {text.USER} '],
+    ]
   return {
     'name': name,
     'lowercase': lowercase,
     'normalize': 'NFC',
     'replace': [['\u2019', "'"], ['i\u0307', 'i']] if lowercase else [],
-    'pattern': tokenizer.pattern,
+    'replace_patterns': replace_patterns,
+    'pattern': pattern,
   }

@@ -70,7 +70,10 @@ def create_or_check(
   vocabulary = tokenizer.vocabulary
   if (
     vocabulary is not None
-    and vocabulary != load_tokenizer(workdir, config.tokenizer).vocabulary
+    and vocabulary
+    != load_tokenizer(
+      workdir, config.tokenizer, config.replace_urls_and_users
+    ).vocabulary
   ):
     raise ValueError(
       f'workdir={workdir} holds a run of a version that tokenizes these texts '

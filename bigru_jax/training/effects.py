@@ -91,6 +91,11 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: c.model == 'hierarchical',
   ),
   (
+    ('replace_urls_and_users',),
+    f'tokenizer={" or ".join(TOKENIZERS)}',
+    lambda c: c.tokenizer in TOKENIZERS,
+  ),
+  (
     ('max_vocabulary', 'min_count'),
     f'a vocabulary made from train: tokenizer={" or ".join(TOKENIZERS)}',
     lambda c: c.tokenizer in TOKENIZERS,

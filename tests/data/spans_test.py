@@ -95,6 +95,21 @@ def test_a_span_of_composed_text_is_the_token(name, given_text):
       assert piece.replace('ς', 'σ') == token.replace('ς', 'σ')
 
 
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+def test_the_span_of_a_replaced_token_is_the_whole_url_or_user(name):
+  tokenizer = VocabularyTokenizer(name, [text.PAD, text.UNK], replaces=True)
+  given_text = 'É: (HTTPS://Exämple.org/İ_(b)?c) .@Ann_1, <user>'
+  tokens, _, spans = tokenizer.encode(given_text, with_spans=True)
+  pieces = [given_text[start:end] for start, end in spans]
+  replaced = [x for x in zip(tokens, pieces) if x[0] in (text.URL, text.USER)]
+  assert replaced == [
+    ('<url>', 'HTTPS://Exämple.org/İ_(b)?c'),
+    ('<user>', '@Ann_1'),
+    ('<user>', '<user>'),
+  ]
+  assert ''.join(pieces) == ''.join(given_text.split())
+
+
 @pytest.mark.parametrize('name', ['words', 'characters'])
 @pytest.mark.parametrize(
   'given_text',

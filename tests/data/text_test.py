@@ -209,3 +209,41 @@ def test_a_tokenizer_json_is_read(tmp_path):
     JsonTokenizer(path)
   with pytest.raises(FileNotFoundError, match='nowhere.json: no such file'):
     JsonTokenizer('nowhere.json')
+
+
+@pytest.mark.parametrize(
+  'given_text, expected',
+  [
+    ('see http://t.co/aB1.', 'see <url> .'),
+    ('(https://x.org/a_(b)?c=1&d=@e), ok', '( <url> ) , ok'),
+    ('[a](www.x.org/b)!', '[ a ] ( <url> ) !'),
+    ('<a href="ftp://x.org">', '< a href = " <url> " >'),
+    ('看http://t.cn/abc很好', '看 <url> 很 好'),
+    ('@ann .@Bob: "@cy_1" @李四', '<user> . <user> : " <user> " @ 李 四'),
+    ('me@x.org, RT@ann', 'me @ x.org , rt @ ann'),
+    ('http:// www. @ awww.x', 'http : / / www . @ awww.x'),
+    ('<url> <user>', '<url> <user>'),
+    ('http://x.org<sep>@ann', '<url> <sep> <user>'),
+  ],
+)
+def test_urls_and_users_become_one_token_each(given_text, expected):
+  tokens = text.with_replacements(text.words)(given_text)
+  assert tokens == expected.split()
+
+
+def test_training_and_prediction_replace_the_same(tmp_path):
+  growing = VocabularyTokenizer('words', replaces=True)
+  texts = ['@ann http://x.org fine', '@bob www.y.de/z bad', 'fine']
+  ids = [list(x) for x in growing.ids(texts)]
+  assert ids[0][:2] == ids[1][:2]
+  growing.save(tmp_path)
+  loaded = load_tokenizer(tmp_path, 'words', replaces=True)
+  assert [loaded.encode(x)[1] for x in texts] == ids
+  assert loaded.encode(texts[0])[0] == ['<user>', '<url>', 'fine']
+
+
+@pytest.mark.parametrize('name', list(text.TOKENIZERS))
+def test_the_separator_is_one_token_of_every_tokenizer(name):
+  joined = text.join_texts(['a', 'b'])
+  for given_text in (joined, 'a<sep>b'):
+    assert text.TOKENIZERS[name](given_text) == ['a', '<sep>', 'b']

@@ -62,23 +62,37 @@ def test_the_metadata_describe_the_model(make_run):
   assert found['thresholds'] == [0.25, 0.25] and found['temperature'] == 1.5
   assert found['limits'] == {'max_length': 9, 'truncate': 'head'}
   assert found['tokenizer']['name'] == 'words'
+  assert found['text_columns'] == ['text'] and found['separator'] == ' <sep> '
 
 
+@pytest.mark.parametrize('replaces', [False, True])
 @pytest.mark.parametrize('name', list(text.TOKENIZERS))
 @given(
   st.text()
   | st.text("aB '’nts.-<>/e12_é好 \u200d\ufeff\x1f")
   | st.text('eIi\u0130\u0307\u0301\u0323\u0958\u1112\u1161\u212a <>12')
+  | st.lists(
+    st.sampled_from(
+      ['http://', 'HTTPS://', 'www.', '@', '<url>', '<sep>', *'aé好._(),/ ?\'"']
+    )
+  ).map(''.join)
 )
-def test_the_exported_pattern_splits_as_the_tokenizer_does(name, sentence):
-  rules = tokenizer_rules(name)
+def test_the_exported_pattern_splits_as_the_tokenizer_does(
+  name, replaces, sentence
+):
+  rules = tokenizer_rules(name, replaces)
   given = sentence.lower() if rules['lowercase'] else sentence
   given = unicodedata.normalize(rules['normalize'], given)
   for old, new in rules['replace']:
     given = given.replace(old, new)
   given = unicodedata.normalize(rules['normalize'], given)
+  for pattern, token in rules['replace_patterns']:
+    given = regex.sub(pattern, token, given, flags=regex.V1)
   found = regex.findall(rules['pattern'], given, regex.V1)
-  assert found == text.TOKENIZERS[name](sentence)
+  ours = text.TOKENIZERS[name]
+  if replaces:
+    ours = text.with_replacements(ours)
+  assert found == ours(sentence)
 
 
 def test_a_pooling_without_an_onnx_form_is_named(make_run, monkeypatch):

@@ -204,21 +204,27 @@ def _sentences():
     "Don't stop! She\u2019s here, rock'n'roll, well-made.",
     'Wait ... what? \u00dcBER \u0939\u093f\u0928\u094d\u0926\u0940 15 U.S.',
     '\u8fd9\u662f iPhone 15\uff01 \u30c6\u30b9\u30c8abc',
-    'A <e1>well-made cup</e1>\u2019s <e2>tea</e2>.',
+    'A <e1>well-made cup</e1>\u2019s <e2>tea</e2>. <sep> A body.',
+    '@ann (see HTTP://x.org/a_(b)?c=1, www.y.de/\u597d\u96fb), me@x.org RT@b',
+    '\u597dhttp://x.org\u597d .@b\u00df_1: <url> http:// @ https://(\u00e9)/,',
     '',
     *map(''.join, drawn),
   ]
 
 
+@pytest.mark.parametrize('replaces', [False, True])
 @pytest.mark.parametrize('name', list(text.TOKENIZERS))
-def test_the_tokenizer_in_javascript_equals_ours(name, tmp_path):
+def test_the_tokenizer_in_javascript_equals_ours(name, replaces, tmp_path):
   node = _node()
   sentences = _sentences()
-  tokens = {token for x in sentences for token in text.TOKENIZERS[name](x)}
+  rules = text.TOKENIZERS[name]
+  if replaces:
+    rules = text.with_replacements(rules)
+  tokens = {token for x in sentences for token in rules(x)}
   # Some tokens stay unknown.
   vocabulary = [text.PAD, text.UNK, *sorted(tokens)[: -len(tokens) // 9]]
   about = {
-    'tokenizer': tokenizer_rules(name),
+    'tokenizer': tokenizer_rules(name, replaces),
     'vocabulary': vocabulary,
     'limits': {'max_length': 12, 'truncate': 'head'},
   }
@@ -236,7 +242,7 @@ def test_the_tokenizer_in_javascript_equals_ours(name, tmp_path):
     text=True,
   )
   assert done.returncode == 0, done.stderr
-  ours = VocabularyTokenizer(name, vocabulary)
+  ours = VocabularyTokenizer(name, vocabulary, replaces)
   for sentence, ids in zip(sentences, json.loads(done.stdout), strict=True):
     assert ids == ours.encode(sentence)[1][:12], repr(sentence)
 
