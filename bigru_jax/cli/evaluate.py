@@ -6,10 +6,11 @@
 
 It prints the precision, recall and F1 of each class, their averages, the
 confusion matrix and the metrics. With --output it also writes a prediction for
-each text: the file (`source`), the line at which the text begins (`row`), the
-correct `label`, the `prediction`, the `probabilities`, and whether the text is
-missing or blank (`empty`). A .csv file has a column `probability_<label>` for
-each label, like the output of predict.py.
+each text: its `id`, if the run has an id_column; the file (`source`), the line
+at which the text begins (`row`), the correct `label`, the `prediction`, the
+`probabilities`, and whether the text is missing or blank (`empty`). A .csv file
+has a column `probability_<label>` for each label, like the output of
+predict.py.
 
 A run may also be a linear baseline of baseline.py, with --split.
 """
@@ -130,12 +131,13 @@ def csv_rows(
   separator = sources.label_separator(config)
   columns = prediction_columns(labels, separator, DEFAULT_CSV_FIELDS)
   write_label = label_writer(labels, separator)
-  yield ['source', 'row', 'label', *columns]
+  origin = [x for x in ('id', 'source', 'row') if x in answers[0]]
+  yield [*origin, 'label', *columns]
   for answer in answers:
     predicted = {**answer, 'label': answer['prediction']}
     cells = [cell(predicted) for cell in columns.values()]
     label = write_label(answer['label'])
-    yield [answer['source'], answer['row'], label, *cells]
+    yield [*(answer[name] for name in origin), label, *cells]
 
 
 def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
@@ -210,10 +212,12 @@ def main() -> None:
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   evaluation, examples, ignored = evaluate(workdirs, path)
   texts = [example.text for example in examples]
+  ids = [example.id for example in examples]
   answers = evaluation.answers(
     [example.row for example in examples],
     [example.source for example in examples],
     all_probabilities=is_csv,
+    ids=ids if any(ids) else (),
   )
   for answer, text in zip(answers, texts):
     answer['empty'] = is_blank(text)

@@ -192,10 +192,8 @@ def labelled_file(
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)
-  columns = Columns(
-    text_column,
-    label_column or config.label_column,
-    sources.label_separator(config),
+  columns = sources.columns_of(config)._replace(
+    text=text_column, label=label_column or config.label_column
   )
   examples = tabular_files.read_file(
     path, 'input', columns, encoding, delimiter

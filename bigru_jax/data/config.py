@@ -6,6 +6,7 @@ import dataclasses
 
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.data.glove import NAMED_VECTORS
+from bigru_jax.data.table_columns import text_columns
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.data.truncation import TRUNCATIONS, Limits
 from bigru_jax.runtime.fields import Group, field
@@ -158,6 +159,11 @@ class DataConfig(Group):
     'and attention to the words of each sentence, and again to the sentences.',
     choices=('flat', 'hierarchical'),
   )
+
+  @property
+  def num_texts(self) -> int:
+    """The number of columns whose texts are joined to one text."""
+    return len(text_columns(self.text_column))
 
   @property
   def limits(self) -> Limits:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+from bigru_jax.data.cells import as_text
 from bigru_jax.data.labels import Flags, Label, plain, read_label
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.data.table_columns import (
@@ -16,7 +17,9 @@ from bigru_jax.data.table_columns import (
   arrow_rows,
   class_names,
   named,
+  text_columns,
 )
+from bigru_jax.data.text import join_texts
 
 # For each split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
 Corpus = Mapping[str, Any]
@@ -34,7 +37,8 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
     corpus: for each split (`train`, and optionally `validation` and `test`), a
       pair of texts and labels, or a table with columns of both: a pandas or
       Polars DataFrame, a Hugging Face Dataset, or a PyArrow table.
-    columns: the columns to read from tables.
+    columns: the columns to read from tables. If there are several of texts, a
+      text of a pair may also be a tuple or a list of as many strings.
 
   Raises:
     ValueError: the corpus has another type, or the numbers of texts and labels
@@ -62,11 +66,30 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
     texts, labels = (column(x, where) for x in split)
     if len(texts) != len(labels):
       raise ValueError(f'{where}: {len(texts)} texts but {len(labels)} labels')
+    num_columns = len(text_columns(columns.text))
     selected = Columns(separator=columns.separator).among(['text', 'label'])
-    return selected.examples(enumerate(zip(texts, labels), 1), where)
+    rows = enumerate(zip(_joined_texts(texts, num_columns, where), labels), 1)
+    return selected.examples(rows, where)
   if is_table(split) and hasattr(split, '__len__'):
     return _table_examples(split, where, columns)
   raise ValueError(f'{where} is {_kind(split)}; give {_FORMS}')
+
+
+def _joined_texts(
+  texts: Sequence[Any], num_columns: int, where: str
+) -> Iterable[Any]:
+  """Returns the texts of an example's columns joined, if there are several."""
+  if num_columns == 1:
+    return texts
+
+  def joined_texts() -> Iterator[str]:
+    for row, value in enumerate(texts, 1):
+      try:
+        yield joined(value, num_columns)
+      except ValueError as error:
+        raise ValueError(f"{where}, row {row}: 'text' {error}") from None
+
+  return joined_texts()
 
 
 def read_labels(values: Any, separator: str | None) -> Iterator[Label]:
@@ -156,8 +179,13 @@ def _table_examples(
   return selected.examples(rows, where)
 
 
-def check_texts(texts: Any) -> Iterator[str]:
+def check_texts(texts: Any, num_columns: int = 1) -> Iterator[str]:
   """Yields the texts of a list, an array, a column or an iterator.
+
+  Args:
+    texts: strings; with several columns also tuples or lists of as many
+      strings, which are joined, see `text.join_texts`; a missing one is empty.
+    num_columns: the number of columns from which a text is joined.
 
   Raises:
     ValueError: the texts are a table, a single string or the like, or one of
@@ -175,7 +203,29 @@ def check_texts(texts: Any) -> Iterator[str]:
   except TypeError:
     raise ValueError(f'texts is {kind}; give a list of strings') from None
   for number, value in enumerate(values, 1):
-    text = value if isinstance(value, str) else plain(value)
-    if not isinstance(text, str):
-      raise ValueError(f'texts: text {number} is {text!r:.60}, not a string')
-    yield text
+    if isinstance(value, str):
+      yield value
+      continue
+    try:
+      yield joined(value, num_columns)
+    except ValueError as error:
+      raise ValueError(f'texts: text {number} {error}') from None
+
+
+def joined(value: Any, num_columns: int) -> str:
+  """Returns a text that may be given as its columns; see `check_texts`.
+
+  Raises:
+    ValueError: the value is neither a string nor that many strings.
+  """
+  value = plain(value)
+  if isinstance(value, str):
+    return value
+  if num_columns == 1:
+    raise ValueError(f'is {value!r:.60}, not a string')
+  if not isinstance(value, list | tuple) or len(value) != num_columns:
+    raise ValueError(
+      f'is {value!r:.60}, neither a string nor {num_columns} strings, one for '
+      'each column of text_column'
+    )
+  return join_texts([as_text(x, 'text') for x in value])

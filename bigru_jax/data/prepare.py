@@ -18,7 +18,6 @@ from bigru_jax.data.label_forms import ListForm, missing_notes
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.ragged import Ragged, consecutive
 from bigru_jax.data.splits import Labels, Table, label_pairs, sort_labels
-from bigru_jax.data.table_columns import text_columns
 from bigru_jax.data.tabulate import read_splits
 from bigru_jax.data.text import SEPARATOR, TOKENIZERS, UNK_ID
 from bigru_jax.data.tokenizer import (
@@ -78,9 +77,8 @@ def prepare(
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
   growing = _make_tokenizer(config)
-  if len(text_columns(config.text_column)) > 1:
-    field = f'text_column={config.text_column}'
-    check_token(growing, SEPARATOR, field)
+  if config.num_texts > 1:
+    check_token(growing, SEPARATOR, f'text_column={config.text_column}')
   vectors_path = fetch(config.embeddings)
   identity = {}
   if growing.vocabulary is None:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import json
-import math
 from typing import Any, NamedTuple
 
-from bigru_jax.data.labels import (
-  Label,
-  is_missing,
-  label_columns,
-  plain,
-  read_label,
-)
+from bigru_jax.data.cells import as_id, as_text, as_weight
+from bigru_jax.data.labels import Label, label_columns, read_label
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import join_texts
 
@@ -122,7 +116,7 @@ class Selected:
       try:
         text = values[0]
         if not isinstance(text, str):
-          text = _as_text(text, self.texts[0])
+          text = as_text(text, self.texts[0])
         if self.labels:
           label = read_label(
             values[num_texts:end], fields.label, fields.separator
@@ -138,14 +132,14 @@ class Selected:
     """Returns the text of an example, given that of its first column."""
     if not others:
       return first
-    return join_texts([first, *map(_as_text, others, self.texts[1:])])
+    return join_texts([first, *map(as_text, others, self.texts[1:])])
 
   def _weight_and_id(self, values: Sequence[Any]) -> tuple[float, str]:
     weight, example_id = 1.0, ''
     if self.fields.weight:
-      weight, values = _as_weight(values[0], self.fields.weight), values[1:]
+      weight, values = as_weight(values[0], self.fields.weight), values[1:]
     if self.fields.id:
-      example_id = _as_id(values[0], self.fields.id)
+      example_id = as_id(values[0], self.fields.id)
     return weight, example_id
 
 
@@ -249,40 +243,3 @@ def text_columns(text_column: str, names: Iterable[str] = ()) -> list[str]:
   if not all(columns):
     raise ValueError(f'text_column={text_column!r} has an empty name')
   return columns
-
-
-def _as_text(value: Any, column: str) -> str:
-  """Returns the text of a value that is not a str; a missing text is empty."""
-  value = plain(value)
-  if isinstance(value, str):
-    return value
-  if is_missing(value):
-    return ''
-  raise ValueError(f'{column!r} is not a text: {value!r:.60}')
-
-
-def _as_weight(value: Any, column: str) -> float:
-  """Returns the weight of an example: a number that is at least 0."""
-  value = plain(value)
-  try:
-    if isinstance(value, bool) or is_missing(value):
-      raise ValueError
-    weight = float(value)
-    if not 0 <= weight < math.inf:
-      raise ValueError
-  except (TypeError, ValueError):
-    raise ValueError(
-      f'{column!r} is not a weight: {value!r:.60}; a weight is a finite number '
-      'that is at least 0'
-    ) from None
-  return weight
-
-
-def _as_id(value: Any, column: str) -> str:
-  """Returns the id of an example as a string; a missing one is empty."""
-  value = plain(value)
-  if isinstance(value, str):
-    return value
-  if isinstance(value, list | tuple | dict):
-    raise ValueError(f'{column!r} is not an id: {value!r:.60}')
-  return '' if is_missing(value) else str(value)

@@ -112,6 +112,7 @@ class _Reader:
     self._label_counts = list[int]()
     self._rows = array.array('q')
     self._sources: list[str] = []
+    self._ids: list[str] = []
     self._digests = bytearray()
     self._blank: list[bool] = []
     self._digest = SplitDigest()
@@ -157,6 +158,8 @@ class _Reader:
     }
     if len(sentences):
       columns['sentences'] = consecutive(sentence_lengths, sentences)
+    if any(self._ids):
+      columns['id'] = np.array(self._ids, object)
     if self._texts:
       columns['text'] = self._texts.array(len(lengths))
     return Table(columns), self._digest.hexdigest()
@@ -190,6 +193,7 @@ class _Reader:
     digest = self._digest.add(example)
     self._rows.append(example.row)
     self._sources.append(example.source)
+    self._ids.append(example.id)
     self._digests += digest[:8]
     self._blank.append(is_blank(example.text))
     if self._texts:

@@ -53,6 +53,7 @@ class Evaluation(dict[str, Any]):
     line_numbers: Sequence[int],
     sources: Sequence[str],
     all_probabilities: bool = False,
+    ids: Sequence[str] = (),
   ) -> list[dict[str, Any]]:
     """Returns one dict per text, for a predictions file.
 
@@ -60,10 +61,12 @@ class Evaluation(dict[str, Any]):
       line_numbers, sources: the `row` and `source` of each example; see
         `data.splits.Example`.
       all_probabilities: whether to return more than 100 probabilities per text.
+      ids: the `id` of each example; empty if the data have none.
 
     Returns:
-      Dicts of `source`, `row`, `label` (gold), `prediction`, and
-      `probabilities` by class; of over 100 labels, only the 100 largest.
+      Dicts of `id`, if the data have ids, `source`, `row`, `label` (gold),
+      `prediction`, and `probabilities` by class; of over 100 labels, only the
+      100 largest.
     """
     includes_all = (
       self.labels.ndim == 1
@@ -78,6 +81,7 @@ class Evaluation(dict[str, Any]):
 
     return [
       {
+        **({'id': ids[i]} if len(ids) else {}),
         'source': sources[i],
         'row': row,
         'label': label_names(self.labels[i], self.names),

@@ -95,7 +95,9 @@ class Ensemble:
     """Predicts like `predict`, in chunks and in constant memory."""
     names = choose_fields(fields, self.fields)
     batch_size = check_count('batch_size', batch_size)
-    copies = itertools.tee(check_texts(texts), len(self.members))
+    copies = itertools.tee(
+      check_texts(texts, self.config.num_texts), len(self.members)
+    )
     streams = [
       run.stream(copy, batch_size, fields=_FIELDS[:-1])
       for run, copy in zip(self.members, copies)
@@ -127,7 +129,10 @@ class Ensemble:
     The loss is the cross entropy of the mean probabilities, without smoothing
     or weights.
     """
-    texts, labels = list(check_texts(texts)), column(labels, 'labels')
+    texts, labels = (
+      list(check_texts(texts, self.config.num_texts)),
+      column(labels, 'labels'),
+    )
     evaluations = [
       run.evaluate(texts, labels, batch_size, origins=origins)
       for run in self.members

@@ -95,7 +95,8 @@ class Run:
     """Predicts every text, in order; texts of similar length share a batch.
 
     Args:
-      texts: strings; an empty one is read as the unknown token.
+      texts: strings; an empty one is read as the unknown token. For a run with
+        several text columns also tuples or lists of as many strings.
       batch_size: the maximum batch size, rounded up for the devices.
       calibrated: whether the logits are divided by the temperature that was
         fitted on validation; the labels stay the same.
@@ -139,7 +140,7 @@ class Run:
     """Predicts like `predict`, in chunks and in constant memory."""
     names = predictions.choose_fields(fields, self.fields)
     batch_size = check_count('batch_size', batch_size)
-    texts = check_texts(texts)
+    texts = check_texts(texts, self.config.num_texts)
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
     while chunk := list(itertools.islice(texts, _CHUNK)):
@@ -177,7 +178,7 @@ class Run:
         run does not know a label; or see `predict`.
     """
     batch_size = check_count('batch_size', batch_size)
-    texts = list(check_texts(texts))
+    texts = list(check_texts(texts, self.config.num_texts))
     label_ids = to_label_ids(labels, self.labels, self.workdir, self.config)
     if len(texts) != len(label_ids) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(label_ids)} labels')

@@ -136,6 +136,8 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
     for name in fields:
       if has_columns and name in _COLUMNS:
         continue
+      if corpus is not None and name == 'text_column' and config.num_texts > 1:
+        continue  # A text in memory may be a tuple.
       if _differs(config, name) and not holds(config):
         _refuse(config, name, needs)
 

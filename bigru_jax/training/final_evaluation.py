@@ -12,6 +12,7 @@ from scipy import special
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import Dataset
+from bigru_jax.data.splits import Table
 from bigru_jax.evaluation.calibration import (
   Calibration,
   fit_temperature,
@@ -131,12 +132,18 @@ def make_report(
     },
     diagnostics=diagnose(data, evaluations['test']),
     predictions={
-      name: evaluation.answers(
-        data.splits[name].table['row'].tolist(),
-        data.splits[name].table['source'].tolist(),
-      )
+      name: _lines(evaluation, data.splits[name].table)
       for name, evaluation in evaluations.items()
     },
+  )
+
+
+def _lines(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
+  """Returns the lines of a predictions file."""
+  return evaluation.answers(
+    table['row'].tolist(),
+    table['source'].tolist(),
+    ids=table.columns.get('id', ()),
   )
 
 

@@ -24,8 +24,8 @@ HIERARCHICAL = Limits(
 )
 
 
-def _read(limits=FLAT, **splits):
-  tokenizer = VocabularyTokenizer('words')
+def _read(limits=FLAT, *, replaces=False, **splits):
+  tokenizer = VocabularyTokenizer('words', replaces=replaces)
   tables, labels, digests = tabulate.read_splits(splits, tokenizer, limits)
   return tables, labels, tokenizer.vocabulary, digests
 
@@ -73,19 +73,26 @@ def test_the_sentences_of_a_text_are_truncated():
 
 
 @pytest.mark.parametrize('limits', [FLAT, HIERARCHICAL])
-@pytest.mark.parametrize('processes', [2, 3])
-def test_processes_do_not_change_the_texts(monkeypatch, processes, limits):
+@pytest.mark.parametrize('processes, replaces', [(2, False), (3, True)])
+def test_processes_do_not_change_the_texts(
+  monkeypatch, processes, replaces, limits
+):
   rng = random.Random(0)
   words = ['. W', "don't", '\u597d\u7535', '\ud800']
-  words += [f'w{i}' for i in range(500)]
+  words += [f'w{i}' for i in range(500)] + ['@ann', 'http://x.org/a']
   texts = [' '.join(rng.choices(words, k=9)) for _ in range(400)]
   pairs = [(text, str(i % 2)) for i, text in enumerate(texts)]
-  alone, _, vocabulary_alone, digests_alone = _read(limits, train=_split(pairs))
+  alone, _, vocabulary_alone, digests_alone = _read(
+    limits, replaces=replaces, train=_split(pairs)
+  )
+  assert ('<url>' in vocabulary_alone) == replaces
   # So that each process gets many small chunks, the first one too.
   monkeypatch.setattr(tokenizer_pool, '_PAYS', 1000)
   monkeypatch.setattr(tabulate, '_CHUNK', 200)
   monkeypatch.setattr(tabulate, 'cores', lambda: processes)
-  several, _, vocabulary, digests = _read(limits, train=_split(pairs))
+  several, _, vocabulary, digests = _read(
+    limits, replaces=replaces, train=_split(pairs)
+  )
   assert set(vocabulary) == set(vocabulary_alone)
   assert _texts(several['train'], vocabulary) == _texts(
     alone['train'], vocabulary_alone
