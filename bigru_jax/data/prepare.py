@@ -161,9 +161,9 @@ def _with_vocabulary(
   words of validation and test that have a vector; a prediction looks up the
   words of its texts in the same file.
   """
-  words = growing.vocabulary
-  if words is None:
+  if isinstance(growing, JsonTokenizer):
     return growing, {}, growing.size
+  words = growing.vocabulary
   counts = {name: _counts(table, len(words)) for name, table in splits.items()}
   vocabulary = build_vocabulary(
     zip(words, counts['train'].tolist()),
@@ -179,10 +179,7 @@ def _with_vocabulary(
       vectors_path, known | unseen, config.embedding_size
     )
     vocabulary += sorted(unseen & vectors.keys())
-  tokenizer = VocabularyTokenizer(
-    config.tokenizer, vocabulary, config.replace_urls_and_users
-  )
-  return tokenizer, vectors, seen
+  return growing.with_vocabulary(vocabulary), vectors, seen
 
 
 def _counts(table: Table, size: int) -> np.ndarray:

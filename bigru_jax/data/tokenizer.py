@@ -73,6 +73,10 @@ class VocabularyTokenizer:
     self._tokens = Memo(self._rules.tokens)
     self._ids = Memo(self._ids_of_piece)
 
+  def with_vocabulary(self, vocabulary: list[str]) -> VocabularyTokenizer:
+    """Returns a tokenizer with the same rules and these tokens, by id."""
+    return VocabularyTokenizer(self.name, vocabulary, self.replaces)
+
   @property
   def vocabulary(self) -> list[str]:
     """The tokens, by id."""
