@@ -166,6 +166,7 @@ class MultiLabel:
   label_smoothing: float = 0.0
   label_weights: tuple[float, ...] = ()
   activation: ClassVar[Activation] = SIGMOID
+  positive: ClassVar[None] = None
 
   @property
   def num_outputs(self) -> int:

@@ -169,7 +169,12 @@ def explain(
   task: Any = run.task
   params = jax.device_put(jax.device_get(run.params), jax.devices()[0])
   # A completeness error should be that of the integral alone.
-  trained = TrainedModel(run.model.clone(dtype=jnp.float32), task, params)
+  trained = TrainedModel(
+    model=run.model.clone(dtype=jnp.float32),
+    task=task,
+    params=params,
+    threshold=next(iter(run.calibration.thresholds), None),
+  )
   texts = sampled(data.splits[split], _LIMIT.value, seed)
   table, attributions = study.study(
     trained,

@@ -15,7 +15,7 @@ from bigru_jax.evaluation.by_class import (
 )
 from bigru_jax.evaluation.calibration import Calibration, calibration_error
 from bigru_jax.rundir import files as run_files
-from bigru_jax.tasks import MultiLabel, Task
+from bigru_jax.tasks import MultiLabel, SingleLabel, Task
 
 _MANY_LABELS = 100
 
@@ -105,7 +105,8 @@ class Evaluation(dict[str, Any]):
       confidence = np.abs(self.labels - self.probabilities).max(1)
     else:
       wrong = self.labels != self.predictions
-      confidence = self.probabilities.max(1)
+      predicted = np.arange(len(self.predictions)), self.predictions
+      confidence = self.probabilities[predicted]
     order = np.argsort(-confidence, kind='stable')
     return order[wrong[order]]
 
@@ -143,6 +144,8 @@ def evaluate_logits(
   predictions = task.predictions(logits_NxC, np.array(calibration.thresholds))
   if isinstance(task, MultiLabel):
     metrics = metrics | multi_label_metrics(labels, predictions, logits_NxC)
+  elif calibration.thresholds:
+    metrics = metrics | _of_decisions(task, labels, predictions)
   return Evaluation(
     names=names,
     metrics={
@@ -168,7 +171,7 @@ def evaluate_probabilities(
   Args:
     task, names, labels: see `evaluate_logits`.
     probabilities_NxC: the probabilities of the classes.
-    thresholds: one per label; empty for single_label.
+    thresholds: see `Calibration`.
   """
   predictions = task.decide(probabilities_NxC, thresholds)
   losses = jnp.asarray(_cross_entropies(task, probabilities_NxC, labels))
@@ -186,6 +189,16 @@ def evaluate_probabilities(
     predictions=predictions,
     probabilities=probabilities_NxC,
   )
+
+
+def _of_decisions(
+  task: SingleLabel, labels: np.ndarray, predictions: np.ndarray
+) -> dict[str, Any]:
+  """Returns the metrics that depend on the predictions alone."""
+  counts = np.zeros((task.num_classes, task.num_classes), np.int64)
+  np.add.at(counts, (labels, predictions), 1)
+  metrics = task.empty_metrics().replace(confusion_CxC=counts).compute()
+  return {name: x for name, x in metrics.items() if name != 'loss'}
 
 
 def read_evaluation(workdir: pathlib.Path, split: str) -> Evaluation:

@@ -194,7 +194,7 @@ def attributions_of_batch(
   trained: TrainedModel, batch: Batch, names: tuple[str, ...]
 ) -> dict[str, jax.Array]:
   """Returns a batch's attributions [B, T] to its predicted classes, by name."""
-  classes_B = trained.probabilities(batch).argmax(-1)
+  classes_B = trained.classes(trained.probabilities(batch))
   return {name: ATTRIBUTIONS[name](trained, batch, classes_B) for name in names}
 
 
@@ -206,6 +206,7 @@ def attribute(
   split: EncodedSplit,
   names: Sequence[str] = tuple(ATTRIBUTIONS),
   batch_size: int = 256,
+  threshold: float | None = None,
 ) -> dict[str, list[np.ndarray]]:
   """Returns the attributions of a split's texts to their predicted classes.
 
@@ -214,6 +215,7 @@ def attribute(
     split: the texts.
     names: names of `ATTRIBUTIONS`.
     batch_size: the maximal number of texts per batch.
+    threshold: see `TrainedModel`.
 
   Returns:
     For each name and text, one weight per token.
@@ -223,7 +225,8 @@ def attribute(
     del key
     return attributions_of_batch(trained, batch, tuple(names))
 
-  return over_split(step, TrainedModel(model, task, params), split, batch_size)
+  trained = TrainedModel(model, task, params, threshold)
+  return over_split(step, trained, split, batch_size)
 
 
 def _embedded(trained: TrainedModel, batch: Batch) -> jax.Array:

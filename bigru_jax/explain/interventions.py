@@ -141,7 +141,7 @@ def uniform_change(
   weights_BxKxT, probabilities_of = with_weights(trained, batch)
   uniform = uniform_weights(batch, weights_BxKxT.shape[1])
   own_BxC, other_BxC = probabilities_of(jnp.stack([weights_BxKxT, uniform]))
-  flipped_B = own_BxC.argmax(-1) != other_BxC.argmax(-1)
+  flipped_B = trained.classes(own_BxC) != trained.classes(other_BxC)
   return total_variation(own_BxC, other_BxC), flipped_B
 
 

@@ -46,11 +46,14 @@ class TrainedModel:
   Attributes:
     model, task: static parts.
     params: the parameters, which are traced.
+    threshold: the probability from which on the positive one of two classes is
+      predicted; by default the most probable class is. It is static.
   """
 
   model: nn.Module = struct.field(pytree_node=False)
   task: SingleLabel = struct.field(pytree_node=False)
   params: Any
+  threshold: float | None = struct.field(pytree_node=False, default=None)
 
   def outputs(self, batch: Batch, **inputs: Any) -> Outputs:
     """Returns the model's outputs, given further inputs such as `attention`."""
@@ -60,6 +63,14 @@ class TrainedModel:
   def probabilities(self, batch: Batch) -> jax.Array:
     """Returns the class probabilities [B, C]."""
     return self.task.probabilities(self.outputs(batch).logits)
+
+  def classes(self, probabilities: jax.Array) -> jax.Array:
+    """Returns the predicted classes [...], given probabilities [..., C]."""
+    positive = self.task.positive
+    if self.threshold is None or positive is None:
+      return probabilities.argmax(-1)
+    is_positive = probabilities[..., positive] >= self.threshold
+    return jnp.where(is_positive, positive, 1 - positive)
 
   def attention_weights(self, batch: Batch) -> jax.Array:
     """Returns the model's attention weights [B, K, T].

@@ -146,7 +146,7 @@ def _explain(
   """Computes all attributions of a batch, and the values for its tests."""
   own_BxC = trained.probabilities(batch)
   left_out_BxTxC = left_out(trained, batch)
-  classes_B = own_BxC.argmax(-1)
+  classes_B = trained.classes(own_BxC)
   inputs = trained, batch, classes_B
   results = {}
   for name in names:
@@ -179,7 +179,7 @@ def _search(
 ) -> dict[str, jax.Array]:
   return {
     'divergence': adversarial_weights(trained, batch, key).divergence,
-    'classes': trained.probabilities(batch).argmax(-1),
+    'classes': trained.classes(trained.probabilities(batch)),
   }
 
 

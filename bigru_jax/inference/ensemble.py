@@ -30,8 +30,9 @@ class Ensemble:
 
   Lakshminarayanan et al., 2017, https://arxiv.org/abs/1612.01474.
 
-  For multi_label, the thresholds are the means of the runs' thresholds. A mean
-  of probabilities has no temperature, so it cannot be calibrated.
+  The thresholds are the means of the runs' thresholds. If only some runs of two
+  classes have one, the others count with 0.5. A mean of probabilities has no
+  temperature, so it cannot be calibrated.
 
   Attributes:
     members: the runs.
@@ -46,7 +47,8 @@ class Ensemble:
       members: the runs.
 
     Raises:
-      ValueError: there are none, or they differ in task, loss or labels.
+      ValueError: there are none, or they differ in task, loss or labels, or
+        some have a threshold of another positive label.
     """
     self.members = list(members)
     if not self.members:
@@ -61,8 +63,7 @@ class Ensemble:
           f'workdir={run.workdir}: its task, loss or labels are not those of '
           f'{first.workdir}'
         )
-    thresholds = [run.calibration.thresholds for run in self.members]
-    self._thresholds = np.mean(thresholds, axis=0)
+    self._thresholds = _mean_thresholds(self.members)
 
   def __reduce__(self) -> Any:
     """Raises TypeError, since compiled programs belong to this process."""
@@ -148,6 +149,22 @@ class Ensemble:
 
 def _kind(run: Run) -> tuple[str, str, list[str]]:
   return run.config.task, run.config.loss, run.labels
+
+
+def _mean_thresholds(members: Sequence[Run]) -> np.ndarray:
+  """Returns the means of the thresholds; none if no run has any."""
+  thresholds = [run.calibration.thresholds for run in members]
+  if not any(thresholds):
+    return np.array([])
+  first = members[0]
+  for run in members[1:]:
+    if run.task.positive != first.task.positive:
+      raise ValueError(
+        f'workdir={run.workdir}: its positive label is not that of '
+        f'{first.workdir}, so their thresholds have no mean; train both with '
+        'the same positive_label'
+      )
+  return np.mean([values or (0.5,) for values in thresholds], axis=0)
 
 
 def load_ensemble(

@@ -61,14 +61,16 @@ def _ids(label: Any, index: dict[str, int]) -> Any:
 
 
 def _confidence(answer: dict[str, Any], gold: Any) -> float:
-  """Returns the largest probability of a prediction.
+  """Returns the probability of a prediction.
 
   If a text has a list of labels, the result is the largest distance of a
-  probability from the truth.
+  probability from the truth, or without it the largest probability.
   """
   probabilities = answer['probabilities']
+  if isinstance(answer['label'], str):
+    return round(probabilities[answer['label']], 4)
   distances = probabilities.values()
-  if not (gold is None or isinstance(gold, str)):
+  if gold is not None:
     distances = [abs((x in gold) - p) for x, p in probabilities.items()]
   return round(max(distances), 4)
 
