@@ -18,7 +18,8 @@ def describe(run: Run) -> dict[str, Any]:
     `version`, that of bigru_jax; `model`, `task` and `attention`, the pooling,
     as in the configuration; `labels`, the classes' names by index;
     `text_columns`, the columns of the texts, which are joined by `separator`;
-    `temperature` and `thresholds`, see `evaluation.Calibration`; `limits`, see
+    `temperature` and `thresholds`, see `evaluation.Calibration`;
+    `positive_label`, that of two classes, else empty; `limits`, see
     `data.truncation.Limits`, whose `keep` is called `truncate` here;
     `tokenizer`, see `tokenizer_rules`, or for a tokenizer.json its content
     `json` and the number `shift` to add to its ids; and `vocabulary`, the
@@ -39,6 +40,7 @@ def describe(run: Run) -> dict[str, Any]:
     'separator': f' {text.SEPARATOR} ',
     'temperature': run.calibration.temperature,
     'thresholds': run.calibration.thresholds,
+    'positive_label': _positive_label(run),
     'limits': {
       **{name: getattr(limits, name) for name in sizes},
       'truncate': limits.keep,
@@ -46,6 +48,11 @@ def describe(run: Run) -> dict[str, Any]:
     'tokenizer': _tokenizer(run),
     'vocabulary': run.tokenizer.vocabulary,
   }
+
+
+def _positive_label(run: Run) -> str:
+  positive = run.task.positive
+  return '' if positive is None else run.labels[positive]
 
 
 def _tokenizer(run: Run) -> dict[str, Any]:

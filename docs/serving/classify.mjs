@@ -19,8 +19,17 @@ export async function loadClassifier(model, description) {
     const { data, dims } = outputs.probabilities;
     return rows.map((_, i) => {
       const probabilities = [...data.slice(i * dims[1], (i + 1) * dims[1])];
-      const best = probabilities.indexOf(Math.max(...probabilities));
-      return { label: description.labels[best], probabilities };
+      return { label: decide(probabilities, description), probabilities };
     });
   };
+}
+
+// The label of a text with one label, by the threshold if there is one.
+function decide(probabilities, { labels, thresholds, positive_label }) {
+  const positive = labels.indexOf(positive_label);
+  if (thresholds.length && positive >= 0) {
+    const reached = probabilities[positive] >= thresholds[0];
+    return labels[reached ? positive : 1 - positive];
+  }
+  return labels[probabilities.indexOf(Math.max(...probabilities))];
 }
