@@ -36,9 +36,16 @@ class Config(ModelConfig):
 
   loss: str = field(
     'softmax',
-    'The cross entropy of single_label; multi_label always uses sigmoid.',
+    'The loss: the cross entropy of a softmax or of sigmoids (multi_label has '
+    'sigmoids by both names); focal, which counts examples less that are '
+    'classified well; or asymmetric, for multi_label with rare labels.',
     choices=LOSSES,
     heading='Loss and optimizer',
+  )
+  focal_gamma: float = field(
+    2.0,
+    'The exponent of the focal loss; 0 gives the cross entropy.',
+    lower=0.0,
   )
   label_smoothing: float = field(
     0.0,
@@ -51,6 +58,13 @@ class Config(ModelConfig):
     'The weights of the classes in the loss: "balanced", or comma-separated '
     'numbers in the order of labels.json; for multi_label they weight the '
     'texts that have the label. By default all are 1.',
+  )
+  r_drop: float = field(
+    0.0,
+    'The coefficient of the divergence between two predictions of a text with '
+    'different dropout (R-Drop), which is added to the mean of both losses; '
+    'training takes two passes. 0 turns it off.',
+    lower=0.0,
   )
   attention_penalty: float = field(
     0.0,
@@ -183,15 +197,26 @@ class Config(ModelConfig):
     for name in ('adversarial', 'virtual_adversarial', 'attention_penalty'):
       if self.model != 'flat' and getattr(self, name):
         raise ValueError(f'{name}={getattr(self, name)} needs model=flat')
+    self._check_r_drop()
     if self.freeze_embeddings and self.embedding_learning_rate_factor != 1:
       raise ValueError(
         f'embedding_learning_rate_factor={self.embedding_learning_rate_factor} '
         'and freeze_embeddings exclude each other'
       )
+    tasks = LOSSES[self.loss].tasks
+    if self.task not in tasks:
+      raise ValueError(f'loss={self.loss} needs task={" or ".join(tasks)}')
     tasks = METRICS[self.select_by].tasks
     if self.task not in tasks:
       raise ValueError(
         f'select_by={self.select_by} needs task={" or ".join(tasks)}'
+      )
+
+  def _check_r_drop(self) -> None:
+    rates = 'dropout', 'embedding_dropout', 'word_dropout', 'recurrent_dropout'
+    if self.r_drop and not any(getattr(self, name) for name in rates):
+      raise ValueError(
+        f'r_drop={self.r_drop} needs a rate above 0 of {" or ".join(rates)}'
       )
 
   def differing_fields(self, other: Config | None = None) -> list[str]:

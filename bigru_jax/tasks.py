@@ -12,12 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.losses import (
-  LOSSES,
-  SIGMOID,
-  Activation,
-  multi_label_cross_entropy,
-)
+from bigru_jax.losses import LOSSES, SIGMOID, Activation
 from bigru_jax.metrics import (
   METRICS,
   ClassificationMetrics,
@@ -36,6 +31,7 @@ class SingleLabel:
     labels: the names of the classes, if a metric needs them.
     select_by: the metric that selects the best epoch, of `metrics.METRICS`.
     positive: of two classes, the index of the positive one.
+    loss_options: names and values; see `losses.Loss`.
 
   Raises:
     ValueError: the metric needs labels of another kind.
@@ -47,6 +43,7 @@ class SingleLabel:
   labels: tuple[str, ...] = ()
   select_by: str = 'loss'
   positive: int | None = None
+  loss_options: tuple[tuple[str, float], ...] = ()
 
   def __post_init__(self) -> None:
     metric = METRICS[self.select_by]
@@ -72,7 +69,8 @@ class SingleLabel:
     targets_BxC = self.activation.smooth(
       self.targets(batch), self.label_smoothing
     )
-    return LOSSES[self.loss].function(logits_BxC, targets_BxC)
+    loss: Any = LOSSES[self.loss].function
+    return loss(logits_BxC, targets_BxC, **dict(self.loss_options))
 
   def targets(self, batch: Mapping[str, jax.Array]) -> jax.Array:
     """Returns the target of each output, float32 [B, num_outputs].
@@ -160,11 +158,15 @@ class MultiLabel:
     num_classes: C.
     label_smoothing: see `losses.Activation.smooth`.
     label_weights: one per label; empty for ones.
+    loss: a name of `losses.LOSSES`.
+    loss_options: names and values; see `losses.Loss`.
   """
 
   num_classes: int
   label_smoothing: float = 0.0
   label_weights: tuple[float, ...] = ()
+  loss: str = 'softmax'
+  loss_options: tuple[tuple[str, float], ...] = ()
   activation: ClassVar[Activation] = SIGMOID
   positive: ClassVar[None] = None
 
@@ -177,10 +179,12 @@ class MultiLabel:
     self, logits_BxC: jax.Array, batch: Mapping[str, jax.Array]
   ) -> jax.Array:
     """Returns the loss of each example, before it is weighted."""
-    return multi_label_cross_entropy(
+    loss: Any = LOSSES[self.loss].multi_label
+    return loss(
       logits_BxC,
       self.activation.smooth(self.targets(batch), self.label_smoothing),
       jnp.array(self.label_weights, jnp.float32) if self.label_weights else 1.0,
+      **dict(self.loss_options),
     )
 
   def targets(self, batch: Mapping[str, jax.Array]) -> jax.Array:
@@ -243,8 +247,17 @@ def make_task(
   Raises:
     ValueError: the metric of select_by needs other labels.
   """
+  loss_options = tuple(
+    (name, getattr(config, name)) for name in LOSSES[config.loss].options
+  )
   if config.task == 'multi_label':
-    return MultiLabel(len(labels), config.label_smoothing, tuple(label_weights))
+    return MultiLabel(
+      num_classes=len(labels),
+      label_smoothing=config.label_smoothing,
+      label_weights=tuple(label_weights),
+      loss=config.loss,
+      loss_options=loss_options,
+    )
   positive = None
   if len(labels) == 2:
     name = positive_label or config.positive_label or labels[1]
@@ -256,6 +269,7 @@ def make_task(
     labels=tuple(labels),
     select_by=config.select_by,
     positive=positive,
+    loss_options=loss_options,
   )
 
 

@@ -48,6 +48,19 @@ def test_the_semeval_score_needs_one_label_per_text():
     Config(select_by='semeval2010', task='multi_label')
 
 
+def test_a_loss_of_many_labels_is_refused_for_one_label():
+  with pytest.raises(ValueError, match='loss=asymmetric needs task=multi_lab'):
+    Config(loss='asymmetric')
+
+
+def test_r_drop_needs_dropout():
+  rates = {'dropout': 0.0, 'embedding_dropout': 0.0}
+  with pytest.raises(ValueError, match='r_drop=1.0 needs a rate above 0 of dr'):
+    # Weight drop has the same mask in both passes.
+    Config(r_drop=1.0, weight_drop=0.1, **rates)
+  Config(r_drop=1.0, **{**rates, 'word_dropout': 0.1})
+
+
 @pytest.mark.parametrize(
   'options, message',
   [

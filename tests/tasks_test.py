@@ -6,7 +6,9 @@ import pytest
 from scipy.special import expit, rel_entr, softmax
 from sklearn import metrics as sklearn_metrics
 
-from bigru_jax.tasks import MultiLabel, SingleLabel
+from bigru_jax.config import Config
+from bigru_jax.losses import LOSSES, softmax_focal_loss
+from bigru_jax.tasks import MultiLabel, SingleLabel, make_task
 
 
 def test_two_classes_have_one_sigmoid_output():
@@ -47,6 +49,9 @@ TASKS = [
   *(SingleLabel(3, loss, 0.1) for loss in ('softmax', 'sigmoid')),
   ONE_OF_TWO,
   MultiLabel(3, 0.1, (1.0, 3.0, 0.5)),
+  SingleLabel(3, 'focal', 0.1, loss_options=(('focal_gamma', 1.5),)),
+  MultiLabel(3, 0.1, (1.0, 3.0, 0.5), 'focal', (('focal_gamma', 1.5),)),
+  MultiLabel(3, 0.1, (1.0, 3.0, 0.5), 'asymmetric'),
 ]
 
 
@@ -66,7 +71,7 @@ def test_targets_of_zeros_and_ones_are_labels_bit_for_bit(task):
 
 @pytest.mark.parametrize('task', TASKS, ids=str)
 def test_the_losses_of_soft_targets_are_expected_losses(task):
-  # A cross entropy is linear in its target.
+  # Each loss is linear in its target.
   rng = np.random.default_rng(1)
   logits = rng.normal(size=(5, task.num_outputs)).astype(np.float32)
   shares = rng.dirichlet(np.ones(task.num_classes), 5).astype(np.float32)
@@ -78,6 +83,33 @@ def test_the_losses_of_soft_targets_are_expected_losses(task):
     expected += shares[:, c] * task.losses(logits, {'labels': labels})
   found = task.losses(logits, {'targets': shares, 'labels': None})
   np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_task_of_a_configuration_has_its_loss_and_the_options_of_it():
+  logits, batch = jnp.array([[1.0, -2.0]]), {'labels': jnp.array([1])}
+  fields = {'loss': 'focal', 'focal_gamma': 3.0}
+  task = make_task(Config(**fields), 'ab')
+  expected = softmax_focal_loss(logits, np.array([[0.0, 1.0]]), 3.0)
+  np.testing.assert_array_equal(task.losses(logits, batch), expected)
+  batch = {'labels': jnp.array([[True, True]])}
+  for name, options in (('focal', {'focal_gamma': 3.0}), ('asymmetric', {})):
+    config = Config(task='multi_label', loss=name, **options)
+    task = make_task(config, 'ab', [2.0, 1.0])
+    function = LOSSES[name].multi_label
+    weights, y = np.array([2.0, 1.0]), np.ones((1, 2))
+    expected = function(logits, y, weights, **options)
+    np.testing.assert_allclose(task.losses(logits, batch), expected, rtol=1e-6)
+
+
+def test_multi_label_has_one_cross_entropy_by_both_names():
+  tasks = [
+    make_task(Config(task='multi_label', loss=loss), 'abc')
+    for loss in ('softmax', 'sigmoid')
+  ]
+  batch = {'labels': jnp.array([[True, False, True]])}
+  logits = jnp.array([[1.0, -2.0, 0.5]])
+  np.testing.assert_array_equal(*(x.losses(logits, batch) for x in tasks))
+  assert all(not task.activation.sums_to_one for task in tasks)
 
 
 def test_one_sigmoid_output_takes_the_target_of_the_second_class():

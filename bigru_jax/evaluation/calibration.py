@@ -16,7 +16,7 @@ import numpy as np
 
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import MultiLabel, SingleLabel, Task
+from bigru_jax.tasks import Task
 
 _BINS = 15
 _LARGEST_LOG_TEMPERATURE = 3.0
@@ -124,21 +124,20 @@ def fit_temperature(
   to e^-3 and e^3, and is 1 if the logits are not finite.
 
   Args:
-    task: the task, whose cross entropy is used without smoothing or weights.
+    task: the task. The cross entropy is that of its activation, whatever the
+      loss, without smoothing or weights.
     logits_NxC: the logits of a split that was not trained on.
     labels: int32 [N], or bool [N, C].
     targets_NxC: float32, the soft labels, which replace the hard ones.
   """
-  if isinstance(task, SingleLabel):
-    task = dataclasses.replace(task, label_smoothing=0.0)
-  else:
-    task = MultiLabel(task.num_classes)
   logits, batch = jnp.asarray(logits_NxC), {'labels': jnp.asarray(labels)}
   if targets_NxC is not None:
     batch['targets'] = jnp.asarray(targets_NxC)
+  targets = task.targets(batch)
 
   def loss(log_temperature):
-    return task.losses(logits * jnp.exp(-log_temperature), batch).mean()
+    scaled = logits * jnp.exp(-log_temperature)
+    return task.activation.cross_entropy(scaled, targets).mean()
 
   # The loss falls and then rises, so its slope has at most one zero.
   slope = jax.jit(jax.grad(loss))

@@ -29,6 +29,7 @@ class Site(enum.IntEnum):
   CONTEXT = 2
   WORDS = 3
   PERTURBATION = 1000
+  SECOND_PASS = 1001
   SENTENCES = 0  # Folded into a document's key.
   WORDS_OF_SENTENCE = 2  # Folded into a sentence's key.
 

@@ -17,6 +17,7 @@ from bigru_jax.data.corpora import CORPORA, find
 from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES
 from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.losses import losses_with
 from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS
 
@@ -83,7 +84,11 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     'task=single_label',
     lambda c: c.task == 'single_label',
   ),
-  (('loss',), 'task=single_label', lambda c: c.task == 'single_label'),
+  (
+    ('focal_gamma',),
+    f'loss={" or ".join(losses_with("focal_gamma"))}',
+    lambda c: c.loss in losses_with('focal_gamma'),
+  ),
   (('max_length',), 'model=flat', lambda c: c.model == 'flat'),
   (
     ('max_sentences', 'max_sentence_length'),

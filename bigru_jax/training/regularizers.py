@@ -23,6 +23,7 @@ def regularized(
   adversarial: float = 0.0,
   virtual_adversarial: float = 0.0,
   attention_penalty: float = 0.0,
+  r_drop: float = 0.0,
 ) -> LossFn:
   """Returns a loss function with the chosen terms.
 
@@ -35,18 +36,20 @@ def regularized(
     virtual_adversarial: epsilon of `virtual_adversarial_perturbation`; the
       divergence of the perturbed from the original prediction is added.
     attention_penalty: the coefficient of `overlap`.
+    r_drop: alpha of `two_passes`, which replaces the loss.
 
   Returns:
     (params, batch, keys_B) -> (losses_B, Outputs).
   """
+  of_text = two_passes(loss_fn, task, r_drop) if r_drop else loss_fn
   if not (adversarial or virtual_adversarial or attention_penalty):
-    return loss_fn
+    return of_text
 
   def with_terms(params, batch, keys_B):
     def perturbed(r):
       return loss_fn(params, batch, keys_B, perturbation_BxTxE=r)
 
-    losses_B, outputs = loss_fn(params, batch, keys_B)
+    losses_B, outputs = of_text(params, batch, keys_B)
     zeros = jnp.zeros((*batch['tokens'].shape, embedding_size), jnp.float32)
     zeros = vary_like(zeros, batch['tokens'])
     if attention_penalty:
@@ -76,6 +79,33 @@ def regularized(
     return losses_B, outputs
 
   return with_terms
+
+
+def two_passes(loss_fn: Callable[..., Any], task: Task, alpha: float) -> LossFn:
+  """Returns the loss of two passes with different dropout, and the first pass.
+
+  (L(p) + L(q)) / 2 + alpha [KL(p || q) + KL(q || p)] / 2, where p and q are the
+  predictions of the passes: R-Drop (Liang et al., 2021,
+  https://arxiv.org/abs/2106.14448, equations 2 and 3). The paper adds both
+  losses; here, as in the authors' code, their mean counts, so the learning rate
+  keeps its scale, and this alpha is half the paper's.
+
+  Args:
+    loss_fn: see `tasks.make_loss_fn`.
+    task: its activation gives the divergence of two predictions.
+    alpha: the coefficient of the divergence.
+  """
+
+  def of_both(params, batch, keys_B):
+    losses_B, outputs = loss_fn(params, batch, keys_B)
+    other_keys_B = fold_keys(keys_B, Site.SECOND_PASS)
+    others_B, other_outputs = loss_fn(params, batch, other_keys_B)
+    p, q = outputs.logits, other_outputs.logits
+    divergence = task.activation.divergence
+    divergences_B = (divergence(p, q) + divergence(q, p)) / 2
+    return (losses_B + others_B) / 2 + alpha * divergences_B, outputs
+
+  return of_both
 
 
 def overlap(weights_BxKxT: jax.Array) -> jax.Array:

@@ -117,6 +117,7 @@ class Trainer:
       adversarial=config.adversarial,
       virtual_adversarial=config.virtual_adversarial,
       attention_penalty=config.attention_penalty,
+      r_drop=config.r_drop,
     )
     train_step = make_train_step(
       loss_fn,

@@ -81,6 +81,7 @@ def plain():
     {'ema_decay': 0.9},
     {'adversarial': 0.5},
     {'virtual_adversarial': 0.5},
+    {'r_drop': 1.0},
     {'pooling': 'structured', 'attention_penalty': 1.0},
     {'embedding_learning_rate_factor': 0.5},
   ],
@@ -96,7 +97,7 @@ def test_each_regularizer_changes_what_is_learned(plain, options):
   'options',
   [
     {},
-    {'model': 'hierarchical', 'word_dropout': 0.2},
+    {'model': 'hierarchical', 'word_dropout': 0.2, 'r_drop': 1.0},
     *(
       pytest.param(options, marks=pytest.mark.slow)
       for options in (

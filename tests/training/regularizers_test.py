@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import expit, rel_entr
+from scipy.special import expit, rel_entr, softmax
 
-from bigru_jax.ops.dropout import example_keys
-from bigru_jax.tasks import SingleLabel
+from bigru_jax.ops.dropout import Site, dropout, example_keys, fold_keys
+from bigru_jax.tasks import MultiLabel, SingleLabel
 from bigru_jax.training import regularizers
 from bigru_jax.training.regularizers import regularized
 
@@ -84,6 +84,73 @@ def test_the_penalty_on_overlapping_hops_equals_its_formula():
   np.testing.assert_allclose(found, 0.3 * np.array(expected), rtol=1e-4)
   apart = jnp.eye(2, 4)[None]  # Each hop on a word of its own.
   assert float(regularizers.overlap(apart)[0]) == 0
+
+
+def _noisy_loss_fn(task, **soft):
+  """Returns a loss function whose logits [B, C] depend on its dropout keys."""
+  w_CxE = RNG.normal(size=(task.num_outputs, 5)).astype(np.float32)
+
+  def loss_fn(params, batch, keys_B, perturbation_BxTxE=0.0):
+    x_BxE = ((X + perturbation_BxTxE) * MASK[..., None]).sum(1)
+    logits_BxC = dropout(x_BxE, 0.4, keys_B) @ (params * w_CxE).T
+    outputs = types.SimpleNamespace(logits=logits_BxC)
+    return task.losses(logits_BxC, batch | soft), outputs
+
+  return loss_fn
+
+
+@pytest.mark.parametrize(
+  'task, soft',
+  [
+    (SingleLabel(2, 'sigmoid'), {}),
+    (SingleLabel(3, label_smoothing=0.1), {}),
+    (SingleLabel(3), {'targets': RNG.dirichlet(np.ones(3), 3)}),
+    (MultiLabel(3), {'labels': RNG.random((3, 3)) < 0.5}),
+  ],
+)
+def test_r_drop_equals_its_formula(task, soft):
+  loss_fn, keys_B = _noisy_loss_fn(task, **soft), example_keys(0, 0, 3)
+  found, _ = regularized(loss_fn, task, 5, r_drop=0.7)(1.0, BATCH, keys_B)
+  # The two passes have other keys, so other masks.
+  other_keys_B = fold_keys(keys_B, Site.SECOND_PASS)
+  passes = [loss_fn(1.0, BATCH, keys) for keys in (keys_B, other_keys_B)]
+  p, q = (np.float64(outputs.logits) for _, outputs in passes)
+  assert not np.isclose(p, q).any()
+  if task.activation.sums_to_one:
+    p, q = softmax(p, -1), softmax(q, -1)
+    divergences = rel_entr(p, q) + rel_entr(q, p)
+  else:
+    p, q = expit(p), expit(q)
+    divergences = rel_entr(p, q) + rel_entr(q, p)
+    divergences += rel_entr(1 - p, 1 - q) + rel_entr(1 - q, 1 - p)
+  losses = (passes[0][0] + passes[1][0]) / 2
+  expected = losses + 0.7 * divergences.sum(-1) / 2
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_gradient_of_r_drop_flows_through_both_passes():
+  loss_fn, keys_B = _noisy_loss_fn(TASK), example_keys(0, 0, 3)
+
+  def total(scale, alpha):
+    both = regularized(loss_fn, TASK, 5, r_drop=alpha)
+    return both(scale, BATCH, keys_B)[0].sum()
+
+  found = jax.grad(total)(1.0, 0.7)
+  slope = (total(1.01, 0.7) - total(0.99, 0.7)) / 0.02
+  np.testing.assert_allclose(found, slope, rtol=1e-2)
+
+
+def test_other_terms_are_added_to_the_loss_of_two_passes():
+  loss_fn, keys_B = _noisy_loss_fn(TASK), example_keys(0, 0, 3)
+
+  def losses(**terms):
+    return regularized(loss_fn, TASK, 5, **terms)(1.0, BATCH, keys_B)[0]
+
+  np.testing.assert_allclose(
+    losses(r_drop=0.7, adversarial=0.5) - losses(r_drop=0.7),
+    losses(adversarial=0.5) - loss_fn(1.0, BATCH, keys_B)[0],
+    rtol=1e-4,
+  )
 
 
 def test_all_terms_are_added():
