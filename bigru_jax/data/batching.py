@@ -26,8 +26,8 @@ class EncodedSplit:
   """A split that makes batches.
 
   Attributes:
-    table: its columns; a batch needs `tokens`, `label` and `weight`, and for
-      the hierarchical model `sentences`.
+    table: its columns; a batch needs `tokens`, `label` and `weight`, for the
+      hierarchical model `sentences`, and for soft labels `target`.
     buckets: the padded lengths, or for a hierarchical split the padded numbers
       of sentences, from `choose_buckets`.
     num_labels: C, which only several labels per text need.
@@ -88,7 +88,8 @@ class EncodedSplit:
     Returns:
       `tokens` [B, T] int32; `lengths` [B] int32, 0 for a padding example;
       `labels` [B] int32, or bool [B, C] for several labels per text; `weights`
-      [B] float32, 0 for a padding example; and with `markers`, `entities`
+      [B] float32, 0 for a padding example; if the table has `target`, `targets`
+      [B, C] float32, 0 for a padding example; and with `markers`, `entities`
       [B, T] int32, see `entities.inside_entities`.
 
       For a hierarchical split, `tokens` [S, T] are all sentences of the batch
@@ -103,6 +104,8 @@ class EncodedSplit:
       'labels': _padded(labels, batch_size),
       'weights': _padded(self.table['weight'][indices], batch_size),
     }
+    if 'target' in self.table:
+      batch['targets'] = _padded(self.table['target'][indices], batch_size)
     return batch | self._batcher.arrays(indices, shape, batch_size)
 
   def local_batch(

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from bigru_jax.data.labels import is_missing, plain
+from bigru_jax.data.soft_labels import as_float32
 
 
 def as_text(value: Any, column: str) -> str:
@@ -23,12 +24,12 @@ def as_text(value: Any, column: str) -> str:
 
 
 def as_weight(value: Any, column: str) -> float:
-  """Returns the weight of an example: a number that is at least 0."""
+  """Returns the weight of an example: a float32 that is at least 0."""
   value = plain(value)
   try:
     if isinstance(value, bool) or is_missing(value):
       raise ValueError
-    weight = float(value)
+    weight = as_float32(float(value))
     if not 0 <= weight < math.inf:
       raise ValueError
   except (TypeError, ValueError):

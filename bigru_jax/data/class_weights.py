@@ -8,7 +8,7 @@ import numpy as np
 
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.ragged import Ragged
-from bigru_jax.data.splits import label_pairs
+from bigru_jax.data.splits import Table, label_pairs
 
 
 def weigh_classes(data: Dataset, setting: str) -> Dataset:
@@ -23,25 +23,52 @@ def weigh_classes(data: Dataset, setting: str) -> Dataset:
   """
   if not setting:
     return data
-  train_labels = data.splits['train'].table['label']
-  _, ids = label_pairs(train_labels)
-  counts_C = np.bincount(ids, minlength=len(data.labels))
-  if isinstance(train_labels, Ragged):
-    weights_C = class_weights(setting, counts_C, len(train_labels))
+  train = data.splits['train'].table
+  counts_C = _counts(train, len(data.labels))
+  if isinstance(train['label'], Ragged):
+    weights_C = class_weights(setting, counts_C, _example_weights(train).sum())
     return dataclasses.replace(data, label_weights=weights_C)
   weights_C = class_weights(setting, counts_C)
   splits = {
-    name: dataclasses.replace(
-      split,
-      table=split.table.with_columns(weight=weights_C[split.table['label']]),
-    )
+    name: dataclasses.replace(split, table=_weighted(split.table, weights_C))
     for name, split in data.splits.items()
   }
   return dataclasses.replace(data, splits=splits, label_weights=weights_C)
 
 
+def _example_weights(table: Table) -> np.ndarray:
+  """Returns the weight of each example in the data, float64 [N]."""
+  if 'example_weight' not in table:
+    return np.ones(len(table))
+  return table['example_weight'].astype(np.float64)
+
+
+def _counts(train: Table, num_classes: int) -> np.ndarray:
+  """Returns the sum of the weights of the texts with each label, float64 [C].
+
+  A soft label counts by its value.
+  """
+  weights = _example_weights(train)
+  if 'target' in train:
+    return weights @ train['target'].astype(np.float64)
+  rows, ids = label_pairs(train['label'])
+  return np.bincount(ids, weights[rows], minlength=num_classes)
+
+
+def _weighted(table: Table, weights_C: np.ndarray) -> Table:
+  """Returns the table with weights that are multiplied by those of classes.
+
+  The factor is sum_c target_c w_c; for a hard label it is that of its class.
+  """
+  if 'target' in table:
+    factors = table['target'] @ weights_C
+  else:
+    factors = weights_C[table['label']]
+  return table.with_columns(weight=table['weight'] * factors)
+
+
 def class_weights(
-  setting: str, counts_C: np.ndarray, texts: int | None = None
+  setting: str, counts_C: np.ndarray, texts: float | None = None
 ) -> np.ndarray:
   """Returns the weight of each class in the loss, float32.
 
@@ -50,15 +77,17 @@ def class_weights(
       commas. `balanced` is N / (C * N_c) for one label per text, as in
       scikit-learn, and (N - N_c) / N_c, negative over positive texts, for
       several labels (1 if there are no negative or no positive texts).
-    counts_C: the number of training texts with each label.
-    texts: N for several labels per text, else None.
+    counts_C: the number of training texts with each label, or the sum of their
+      weights.
+    texts: N, or the sum of all weights, for several labels per text; else None.
 
   Raises:
     ValueError: the setting has another form.
   """
   num_classes = len(counts_C)
   if setting == 'balanced':
-    positive = np.maximum(counts_C, 1)  # A fold may have all of a class.
+    # A fold may have all of a class.
+    positive = np.where(counts_C > 0, counts_C, 1)
     if texts is None:
       weights = counts_C.sum() / (num_classes * positive)
     else:

@@ -50,8 +50,14 @@ class DataConfig(Group):
   )
   label_column: str = field(
     'label',
-    'The column that contains the label; or, for multi_label, comma-separated '
-    'columns of 0 and 1, one for each label: toxic,insult.',
+    'The column that contains the label; or, for multi_label or soft_labels, '
+    'comma-separated columns of numbers from 0 to 1, one for each label: '
+    'toxic,insult.',
+  )
+  soft_labels: bool = field(
+    False,
+    'Labels may be probabilities of the classes: in a column for each class, '
+    'or in an object such as {"ham": 0.2, "spam": 0.8}.',
   )
   weight_column: str = field(
     '',
@@ -83,7 +89,8 @@ class DataConfig(Group):
   label_names: str = field(
     '',
     'The comma-separated names of the labels, for multi-hot lists such as '
-    '[0, 1, 1]; by default 0, 1, 2, ...',
+    '[0, 1, 1], by default 0, 1, 2, ...; or for soft_labels, for lists of '
+    'probabilities.',
   )
   sst_phrases: bool = field(False, 'Train sst1 and sst2 on all phrases.')
   split_seed: int = field(
@@ -202,8 +209,10 @@ class DataConfig(Group):
       self._check_label_names()
 
   def _check_label_names(self) -> None:
-    if self.task != 'multi_label':
-      raise ValueError(f'label_names={self.label_names} needs task=multi_label')
+    if self.task != 'multi_label' and not self.soft_labels:
+      raise ValueError(
+        f'label_names={self.label_names} needs task=multi_label or soft_labels'
+      )
     names = [name.strip() for name in self.label_names.split(',')]
     if not all(names) or len(set(names)) < len(names):
       raise ValueError(

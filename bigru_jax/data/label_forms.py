@@ -2,10 +2,10 @@
 
 Lists of strings are always names, and lists of booleans are always multi-hot.
 The training split decides what lists of numbers are: they are multi-hot if all
-have the same length and contain only 0 and 1. (If 0 and 1 were names, every
-list of two would have both, and longer lists would repeat them.) Lists of one
-number are ambiguous, and an error unless `label_names` decides. The other
-splits follow train.
+have the same length and contain only 0 and 1, or if one has a number between 0
+and 1. (If 0 and 1 were names, every list of two would have both, and longer
+lists would repeat them.) Lists of one number are ambiguous, and an error unless
+`label_names` decides. The other splits follow train.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ListForm:
     self._undecided: list[Flags] = []
     self._first_origin = ''  # The file and row of the first list.
     self._names_origin = ''  # Those of the list that must be names.
-    self._has_flags = False
+    self._has_flags = self._has_soft = False
 
   def add(
     self, label: tuple[str, ...] | Flags, where: str, row: int
@@ -61,6 +61,7 @@ class ListForm:
       ValueError: the labels differ in form from those before.
     """
     self._has_flags |= isinstance(label, Flags)
+    self._has_soft |= isinstance(label, Flags) and label.is_soft
     if isinstance(label, Flags) and label.names:
       if self.names not in ((), label.names):
         raise ValueError(
@@ -91,7 +92,11 @@ class ListForm:
     first = self._undecided[0] if self._undecided else label
     if not isinstance(label, Flags) or not isinstance(first, Flags):
       self.is_multi_hot = False
-    elif label.values[0] in ('False', 'True') or repeated(label.values):
+    elif (
+      label.values[0] in ('False', 'True')
+      or label.is_soft
+      or repeated(label.values)
+    ):
       self._number_labels(len(first.values))
     elif len(label.values) != len(first.values):
       self.is_multi_hot = False
@@ -149,6 +154,10 @@ class ListForm:
         '; it is not multi-hot, because the list of '
         f'{self._names_origin} has another length or other numbers than 0 and 1'
       )
+      if label.is_soft:
+        raise ValueError(
+          f"{where}, row {row}: 'label' holds a number between 0 and 1{hint}"
+        )
       if name := repeated(label.values):
         raise ValueError(
           f"{where}, row {row}: 'label' has the label {name!r} twice{hint}"
@@ -175,8 +184,9 @@ class ListForm:
     """
     if self.is_multi_hot:
       more = ', …' if len(self.names) > 9 else ''
+      number = 'number from 0 to 1' if self._has_soft else '0 or 1'
       return [
-        f'labels: a 0 or 1 for each of {len(self.names)} labels, '
+        f'labels: a {number} for each of {len(self.names)} labels, '
         f'{", ".join(self.names[:9])}{more}'
       ]
     notes = []

@@ -8,6 +8,7 @@ labels, they are in one of three forms:
 - A multi-hot list, with a 0 or 1 (or a boolean) for each label.
 - A column for each label, with 0 or 1.
 
+The last two may also have numbers between 0 and 1, see `soft_labels`.
 `label_forms` decides which of the first two a list of numbers is. A wrong value
 raises a ValueError, to which the caller adds the file and the row.
 """
@@ -16,16 +17,25 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import decimal
 import re
 from typing import Any
 
+from bigru_jax.data.soft_labels import (
+  SoftLabel,
+  distribution,
+  independent,
+  read_soft_label,
+  share,
+  written_object,
+)
 from bigru_jax.data.written_lists import written_list
 
 _BINARY = {'0': '0', '0.0': '0', 'false': '0',
            '1': '1', '1.0': '1', 'true': '1'}  # fmt: skip
+_HARD = frozenset(('0', '1', 'False', 'True'))
 _PLAIN = frozenset((str, int, float, bool, type(None), list, tuple))
 
 
@@ -38,7 +48,7 @@ class Flags:
   """A text's labels as a 0 or 1 for each label, or a list that may be one.
 
   Attributes:
-    values: `0` and `1`, or `False` and `True`.
+    values: `0` and `1`, or `False` and `True`; or numbers between 0 and 1.
     names: the names of the columns; empty for a list, whose form `ListForm`
       decides.
   """
@@ -46,18 +56,28 @@ class Flags:
   values: tuple[str, ...]
   names: tuple[str, ...] = ()
 
+  @property
+  def is_soft(self) -> bool:
+    """Whether a number is neither 0 nor 1."""
+    return not _HARD.issuperset(self.values)
+
   def chosen(self, names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names whose value is 1."""
+    """Returns the names whose value is 1; a `SoftLabel` if `is_soft`."""
+    if self.is_soft:
+      return independent(dict(zip(names, map(float, self.values))))
     flags = zip(names, self.values)
     return tuple(name for name, flag in flags if flag in ('1', 'True'))
 
 
-# The label of a text, the names of all of its labels, or flags.
-Label = str | tuple[str, ...] | Flags
+# The label of a text, the names of all of its labels, a soft label, or flags.
+Label = str | tuple[str, ...] | SoftLabel | Flags
 
 
 def read_label(
-  values: Sequence[Any], label_column: str, separator: str | None
+  values: Sequence[Any],
+  label_column: str,
+  separator: str | None,
+  soft_names: Sequence[str] | None = None,
 ) -> Label:
   """Returns the label of a text; with a separator, all of its labels.
 
@@ -65,31 +85,51 @@ def read_label(
     values: the values of the label's column, or of the column of each label.
     label_column: the name of the column, or the names of the columns.
     separator: see `as_labels`.
+    soft_names: None, or if labels may be soft, the names for
+      `soft_labels.read_soft_label`.
 
   Raises:
-    ValueError: see `as_label` and `as_labels`; or there is a column for each
-      label but no separator, or a value in one of them is not 0 or 1.
+    ValueError: see `as_label`, `as_labels` and `read_soft_label`; or there is a
+      column for each label without need, or a value in one of them is not a
+      number from 0 to 1.
   """
+  if len(values) == 1 and soft_names is not None:
+    soft_label = read_soft_label(
+      plain(values[0]), label_column, soft_names, separator is None
+    )
+    if soft_label is not None:
+      return soft_label
   if len(values) == 1:
     if separator is None:
       return as_label(values[0], label_column)
     return as_labels(values[0], label_column, separator)
-  if separator is None:
+  names = label_columns(label_column)
+  if separator is not None:
+    flags = [_flag(value, name) for value, name in zip(values, names)]
+    return Flags(tuple(flags), tuple(names))
+  if soft_names is None:
     raise ValueError(
       f'label_column={label_column}: a column for each label needs '
-      'task=multi_label'
+      'task=multi_label or soft_labels'
     )
-  names = label_columns(label_column)
-  flags = [_flag(value, name) for value, name in zip(values, names)]
-  return Flags(tuple(flags), tuple(names))
+  if list(soft_names) != names:
+    raise ValueError(
+      f'label_names={",".join(soft_names)}: the columns of label_column name '
+      'the labels'
+    )
+  return distribution(dict(zip(names, map(plain, values))), label_column)
 
 
 def _flag(value: Any, column: str) -> str:
-  """Returns the `0` or `1` in the column of a label."""
-  flag = _BINARY.get(str(plain(value)).strip().lower())
-  if flag is None:
-    raise ValueError(f'{column!r} is neither 0 nor 1: {value!r:.60}')
-  return flag
+  """Returns the `0`, the `1` or the number between in a label's column."""
+  value = plain(value)
+  flag = _BINARY.get(str(value).strip().lower())
+  return flag or _written(share(value, column))
+
+
+def _written(number: float) -> str:
+  """Returns a number from 0 to 1 as a value of `Flags`."""
+  return repr(number) if 0 < number < 1 else str(int(number))
 
 
 def as_label(value: Any, column: str) -> str:
@@ -103,8 +143,10 @@ def as_label(value: Any, column: str) -> str:
     ValueError: the value is missing, empty, a list, or another type.
   """
   value = plain(value)
-  if isinstance(value, str) and value.lstrip()[:1] == '[':
-    items = written_list(value, strict=False)
+  if isinstance(value, str) and value.lstrip()[:1] in ('[', '{'):
+    items: Any = written_object(value)
+    if value.lstrip()[0] == '[':
+      items = written_list(value, strict=False)
     value = value if items is None else items
   return _name(value, column)
 
@@ -123,11 +165,13 @@ def as_labels(
 
   Raises:
     ValueError: the value has another type, a label is wrong or occurs twice, or
-      the list contains numbers between 0 and 1 or mixes booleans with others.
+      the list mixes numbers between 0 and 1, or booleans, with others.
   """
   value = plain(value)
   if is_missing(value):
     return ()
+  if isinstance(value, str) and written_object(value):
+    value = written_object(value)
   items = written_list(value, column) if isinstance(value, str) else value
   if isinstance(items, list | tuple):
     values = list(map(plain, items))
@@ -161,12 +205,13 @@ def _flags(values: Sequence[Any], column: str) -> Flags | None:
     return Flags(tuple(str(bool(x)) for x in values))
   if is_binary:
     return Flags(tuple(str(int(x)) for x in values))
-  if len(numbers) == len(values) and any(0 < x < 1 for x in numbers):
+  if len(numbers) < len(values) or not any(0 < x < 1 for x in numbers):
+    return None
+  if not all(0 <= x <= 1 for x in numbers):
     raise ValueError(
-      f'{column!r} holds a number between 0 and 1: {values!r:.60}; a label '
-      'applies to a text or does not'
+      f'{column!r} mixes numbers between 0 and 1 with others: {values!r:.60}'
     )
-  return None
+  return Flags(tuple(_written(share(x, column)) for x in values))
 
 
 def label_columns(label_column: str, names: Iterable[str] = ()) -> list[str]:
@@ -227,6 +272,10 @@ def _name(value: Any, column: str) -> str:
     raise ValueError(
       f'{column!r} is not a label: {value!r:.60} is a list; give the name or '
       'index of one class, or see task=multi_label'
+    )
+  if isinstance(value, Mapping):
+    raise ValueError(
+      f'{column!r} is not a label: {value!r:.60} is an object; see soft_labels'
     )
   if is_missing(value):
     raise ValueError(f'{column!r} is not a label: it is missing')

@@ -11,6 +11,7 @@ from typing import Any
 
 from bigru_jax.data.cells import as_text
 from bigru_jax.data.labels import Flags, Label, plain, read_label
+from bigru_jax.data.soft_labels import SoftLabel
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.data.table_columns import (
   Columns,
@@ -67,7 +68,10 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
     if len(texts) != len(labels):
       raise ValueError(f'{where}: {len(texts)} texts but {len(labels)} labels')
     num_columns = len(text_columns(columns.text))
-    selected = Columns(separator=columns.separator).among(['text', 'label'])
+    of_pairs = Columns()._replace(
+      separator=columns.separator, soft_names=columns.soft_names
+    )
+    selected = of_pairs.among(['text', 'label'])
     rows = enumerate(zip(_joined_texts(texts, num_columns, where), labels), 1)
     return selected.examples(rows, where)
   if is_table(split) and hasattr(split, '__len__'):
@@ -92,12 +96,16 @@ def _joined_texts(
   return joined_texts()
 
 
-def read_labels(values: Any, separator: str | None) -> Iterator[Label]:
+def read_labels(
+  values: Any,
+  separator: str | None,
+  soft_names: tuple[str, ...] | None = None,
+) -> Iterator[Label]:
   """Reads the labels of texts from a list, an array or a column.
 
   Args:
-    values: labels in any form that training accepts, or `Flags`.
-    separator: see `table_columns.Columns`.
+    values: labels in any form that training accepts, `Flags` or `SoftLabel`.
+    separator, soft_names: see `table_columns.Columns`.
 
   Raises:
     ValueError: see `column` and `labels.read_label`; the message names the
@@ -105,8 +113,12 @@ def read_labels(values: Any, separator: str | None) -> Iterator[Label]:
   """
   for number, value in enumerate(column(values, 'labels'), 1):
     try:
-      is_read = isinstance(value, Flags)
-      label = value if is_read else read_label([value], 'label', separator)
+      is_read = isinstance(value, Flags | SoftLabel)
+      label = (
+        value
+        if is_read
+        else read_label([value], 'label', separator, soft_names)
+      )
     except ValueError as error:
       raise ValueError(f'labels, row {number}: {error}') from None
     yield label

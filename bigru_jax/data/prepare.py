@@ -17,7 +17,8 @@ from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.label_forms import ListForm, missing_notes
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.ragged import Ragged, consecutive
-from bigru_jax.data.splits import Labels, Table, label_pairs, sort_labels
+from bigru_jax.data.split_notes import describe_splits, token_counts
+from bigru_jax.data.splits import Labels, Table, sort_labels
 from bigru_jax.data.tabulate import read_splits
 from bigru_jax.data.text import SEPARATOR, TOKENIZERS, UNK_ID
 from bigru_jax.data.tokenizer import (
@@ -27,7 +28,6 @@ from bigru_jax.data.tokenizer import (
   build_vocabulary,
   check_token,
 )
-from bigru_jax.data.truncation import Limits
 
 _BLOCK = 2**20  # The number of tokens that are translated at once.
 _MAX_SHOWN = 10_000  # The maximal number of test texts on the page of a run.
@@ -48,9 +48,9 @@ class Dataset:
       are for words of validation and test that have a vector.
     vectors: pretrained vectors by word; empty if there are none.
     notes: sentences for the log.
-    identity: SHA-256 digests of the texts and labels of each split that is read
-      and of the files `tokenizer` and `embeddings`, if used; and for multi-hot
-      lists, the names of their positions.
+    identity: SHA-256 digests of the texts, labels and weights of each split
+      that is read, and of the files `tokenizer` and `embeddings`, if used; and
+      for multi-hot lists, the names of their positions.
   """
 
   name: str
@@ -87,17 +87,23 @@ def prepare(
     identity['embeddings'] = file_sha256(vectors_path, 'embeddings')
   form = sources.label_form(config)
   tables, names, digests = read_splits(
-    sources.read(config, corpus), growing, config.limits, form
+    sources.read(config, corpus),
+    growing,
+    config.limits,
+    form,
+    has_soft_labels=config.soft_labels,
+    is_weighted=bool(config.weight_column),
   )
   identity |= digests | (form.identity() if form else {})
   splits, notes = _complete_splits(config, tables, names, form)
+  _check_weights(config, splits)
   tokenizer, vectors, seen = _with_vocabulary(
     config, growing, splits, vectors_path
   )
   _translate(tables, growing, tokenizer)
   labels = sort_labels(names)
   splits = _sort_label_ids(splits, names, labels)
-  notes += _describe(splits, tokenizer.size, config.limits)
+  notes += describe_splits(splits, tokenizer.size, config.limits)
   return Dataset(
     name='corpus' if corpus is not None else config.train or config.dataset,
     splits=_encoded_splits(config, splits, tokenizer, len(labels)),
@@ -164,7 +170,9 @@ def _with_vocabulary(
   if isinstance(growing, JsonTokenizer):
     return growing, {}, growing.size
   words = growing.vocabulary
-  counts = {name: _counts(table, len(words)) for name, table in splits.items()}
+  counts = {
+    name: token_counts(table, len(words)) for name, table in splits.items()
+  }
   vocabulary = build_vocabulary(
     zip(words, counts['train'].tolist()),
     config.max_vocabulary,
@@ -180,15 +188,6 @@ def _with_vocabulary(
     )
     vocabulary += sorted(unseen & vectors.keys())
   return growing.with_vocabulary(vocabulary), vectors, seen
-
-
-def _counts(table: Table, size: int) -> np.ndarray:
-  """Counts how often each id occurs in the texts of a split."""
-  counts = np.zeros(size, np.int64)
-  for start in range(0, len(table), 10_000):
-    tokens = table['tokens'][start : start + 10_000].flat()
-    counts += np.bincount(tokens, minlength=size)
-  return counts
 
 
 def _translate(
@@ -213,7 +212,7 @@ def _translate(
 def _sort_label_ids(
   splits: dict[str, Table], names: list[str], labels: list[str]
 ) -> dict[str, Table]:
-  """Changes class ids from the order of occurrence to that of `labels`."""
+  """Changes class ids, and the order of targets, to those of `labels`."""
   class_ids = {name: i for i, name in enumerate(labels)}
   translation = np.array([class_ids[name] for name in names], np.int32)
 
@@ -222,10 +221,24 @@ def _sort_label_ids(
       return consecutive(translation[label.flat()], label.lengths)
     return translation[label]
 
-  return {
-    name: table.with_columns(label=translated(table['label']))
-    for name, table in splits.items()
-  }
+  order = [names.index(name) for name in labels]
+
+  def with_sorted_labels(table: Table) -> Table:
+    if 'target' in table:
+      table = table.with_columns(target=table['target'][:, order])
+    return table.with_columns(label=translated(table['label']))
+
+  return {name: with_sorted_labels(table) for name, table in splits.items()}
+
+
+def _check_weights(config: DataConfig, splits: dict[str, Table]) -> None:
+  """Raises ValueError where all weights of a split are 0."""
+  for name, table in splits.items():
+    if 'example_weight' in table and not table['example_weight'].any():
+      raise ValueError(
+        f'{table["source"][0]}: weight_column={config.weight_column}: all '
+        f'weights of {name} are 0'
+      )
 
 
 def _encoded_splits(
@@ -265,34 +278,3 @@ def _with_shown_texts(table: Table) -> Table:
   sampled_texts = np.full(len(texts), None, object)
   sampled_texts[indices] = texts[indices]
   return table.with_columns(text=sampled_texts)
-
-
-def _describe(
-  splits: dict[str, Table], num_tokens: int, limits: Limits
-) -> list[str]:
-  """Returns a sentence for each split with the facts that affect its scores."""
-  trained = _counts(splits['train'], num_tokens) > 0
-  trained[UNK_ID] = False
-  train_digests, notes = splits['train']['digest'], []
-  for name, table in splits.items():
-    size, counts = len(table), _counts(table, num_tokens)
-    facts = [
-      f'{size} rows',
-      f'{len(np.unique(label_pairs(table["label"])[1]))} classes',
-    ]
-    if isinstance(table['label'], Ragged):
-      facts.append(f'{table["label"].lengths.mean():.1f} labels per text')
-    if 'sentences' in table:
-      mean = table['sentences'].lengths.mean()
-      facts.append(f'{mean:.1f} sentences per text')
-    facts += [
-      f'{table["blank"].sum()} missing or blank texts',
-      f'{table["truncated"].sum()} truncated at {limits}',
-      f'{size - len(np.unique(table["digest"]))} duplicates',
-    ]
-    if name != 'train':
-      leaked = np.isin(table['digest'], train_digests).sum()
-      facts.append(f'{leaked} that are also in train ({leaked / size:.1%})')
-    unknown = counts[~trained].sum() / counts.sum()
-    notes.append(f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words')
-  return notes

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from bigru_jax.data import corpora, memory, tabular_files
 from bigru_jax.data.config import DataConfig
 from bigru_jax.data.label_forms import ListForm
-from bigru_jax.data.labels import unescaped
+from bigru_jax.data.labels import label_columns, unescaped
 from bigru_jax.data.memory import Corpus
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.data.table_columns import Columns
@@ -51,6 +51,7 @@ def columns_of(config: DataConfig) -> Columns:
     label_separator(config),
     config.weight_column,
     config.id_column,
+    soft_names(config),
   )
 
 
@@ -59,6 +60,19 @@ def label_separator(config: DataConfig) -> str | None:
   if config.task != 'multi_label':
     return None
   return unescaped(config.label_separator)
+
+
+def soft_names(config: DataConfig) -> tuple[str, ...] | None:
+  """Returns the names of the probabilities of a text; None without soft labels.
+
+  They are those of `label_names` or of the columns; empty if there are none.
+  """
+  if not config.soft_labels:
+    return None
+  if config.label_names:
+    return tuple(name.strip() for name in config.label_names.split(','))
+  names = label_columns(config.label_column)
+  return tuple(names) if len(names) > 1 else ()
 
 
 def label_form(config: DataConfig) -> ListForm | None:

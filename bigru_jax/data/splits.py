@@ -88,6 +88,11 @@ def label_array(labels: Labels, num_labels: int) -> np.ndarray:
   """Returns the labels: int32 [N], or bool [N, C] for several per text."""
   if not isinstance(labels, Ragged):
     return labels
+  return one_hot(labels, num_labels)
+
+
+def one_hot(labels: Labels, num_labels: int) -> np.ndarray:
+  """Returns whether each text has each label, bool [N, C]."""
   labels_NxC = np.zeros((len(labels), num_labels), bool)
   labels_NxC[label_pairs(labels)] = True
   return labels_NxC
@@ -99,9 +104,12 @@ class Table:
 
   A column is an array or `Ragged`, with one row per example. Reading makes
   `tokens`, the ids of each text; `label`, see `Labels`; `weight`, float32, the
-  weight in the loss; `source` and `row`, see `Example`; `digest`, uint64, which
-  is equal for equal texts; `blank` and `truncated`, bool, whether a text is
-  missing or blank, and whether it was longer than the limit; `text`, see
+  weight in the loss; where they are used, `target`, float32 [N, C], the value
+  of each label, see `soft_labels`, and `example_weight`, float32, the weight in
+  the data, without that of the class; `source` and `row`, see `Example`;
+  `digest`, uint64, which is equal for equal texts; `blank` and `truncated`,
+  bool, whether a text is missing or blank, and whether it was longer than the
+  limit; `text`, see
   `tabulate.read_splits`; and for the hierarchical model `sentences`, the
   lengths of each text's sentences.
 

@@ -29,6 +29,7 @@ class Columns(NamedTuple):
       text has one label.
     weight: the column of the examples' weights; '' if all are 1.
     id: the column of the examples' ids; '' for none.
+    soft_names: see `labels.read_label`; None if labels are not soft.
   """
 
   text: str = 'text'
@@ -36,6 +37,7 @@ class Columns(NamedTuple):
   separator: str | None = None
   weight: str = ''
   id: str = ''
+  soft_names: tuple[str, ...] | None = None
 
   def among(self, names: Iterable[str]) -> Selected:
     """Returns the columns of a table that these fields name.
@@ -119,7 +121,10 @@ class Selected:
           text = as_text(text, self.texts[0])
         if self.labels:
           label = read_label(
-            values[num_texts:end], fields.label, fields.separator
+            values[num_texts:end],
+            fields.label,
+            fields.separator,
+            fields.soft_names,
           )
         if has_more:
           text = self._join(text, values[1:num_texts])

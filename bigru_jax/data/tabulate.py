@@ -5,16 +5,15 @@ from __future__ import annotations
 import array
 from collections.abc import Iterable, Iterator, Mapping
 import contextlib
-import hashlib
-import json
 
 import numpy as np
 
 from bigru_jax.data.encode import Ids
 from bigru_jax.data.label_forms import ListForm
-from bigru_jax.data.labels import Flags
 from bigru_jax.data.ragged import consecutive
-from bigru_jax.data.splits import NAMES, Example, Labels, Table
+from bigru_jax.data.soft_labels import SoftLabel, Targets
+from bigru_jax.data.split_digest import SplitDigest
+from bigru_jax.data.splits import NAMES, Example, Labels, Table, one_hot
 from bigru_jax.data.text import is_blank
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.tokenizer_pool import TokenizerPool
@@ -32,6 +31,8 @@ def read_splits(
   tokenizer: Tokenizer,
   limits: Limits,
   form: ListForm | None = None,
+  has_soft_labels: bool = False,
+  is_weighted: bool = False,
 ) -> tuple[dict[str, Table], list[str], dict[str, str]]:
   """Reads every split once.
 
@@ -45,23 +46,32 @@ def read_splits(
     limits: the limits at which texts are truncated.
     form: the form of lists of labels if a text has any number of labels, else
       None; train decides the form if it is open.
+    has_soft_labels: whether labels may be soft; one must be numbers then.
+    is_weighted: whether to make a column `example_weight`.
 
   Returns:
     The splits as columns, the labels' names in the order of occurrence, and a
-    SHA-256 digest of each split's texts and labels in their order.
+    SHA-256 digest of each split's texts, labels and weights in their order.
 
   Raises:
-    ValueError: a split is empty, training has a single class, or another split
-      has a label that training lacks; the message names the file and the row.
+    ValueError: a split is empty, training has a single class, another split
+      has a label that training lacks, or all labels are names though they may
+      be soft; the message names the file and the row.
   """
   labels: dict[str, int] = {}
-  tables, digests = {}, {}
+  tables, digests, has_numbers = {}, {}, False
   with contextlib.closing(TokenizerPool(tokenizer, limits, cores())) as pool:
     for name in NAMES:
       if name not in splits:
         continue
       is_shown = name == 'test' or (name == 'train' and 'test' not in splits)
-      reader = _Reader(labels, form, grow=name == 'train', keep_texts=is_shown)
+      reader = _Reader(
+        labels,
+        form,
+        grow=name == 'train',
+        keep_texts=is_shown,
+        is_weighted=is_weighted,
+      )
       chunks = reader.chunks(name, splits[name])
       tables[name], digests[name] = reader.table(pool.encode(chunks))
       if len(labels) < (1 if form else 2):
@@ -69,31 +79,13 @@ def read_splits(
           f'a single class, {next(iter(labels))!r}' if labels else 'no label'
         )
         raise ValueError(f'{reader.source}: training has {classes}')
+      has_numbers |= reader.has_numbers
+  if has_soft_labels and not has_numbers:
+    raise ValueError(
+      f'{reader.source}: soft_labels needs labels that are numbers, but all '
+      'are names'
+    )
   return tables, list(labels), digests
-
-
-class SplitDigest:
-  """The SHA-256 of a split's texts and labels in their order."""
-
-  def __init__(self) -> None:
-    self._sha256 = hashlib.sha256()
-
-  def add(self, example: Example) -> bytes:
-    """Adds one example; returns the digest of its text."""
-    data = example.text.encode('utf-8', 'surrogatepass')
-    digest = hashlib.sha256(data).digest()
-    self._sha256.update(digest)
-    label = example.label
-    if isinstance(label, Flags):
-      label = label.values
-    written = label if isinstance(label, str) else json.dumps(label)
-    label_bytes = written.encode('utf-8', 'surrogatepass')
-    self._sha256.update(hashlib.sha256(label_bytes).digest())
-    return digest
-
-  def hexdigest(self) -> str:
-    """Returns the digest of the examples so far."""
-    return self._sha256.hexdigest()
 
 
 class _Reader:
@@ -105,11 +97,14 @@ class _Reader:
     form: ListForm | None,
     grow: bool,
     keep_texts: bool,
+    is_weighted: bool,
   ) -> None:
     self._label_ids = labels
     self._form, self._grow = form, grow
     self._labels = list[int]()
     self._label_counts = list[int]()
+    self._targets = Targets()
+    self._weights = array.array('f') if is_weighted else None
     self._rows = array.array('q')
     self._sources: list[str] = []
     self._ids: list[str] = []
@@ -118,6 +113,12 @@ class _Reader:
     self._digest = SplitDigest()
     self._texts = TextSample() if keep_texts else None
     self.source = ''
+
+  @property
+  def has_numbers(self) -> bool:
+    """Whether a label is given by numbers, not by its name."""
+    is_multi_hot = bool(self._form and self._form.is_multi_hot)
+    return is_multi_hot or bool(self._targets.names)
 
   def chunks(
     self, name: str, examples: Iterable[Example]
@@ -146,9 +147,10 @@ class _Reader:
     lengths, truncated, sentence_lengths, sentences = map(
       np.concatenate, zip(*arrays)
     )
+    label = self._label_array()
     columns = {
       'tokens': consecutive(np.frombuffer(tokens, np.int32), lengths),
-      'label': self._label_array(),
+      'label': label,
       'weight': np.ones(len(lengths), np.float32),
       'row': np.frombuffer(self._rows, np.int64),
       'source': np.array(self._sources, object),
@@ -160,6 +162,13 @@ class _Reader:
       columns['sentences'] = consecutive(sentence_lengths, sentences)
     if any(self._ids):
       columns['id'] = np.array(self._ids, object)
+    if self._targets.has_soft:
+      columns['target'] = self._targets.filled_in(
+        one_hot(label, len(self._label_ids)), self._label_ids
+      )
+    if self._weights is not None:
+      weight = np.frombuffer(self._weights, np.float32)
+      columns |= {'example_weight': weight, 'weight': weight}
     if self._texts:
       columns['text'] = self._texts.array(len(lengths))
     return Table(columns), self._digest.hexdigest()
@@ -171,6 +180,8 @@ class _Reader:
       if self._grow and self._form.is_multi_hot and self._labels:
         for name in self._form.names:  # Train may lack some of them.
           self._label_ids.setdefault(name, len(self._label_ids))
+    for name in self._targets.names if self._grow else ():
+      self._label_ids.setdefault(name, len(self._label_ids))
     labels = np.array(self._labels, np.int32)
     if not self._form:
       return labels
@@ -181,6 +192,8 @@ class _Reader:
     label = example.label
     if not self._form and isinstance(label, str):
       self._labels.append(self._label_id(label, example.source, example.row))
+    elif not self._form and isinstance(label, SoftLabel):
+      self._add_names(label, example.source, example.row)
     elif not self._form:
       raise ValueError(
         f'{example.source}, row {example.row}: several labels need '
@@ -196,13 +209,21 @@ class _Reader:
     self._ids.append(example.id)
     self._digests += digest[:8]
     self._blank.append(is_blank(example.text))
+    if self._weights is not None:
+      self._weights.append(example.weight)
     if self._texts:
       self._texts.add(example.text, digest)
     self.source = example.source
 
   def _add_names(self, names: tuple[str, ...], source: str, row: int) -> None:
     self._labels += [self._label_id(name, source, row) for name in names]
-    self._label_counts.append(len(names))
+    if isinstance(names, SoftLabel):
+      for name in () if self._grow else names.values:
+        self._label_id(name, source, row)
+      row_in_split = len(self._label_counts) if self._form else len(self._rows)
+      self._targets.add(row_in_split, names)
+    if self._form:
+      self._label_counts.append(len(names))
 
   def _label_id(self, name: str, source: str, row: int) -> int:
     label_id = self._label_ids.get(name)

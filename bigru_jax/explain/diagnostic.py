@@ -110,7 +110,8 @@ def _train(
         batch, dropout_keys_B=keys_B, attention=weights
       )
       losses_B = mlp.task.losses(outputs.logits, batch)
-      return (losses_B * batch['weights']).sum() / batch['weights'].sum()
+      weight = jnp.maximum(batch['weights'].sum(), 1e-9)  # All may be 0.
+      return (losses_B * batch['weights']).sum() / weight
 
     updates, state = optimizer.update(jax.grad(loss)(mlp.params), state)
     params = optax.apply_updates(mlp.params, updates)

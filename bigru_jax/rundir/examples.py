@@ -10,8 +10,8 @@ from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.data.label_forms import form_of
 from bigru_jax.data.labels import Flags
+from bigru_jax.data.split_digest import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
-from bigru_jax.data.tabulate import SplitDigest
 from bigru_jax.rundir import files as run_files, published
 
 # The reasons why some data cannot be read again, by the name of the data set.

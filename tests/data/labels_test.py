@@ -97,8 +97,8 @@ def test_a_column_for_each_label_is_read(tmp_path, flags):
   assert data.labels == ['a', 'b', 'c']
   np.testing.assert_array_equal(_hot(data), HOT[:, ::-1])
   assert data.identity['multi_hot'] == 'c,b,a'
-  path.write_text(path.read_text() + '\nlast,0,0.5,1')
-  with pytest.raises(ValueError, match="row 20: 'b' is neither 0 nor 1: '0.5'"):
+  path.write_text(path.read_text() + '\nlast,0,1.5,1')
+  with pytest.raises(ValueError, match="row 20: 'b' is not a number from 0 to"):
     prepare(config)
 
 

@@ -52,6 +52,7 @@ CHANGES = {
   'test': ('more.csv', {}),
   'text_column': ('title', {}),
   'label_column': ('title', {}),
+  'weight_column': ('weight', {'train': 'weighted.csv'}),
   'encoding': ('latin-1', {}),
   'delimiter': (';', {'train': 'both.csv'}),
   'task': ('multi_label', {}),
@@ -110,8 +111,9 @@ CHANGES = {
   'checkpoint_every': (3, {}),
   'max_nonfinite_steps': (3, {}),
 }
-# Its effect is JAX's number of devices, which is set once a process.
-ELSEWHERE = {'cpu_devices'}
+# The first is JAX's number of devices, which is set once a process. Without
+# the other, labels that need it are refused.
+ELSEWHERE = {'cpu_devices', 'soft_labels'}
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -135,6 +137,9 @@ def corpus(tmp_path_factory):
   for name, rows in corpora.items():
     lines = [','.join(row) for row in [['text', 'label', 'title'], *rows]]
     (tmp_path / f'{name}.csv').write_text('\n'.join(lines), 'utf-8')
+  weighted = [['text', 'label', 'weight']]
+  weighted += [[x, y, str(1 + i % 3)] for i, (x, y, _) in enumerate(one)]
+  (tmp_path / 'weighted.csv').write_text('\n'.join(map(','.join, weighted)))
   # Its columns are there with a comma, and others with a semicolon.
   lines = ['text,label,x;text;label']
   lines += [

@@ -1,0 +1,73 @@
+"""Sentences for the log on the splits, with facts that affect their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bigru_jax.data.ragged import Ragged
+from bigru_jax.data.soft_labels import LEAST_POSITIVE, is_soft
+from bigru_jax.data.splits import Table, label_pairs
+from bigru_jax.data.text import UNK_ID
+from bigru_jax.data.truncation import Limits
+
+
+def token_counts(table: Table, size: int) -> np.ndarray:
+  """Counts how often each id occurs in the texts of a split."""
+  counts = np.zeros(size, np.int64)
+  for start in range(0, len(table), 10_000):
+    tokens = table['tokens'][start : start + 10_000].flat()
+    counts += np.bincount(tokens, minlength=size)
+  return counts
+
+
+def describe_splits(
+  splits: Mapping[str, Table], num_tokens: int, limits: Limits
+) -> list[str]:
+  """Returns a sentence for each split with the facts that affect its scores."""
+  trained = token_counts(splits['train'], num_tokens) > 0
+  trained[UNK_ID] = False
+  train_digests, notes = splits['train']['digest'], []
+  for name, table in splits.items():
+    size, counts = len(table), token_counts(table, num_tokens)
+    facts = [
+      f'{size} rows',
+      f'{len(np.unique(label_pairs(table["label"])[1]))} classes',
+    ]
+    if isinstance(table['label'], Ragged):
+      facts.append(f'{table["label"].lengths.mean():.1f} labels per text')
+    if 'sentences' in table:
+      mean = table['sentences'].lengths.mean()
+      facts.append(f'{mean:.1f} sentences per text')
+    facts += [
+      f'{table["blank"].sum()} missing or blank texts',
+      f'{table["truncated"].sum()} truncated at {limits}',
+      f'{size - len(np.unique(table["digest"]))} duplicates',
+    ]
+    if 'target' in table:
+      facts.append(f'{is_soft(table["target"]).sum()} soft labels')
+    if 'example_weight' in table:
+      facts.append(f'weights that sum to {table["example_weight"].sum():g}')
+    if name != 'train':
+      leaked = np.isin(table['digest'], train_digests).sum()
+      facts.append(f'{leaked} that are also in train ({leaked / size:.1%})')
+    unknown = counts[~trained].sum() / counts.sum()
+    notes.append(f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words')
+  return notes + _soft_notes(splits)
+
+
+def _soft_notes(splits: Mapping[str, Table]) -> list[str]:
+  """Returns a sentence on how soft labels are used, if there are any."""
+  tables = [table for table in splits.values() if 'target' in table]
+  if not tables:
+    return []
+  hard = f'a text has the labels whose value is at least {LEAST_POSITIVE}'
+  if not isinstance(tables[0]['label'], Ragged):
+    hard = 'a text has its most probable class'
+  count = sum(int(is_soft(table['target']).sum()) for table in tables)
+  total = sum(map(len, splits.values()))
+  return [
+    f'{count} of {total} texts have soft labels: the loss uses them as they '
+    f'are; for metrics and stratification, {hard}'
+  ]
