@@ -31,7 +31,7 @@ def test_a_likely_separator_is_named(separator):
   joined = [separator.join(x) for x in [*SETS[:-1], ('c', 'a')]]
   corpus = {'train': (TEXTS, joined)}
   notes = prepare(Config(task='multi_label'), corpus).notes
-  wanted = f'label_separator={separator!r} meant'
+  wanted = f'did you mean label_separator={separator!r}'
   assert any(wanted in note for note in notes)
   right = Config(task='multi_label', label_separator=separator)
   assert not any('warning' in note for note in prepare(right, corpus).notes)
