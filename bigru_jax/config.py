@@ -24,7 +24,7 @@ from bigru_jax.runtime.fields import field
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(ModelConfig):
-  """All settings of a run; `run.py --help` explains each field.
+  """All settings of a run; `bigru run --help` explains each field.
 
   Examples:
     >>> Config(dataset='trec', data_dir='trec', learning_rate=2e-3).hidden_size

@@ -46,7 +46,17 @@ def start(name: str, argv: Sequence[str] | None = None) -> NoReturn:
   gc.set_threshold(50_000)
   from bigru_jax.cli import command
 
-  module = importlib.import_module(f'{__name__}.{name}')
+  try:
+    module = importlib.import_module(f'{__name__}.{name}')
+  except ModuleNotFoundError as error:
+    if name != 'plot':  # Only this command cannot even start without its extra.
+      raise
+    print(
+      f'bigru {name} needs more packages: pip install "bigru_jax[{name}]" '
+      f'({error})',
+      file=sys.stderr,
+    )
+    sys.exit(2)
   command.start(module, sys.argv if argv is None else argv)
 
 

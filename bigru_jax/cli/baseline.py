@@ -1,14 +1,14 @@
 """Fits the linear baseline: TF-IDF and logistic regression.
 
-  python experiments/baseline.py
-  python experiments/baseline.py --train=reviews.csv --workdir=runs/linear
+  bigru baseline
+  bigru baseline --train=reviews.csv --workdir=runs/linear
 
-It uses the splits, the metrics and the data flags of run.py. The strength of
-the regularisation is chosen from a short list, by the metric of --select_by on
-validation. The directory holds the same predictions and results as that of a
-run, so evaluate.py --split reads it, and sweep.py --collect compares it with
-the runs in the same folder. The command needs scikit-learn, the extra
-`baseline`.
+It uses the splits, the metrics and the data flags of `bigru run`. The strength
+of the regularisation is chosen from a short list, by the metric of --select_by
+on validation. The directory holds the same predictions and results as that of a
+run, so `bigru evaluate --split=test` reads it, and `bigru sweep --collect`
+compares it with the runs in the same folder. The command needs scikit-learn,
+the extra `baseline`.
 """
 
 import logging
@@ -36,7 +36,7 @@ FIELDS = (
 FLAGS = Flags()
 VERBOSE = True
 _WORKDIR = FLAGS.path(
-  'workdir', 'The directory; by default that of run.py, plus ",baseline".'
+  'workdir', 'The directory; by default that of `bigru run`, plus ",baseline".'
 )
 _NGRAMS = FLAGS.integer(
   'ngrams', 'The maximum number of words in an n-gram.', 2, lower=1

@@ -59,7 +59,7 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
   Args:
     module: the command's module; see `bigru_jax.cli`. With `VERBOSE = True` the
       log shows more than the library's warnings. With `TAKES_RUN_FLAGS = True`
-      `main` takes the flags of run.py that follow `--`.
+      `main` takes the flags of `bigru run` that follow `--`.
     argv: the program's name, with which messages begin, and the flags.
 
   Returns:

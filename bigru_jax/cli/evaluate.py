@@ -1,8 +1,8 @@
 """Evaluates a trained run by class, on a labelled file or a split.
 
-  python experiments/evaluate.py --workdir=RUN --split=test
-  python experiments/evaluate.py --workdir=RUN --input=labelled.csv
-  python experiments/evaluate.py --workdir=RUN --split=test --mistakes=10
+  bigru evaluate --workdir=RUN --split=test
+  bigru evaluate --workdir=RUN --input=labelled.csv
+  bigru evaluate --workdir=RUN --split=test --mistakes=10
 
 It prints the precision, recall and F1 of each class, their averages, the
 confusion matrix and the metrics. With --output it also writes a prediction for
@@ -10,9 +10,9 @@ each text: its `id`, if the run has an id_column; the file (`source`), the line
 at which the text begins (`row`), the correct `label`, the `prediction`, the
 `probabilities`, and whether the text is missing or blank (`empty`). A .csv file
 has a column `probability_<label>` for each label, like the output of
-predict.py.
+`bigru predict`.
 
-A run may also be a linear baseline of baseline.py, with --split.
+A run may also be a linear baseline of `bigru baseline`, with --split.
 """
 
 from collections.abc import Iterator
@@ -127,7 +127,7 @@ def mistakes_of(
 def csv_rows(
   config: Config, labels: list[str], answers: list[dict[str, Any]]
 ) -> Iterator[list[str]]:
-  """Yields the answers in the columns of predict.py's output."""
+  """Yields the answers in the columns of `bigru predict`'s output."""
   separator = sources.label_separator(config)
   columns = prediction_columns(labels, separator, DEFAULT_CSV_FIELDS)
   write_label = label_writer(labels, separator)

@@ -1,7 +1,7 @@
 """Tests whether the attention of a run explains its predictions.
 
-  python experiments/explain.py --workdir=RUN --split=test
-  python experiments/explain.py --workdir=RUN --limit=500 --uniform_run=OTHER
+  bigru explain --workdir=RUN --split=test
+  bigru explain --workdir=RUN --limit=500 --uniform_run=OTHER
 
 It prints the results of published tests of whether attention is faithful, and
 how much the prediction changes when the tokens that an attribution (gradients,

@@ -1,8 +1,8 @@
 """Exports a trained run for other programs, or to share it.
 
-  python experiments/export.py --workdir=RUN --format=onnx --output=model.onnx
-  python experiments/export.py --workdir=RUN --format=stablehlo --output=m.hlo
-  python experiments/export.py --workdir=RUN --format=safetensors --output=DIR
+  bigru export --workdir=RUN --format=onnx --output=model.onnx
+  bigru export --workdir=RUN --format=stablehlo --output=m.hlo
+  bigru export --workdir=RUN --format=safetensors --output=DIR
 
 Next to model.onnx it writes a description, model.json (m.json for m.hlo): the
 labels, the vocabulary, the rules of the tokenizer, and the name of the model's

@@ -1,8 +1,8 @@
 """Makes a run directory from a PyTorch model and its vocabulary.
 
-  python experiments/from_torch.py --weights=model.pt \\
+  bigru from_torch --weights=model.pt \\
     --vocabulary=vocabulary.txt --labels=negative,positive --output=runs/mine
-  python experiments/predict.py --workdir=runs/mine --text="A gentle film."
+  bigru predict --workdir=runs/mine --text="A gentle film."
 
 The weights are the state dict of a model with an nn.Embedding, a bidirectional
 nn.GRU, an attention v^T tanh(W h_t + b) or v^T h_t, and an nn.Linear. See

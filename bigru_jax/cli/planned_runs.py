@@ -56,7 +56,7 @@ class Planned:
     name: the name of its directory.
     setting: the name of its setting.
     seed, fold: its seed and fold.
-    flags: its flags of run.py, without the workdir.
+    flags: its flags of `bigru run`, without the workdir.
   """
 
   name: str
@@ -138,7 +138,7 @@ def check_common(run_flags: Sequence[str], own: set[str], see: str) -> None:
 
 
 def names_in(run_flags: Sequence[str]) -> set[str]:
-  """Returns the names of the given flags of run.py; an alias has both names.
+  """Returns the names of flags of `bigru run`; an alias has both names.
 
   Raises:
     ValueError: a flag is wrong.
@@ -148,7 +148,7 @@ def names_in(run_flags: Sequence[str]) -> set[str]:
 
 
 def config_of(run_flags: Sequence[str]) -> Config:
-  """Returns the configuration that flags of run.py describe.
+  """Returns the configuration that flags of `bigru run` describe.
 
   Raises:
     ValueError: a flag is wrong.

@@ -1,7 +1,7 @@
 """Draws the curves and scores of runs, and their attention on texts.
 
-  python experiments/plot.py --workdir=RUN --text="A gentle, funny film."
-  python experiments/plot.py --workdir=RUN --workdir=OTHER \\
+  bigru plot --workdir=RUN --text="A gentle, funny film."
+  bigru plot --workdir=RUN --workdir=OTHER \\
       --parts=loss,accuracy,f1,reliability --output=runs.svg
 
 Runs that differ only in their seed are drawn as their mean, with a band from
@@ -191,3 +191,4 @@ def main() -> None:
     # `font_families` has warned of them in one line.
     warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
     figure.savefig(output, dpi=110)
+  print(output)

@@ -1,9 +1,9 @@
 """Predicts the labels of texts, with the attention over tokens.
 
-  python experiments/predict.py --workdir=RUN --text="A gentle, funny film."
-  python experiments/predict.py --workdir=RUN --input=reviews.csv --output=-
-  python experiments/predict.py --workdir=RUN --workdir=RUN --text="Two."
-  python experiments/predict.py --workdir=RUN --text="In colours." --color
+  bigru predict --workdir=RUN --text="A gentle, funny film."
+  bigru predict --workdir=RUN --input=reviews.csv --output=-
+  bigru predict --workdir=RUN --workdir=RUN --text="Two."
+  bigru predict --workdir=RUN --text="In colours." --color
 
 The input is a .csv, .tsv, .jsonl, .json or .parquet file, or has one text per
 line: a .txt file, a pipe, or - for standard input. The output has one JSON line

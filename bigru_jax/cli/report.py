@@ -1,12 +1,12 @@
 """Writes the page of a run: curves, scores, texts with attention.
 
-  python experiments/report.py --workdir=RUN
-  python experiments/report.py --workdir=RUN --input=reviews.csv --output=x.html
-  python experiments/report.py --workdir=RUN --text="A film." --output=x.html
+  bigru report --workdir=RUN
+  bigru report --workdir=RUN --input=reviews.csv --output=x.html
+  bigru report --workdir=RUN --text="A film." --output=x.html
 
 Training writes the same page, RUN/report.html, with the texts of the test
-split. The input has any form that predict.py accepts. --label_column names the
-column of the labels, which are shown next to the predictions.
+split. The input has any form that `bigru predict` accepts. --label_column names
+the column of the labels, which are shown next to the predictions.
 """
 
 import itertools

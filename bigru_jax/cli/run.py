@@ -1,15 +1,15 @@
 """Trains, selects and tests a BiGRU with attention.
 
-  python experiments/run.py
-  python experiments/run.py --dataset=trec --data_dir=FOLDER --embeddings=FILE
+  bigru run
+  bigru run --dataset=trec --data_dir=FOLDER --embeddings=FILE
 
 Everything is written to the run directory, --workdir. The same command resumes
 a run that was stopped.
 
 Several processes train one run together if each is started with --distributed:
-  srun python experiments/run.py --distributed
+  srun bigru run --distributed
 or, without Slurm, Open MPI, Kubernetes or Cloud TPU,
-  python experiments/run.py --coordinator=HOST:PORT --num_processes=2 \\
+  bigru run --coordinator=HOST:PORT --num_processes=2 \\
     --process_id=0
 """
 

@@ -1,10 +1,10 @@
 """Trains settings over seeds and folds, and compares them.
 
-  python experiments/sweep.py --grid=learning_rate=1e-3,2e-3 --seeds=0-4 \\
+  bigru sweep --grid=learning_rate=1e-3,2e-3 --seeds=0-4 \\
     --output=FOLDER -- --dataset=trec --data_dir=FOLDER
-  python experiments/sweep.py --collect --output=FOLDER
+  bigru sweep --collect --output=FOLDER
 
-The flags after -- are flags of run.py, for all runs. Each run has its own
+The flags after -- are flags of `bigru run`, for all runs. Each run has its own
 process and run directory. Finished runs are skipped, so the same command
 resumes a sweep. The output folder contains:
 
@@ -13,7 +13,7 @@ resumes a sweep. The output folder contains:
   <run>/                        the run directories, each with its log.txt
 
 The best setting has the best mean validation metric over its runs. The linear
-baselines of baseline.py in the folder are compared with the other settings.
+baselines of `bigru baseline` in the folder are compared with the settings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ TAKES_RUN_FLAGS = True
 FLAGS = Flags()
 _GRID = FLAGS.multi_string(
   'grid',
-  'A flag of run.py with its values: name=value,value. The flag may be '
+  'A flag of `bigru run` with its values: name=value,value. The flag may be '
   'repeated; the values of one name are joined.',
 )
 _SETTINGS_FILE = FLAGS.path(
@@ -223,7 +223,7 @@ def main(common: list[str]) -> int:
   """Runs the sweep, or only compares its finished runs.
 
   Args:
-    common: flags of run.py, for all runs.
+    common: flags of `bigru run`, for all runs.
 
   Returns:
     The exit status: 1 if a run has failed.

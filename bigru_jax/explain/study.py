@@ -1,6 +1,6 @@
 """Runs all attributions and tests on the texts of a split.
 
-`study` returns what `experiments/explain.py` writes to explain-<split>.json of
+`study` returns what `bigru explain` writes to explain-<split>.json of
 the run directory:
 
   split         the split

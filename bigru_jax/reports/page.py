@@ -159,13 +159,13 @@ def _untested(
 ) -> dict[str, str]:
   """Returns a `note` on untested attention, and the `command` to test it."""
   if not has_data:
-    return {'note': "explain.py has no access to this run's data."}
+    return {'note': 'bigru explain has no access to the data of this run.'}
   try:
     check_supported(config)
   except ValueError as error:
     return {'note': f'The published tests do not apply: {error}.'}
   command = shlex.join(
-    ['python', 'experiments/explain.py', f'--workdir={workdir}', '--split=test']
+    ['bigru', 'explain', f'--workdir={workdir}', '--split=test']
   )
   return {'note': 'This command tests it:', 'command': command}
 

@@ -146,7 +146,7 @@ def by_seed(records: Sequence[Record]) -> Groups:
 def command_of(config: Config) -> str:
   """Returns the command that trains a run with this configuration."""
   fields = [f'--{x}={getattr(config, x)}' for x in config.differing_fields()]
-  return shlex.join(['python', 'experiments/run.py', *fields])
+  return shlex.join(['bigru', 'run', *fields])
 
 
 def learning_rates(
@@ -179,5 +179,7 @@ def grouped_fields(config: Config) -> list[tuple[str, list[tuple]]]:
     if 'heading' in field.metadata:
       groups.append((field.metadata['heading'], []))
     value = getattr(config, field.name)
+    if field.name == 'dataset' and config.train:
+      value = ''  # The data are own files.
     groups[-1][1].append((field.name, value, field.name in differing))
   return groups

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import errno
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -34,7 +35,10 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     stack.enter_context(_named_full_disk(workdir))
     with distributed.agreed():
       if distributed.is_main():
+        is_new = not workdir.exists()
         stack.enter_context(lock.locked(workdir))
+        if is_new:
+          stack.callback(_remove_if_empty, workdir)
       same_run.check_config(workdir, config)
       if not files.exists(workdir / 'config.json'):
         missing.check_config(workdir)
@@ -49,6 +53,14 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     stack.callback(directory.close)
     yield directory
     distributed.wait()
+
+
+def _remove_if_empty(workdir: pathlib.Path) -> None:
+  """Removes a directory that has only its lock, since the run never began."""
+  with contextlib.suppress(OSError):
+    if os.listdir(workdir) == ['lock']:
+      (workdir / 'lock').unlink()
+      workdir.rmdir()
 
 
 @contextlib.contextmanager

@@ -285,8 +285,9 @@ def read_json(
     value = json.loads(path.read_text('utf-8', errors='surrogatepass'))
   except FileNotFoundError:
     exists(path)  # Raises if it is a link to a missing file.
+    lack = f'has no {path.name}' if path.parent.is_dir() else 'does not exist'
     raise FileNotFoundError(
-      f'workdir={path.parent} is not a run: it has no {path.name}'
+      f'workdir={path.parent} is not a run: it {lack}'
     ) from None
   except NotADirectoryError:
     check_is_folder(path.parent, 'workdir')

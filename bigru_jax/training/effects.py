@@ -194,7 +194,7 @@ def check_devices(config: Config) -> None:
   if config.cpu_devices and (len(devices), kind) != (config.cpu_devices, 'cpu'):
     raise ValueError(
       f'cpu_devices={config.cpu_devices} needs a CPU on Linux, and must be set '
-      f'before JAX starts, as run.py does: JAX has {len(devices)} {kind} '
+      f'before JAX starts, as bigru run does: JAX has {len(devices)} {kind} '
       'devices'
     )
 

@@ -131,7 +131,10 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints) -> Progress:
   checkpoints.seconds += progress.save_seconds
   progress.lines = [renamed(line) for line in progress.lines]
   progress.best = progress.best and renamed(progress.best)
-  _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
+  if progress.is_finished(trainer.config):
+    _log.info('training is finished: the best model is tested again')
+  else:
+    _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
   return progress
 
 
@@ -168,6 +171,6 @@ def _validate(
     summary.loss,
     '  '.join(f'{name} {metrics[name]:.4f}' for name in names),
     summary.metrics()['tokens_per_second'],
-    '  *' if is_best else '',
+    '  * best' if is_best else '',
   )
   progress.end_epoch(summary, is_best)

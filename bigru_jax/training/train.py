@@ -97,7 +97,7 @@ def train(
       report = test(trainer, program.task, data, progress)
     _write(directory, config, data, program.task, report)
     params, mesh = parallel.to_this_process(trainer.state.params, mesh)
-  _log_end(report, workdir)
+  _log_end(report, config, workdir)
   return Run(
     workdir=workdir,
     config=config,
@@ -175,7 +175,7 @@ def _write(
   )
 
 
-def _log_end(report: Report, workdir: pathlib.Path) -> None:
+def _log_end(report: Report, config: Config, workdir: pathlib.Path) -> None:
   metrics = report.result['test']
   names = [x for x in each_epoch() if x in metrics and x != 'loss']
   _log.info(
@@ -184,6 +184,8 @@ def _log_end(report: Report, workdir: pathlib.Path) -> None:
     report.result['best_epoch'],
     workdir,
   )
+  if report.result['best_epoch'] == config.epochs > 1:
+    _log.info('the last epoch is the best one: more epochs may be better')
   evaluation = report.evaluation
   if evaluation.labels.ndim == 1 and np.ptp(evaluation.predictions) == 0:
     _log.warning(

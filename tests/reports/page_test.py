@@ -165,7 +165,7 @@ def test_the_page_of_a_run_shows_its_result(run_directory):
   assert right / count == pytest.approx(result['test']['accuracy'])
   assert '--dataset=synthetic' in found['command']
   assert found['untested']['command'] == (
-    f'python experiments/explain.py --workdir={run_directory} --split=test'
+    f'bigru explain --workdir={run_directory} --split=test'
   )
   steps, rates = zip(*found['learning_rate'])
   assert steps[0] == 0 and max(rates) == pytest.approx(0.01, rel=0.05)

@@ -96,7 +96,7 @@ def test_the_page_shows_the_explanations(run_directory, workdir, explained):
     data = data_of(folder / 'report.html')
     assert data['explain'] == expected
     command = data['untested']['command']
-    assert command.startswith('python experiments/explain.py --workdir=')
+    assert command.startswith('bigru explain --workdir=')
 
 
 def test_the_uniform_control_compares_accuracies(run_directory, explained):
