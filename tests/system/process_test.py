@@ -3,6 +3,7 @@
 The other tests check messages in their own process, see `run_command`.
 """
 
+import os
 import subprocess
 import sys
 
@@ -35,3 +36,15 @@ def test_the_installed_command_calls_the_same_code():
   done = bigru('evaluate', '--split=test')
   assert done.returncode == 2
   assert done.stderr == 'bigru evaluate: workdir: name a run\n'
+
+
+def test_a_plot_without_its_extra_names_it(tmp_path):
+  (tmp_path / 'matplotlib').mkdir()
+  hidden = "raise ModuleNotFoundError('No module named matplotlib')"
+  (tmp_path / 'matplotlib' / '__init__.py').write_text(hidden)
+  path = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
+  environment = os.environ | {'PYTHONPATH': path}
+  done = call('plot.py', '--workdir=x', env=environment)
+  assert done.returncode == 2
+  (line,) = done.stderr.splitlines()
+  assert 'pip install "bigru_jax[plot]"' in line

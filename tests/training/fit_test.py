@@ -181,7 +181,7 @@ def test_a_run_with_the_former_name_of_a_metric_resumes():
   checkpoints = types.SimpleNamespace(
     seconds=1.0, restore=lambda state: (state, saved)
   )
-  trainer = types.SimpleNamespace(state=None)
+  trainer = types.SimpleNamespace(state=None, config=Config())
   progress = fit._resume(trainer, checkpoints)
   assert progress.best == progress.lines[0]
   assert progress.best['semeval2010_f1'] == 0.8

@@ -433,3 +433,15 @@ def test_a_model_that_predicts_a_single_class_is_reported(
   config = dataclasses.replace(CONFIG, epochs=1, class_weights='0,1')
   bigru_jax.train(config, tmp_path / 'run', corpus)
   assert "every test text is predicted as 'positive'" in caplog.text
+
+
+def test_a_run_that_never_began_leaves_no_directory(tmp_path):
+  config = bigru_jax.Config(train=f'{tmp_path}/missing.csv')
+  for workdir in (tmp_path / 'run', tmp_path / 'own'):
+    (tmp_path / 'own').mkdir(exist_ok=True)
+    with pytest.raises(FileNotFoundError, match='missing.csv: no such file'):
+      bigru_jax.train(config, workdir)
+  assert not (tmp_path / 'run').exists()
+  assert (tmp_path / 'own').exists()  # The user made it.
+  with pytest.raises(FileNotFoundError, match='not a run: it does not exist'):
+    bigru_jax.load(tmp_path / 'run')
