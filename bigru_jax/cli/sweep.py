@@ -11,6 +11,12 @@ resumes a sweep. The output folder contains:
   sweep.md, .csv, .json, .png   the comparison
   runs.jsonl                    the runs and their command lines
   <run>/                        the run directories, each with its log.txt
+  out_of_fold.csv               with folds: the prediction of each example by
+                                the runs that were tested on it
+  predictions.csv               with --predict=FILE: the mean over all runs
+
+With several settings, the last two are out_of_fold,<setting>.csv and
+predictions,<setting>.csv.
 
 The best setting has the best mean validation metric over its runs. The linear
 baselines of `bigru baseline` in the folder are compared with the settings.
@@ -23,7 +29,7 @@ import logging
 import pathlib
 from typing import Any
 
-from bigru_jax.cli import outputs, planned_runs, sweep_settings
+from bigru_jax.cli import outputs, planned_runs, stacking, sweep_settings
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name
@@ -56,6 +62,11 @@ _METRIC = FLAGS.string(
   'metric',
   'The metric to compare, such as accuracy, macro_f1 or loss.',
   'accuracy',
+)
+_PREDICT = FLAGS.path(
+  'predict',
+  'A file of texts, which all runs of a setting predict together at the end: '
+  'the mean of their probabilities is written.',
 )
 _COLLECT = FLAGS.boolean('collect', 'Compare the finished runs, and exit.')
 FLAGS.append_flag_values(planned_runs.FLAGS)
@@ -112,10 +123,10 @@ def settings() -> list[dict[str, Any]]:
 def write(
   output: pathlib.Path, planned: Sequence[Planned], failed: Sequence[str]
 ) -> None:
-  """Writes and prints the comparison of the finished runs.
+  """Writes and prints the comparison of the finished runs, and predictions.
 
   Raises:
-    ValueError: no run is finished.
+    ValueError: no run is finished, or the texts cannot be predicted.
   """
   cells = list(planned_runs.finished_cells(output, planned))
   if not cells:
@@ -138,6 +149,11 @@ def write(
   else:
     plots.save_comparison(compared, output / 'sweep.png')
   print(text, end='')
+  for path in stacking.write_out_of_fold(output, planned):
+    print(f'\nOut-of-fold predictions: {path}')
+  if _PREDICT.value:
+    for path in stacking.predict(output, planned, _PREDICT.value):
+      print(f'\nPredictions: {path}')
 
 
 def baseline_cells(
@@ -216,7 +232,7 @@ def check_flags(common: Sequence[str]) -> None:
     if common:
       raise ValueError(f'{common[0]} needs a sweep without collect')
   if planned_runs.PRINT_COMMANDS.value:
-    FLAGS.refuse('a sweep without print_commands', 'jobs', 'metric')
+    FLAGS.refuse('a sweep without print_commands', 'jobs', 'metric', 'predict')
 
 
 def main(common: list[str]) -> int:
@@ -234,6 +250,7 @@ def main(common: list[str]) -> int:
     write(output, read_plan(output), [])
     return 0
   planned = plan(common)
+  stacking.check_input(_PREDICT.value or '', planned)
   planned_runs.check_effects(output, planned)
   with lock.locked(output, 'output'):
     for run in planned:

@@ -8,8 +8,13 @@ import signal
 import subprocess
 import time
 
+import numpy as np
+import pandas
 import pytest
 from scripts import call, command, run_command
+from sklearn import metrics as sklearn_metrics
+
+import bigru_jax
 
 FLAGS = [
   '--', '--dataset=synthetic', '--embedding_size=16', '--hidden_size=16',
@@ -83,6 +88,11 @@ _WRONG = [
   (
     ['--metric=semeval2010'],
     'metric=semeval2010_f1 needs --select_by=semeval2010_f1',
+  ),
+  (['--predict=missing.csv'], 'predict=missing.csv: no such file'),
+  (
+    ['--predict=a.csv', '--print_commands'],
+    'predict needs a sweep without pri',
   ),
   ([*FLAGS, '--seed=3'], 'seed is set after --: see seeds, folds and output'),
 ]
@@ -196,19 +206,45 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_over_folds_covers_a_data_set(tmp_path):
+def test_a_sweep_over_folds_predicts_each_example_and_new_texts(tmp_path):
   rows = [
-    f'a {"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(200)
+    f'a {"good" if i % 2 else "bad"} film {i % 60},{i % 7 % 2},n{i}'
+    for i in range(200)
   ]
-  path = tmp_path / 'reviews.csv'
-  path.write_text('text,label\n' + '\n'.join(rows) + '\n')
-  others = ['--', f'--train={path}', '--epochs=4', '--learning_rate=0.01']
-  done = _sweep(tmp_path / 'sweep', '--folds=3', '--jobs=2', others=others)
+  path, new = tmp_path / 'reviews.csv', tmp_path / 'new.csv'
+  path.write_text('text,label,key\n' + '\n'.join(rows) + '\n')
+  new.write_text('key,text\n7,a good film\n8,a bad film\n')
+  others = ['--', f'--train={path}', '--epochs=2', '--id_column=key']
+  flags = ['--folds=3', '--jobs=2', f'--predict={new}']
+  done = _sweep(tmp_path / 'sweep', *flags, others=others)
   assert done.returncode == 0, done.stderr
   assert '(n = 3)' in done.stdout
-  tested = []
-  for fold in range(3):
-    folder = tmp_path / 'sweep' / f'default,seed=0,fold={fold}'
-    lines = (folder / 'predictions-test.jsonl').read_text().splitlines()
-    tested += [json.loads(line)['row'] for line in lines]
-  assert sorted(tested) == list(range(2, 202))
+  assert done.stdout.count('redictions: ') == 2
+  found = pandas.read_csv(tmp_path / 'sweep' / 'out_of_fold.csv')
+  assert list(found) == [
+    'id',
+    'label',
+    'probability_0',
+    'probability_1',
+    'fold',
+  ]
+  assert found.id.tolist() == [f'n{i}' for i in range(200)]
+  assert found.label.tolist() == [i % 7 % 2 for i in range(200)]
+  workdirs = []
+  for fold, group in found.groupby('fold'):
+    workdirs.append(tmp_path / 'sweep' / f'default,seed=0,fold={fold}')
+    result = json.loads((workdirs[-1] / 'result.json').read_text())['test']
+    is_correct = group.label == (group.probability_1 > group.probability_0)
+    assert result['examples'] == len(group)
+    assert result['accuracy'] == pytest.approx(is_correct.mean())
+    score = sklearn_metrics.log_loss(group.label, group.probability_1)
+    assert result['loss'] == pytest.approx(score, abs=1e-4)
+  assert len(workdirs) == 3
+  predictions = pandas.read_csv(tmp_path / 'sweep' / 'predictions.csv')
+  expected = bigru_jax.load_ensemble(workdirs).predict(predictions.text)
+  np.testing.assert_allclose(
+    predictions.probability_1,
+    [answer['probabilities']['1'] for answer in expected],
+    atol=1e-5,
+  )
+  assert predictions.key.tolist() == [7, 8]
