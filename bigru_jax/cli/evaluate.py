@@ -37,7 +37,7 @@ from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_same_split, examples_of_run
 
 FLAGS = Flags()
-FLAGS.append_flag_values(inputs.FLAGS)
+FLAGS.append_flag_values(inputs.FLAGS_WITH_ID)
 _INPUT = FLAGS.path(
   'input', 'A labelled file: .csv, .tsv, .jsonl, .json or .parquet.'
 )
@@ -187,7 +187,11 @@ def evaluate(
   run = inputs.load_model()
   if path:
     examples = inputs.labelled_file(
-      path, run, _LABEL_COLUMN.value, _LABEL_SEPARATOR.value
+      path,
+      run,
+      _LABEL_COLUMN.value,
+      _LABEL_SEPARATOR.value,
+      inputs.id_column(run.config, path),
     )
   else:
     examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)

@@ -48,7 +48,15 @@ _EMBEDDINGS = FLAGS.path(
   'The vector file that the run started from, if it has moved; it gives '
   'vectors to words outside the training set.',
 )
-FLAGS.mark_as_parsed()  # Each command parses them as its own flags.
+# Of the commands that write predictions.
+FLAGS_WITH_ID = Flags()
+FLAGS_WITH_ID.append_flag_values(FLAGS)
+_ID_COLUMN = FLAGS_WITH_ID.string(
+  'id_column',
+  "The input's column of ids; by default as in the run. Empty for none.",
+)
+FLAGS_WITH_ID.mark_as_parsed()  # Each command parses them as its own flags.
+FLAGS.mark_as_parsed()
 
 
 def workdirs() -> list[pathlib.Path]:
@@ -74,11 +82,12 @@ def check_flags(path: str, pipe_of_lines: bool = True) -> None:
   """
   if not path:
     FLAGS.refuse('an input', 'text_column', 'encoding', 'delimiter')
+    FLAGS_WITH_ID.refuse('an input', 'id_column')
     return
   kinds = {tabular_files.file_extension(name) or name for name in _files(path)}
   lines = {'-', '.txt', '.pipe'} if pipe_of_lines else {'.txt'}
   if not kinds - lines:
-    FLAGS.refuse('an input with columns', 'text_column')
+    FLAGS_WITH_ID.refuse('an input with columns', 'text_column', 'id_column')
   if not kinds - {'-', '.parquet'}:
     FLAGS.refuse('a text file as input', 'encoding')
   if not kinds & ({'.csv'} if pipe_of_lines else {'.csv', '.pipe'}):
@@ -124,6 +133,17 @@ def input_format(config: bigru_jax.Config) -> tuple[str, str, str]:
   )
 
 
+def id_column(config: bigru_jax.Config, source: str) -> str:
+  """Returns the column of the input's ids; '' if there is none.
+
+  Args:
+    config: the run's, which has the default.
+    source: the input, see `read_texts`.
+  """
+  column = config.id_column if _ID_COLUMN.value is None else _ID_COLUMN.value
+  return '' if all(map(_has_lines, _files(source))) else column
+
+
 def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
   """Yields the texts of files or of standard input.
 
@@ -134,19 +154,36 @@ def read_texts(source: str, config: bigru_jax.Config) -> Iterator[str]:
   Raises:
     FileNotFoundError, ValueError: the message names the file and the row.
   """
+  return (text for text, _ in _texts_and_ids(source, config, ''))
+
+
+def read_texts_and_ids(
+  source: str, config: bigru_jax.Config
+) -> Iterator[tuple[str, str]]:
+  """Yields the texts and their ids, which are empty if there are none.
+
+  Args:
+    source, config: see `read_texts`.
+  """
+  return _texts_and_ids(source, config, id_column(config, source))
+
+
+def _texts_and_ids(
+  source: str, config: bigru_jax.Config, ids: str
+) -> Iterator[tuple[str, str]]:
   column, encoding, delimiter = input_format(config)
   for path in _files(source):
     if path == '-':
       stdin = io.TextIOWrapper(sys.stdin.buffer, 'utf-8', 'replace', '\n')
-      yield from (line.removesuffix('\n') for line in stdin)
-    elif tabular_files.file_extension(path) == '.txt' or is_device(path):
+      yield from ((line.removesuffix('\n'), '') for line in stdin)
+    elif _has_lines(path):
       with open_files.open_lines(path, 'input', encoding) as lines:
-        yield from (line.removesuffix('\n') for line in lines)
+        yield from ((line.removesuffix('\n'), '') for line in lines)
     else:
       examples = tabular_files.read_file(
-        path, 'input', Columns(column, label=''), encoding, delimiter
+        path, 'input', Columns(column, label='', id=ids), encoding, delimiter
       )
-      yield from (example.text for example in examples)
+      yield from ((example.text, example.id) for example in examples)
 
 
 def read_rows(
@@ -154,7 +191,8 @@ def read_rows(
 ) -> tuple[list[str], Iterator[list[str]]]:
   """Returns the columns of an input, and an iterator over its rows.
 
-  CSV and TSV files keep all columns; other inputs keep only the text.
+  CSV and TSV files keep all columns; other inputs keep the text, under the name
+  of the text column, and the id, if there is one.
 
   Args:
     source, config: see `read_texts`.
@@ -163,16 +201,27 @@ def read_rows(
     FileNotFoundError, ValueError: the message names the file and the row.
   """
   column, encoding, delimiter = input_format(config)
+  ids = id_column(config, source)
   if all(
     tabular_files.file_extension(path) in ('.csv', '.tsv')
     and not is_device(path)
     for path in _files(source)
   ):
+    columns = Columns(column, label='', id=ids)
     rows = tabular_files.read_table(
-      source, 'input', encoding, delimiter, column
+      source, 'input', encoding, delimiter, columns
     )
     return next(rows), rows
-  return [column], ([text] for text in read_texts(source, config))
+  pairs = read_texts_and_ids(source, config)
+  if ids:
+    return [ids, column], ([text_id, text] for text, text_id in pairs)
+  return [column], ([text] for text, _ in pairs)
+
+
+def _has_lines(path: str) -> bool:
+  """Returns whether an input of texts has one per line, and no columns."""
+  is_text = path == '-' or tabular_files.file_extension(path) == '.txt'
+  return is_text or is_device(path)
 
 
 def _files(source: str) -> list[str]:
@@ -184,8 +233,19 @@ def labelled_file(
   model: Model,
   label_column: str | None = None,
   label_separator: str | None = None,
+  ids: str = '',
 ) -> list[Example]:
-  """Reads the examples of a file; by default its columns are the run's."""
+  """Reads the examples of a file; by default its columns are the run's.
+
+  Args:
+    path: the file.
+    model: the run or the ensemble.
+    label_column, label_separator: those of the file, if they are others.
+    ids: the column of ids; '' for none.
+
+  Raises:
+    FileNotFoundError, ValueError: the message names the file and the row.
+  """
   config = model.config
   run = model if isinstance(model, bigru_jax.Run) else model.members[0]
   form = label_forms.form_of(run_files.read_identity(run.workdir), run.labels)
@@ -193,7 +253,10 @@ def labelled_file(
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)
   columns = sources.columns_of(config)._replace(
-    text=text_column, label=label_column or config.label_column
+    text=text_column,
+    label=label_column or config.label_column,
+    weight='',
+    id=ids,
   )
   examples = tabular_files.read_file(
     path, 'input', columns, encoding, delimiter

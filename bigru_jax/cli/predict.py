@@ -13,6 +13,16 @@ of a .csv or .tsv input, or else only the text. It adds the columns
 which is true where a text is missing or blank. For multi_label, `prediction`
 joins the labels by the run's label_separator, or is a JSON list if a label
 contains the separator. --fields=label,probabilities leaves other fields out.
+If the run has an id_column, JSON lines have the `id` of each text.
+
+A submission has only the columns that are named, in their order: of the input,
+a label for its probability, `prediction`, or `probability` for that of the
+positive label. target=prediction gives a column another name.
+
+  python experiments/predict.py --workdir=RUN --input=test.csv \\
+    --output=submission.csv --columns=id,toxic,insult
+  python experiments/predict.py --workdir=RUN --input=test.csv \\
+    --output=submission.csv --columns=id,target=prediction
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -26,18 +36,23 @@ import bigru_jax
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import sources
+from bigru_jax.data.table_columns import text_columns
+from bigru_jax.data.text import join_texts
 from bigru_jax.inference.prediction_table import (
+  CSV_FIELDS,
   DEFAULT_CSV_FIELDS,
   check_names,
+  choose_columns,
   prediction_columns,
 )
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.reports.shades import colored
+from bigru_jax.tasks import SingleLabel
 
 _log = logging.getLogger('bigru_jax.predict')
 
 FLAGS = Flags()
-FLAGS.append_flag_values(inputs.FLAGS)
+FLAGS.append_flag_values(inputs.FLAGS_WITH_ID)
 _TEXT = FLAGS.string('text', 'The text to predict.')
 _INPUT = FLAGS.path('input', 'A file of texts, or - for standard input.')
 _OUTPUT = FLAGS.path(
@@ -47,6 +62,11 @@ _FIELDS = FLAGS.list(
   'fields',
   'The fields to write, such as label,probabilities; by default all, and '
   'label,probabilities,empty in a .csv file.',
+)
+_COLUMNS = FLAGS.list(
+  'columns',
+  'The columns of a .csv output, such as id,toxic,insult or '
+  'id,target=prediction; by default those of the input and of the predictions.',
 )
 _COLOR = FLAGS.boolean(
   'color',
@@ -64,24 +84,52 @@ def csv_rows(
 
   Args:
     run: the model.
-    names: the columns, one of which contains the texts.
+    names: the columns, of which one or several contain the texts.
     rows: the cells of each row.
 
   Raises:
-    ValueError: the table has a column of the predictions, or a field has no
-      column.
+    ValueError: the table has a column of the predictions, or a field or a
+      wanted column is unknown.
   """
-  fields = _FIELDS.value or DEFAULT_CSV_FIELDS
+  wanted = _COLUMNS.value
+  fields = CSV_FIELDS if wanted else _FIELDS.value or DEFAULT_CSV_FIELDS
   columns = prediction_columns(
     run.labels, sources.label_separator(run.config), fields
   )
-  check_names(names, columns, f'input={_INPUT.value or ""}')
-  text_index = names.index(inputs.input_format(run.config)[0])
+  if wanted:
+    chosen = choose_columns(wanted, names, columns, positive_label(run))
+    header, cells = list(chosen), list(chosen.values())
+  else:
+    check_names(names, columns, f'input={_INPUT.value or ""}')
+    header = [*names, *columns]
+    cells = [*range(len(names)), *columns.values()]
+  text_names = text_columns(inputs.input_format(run.config)[0], names)
+  indices = [names.index(name) for name in text_names]
   rows, text_rows = itertools.tee(rows)
-  predictions = _predict(run, (row[text_index] for row in text_rows), fields)
-  yield [*names, *columns]
-  for prediction, row in zip(predictions, rows):
-    yield [*row, *(cell(prediction) for cell in columns.values())]
+  texts = (join_texts([row[i] for i in indices]) for row in text_rows)
+  yield header
+  for prediction, row in zip(_predict(run, texts, fields), rows):
+    yield [row[x] if isinstance(x, int) else x(prediction) for x in cells]
+
+
+def positive_label(run: inputs.Model) -> str:
+  """Returns the positive one of two classes; '' if there is none."""
+  first = run.members[0] if isinstance(run, bigru_jax.Ensemble) else run
+  if not isinstance(first.task, SingleLabel) or first.task.positive is None:
+    return ''
+  return run.labels[first.task.positive]
+
+
+def json_values(run: inputs.Model, source: str) -> Iterator[dict[str, Any]]:
+  """Yields the predictions of an input, with the ids of its texts."""
+  if not inputs.id_column(run.config, source):
+    texts = inputs.read_texts(source, run.config)
+    return _predict(run, texts, _FIELDS.value)
+  pairs, text_pairs = itertools.tee(
+    inputs.read_texts_and_ids(source, run.config)
+  )
+  predictions = _predict(run, (text for text, _ in text_pairs), _FIELDS.value)
+  return ({'id': x, **value} for (_, x), value in zip(pairs, predictions))
 
 
 def _predict(
@@ -113,6 +161,12 @@ def main() -> None:
     raise ValueError('fields: color does not print fields')
   output, source = _OUTPUT.value, _INPUT.value or ''
   is_csv = outputs.is_csv(output)
+  if not is_csv:
+    FLAGS.refuse('a .csv file as output', 'columns')
+  if _COLUMNS.value and _FIELDS.value is not None:
+    raise ValueError('fields: columns names the columns already')
+  if _COLOR.value:
+    FLAGS.refuse('an output without color', 'id_column')
   outputs.check_output(output, source)
   inputs.check_flags(source)
   run = inputs.load_model()
@@ -123,13 +177,15 @@ def main() -> None:
     if _TEXT.value is None:
       names, rows = inputs.read_rows(source, run.config)
     outputs.write_csv(output, csv_rows(run, names, rows))
-    return
-  texts: Iterable[str] = [_TEXT.value]
-  if _TEXT.value is None:
-    texts = inputs.read_texts(source, run.config)
-  if not _COLOR.value:
-    outputs.write_json_lines(output, _predict(run, texts, _FIELDS.value))
-    return
-  colored_texts, texts = itertools.tee(texts)
-  with outputs.open_output(output) as file:
-    file.writelines(map(colored, colored_texts, _predict(run, texts, None)))
+  elif _COLOR.value:
+    texts: Iterable[str] = [_TEXT.value]
+    if _TEXT.value is None:
+      texts = inputs.read_texts(source, run.config)
+    colored_texts, texts = itertools.tee(texts)
+    with outputs.open_output(output) as file:
+      file.writelines(map(colored, colored_texts, _predict(run, texts, None)))
+  elif _TEXT.value is None:
+    outputs.write_json_lines(output, json_values(run, source))
+  else:
+    values = _predict(run, [_TEXT.value], _FIELDS.value)
+    outputs.write_json_lines(output, values)

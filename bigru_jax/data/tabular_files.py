@@ -114,19 +114,18 @@ def read_file(
 
 
 def read_table(
-  paths: str, field: str, encoding: str, delimiter: str, column: str
+  paths: str, field: str, encoding: str, delimiter: str, columns: Columns
 ) -> Iterator[list[str]]:
   """Reads the header of CSV or TSV files, then all fields of each row.
 
   Args:
     paths: files with the same columns, see `expand_paths`.
     field, encoding, delimiter: see `read_file`.
-    column: a column that the files must have.
+    columns: the columns that the files must have.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  columns = Columns(column, label='')
   header: list[str] = []
   for path in expand_paths(paths, field):
     where = f'{field}={path}'

@@ -208,13 +208,13 @@ def is_blank(text: str) -> bool:
 def join_texts(texts: Sequence[str]) -> str:
   """Joins the texts of an example's columns by `SEPARATOR`.
 
-  If all of them are blank, the result is empty.
+  If all of several texts are blank, the result is empty.
 
   Example:
     >>> join_texts(['A title', 'Its body.'])
     'A title <sep> Its body.'
   """
-  if all(map(is_blank, texts)):
+  if len(texts) > 1 and all(map(is_blank, texts)):
     return ''
   return f' {SEPARATOR} '.join(texts)
 

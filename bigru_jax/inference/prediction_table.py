@@ -7,7 +7,10 @@ import functools
 import json
 from typing import Any
 
-Columns = dict[str, Callable[[Mapping[str, Any]], str]]
+# The function from an answer to the text of a cell.
+Cell = Callable[[Mapping[str, Any]], str]
+Columns = dict[str, Cell]
+_PREFIX = 'probability_'  # Of the column of a label's probability.
 # The fields of a prediction that a CSV file may have, and its default fields.
 CSV_FIELDS = 'label', 'probabilities', 'truncated', 'empty'
 DEFAULT_CSV_FIELDS = 'label', 'probabilities', 'empty'
@@ -39,7 +42,7 @@ def prediction_columns(
     columns['prediction'] = lambda answer: write_label(answer['label'])
   if 'probabilities' in fields:
     columns |= {
-      f'probability_{label}': functools.partial(_probability, label)
+      f'{_PREFIX}{label}': functools.partial(_probability, label)
       for label in labels
     }
   columns |= {
@@ -80,6 +83,59 @@ def check_names(names: Sequence[str], columns: Columns, where: str) -> None:
         f'{where} has a column {name!r} already, which the output adds; '
         'rename it, or leave it out by fields'
       )
+
+
+def choose_columns(
+  wanted: Sequence[str],
+  names: Sequence[str],
+  columns: Columns,
+  positive_label: str,
+) -> dict[str, int | Cell]:
+  """Returns the columns of an output that has only those that are named.
+
+  Args:
+    wanted: the columns, in their order. Each is a column of the input; a label,
+      for its probability; a column of the predictions; or `probability`, for
+      that of the positive label. `target=prediction` is the column `prediction`
+      under the name `target`.
+    names: the columns of the input.
+    columns: those of the predictions, see `prediction_columns`.
+    positive_label: the positive one of two classes; '' if there is none.
+
+  Returns:
+    For each name, the index of a column of the input, or the function from an
+    answer to its cell.
+
+  Raises:
+    ValueError: a name is unknown, occurs twice, or means two columns.
+  """
+  cells = dict(columns)
+  if positive_label:
+    cells['probability'] = columns[_PREFIX + positive_label]
+  others = [name for name in cells if not name.startswith(_PREFIX)]
+  labels = [x.removeprefix(_PREFIX) for x in columns if x.startswith(_PREFIX)]
+  for label in labels:
+    cells.setdefault(label, columns[_PREFIX + label])
+  chosen: dict[str, int | Cell] = {}
+  for entry in wanted:
+    new_name, name = entry, entry
+    if entry not in names and entry not in cells:
+      new_name, _, name = entry.partition('=')
+    if name not in names and name not in cells:
+      raise ValueError(
+        f'columns={entry}: choose columns of the input ({", ".join(names)}), '
+        f'labels for their probabilities ({", ".join(labels[:20])}), '
+        f'{", ".join(others)}; target={others[0]} gives another name'
+      )
+    if names.count(name) + (name in cells) > 1:
+      raise ValueError(
+        f'columns={entry}: {name!r} means two columns of the input or of the '
+        'predictions; a label is also called probability_<label>'
+      )
+    if new_name in chosen:
+      raise ValueError(f'columns={",".join(wanted)} has {new_name!r} twice')
+    chosen[new_name] = cells[name] if name in cells else names.index(name)
+  return chosen
 
 
 def _probability(label: str, answer: Mapping[str, Any]) -> str:

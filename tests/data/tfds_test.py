@@ -51,8 +51,9 @@ def test_a_set_with_the_features_of_sst2_is_read(tmp_path):
   splits = sources.read(Config(**options))
   assert list(splits) == ['train', 'validation']  # Test has no labels.
   assert len(splits['validation']) == 10
-  for text, label in zip(splits['train'].texts, splits['train'].labels):
-    assert label == ('negative', 'positive')[int(text.split()[1]) % 2]
+  for example in splits['train']:
+    index = int(example.text.split()[1])
+    assert example.label == ('negative', 'positive')[index % 2]
   with pytest.raises(ValueError, match='text_column=idx'):
     sources.read(Config(**options, text_column='idx'))
 
@@ -101,7 +102,7 @@ def test_integer_labels_are_read(tmp_path, kind):
     [{'review': f'film {i}', 'stars': i - 1, 'score': 0.5} for i in range(12)],
   )
   train = _read_rated(tmp_path, label_column='stars')
-  assert sorted(zip(train.texts, train.labels)) == sorted(
+  assert sorted((x.text, x.label) for x in train) == sorted(
     (f'film {i}', str(i - 1)) for i in range(12)
   )
   # A number may be an index, so it is a label only where it is named.
@@ -120,8 +121,8 @@ def test_text_labels_are_read(tmp_path):
   ]
   _prepare_tfds(tmp_path / 'right', texts, examples)
   train = _read_rated(tmp_path / 'right', label_column='topic')
-  assert sorted(train.labels) == ['b', 'é']
-  assert train.texts == [f'item {label}' for label in train.labels]
+  assert sorted(x.label for x in train) == ['b', 'é']
+  assert all(x.text == f'item {x.label}' for x in train)
   _prepare_tfds(tmp_path / 'wrong', texts, [{'body': 'item', 'topic': ' '}])
   with pytest.raises(
     ValueError,
@@ -153,4 +154,52 @@ def test_a_set_prepared_as_tfrecord_is_named(tmp_path):
   # As this command leaves a folder: with files in both formats.
   info['alternativeFileFormats'] = ['array_record']
   (folder / 'dataset_info.json').write_text(json.dumps(info))
-  assert _read_rated(tmp_path).labels == ['a']
+  assert [x.label for x in _read_rated(tmp_path)] == ['a']
+
+
+def test_several_texts_are_joined_with_their_weights_and_ids(tmp_path):
+  from tensorflow_datasets import features
+
+  _prepare_tfds(
+    tmp_path,  # Like glue/mrpc, and a weight and a key.
+    {
+      'idx': np.int32,
+      'key': features.Text(),
+      'label': features.ClassLabel(names=['no', 'yes']),
+      'sentence1': features.Text(),
+      'sentence2': features.Text(),
+      'share': np.float32,
+    },
+    [
+      {
+        'idx': i, 'key': f'k{i}', 'label': i % 2, 'sentence1': f'first {i}',
+        'sentence2': 'second', 'share': i / 4,
+      }
+      for i in range(6)
+    ],
+  )  # fmt: skip
+  train = _read_rated(
+    tmp_path,
+    text_column='sentence1,sentence2',
+    weight_column='share',
+    id_column='key',
+  )
+  assert sorted((x.id, x.text, x.label, x.weight) for x in train) == [
+    (f'k{i}', f'first {i} <sep> second', ['no', 'yes'][i % 2], i / 4)
+    for i in range(6)
+  ]
+  train = _read_rated(tmp_path, text_column='sentence2', id_column='idx')
+  assert sorted((x.id, x.text) for x in train) == [
+    (str(i), 'second') for i in range(6)
+  ]
+  for options, message in (
+    (
+      {},
+      "text_column=text: .*'sentence1', 'sentence2', .*, or several with commas",
+    ),
+    ({'text_column': 'sentence1,body'}, 'text_column=body: '),
+    ({'text_column': 'key', 'weight_column': 'label'}, 'weight_column=label: '),
+    ({'text_column': 'key', 'id_column': 'id'}, 'id_column=id: '),
+  ):
+    with pytest.raises(ValueError, match=message):
+      _read_rated(tmp_path, **options)

@@ -22,6 +22,7 @@ from bigru_jax.data.corpora import (
 )
 from bigru_jax.data.open_files import check_file
 from bigru_jax.data.splits import Example
+from bigru_jax.data.table_columns import Columns
 from bigru_jax.data.tabular_files import read_file
 
 
@@ -128,8 +129,12 @@ _TFDS = DataSet(
   read=lambda config: tfds.read(
     config.dataset.removeprefix('tfds:'),
     config.data_dir,
-    config.text_column,
-    config.label_column,
+    Columns(
+      config.text_column,
+      config.label_column,
+      weight=config.weight_column,
+      id=config.id_column,
+    ),
   ),
   needs_files=True,
   has_columns=True,

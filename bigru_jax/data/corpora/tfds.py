@@ -1,19 +1,22 @@
-"""Any TensorFlow Datasets (TFDS) set with one text and one label."""
+"""Any TensorFlow Datasets (TFDS) set with texts and one label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import os
 import shlex
 from typing import Any
 
 import numpy as np
 
-from bigru_jax.data.splits import NAMES, Split, empty_split
+from bigru_jax.data.cells import as_id, as_weight
+from bigru_jax.data.splits import NAMES, Example
+from bigru_jax.data.table_columns import Columns, Selected, text_columns
+from bigru_jax.data.text import join_texts
+
+_JOINED = ', or several with commas between them, which are joined'
 
 
-def read(
-  name: str, data_dir: str, text_column: str, label_column: str
-) -> dict[str, Split]:
-  """Reads a prepared TFDS set with one text and one label, without TensorFlow.
+def read(name: str, data_dir: str, fields: Columns) -> dict[str, list[Example]]:
+  """Reads a prepared TFDS set of texts and labels, without TensorFlow.
 
   A label is a class, an integer or a text. Examples with negative classes, the
   hidden labels of a benchmark's test set, are dropped.
@@ -21,13 +24,13 @@ def read(
   Args:
     name: the name of the set, such as `glue/sst2`.
     data_dir: the TFDS folder; if empty, the default of TFDS.
-    text_column, label_column: the features; `text` and `label` mean the only
-      text and the only class if no feature has that name.
+    fields: the features. `text` and `label` mean the only text and the only
+      class if no feature has that name; several texts are joined.
 
   Raises:
     ValueError: the set cannot be read, is prepared in a format that only
-      TensorFlow reads, or does not have one text and one label; or a label is
-      empty, and the message names its row.
+      TensorFlow reads, or does not have these features; or a label is empty or
+      a weight is wrong, and the message names its row.
   """
   import tensorflow_datasets as tfds
   import tensorflow_datasets.text  # noqa: F401 (makes the older sets known)
@@ -36,7 +39,7 @@ def read(
   try:
     builder = tfds.builder(name, data_dir=data_dir or None)
     features = builder.info.features
-    text, label = _columns(features, text_column, label_column, field)
+    columns = _columns(features, fields, field)
     if not os.path.isdir(builder.data_dir):
       # array_record files allow random access, and reading without TensorFlow.
       builder.download_and_prepare(file_format='array_record')
@@ -62,26 +65,46 @@ def read(
     ) from error
   splits = {}
   for split, source in zip(names, sources):
-    read_split = empty_split(f'tfds:{name}/{split}')
-    for row, example in enumerate(source, 1):
-      label_name = _label_name(features[label], example[label])
-      if label_name == '':
-        raise ValueError(
-          f'{field}/{split}, row {row}: {label!r} is not a label: it is empty'
-        )
-      if label_name is not None:
-        read_split.add(example[text].decode('utf-8'), label_name, row)
-    if len(read_split):
-      splits[split] = read_split
+    rows = enumerate(source, 1)
+    examples = _examples(rows, columns, features, f'tfds:{name}/{split}')
+    if read_examples := list(examples):
+      splits[split] = read_examples
   if 'train' not in splits:
     raise ValueError(f'{field} has no labelled split called train')
   return splits
 
 
-def _columns(
-  features: Any, text_column: str, label_column: str, field: str
-) -> tuple[str, str]:
-  """Returns the names of the text and of the label among the features.
+def _examples(
+  rows: Iterable[tuple[int, Any]], columns: Selected, features: Any, name: str
+) -> Iterator[Example]:
+  """Yields the examples of a split that have a label."""
+  (label,) = columns.labels
+  weight, example_id = columns.fields.weight, columns.fields.id
+  for row, values in rows:
+    label_name = _label_name(features[label], values[label])
+    if label_name is None:
+      continue
+    try:
+      if not label_name:
+        raise ValueError(f'{label!r} is not a label: it is empty')
+      yield Example(
+        join_texts([_plain(values[x]) for x in columns.texts]),
+        label_name,
+        name,
+        row,
+        as_weight(_plain(values[weight]), weight) if weight else 1.0,
+        as_id(_plain(values[example_id]), example_id) if example_id else '',
+      )
+    except ValueError as error:
+      raise ValueError(f'dataset={name}, row {row}: {error}') from None
+
+
+def _plain(value: Any) -> Any:
+  return value.decode('utf-8') if isinstance(value, bytes) else value
+
+
+def _columns(features: Any, fields: Columns, field: str) -> Selected:
+  """Returns the features that are read.
 
   A class is found without its name, but an integer is not, because it may be an
   index, and neither is a text.
@@ -90,19 +113,29 @@ def _columns(
 
   texts = [n for n, f in features.items() if isinstance(f, kinds.Text)]
   classes = [n for n, f in features.items() if isinstance(f, kinds.ClassLabel)]
-  numbers = [
-    n
+  scalars = {
+    n: f.np_dtype
     for n, f in features.items()
-    if isinstance(f, kinds.Tensor)
-    and f.shape == ()
-    and np.issubdtype(f.np_dtype, np.integer)
-    and n not in classes
-  ]
+    if isinstance(f, kinds.Tensor) and f.shape == () and n not in classes
+  }
+  numbers = [n for n, x in scalars.items() if np.issubdtype(x, np.number)]
+  integers = [n for n in numbers if np.issubdtype(scalars[n], np.integer)]
   label = _choose(
-    'label', label_column, classes, classes + numbers + texts, field
+    'label', fields.label, classes, classes + integers + texts, field
   )
-  texts = [text for text in texts if text != label]
-  return _choose('text', text_column, texts, texts, field), label
+  for name, column, known in (
+    ('weight', fields.weight, numbers),
+    ('id', fields.id, numbers + texts),
+  ):
+    if column:
+      _choose(name, column, [], known, field)
+  texts = [text for text in texts if text not in (label, fields.id)]
+  wanted = text_columns(fields.text, texts)
+  return Selected(
+    fields=fields,
+    texts=[_choose('text', name, texts, texts, field) for name in wanted],
+    labels=[label],
+  )
 
 
 def _choose(
@@ -116,6 +149,7 @@ def _choose(
   raise ValueError(
     f'{role}_column={name}: {field} has '
     f'{", ".join(map(repr, known)) or "none"} to choose from'
+    f'{_JOINED if role == "text" and len(known) > 1 else ""}'
   )
 
 
