@@ -31,7 +31,7 @@ FIELDS = (
   'positive_label', 'seed', 'dataset', 'data_dir', 'train', 'validation',
   'test', 'text_column', 'label_column', 'encoding', 'delimiter', 'task',
   'label_separator', 'label_names', 'sst_phrases', 'split_seed', 'folds',
-  'fold', 'tokenizer',
+  'fold', 'tokenizer', 'replace_urls_and_users', 'id_column',
 )  # fmt: skip
 FLAGS = Flags()
 VERBOSE = True
