@@ -53,6 +53,7 @@ CHANGES = {
   'text_column': ('title', {}),
   'label_column': ('title', {}),
   'weight_column': ('weight', {'train': 'weighted.csv'}),
+  'id_column': ('title', {}),
   'encoding': ('latin-1', {}),
   'delimiter': (';', {'train': 'both.csv'}),
   'task': ('multi_label', {}),
@@ -63,6 +64,7 @@ CHANGES = {
   'folds': (3, {}),
   'fold': (1, {'folds': 3}),
   'tokenizer': ('characters', {}),
+  'replace_urls_and_users': (True, {'train': 'tweets.csv'}),
   'max_length': (3, {}),
   'max_sentences': (1, HIERARCHICAL),
   'keep': ('tail', {'max_length': 3}),
@@ -133,6 +135,7 @@ def corpus(tmp_path_factory):
     'several': several,
     'multi_hot': multi_hot,
     'more': one[:30],
+    'tweets': [[f'@ann {x}', *others] for x, *others in one],
   }
   for name, rows in corpora.items():
     lines = [','.join(row) for row in [['text', 'label', 'title'], *rows]]
