@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
+from bigru_jax.reports.rates import PRECISION_RECALL, ROC, Curve, draw_rates
 from bigru_jax.reports.records import Groups, Record, learning_rates
 from bigru_jax.reports.shades import headline, shades
 from bigru_jax.reports.tables import columns_of
@@ -115,6 +116,26 @@ def draw_reliability(axes: Axes, groups: Groups) -> None:
   _add_legend(axes)
 
 
+def draw_roc(axes: Axes, groups: Groups) -> None:
+  """Draws ROC curves on test, with the area and the point of the threshold.
+
+  A single run has all of its curves; of more runs, each has its first curve, of
+  the positive label or of all labels together.
+
+  Raises:
+    ValueError: a run has no curve, or the runs have other positive labels.
+  """
+  axes.plot([0, 1], [0, 1], color='tab:gray', lw=0.8)
+  draw_rates(axes, _lines(groups), ROC)
+  _add_legend(axes)
+
+
+def draw_precision_recall(axes: Axes, groups: Groups) -> None:
+  """Draws precision by recall on test, like `draw_roc`."""
+  draw_rates(axes, _lines(groups), PRECISION_RECALL)
+  _add_legend(axes)
+
+
 def draw_length(axes: Axes, groups: Groups) -> None:
   """Draws the accuracy by length on test, averaged over seeds."""
   for records, style in _styled(groups):
@@ -134,6 +155,8 @@ PARTS: dict[str, Callable[..., None]] = {
   'confusion': draw_confusion,
   'f1': draw_f1,
   'reliability': draw_reliability,
+  'roc': draw_roc,
+  'precision_recall': draw_precision_recall,
   'length': draw_length,
 }
 
@@ -201,14 +224,29 @@ def _draw_curves(axes: Axes, groups: Groups, metric: str) -> None:
 def _styled(groups: Groups) -> Iterator[tuple[list[Record], dict[str, Any]]]:
   """Yields the runs of each group, with the style of the group's line."""
   for i, (name, records) in enumerate(groups.items()):
-    yield (
-      records,
-      {
-        'color': _COLORS[i % len(_COLORS)],
-        'linestyle': _DASHES[i % len(_DASHES)],
-        'label': name or None,
-      },
-    )
+    yield records, _style(i, name)
+
+
+def _style(i: int, name: str) -> dict[str, Any]:
+  return {
+    'color': _COLORS[i % len(_COLORS)],
+    'linestyle': _DASHES[i % len(_DASHES)],
+    'label': name or None,
+  }
+
+
+def _lines(groups: Groups) -> list[tuple[list[Curve], dict[str, Any]]]:
+  """Returns the curves of the runs of each line, and its style."""
+  curves = [[_curves(x) for x in records] for records in groups.values()]
+  first = curves[0][0]
+  if sum(map(len, curves)) == 1:
+    return [([x], _style(i, x['name'])) for i, x in enumerate(first)]
+  if {x[0]['name'] for group in curves for x in group} != {first[0]['name']}:
+    raise ValueError('parts: the runs have different positive labels')
+  return [
+    ([x[0] for x in group], style)
+    for group, (_, style) in zip(curves, _styled(groups))
+  ]
 
 
 def _points(record: Record, split: str, key: str) -> list[tuple[int, float]]:
@@ -233,6 +271,15 @@ def _diagnostics(record: Record) -> dict[str, Any]:
   if record.diagnostics is None:
     raise ValueError('parts: a run has no diagnostics.json')
   return record.diagnostics
+
+
+def _curves(record: Record) -> list[Curve]:
+  curves = _diagnostics(record).get('curves')
+  if curves is None:
+    raise ValueError('parts: a run of an older version has no curves')
+  if not curves:
+    raise ValueError('parts: only two classes or several labels have curves')
+  return curves
 
 
 def _finish(axes: Axes) -> None:

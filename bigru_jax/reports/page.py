@@ -10,6 +10,7 @@ import shlex
 from typing import Any
 
 from bigru_jax.config import Config
+from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.explain.predictions import check_supported
 from bigru_jax.reports.packing import pack_texts
 from bigru_jax.reports.records import (
@@ -134,6 +135,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'origin': WITHOUT_DATA.get(name),
     'config': grouped_fields(config),
     'labels': run_files.read_labels(workdir),
+    'decision': _decision(workdir, config),
     'metrics': [
       (split, values)
       for split, values in (
@@ -152,6 +154,20 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'explain': _faithfulness(workdir),
     'untested': _untested(workdir, config, has_data),
   }
+
+
+def _decision(workdir: pathlib.Path, config: Config) -> str | None:
+  """Returns a sentence on the threshold of two classes, if it was chosen."""
+  labels = run_files.read_labels(workdir)
+  calibration = read_calibration(workdir, labels, config.task)
+  if config.task == 'multi_label' or not calibration.thresholds:
+    return None
+  return (
+    f'The prediction is {calibration.positive_label} where its probability is '
+    f'at least {calibration.thresholds[0]:.3f}, the threshold with the best '
+    f'{config.threshold_metric} on validation, so it may be the less probable '
+    'label.'
+  )
 
 
 def _untested(

@@ -149,6 +149,32 @@ function lines({title, note, xName, yName, series, best, zero = false}) {
     table([xName, ...series.map((one) => one.name)], rows));
 }
 
+// Curves of rates between 0 and 1, with the point of a decision on each.
+// `level` is a dashed line, from the left border to the right one.
+function rates({title, note, xName, yName, series, level, head}) {
+  const {root, toX, toY} = axes({x: [0, 1], y: [0, 1], xName, yName});
+  const position = ([x, y]) => `${toX(x).toFixed(1)} ${toY(y).toFixed(1)}`;
+  if (level) {
+    root.append(svg('path', {class: 'diagonal',
+      d: `M${position([0, level[0]])}L${position([1, level[1]])}`}));
+  }
+  series.forEach(({points}, i) => root.append(svg('path',
+    {class: `line s${i}`, d: `M${points.map(position).join('L')}`})));
+  series.forEach(({point: [x, y]}, i) => {
+    if (x === null || y === null) return;
+    const place = {cx: toX(x), cy: toY(y)};
+    root.append(svg('circle', {class: `dot s${i}`, r: 3, ...place}),
+      svg('circle', {class: 'best', r: 6, ...place}));
+  });
+  const keys = el('ul', {class: 'keys'}, ...series.map(({name}, i) => {
+    const line = svg('svg', {viewBox: '0 0 28 10', 'aria-hidden': 'true'});
+    line.append(svg('path', {class: `line s${i}`, d: 'M1 5h26'}));
+    return el('li', {}, line, name);
+  }));
+  return figure(title, note, el('div', {}, root, series.length > 1 ? keys : ''),
+    table(head, series.map(({row}) => row)));
+}
+
 // Bars between given borders, with the diagonal of perfect calibration.
 function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
   const {root, toX, toY} = axes({x, y: [0, 1], xName, yName});
@@ -166,7 +192,7 @@ function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
 }
 
 // Horizontal bars with names, in a table so that screen readers read them.
-function namedBars({title, note, head, rows}) {
+function namedBars({title, note, head, rows, wide = false}) {
   const body = rows.map(([name, value, ...others]) => {
     const bar = svg('svg',
       {viewBox: '0 0 100 10', 'aria-hidden': 'true', style: 'width: 6rem'});
@@ -175,7 +201,7 @@ function namedBars({title, note, head, rows}) {
       svg('rect', {class: 'bar', x: 0, y: 1, width: 100 * value, height: 8}));
     return [name, bar, number(value), ...others];
   });
-  return figure(title, note, scrolled(title, table(head, body)), null);
+  return figure(title, note, scrolled(title, table(head, body)), null, wide);
 }
 
 function confusion(title, labels, counts) {

@@ -99,17 +99,19 @@ function drawScores() {
     note: classes.length > most
       ? `the worst ${most} of ${classes.length} classes` : 'the worst first',
     head: ['class', '0 to 1', 'F1', 'precision', 'recall', 'texts'],
+    wide: !report.confusion,
     rows: classes.slice(0, most).map(([name, x]) => [
       name, x.f1, number(x.precision), number(x.recall), number(x.support)]),
   }));
   if (!diagnostics) return;
+  $('figures').append(...curves(diagnostics.curves || []));
   const percent = (value) => value.toFixed(2);
   $('figures').append(
     bars({
       title: 'Reliability',
       note: `expected calibration error ${number(data.ece, 4)}; on the ` +
         'dashed line, probability and accuracy agree',
-      xName: 'probability of the prediction', yName: 'accuracy', x: [0, 1],
+      xName: 'probability', yName: 'accuracy', x: [0, 1],
       diagonal: true, head: ['probability', 'mean', 'accuracy', 'texts'],
       bins: diagnostics.reliability.map((bin) => ({
         low: bin.low, high: bin.high, value: bin.accuracy,
@@ -127,6 +129,42 @@ function drawScores() {
         row: [`${bin.low} to ${bin.high}`, number(bin.accuracy),
           number(bin.count)]})),
     }));
+}
+
+// The ROC and the precision-recall curves of two classes or several labels.
+function curves(all) {
+  if (!all.length) return [];
+  const one = all.length === 1 ? all[0] : null;
+  const ring = one
+    ? `the ring marks the threshold, ${number(one.point.threshold)}`
+    : 'a ring marks the threshold of each curve';
+  const count = all.length - 1;
+  const which = count < data.labels.length
+    ? `the ${count} with the lowest average precision` : 'each label';
+  const note = (area) => one ? `${one.name}: ${number(one[area])}; ${ring}`
+    : `all labels together and ${which}; ${ring}`;
+  const share = one && one.positives / (one.positives + one.negatives);
+  const series = (x, y, area, start) => all.map((curve) => ({
+    name: `${curve.name}, ${number(curve[area])}`,
+    points: [...start, ...curve[x].map((value, i) => [value, curve[y][i]])],
+    point: [curve.point[x], curve.point[y]],
+    row: [curve.name, number(curve[area]), number(curve.point.threshold),
+      number(curve.point[x]), number(curve.point[y])]}));
+  const head = (area, x, y) => ['curve', area, 'threshold', x, y];
+  return [
+    rates({
+      title: 'ROC curve',
+      note: `area under the curve, ${note('roc_auc')}`,
+      xName: 'false positive rate', yName: 'recall', level: [0, 1],
+      head: head('area', 'false positive rate', 'recall'),
+      series: series('false_positive_rate', 'recall', 'roc_auc', [[0, 0]])}),
+    rates({
+      title: 'Precision and recall',
+      note: `average precision, ${note('average_precision')}`,
+      xName: 'recall', yName: 'precision', level: one && [share, share],
+      head: head('average precision', 'recall', 'precision'),
+      series: series('recall', 'precision', 'average_precision', [])}),
+  ];
 }
 
 function drawFaithful() {

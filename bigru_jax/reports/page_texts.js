@@ -216,7 +216,8 @@ function draw() {
 }
 
 function drawTexts() {
-  $('texts-note').textContent = data.note;
+  $('texts-note').textContent =
+    data.decision ? `${data.note} ${data.decision}` : data.note;
   $('class').append(el('option', {value: ''}, 'all'),
     ...data.labels.map((name, c) => el('option', {value: c}, name)));
   const heads = texts.largest.reduce((most, x) => Math.max(most, x.length), 0);

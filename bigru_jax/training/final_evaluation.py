@@ -17,6 +17,7 @@ from bigru_jax.evaluation.calibration import (
   Calibration,
   fit_temperature,
 )
+from bigru_jax.evaluation.curves import decision_curves
 from bigru_jax.evaluation.diagnostics import diagnose
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.evaluation.thresholds import fit_thresholds
@@ -130,7 +131,18 @@ def make_report(
       'temperature': calibration.temperature,
       'test_report': evaluations['test'].report,
     },
-    diagnostics=diagnose(data, evaluations['test']),
+    diagnostics={
+      **diagnose(data, evaluations['test']),
+      'curves': decision_curves(
+        task,
+        data.labels,
+        labels['test'],
+        logits['test'],
+        evaluations['test'].predictions,
+        calibration.thresholds,
+        _example_weights(data.splits['test']),
+      ),
+    },
     predictions={
       name: _lines(evaluation, data.splits[name].table)
       for name, evaluation in evaluations.items()
@@ -154,9 +166,7 @@ def _calibrate(
   labels = split.label_array()
   temperature = fit_temperature(task, logits_NxC, labels)
   setting, metric = config.threshold, config.threshold_metric
-  weights = None
-  if 'example_weight' in split.table:
-    weights = split.table['example_weight']
+  weights = _example_weights(split)
   if isinstance(task, MultiLabel):
     probabilities = special.expit(logits_NxC.astype(np.float64))
     thresholds = fit_thresholds(setting, labels, probabilities, metric, weights)
@@ -173,6 +183,11 @@ def _calibrate(
       weights,
     )
   return Calibration(temperature, thresholds, task.labels[task.positive])
+
+
+def _example_weights(split: EncodedSplit) -> np.ndarray | None:
+  """Returns the weight of each example in the metrics; None if all are 1."""
+  return split.table.columns.get('example_weight')
 
 
 def _without_unseen(
