@@ -49,8 +49,9 @@ def draw_rates(
       point = curve['point']
       if point[y] is not None:
         axes.plot(
-          point[x], point[y], 'o', color=style['color'], mec='black', ms=6
-        )
+          point[x], point[y], 'o', color=style['color'], mec='black', ms=6,
+          clip_on=False,
+        )  # fmt: skip
   words = [rate.replace('_', ' ') for rate in (x, y)]
   axes.set(xlabel=words[0], ylabel=words[1], xlim=(0, 1), ylim=(0, 1.03))
 

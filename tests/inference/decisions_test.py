@@ -97,6 +97,10 @@ def test_all_ways_to_a_label_decide_by_the_threshold(trained):
   assert result['test']['accuracy'] == evaluation['accuracy']
   page = data_of(trained.workdir / 'report.html')
   assert [page['labels'][c] for c in page['texts']['prediction']] == expected
+  assert (
+    f'where its probability is at least {threshold:.3f}' in (page['decision'])
+  )
+  assert page['diagnostics']['curves'][0]['point']['threshold'] == threshold
   confidence = [x['probabilities'][x['label']] for x in answers]
   np.testing.assert_allclose(page['texts']['confidence'], confidence, atol=1e-4)
 

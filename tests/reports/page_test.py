@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from sklearn import metrics as sklearn_metrics
 
 import bigru_jax
 from bigru_jax.reports import page
@@ -163,6 +164,21 @@ def test_the_page_of_a_run_shows_its_result(run_directory):
     x['count'] * x['accuracy'] for x in found['diagnostics']['by_length']
   )
   assert right / count == pytest.approx(result['test']['accuracy'])
+  lines = (run_directory / 'predictions-test.jsonl').read_text().splitlines()
+  lines = [json.loads(line) for line in lines]
+  (curve,) = found['diagnostics']['curves']
+  calibration = json.loads((run_directory / 'calibration.json').read_text())
+  assert curve['name'] == calibration['positive_label']
+  is_positive = [x['label'] == curve['name'] for x in lines]
+  scores = [x['probabilities'][curve['name']] for x in lines]
+  for name, function in (
+    ('roc_auc', sklearn_metrics.roc_auc_score),
+    ('average_precision', sklearn_metrics.average_precision_score),
+  ):
+    # The stored probabilities have six decimals.
+    expected = function(is_positive, scores)
+    assert curve[name] == pytest.approx(expected, abs=1e-4)
+  assert curve['point']['threshold'] == 0.5 and found['decision'] is None
   assert '--dataset=synthetic' in found['command']
   assert found['untested']['command'] == (
     f'bigru explain --workdir={run_directory} --split=test'

@@ -139,6 +139,22 @@ def test_training_writes_a_page_that_filters_and_sorts(run_directory, opened):
   assert count.inner_text() == f'0 of {len(lines)} texts'
 
 
+def test_the_page_shows_the_curves_with_the_point_of_the_threshold(
+  run_directory, opened
+):
+  page = opened(run_directory / 'report.html')
+  scores = json.loads((run_directory / 'diagnostics.json').read_text())
+  (curve,) = scores['curves']
+  for title, area in (
+    ('ROC curve', 'roc_auc'),
+    ('Precision and recall', 'average_precision'),
+  ):
+    figure = page.locator('figure', has_text=title).first
+    assert f'{curve["name"]}: {curve[area]:.3f}' in figure.inner_text()
+    assert figure.locator('path.line').count() == 1
+    assert figure.locator('circle.best').count() == 1
+
+
 def test_the_most_confident_mistakes_come_first(
   run_directory, opened, tmp_path
 ):

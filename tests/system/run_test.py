@@ -215,7 +215,10 @@ def test_the_curves_of_a_plot_are_named_by_seed(run_directory, tmp_path):
   (third / 'config.json').write_text(json.dumps({**config, 'dropout': 0.0}))
   output = tmp_path / 'runs.svg'
   flags = [f'--workdir={x}' for x in (run_directory, other, third)]
-  parts = 'loss,accuracy,learning_rate,confusion,f1,reliability,length,heatmap'
+  parts = (
+    'loss,accuracy,learning_rate,confusion,f1,reliability,roc,'
+    'precision_recall,length,heatmap'
+  )
   done = run_command(
     'plot', *flags, f'--parts={parts}', '--text=a good film',
     f'--output={output}',
@@ -224,9 +227,25 @@ def test_the_curves_of_a_plot_are_named_by_seed(run_directory, tmp_path):
   content = output.read_text()
   for label in ('dropout=0.2, 2 seeds', 'dropout=0.0', 'learning rate', 'F1'):
     assert f'<!-- {label} -->' in content
+  areas = re.findall(r'<!-- dropout=0.0 \(area (\d.\d+)\) -->', content)
+  scores = json.loads((run_directory / 'diagnostics.json').read_text())
+  (curve,) = scores['curves']
+  assert areas == [
+    f'{curve[name]:.3f}' for name in ('roc_auc', 'average_precision')
+  ]
   for token in ('good', 'film'):  # A heat map of each run.
     assert content.count(f'<!-- {token} -->') == len(flags)
-  (other / 'diagnostics.json').unlink()
+  path = other / 'diagnostics.json'
+  for curves, message in (
+    ({}, 'a run of an older version has no curves'),
+    ({'curves': []}, 'only two classes or several labels have curves'),
+    ({'curves': [{**curve, 'name': 'x'}]}, 'have different positive labels'),
+  ):
+    kept = {name: x for name, x in scores.items() if name != 'curves'}
+    path.write_text(json.dumps(kept | curves))
+    done = run_command('plot', *flags, '--parts=roc', f'--output={output}')
+    assert done.returncode == 2 and message in done.stderr
+  path.unlink()
   done = run_command('plot', *flags, '--parts=length', f'--output={output}')
   assert done.returncode == 2 and 'has no diagnostics.json' in done.stderr
   done = run_command('plot', *flags, '--parts=losses')
