@@ -164,7 +164,9 @@ def _calibrate(
 ) -> Calibration:
   """Fits the temperature by cross entropy, and chooses the thresholds."""
   labels = split.label_array()
-  temperature = fit_temperature(task, logits_NxC, labels)
+  temperature = fit_temperature(
+    task, logits_NxC, labels, split.table.columns.get('target')
+  )
   setting, metric = config.threshold, config.threshold_metric
   weights = _example_weights(split)
   if isinstance(task, MultiLabel):

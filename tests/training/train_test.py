@@ -445,3 +445,21 @@ def test_a_run_that_never_began_leaves_no_directory(tmp_path):
   assert (tmp_path / 'own').exists()  # The user made it.
   with pytest.raises(FileNotFoundError, match='not a run: it does not exist'):
     bigru_jax.load(tmp_path / 'run')
+
+
+def test_soft_labels_are_learned_as_probabilities(tmp_path):
+  rows = [f'a film {i},0.3,0.7' for i in range(60)]
+  path = tmp_path / 'soft.csv'
+  path.write_text('\n'.join(['text,no,yes', *rows]))
+  files = dict.fromkeys(('train', 'validation', 'test'), str(path))
+  config = dataclasses.replace(
+    CONFIG, **files, soft_labels=True, label_column='no,yes', epochs=8
+  )
+  run = bigru_jax.train(config, tmp_path / 'run')
+  answer = run.predict(['a film 3'])[0]
+  assert answer['probabilities']['yes'] == pytest.approx(0.7, abs=0.02)
+  result = json.loads((tmp_path / 'run' / 'result.json').read_text())
+  entropy = -(0.3 * np.log(0.3) + 0.7 * np.log(0.7))
+  assert result['test']['loss'] == pytest.approx(entropy, abs=1e-3)
+  # Hard labels, all of which are yes, would make it as small as possible.
+  assert result['temperature'] == pytest.approx(1, abs=0.1)
