@@ -65,17 +65,10 @@ def regularized(
       def divergences(r):
         return task.activation.divergence(logits, perturbed(r)[1].logits)
 
-      positions = jnp.arange(batch['tokens'].shape[1])
-      mask_BxT = positions < batch['lengths'][:, None]
-      # Dropout turns ones into 0 or 2, so these are random signs.
-      sign_keys_B = fold_keys(keys_B, Site.PERTURBATION)
-      signs = dropout(zeros + 1, 0.5, sign_keys_B) - 1
-      direction = jnp.where(mask_BxT[..., None], signs, 0)
-      losses_B += divergences(
-        virtual_adversarial_perturbation(
-          divergences, direction, virtual_adversarial
-        )
+      r = virtual_adversarial_perturbation(
+        divergences, _random_signs(batch, zeros, keys_B), virtual_adversarial
       )
+      losses_B += divergences(r)
     return losses_B, outputs
 
   return with_terms
@@ -156,6 +149,18 @@ def virtual_adversarial_perturbation(
   start = _XI * _unit(direction_BxTxE)
   g = jax.grad(lambda r: divergences(r).sum())(start)
   return jax.lax.stop_gradient(epsilon * _unit(g))
+
+
+def _random_signs(
+  batch: Any, zeros_BxTxE: jax.Array, keys_B: jax.Array
+) -> jax.Array:
+  """Returns random signs at the tokens of each text, and 0 at its padding."""
+  positions = jnp.arange(batch['tokens'].shape[1])
+  mask_BxT = positions < batch['lengths'][:, None]
+  # Dropout turns ones into 0 or 2, so these are random signs.
+  sign_keys_B = fold_keys(keys_B, Site.PERTURBATION)
+  signs = dropout(zeros_BxTxE + 1, 0.5, sign_keys_B) - 1
+  return jnp.where(mask_BxT[..., None], signs, 0)
 
 
 def _unit(x_BxTxE: jax.Array) -> jax.Array:
