@@ -15,7 +15,12 @@ import dataclasses
 from bigru_jax.data.glove import NAMED_VECTORS
 from bigru_jax.evaluation.thresholds import THRESHOLD_METRICS
 from bigru_jax.losses import LOSSES
-from bigru_jax.metrics import METRICS, current_name, each_epoch
+from bigru_jax.metrics import (
+  METRICS,
+  current_name,
+  each_epoch,
+  names_in,
+)
 from bigru_jax.models.config import ModelConfig
 from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
@@ -160,6 +165,12 @@ class Config(ModelConfig):
     'official score of SemEval-2010 Task 8.',
     choices=each_epoch,
   )
+  metrics: str = field(
+    '',
+    'The comma-separated metrics that the log, the tables and the page show; '
+    'result.json has all. By default they show the usual ones.',
+    mutable=True,
+  )
   seed: int = field(
     0, 'The seed of initialization, dropout and shuffling.', lower=0
   )
@@ -211,6 +222,12 @@ class Config(ModelConfig):
       raise ValueError(
         f'select_by={self.select_by} needs task={" or ".join(tasks)}'
       )
+    for name in names_in(self.metrics):
+      tasks = METRICS[name].tasks
+      if self.task not in tasks:
+        raise ValueError(f'metrics={name} needs task={" or ".join(tasks)}')
+      if METRICS[name].on_request and name != self.select_by:
+        raise ValueError(f'metrics={name} needs select_by={name}')
 
   def _check_r_drop(self) -> None:
     rates = 'dropout', 'embedding_dropout', 'word_dropout', 'recurrent_dropout'

@@ -66,6 +66,12 @@ class EncodedSplit:
     """Returns the labels: int32 [N], or bool [N, C] if there are several."""
     return label_array(self.table['label'], self.num_labels)
 
+  def example_weights(self) -> np.ndarray | None:
+    """Returns the weights of the examples [N]; None if all are 1."""
+    if 'example_weight' not in self.table:
+      return None
+    return self.table['example_weight']
+
   def plan(
     self, batch_size: int, seed: int | None = None, epoch: int = 0
   ) -> Plan:

@@ -9,13 +9,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from bigru_jax.evaluation.by_class import (
-  classification_report,
-  multi_label_metrics,
-)
+from bigru_jax.evaluation.by_class import classification_report
 from bigru_jax.evaluation.calibration import Calibration, calibration_error
+from bigru_jax.evaluation.scored import Scored
+from bigru_jax.evaluation.scoring import score_logits, score_probabilities
+from bigru_jax.metrics import compute
 from bigru_jax.rundir import files as run_files
-from bigru_jax.tasks import MultiLabel, SingleLabel, Task
+from bigru_jax.tasks import SingleLabel, Task
 
 _MANY_LABELS = 100
 
@@ -27,10 +27,12 @@ class Evaluation(dict[str, Any]):
     names: the classes' names.
     metrics: scalars by name.
     report: the scores per class and their averages; see
-      `classification_report`.
+      `classification_report`. If the scores are exact, each class also has
+      `roc_auc` and `average_precision`, against all others.
     labels: int32 [N], or bool [N, C] for multi_label.
     predictions: in the same form.
     probabilities: float32 [N, C].
+    scored: the labels beside the exact scores; None if these are not known.
   """
 
   def __init__(
@@ -41,11 +43,18 @@ class Evaluation(dict[str, Any]):
     labels: np.ndarray,
     predictions: np.ndarray,
     probabilities: np.ndarray,
+    scored: Scored | None = None,
   ) -> None:
     self.names, self.metrics = names, metrics
     self.labels, self.predictions = labels, predictions
-    self.probabilities = probabilities
-    self.report = classification_report(labels, predictions, names)
+    self.probabilities, self.scored = probabilities, scored
+    weights = scored.weights if scored else None
+    self.report = classification_report(labels, predictions, names, weights)
+    for name, ranked in zip(names, scored.by_class) if scored else ():
+      self.report['classes'][name] |= {
+        'roc_auc': ranked.roc_auc(),
+        'average_precision': ranked.average_precision(),
+      }
     super().__init__({**metrics, **self.report})
 
   def answers(
@@ -126,6 +135,7 @@ def evaluate_logits(
   calibration: Calibration,
   metrics: dict[str, Any],
   calibrated: bool = False,
+  weights: np.ndarray | None = None,
 ) -> Evaluation:
   """Evaluates a split from its logits.
 
@@ -136,16 +146,18 @@ def evaluate_logits(
     logits_NxC: the logits of the model.
     calibration: the run's.
     metrics: the metrics that were accumulated over batches; those that depend
-      on thresholds are replaced, and the others are added.
+      on thresholds or on weights are replaced, and the others are added.
     calibrated: whether to return calibrated probabilities.
+    weights: the weights of the examples in the metrics [N]; by default all are
+      1. The loss is already weighted.
   """
   plain = np.asarray(task.probabilities(logits_NxC))
   scaled = np.asarray(task.probabilities(logits_NxC / calibration.temperature))
-  predictions = task.predictions(logits_NxC, np.array(calibration.thresholds))
-  if isinstance(task, MultiLabel):
-    metrics = metrics | multi_label_metrics(labels, predictions, logits_NxC)
-  elif calibration.thresholds:
-    metrics = metrics | _of_decisions(task, labels, predictions)
+  thresholds = calibration.thresholds
+  scored = score_logits(task, labels, logits_NxC, thresholds, weights)
+  metrics = metrics | compute(scored)
+  if isinstance(task, SingleLabel) and (thresholds or weights is not None):
+    metrics |= compute(scored, metrics)
   return Evaluation(
     names=names,
     metrics={
@@ -154,8 +166,9 @@ def evaluate_logits(
       'ece_calibrated': calibration_error(labels, scaled),
     },
     labels=labels,
-    predictions=predictions,
+    predictions=scored.predictions,
     probabilities=scaled if calibrated else plain,
+    scored=scored,
   )
 
 
@@ -165,40 +178,39 @@ def evaluate_probabilities(
   labels: np.ndarray,
   probabilities_NxC: np.ndarray,
   thresholds: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> Evaluation:
   """Evaluates a split from probabilities, for which there are no logits.
 
   Args:
-    task, names, labels: see `evaluate_logits`.
+    task, names, labels, weights: see `evaluate_logits`.
     probabilities_NxC: the probabilities of the classes.
     thresholds: see `Calibration`.
   """
-  predictions = task.decide(probabilities_NxC, thresholds)
+  scored = score_probabilities(
+    task, labels, probabilities_NxC, thresholds, weights
+  )
   losses = jnp.asarray(_cross_entropies(task, probabilities_NxC, labels))
   ones = jnp.ones(len(labels), jnp.float32)
-  batch = {'labels': jnp.asarray(labels), 'weights': ones, 'lengths': ones}
-  sums = task.empty_metrics().update(losses, jnp.asarray(predictions), batch)
-  metrics = sums.compute()
-  if isinstance(task, MultiLabel):
-    metrics |= multi_label_metrics(labels, predictions, probabilities_NxC)
+  batch = {
+    'labels': jnp.asarray(labels),
+    'weights': ones if weights is None else jnp.asarray(weights, jnp.float32),
+    'lengths': ones,
+  }
+  predictions = jnp.asarray(scored.predictions)
+  sums = task.empty_metrics().update(losses, predictions, batch)
+  metrics = sums.compute() | compute(scored)
+  if isinstance(task, SingleLabel) and weights is not None:
+    metrics |= compute(scored, metrics)
   metrics['ece'] = calibration_error(labels, probabilities_NxC)
   return Evaluation(
     names=names,
     metrics=metrics,
     labels=labels,
-    predictions=predictions,
+    predictions=scored.predictions,
     probabilities=probabilities_NxC,
+    scored=scored,
   )
-
-
-def _of_decisions(
-  task: SingleLabel, labels: np.ndarray, predictions: np.ndarray
-) -> dict[str, Any]:
-  """Returns the metrics that depend on the predictions alone."""
-  counts = np.zeros((task.num_classes, task.num_classes), np.int64)
-  np.add.at(counts, (labels, predictions), 1)
-  metrics = task.empty_metrics().replace(confusion_CxC=counts).compute()
-  return {name: x for name, x in metrics.items() if name != 'loss'}
 
 
 def read_evaluation(workdir: pathlib.Path, split: str) -> Evaluation:

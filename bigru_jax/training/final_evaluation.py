@@ -117,7 +117,13 @@ def make_report(
   )
   evaluations = {
     name: evaluate_logits(
-      task, data.labels, labels[name], logits[name], calibration, metrics[name]
+      task,
+      data.labels,
+      labels[name],
+      logits[name],
+      calibration,
+      metrics[name],
+      weights=data.splits[name].example_weights(),
     )
     for name in logits
   }
@@ -140,7 +146,7 @@ def make_report(
         logits['test'],
         evaluations['test'].predictions,
         calibration.thresholds,
-        _example_weights(data.splits['test']),
+        data.splits['test'].example_weights(),
       ),
     },
     predictions={
@@ -168,7 +174,7 @@ def _calibrate(
     task, logits_NxC, labels, split.table.columns.get('target')
   )
   setting, metric = config.threshold, config.threshold_metric
-  weights = _example_weights(split)
+  weights = split.example_weights()
   if isinstance(task, MultiLabel):
     probabilities = special.expit(logits_NxC.astype(np.float64))
     thresholds = fit_thresholds(setting, labels, probabilities, metric, weights)
@@ -187,11 +193,6 @@ def _calibrate(
   return Calibration(temperature, thresholds, task.labels[task.positive])
 
 
-def _example_weights(split: EncodedSplit) -> np.ndarray | None:
-  """Returns the weight of each example in the metrics; None if all are 1."""
-  return split.table.columns.get('example_weight')
-
-
 def _without_unseen(
   trainer: Trainer, task: Task, calibration: Calibration, data: Dataset
 ) -> dict[str, Any]:
@@ -205,7 +206,13 @@ def _without_unseen(
   split = data.splits['test'].mask_unseen(data.seen)
   metrics, logits_NxC = trainer.evaluate(split, with_attention=True)
   evaluation = evaluate_logits(
-    task, data.labels, split.label_array(), logits_NxC, calibration, metrics
+    task,
+    data.labels,
+    split.label_array(),
+    logits_NxC,
+    calibration,
+    metrics,
+    weights=split.example_weights(),
   )
   return {'test_without_vectors_of_unseen_words': evaluation.metrics}
 

@@ -10,7 +10,8 @@ import math
 from typing import Any
 
 from bigru_jax.config import Config
-from bigru_jax.metrics import METRICS, renamed
+from bigru_jax.evaluation.scoring import compute_of_epoch, names_of_epoch
+from bigru_jax.metrics import METRICS, renamed, shown
 from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.rundir.directory import RunDirectory
 from bigru_jax.runtime import distributed
@@ -150,8 +151,8 @@ def _validate(
   summary: EpochSummary,
 ) -> None:
   """Evaluates the validation split and ends the epoch."""
-  select_by = trainer.config.select_by
-  metrics, _ = trainer.evaluate(trainer.splits['validation'], keep_logits=False)
+  config, metrics = trainer.config, _evaluate_validation(trainer)
+  select_by = config.select_by
   is_best = math.isfinite(metrics['loss']) and (
     progress.best is None
     or METRICS[select_by].is_better(
@@ -165,6 +166,8 @@ def _validate(
     progress.lines.append(line | values)
     directory.log(progress.lines[-1])
   names = [name for name in METRICS if METRICS[name].brief or name == select_by]
+  if config.metrics:
+    names = [*shown(metrics, config.metrics)]
   _log.info(
     'epoch %2d  train loss %.4f  validation %s  %.0f tokens/s%s',
     step.epoch,
@@ -174,3 +177,11 @@ def _validate(
     '  * best' if is_best else '',
   )
   progress.end_epoch(summary, is_best)
+
+
+def _evaluate_validation(trainer: Trainer) -> dict[str, Any]:
+  """Returns the metrics of validation that are known after an epoch."""
+  task, split = trainer.task, trainer.splits['validation']
+  names = names_of_epoch(trainer.config, task, split)
+  metrics, logits_NxC = trainer.evaluate(split, keep_logits=bool(names))
+  return metrics | compute_of_epoch(task, split, logits_NxC, names)

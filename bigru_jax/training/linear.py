@@ -19,6 +19,7 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.text import UNK_ID
+from bigru_jax.evaluation.scoring import compute_of_epoch, names_of_epoch
 from bigru_jax.metrics import METRICS
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
@@ -81,13 +82,17 @@ def fit(
   features_of = {'train': vectorizer.fit_transform(_tokens(train))}
   for name in ('validation', 'test'):
     features_of[name] = vectorizer.transform(_tokens(data.splits[name]))
-  scores: dict[float, float] = {}
+  validation, scores = data.splits['validation'], {}
+  names = names_of_epoch(config, task, validation)
   best: Any = None
   for strength in STRENGTHS:
     logits = _logits(config, data, features_of, strength)
     metrics = {
       name: _metrics(task, data.splits[name], logits[name]) for name in logits
     }
+    metrics['validation'] |= compute_of_epoch(
+      task, validation, logits['validation'], names
+    )
     score = scores[strength] = metrics['validation'][config.select_by]
     is_better = METRICS[config.select_by].is_better
     if best is None or is_better(score, scores[best[0]]):

@@ -14,6 +14,7 @@ from bigru_jax import optimizers
 from bigru_jax.config import Config
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset
+from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.tasks import Task, make_task
 
@@ -45,13 +46,16 @@ def task_of(config: Config, data: Dataset) -> Task:
   rarer one in train, or the second of equally many texts.
 
   Raises:
-    ValueError: see `make_task`.
+    ValueError: see `make_task` and `check_metrics`.
   """
   positive = config.positive_label
   if not positive and config.task == 'single_label' and len(data.labels) == 2:
     first, second = np.bincount(data.splits['train'].label_array(), minlength=2)
     positive = data.labels[int(second <= first)]
-  return make_task(config, data.labels, data.label_weights.tolist(), positive)
+  weights = data.label_weights.tolist()
+  task = make_task(config, data.labels, weights, positive)
+  check_metrics(config, task, data.labels, data.splits['validation'])
+  return task
 
 
 def build_program(config: Config, data: Dataset) -> Program:

@@ -81,6 +81,7 @@ class Trainer:
 
   Attributes:
     config: the configuration.
+    task: what the labels are.
     splits: `train`, `validation` and `test`.
     state: the `TrainState` on the mesh.
     steps_per_epoch: the number of batches of an epoch.
@@ -93,7 +94,7 @@ class Trainer:
     splits: dict[str, EncodedSplit],
     mesh: Mesh,
   ) -> None:
-    self.config, self._task, self._mesh = config, program.task, mesh
+    self.config, self.task, self._mesh = config, program.task, mesh
     self.splits = {
       name: split.with_num_shards(mesh.size) for name, split in splits.items()
     }
@@ -150,7 +151,7 @@ class Trainer:
     The test split is evaluated with the attention, which the page shows.
     """
     config = self.config
-    metrics = empty_metrics(self._task, self._mesh)
+    metrics = empty_metrics(self.task, self._mesh)
     for name, seed in (
       ('train', config.seed), ('validation', None), ('test', None),
     ):  # fmt: skip
@@ -187,7 +188,7 @@ class Trainer:
     return evaluate(
       self._eval_steps[with_attention],
       self.state.evaluated_params,
-      self._task,
+      self.task,
       split,
       self.config.batch_size,
       self._mesh,
