@@ -18,7 +18,6 @@ from bigru_jax.evaluation.confusion import (
   mcc,
   semeval2010_f1,
 )
-from bigru_jax.evaluation.ranking import Ranked
 from bigru_jax.evaluation.scored import Scored
 
 
@@ -82,7 +81,7 @@ def _at(k: int, function: Callable[..., float]) -> Callable[[Scored], float]:
   return functools.partial(function, k=k)
 
 
-def _area(area: Callable[[Ranked], float], average: str = 'macro') -> Metric:
+def _area(area: str, average: str = 'macro') -> Metric:
   function = functools.partial(of_scored.averaged, area=area, average=average)
   return _SCORES(of_scores=function)
 
@@ -128,12 +127,12 @@ METRICS = {
     )
     for k in (1, 3, 5)
   },
-  'roc_auc': _area(Ranked.roc_auc),
-  'roc_auc_micro': _area(Ranked.roc_auc, 'micro'),
-  'roc_auc_weighted': _area(Ranked.roc_auc, 'weighted'),
-  'average_precision': _area(Ranked.average_precision),
-  'average_precision_micro': _area(Ranked.average_precision, 'micro'),
-  'average_precision_weighted': _area(Ranked.average_precision, 'weighted'),
+  'roc_auc': _area('roc_auc'),
+  'roc_auc_micro': _area('roc_auc', 'micro'),
+  'roc_auc_weighted': _area('roc_auc', 'weighted'),
+  'average_precision': _area('average_precision'),
+  'average_precision_micro': _area('average_precision', 'micro'),
+  'average_precision_weighted': _area('average_precision', 'weighted'),
   'mcc': _SINGLE_LABEL(of_scores=lambda scored: mcc(scored.confusion)),
   'cohen_kappa': _SINGLE_LABEL(
     of_scores=lambda scored: cohen_kappa(scored.confusion)

@@ -19,6 +19,7 @@ import bigru_jax
 from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
+from bigru_jax.metrics import shown
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.training import linear
@@ -27,7 +28,7 @@ _log = logging.getLogger('bigru_jax.baseline')
 
 # The fields of a run that decide the baseline.
 FIELDS = (
-  'select_by', 'class_weights', 'threshold', 'threshold_metric',
+  'select_by', 'metrics', 'class_weights', 'threshold', 'threshold_metric',
   'positive_label', 'seed', 'dataset', 'data_dir', 'train', 'validation',
   'test', 'text_column', 'label_column', 'encoding', 'delimiter', 'task',
   'label_separator', 'label_names', 'sst_phrases', 'split_seed', 'folds',
@@ -91,7 +92,8 @@ def main() -> None:
       write = run_files.write_lines if is_lines else run_files.write_json
       write(workdir / file_name, value)
   print(tables.classification_table(report.result['test_report']), end='\n\n')
-  print(tables.metrics_table(report.result['test']))
+  values = shown(report.result['test'], config.metrics, config.select_by)
+  print(tables.metrics_table(values))
   _log.info(
     'C=%g of %d n-grams, %.1f s in all; see %s',
     baseline['C'], baseline['features'], seconds, workdir,

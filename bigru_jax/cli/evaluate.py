@@ -20,6 +20,7 @@ import pathlib
 import sys
 from typing import Any
 
+from bigru_jax import metrics
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
@@ -50,6 +51,10 @@ _SPLIT = FLAGS.enum(
 _OUTPUT = FLAGS.path('output', 'The .jsonl or .csv file for the predictions.')
 _MISTAKES = FLAGS.integer(
   'mistakes', 'The number of most confident mistakes to print.', 0, lower=0
+)
+_METRICS = FLAGS.string(
+  'metrics',
+  'The comma-separated metrics to print; by default those that the run shows.',
 )
 _IGNORE_UNKNOWN_LABELS = FLAGS.boolean(
   'ignore_unknown_labels',
@@ -205,6 +210,21 @@ def evaluate(
   return evaluation, examples, ignored
 
 
+def metrics_to_show(config: Config, values: dict[str, Any]) -> dict[str, Any]:
+  """Returns the metrics of the flag, or else those that the run shows.
+
+  Raises:
+    ValueError: the evaluation does not have a metric of the flag.
+  """
+  for name in metrics.names_in(_METRICS.value or ''):
+    if name not in values:
+      raise ValueError(
+        f'metrics={name}: the evaluation has {", ".join(values)}'
+      )
+  chosen = _METRICS.value or config.metrics
+  return metrics.shown(values, chosen, config.select_by)
+
+
 def main() -> None:
   """Evaluates, prints the tables, and writes the predictions."""
   workdirs = inputs.workdirs()
@@ -214,6 +234,7 @@ def main() -> None:
   check_flags(workdirs[0], path, output)
   # A text may contain a lone surrogate.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
+  config = run_files.read_config(workdirs[0])
   evaluation, examples, ignored = evaluate(workdirs, path)
   texts = [example.text for example in examples]
   ids = [example.id for example in examples]
@@ -226,13 +247,12 @@ def main() -> None:
   for answer, text in zip(answers, texts):
     answer['empty'] = is_blank(text)
   print(tables.classification_table(evaluation.report), end='\n\n')
-  print(tables.metrics_table(evaluation.metrics))
+  print(tables.metrics_table(metrics_to_show(config, evaluation.metrics)))
   if ignored:
     print(f'{ignored} texts have a label that the run does not know')
   if _MISTAKES.value:
     print(f'\n{mistakes_of(evaluation, answers, texts)}')
   if is_csv:
-    config = run_files.read_config(workdirs[0])
     outputs.write_csv(output, csv_rows(config, evaluation.names, answers))
   elif output:
     outputs.write_json_lines(output, answers)

@@ -21,6 +21,7 @@ import time
 import bigru_jax
 from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
+from bigru_jax.metrics import shown
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import distributed, host, preemption
@@ -75,5 +76,6 @@ def main() -> None:
     return
   result = run_files.read_result(run.workdir)
   print(tables.classification_table(result['test_report']), end='\n\n')
-  print(tables.metrics_table(result['test']))
+  values = shown(result['test'], config.metrics, config.select_by)
+  print(tables.metrics_table(values))
   _log.info('%.1f s in all', time.perf_counter() - started)

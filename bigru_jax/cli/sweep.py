@@ -32,7 +32,7 @@ from typing import Any
 from bigru_jax.cli import outputs, planned_runs, stacking, sweep_settings
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
-from bigru_jax.metrics import METRICS, current_name
+from bigru_jax.metrics import METRICS, current_name, names_in
 from bigru_jax.reports import comparison
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.rundir.examples import check_same_split
@@ -93,6 +93,9 @@ def plan(common: Sequence[str]) -> list[Planned]:
       common, planned_runs.names_in(own), 'grid and settings_file'
     )
     config = planned_runs.config_of([*common, *own])
+    tasks = METRICS[metric()].tasks
+    if config.task not in tasks:
+      raise ValueError(f'metric={metric()} needs --task={" or ".join(tasks)}')
     if METRICS[metric()].on_request and config.select_by != metric():
       raise ValueError(f'metric={metric()} needs --select_by={metric()}')
     if config not in configs:  # They are equal for 0.001 and 1e-3.
@@ -134,7 +137,7 @@ def write(
   num_finished = len(cells)
   cells += baseline_cells(output, planned)
   compared = comparison.compare_settings(cells, metric())
-  lines = [comparison.as_markdown(compared)]
+  lines = [comparison.as_markdown(compared, other_metrics(planned))]
   if num_finished < len(planned):
     lines += ['', f'{num_finished} of {len(planned)} runs are finished.']
   lines += [f'Failed: {name}; see its log.txt.' for name in failed]
@@ -154,6 +157,13 @@ def write(
   if _PREDICT.value:
     for path in stacking.predict(output, planned, _PREDICT.value):
       print(f'\nPredictions: {path}')
+
+
+def other_metrics(planned: Sequence[Planned]) -> list[str]:
+  """Returns the other metrics that the runs' flags name, each once."""
+  configs = [planned_runs.config_of(run.flags) for run in planned]
+  names = [name for config in configs for name in names_in(config.metrics)]
+  return [name for name in dict.fromkeys(names) if name != metric()]
 
 
 def baseline_cells(

@@ -50,10 +50,10 @@ class Evaluation(dict[str, Any]):
     self.probabilities, self.scored = probabilities, scored
     weights = scored.weights if scored else None
     self.report = classification_report(labels, predictions, names, weights)
-    for name, ranked in zip(names, scored.by_class) if scored else ():
+    for name, areas in zip(names, scored.by_class) if scored else ():
       self.report['classes'][name] |= {
-        'roc_auc': ranked.roc_auc(),
-        'average_precision': ranked.average_precision(),
+        'roc_auc': areas.roc_auc,
+        'average_precision': areas.average_precision,
       }
     super().__init__({**metrics, **self.report})
 

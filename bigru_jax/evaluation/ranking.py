@@ -80,17 +80,16 @@ def ranked(
     used = weights > 0
     scores, labels, weights = scores[used], labels[used], weights[used]
   order = np.argsort(scores)[::-1]
-  scores = scores[order]
+  scores, labels = scores[order], labels[order]
   # The last example of each group of equal scores.
   ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], len(scores) > 0))
-  is_positive = labels[order].astype(np.float64)
   if weights is None:
-    true_positives = np.cumsum(is_positive)[ends]
+    true_positives = np.cumsum(labels, dtype=np.float64)[ends]
     false_positives = ends + 1.0 - true_positives
   else:
     weights = weights[order].astype(np.float64)
-    true_positives = np.cumsum(weights * is_positive)[ends]
-    false_positives = np.cumsum(weights * (1 - is_positive))[ends]
+    true_positives = np.cumsum(np.where(labels, weights, 0))[ends]
+    false_positives = np.cumsum(np.where(labels, 0, weights))[ends]
   return Ranked(
     thresholds=scores[ends].astype(np.float64),
     true_positives=true_positives,

@@ -6,16 +6,16 @@ differs; with weights, those of its `sample_weight`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import dataclasses
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from bigru_jax.evaluation.by_class import Counts, count, scores_of
 from bigru_jax.evaluation.confusion import confusion_matrix
-from bigru_jax.evaluation.ranking import Ranked, ranked
+from bigru_jax.evaluation.ranking import ranked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,20 +71,20 @@ class Scored:
     return count(self.labels, self.predictions, self.num_classes, self.weights)
 
   @functools.cached_property
-  def by_class(self) -> list[Ranked]:
-    """The examples ranked by each class's score, against all other classes."""
+  def by_class(self) -> list[Areas]:
+    """The areas of each class's scores, against all other classes."""
     return [
-      ranked(self.scores[:, c], self.is_true[:, c], self.weights)
+      areas_of(self.scores[:, c], self.is_true[:, c], self.weights)
       for c in range(self.num_classes)
     ]
 
   @functools.cached_property
-  def decisions(self) -> Ranked:
-    """All pairs of an example and a class, ranked together."""
+  def of_decisions(self) -> Areas:
+    """The areas of all pairs of an example and a class together."""
     weights = self.weights
     if weights is not None:
       weights = np.repeat(weights, self.num_classes)
-    return ranked(self.scores.ravel(), self.is_true.ravel(), weights)
+    return areas_of(self.scores.ravel(), self.is_true.ravel(), weights)
 
   @functools.cached_property
   def true_labels(self) -> TrueLabels:
@@ -97,6 +97,27 @@ class Scored:
       return float(values.mean()) if len(values) else math.nan
     total = self.weights.sum()
     return float(values @ self.weights / total) if total else math.nan
+
+
+class Areas(NamedTuple):
+  """The areas under the curves of a two-class decision.
+
+  Attributes:
+    roc_auc, average_precision: see `Ranked`.
+    positives: the number of positive examples, or the sum of their weights.
+  """
+
+  roc_auc: float
+  average_precision: float
+  positives: float
+
+
+def areas_of(
+  scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+) -> Areas:
+  """Returns the areas of scores; see `ranked`."""
+  curve = ranked(scores, labels, weights)
+  return Areas(curve.roc_auc(), curve.average_precision(), curve.positives)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,25 +227,23 @@ def recall_at(scored: Scored, k: int) -> float:
   return float(recall @ weights / total) if total else math.nan
 
 
-def averaged(
-  scored: Scored, area: Callable[[Ranked], float], average: str
-) -> float:
+def averaged(scored: Scored, area: str, average: str) -> float:
   """Returns an area under a curve, averaged over the classes.
 
   Of two classes, it is that of the positive one, whatever the average.
 
   Args:
     scored: the examples.
-    area: `Ranked.roc_auc` or `Ranked.average_precision`.
+    area: a field of `Areas`.
     average: `macro`, the mean over the classes, each against all others, which
       is NaN if one is; `micro`, of all decisions together; or `weighted`, the
       mean by the number of texts that have the label.
   """
   if scored.positive is not None:
-    return area(scored.by_class[scored.positive])
+    return getattr(scored.by_class[scored.positive], area)
   if average == 'micro':
-    return area(scored.decisions)
-  areas = np.array([area(of_class) for of_class in scored.by_class])
+    return getattr(scored.of_decisions, area)
+  areas = np.array([getattr(of_class, area) for of_class in scored.by_class])
   if average == 'macro':
     return float(areas.mean())
   positives = np.array([of_class.positives for of_class in scored.by_class])

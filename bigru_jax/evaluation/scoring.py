@@ -72,7 +72,9 @@ def _thresholds(task: Task, thresholds: Any) -> np.ndarray:
 def _scored(task: Task, weights: np.ndarray | None, **arrays: Any) -> Scored:
   of_task: dict[str, Any] = {}
   if isinstance(task, SingleLabel):
-    of_task = {'positive': task.positive, 'names': task.labels}
+    of_task['names'] = task.labels
+    if task.num_classes == 2:
+      of_task['positive'] = 1 if task.positive is None else task.positive
   if weights is not None:
     weights = weights.astype(np.float64)
   return Scored(weights=weights, **of_task, **arrays)
@@ -138,11 +140,15 @@ def check_metrics(
         f'{field}={name} needs {least}{"" if most == least else " or more"} '
         f'labels, and there are {task.num_classes}'
       )
-  if math.isnan(compute(right, [config.select_by]).get(config.select_by, 0)):
+  value = compute(right, [config.select_by]).get(config.select_by, 0.0)
+  if math.isnan(value):
+    weights = split.example_weights()
+    used = right.is_true[slice(None) if weights is None else weights > 0]
     message = f'select_by={config.select_by} is undefined on validation'
-    for label, texts in zip(names, right.by_class):
-      if not texts.positives or not texts.negatives:
-        share = 'every' if texts.positives else 'no'
-        message += f', where {share} text has the label {label!r}'
-        break
+    for share, labels_C in (('no', ~used.any(0)), ('every', used.all(0))):
+      if labels_C.any():
+        name = names[int(labels_C.argmax())]
+        raise ValueError(
+          f'{message}, where {share} text has the label {name!r}'
+        )
     raise ValueError(message)

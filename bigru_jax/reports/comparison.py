@@ -206,18 +206,27 @@ def _values(runs: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
   return {key: float(np.mean(values)) for key, values in groups.items()}
 
 
-def as_markdown(comparison: Comparison) -> str:
-  """Formats the chosen setting, all settings and the pairs as Markdown."""
+def as_markdown(comparison: Comparison, others: Sequence[str] = ()) -> str:
+  """Formats the chosen setting, all settings and the pairs as Markdown.
+
+  Args:
+    comparison: the comparison.
+    others: other metrics, whose summaries on test are shown, too.
+  """
   metric, chosen = comparison.metric, comparison.chosen
   test = comparison.settings[chosen].test
   interval = f', 95 % interval {test.interval}' if test.n > 1 else ''
   score, limits = f'test {metric}', '95 % interval'
-  table = [['setting', f'validation {metric}', score, limits, 'minutes']]
+  columns = [f'test {name}' for name in others]
+  table = [
+    ['setting', f'validation {metric}', score, limits, *columns, 'minutes']
+  ]
   pairs = [[f'{chosen} less', f'difference of {score}', limits, 'Wilcoxon p']]
   for name, setting in comparison.settings.items():
     minutes = f'{sum(run.seconds for run in setting.runs) / 60:.1f}'
     summaries = f'{setting.validation}', f'{setting.test}'
-    table.append([name, *summaries, setting.test.interval, minutes])
+    cells = [_summary(setting.runs, other) for other in others]
+    table.append([name, *summaries, setting.test.interval, *cells, minutes])
     paired = setting.chosen_less_this
     if paired:
       difference, p_value = paired.difference, f'{paired.p_value:.3f}'
@@ -233,6 +242,13 @@ def as_markdown(comparison: Comparison) -> str:
   if len(pairs) > 1:
     lines += ['', 'Paired over the same seeds and folds:', '', markdown(pairs)]
   return '\n'.join(lines)
+
+
+def _summary(runs: Sequence[Cell], metric: str) -> str:
+  """Returns the summary of a metric on test, if all runs have it."""
+  if any(run.test.get(metric) is None for run in runs):
+    return '–'
+  return f'{summarize(_values(runs, "test", metric).values())}'
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

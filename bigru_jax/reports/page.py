@@ -12,6 +12,7 @@ from typing import Any
 from bigru_jax.config import Config
 from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.explain.predictions import check_supported
+from bigru_jax.metrics import shown
 from bigru_jax.reports.packing import pack_texts
 from bigru_jax.reports.records import (
   command_of,
@@ -118,7 +119,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   if name not in ('converted', 'published'):
     result, lines = run_files.read_result(workdir), read_metrics(workdir)
   has_data = name not in WITHOUT_DATA
-  scores = result.get('test', {})
+  scores, choice = result.get('test', {}), (config.metrics, config.select_by)
   costs = {
     key: result[key]
     for key in (
@@ -139,8 +140,8 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'metrics': [
       (split, values)
       for split, values in (
-        ('test', scores),
-        ('validation', result.get('validation')),
+        ('test', shown(scores, *choice)),
+        ('validation', shown(result.get('validation', {}), *choice)),
         ('training', costs),
       )
       if values

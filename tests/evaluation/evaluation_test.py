@@ -8,10 +8,7 @@ from scipy import optimize, special
 from sklearn import metrics as sklearn_metrics
 
 from bigru_jax.evaluation import evaluation
-from bigru_jax.evaluation.by_class import (
-  classification_report,
-  multi_label_metrics,
-)
+from bigru_jax.evaluation.by_class import classification_report
 from bigru_jax.evaluation.calibration import (
   Calibration,
   calibration_error,
@@ -91,25 +88,6 @@ def test_multi_label_metrics_equal_scikit_learn(classes, count, rate, seed):
   )
   for name, f1 in zip(names, by_class):
     assert report['classes'][name]['f1'] == pytest.approx(f1)
-  found = multi_label_metrics(labels, predictions, scores)
-  assert found['accuracy'] == pytest.approx(
-    sklearn_metrics.accuracy_score(labels, predictions)
-  )
-  assert found['samples_f1'] == pytest.approx(expected['samples']['f1-score'])
-  assert found['lrap'] == pytest.approx(
-    sklearn_metrics.label_ranking_average_precision_score(labels, scores)
-  )
-
-
-def test_precision_at_k_equals_a_count_by_hand():
-  labels = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1]], bool)
-  scores = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.8, 0.7, 0.6, 0.95]])
-  found = multi_label_metrics(labels, scores >= 0.5, scores)
-  assert found['precision_at_1'] == 1
-  assert found['precision_at_3'] == pytest.approx(3 / 6)
-  assert found['precision_at_5'] == pytest.approx(3 / 10)
-  few = multi_label_metrics(labels[:, :2], scores[:, :2] >= 0.5, scores[:, :2])
-  assert 'precision_at_1' in few and 'precision_at_3' not in few
 
 
 def test_calibration_error_equals_a_sum_by_hand():

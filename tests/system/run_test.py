@@ -101,6 +101,10 @@ def test_a_run_writes_the_files_that_the_guide_lists(run_directory):
   }  # fmt: skip
   assert set(result['test']) == {
     'loss', 'accuracy', 'macro_f1', 'examples', 'ece', 'ece_calibrated',
+    'roc_auc', 'roc_auc_micro', 'roc_auc_weighted', 'average_precision',
+    'average_precision_micro', 'average_precision_weighted', 'mcc',
+    'cohen_kappa', 'log_loss', 'brier', 'positive_f1', 'positive_precision',
+    'positive_recall',
   }  # fmt: skip
   assert result['test']['examples'] == 400
   assert result['test']['accuracy'] > 0.95
