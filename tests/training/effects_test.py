@@ -26,6 +26,7 @@ from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import prepare
 from bigru_jax.models.build import make_classifier
 from bigru_jax.rundir import files as run_files
+from bigru_jax.tasks import SingleLabel
 from bigru_jax.training import (
   effects,
   final_evaluation,
@@ -114,8 +115,8 @@ CHANGES = {
   'max_nonfinite_steps': (3, {}),
 }
 # The first is JAX's number of devices, which is set once a process. Without
-# the other, labels that need it are refused.
-ELSEWHERE = {'cpu_devices', 'soft_labels'}
+# the second, labels that need it are refused. The third chooses what is shown.
+ELSEWHERE = {'cpu_devices', 'soft_labels', 'metrics'}
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -242,8 +243,9 @@ def _training(config):
     return {'loss': loss, 'accuracy': accuracy}, None
 
   trainer = types.SimpleNamespace(
-    config=config, state=None, splits={'validation': None}, wait=None,
-    train_epoch=train_epoch, evaluate=evaluate,
+    config=config, task=SingleLabel(2), state=None,
+    splits={'validation': types.SimpleNamespace(example_weights=lambda: None)},
+    wait=None, train_epoch=train_epoch, evaluate=evaluate,
   )  # fmt: skip
   checkpoints = _Checkpoints()
   directory = types.SimpleNamespace(
