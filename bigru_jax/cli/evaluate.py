@@ -15,7 +15,7 @@ has a column `probability_<label>` for each label, like the output of
 A run may also be a linear baseline of `bigru baseline`, with --split.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 import pathlib
 import sys
 from typing import Any
@@ -25,6 +25,7 @@ from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
 from bigru_jax.data import sources
+from bigru_jax.data.soft_labels import Distribution, SoftLabel, independent
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation.evaluation import Evaluation, read_evaluation
@@ -68,6 +69,10 @@ _LABEL_SEPARATOR = FLAGS.string(
   'label_separator',
   'The string between labels in the input; by default as in the run.',
 )
+_WEIGHT_COLUMN = FLAGS.string(
+  'weight_column',
+  "The input's column of weights; by default the run's, if the input has it.",
+)
 
 
 def with_known_labels(
@@ -95,16 +100,28 @@ def with_known_labels(
       f'{", ".join(map(repr, labels[:9]))}; see ignore_unknown_labels'
     )
   ignored = sum(not known.issuperset(names) for names in names_of)
-  remaining = [
-    example
-    if isinstance(example.label, str)
-    else example._replace(label=tuple(x for x in names if x in known))
-    for example, names in zip(examples, names_of)
-    if not isinstance(example.label, str) or example.label in known
-  ]
+  remaining = []
+  for example in examples:
+    label = known_label(example.label, known)
+    if label is not None:
+      remaining.append(example._replace(label=label))
   if not remaining:
     raise ValueError('input: no text has a label that the run knows')
   return remaining, ignored
+
+
+def known_label(label: Any, known: Collection[str]) -> Any:
+  """Returns the part of a label that has known names; None if there is none.
+
+  A text that has exactly one label is left out if it may have an unknown one.
+  """
+  if isinstance(label, str):
+    return label if label in known else None
+  if isinstance(label, Distribution):
+    return label if label.values.keys() <= set(known) else None
+  if isinstance(label, SoftLabel):
+    return independent({x: v for x, v in label.values.items() if x in known})
+  return tuple(x for x in label if x in known)
 
 
 def mistakes_of(
@@ -164,8 +181,13 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
     outputs.check_output(output, path)
   inputs.check_flags(path, pipe_of_lines=False)
   if not path:
-    ignored = 'label_column', 'label_separator', 'ignore_unknown_labels'
-    FLAGS.refuse('an input', *ignored)
+    of_inputs = (
+      'label_column',
+      'label_separator',
+      'weight_column',
+      'ignore_unknown_labels',
+    )
+    FLAGS.refuse('an input', *of_inputs)
   if run_files.read_config(workdir).task != 'multi_label':
     FLAGS.refuse('a run with task=multi_label', 'label_separator')
   if not (_OUTPUT.value or _MISTAKES.value):
@@ -196,15 +218,18 @@ def evaluate(
       run,
       _LABEL_COLUMN.value,
       _LABEL_SEPARATOR.value,
+      _WEIGHT_COLUMN.value,
       inputs.id_column(run.config, path),
     )
   else:
     examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
   examples, ignored = with_known_labels(examples, run.labels)
+  weights = [example.weight for example in examples]
   evaluation = run.evaluate(
     [example.text for example in examples],
     [example.label for example in examples],
     **inputs.options(),
+    weights=weights if any(x != 1 for x in weights) else None,
     origins=[f'{example.source}, row {example.row}' for example in examples],
   )
   return evaluation, examples, ignored

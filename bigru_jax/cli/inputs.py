@@ -17,6 +17,7 @@ from bigru_jax.data import (
   sources,
   tabular_files,
 )
+from bigru_jax.data.soft_labels import SoftLabel
 from bigru_jax.data.splits import Example
 from bigru_jax.data.table_columns import Columns
 from bigru_jax.rundir import files as run_files, published
@@ -233,6 +234,7 @@ def labelled_file(
   model: Model,
   label_column: str | None = None,
   label_separator: str | None = None,
+  weight_column: str | None = None,
   ids: str = '',
 ) -> list[Example]:
   """Reads the examples of a file; by default its columns are the run's.
@@ -241,6 +243,8 @@ def labelled_file(
     path: the file.
     model: the run or the ensemble.
     label_column, label_separator: those of the file, if they are others.
+    weight_column: the column of weights, if it is another; the file may lack
+      the run's, but not this one.
     ids: the column of ids; '' for none.
 
   Raises:
@@ -252,11 +256,13 @@ def labelled_file(
   text_column, encoding, delimiter = input_format(config)
   if label_separator:
     config = dataclasses.replace(config, label_separator=label_separator)
+  if label_column:
+    config = dataclasses.replace(config, label_column=label_column)
   columns = sources.columns_of(config)._replace(
     text=text_column,
-    label=label_column or config.label_column,
-    weight='',
+    weight=weight_column or config.weight_column,
     id=ids,
+    is_weight_optional=not weight_column,
   )
   examples = tabular_files.read_file(
     path, 'input', columns, encoding, delimiter
@@ -272,7 +278,12 @@ def labelled_file(
 
 
 def label_names(example: Example) -> tuple[str, ...]:
-  """Returns the labels of an example of `labelled_file`."""
+  """Returns the labels of an example of `labelled_file`.
+
+  Those of a soft label are all that have a value.
+  """
   label = example.label
+  if isinstance(label, SoftLabel):
+    return tuple(label.values)
   assert not isinstance(label, labels.Flags)  # They are read as names.
   return (label,) if isinstance(label, str) else label

@@ -16,6 +16,7 @@ from typing import Any
 import bigru_jax
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
+from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.splits import Example
 from bigru_jax.reports.page import describe, note_on_test, write_page
 from bigru_jax.rundir import files as run_files
@@ -133,7 +134,7 @@ def main() -> None:
     workdir,
     texts,
     run.predict(texts, **inputs.options()),
-    [example.label if labelled else None for example in examples],
+    [hard_label(x.label) if labelled else None for x in examples],
     [f'{example.source}, row {example.row}' for example in examples],
     note,
     baseline,

@@ -54,9 +54,12 @@ class EncodedSplit:
     tokens = self.table['tokens'].flat()
     tokens[tokens >= first] = UNK_ID
     masked = consecutive(tokens, self.table['tokens'].lengths)
-    return dataclasses.replace(
-      self, table=self.table.with_columns(tokens=masked)
-    )
+    return self.with_columns(tokens=masked)
+
+  def with_columns(self, **columns: Any) -> EncodedSplit:
+    """Returns the split with these columns of its table added or replaced."""
+    table = self.table.with_columns(**columns)
+    return dataclasses.replace(self, table=table)
 
   def with_num_shards(self, num_shards: int) -> EncodedSplit:
     """Returns the split for batches that this many devices share."""

@@ -50,6 +50,17 @@ class SoftLabel(tuple[str, ...]):
     return {0.0, 1.0}.issuperset(self.values.values())
 
 
+class Distribution(SoftLabel):
+  """The name of a text's one hard label, with the probability of each class."""
+
+
+def hard_label(label: Any) -> Any:
+  """Returns the name or the names of a label, without its soft values."""
+  if isinstance(label, Distribution):
+    return label[0]
+  return tuple(label) if isinstance(label, SoftLabel) else label
+
+
 def as_float32(value: float) -> float:
   """Returns a number rounded to float32, infinite if it is too large."""
   with np.errstate(over='ignore'):
@@ -104,7 +115,7 @@ def independent(values: Mapping[str, float]) -> SoftLabel:
   return SoftLabel(names, values)
 
 
-def distribution(written: Mapping[str, Any], column: str) -> SoftLabel:
+def distribution(written: Mapping[str, Any], column: str) -> Distribution:
   """Returns the label of a text with a probability for each class.
 
   Of equally probable classes, the hard label is the first by name.
@@ -132,7 +143,7 @@ def distribution(written: Mapping[str, Any], column: str) -> SoftLabel:
     name: float(np.float32(value / total)) for name, value in values.items()
   }
   best = min(values, key=lambda name: (-values[name], name))
-  return SoftLabel([best], values)
+  return Distribution([best], values)
 
 
 def read_soft_label(

@@ -30,6 +30,7 @@ class Columns(NamedTuple):
     weight: the column of the examples' weights; '' if all are 1.
     id: the column of the examples' ids; '' for none.
     soft_names: see `labels.read_label`; None if labels are not soft.
+    is_weight_optional: whether the table may lack the column of weights.
   """
 
   text: str = 'text'
@@ -38,6 +39,7 @@ class Columns(NamedTuple):
   weight: str = ''
   id: str = ''
   soft_names: tuple[str, ...] | None = None
+  is_weight_optional: bool = False
 
   def among(self, names: Iterable[str]) -> Selected:
     """Returns the columns of a table that these fields name.
@@ -56,7 +58,10 @@ class Columns(NamedTuple):
         raise ValueError(
           f'{field}_column={getattr(self, field)} names a column twice'
         )
-    return Selected(fields=self, texts=texts, labels=labels)
+    fields = self
+    if self.is_weight_optional and self.weight not in names:
+      fields = self._replace(weight='')
+    return Selected(fields=fields, texts=texts, labels=labels)
 
   def check(self, names: Sequence[str], where: str) -> Selected:
     """Returns the columns like `among`, and checks that they exist.

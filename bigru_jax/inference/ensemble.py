@@ -124,6 +124,7 @@ class Ensemble:
     labels: Sequence[Any],
     batch_size: int = BATCH_SIZE,
     origins: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
   ) -> Evaluation:
     """Returns metrics and scores by class of texts; see `Run.evaluate`.
 
@@ -135,7 +136,7 @@ class Ensemble:
       column(labels, 'labels'),
     )
     evaluations = [
-      run.evaluate(texts, labels, batch_size, origins=origins)
+      run.evaluate(texts, labels, batch_size, origins=origins, weights=weights)
       for run in self.members
     ]
     return evaluate_probabilities(

@@ -26,7 +26,7 @@ from bigru_jax.evaluation import steps
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.inference import predictions
-from bigru_jax.inference.label_ids import to_label_ids
+from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.unseen import with_unseen_words
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
@@ -159,14 +159,16 @@ class Run:
     batch_size: int = BATCH_SIZE,
     calibrated: bool = False,
     origins: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
   ) -> Evaluation:
-    """Returns metrics and scores by class on labelled texts of equal weight.
+    """Returns metrics and scores by class on labelled texts.
 
     Args:
       texts: strings.
       labels: in any form that training accepts, or as lists of names.
       batch_size, calibrated: see `predict`.
       origins: the origin of each text, for messages; by default its number.
+      weights: the weight of each text; by default 1.
 
     Returns:
       A dict with `loss`, `accuracy`, `macro_f1` and other metrics by name, and
@@ -174,24 +176,23 @@ class Run:
       the predictions.
 
     Raises:
-      ValueError: the numbers of texts and labels differ, there are none, or the
-        run does not know a label; or see `predict`.
+      ValueError: the numbers of texts, labels and weights differ, or are 0; a
+        weight is wrong, or a label is not the run's; or see `predict`.
     """
     batch_size = check_count('batch_size', batch_size)
     texts = list(check_texts(texts, self.config.num_texts))
-    label_ids = to_label_ids(labels, self.labels, self.workdir, self.config)
-    if len(texts) != len(label_ids) or not texts:
-      raise ValueError(f'{len(texts)} texts and {len(label_ids)} labels')
+    columns = to_columns(
+      labels, weights, self.labels, self.workdir, self.config
+    )
+    if len(texts) != len(columns['label']) or not texts:
+      raise ValueError(f'{len(texts)} texts and {len(columns["label"])} labels')
     origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'
-    params, _, split = self._encode(texts, origin_of, label_ids)
+    params, _, split = self._encode(texts, origin_of, columns['label'])
+    split = split.with_columns(**columns)
     _, eval_step = self._steps_for(len(params['embedding']))
+    size = self._rounded(batch_size)
     metrics, logits_NxC = steps.evaluate(
-      eval_step,
-      params,
-      self.task,
-      split,
-      self._rounded(batch_size),
-      self._mesh,
+      eval_step, params, self.task, split, size, self._mesh
     )
     return evaluate_logits(
       self.task,

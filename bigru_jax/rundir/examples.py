@@ -10,6 +10,7 @@ from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.data.label_forms import form_of
 from bigru_jax.data.labels import Flags
+from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.split_digest import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.rundir import files as run_files, published
@@ -111,4 +112,5 @@ def _checked(
 
 def _key(source: str, row: int, label: Any) -> tuple:
   # A row is counted in its file, and a file may contain the texts of one label.
+  label = hard_label(label)
   return source, row, label if isinstance(label, str) else frozenset(label)
