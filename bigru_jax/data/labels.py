@@ -25,6 +25,7 @@ from typing import Any
 
 from bigru_jax.data.soft_labels import (
   SoftLabel,
+  check_names,
   distribution,
   independent,
   read_soft_label,
@@ -100,9 +101,11 @@ def read_label(
     if soft_label is not None:
       return soft_label
   if len(values) == 1:
-    if separator is None:
-      return as_label(values[0], label_column)
-    return as_labels(values[0], label_column, separator)
+    if separator is not None:
+      return as_labels(values[0], label_column, separator)
+    name = as_label(values[0], label_column)
+    check_names([name], label_column, soft_names or ())
+    return name
   names = label_columns(label_column)
   if separator is not None:
     flags = [_flag(value, name) for value, name in zip(values, names)]

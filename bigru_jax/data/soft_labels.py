@@ -22,8 +22,9 @@ import numpy as np
 # The least value of a label that a text has when labels must be hard. It is
 # that of https://www.kaggle.com/c/jigsaw-unintended-bias-in-toxicity-classification
 LEAST_POSITIVE = 0.5
-# How far the sum of probabilities may be from one.
-_TOLERANCE = 1e-3
+# How far the sum of probabilities may be from one: 0.001, and what rounding
+# adds to it.
+_TOLERANCE = 1.001e-3
 _WORDS = {'true': 1.0, 'false': 0.0}
 
 
@@ -180,14 +181,22 @@ def read_soft_label(
   if not isinstance(value, Mapping):
     return None
   values = {str(name).strip(): x for name, x in value.items() if x is not None}
-  if unknown := [name for name in values if names and name not in names]:
-    raise ValueError(
-      f'{column!r} has the label {unknown[0]!r}; the labels are '
-      f'{", ".join(map(repr, names))}'
-    )
+  check_names(values, column, names)
   if is_distribution:
     return distribution(values, column)
   return independent({name: share(x, name) for name, x in values.items()})
+
+
+def check_names(
+  given: Iterable[str], column: str, names: Sequence[str]
+) -> None:
+  """Raises ValueError where a given name is not one of `names`, if any."""
+  for name in given:
+    if names and name not in names:
+      raise ValueError(
+        f'{column!r} has the label {name!r}; the labels are '
+        f'{", ".join(map(repr, names))}'
+      )
 
 
 def written_object(value: str) -> dict[str, Any] | None:

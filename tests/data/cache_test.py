@@ -22,9 +22,10 @@ def config(tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
   monkeypatch.setattr(cache, 'LEAST_BYTES', 1)
   rows = [
-    f'film {i} is {"good" if i % 3 else "bad"},{i % 3}' for i in range(90)
+    f'film {i} is {"good" if i % 3 else "bad"},{i % 3},{i % 2},{i % 5 / 4}'
+    for i in range(90)
   ]
-  (tmp_path / 'x.csv').write_text('\n'.join(['text,label', *rows]))
+  (tmp_path / 'x.csv').write_text('\n'.join(['text,label,even,soft', *rows]))
   return Config(train=str(tmp_path / 'x.csv'))
 
 
@@ -74,6 +75,11 @@ def _forbid(monkeypatch):
     {'model': 'hierarchical'},
     {'task': 'multi_label'},
     {'folds': 3},
+    {
+      'task': 'multi_label',
+      'label_column': 'even,soft',
+      'weight_column': 'label',
+    },
     _vectors,
   ],
 )
