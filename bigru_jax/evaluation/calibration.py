@@ -117,6 +117,7 @@ def fit_temperature(
   logits_NxC: np.ndarray,
   labels: np.ndarray,
   targets_NxC: np.ndarray | None = None,
+  weights_N: np.ndarray | None = None,
 ) -> float:
   """Returns the temperature with the smallest cross entropy.
 
@@ -125,10 +126,11 @@ def fit_temperature(
 
   Args:
     task: the task. The cross entropy is that of its activation, whatever the
-      loss, without smoothing or weights.
+      loss, without smoothing or weights of classes.
     logits_NxC: the logits of a split that was not trained on.
     labels: int32 [N], or bool [N, C].
     targets_NxC: float32, the soft labels, which replace the hard ones.
+    weights_N: the weights of the examples; by default 1.
   """
   logits, batch = jnp.asarray(logits_NxC), {'labels': jnp.asarray(labels)}
   if targets_NxC is not None:
@@ -137,7 +139,10 @@ def fit_temperature(
 
   def loss(log_temperature):
     scaled = logits * jnp.exp(-log_temperature)
-    return task.activation.cross_entropy(scaled, targets).mean()
+    losses_N = task.activation.cross_entropy(scaled, targets)
+    if weights_N is None:
+      return losses_N.mean()
+    return jnp.average(losses_N, weights=weights_N)
 
   # The loss falls and then rises, so its slope has at most one zero.
   slope = jax.jit(jax.grad(loss))

@@ -169,12 +169,10 @@ def _calibrate(
   config: Config, task: Task, logits_NxC: np.ndarray, split: EncodedSplit
 ) -> Calibration:
   """Fits the temperature by cross entropy, and chooses the thresholds."""
-  labels = split.label_array()
-  temperature = fit_temperature(
-    task, logits_NxC, labels, split.table.columns.get('target')
-  )
+  labels, weights = split.label_array(), split.example_weights()
+  target = split.table.columns.get('target')
+  temperature = fit_temperature(task, logits_NxC, labels, target, weights)
   setting, metric = config.threshold, config.threshold_metric
-  weights = split.example_weights()
   if isinstance(task, MultiLabel):
     probabilities = special.expit(logits_NxC.astype(np.float64))
     thresholds = fit_thresholds(setting, labels, probabilities, metric, weights)

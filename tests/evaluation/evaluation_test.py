@@ -145,6 +145,17 @@ def test_the_temperature_of_soft_labels_makes_them_probable():
   assert found == pytest.approx(2, rel=1e-3)
 
 
+def test_a_weight_counts_an_example_more_than_once():
+  rng = np.random.default_rng(0)
+  logits, labels = rng.normal(0, 3, (40, 3)), rng.integers(0, 3, 40)
+  weights = rng.integers(0, 4, 40)
+  rows = np.repeat(np.arange(40), weights)
+  repeated = fit_temperature(SingleLabel(3), logits[rows], labels[rows])
+  found = fit_temperature(SingleLabel(3), logits, labels, weights_N=weights)
+  assert np.isclose(found, repeated, rtol=1e-4)
+  assert not np.isclose(found, fit_temperature(SingleLabel(3), logits, labels))
+
+
 def test_a_temperature_without_mistakes_is_bounded():
   logits = np.eye(3, dtype=np.float32) * 5
   found = fit_temperature(SingleLabel(3), logits, np.arange(3))
