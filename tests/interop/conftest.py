@@ -73,6 +73,9 @@ def _cases(form):
   # More labels than heads, and than labels of a block.
   yield pytest.param(label_wise, [str(i) for i in range(130)], id='130 labels')
   yield pytest.param({'encoder': 'average'}, ['x', 'y'], id='average')
+  yield pytest.param({'loss': 'focal'}, ['x', 'y', 'z'], id='focal')
+  asymmetric = {'task': 'multi_label', 'loss': 'asymmetric'}
+  yield pytest.param(asymmetric, ['x', 'y', 'z'], id='asymmetric')
 
 
 def pytest_generate_tests(metafunc):
