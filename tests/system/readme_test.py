@@ -94,7 +94,10 @@ def test_every_command_of_the_guide_works(folder, page):
     assert '**learning_rate=1e-2**' in table
   if page == '../submission.md':
     submission = (folder / 'submission.csv').read_text().splitlines()
-    assert submission[0] == 'id,0,1' and len(submission) == 3
+    assert submission == ['id,target', 'q1,1', 'q2,0']
+    toxic = (folder / 'toxic.csv').read_text().splitlines()
+    assert toxic[0] == 'id,toxic,insult' and len(toxic) == 3
+    assert (folder / 'averaged.csv').read_text().startswith('id,target\nq1,0.')
 
 
 def test_the_readme_is_one_page():
