@@ -44,7 +44,8 @@ def _flat(value):
   if isinstance(value, list | tuple):
     return [x for part in value for x in _flat(part)]
   if hasattr(value, 'vocabulary'):
-    return [type(value), value.vocabulary]
+    tokens = value.encode('@ann sees www.x.org')[0]
+    return [type(value), value.vocabulary, *tokens]
   return [value]
 
 
@@ -80,6 +81,8 @@ def _forbid(monkeypatch):
       'label_column': 'even,soft',
       'weight_column': 'label',
     },
+    {'text_column': 'even,text', 'id_column': 'soft'},
+    {'replace_urls_and_users': True},
     _vectors,
   ],
 )
@@ -128,9 +131,9 @@ def test_every_field_that_prepare_reads_is_in_the_key(config, tmp_path):
   ):
     given = dataclasses.replace(config, **fields)
     prepare(Recorder())
-  # The fields that make its limits.
-  assert {'tokenizer', 'limits'} <= read
-  assert read - {'limits'} <= set(cache.FIELDS)
+  # The properties that fields make.
+  assert {'tokenizer', 'limits', 'num_texts'} <= read
+  assert read - {'limits', 'num_texts'} <= set(cache.FIELDS)
 
 
 @pytest.mark.parametrize('damage', ['byte', 'end', 'missing', 'entry', 'file'])
