@@ -30,9 +30,10 @@ _log = logging.getLogger('bigru_jax.baseline')
 FIELDS = (
   'select_by', 'metrics', 'class_weights', 'threshold', 'threshold_metric',
   'positive_label', 'seed', 'dataset', 'data_dir', 'train', 'validation',
-  'test', 'text_column', 'label_column', 'encoding', 'delimiter', 'task',
-  'label_separator', 'label_names', 'sst_phrases', 'split_seed', 'folds',
-  'fold', 'tokenizer', 'replace_urls_and_users', 'id_column',
+  'test', 'text_column', 'label_column', 'soft_labels', 'weight_column',
+  'id_column', 'encoding', 'delimiter', 'task', 'label_separator',
+  'label_names', 'sst_phrases', 'split_seed', 'folds', 'fold', 'tokenizer',
+  'replace_urls_and_users',
 )  # fmt: skip
 FLAGS = Flags()
 VERBOSE = True

@@ -179,6 +179,7 @@ def evaluate_probabilities(
   probabilities_NxC: np.ndarray,
   thresholds: np.ndarray,
   weights: np.ndarray | None = None,
+  target_NxC: np.ndarray | None = None,
 ) -> Evaluation:
   """Evaluates a split from probabilities, for which there are no logits.
 
@@ -186,11 +187,15 @@ def evaluate_probabilities(
     task, names, labels, weights: see `evaluate_logits`.
     probabilities_NxC: the probabilities of the classes.
     thresholds: see `Calibration`.
+    target_NxC: soft labels, of which the loss is; by default, the hard ones.
   """
   scored = score_probabilities(
     task, labels, probabilities_NxC, thresholds, weights
   )
-  losses = jnp.asarray(_cross_entropies(task, probabilities_NxC, labels))
+  if target_NxC is None:
+    classes = np.eye(probabilities_NxC.shape[1])
+    target_NxC = labels if labels.ndim > 1 else classes[labels]
+  losses = jnp.asarray(_cross_entropies(task, probabilities_NxC, target_NxC))
   ones = jnp.ones(len(labels), jnp.float32)
   batch = {
     'labels': jnp.asarray(labels),
@@ -250,12 +255,12 @@ def read_evaluation(workdir: pathlib.Path, split: str) -> Evaluation:
 
 
 def _cross_entropies(
-  task: Task, probabilities_NxC: np.ndarray, labels: np.ndarray
+  task: Task, probabilities_NxC: np.ndarray, target_NxC: np.ndarray
 ) -> np.ndarray:
   """Returns each example's cross entropy, [N], unsmoothed and unweighted."""
   p_NxC = np.clip(probabilities_NxC.astype(np.float64), 1e-12, 1 - 1e-12)
-  is_true = labels if labels.ndim > 1 else np.eye(p_NxC.shape[1])[labels] > 0
+  terms_NxC = target_NxC * np.log(p_NxC)
   if task.activation.sums_to_one:
-    return -np.log(p_NxC[is_true])
-  log_p_NxC = np.where(is_true, np.log(p_NxC), np.log1p(-p_NxC))
-  return -log_p_NxC[:, -task.num_outputs :].sum(1)
+    return -terms_NxC.sum(1)
+  terms_NxC += (1 - target_NxC) * np.log1p(-p_NxC)
+  return -terms_NxC[:, -task.num_outputs :].sum(1)

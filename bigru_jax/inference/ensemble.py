@@ -15,6 +15,7 @@ from bigru_jax.evaluation.evaluation import (
   evaluate_probabilities,
   label_names,
 )
+from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.load import load
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.inference.run import BATCH_SIZE, Run
@@ -129,7 +130,7 @@ class Ensemble:
     """Returns metrics and scores by class of texts; see `Run.evaluate`.
 
     The loss is the cross entropy of the mean probabilities, without smoothing
-    or weights.
+    or weights of classes.
     """
     texts, labels = (
       list(check_texts(texts, self.config.num_texts)),
@@ -139,12 +140,18 @@ class Ensemble:
       run.evaluate(texts, labels, batch_size, origins=origins, weights=weights)
       for run in self.members
     ]
+    first = self.members[0]
+    columns = to_columns(
+      labels, weights, self.labels, first.workdir, first.config
+    )
     return evaluate_probabilities(
       self._task,
       self.labels,
       evaluations[0].labels,
       np.mean([x.probabilities for x in evaluations], axis=0),
       self._thresholds,
+      columns.get('example_weight'),
+      columns.get('target'),
     )
 
 

@@ -179,20 +179,18 @@ class Run:
       ValueError: the numbers of texts, labels and weights differ, or are 0; a
         weight is wrong, or a label is not the run's; or see `predict`.
     """
-    batch_size = check_count('batch_size', batch_size)
+    batch_size = self._rounded(check_count('batch_size', batch_size))
     texts = list(check_texts(texts, self.config.num_texts))
-    columns = to_columns(
-      labels, weights, self.labels, self.workdir, self.config
-    )
+    classes, config = self.labels, self.config
+    columns = to_columns(labels, weights, classes, self.workdir, config)
     if len(texts) != len(columns['label']) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(columns["label"])} labels')
     origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'
     params, _, split = self._encode(texts, origin_of, columns['label'])
     split = split.with_columns(**columns)
     _, eval_step = self._steps_for(len(params['embedding']))
-    size = self._rounded(batch_size)
     metrics, logits_NxC = steps.evaluate(
-      eval_step, params, self.task, split, size, self._mesh
+      eval_step, params, self.task, split, batch_size, self._mesh
     )
     return evaluate_logits(
       self.task,
@@ -202,6 +200,7 @@ class Run:
       self.calibration,
       metrics,
       calibrated,
+      split.example_weights(),
     )
 
   @single_precision()

@@ -18,6 +18,8 @@ from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset, prepare
+from bigru_jax.data.ragged import Ragged
+from bigru_jax.data.splits import one_hot
 from bigru_jax.data.text import UNK_ID
 from bigru_jax.evaluation.scoring import compute_of_epoch, names_of_epoch
 from bigru_jax.metrics import METRICS
@@ -131,18 +133,17 @@ def _logits(
   With one label per text, their softmax gives each regression's probability
   divided by the sum of all. Two classes need only one regression.
   """
-  train = data.splits['train']
-  labels = train.label_array()
-  is_multi_label = labels.ndim > 1
-  is_true_NxC = labels if is_multi_label else np.eye(len(data.labels))[labels]
-  is_true_NxC = is_true_NxC.astype(bool)
+  table = data.splits['train'].table
+  is_multi_label = isinstance(table['label'], Ragged)
+  target_NxC = table.columns.get('target')
+  if target_NxC is None:
+    target_NxC = one_hot(table['label'], len(data.labels))
   is_binary = not is_multi_label and len(data.labels) == 2
   columns: dict[str, list[np.ndarray]] = {'validation': [], 'test': []}
   for c in range(int(is_binary), len(data.labels)):
-    is_true, weights = is_true_NxC[:, c], train.table['weight']
-    if is_multi_label:
-      weights = np.where(is_true, data.label_weights[c], 1.0)
-    values = _decide(features_of, is_true, weights, strength, config.seed)
+    weight = data.label_weights[c] if is_multi_label else 1.0
+    examples = _examples(target_NxC[:, c], table['weight'], weight)
+    values = _decide(features_of, *examples, strength, config.seed)
     for name, column in columns.items():
       column.append(values[name])
   logits = {}
@@ -156,14 +157,45 @@ def _logits(
   return logits
 
 
+def _examples(
+  target: np.ndarray, weights: np.ndarray, positive_weight: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns the rows, the hard labels and the weights that a regression fits.
+
+  A text with a soft label y is two examples, a positive one of weight y and a
+  negative one of weight 1 - y, which have the same cross entropy together.
+
+  Args:
+    target: the value of the label of each text, or bool.
+    weights: the weight of each text.
+    positive_weight: a factor of the weights of positive examples.
+  """
+  rows = np.arange(len(target))
+  if target.dtype == bool:
+    return rows, target, weights * np.where(target, positive_weight, 1.0)
+  return (
+    np.tile(rows, 2),
+    np.repeat([True, False], len(target)),
+    np.append(weights * target * positive_weight, weights * (1 - target)),
+  )
+
+
 def _decide(
   features_of: dict[str, Any],
+  rows: np.ndarray,
   is_true: np.ndarray,
   weights: np.ndarray,
   strength: float,
   seed: int,
 ) -> dict[str, np.ndarray]:
-  """Returns the logit of one class for each text of validation and test."""
+  """Returns the logit of one class for each text of validation and test.
+
+  Args:
+    features_of: the features of the texts of each split.
+    rows, is_true, weights: see `_examples`.
+    strength: scikit-learn's C.
+    seed: the seed of the solver.
+  """
   from sklearn.linear_model import LogisticRegression
 
   used = np.flatnonzero(weights)
@@ -184,7 +216,8 @@ def _decide(
     max_iter=1000,
     random_state=seed,
   )
-  model.fit(features_of['train'][used], is_true[used], weights[used])
+  features = features_of['train'][rows[used]]
+  model.fit(features, is_true[used], weights[used])
   return {
     name: model.decision_function(features_of[name])
     for name in ('validation', 'test')
@@ -201,6 +234,8 @@ def _metrics(
     'weights': split.table['weight'],
     'lengths': ones,
   }
+  if 'target' in split.table:
+    batch['targets'] = split.table['target']
   losses = task.losses(logits_NxC, batch)  # type: ignore[arg-type]
   sums: Any = task.empty_metrics()
   return task.update_metrics(sums, logits_NxC, losses, batch).compute()  # type: ignore[arg-type]
