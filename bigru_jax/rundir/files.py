@@ -286,9 +286,8 @@ def read_json(
   except FileNotFoundError:
     exists(path)  # Raises if it is a link to a missing file.
     lack = f'has no {path.name}' if path.parent.is_dir() else 'does not exist'
-    raise FileNotFoundError(
-      f'workdir={path.parent} is not a run: it {lack}'
-    ) from None
+    message = f'workdir={path.parent} is not a run: it {lack}'
+    raise FileNotFoundError(message) from None
   except NotADirectoryError:
     check_is_folder(path.parent, 'workdir')
     raise
