@@ -210,7 +210,9 @@ def evaluate(
     FLAGS.refuse('a run of the network', 'calibrated', 'embeddings')
     config = run_files.read_config(workdirs[0])
     examples = examples_of_run(workdirs[0], _SPLIT.value, config)
-    return read_evaluation(workdirs[0], _SPLIT.value), examples, 0
+    weights = weights_of(examples)
+    evaluation = read_evaluation(workdirs[0], _SPLIT.value, weights)
+    return evaluation, examples, 0
   run = inputs.load_model()
   if path:
     examples = inputs.labelled_file(
@@ -224,15 +226,20 @@ def evaluate(
   else:
     examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
   examples, ignored = with_known_labels(examples, run.labels)
-  weights = [example.weight for example in examples]
   evaluation = run.evaluate(
     [example.text for example in examples],
     [example.label for example in examples],
     **inputs.options(),
-    weights=weights if any(x != 1 for x in weights) else None,
+    weights=weights_of(examples),
     origins=[f'{example.source}, row {example.row}' for example in examples],
   )
   return evaluation, examples, ignored
+
+
+def weights_of(examples: list[Example]) -> list[float] | None:
+  """Returns the weights of the examples; None if all are 1."""
+  weights = [example.weight for example in examples]
+  return weights if any(weight != 1 for weight in weights) else None
 
 
 def metrics_to_show(config: Config, values: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,9 @@ def read_calibration(
 
 
 def reliability(
-  labels: np.ndarray, probabilities_NxC: np.ndarray
+  labels: np.ndarray,
+  probabilities_NxC: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
   """Returns a reliability diagram, over bins of equal width.
 
@@ -79,6 +81,12 @@ def reliability(
   per text, the confidence is the probability of the predicted class. With any
   number, each pair of a text and a label is an example, and its confidence is
   the label's probability.
+
+  Args:
+    labels: int32 [N], or bool [N, C].
+    probabilities_NxC: the probabilities of the classes.
+    weights: the weights of the texts [N], which make the counts sums of
+      weights; by default all are 1.
 
   Returns:
     For each bin `count`, and the sums `confidence` and `correct`.
@@ -92,23 +100,28 @@ def reliability(
   # Bins (0, 1/15], (1/15, 2/15] and so on.
   bin_of = np.ceil(confidences.astype(np.float64) * _BINS).astype(int) - 1
   bin_of = np.clip(bin_of, 0, _BINS - 1)
+  if weights is not None:
+    weights = np.repeat(weights, len(bin_of) // len(weights))
+    confidences, correct = confidences * weights, correct * weights
   return {
-    'count': np.bincount(bin_of, minlength=_BINS),
+    'count': np.bincount(bin_of, weights, _BINS),
     'confidence': np.bincount(bin_of, confidences, _BINS),
     'correct': np.bincount(bin_of, correct, _BINS),
   }
 
 
 def calibration_error(
-  labels: np.ndarray, probabilities_NxC: np.ndarray
+  labels: np.ndarray,
+  probabilities_NxC: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> float:
   """Returns the ECE, sum_b |B_b| / N |accuracy_b - confidence_b|.
 
   Guo et al., 2017, equation 3, over the bins of `reliability`.
   """
-  diagram = reliability(labels, probabilities_NxC)
+  diagram = reliability(labels, probabilities_NxC, weights)
   difference = np.abs(diagram['correct'] - diagram['confidence']).sum()
-  return float(difference / max(diagram['count'].sum(), 1))
+  return float(difference / (diagram['count'].sum() or 1))
 
 
 @single_precision()

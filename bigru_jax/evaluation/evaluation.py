@@ -43,12 +43,12 @@ class Evaluation(dict[str, Any]):
     labels: np.ndarray,
     predictions: np.ndarray,
     probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
     scored: Scored | None = None,
   ) -> None:
     self.names, self.metrics = names, metrics
     self.labels, self.predictions = labels, predictions
     self.probabilities, self.scored = probabilities, scored
-    weights = scored.weights if scored else None
     self.report = classification_report(labels, predictions, names, weights)
     for name, areas in zip(names, scored.by_class) if scored else ():
       self.report['classes'][name] |= {
@@ -162,12 +162,13 @@ def evaluate_logits(
     names=names,
     metrics={
       **metrics,
-      'ece': calibration_error(labels, plain),
-      'ece_calibrated': calibration_error(labels, scaled),
+      'ece': calibration_error(labels, plain, weights),
+      'ece_calibrated': calibration_error(labels, scaled, weights),
     },
     labels=labels,
     predictions=scored.predictions,
     probabilities=scaled if calibrated else plain,
+    weights=weights,
     scored=scored,
   )
 
@@ -207,22 +208,30 @@ def evaluate_probabilities(
   metrics = sums.compute() | compute(scored)
   if isinstance(task, SingleLabel) and weights is not None:
     metrics |= compute(scored, metrics)
-  metrics['ece'] = calibration_error(labels, probabilities_NxC)
+  metrics['ece'] = calibration_error(labels, probabilities_NxC, weights)
   return Evaluation(
     names=names,
     metrics=metrics,
     labels=labels,
     predictions=scored.predictions,
     probabilities=probabilities_NxC,
+    weights=weights,
     scored=scored,
   )
 
 
-def read_evaluation(workdir: pathlib.Path, split: str) -> Evaluation:
+def read_evaluation(
+  workdir: pathlib.Path, split: str, weights: Sequence[float] | None = None
+) -> Evaluation:
   """The evaluation of `validation` or `test` that a finished run has stored.
 
   Its probabilities have six decimals; of over 100 labels a text those that are
   not among the largest are 0.
+
+  Args:
+    workdir: the directory of the run.
+    split: the name of the split.
+    weights: the weights of its examples [N]; by default all are 1.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -247,6 +256,7 @@ def read_evaluation(workdir: pathlib.Path, split: str) -> Evaluation:
         [[line['probabilities'].get(x, 0) for x in names] for line in lines],
         np.float32,
       ),
+      weights=None if weights is None else np.asarray(weights),
     )
   except (KeyError, TypeError, IndexError, AttributeError) as error:
     raise ValueError(
