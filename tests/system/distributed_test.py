@@ -90,7 +90,15 @@ def test_two_processes_train_as_one_with_two_devices(tmp_path):
   [
     (4, 1, []),
     (2, 2, ['--model=hierarchical', '--ema_decay=0.9']),
-    (2, 1, ['--dataset=synthetic_multi_label', '--task=multi_label']),
+    (
+      2,
+      1,
+      [
+        '--dataset=synthetic_multi_label',
+        '--task=multi_label',
+        '--select_by=roc_auc',
+      ],
+    ),
   ],
 )
 def test_processes_train_as_as_many_devices_do(tmp_path, count, devices, flags):
