@@ -8,7 +8,7 @@ arguments of `gru_reference.bidirectional_gru`; it may use any layout inside.
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_xla
+from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_scan, gru_xla
 from bigru_jax.ops.gru_reference import GRUParams
 
 __all__ = ['IMPLEMENTATIONS', 'GRUParams', 'bidirectional_gru']
@@ -16,6 +16,7 @@ __all__ = ['IMPLEMENTATIONS', 'GRUParams', 'bidirectional_gru']
 IMPLEMENTATIONS = {
   'cpu': gru_cpu.bidirectional_gru,
   'reference': gru_reference.bidirectional_gru,
+  'scan': gru_scan.bidirectional_gru,
   'xla': gru_xla.bidirectional_gru,
 }
 
@@ -50,10 +51,11 @@ def bidirectional_gru(
       product at every position, as variational dropout does (Gal & Ghahramani,
       2016, https://arxiv.org/abs/1512.05287).
     implementation: 'cpu', a C++ kernel for float32 on x86-64 and aarch64;
-      'xla', a fused loop; or 'reference', a plain `lax.scan`. The first two
-      define reverse-mode derivatives of any order but raise TypeError under
-      `jax.jvp`; 'reference' supports every transformation. None picks the
-      kernel on a CPU for which it has been compiled, and 'xla' otherwise.
+      'scan', a loop of few kernels for GPUs and TPUs; 'xla', a loop for CPUs;
+      or 'reference', a plain `lax.scan`. The first three define reverse-mode
+      derivatives of any order but raise TypeError under `jax.jvp`; 'reference'
+      supports every transformation. None picks 'scan' on a GPU or a TPU; on a
+      CPU, the kernel if it has been compiled, and 'xla' otherwise.
 
   Returns:
     The states h_BxTx2H of both directions, concatenated, and the final states
@@ -104,18 +106,19 @@ def bidirectional_gru(
 
 def best_implementation(platform: str, dtype: jax.typing.DTypeLike) -> str:
   """Describes what `implementation=None` picks on a platform such as 'cpu'."""
-  if platform == 'cpu' and cpu.supports(dtype):
+  if platform != 'cpu':
+    return "'scan', the loop for accelerators"
+  if cpu.supports(dtype):
     return f"'cpu', the C++ kernel for {cpu.instruction_sets()[0]}"
   return "'xla', the loop"
 
 
 def _best(x_BxTxE, *arguments):
   """Runs the best implementation for the platform of the program."""
-  if not cpu.supports(x_BxTxE.dtype):
-    return gru_xla.bidirectional_gru(x_BxTxE, *arguments)
+  on_cpu = gru_cpu if cpu.supports(x_BxTxE.dtype) else gru_xla
   return jax.lax.platform_dependent(
     x_BxTxE,
     *arguments,
-    cpu=gru_cpu.bidirectional_gru,
-    default=gru_xla.bidirectional_gru,
+    cpu=on_cpu.bidirectional_gru,
+    default=gru_scan.bidirectional_gru,
   )

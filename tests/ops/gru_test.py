@@ -14,11 +14,11 @@ import pytest
 
 from bigru_jax import parallel
 from bigru_jax.interop.torch import gru_from_torch
-from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_xla
+from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_scan, gru_xla
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 
 
-@pytest.fixture(params=['reference', 'xla', None])
+@pytest.fixture(params=['reference', 'scan', 'xla', None])
 def implementation(request):
   """None is the C++ kernel where it is compiled."""
   return request.param
@@ -106,23 +106,24 @@ EDGES = pytest.mark.parametrize(
 SIZES = st.tuples(*[st.integers(1, 40)] * 4)  # B, T, E and H.
 
 
+LOOPS = [gru_scan.bidirectional_gru, gru_xla.bidirectional_gru]
+
+
 @EDGES
 @pytest.mark.parametrize('masked', [False, True])
-def test_xla_equals_the_reference_and_its_autodiff(shape, masked):
-  _equal_the_reference([gru_xla.bidirectional_gru], shape, masked)
+def test_the_loops_equal_the_reference_and_its_autodiff(shape, masked):
+  _equal_the_reference(LOOPS, shape, masked)
 
 
-def test_xla_equals_the_reference_in_bfloat16():
-  runs = [gru_xla.bidirectional_gru]
-  _equal_the_reference(runs, (3, 4, 5, 6), True, jnp.bfloat16, 0.1)
+def test_the_loops_equal_the_reference_in_bfloat16():
+  _equal_the_reference(LOOPS, (3, 4, 5, 6), True, jnp.bfloat16, 0.1)
 
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
-def test_xla_equals_the_reference_on_random_inputs(shape, masked, seed):
-  runs = [gru_xla.bidirectional_gru]
-  _equal_the_reference(runs, shape, masked, seed=seed)
+def test_the_loops_equal_the_reference_on_random_inputs(shape, masked, seed):
+  _equal_the_reference(LOOPS, shape, masked, seed=seed)
 
 
 KERNELS = [
@@ -222,7 +223,7 @@ def _loss(params, x, mask, implementation=None):
   return jnp.sum(h**2)
 
 
-@pytest.mark.parametrize('implementation', ['xla', None])
+@pytest.mark.parametrize('implementation', ['scan', 'xla', None])
 @pytest.mark.parametrize('transform', ['jit', 'remat', 'vmap', 'shard_map'])
 def test_the_gradient_composes_with_transformations(transform, implementation):
   x, mask, params = _example()
@@ -258,7 +259,7 @@ def test_the_gradient_composes_with_transformations(transform, implementation):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('implementation', ['xla', None])
+@pytest.mark.parametrize('implementation', ['scan', 'xla', None])
 def test_second_order_equals_finite_differences(implementation):
   x, mask, params = _example()
 
@@ -271,6 +272,38 @@ def test_second_order_equals_finite_differences(implementation):
   first = jax.jit(jax.grad(along))
   differences = (first(1 + step) - first(1 - step)) / (2 * step)
   np.testing.assert_allclose(second, differences, rtol=1e-2)
+
+
+@pytest.mark.parametrize('implementation', ['scan', 'xla', None])
+def test_second_derivatives_equal_those_of_the_reference(implementation):
+  x, mask, params = _example()
+  start = 0.5 * x.reshape(-1)[:32].reshape(2, 4, 4)
+
+  def penalty(params, x, initial_state, recurrent_mask, implementation):
+    """The squared norm of the gradient of a loss by all arguments."""
+
+    def loss(params, x, initial_state, recurrent_mask):
+      h, final = bidirectional_gru(
+        x,
+        mask,
+        params,
+        initial_state=initial_state,
+        recurrent_mask=recurrent_mask,
+        implementation=implementation,
+      )
+      return jnp.sum(h**2) + jnp.sum(final**3)
+
+    gradients = jax.grad(loss, argnums=(0, 1, 2, 3))(
+      params, x, initial_state, recurrent_mask
+    )
+    return sum(jnp.sum(g**2) for g in jax.tree.leaves(gradients))
+
+  differentiate = jax.jit(
+    jax.grad(penalty, argnums=(0, 1, 2, 3)), static_argnums=4
+  )
+  arguments = params, x, start, 1 + start
+  ours = differentiate(*arguments, implementation)
+  _are_close(ours, differentiate(*arguments, 'reference'), 1e-5)
 
 
 def test_padding_passes_the_state_through(implementation):

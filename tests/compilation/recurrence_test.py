@@ -1,0 +1,74 @@
+"""The recurrence, compiled for GPUs that are not there."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from bigru_jax.compilation import hlo, targets
+from bigru_jax.ops import gru_scan
+from bigru_jax.ops.gru import GRUParams, bidirectional_gru
+
+pytestmark = pytest.mark.slow
+TIME = 24
+
+
+@pytest.fixture(autouse=True)
+def compiler():
+  """XLA's optimizations, of which the tests' own process has few."""
+  pytest.importorskip(
+    'jax_plugins.xla_cuda13',
+    reason='no compiler for GPUs: pip install jax-cuda13-plugin '
+    'jax-cuda13-pjrt nvidia-cuda-nvcc (in an environment of its own)',
+  )
+  jax.config.update('jax_disable_most_optimizations', False)
+  yield
+  jax.config.update('jax_disable_most_optimizations', True)
+
+
+def _kernels_per_step(gpu, batch, hidden, dtype, masked, gradients):
+  """Compiles the default implementation and counts its loops' kernels."""
+  sharding = jax.sharding.SingleDeviceSharding(targets.gpus(gpu)[0])
+
+  def array(*shape, dtype=dtype):
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+  x = array(batch, TIME, 100)
+  mask = array(batch, TIME, dtype=jnp.bool_)
+  params = GRUParams(
+    array(2, 3 * hidden, 100),
+    array(2, 3 * hidden, hidden),
+    array(2, 3 * hidden),
+    array(2, hidden),
+  )
+  recurrent_mask = array(2, batch, hidden) if masked else None
+
+  def states(params, x, mask, recurrent_mask):
+    return bidirectional_gru(x, mask, params, recurrent_mask=recurrent_mask)[0]
+
+  def loss(*arguments):
+    return jnp.sum(states(*arguments).astype(jnp.float32) ** 2)
+
+  run = jax.grad(loss, argnums=(0, 1)) if gradients else states
+  program = jax.jit(run).lower(params, x, mask, recurrent_mask).compile()
+  return hlo.kernels_per_step(program.as_text(), TIME, gru_scan.UNROLL)
+
+
+CASES = [
+  (64, 128, 'float32', False),
+  (64, 128, 'bfloat16', True),
+  (1024, 128, 'bfloat16', False),
+  (256, 300, 'float32', True),
+]
+
+
+@pytest.mark.parametrize(
+  'gpu, case',
+  [('h100', case) for case in CASES]
+  + list(zip(('a100', 'h200', 'b200'), CASES)),
+)
+def test_a_time_step_launches_few_kernels(gpu, case):
+  (inference,) = _kernels_per_step(gpu, *case, gradients=False)
+  assert inference <= 3
+  forward, backward = _kernels_per_step(gpu, *case, gradients=True)
+  assert forward <= 3
+  assert backward <= 4
