@@ -103,10 +103,22 @@ def model_card(run: Run, config: Config, license: str) -> str:
     count='any number of' if config.task == 'multi_label' else 'one',
     data=data,
     labels=', '.join(f'`{label}`' for label in run.labels[:20]) + more,
+    decision=_decision(run),
     limits=config.limits,
     fields=', '.join(f'`{field}`' for field in fields) or 'none',
     license=license,
     scores=scores,
+  )
+
+
+def _decision(run: Run) -> str:
+  """Returns how two classes are decided by a threshold, or nothing."""
+  calibration = run.calibration
+  if run.task.positive is None or not calibration.thresholds:
+    return ''
+  return (
+    f'; `{calibration.positive_label}` where its probability is at least '
+    f'{calibration.thresholds[0]:.4g}'
   )
 
 

@@ -100,7 +100,12 @@ def test_all_ways_to_a_label_decide_by_the_threshold(trained):
   assert (
     f'where its probability is at least {threshold:.3f}' in (page['decision'])
   )
-  assert page['diagnostics']['curves'][0]['point']['threshold'] == threshold
+  (curve,) = page['diagnostics']['curves']
+  assert curve['point']['threshold'] == threshold
+  for name in ('roc_auc', 'average_precision'):
+    assert curve[name] == pytest.approx(result['test'][name])
+  assert curve['point']['recall'] == result['test']['positive_recall']
+  assert curve['point']['precision'] == result['test']['positive_precision']
   confidence = [x['probabilities'][x['label']] for x in answers]
   np.testing.assert_allclose(page['texts']['confidence'], confidence, atol=1e-4)
 
@@ -161,6 +166,9 @@ def test_an_exported_model_says_how_to_decide(trained, tmp_path):
   expected = [answer['label'] for answer in trained.predict(texts)]
   assert found == expected
   safetensors.save(trained, tmp_path / 'shared')
+  (threshold,) = trained.calibration.thresholds
+  decision = f'where its probability is at least {threshold:.4g}'
+  assert decision in (tmp_path / 'shared' / 'README.md').read_text()
   published = bigru_jax.load(tmp_path / 'shared')
   assert [answer['label'] for answer in published.predict(texts)] == expected
   assert published.task == trained.task
@@ -177,3 +185,56 @@ def test_explanations_are_of_the_decided_class(trained):
     by_default.classes(evaluation.probabilities),
     evaluation.probabilities.argmax(1),
   )
+
+
+def _copy(trained, folder, **calibration):
+  """A published model with another calibration; returns its folder."""
+  safetensors.save(trained, folder)
+  path = folder / 'calibration.json'
+  path.write_text(json.dumps({**json.loads(path.read_text()), **calibration}))
+  return folder
+
+
+def test_an_ensemble_has_the_mean_threshold(trained, tmp_path):
+  texts, labels = CORPUS['test']
+  (threshold,) = trained.calibration.thresholds
+  plain = _copy(trained, tmp_path / 'plain', thresholds=[])
+  other = _copy(trained, tmp_path / 'other', thresholds=[threshold / 2])
+  positive = trained.calibration.positive_label
+  (negative,) = set(trained.labels) - {positive}
+  for path, expected in ((plain, 0.5), (other, threshold / 2)):
+    mean = (threshold + expected) / 2
+    ensemble = bigru_jax.load_ensemble([trained.workdir, path])
+    answers = ensemble.predict(texts)
+    for answer in answers:
+      reached = answer['probabilities'][positive] >= mean
+      assert answer['label'] == (positive if reached else negative)
+    evaluation = ensemble.evaluate(texts, labels)
+    assert [trained.labels[c] for c in evaluation.predictions] == [
+      answer['label'] for answer in answers
+    ]
+  most_probable = bigru_jax.load_ensemble([plain, plain]).predict(texts)
+  for answer in most_probable:
+    p = answer['probabilities']
+    assert answer['label'] == max(p, key=p.get)
+  opposite = _copy(
+    trained, tmp_path / 'opposite', positive_label=negative, thresholds=[]
+  )
+  with pytest.raises(ValueError, match='opposite: its positive label is not'):
+    bigru_jax.load_ensemble([trained.workdir, opposite])
+  bigru_jax.load_ensemble([plain, opposite])  # No threshold is averaged.
+
+
+@pytest.mark.parametrize(
+  'wrong',
+  [
+    {'positive_label': 'eggs'},
+    {'thresholds': [0.5, 0.5]},
+    {'thresholds': [1.5]},
+    {'positive_label': '', 'thresholds': [0.5]},
+  ],
+)
+def test_a_corrupt_calibration_is_named(trained, tmp_path, wrong):
+  folder = _copy(trained, tmp_path / 'copy', **wrong)
+  with pytest.raises(ValueError, match=r'calibration\.json: '):
+    bigru_jax.load(folder)
