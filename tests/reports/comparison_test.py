@@ -111,3 +111,17 @@ def test_the_table_and_the_plot_show_the_comparison(tmp_path):
   assert [x['seed'] for x in content['settings']['a']['runs']] == [0, 1, 2, 3]
   plots.save_comparison(found, tmp_path / 'plot.png')
   assert (tmp_path / 'plot.png').read_bytes()[:4] == b'\x89PNG'
+
+
+def test_the_table_shows_other_metrics_on_test():
+  cells = [
+    Cell(
+      cell.setting, cell.seed, 0, cell.validation, {**cell.test, **more}, 60.0
+    )
+    for cell in CELLS
+    for more in [{'roc_auc': 0.7 + cell.seed / 10, 'mcc': None}]
+  ]
+  compared = comparison.compare_settings(cells, 'accuracy')
+  text = comparison.as_markdown(compared, ['roc_auc', 'mcc'])
+  assert '| 95 % interval | test roc_auc | test mcc | minutes |' in text
+  assert '| 0.8500 ± 0.1291 (n = 4) | – | 4.0 |' in text

@@ -85,6 +85,7 @@ _WRONG = [
     'settings_file=missing.jsonl: no such file',
   ),
   (['--metric=f2'], "metric='f2': choose loss, accuracy"),
+  (['--metric=lrap'], 'metric=lrap needs --task=multi_label'),
   (
     ['--metric=semeval2010'],
     'metric=semeval2010_f1 needs --select_by=semeval2010_f1',
