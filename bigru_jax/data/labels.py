@@ -117,8 +117,8 @@ def read_label(
     )
   if list(soft_names) != names:
     raise ValueError(
-      f'label_names={",".join(soft_names)}: the columns of label_column name '
-      'the labels'
+      f'label_names={",".join(soft_names)}: leave it out, because the columns '
+      'of label_column name the labels'
     )
   return distribution(dict(zip(names, map(plain, values))), label_column)
 
