@@ -101,6 +101,33 @@ def test_calibration_error_equals_a_sum_by_hand():
   assert several == 0
 
 
+@pytest.mark.parametrize('several', [False, True])
+def test_a_weight_counts_as_that_many_texts(several):
+  rng = np.random.default_rng(0)
+  probabilities = special.softmax(rng.normal(size=(40, 3)), axis=1)
+  labels = rng.integers(0, 3, 40)
+  if several:
+    labels = rng.random((40, 3)) < probabilities
+  weights = rng.integers(0, 4, 40)
+  task = MultiLabel(3) if several else SingleLabel(3)
+  thresholds = np.full(3, 0.5) if several else np.array([])
+  weighted, repeated = (
+    evaluation.evaluate_probabilities(
+      task, list('abc'), labels[texts], probabilities[texts], thresholds, w
+    )
+    for texts, w in (
+      (np.arange(40), weights.astype(np.float32)),
+      (np.repeat(np.arange(40), weights), None),
+    )
+  )
+  assert weighted.metrics.keys() == repeated.metrics.keys()
+  for name, value in repeated.metrics.items():
+    if name != 'examples':
+      assert weighted[name] == pytest.approx(value, abs=1e-6), name
+  for name in 'abc':
+    assert weighted['classes'][name] == pytest.approx(repeated['classes'][name])
+
+
 def _over_confident(task, count=4000):
   """Logits three times as large as those that the labels are drawn from."""
   rng = np.random.default_rng(0)
