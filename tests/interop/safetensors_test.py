@@ -209,9 +209,9 @@ def _fake_cache(cache, shared, name, commit='c' * 40):
 def test_a_repository_is_loaded_by_its_name(
   shared, tmp_path, monkeypatch, make_run
 ):
-  hub = pytest.importorskip('huggingface_hub')
-  monkeypatch.setattr(hub.constants, 'HF_HUB_OFFLINE', True)
-  monkeypatch.setattr(hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+  constants = pytest.importorskip('huggingface_hub.constants')
+  monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
   monkeypatch.chdir(tmp_path)
   _fake_cache(tmp_path / 'hub', shared, 'someone/some-model')
   run = make_run({'loss': 'sigmoid'}, ['no', 'yes'])
