@@ -189,3 +189,5 @@ def main() -> None:
   else:
     values = _predict(run, [_TEXT.value], _FIELDS.value)
     outputs.write_json_lines(output, values)
+  if output != '-':
+    print(output)

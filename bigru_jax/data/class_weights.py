@@ -25,10 +25,15 @@ def weigh_classes(data: Dataset, setting: str) -> Dataset:
     return data
   train = data.splits['train'].table
   counts_C = _counts(train, len(data.labels))
-  if isinstance(train['label'], Ragged):
-    weights_C = class_weights(setting, counts_C, _example_weights(train).sum())
+  is_multi_label = isinstance(train['label'], Ragged)
+  texts = _example_weights(train).sum() if is_multi_label else None
+  try:
+    weights_C = class_weights(setting, counts_C, texts)
+  except ValueError as error:
+    names = ', '.join(data.labels[:20])
+    raise ValueError(f'{error}, in the order of the classes: {names}') from None
+  if is_multi_label:
     return dataclasses.replace(data, label_weights=weights_C)
-  weights_C = class_weights(setting, counts_C)
   splits = {
     name: dataclasses.replace(split, table=_weighted(split.table, weights_C))
     for name, split in data.splits.items()
