@@ -32,7 +32,7 @@ from . import results, tables
 BEGIN = '<!-- thresholds: written by experiments/thresholds.py -->'
 END = '<!-- thresholds: end -->'
 FLAGS = Flags()
-_DATA_DIR = FLAGS.path('data_dir', 'The folder of IMDB; see docs/guide/data.md.')
+_DATA_DIR = FLAGS.path('data_dir', 'The folder of the Parquet files of IMDB.')
 _OUTPUT = FLAGS.path('output', 'The folder of the runs.', 'runs/thresholds')
 _RESULTS = FLAGS.path(
   'results', 'The JSON file.', str(results.RESULTS / 'thresholds.json')

@@ -12,7 +12,7 @@ from scripts import call
 
 _SLOW = (
   'run', 'predict', 'explain', 'report', 'plot', 'export', 'sweep',
-  'baseline', 'from_torch', 'reproduce', 'jain_wallace',
+  'baseline', 'from_torch', 'reproduce', 'jain_wallace', 'thresholds',
 )  # fmt: skip
 
 
