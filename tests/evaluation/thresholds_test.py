@@ -134,7 +134,7 @@ def test_each_threshold_is_the_best_possible(setting):
 def test_an_example_of_weight_two_counts_as_two_examples(setting):
   rng = np.random.default_rng(0)
   labels = rng.random((50, 3)) < 0.3
-  probabilities = np.clip(labels * 0.2 + rng.random((50, 3)) * 0.6, 0, 1)
+  probabilities = np.clip(labels * 0.1 + rng.random((50, 3)) * 0.8, 0, 1)
   weights = rng.integers(0, 3, 50)
   repeated = np.repeat(np.arange(50), weights)
   found = fit_thresholds(setting, labels, probabilities, 'mcc', weights)
