@@ -162,7 +162,7 @@ def names_in(setting: str) -> list[str]:
   names = [name for name in names if name]
   for name in names:
     if name not in METRICS:
-      raise ValueError(f'metrics={name}: choose of {", ".join(METRICS)}')
+      raise ValueError(f'metrics={name!r}: choose {", ".join(METRICS)}')
   return names
 
 

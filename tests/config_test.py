@@ -48,6 +48,22 @@ def test_the_semeval_score_needs_one_label_per_text():
     Config(select_by='semeval2010', task='multi_label')
 
 
+@pytest.mark.parametrize(
+  'fields, message',
+  [
+    ({'metrics': 'auc'}, "metrics='auc': choose loss, accuracy, macro_f1"),
+    ({'metrics': 'mcc,lrap'}, 'metrics=lrap needs task=multi_label'),
+    (
+      {'metrics': 'semeval2010_f1'},
+      'metrics=semeval2010_f1 needs select_by=semeval2010_f1',
+    ),
+  ],
+)
+def test_metrics_that_a_run_lacks_are_named(fields, message):
+  with pytest.raises(ValueError, match=f'^{message}'):
+    Config(**fields)
+
+
 def test_a_loss_of_many_labels_is_refused_for_one_label():
   with pytest.raises(ValueError, match='loss=asymmetric needs task=multi_lab'):
     Config(loss='asymmetric')

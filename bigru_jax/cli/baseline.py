@@ -18,7 +18,7 @@ import time
 import bigru_jax
 from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
-from bigru_jax.config import Config
+from bigru_jax.config import Config, is_mutable
 from bigru_jax.metrics import shown
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files, lock
@@ -52,7 +52,8 @@ def check_workdir(workdir: pathlib.Path, config: Config, ngrams: int) -> None:
     return
   if not run_files.is_baseline(workdir):
     raise ValueError(f'workdir={workdir} holds a run of the network')
-  differing = config.differing_fields(run_files.read_config(workdir))
+  fields = config.differing_fields(run_files.read_config(workdir))
+  differing = [name for name in fields if not is_mutable(name)]
   before = run_files.read_json(workdir / 'baseline.json', 'baseline')
   if before.get('ngrams') != ngrams:
     differing.append('ngrams')

@@ -60,7 +60,7 @@ def test_the_metrics_of_several_labels_equal_scikit_learn(
   rng = np.random.default_rng(seed)
   weights = _weights(rng, count, weighted)
   labels = rng.random((count, classes)) < rate
-  scores = rng.integers(1, distinct + 1, labels.shape) / (distinct + 1)
+  scores = rng.integers(0, distinct + 1, labels.shape) / distinct
   predictions = scores >= 0.5
   scored = Scored(
     labels=labels,
@@ -117,7 +117,8 @@ def test_the_metrics_of_several_classes_equal_scikit_learn(
   rng = np.random.default_rng(seed)
   weights = _weights(rng, count, weighted)
   labels = np.minimum(rng.geometric(1 - rate / 2, count) - 1, classes - 1)
-  scores = rng.integers(1, distinct + 1, (count, classes)).astype(float)
+  scores = rng.integers(0, distinct, (count, classes)).astype(float)
+  scores[:, 0] += scores.sum(1) == 0
   scores /= scores.sum(1, keepdims=True)
   predictions = scores.argmax(1)
   found = compute(
@@ -171,7 +172,7 @@ def test_the_metrics_of_two_classes_equal_scikit_learn(
   rng = np.random.default_rng(seed)
   weights = _weights(rng, count, weighted)
   labels = (rng.random(count) < rate).astype(int)
-  second = rng.integers(1, distinct + 1, count) / (distinct + 1)
+  second = rng.integers(0, distinct + 1, count) / distinct
   scores = np.stack([1 - second, second], 1)
   predictions = scores.argmax(1)
   found = compute(

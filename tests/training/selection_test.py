@@ -238,4 +238,4 @@ def test_the_log_the_tables_and_the_page_show_the_chosen_metrics(tmp_path):
   assert (
     'metrics=lrap: the evaluation has loss' in evaluated('--metrics=lrap')[1]
   )
-  assert 'metrics=x: choose of loss' in evaluated('--metrics=x')[1]
+  assert "metrics='x': choose loss" in evaluated('--metrics=x')[1]
