@@ -42,7 +42,7 @@ _PAGE = FLAGS.path(
   'The file that contains the table.',
   str(results.ROOT / 'docs' / 'guide' / 'evaluate.md'),
 )
-_SHARE, _SEEDS, _RESAMPLES = 0.05, 5, 1000
+_SHARE, _SEEDS, _RESAMPLES = 0.05, 5, 2000
 _INTERVAL = 0.025, 0.975
 Texts = tuple[list[str], list[str]]  # Texts and their labels.
 
