@@ -10,11 +10,9 @@
   quarantine/       corrupt checkpoints
   events.out.*      TensorBoard
   lock              the process that trains here now
-  calibration.json  temperature and thresholds, fitted on validation, and the
-                    positive label
+  calibration.json  temperature and thresholds of validation; positive label
   predictions-*     predictions for validation and test, a JSON line per text
-  diagnostics.json  statistics of the data; accuracy by confidence and length;
-                    curves
+  diagnostics.json  statistics of the data; curves; accuracy by confidence
   result.json       the final metrics
   report.html       a page that shows all of this; see reports/page.py
   explain-*.json    tests of the attention; see explain/study.py

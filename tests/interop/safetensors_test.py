@@ -222,7 +222,9 @@ def test_a_repository_is_loaded_by_its_name(
     bigru_jax.load('hf://someone/other')
   assert '\n' not in str(e.value)
   # A path, such as that of a run not yet trained, is not looked up there.
-  with pytest.raises(FileNotFoundError, match='is not a run: it does not exist'):
+  with pytest.raises(
+    FileNotFoundError, match='is not a run: it does not exist'
+  ):
     bigru_jax.load('someone/some-model')
 
 
