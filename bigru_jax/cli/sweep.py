@@ -265,6 +265,17 @@ def main(common: list[str]) -> int:
   with lock.locked(output, 'output'):
     for run in planned:
       planned_runs.is_finished(output, run)  # Raises if it is another run.
+    if (output / 'runs.jsonl').exists():
+      names = {run.name for run in planned}
+      left_out = [x.name for x in read_plan(output) if x.name not in names]
+      if left_out:
+        _log.warning(
+          'output=%s had a sweep with %d other runs, such as %s; its comparison '
+          'is replaced, its runs stay, and its command compares them again',
+          output,
+          len(left_out),
+          left_out[0],
+        )
     run_files.write_lines(
       output / 'runs.jsonl', [dataclasses.asdict(run) for run in planned]
     )

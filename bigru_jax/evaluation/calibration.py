@@ -19,7 +19,8 @@ from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
 
 _BINS = 15
-_LARGEST_LOG_TEMPERATURE = 3.0
+_LOG_BOUNDS = -3.0, 3.0
+TEMPERATURE_BOUNDS = tuple(map(math.exp, _LOG_BOUNDS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +136,7 @@ def fit_temperature(
   """Returns the temperature with the smallest cross entropy.
 
   Guo et al., 2017, https://arxiv.org/abs/1706.04599, section 4.2. It is clipped
-  to e^-3 and e^3, and is 1 if the logits are not finite.
+  to `TEMPERATURE_BOUNDS`, and is 1 if the logits are not finite.
 
   Args:
     task: the task. The cross entropy is that of its activation, whatever the
@@ -159,7 +160,7 @@ def fit_temperature(
 
   # The loss falls and then rises, so its slope has at most one zero.
   slope = jax.jit(jax.grad(loss))
-  low, high = -_LARGEST_LOG_TEMPERATURE, _LARGEST_LOG_TEMPERATURE
+  low, high = _LOG_BOUNDS
   at_low, at_one, at_high = slope(low), slope(0.0), slope(high)
   if not at_one or not np.isfinite([at_low, at_one, at_high]).all():
     return 1.0

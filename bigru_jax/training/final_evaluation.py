@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.splits import Table
 from bigru_jax.evaluation.calibration import (
+  TEMPERATURE_BOUNDS,
   Calibration,
   fit_temperature,
 )
@@ -25,6 +27,8 @@ from bigru_jax.reports.run_page import PageOutputs
 from bigru_jax.tasks import MultiLabel, Task
 from bigru_jax.training.fit import Progress
 from bigru_jax.training.trainer import Trainer
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,6 +176,12 @@ def _calibrate(
   labels, weights = split.label_array(), split.example_weights()
   target = split.table.columns.get('target')
   temperature = fit_temperature(task, logits_NxC, labels, target, weights)
+  if temperature in TEMPERATURE_BOUNDS:
+    _log.warning(
+      'the temperature is at its bound, %.3g: validation has too few texts or '
+      'mistakes to calibrate probabilities',
+      temperature,
+    )
   setting, metric = config.threshold, config.threshold_metric
   if isinstance(task, MultiLabel):
     probabilities = special.expit(logits_NxC.astype(np.float64))

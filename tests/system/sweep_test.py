@@ -156,6 +156,15 @@ def test_flags_that_a_sweep_would_ignore_are_refused(
   assert not (tmp_path / 'sweep').exists()
 
 
+def test_a_sweep_that_leaves_out_runs_of_the_one_before_warns(tmp_path):
+  flags = [f'--output={tmp_path}', '--print_commands']
+  for grid, is_warned in (('0.1,0.2', False), ('0.1,0.2,0.3', False),
+                          ('0.3', True)):  # fmt: skip
+    done = run_command('sweep', *flags, f'--grid=dropout={grid}', *FLAGS[:2])
+    assert done.returncode == 0, done.stderr
+    assert ('2 other runs, such as dropout=0.1' in done.stderr) == is_warned
+
+
 @pytest.mark.slow
 def test_a_failed_run_costs_one_cell(tmp_path):
   settings = tmp_path / 'settings.jsonl'

@@ -463,3 +463,11 @@ def test_soft_labels_are_learned_as_probabilities(tmp_path):
   assert result['test']['loss'] == pytest.approx(entropy, abs=1e-3)
   # Hard labels, all of which are yes, would make it as small as possible.
   assert result['temperature'] == pytest.approx(1, abs=0.1)
+
+
+def test_a_temperature_at_its_bound_is_reported(corpus, tmp_path, caplog):
+  bigru_jax.train(CONFIG, tmp_path / 'run', corpus)
+  result = json.loads((tmp_path / 'run' / 'result.json').read_text())
+  assert result['validation']['accuracy'] == 1
+  assert result['temperature'] == pytest.approx(np.exp(-3))
+  assert 'validation has too few texts or mistakes' in caplog.text
