@@ -270,8 +270,8 @@ def main(common: list[str]) -> int:
       left_out = [x.name for x in read_plan(output) if x.name not in names]
       if left_out:
         _log.warning(
-          'output=%s had a sweep with %d other runs, such as %s; its comparison '
-          'is replaced, its runs stay, and its command compares them again',
+          'output=%s had a sweep with %d other runs, such as %s: they stay, but '
+          'their comparison is replaced, until its command is repeated',
           output,
           len(left_out),
           left_out[0],
