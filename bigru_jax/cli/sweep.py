@@ -270,8 +270,8 @@ def main(common: list[str]) -> int:
       left_out = [x.name for x in read_plan(output) if x.name not in names]
       if left_out:
         _log.warning(
-          'output=%s had a sweep with %d other runs, such as %s: they stay, but '
-          'their comparison is replaced, until its command is repeated',
+          'output=%s had a sweep with %d other runs, such as %s, which stay; '
+          'its comparison is replaced, and repeating its command restores it',
           output,
           len(left_out),
           left_out[0],
