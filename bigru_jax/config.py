@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 
 from bigru_jax.data.glove import NAMED_VECTORS
-from bigru_jax.evaluation.thresholds import THRESHOLD_METRICS
 from bigru_jax.losses import LOSSES
 from bigru_jax.metrics import (
   METRICS,
@@ -21,6 +20,7 @@ from bigru_jax.metrics import (
   each_epoch,
   names_in,
 )
+from bigru_jax.metrics.thresholds import THRESHOLD_METRICS
 from bigru_jax.models.config import ModelConfig
 from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.evaluation.accumulated import (
+from bigru_jax.losses import LOSSES, SIGMOID, Activation
+from bigru_jax.metrics import METRICS
+from bigru_jax.metrics.accumulated import (
   ClassificationMetrics,
   MultiLabelMetrics,
 )
-from bigru_jax.losses import LOSSES, SIGMOID, Activation
-from bigru_jax.metrics import METRICS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bigru_jax.evaluation.ranking import ranked
+from bigru_jax.metrics.ranking import ranked
 from bigru_jax.tasks import MultiLabel, Task
 
 _POINTS = 200  # The largest number of points of a curve.

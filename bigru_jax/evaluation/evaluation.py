@@ -9,11 +9,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from bigru_jax.evaluation.by_class import classification_report
 from bigru_jax.evaluation.calibration import Calibration, calibration_error
-from bigru_jax.evaluation.scored import Scored
 from bigru_jax.evaluation.scoring import score_logits, score_probabilities
 from bigru_jax.metrics import compute
+from bigru_jax.metrics.by_class import classification_report
+from bigru_jax.metrics.scored import Scored
 from bigru_jax.rundir import files as run_files
 from bigru_jax.tasks import SingleLabel, Task
 

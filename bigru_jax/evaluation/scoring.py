@@ -11,8 +11,8 @@ import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.evaluation.scored import Scored
 from bigru_jax.metrics import METRICS, compute, each_epoch, names_in
+from bigru_jax.metrics.scored import Scored
 from bigru_jax.tasks import SingleLabel, Task
 
 

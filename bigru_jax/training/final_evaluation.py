@@ -22,7 +22,7 @@ from bigru_jax.evaluation.calibration import (
 from bigru_jax.evaluation.curves import decision_curves
 from bigru_jax.evaluation.diagnostics import diagnose
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
-from bigru_jax.evaluation.thresholds import fit_thresholds
+from bigru_jax.metrics.thresholds import fit_thresholds
 from bigru_jax.reports.run_page import PageOutputs
 from bigru_jax.tasks import MultiLabel, Task
 from bigru_jax.training.fit import Progress

@@ -21,7 +21,7 @@ import bigru_jax
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.corpora import find
 from bigru_jax.data.splits import Example
-from bigru_jax.evaluation.thresholds import best_threshold
+from bigru_jax.metrics.thresholds import best_threshold
 from bigru_jax.reports.comparison import summarize
 from bigru_jax.reports.tables import markdown
 from bigru_jax.rundir import files as run_files

@@ -8,12 +8,12 @@ from scipy import optimize, special
 from sklearn import metrics as sklearn_metrics
 
 from bigru_jax.evaluation import evaluation
-from bigru_jax.evaluation.by_class import classification_report
 from bigru_jax.evaluation.calibration import (
   Calibration,
   calibration_error,
   fit_temperature,
 )
+from bigru_jax.metrics.by_class import classification_report
 from bigru_jax.tasks import MultiLabel, SingleLabel
 
 AVERAGES = {'macro': 'macro avg', 'weighted': 'weighted avg'}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bigru_jax.evaluation.by_class import classification_report
+from bigru_jax.metrics.by_class import classification_report
 from bigru_jax.reports import tables
 
 

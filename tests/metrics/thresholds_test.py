@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 from sklearn import metrics as sklearn_metrics
 
-from bigru_jax.evaluation.thresholds import (
+from bigru_jax.metrics.thresholds import (
   THRESHOLD_METRICS,
   best_threshold,
   fit_thresholds,

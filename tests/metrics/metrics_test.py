@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from bigru_jax.evaluation.accumulated import ClassificationMetrics
-from bigru_jax.evaluation.confusion import relations_of, semeval2010_f1
 from bigru_jax.metrics import METRICS, current_name, renamed
+from bigru_jax.metrics.accumulated import ClassificationMetrics
+from bigru_jax.metrics.confusion import relations_of, semeval2010_f1
 
 
 def _batch(labels, valid):

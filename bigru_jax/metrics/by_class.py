@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigru_jax.evaluation.confusion import confusion_matrix
+from bigru_jax.metrics.confusion import confusion_matrix
 
 _LARGEST_CONFUSION = 200
 

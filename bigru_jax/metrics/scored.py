@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bigru_jax.evaluation.by_class import Counts, count, scores_of
-from bigru_jax.evaluation.confusion import confusion_matrix
-from bigru_jax.evaluation.ranking import ranked
+from bigru_jax.metrics.by_class import Counts, count, scores_of
+from bigru_jax.metrics.confusion import confusion_matrix
+from bigru_jax.metrics.ranking import ranked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from bigru_jax.evaluation import scored as of_scored
-from bigru_jax.evaluation.confusion import (
+from bigru_jax.metrics import scored as of_scored
+from bigru_jax.metrics.confusion import (
   accuracy,
   cohen_kappa,
   macro_f1,
   mcc,
   semeval2010_f1,
 )
-from bigru_jax.evaluation.scored import Scored
+from bigru_jax.metrics.scored import Scored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

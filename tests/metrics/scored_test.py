@@ -8,10 +8,10 @@ import pytest
 from scipy import special
 from sklearn import metrics as theirs
 
-from bigru_jax.evaluation.by_class import classification_report
-from bigru_jax.evaluation.scored import Scored
 from bigru_jax.evaluation.scoring import score_logits
 from bigru_jax.metrics import METRICS, compute
+from bigru_jax.metrics.by_class import classification_report
+from bigru_jax.metrics.scored import Scored
 from bigru_jax.tasks import SingleLabel
 
 AREAS = {

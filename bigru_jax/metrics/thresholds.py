@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bigru_jax.evaluation.ranking import ranked
+from bigru_jax.metrics.ranking import ranked
 
 
 def _f1(tp, fp, positives, negatives):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from bigru_jax.evaluation.ranking import ranked
+from bigru_jax.metrics.ranking import ranked
 
 
 @settings(deadline=None, max_examples=200)
