@@ -73,7 +73,7 @@ FLAGS.append_flag_values(planned_runs.FLAGS)
 # The fields that a linear baseline's name in a comparison has.
 _OF_BASELINE = (
   'select_by', 'class_weights', 'threshold', 'threshold_metric',
-  'positive_label', 'tokenizer',
+  'positive_label', 'tokenizer', 'replace_urls_and_users',
 )  # fmt: skip
 
 
