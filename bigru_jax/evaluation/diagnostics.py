@@ -28,15 +28,18 @@ def diagnose(data: Dataset, evaluation: Evaluation) -> dict[str, Any]:
     the number of texts with each of the `labels`. `reliability`: the bins that
     are not empty, each with `low`, `high`, `count`, `confidence`, `accuracy`.
     `by_length`: bins of about equally many texts, from `low` to `high` tokens.
+    If the texts have weights, the bins of `reliability` count weights, and each
+    `accuracy` is a mean by weight.
   """
+  test = data.splits['test']
   return {
     'notes': data.notes,
     'splits': {
       name: _statistics(split, len(data.labels))
       for name, split in data.splits.items()
     },
-    'reliability': _reliability(evaluation),
-    'by_length': _by_length(data.splits['test'], evaluation),
+    'reliability': _reliability(test, evaluation),
+    'by_length': _by_length(test, evaluation),
   }
 
 
@@ -53,14 +56,18 @@ def _statistics(split: EncodedSplit, num_labels: int) -> dict[str, Any]:
   }
 
 
-def _reliability(evaluation: Evaluation) -> list[dict[str, Any]]:
-  diagram = reliability(evaluation.labels, evaluation.probabilities)
+def _reliability(
+  split: EncodedSplit, evaluation: Evaluation
+) -> list[dict[str, Any]]:
+  diagram = reliability(
+    evaluation.labels, evaluation.probabilities, split.example_weights()
+  )
   bins = len(diagram['count'])
   return [
     {
       'low': b / bins,
       'high': (b + 1) / bins,
-      'count': int(count),
+      'count': count.item(),
       'confidence': float(diagram['confidence'][b] / count),
       'accuracy': float(diagram['correct'][b] / count),
     }
@@ -75,7 +82,11 @@ def _by_length(
   correct = evaluation.labels == evaluation.predictions
   if correct.ndim > 1:
     correct = correct.all(1)
-  lengths = split.table['tokens'].lengths
+  lengths, weights = split.table['tokens'].lengths, split.example_weights()
+  if weights is None:
+    weights = np.ones(len(split))
+  used = weights > 0
+  correct, lengths, weights = correct[used], lengths[used], weights[used]
   shares = np.linspace(0, 1, _LENGTH_BINS + 1)[1:]
   # The longest length of each bin; equal lengths share one.
   highs = np.unique(np.quantile(lengths, shares, method='inverted_cdf'))
@@ -85,7 +96,9 @@ def _by_length(
       'low': int(lengths[bin_of == b].min()),
       'high': int(high),
       'count': int((bin_of == b).sum()),
-      'accuracy': float(correct[bin_of == b].mean()),
+      'accuracy': float(
+        np.average(correct[bin_of == b], weights=weights[bin_of == b])
+      ),
     }
     for b, high in enumerate(highs)
   ]

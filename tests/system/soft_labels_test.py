@@ -65,6 +65,20 @@ def test_a_file_is_evaluated_with_its_soft_labels_and_weights(trained):
     sample_weight=WEIGHTS[30:],
   )
   np.testing.assert_allclose(result['accuracy'], expected)
+  diagnostics = json.loads((trained / 'run/diagnostics.json').read_text())
+  bins = diagnostics['reliability']
+  assert sum(x['count'] for x in bins) == WEIGHTS[30:].sum()
+  correct = sum(x['count'] * x['accuracy'] for x in bins)
+  np.testing.assert_allclose(correct / WEIGHTS[30:].sum(), expected)
+  by_length = diagnostics['by_length']
+  assert sum(x['count'] for x in by_length) == np.count_nonzero(WEIGHTS[30:])
+  lengths = np.array([len(text.split()) for text in TEXTS[30:]])
+  right = [line['label'] == line['prediction'] for line in lines]
+  for x in by_length:
+    inside = (x['low'] <= lengths) & (lengths <= x['high'])
+    np.testing.assert_allclose(
+      x['accuracy'], np.average(right, weights=WEIGHTS[30:] * inside)
+    )
 
 
 def test_a_file_may_have_other_columns(trained):
@@ -90,7 +104,15 @@ def test_a_baseline_takes_soft_labels_and_weights(trained):
   done = run_command('baseline', *flags, f'--workdir={trained}/baseline')
   assert done.returncode == 0, done.stderr
   result = json.loads((trained / 'baseline/result.json').read_text())['test']
-  assert 0 < result['loss'] < 3
+  lines = (trained / 'baseline/predictions-test.jsonl').read_text().splitlines()
+  lines = [json.loads(line) for line in lines]
+  # The header of the file is its first line.
+  rows = np.array([line['row'] for line in lines]) - 2
+  probabilities = [[line['probabilities'][x] for x in 'abc'] for line in lines]
+  shares = SHARES / SHARES.sum(1, keepdims=True)
+  losses = -(shares[rows] * np.log(probabilities)).sum(1)
+  expected = np.average(losses, weights=WEIGHTS[rows])
+  np.testing.assert_allclose(result['loss'], expected, rtol=1e-4)
 
 
 def test_a_wrong_sum_is_one_line(trained):
