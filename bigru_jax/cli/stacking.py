@@ -75,9 +75,7 @@ def _out_of_fold(
   """Yields a head, and a row for each example of the whole data."""
   config = run_files.read_config(output / runs[0].name)
   labels = run_files.read_labels(output / runs[0].name)
-  keys = ['id'] if config.id_column else ['source', 'row']
   write_label = label_writer(labels, sources.label_separator(config))
-  yield [*keys, 'label', *(f'probability_{x}' for x in labels), 'fold']
   examples = []
   for fold in sorted({run.fold for run in runs}):
     workdirs = [output / run.name for run in runs if run.fold == fold]
@@ -86,6 +84,9 @@ def _out_of_fold(
       (line, row, fold) for line, row in zip(lines, probabilities_NxC.tolist())
     ]
   examples.sort(key=lambda example: (example[0]['source'], example[0]['row']))
+  # Without ids in the column, the lines have none.
+  keys = ['id'] if 'id' in examples[0][0] else ['source', 'row']
+  yield [*keys, 'label', *(f'probability_{x}' for x in labels), 'fold']
   for line, probabilities, fold in examples:
     yield [
       *(line[key] for key in keys),

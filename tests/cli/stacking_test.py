@@ -24,7 +24,9 @@ def _plan(*flags, setting='default', seeds=(0, 1), folds=2):
   return planned_runs.plan(setting, flags, seeds, folds)
 
 
-def _write(output, planned, probabilities, labels=('no', 'yes'), gold=None):
+def _write(
+  output, planned, probabilities, labels=('no', 'yes'), gold=None, has_ids=True
+):
   """Writes finished runs, whose test examples are every second one.
 
   Args:
@@ -33,6 +35,7 @@ def _write(output, planned, probabilities, labels=('no', 'yes'), gold=None):
     probabilities: of the classes, by seed and example.
     labels: the classes.
     gold: the labels of the examples.
+    has_ids: whether the cells of a column of ids are not all empty.
   """
   for run in planned:
     workdir = output / run.name
@@ -43,7 +46,7 @@ def _write(output, planned, probabilities, labels=('no', 'yes'), gold=None):
     run_files.write_json(workdir / 'result.json', {'test': {}})
     lines = []
     for i in reversed(range(run.fold, TEXTS, 2)):
-      ids = {'id': f'x{i}'} if config.id_column else {}
+      ids = {'id': f'x{i}'} if config.id_column and has_ids else {}
       lines.append(
         {
           **ids,
@@ -92,6 +95,13 @@ def test_an_id_column_replaces_source_and_row(tmp_path):
   rows = _table(*stacking.write_out_of_fold(tmp_path, planned))
   assert list(rows[0])[:2] == ['id', 'label']
   assert {row['id'] for row in rows} == {f'x{i}' for i in range(TEXTS)}
+
+
+def test_an_empty_id_column_does_not_replace_source_and_row(tmp_path):
+  planned = _plan('--id_column=key')
+  _write(tmp_path, planned, _random_probabilities(), has_ids=False)
+  rows = _table(*stacking.write_out_of_fold(tmp_path, planned))
+  assert list(rows[0])[:3] == ['source', 'row', 'label']
 
 
 def test_labels_of_many_are_joined_as_the_data_have_them(tmp_path):
