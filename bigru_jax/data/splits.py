@@ -106,12 +106,11 @@ class Table:
   `tokens`, the ids of each text; `label`, see `Labels`; `weight`, float32, the
   weight in the loss; where they are used, `target`, float32 [N, C], the value
   of each label, see `soft_labels`, and `example_weight`, float32, the weight in
-  the data, without that of the class; `source` and `row`, see `Example`;
-  `digest`, uint64, which is equal for equal texts; `blank` and `truncated`,
-  bool, whether a text is missing or blank, and whether it was longer than the
-  limit; `text`, see
-  `tabulate.read_splits`; and for the hierarchical model `sentences`, the
-  lengths of each text's sentences.
+  the data, without that of the class, and `id`; `source` and `row`, which are
+  those of `Example`, like `id`; `digest`, uint64, which is equal for equal
+  texts; `blank` and `truncated`, bool, whether a text is missing or blank, and
+  whether it was longer than the limit; `text`, see `tabulate.read_splits`; and
+  for the hierarchical model `sentences`, the lengths of each text's sentences.
 
   Attributes:
     columns: the columns by name.

@@ -172,7 +172,7 @@ class Run:
 
     Returns:
       A dict with `loss`, `accuracy`, `macro_f1` and other metrics by name, and
-      the result of `evaluation.classification_report`. Its attributes contain
+      the result of `by_class.classification_report`. Its attributes contain
       the predictions.
 
     Raises:

@@ -15,7 +15,7 @@ def classification_table(report: dict[str, Any]) -> str:
   If there are many classes, only those with the lowest F1 are shown.
 
   Args:
-    report: the result of `evaluation.classification_report`.
+    report: the result of `by_class.classification_report`.
   """
   classes = list(report['classes'].items())
   notes = ''
@@ -32,7 +32,7 @@ def classification_table(report: dict[str, Any]) -> str:
     [
       name,
       *(f'{scores[key]:.4f}' for key in ('precision', 'recall', 'f1')),
-      str(scores['support']),
+      _count(scores['support']),
     ]
     for name, scores in [*classes, *averages]
   ]
@@ -44,9 +44,14 @@ def classification_table(report: dict[str, Any]) -> str:
     names = list(report['classes'])
     width = 12  # A column of a confusion matrix may cut the name.
     head = ['label \\ prediction', *(name[:width] for name in names)]
-    body = [[name, *map(str, row)] for name, row in zip(names, confusion)]
+    body = [[name, *map(_count, row)] for name, row in zip(names, confusion)]
     lines += ['', *aligned([head, *body], left=1)]
   return '\n'.join(lines) + notes
+
+
+def _count(value: float) -> str:
+  """Formats a number of texts, or a sum of their weights."""
+  return f'{value:.2f}' if isinstance(value, float) else str(value)
 
 
 def summary(scores: dict[str, Any]) -> str:

@@ -25,6 +25,16 @@ def test_a_table_has_the_classes_the_averages_and_the_confusion_matrix():
   ]
 
 
+def test_sums_of_weights_have_two_decimals():
+  weights = np.array([0.1, 0.7, 3], np.float32)
+  report = classification_report(
+    np.array([0, 0, 1]), np.array([0, 1, 1]), ['neg', 'pos'], weights
+  )
+  lines = tables.classification_table(report).splitlines()
+  assert [line.split()[-1] for line in lines[1:3]] == ['0.80', '3.00']
+  assert lines[-2].split() == ['neg', '0.10', '0.70']
+
+
 def test_of_many_classes_the_worst_are_shown():
   labels = np.arange(100)
   predictions = np.where(labels < 3, 99, labels)
