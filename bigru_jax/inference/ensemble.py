@@ -19,6 +19,7 @@ from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.load import load
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.inference.run import BATCH_SIZE, Run
+from bigru_jax.losses import Activation
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
@@ -37,7 +38,7 @@ class Ensemble:
 
   Attributes:
     members: the runs.
-    config, labels: those of the first run; all have its task, loss and labels.
+    config, labels: those of the first run; all have its task, activation and labels.
     fields: the names of the fields of its predictions; see `predict`.
   """
 
@@ -48,7 +49,7 @@ class Ensemble:
       members: the runs.
 
     Raises:
-      ValueError: there are none, or they differ in task, loss or labels, or
+      ValueError: there are none, or they differ in task, activation or labels, or
         some have a threshold of another positive label.
     """
     self.members = list(members)
@@ -61,7 +62,7 @@ class Ensemble:
     for run in self.members[1:]:
       if _kind(run) != _kind(first):
         raise ValueError(
-          f'workdir={run.workdir}: its task, loss or labels are not those of '
+          f'workdir={run.workdir}: its task, activation or labels are not those of '
           f'{first.workdir}'
         )
     self._thresholds = _mean_thresholds(self.members)
@@ -155,8 +156,8 @@ class Ensemble:
     )
 
 
-def _kind(run: Run) -> tuple[str, str, list[str]]:
-  return run.config.task, run.config.loss, run.labels
+def _kind(run: Run) -> tuple[str, Activation, list[str]]:
+  return run.config.task, run.task.activation, run.labels
 
 
 def _mean_thresholds(members: Sequence[Run]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -86,8 +87,22 @@ def test_a_multi_label_ensemble_uses_the_mean_threshold(workdirs):
   assert found['accuracy'] == np.mean(hits)
 
 
+def test_runs_of_losses_with_the_same_activation_are_averaged(
+  workdirs, tmp_path
+):
+  shutil.copytree(workdirs / '0', tmp_path / 'focal')
+  config = json.loads((tmp_path / 'focal' / 'config.json').read_text())
+  config['loss'] = 'focal'
+  (tmp_path / 'focal' / 'config.json').write_text(json.dumps(config))
+  ensemble = bigru_jax.load_ensemble([workdirs / '0', tmp_path / 'focal'])
+  (answer,) = ensemble.predict(['a good film'])
+  (single,) = bigru_jax.load(workdirs / '0').predict(['a good film'])
+  assert answer['probabilities'] == pytest.approx(single['probabilities'])
+
+
 def test_runs_of_another_kind_are_refused(workdirs):
-  with pytest.raises(ValueError, match='several0: its task, loss or labels'):
+  wrong = 'several0: its task, activation or labels'
+  with pytest.raises(ValueError, match=wrong):
     bigru_jax.load_ensemble([workdirs / '0', workdirs / 'several0'])
   with pytest.raises(ValueError, match='members: there is no run'):
     bigru_jax.load_ensemble([])
