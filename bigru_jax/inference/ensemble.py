@@ -38,7 +38,8 @@ class Ensemble:
 
   Attributes:
     members: the runs.
-    config, labels: those of the first run; all have its task, activation and labels.
+    config, labels: those of the first run; all have its task, labels and
+      activation.
     fields: the names of the fields of its predictions; see `predict`.
   """
 
@@ -49,7 +50,8 @@ class Ensemble:
       members: the runs.
 
     Raises:
-      ValueError: there are none, or they differ in task, activation or labels, or
+      ValueError: there are none, or they differ in task, activation or labels;
+        or
         some have a threshold of another positive label.
     """
     self.members = list(members)
@@ -62,8 +64,8 @@ class Ensemble:
     for run in self.members[1:]:
       if _kind(run) != _kind(first):
         raise ValueError(
-          f'workdir={run.workdir}: its task, activation or labels are not those of '
-          f'{first.workdir}'
+          f'workdir={run.workdir}: its task, activation or labels are not '
+          f'those of {first.workdir}'
         )
     self._thresholds = _mean_thresholds(self.members)
 
