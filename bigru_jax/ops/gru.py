@@ -8,13 +8,21 @@ arguments of `gru_reference.bidirectional_gru`; it may use any layout inside.
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_scan, gru_xla
+from bigru_jax.ops import (
+  cpu,
+  gru_cpu,
+  gru_pallas,
+  gru_reference,
+  gru_scan,
+  gru_xla,
+)
 from bigru_jax.ops.gru_reference import GRUParams
 
 __all__ = ['IMPLEMENTATIONS', 'GRUParams', 'bidirectional_gru']
 
 IMPLEMENTATIONS = {
   'cpu': gru_cpu.bidirectional_gru,
+  'pallas': gru_pallas.bidirectional_gru,
   'reference': gru_reference.bidirectional_gru,
   'scan': gru_scan.bidirectional_gru,
   'xla': gru_xla.bidirectional_gru,
@@ -51,9 +59,12 @@ def bidirectional_gru(
       product at every position, as variational dropout does (Gal & Ghahramani,
       2016, https://arxiv.org/abs/1512.05287).
     implementation: 'cpu', a C++ kernel for float32 on x86-64 and aarch64;
-      'scan', a loop of few kernels for GPUs and TPUs; 'xla', a loop for CPUs;
-      or 'reference', a plain `lax.scan`. The first three define reverse-mode
-      derivatives of any order but raise TypeError under `jax.jvp`; 'reference'
+      'scan', a loop of few kernels for GPUs and TPUs; 'pallas', one kernel for
+      all steps, for TPUs and NVIDIA's GPUs, which has never been timed: on
+      other platforms, and for sizes that do not fit on the chip, it is 'scan';
+      'xla', a loop for CPUs; or 'reference', a plain `lax.scan`. The first four
+      define reverse-mode derivatives of any order but raise TypeError under
+      `jax.jvp`; 'reference'
       supports every transformation. None picks 'scan' on a GPU or a TPU; on a
       CPU, the kernel if it has been compiled, and 'xla' otherwise.
 

@@ -18,6 +18,10 @@ those of `gru_reference`. The state, its gradient and the arithmetic of the
 gates are in float32 also if the products are in bfloat16.
 """
 
+from collections.abc import Callable, Sequence
+import functools
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -29,14 +33,27 @@ from bigru_jax.ops.varying import vary_like
 UNROLL = 4
 
 
+class Loops(NamedTuple):
+  """The two loops over time, of which `gru_pallas` has others.
+
+  Attributes:
+    forward: see `forward_loop`.
+    backward: see `backward_loop`.
+  """
+
+  forward: Callable[..., list[jax.Array]]
+  backward: Callable[..., tuple[jax.Array, jax.Array, jax.Array | None]]
+
+
 def bidirectional_gru(
   x_BxTxE: jax.Array,
   mask_BxT: jax.Array,
   params: GRUParams,
   initial_state_DxBxH: jax.Array,
   recurrent_mask_DxBxH: jax.Array | None = None,
+  loops: Loops | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """See `gru.bidirectional_gru`."""
+  """See `gru.bidirectional_gru`; `loops` are by default those of this file."""
   mask_BxT, params, h0_DxBxH, keep_DxBxH = vary_like(
     (mask_BxT, params, initial_state_DxBxH, recurrent_mask_DxBxH), x_BxTxE
   )
@@ -46,6 +63,7 @@ def bidirectional_gru(
     + params.b_DxG[:, None]
   )
   h_TxDxBxH = recurrence(
+    loops or Loops(forward_loop, backward_loop),
     p_TxDxBxG,
     _in_steps(mask_BxT),
     params.w_recurrent_DxGxH,
@@ -57,8 +75,9 @@ def bidirectional_gru(
   return jnp.concatenate(states, axis=-1).swapaxes(0, 1), h_TxDxBxH[-1]
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def recurrence(
+  loops: Loops,
   p_TxDxBxG: jax.Array,
   mask_TxDxB: jax.Array,
   w_DxGxH: jax.Array,
@@ -69,6 +88,7 @@ def recurrence(
   """Runs the recurrence of both directions over input projections.
 
   Args:
+    loops: what runs over time, forward and backward.
     p_TxDxBxG: W_i x + b of the three gates, in the order of the steps.
     mask_TxDxB: True at real positions.
     w_DxGxH: recurrent weights W_hr, W_hz and W_hn, stacked.
@@ -81,10 +101,18 @@ def recurrence(
     The states h_TxDxBxH, in the order of the steps.
   """
   arrays = p_TxDxBxG, mask_TxDxB, w_DxGxH, b_n_DxH, h0_DxBxH, keep_DxBxH
-  return _run(False, *arrays)[0]
+  return loops.forward(False, *arrays)[0]
 
 
-def _run(save, p_TxDxBxG, mask_TxDxB, w_DxGxH, b_n_DxH, h0_DxBxH, keep_DxBxH):
+def forward_loop(
+  save: bool,
+  p_TxDxBxG: jax.Array,
+  mask_TxDxB: jax.Array,
+  w_DxGxH: jax.Array,
+  b_n_DxH: jax.Array,
+  h0_DxBxH: jax.Array,
+  keep_DxBxH: jax.Array | None,
+) -> list[jax.Array]:
   """Returns [states] or [states, gates], with r, z, n and q [T, D, B, 4H]."""
   dtype = p_TxDxBxG.dtype
   accumulator = _accumulator(dtype)
@@ -124,24 +152,24 @@ def _run(save, p_TxDxBxG, mask_TxDxB, w_DxGxH, b_n_DxH, h0_DxBxH, keep_DxBxH):
   return jax.lax.scan(step, carry, inputs, unroll=UNROLL)[1]
 
 
-def _recurrence_forward(*arrays):
-  h_TxDxBxH, gates_TxDxBx4H = _run(True, *arrays)
+def _recurrence_forward(loops, *arrays):
+  h_TxDxBxH, gates_TxDxBx4H = loops.forward(True, *arrays)
   return h_TxDxBxH, (h_TxDxBxH, gates_TxDxBx4H, *arrays[2:])
 
 
-def _recurrence_backward(residuals, dy_TxDxBxH):
+def _recurrence_backward(loops, residuals, dy_TxDxBxH):
   """Returns the gradients with respect to `recurrence`'s arguments.
 
   dh is the gradient with respect to h_t. Those with respect to q_t = W_hn
   h_{t-1} + b_hn and to the pre-activations of r, z and n are dh times
-  `_gate_derivatives`.
+  `gate_derivatives`.
   """
   h_TxDxBxH, gates_TxDxBx4H, w_DxGxH, b_n_DxH, h0_DxBxH, keep_DxBxH = residuals
   before_TxDxBxH = jnp.concatenate([h0_DxBxH[None], h_TxDxBxH[:-1]])
-  dh_TxDxBxH, dh0_DxBxH, dkeep_DxBxH = _state_gradients(
+  dh_TxDxBxH, dh0_DxBxH, dkeep_DxBxH = loops.backward(
     dy_TxDxBxH, gates_TxDxBx4H, before_TxDxBxH, w_DxGxH, keep_DxBxH
   )
-  c_r, c_z, c_n, c_q = _gate_derivatives(gates_TxDxBx4H, before_TxDxBxH)
+  c_r, c_z, c_n, c_q = gate_derivatives(_split(gates_TxDxBx4H), before_TxDxBxH)
 
   def gradients(*derivatives):
     products = [dh_TxDxBxH * c for c in derivatives]
@@ -162,9 +190,13 @@ def _recurrence_backward(residuals, dy_TxDxBxH):
   )
 
 
-def _state_gradients(
-  dy_TxDxBxH, gates_TxDxBx4H, before_TxDxBxH, w_DxGxH, keep_DxBxH
-):
+def backward_loop(
+  dy_TxDxBxH: jax.Array,
+  gates_TxDxBx4H: jax.Array,
+  before_TxDxBxH: jax.Array,
+  w_DxGxH: jax.Array,
+  keep_DxBxH: jax.Array | None,
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
   """Returns the gradients of the states, the initial state and the mask.
 
   The gradient with respect to h_{t-1} is
@@ -178,8 +210,9 @@ def _state_gradients(
 
   def step(carry, inputs):
     dh, dkeep = carry
-    gates, before, dy_before = inputs
-    c_r, c_z, _, c_q = _gate_derivatives(gates, before)
+    gates_DxBx4H, before, dy_before = inputs
+    gates = _split(gates_DxBx4H)
+    c_r, c_z, _, c_q = gate_derivatives(gates, before)
     back = jnp.einsum(
       'dbg,dgh->dbh',
       jnp.concatenate([dh * c for c in (c_r, c_z, c_q)], -1).astype(dtype),
@@ -189,8 +222,7 @@ def _state_gradients(
     if keep_DxBxH is not None:
       dkeep = dkeep + back * before
       back = back * keep_DxBxH
-    z = jnp.split(gates.astype(accumulator), 4, axis=-1)[1]
-    return (dh * z + back + dy_before, dkeep), dh.astype(dtype)
+    return (dh * gates[1] + back + dy_before, dkeep), dh.astype(dtype)
 
   last = dy_TxDxBxH[-1].astype(accumulator)
   zeros = jax.tree.map(lambda keep: jnp.zeros_like(last), keep_DxBxH)
@@ -205,17 +237,23 @@ def _state_gradients(
 recurrence.defvjp(_recurrence_forward, _recurrence_backward)
 
 
-def _gate_derivatives(gates, before):
+def gate_derivatives(
+  gates: Sequence[jax.Array], before: jax.Array
+) -> tuple[jax.Array, ...]:
   """Returns the derivatives of h_t by r, z, n (pre-activations) and q.
 
   Args:
-    gates: r, z, n and q side by side, of one step or of all.
+    gates: r, z, n and q, of one step or of all.
     before: h_{t-1}.
   """
-  r, z, n, q = jnp.split(gates.astype(_accumulator(gates.dtype)), 4, axis=-1)
+  r, z, n, q = gates
   c_n = (1 - z) * (1 - n * n)
   c_q = c_n * r
   return c_q * q * (1 - r), (before - n) * z * (1 - z), c_n, c_q
+
+
+def _split(gates):
+  return jnp.split(gates.astype(_accumulator(gates.dtype)), 4, axis=-1)
 
 
 def _in_steps(array_BxTx):

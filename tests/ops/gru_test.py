@@ -14,7 +14,15 @@ import pytest
 
 from bigru_jax import parallel
 from bigru_jax.interop.torch import gru_from_torch
-from bigru_jax.ops import cpu, gru_cpu, gru_reference, gru_scan, gru_xla
+from bigru_jax.ops import (
+  cpu,
+  gru,
+  gru_cpu,
+  gru_pallas,
+  gru_reference,
+  gru_scan,
+  gru_xla,
+)
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 
 
@@ -149,6 +157,66 @@ def test_the_kernel_equals_the_reference_on_random_inputs(shape, masked, seed):
   _equal_the_reference(KERNELS, shape, masked, seed=seed)
 
 
+# The kernels for a TPU and for a GPU; interpreting them takes long.
+PALLAS = {
+  'tpu': functools.partial(gru_pallas.run, gru_pallas.on_tpu, interpret=True),
+  'gpu': functools.partial(gru_pallas.run, gru_pallas.on_gpu, interpret=True),
+}
+
+
+@pytest.mark.parametrize('chip', PALLAS)
+def test_the_pallas_kernels_equal_the_reference(chip):
+  # On a TPU two blocks of steps, on a GPU two blocks of the batch.
+  _equal_the_reference([PALLAS[chip]], (20, 10, 3, 20), True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('chip', PALLAS)
+@pytest.mark.parametrize('masked', [False, True])
+@EDGES
+def test_the_pallas_kernels_equal_the_reference_at_edges(chip, masked, shape):
+  _equal_the_reference([PALLAS[chip]], shape, masked)
+  _equal_the_reference([PALLAS[chip]], shape, masked, jnp.bfloat16, 0.1)
+
+
+@pytest.fixture
+def interpreted_pallas(monkeypatch):
+  monkeypatch.setitem(gru.IMPLEMENTATIONS, 'pallas', PALLAS['gpu'])
+
+
+@pytest.mark.parametrize(
+  'launch, time, batch, hidden, dtype, expected',
+  [
+    (gru_pallas.on_tpu, 24, 64, 100, 'float32', (8, 64, 128)),
+    (gru_pallas.on_tpu, 22, 1024, 128, 'bfloat16', (2, 256, 128)),
+    (gru_pallas.on_tpu, 24, 64, 512, 'float32', (8, 16, 512)),
+    (gru_pallas.on_tpu, 24, 64, 1024, 'bfloat16', None),
+    (gru_pallas.on_gpu, 22, 64, 100, 'bfloat16', (22, 16, 128)),
+    (gru_pallas.on_gpu, 22, 64, 64, 'float32', (22, 16, 64)),
+    (gru_pallas.on_gpu, 22, 64, 128, 'float32', None),
+    (gru_pallas.on_gpu, 22, 64, 129, 'bfloat16', None),
+  ],
+)
+def test_blocks_fit_on_the_chip(launch, time, batch, hidden, dtype, expected):
+  result = launch(time, batch, hidden, dtype)
+  assert (result and result[:3]) == expected
+
+
+def test_without_a_chip_or_room_on_it_pallas_is_scan():
+  x, mask, params = _example()
+  expected = bidirectional_gru(x, mask, params, implementation='scan')
+
+  def refused(*sizes):
+    return None
+
+  for run in (
+    functools.partial(bidirectional_gru, implementation='pallas'),
+    lambda *arrays: gru_pallas.run(refused, *arrays, jnp.zeros((2, 4, 4))),
+  ):
+    for ours, theirs in zip(run(x, mask, params), expected):
+      np.testing.assert_array_equal(ours, theirs)
+
+
 def _equal_the_reference(
   runs, shape, masked, dtype=jnp.float32, tolerance=1e-5, seed=0
 ):
@@ -223,9 +291,20 @@ def _loss(params, x, mask, implementation=None):
   return jnp.sum(h**2)
 
 
-@pytest.mark.parametrize('implementation', ['scan', 'xla', None])
+WITH_DERIVATIVES = [
+  'scan',
+  'xla',
+  None,
+  pytest.param('pallas', marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.usefixtures('interpreted_pallas')
+@pytest.mark.parametrize('implementation', WITH_DERIVATIVES)
 @pytest.mark.parametrize('transform', ['jit', 'remat', 'vmap', 'shard_map'])
 def test_the_gradient_composes_with_transformations(transform, implementation):
+  if (transform, implementation) == ('shard_map', 'pallas'):
+    pytest.skip('JAX does not interpret kernels in shard_map; it compiles them')
   x, mask, params = _example()
 
   def loss(params, x, mask):
@@ -274,7 +353,8 @@ def test_second_order_equals_finite_differences(implementation):
   np.testing.assert_allclose(second, differences, rtol=1e-2)
 
 
-@pytest.mark.parametrize('implementation', ['scan', 'xla', None])
+@pytest.mark.usefixtures('interpreted_pallas')
+@pytest.mark.parametrize('implementation', WITH_DERIVATIVES)
 def test_second_derivatives_equal_those_of_the_reference(implementation):
   x, mask, params = _example()
   start = 0.5 * x.reshape(-1)[:32].reshape(2, 4, 4)
