@@ -407,7 +407,7 @@ def test_padding_passes_the_state_through(implementation):
     ({'initial_state': jnp.ones((2, 5, 4))}, 'initial_state has shape'),
     (
       {'implementation': 'cuda'},
-      "implementation='cuda': choose cpu, reference",
+      "implementation='cuda': choose cpu, pallas, reference",
     ),
   ],
 )
