@@ -204,22 +204,24 @@ def _block_specs(launch, num_batches, num_times, backward):
   grid has at most three, and `vmap` adds one.
   """
 
+  # Not `divmod`: its sign rule asks which TPU is there.
+  def split(i):
+    return jax.lax.div(i, num_batches), jax.lax.rem(i, num_batches)
+
   def stream(width):
     def index(i, t):
       t = num_times - 1 - t if backward else t
-      return t, i // num_batches, i % num_batches, 0
+      return t, *split(i), 0
 
     return pl.BlockSpec((launch.steps, 1, launch.rows, width), index)
 
   def whole(shape):
     zeros = (0,) * (len(shape) - 1)
-    return pl.BlockSpec(
-      (1, *shape[1:]), lambda i, t: (i // num_batches, *zeros)
-    )
+    return pl.BlockSpec((1, *shape[1:]), lambda i, t: (split(i)[0], *zeros))
 
   state = pl.BlockSpec(
     (1, launch.rows, launch.units),
-    lambda i, t: (i // num_batches, i % num_batches, 0),
+    lambda i, t: (*split(i), 0),
   )
   return stream, whole, state
 
