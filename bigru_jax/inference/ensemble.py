@@ -51,8 +51,7 @@ class Ensemble:
 
     Raises:
       ValueError: there are none, or they differ in task, activation or labels;
-        or
-        some have a threshold of another positive label.
+        or some have a threshold of another positive label.
     """
     self.members = list(members)
     if not self.members:
