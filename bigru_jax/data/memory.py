@@ -42,8 +42,8 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
       text of a pair may also be a tuple or a list of as many strings.
 
   Raises:
-    ValueError: the corpus has another type, or the numbers of texts and labels
-      differ.
+    ValueError: the corpus has another type, the numbers of texts and labels
+      differ, or a pair lacks the weights that a table has.
   """
   if not isinstance(corpus, Mapping):
     raise ValueError(
@@ -67,6 +67,11 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
     texts, labels = (column(x, where) for x in split)
     if len(texts) != len(labels):
       raise ValueError(f'{where}: {len(texts)} texts but {len(labels)} labels')
+    if columns.weight:
+      raise ValueError(
+        f'weight_column={columns.weight} needs a table, and {where} is a pair '
+        'of texts and labels'
+      )
     num_columns = len(text_columns(columns.text))
     of_pairs = Columns()._replace(
       separator=columns.separator, soft_names=columns.soft_names

@@ -148,6 +148,17 @@ def test_an_object_that_is_not_a_corpus_is_named(corpus, message):
     prepare(Config(), corpus)
 
 
+def test_a_pair_beside_a_table_with_weights_is_named():
+  table = pandas.DataFrame({**COLUMNS, 'w': 0.5})
+  with pytest.raises(
+    ValueError, match=r"w needs a table, and corpus\['test'\]"
+  ):
+    prepare(
+      Config(weight_column='w', **NAMES),
+      {'train': table, 'test': (TEXTS, KINDS)},
+    )
+
+
 def test_one_hot_rows_need_the_task():
   hot = np.eye(2, dtype=int)[[0, 1] * 6]
   with pytest.raises(ValueError, match='row 1: .* is a list; .* one class, or'):
