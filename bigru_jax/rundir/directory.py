@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import errno
 import json
+import math
 import os
 import pathlib
 from typing import Any
@@ -153,7 +154,8 @@ class RunDirectory:
         str(self.path), purge_step=self._purge_step
       )
     for name in each_epoch():
-      if name in line:
+      # A loss that is not finite is shown, and a metric that is undefined not.
+      if name in line and (name == 'loss' or math.isfinite(line[name])):
         tag = f'{line["split"]}/{name}'
         self._tensorboard.add_scalar(tag, line[name], line['step'])
     self._tensorboard.flush()

@@ -160,3 +160,13 @@ def test_numbers_that_are_not_finite_are_null_in_lists_as_well(tmp_path):
   # Python's own reader accepts NaN and Infinity, which are not JSON.
   assert 'NaN' not in path.read_text() and 'Infinity' not in path.read_text()
   assert json.loads(path.read_text()) == {'bins': [[1.5, None], [None]]}
+
+
+def test_an_undefined_metric_is_null_and_gives_no_warning(tmp_path, caplog):
+  run = directory.RunDirectory(tmp_path, CONFIG)
+  line = {'step': 3, 'epoch': 1, 'split': 'test', 'loss': 0.5}
+  run.log({**line, 'roc_auc': math.nan})
+  run.close()
+  (logged,) = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  assert json.loads(logged) == {**line, 'roc_auc': None}
+  assert not caplog.records
