@@ -43,14 +43,20 @@ def task_of(config: Config, data: Dataset) -> Task:
   """Returns the task of a configuration and its data.
 
   Of two classes, the positive one is that of the configuration, or else the
-  rarer one in train, or the second of equally many texts.
+  rarer one in train, or the second of equally many texts. What is held out of
+  train counts too, so all folds have the same one.
 
   Raises:
     ValueError: see `make_task` and `check_metrics`.
   """
   positive = config.positive_label
   if not positive and config.task == 'single_label' and len(data.labels) == 2:
-    first, second = np.bincount(data.splits['train'].label_array(), minlength=2)
+    of_train = [
+      split.label_array()
+      for name, split in data.splits.items()
+      if name == 'train' or name not in data.identity
+    ]
+    first, second = np.bincount(np.concatenate(of_train), minlength=2)
     positive = data.labels[int(second <= first)]
   weights = data.label_weights.tolist()
   task = make_task(config, data.labels, weights, positive)

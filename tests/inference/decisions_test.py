@@ -8,10 +8,12 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 import bigru_jax
+from bigru_jax.data.prepare import prepare
 from bigru_jax.explain.predictions import TrainedModel
 from bigru_jax.interop import safetensors
 from bigru_jax.reports.page import data_of
 from bigru_jax.rundir import files as run_files
+from bigru_jax.training.program import task_of
 
 CONFIG = bigru_jax.Config(
   epochs=2, embedding_size=8, hidden_size=8, batch_size=32,
@@ -63,6 +65,19 @@ def test_the_rarer_label_is_positive_unless_one_is_named(trained):
   expected = trained.config.positive_label or 'spam'
   assert trained.calibration.positive_label == expected
   assert trained.labels[trained.task.positive] == expected
+
+
+def test_all_folds_of_equally_many_texts_have_the_second_label():
+  texts = [f'{word} film {i}' for i in range(53) for word in ('good', 'bad')]
+  positives, counts = set(), []
+  for fold in range(5):
+    config = bigru_jax.Config(folds=5, fold=fold)
+    data = prepare(config, {'train': (texts, ['p', 'n'] * 53)})
+    positives.add(data.labels[task_of(config, data).positive])
+    counts.append(np.bincount(data.splits['train'].label_array()))
+  assert positives == {'p'}
+  # In a fold without its held-out texts, either label may be the rarer one.
+  assert any(n < p for n, p in counts) and any(n > p for n, p in counts)
 
 
 def test_all_ways_to_a_label_decide_by_the_threshold(trained):
