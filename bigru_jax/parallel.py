@@ -44,7 +44,7 @@ def make_mesh(batch_size: int) -> Mesh:
       'devices; choose another, or fewer cpu_devices'
     )
   if jax.process_count() == 1:
-    return _mesh_of(devices)
+    return mesh_of(devices)
   counts = collections.Counter(device.process_index for device in devices)
   if len(set(counts.values())) > 1:
     raise ValueError('the processes have different numbers of devices')
@@ -58,10 +58,11 @@ def make_mesh(batch_size: int) -> Mesh:
 
 def local_mesh() -> Mesh:
   """Returns a mesh over the devices of this process."""
-  return _mesh_of(jax.local_devices())
+  return mesh_of(jax.local_devices())
 
 
-def _mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+  """Returns a mesh over the devices of one process, or of a topology."""
   return jax.make_mesh(
     (len(devices),),
     (DATA_AXIS,),

@@ -3,11 +3,14 @@
 XLA compiles for a TPU from the name of a topology, and for a GPU from a
 description of it. Both compilers run on a CPU. That for TPUs is the package
 `libtpu`, that for GPUs `jax-cuda13-plugin` with `nvidia-cuda-nvcc`; an
-environment holds one of them.
+environment holds one of them. On a machine without a TPU, libtpu needs
+TPU_SKIP_MDS_QUERY=1 in the environment before JAX is imported.
 """
 
 from collections.abc import Sequence
 import dataclasses
+import re
+from typing import Any, NamedTuple
 
 import jax
 from jax.experimental import topologies
@@ -129,33 +132,105 @@ device_description_str: "{gpu.name}"
 """
 
 
-def gpus(name: str, count: int = 1) -> Sequence[jax.Device]:
-  """Returns devices of one machine to compile for.
+class TPU(NamedTuple):
+  """A chip, which is one device of JAX.
 
-  Args:
-    name: a key of `GPUS`.
-    count: the number of devices.
+  From Google's pages, https://docs.cloud.google.com/tpu/docs/v5e, v5p and v6e.
+
+  Attributes:
+    memory: bytes.
+    dimensions: of the topology.
+  """
+
+  memory: int
+  dimensions: int
+
+
+TPUS = {
+  'v5e': TPU(memory=16 * _GB, dimensions=2),
+  'v5p': TPU(memory=95 * _GB, dimensions=3),
+  'v6e': TPU(memory=32 * _GB, dimensions=2),
+}
+_FORMS = f'{"|".join(GPUS)}, alone or with a count (h100x8), or a topology of '
+_FORMS += f'{"|".join(TPUS)} (v5e:4x4, v5p:2x2x1)'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Target:
+  """Devices to compile for.
+
+  Attributes:
+    name: as it was asked for, for example 'h100x8' or 'v5e:4x4'.
+    platform: 'gpu' or 'tpu'.
+    devices: descriptions of the devices; nothing can run on them.
+    memory: of one device, in bytes.
+  """
+
+  name: str
+  platform: str
+  devices: Sequence[jax.Device]
+  memory: int
+
+
+def find(name: str) -> Target:
+  """Returns the devices of a name such as 'h100', 'h100x8' or 'v5e:4x4'.
+
+  GPUs are those of one machine. A TPU topology has four chips for each host.
 
   Raises:
-    ValueError: the name is unknown, or the package of the compiler is missing.
+    ValueError: the name is unknown, there is no such topology, or the package
+      of the compiler is missing.
   """
-  if name not in GPUS:
-    raise ValueError(f'target={name!r}: choose one of {", ".join(GPUS)}')
-  gpu = GPUS[name]
+  gpu = re.fullmatch(rf'({"|".join(GPUS)})(?:x([1-9]\d*))?', name)
+  tpu = re.fullmatch(rf'({"|".join(TPUS)}):(\d+(?:x\d+){{1,2}})', name)
+  if gpu:
+    description = _describe(GPUS[gpu[1]])
+    devices = _devices(
+      name,
+      'GPUs: pip install jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc',
+      platform='cuda',
+      target_config=description,
+      topology=f'1x1x{gpu[2] or 1}',
+    )
+    memory = GPUS[gpu[1]].memory
+  elif tpu and tpu[2].count('x') + 1 == TPUS[tpu[1]].dimensions:
+    options = {}
+    if set(tpu[2]) == set('1x'):
+      # One chip does not fill a host of the default, which has four.
+      options = {'chips_per_host_bounds': (1, 1, 1)}
+    devices = _devices(
+      name,
+      "TPUs: pip install 'jax[tpu]'",
+      topology_name=name,
+      platform='tpu',
+      **options,
+    )
+    memory = TPUS[tpu[1]].memory
+  else:
+    raise ValueError(f'target={name!r}: choose {_FORMS}')
+  platform = 'gpu' if gpu else 'tpu'
+  return Target(name=name, platform=platform, devices=devices, memory=memory)
+
+
+def _describe(gpu: GPU) -> str:
+  """Returns XLA's description of a GPU, a GpuTargetConfigProto as text."""
   major, minor = gpu.compute_capability
-  description = _DESCRIPTION.format(
+  return _DESCRIPTION.format(
     gpu=gpu,
     shared_memory_per_block=gpu.shared_memory - _KIB,
     major=major,
     minor=minor,
   )
+
+
+def _devices(name: str, compiler: str, **options: Any) -> Sequence[jax.Device]:
+  """Returns the devices of a topology; `compiler` says what it takes."""
   try:
-    topology = topologies.get_topology_desc(
-      platform='cuda', target_config=description, topology=f'1x1x{count}'
-    )
+    return topologies.get_topology_desc(**options).devices
   except (RuntimeError, ValueError, NotImplementedError) as error:
+    message = str(error).splitlines()[0]
+    if 'not divisible' in message or 'INVALID_ARGUMENT' in message:
+      raise ValueError(f'target={name!r}: {message}') from error
     raise ValueError(
-      f'target={name!r}: no compiler for GPUs is installed: pip install '
-      f'jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc ({error})'
+      f'target={name!r}: this needs the compiler for {compiler} ({message})'
     ) from error
-  return topology.devices

@@ -1,4 +1,4 @@
-"""Builds the task, the model, its parameters and the optimizer of a run."""
+"""Builds the task, the model, its parameters and the steps of a run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import logging
 from typing import Any
 
 from flax import linen as nn
+import jax
+from jax.sharding import Mesh
 import numpy as np
 import optax
 
-from bigru_jax import optimizers
+from bigru_jax import optimizers, parallel
 from bigru_jax.config import Config
 from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.evaluation.scoring import check_metrics
+from bigru_jax.evaluation.steps import make_eval_step
 from bigru_jax.models.build import init_params, make_classifier
-from bigru_jax.tasks import Task, make_task
+from bigru_jax.tasks import Task, make_loss_fn, make_task
+from bigru_jax.training.regularizers import regularized
+from bigru_jax.training.step import make_train_step
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +42,22 @@ class Program:
   model: nn.Module
   params: Any
   num_trained_words: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Steps:
+  """The optimizer of a run, and its steps, which nothing has compiled yet.
+
+  Attributes:
+    optimizer: the gradient transformation.
+    train: see `make_train_step`.
+    evaluate: see `make_eval_step`; the keys say whether the outputs include
+      the attention.
+  """
+
+  optimizer: optax.GradientTransformation
+  train: jax.stages.Wrapped
+  evaluate: dict[bool, jax.stages.Wrapped]
 
 
 def task_of(config: Config, data: Dataset) -> Task:
@@ -106,3 +127,36 @@ def build_optimizer(
     embedding_learning_rate_factor=config.embedding_learning_rate_factor,
     num_trained_words=num_trained_words,
   )
+
+
+def build_steps(
+  config: Config, program: Program, mesh: Mesh, num_steps: int
+) -> Steps:
+  """Returns the steps of a run of `num_steps` steps on a mesh."""
+  optimizer = build_optimizer(config, num_steps, program.num_trained_words)
+  task = program.task
+  model = program.model.clone(
+    embedding_axis=parallel.embedding_axis(program.params, mesh)
+  )
+  loss_fn = regularized(
+    make_loss_fn(model, task),
+    task,
+    config.embedding_size,
+    adversarial=config.adversarial,
+    virtual_adversarial=config.virtual_adversarial,
+    attention_penalty=config.attention_penalty,
+    r_drop=config.r_drop,
+  )
+  train = make_train_step(
+    loss_fn,
+    optimizer,
+    mesh,
+    config.seed,
+    weight_drop_rate=config.weight_drop,
+    ema_decay=config.ema_decay,
+  )
+  evaluate = {
+    with_attention: make_eval_step(model, task, mesh, with_attention)
+    for with_attention in (False, True)
+  }
+  return Steps(optimizer=optimizer, train=train, evaluate=evaluate)

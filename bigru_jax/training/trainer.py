@@ -19,15 +19,12 @@ from tqdm import tqdm
 from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit, Plan
-from bigru_jax.evaluation.steps import empty_metrics, evaluate, make_eval_step
+from bigru_jax.evaluation.steps import empty_metrics, evaluate
 from bigru_jax.models.classifier import Outputs
 from bigru_jax.runtime.cores import cores
-from bigru_jax.tasks import make_loss_fn
 from bigru_jax.training.compiled import CompiledByShape
-from bigru_jax.training.program import Program, build_optimizer
-from bigru_jax.training.regularizers import regularized
+from bigru_jax.training.program import Program, build_steps
 from bigru_jax.training.state import TrainState
-from bigru_jax.training.step import make_train_step
 
 # The number of steps that are dispatched before the host waits for one.
 _MAX_IN_FLIGHT = 4
@@ -100,43 +97,20 @@ class Trainer:
     }
     # Only the last batch of an epoch's longest bucket can be short.
     self.steps_per_epoch = math.ceil(len(splits['train']) / config.batch_size)
-    optimizer = build_optimizer(
-      config, self.steps_per_epoch * config.epochs, program.num_trained_words
+    steps = build_steps(
+      config, program, mesh, self.steps_per_epoch * config.epochs
     )
     self.state = self._place(
       TrainState.create(
-        program.params, optimizer, averaged=config.ema_decay > 0
+        program.params, steps.optimizer, averaged=config.ema_decay > 0
       )
-    )
-    model = program.model.clone(
-      embedding_axis=parallel.embedding_axis(program.params, mesh)
-    )
-    loss_fn = regularized(
-      make_loss_fn(model, program.task),
-      program.task,
-      config.embedding_size,
-      adversarial=config.adversarial,
-      virtual_adversarial=config.virtual_adversarial,
-      attention_penalty=config.attention_penalty,
-      r_drop=config.r_drop,
-    )
-    train_step = make_train_step(
-      loss_fn,
-      optimizer,
-      mesh,
-      config.seed,
-      weight_drop_rate=config.weight_drop,
-      ema_decay=config.ema_decay,
     )
     self._compiler = ThreadPoolExecutor(cores())
-    self._train_step = CompiledByShape(train_step, self._compiler)
+    self._train_step = CompiledByShape(steps.train, self._compiler)
     # Keyed by whether the outputs include the attention.
     self._eval_steps = {
-      with_attention: CompiledByShape(
-        make_eval_step(model, program.task, mesh, with_attention),
-        self._compiler,
-      )
-      for with_attention in (False, True)
+      with_attention: CompiledByShape(step, self._compiler)
+      for with_attention, step in steps.evaluate.items()
     }
 
   @property

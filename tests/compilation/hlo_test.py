@@ -76,3 +76,33 @@ def test_a_loop_over_time_holds_a_part_of_the_steps():
 def test_text_that_is_no_program_is_refused():
   with pytest.raises(ValueError, match='no ENTRY computation'):
     hlo.loops('module @jit_f {}')
+
+
+def test_collectives_are_counted_by_kind_with_their_bytes():
+  reduced = PROGRAM.replace(
+    '  %fusion.4 =',
+    '  %start = ((f32[8]{0}), f32[8]{0}) all-to-all-start(%p)\n'
+    '  %done = f32[8]{0} all-to-all-done(%start)\n'
+    '  %sum = (bf16[3,5]{1,0}, f32[]) all-reduce(%p, %p), to_apply=%add\n'
+    '  %sum.1 = pred[7]{0} all-reduce(%p), to_apply=%add\n'
+    '  %fusion.4 =',
+  )
+  assert hlo.collectives(PROGRAM) == []
+  assert hlo.collectives(reduced) == [
+    hlo.Collective('all-reduce', 2, 2 * 15 + 4 + 7),
+    hlo.Collective('all-to-all', 1, 32),
+  ]
+  in_loop = PROGRAM.replace('%gemm =', '%sum = f32[] all-reduce(%x)\n  %gemm =')
+  with pytest.raises(ValueError, match='collective within a loop: all-reduce'):
+    hlo.collectives(in_loop)
+
+
+def test_dtypes_and_called_functions_are_listed():
+  assert hlo.dtypes(PROGRAM) == {'f32', 's32', 's8'}
+  assert hlo.custom_calls(PROGRAM) == {'__cublas$gemm'}
+  product = (
+    '%f (a.1: bf16[2,3]) -> f32[2,4] {\n'
+    '  %b = bf16[3,4]{1,0} constant({...})\n'
+    '  ROOT %c = f32[2,4]{1,0} dot(%a.1, %b), lhs_contracting_dims={1}\n}'
+  )
+  assert hlo.dot_dtypes(product) == {'bf16'}

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bigru_jax.compilation import hlo, targets
+from bigru_jax.compilation import hlo, steps, targets
 from bigru_jax.ops import gru_scan
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 
@@ -12,22 +12,11 @@ pytestmark = pytest.mark.slow
 TIME = 24
 
 
-@pytest.fixture(autouse=True)
-def compiler():
-  """XLA's optimizations, of which the tests' own process has few."""
-  pytest.importorskip(
-    'jax_plugins.xla_cuda13',
-    reason='no compiler for GPUs: pip install jax-cuda13-plugin '
-    'jax-cuda13-pjrt nvidia-cuda-nvcc (in an environment of its own)',
-  )
-  jax.config.update('jax_disable_most_optimizations', False)
-  yield
-  jax.config.update('jax_disable_most_optimizations', True)
-
-
-def _kernels_per_step(gpu, batch, hidden, dtype, masked, gradients):
+def _kernels_per_step(
+  gpu, batch, hidden, dtype, masked, gradients, options=None
+):
   """Compiles the default implementation and counts its loops' kernels."""
-  sharding = jax.sharding.SingleDeviceSharding(targets.gpus(gpu)[0])
+  sharding = jax.sharding.SingleDeviceSharding(targets.find(gpu).devices[0])
 
   def array(*shape, dtype=dtype):
     return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
@@ -49,7 +38,8 @@ def _kernels_per_step(gpu, batch, hidden, dtype, masked, gradients):
     return jnp.sum(states(*arguments).astype(jnp.float32) ** 2)
 
   run = jax.grad(loss, argnums=(0, 1)) if gradients else states
-  program = jax.jit(run).lower(params, x, mask, recurrent_mask).compile()
+  lowered = jax.jit(run).lower(params, x, mask, recurrent_mask)
+  program = lowered.compile(compiler_options=options)
   return hlo.kernels_per_step(program.as_text(), TIME, gru_scan.UNROLL)
 
 
@@ -66,9 +56,23 @@ CASES = [
   [('h100', case) for case in CASES]
   + list(zip(('a100', 'h200', 'b200'), CASES)),
 )
-def test_a_time_step_launches_few_kernels(gpu, case):
-  (inference,) = _kernels_per_step(gpu, *case, gradients=False)
+def test_a_time_step_launches_few_kernels(gpu, case, compiler):
+  compiler('gpu')
+  _check_kernels(gpu, case)
+
+
+def test_it_launches_few_with_the_products_of_cublas(compiler):
+  """A card may find them faster than XLA's own."""
+  compiler('gpu')
+  for case in CASES[:2]:
+    _check_kernels('h100', case, steps.CUBLAS)
+
+
+def _check_kernels(gpu, case, options=None):
+  (inference,) = _kernels_per_step(gpu, *case, gradients=False, options=options)
   assert inference <= 3
-  forward, backward = _kernels_per_step(gpu, *case, gradients=True)
+  forward, backward = _kernels_per_step(
+    gpu, *case, gradients=True, options=options
+  )
   assert forward <= 3
   assert backward <= 4

@@ -1,0 +1,41 @@
+"""The compilers for devices that are not there, where they are installed."""
+
+import importlib.util
+import os
+from unittest import mock
+
+import jax
+import pytest
+
+COMPILERS = {
+  'gpu': (
+    'jax_plugins.xla_cuda13',
+    'jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc',
+  ),
+  'tpu': ('libtpu', "'jax[tpu]'"),
+}
+
+
+@pytest.fixture
+def compiler():
+  """Returns a function that skips a test without the platform's compiler.
+
+  In the test, XLA optimizes as it does for a user; in the others of this
+  process, it optimizes little.
+  """
+  jax.config.update('jax_disable_most_optimizations', False)
+
+  def require(platform):
+    module, packages = COMPILERS[platform]
+    parent = module.partition('.')[0]
+    if not importlib.util.find_spec(parent) or not importlib.util.find_spec(
+      module
+    ):
+      pytest.skip(
+        f'no compiler for the platform {platform}: pip install {packages} '
+        '(in a place of its own)'
+      )
+
+  with mock.patch.dict(os.environ, TPU_SKIP_MDS_QUERY='1'):
+    yield require
+  jax.config.update('jax_disable_most_optimizations', True)
