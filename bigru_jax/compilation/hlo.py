@@ -174,7 +174,8 @@ def dot_dtypes(text: str) -> set[str]:
   """
   types = dict(re.findall(r'%([\w.-]+) = (\w+)\[', text))
   types |= dict(re.findall(r'([\w.-]+): (\w+)\[', text))
-  products = re.findall(r' (?:dot|convolution)\(([^)]*)\)', text)
+  products = re.findall(r' (?:dot|convolution)\([^)]*\)', text)
+  products += re.findall(r' custom-call\([^)]*\)(?=.*"__cublas)', text)
   names = re.findall(r'%([\w.-]+)', ' '.join(products))
   return {types[name] for name in names if name in types}
 

@@ -224,13 +224,11 @@ def _describe(gpu: GPU) -> str:
 
 
 def _devices(name: str, compiler: str, **options: Any) -> Sequence[jax.Device]:
-  """Returns the devices of a topology; `compiler` says what it takes."""
+  """Returns the devices of a topology; `compiler` says what to install."""
   try:
     return topologies.get_topology_desc(**options).devices
   except (RuntimeError, ValueError, NotImplementedError) as error:
     message = str(error).splitlines()[0]
-    if 'not divisible' in message or 'INVALID_ARGUMENT' in message:
-      raise ValueError(f'target={name!r}: {message}') from error
-    raise ValueError(
-      f'target={name!r}: this needs the compiler for {compiler} ({message})'
-    ) from error
+    if re.search('not (implemented|installed)', message):
+      message = f'this needs the compiler for {compiler} ({message})'
+    raise ValueError(f'target={name!r}: {message}') from error

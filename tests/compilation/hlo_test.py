@@ -106,3 +106,8 @@ def test_dtypes_and_called_functions_are_listed():
     '  ROOT %c = f32[2,4]{1,0} dot(%a.1, %b), lhs_contracting_dims={1}\n}'
   )
   assert hlo.dot_dtypes(product) == {'bf16'}
+  called = product.replace(' dot(', ' custom-call(').replace(
+    'lhs_contracting_dims={1}', 'custom_call_target="__cublas$lt$matmul"'
+  )
+  assert hlo.dot_dtypes(called) == {'bf16'}
+  assert hlo.dot_dtypes(called.replace('__cublas', 'other')) == set()

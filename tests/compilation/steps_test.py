@@ -14,28 +14,33 @@ from bigru_jax.training.program import build_program
 SIZES = {'batch_size': 32, 'embedding_size': 16, 'hidden_size': 24}
 # Every model, pooling, task and dtype at least once for GPUs and for TPUs.
 RUNS = [
-  ('a100', {'pooling': 'multi_head'}),
-  ('h100', {'model': 'hierarchical', 'dtype': 'bfloat16'}),
+  ('a100', {'pooling': 'multi_head', 'dtype': 'bfloat16'}),
+  ('h100', {'model': 'hierarchical', 'pooling': 'mean', 'dtype': 'bfloat16'}),
   ('h200', {'pooling': 'label_wise', 'task': 'multi_label'}),
-  ('b200', {'pooling': 'max', 'dtype': 'bfloat16', 'num_layers': 2}),
-  ('a100x4', {'model': 'hierarchical', 'task': 'multi_label'}),
+  ('b200', {'pooling': 'max', 'num_layers': 2}),
+  ('h100', {'pooling': 'entity', 'dtype': 'bfloat16'}),
+  ('a100x4', {'model': 'hierarchical', 'pooling': 'dot'}),
   ('h100x4', {'recurrent_dropout': 0.3, 'adversarial': 0.5}),
-  ('h200x4', {'pooling': 'structured', 'dtype': 'bfloat16'}),
-  ('v5e:1x1', {'model': 'hierarchical', 'dtype': 'bfloat16'}),
+  ('h200x4', {'pooling': 'structured', 'task': 'multi_label'}),
+  ('b200x4', {'pooling': 'last', 'ema_decay': 0.9, 'r_drop': 1.0}),
+  ('v5e:1x1', {'model': 'hierarchical', 'pooling': 'mean'}),
   ('v5e:2x2', {'recurrent_dropout': 0.3, 'adversarial': 0.5}),
-  ('v5e:2x4', {'pooling': 'multi_head'}),  # Two hosts.
-  ('v6e:1x1', {'pooling': 'max', 'num_layers': 2}),
+  ('v5e:2x4', {'pooling': 'multi_head', 'task': 'multi_label'}),  # Two hosts.
+  ('v6e:1x1', {'pooling': 'max', 'num_layers': 2, 'dtype': 'bfloat16'}),
+  ('v6e:1x1', {'pooling': 'entity'}),
   ('v6e:2x2', {'pooling': 'structured', 'dtype': 'bfloat16'}),
   ('v5p:1x1x1', {'pooling': 'label_wise', 'task': 'multi_label'}),
-  ('v5p:2x2x1', {'model': 'hierarchical', 'task': 'multi_label'}),
+  ('v5p:2x2x1', {'model': 'hierarchical', 'pooling': 'dot'}),
+  ('v5p:2x2x1', {'pooling': 'last', 'ema_decay': 0.9, 'r_drop': 1.0}),
 ]
 
 
-def _corpus(is_multi_label):
+def _corpus(is_multi_label, prefix=''):
   rng = np.random.default_rng(0)
   words = [f'word{i}' for i in range(40)]
   texts = [
-    ' '.join(rng.choice(words, rng.integers(5, 24))) + '.' for _ in range(64)
+    prefix + ' '.join(rng.choice(words, rng.integers(5, 24))) + '.'
+    for _ in range(64)
   ]
   labels = [['a'], ['b'], ['a', 'c']] if is_multi_label else ['a', 'b', 'c']
   examples = texts, (labels * 22)[:64]
@@ -47,7 +52,8 @@ def _corpus(is_multi_label):
 def test_the_steps_compile_and_fit(name, settings, compiler):
   compiler('tpu' if ':' in name else 'gpu')
   config = bigru_jax.Config(**SIZES, **settings)
-  data = prepare(config, _corpus(config.task == 'multi_label'))
+  entities = '<e1>here</e1> <e2>there</e2> ' * (config.pooling == 'entity')
+  data = prepare(config, _corpus(config.task == 'multi_label', entities))
   target = targets.find(name)
   train, evaluate, predict = steps.compile_steps(config, data, target)
   for step in (train, evaluate, predict):
@@ -82,14 +88,14 @@ def _check_collectives(train, config, data, num_devices):
   # With the loss and the weight; and the norm of the gradient.
   gradients = 4 * (replicated + 2)
   assert gradients <= moved['all-reduce'].bytes <= gradients + 16
-  # The vectors forward, their gradients backward, here of two losses.
+  # The vectors forward and their gradients backward; of two passes, if so.
   vectors = math.prod(train.tokens) // num_devices * config.embedding_size * 4
   exchanges = moved['all-to-all'].count
-  assert exchanges == (3 if config.adversarial else 2)
+  assert exchanges == (3 if config.adversarial or config.r_drop else 2)
   assert moved['all-to-all'].bytes <= exchanges * vectors
 
 
-def test_devices_must_divide_the_batch(tmp_path):
+def test_devices_must_divide_the_batch():
   config = bigru_jax.Config(**SIZES | {'batch_size': 30})
   data = prepare(config, _corpus(is_multi_label=False))
   target = targets.Target(
