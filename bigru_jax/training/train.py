@@ -26,7 +26,7 @@ from bigru_jax.reports.run_page import write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import Task
+from bigru_jax.tasks import Task, make_task
 from bigru_jax.training import effects
 from bigru_jax.training.final_evaluation import Report, test
 from bigru_jax.training.fit import fit
@@ -103,7 +103,10 @@ def train(
     config=config,
     labels=data.labels,
     tokenizer=data.tokenizer,
-    task=program.task,
+    # As `load` makes it, without weights of classes.
+    task=make_task(
+      config, data.labels, positive_label=report.calibration.positive_label
+    ),
     model=program.model,
     params=params,
     mesh=mesh,

@@ -189,3 +189,14 @@ def test_a_run_is_evaluated_with_soft_labels_and_weights(
   ]:
     with pytest.raises(ValueError, match=message):
       run.evaluate(TEXTS[:20], y, weights=weights)
+
+
+def test_a_run_is_evaluated_without_class_weights_loaded_or_not(tmp_path):
+  config = dataclasses.replace(MULTI, class_weights='1,3,0.5')
+  run = bigru_jax.train(config, tmp_path / 'run', {'train': _table(VALUES)})
+  loaded = bigru_jax.load(tmp_path / 'run')
+  p = np.array([list(x['probabilities'].values()) for x in run.predict(TEXTS)])
+  losses = -(VALUES * np.log(p) + (1 - VALUES) * np.log(1 - p)).sum(1)
+  for evaluated in (run, loaded):
+    loss = evaluated.evaluate(TEXTS, VALUES)['loss']
+    np.testing.assert_allclose(loss, losses.mean(), rtol=1e-4)
