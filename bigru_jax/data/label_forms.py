@@ -202,14 +202,32 @@ class ListForm:
     return notes
 
 
-def missing_notes(names: Sequence[str]) -> list[str]:
-  """Returns sentences for the log on labels that look like missing values."""
-  return [
+def notes_on_names(names: Sequence[str]) -> list[str]:
+  """Returns sentences for the log on names that are probably none.
+
+  These are names like missing values, and numbers like soft labels.
+  """
+  notes = [
     f'warning: a label is called {name!r}, like a missing value; remove the '
     'texts without a label'
     for name in _MISSING
     if name in names
   ]
+  if soft := next(filter(_is_share, names), ''):
+    notes.append(
+      f'warning: a label is called {soft!r}, and each such number is a class '
+      'of its own; soft labels need a column for each class, such as '
+      'label_column=a,b'
+    )
+  return notes
+
+
+def _is_share(name: str) -> bool:
+  """Returns whether a name is a number between 0 and 1."""
+  try:
+    return 0 < float(name) < 1
+  except ValueError:
+    return False
 
 
 def form_of(

@@ -14,7 +14,7 @@ from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.epoch_plan import MAX_SHAPES, choose_buckets
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
-from bigru_jax.data.label_forms import ListForm, missing_notes
+from bigru_jax.data.label_forms import ListForm, notes_on_names
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.ragged import Ragged, consecutive
 from bigru_jax.data.split_notes import describe_splits, token_counts
@@ -147,7 +147,7 @@ def _complete_splits(
     )
   if form:
     notes += form.notes(names, sources.label_separator(config) or '')
-  notes += missing_notes(names)
+  notes += notes_on_names(names)
   splits, held_out_notes = hold_out(splits, config.split_seed)
   notes += held_out_notes
   if held_out_notes or config.folds:

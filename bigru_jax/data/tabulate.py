@@ -82,8 +82,8 @@ def read_splits(
       has_numbers |= reader.has_numbers
   if has_soft_labels and not has_numbers:
     raise ValueError(
-      f'{reader.source}: soft_labels needs labels that are numbers, but all '
-      'are names'
+      f'{reader.source}: soft_labels needs a number for each class, in columns '
+      'such as label_column=a,b or in objects, but all labels are names'
     )
   return tables, list(labels), digests
 

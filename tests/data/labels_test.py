@@ -236,3 +236,16 @@ def test_only_literals_are_evaluated(monkeypatch):
   monkeypatch.setattr(ast, 'parse', lambda *a, **k: called.append(a) or 1 / 0)
   assert labels.as_label('plain', 'y') == 'plain'
   assert not called
+
+
+@pytest.mark.parametrize('task', ['single_label', 'multi_label'])
+@pytest.mark.parametrize(
+  'names, is_warned', [(['0', '0.25', '1'], True), (['0', '1', '2.5'], False)]
+)
+def test_a_column_of_soft_labels_that_is_read_as_names_is_reported(
+  task, names, is_warned
+):
+  texts = [f'text {i}' for i in range(30)]
+  data = prepare(Config(task=task), {'train': (texts, names * 10)})
+  message = "a label is called '0.25', and each such number is a class"
+  assert any(message in note for note in data.notes) == is_warned

@@ -271,7 +271,9 @@ def test_errors_name_the_file_and_the_line(tmp_path):
 @pytest.mark.parametrize('fields', [{}, MULTI])
 def test_soft_labels_that_are_all_names_are_refused(fields):
   config = Config(soft_labels=True, **fields)
-  with pytest.raises(ValueError, match='soft_labels needs labels that are num'):
+  with pytest.raises(
+    ValueError, match='soft_labels needs a number for each cl'
+  ):
     prepare(config, {'train': (TEXTS, ['a', 'b'] * 20)})
 
 
