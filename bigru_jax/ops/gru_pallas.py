@@ -1,8 +1,8 @@
 """The GRU's loops over time as one Pallas kernel each, for TPUs and GPUs.
 
 `gru_scan` launches kernels for every time step, and on a GPU each product reads
-the recurrent weights again. Here one kernel runs over all steps for a block of the
-batch in one direction, and keeps the weights and the state on the chip, as
+the recurrent weights again. Here one kernel runs over all steps for a block of
+the batch in one direction, and keeps the weights and the state on the chip, as
 FlashRNN does (Pöppel et al., 2024, https://arxiv.org/abs/2412.07752). All else
 is that of `gru_scan`, also the derivatives of second and higher order. One body
 serves both kinds of chips: `gru_pallas_loops`.
