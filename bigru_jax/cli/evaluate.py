@@ -71,7 +71,8 @@ _LABEL_SEPARATOR = FLAGS.string(
 )
 _WEIGHT_COLUMN = FLAGS.string(
   'weight_column',
-  "The input's column of weights; by default the run's, if the input has it.",
+  "The input's column of weights; by default the run's, if the input has it. "
+  'Empty for none.',
 )
 
 

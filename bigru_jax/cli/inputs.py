@@ -243,8 +243,8 @@ def labelled_file(
     path: the file.
     model: the run or the ensemble.
     label_column, label_separator: those of the file, if they are others.
-    weight_column: the column of weights, if it is another; the file may lack
-      the run's, but not this one.
+    weight_column: the column of weights, or '' for none; None for the run's,
+      which the file may lack.
     ids: the column of ids; '' for none.
 
   Raises:
@@ -260,9 +260,9 @@ def labelled_file(
     config = dataclasses.replace(config, label_column=label_column)
   columns = sources.columns_of(config)._replace(
     text=text_column,
-    weight=weight_column or config.weight_column,
+    weight=config.weight_column if weight_column is None else weight_column,
     id=ids,
-    is_weight_optional=not weight_column,
+    is_weight_optional=weight_column is None,
   )
   examples = tabular_files.read_file(
     path, 'input', columns, encoding, delimiter

@@ -97,6 +97,11 @@ def test_a_file_may_have_other_columns(trained):
   done = run_command(*evaluate, f'--input={path}', '--label_column=label')
   columns = run_command(*evaluate, f'--input={trained}/train.csv')
   assert done.stdout == columns.stdout
+  without = run_command(
+    *evaluate, f'--input={trained}/train.csv', '--weight_column='
+  )
+  accuracies = [_metric(x, 'accuracy') for x in (without, plain, columns)]
+  assert accuracies[0] == accuracies[1] != accuracies[2]
 
 
 def test_a_baseline_takes_soft_labels_and_weights(trained):
