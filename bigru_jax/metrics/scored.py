@@ -93,10 +93,15 @@ class Scored:
 
   def mean(self, values: np.ndarray) -> float:
     """Returns the mean of a value of each example, by weight."""
-    if self.weights is None:
-      return float(values.mean()) if len(values) else math.nan
-    total = self.weights.sum()
-    return float(values @ self.weights / total) if total else math.nan
+    return weighted_mean(values, self.weights)
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+  """Returns the mean by weight, or NaN if there is no value or no weight."""
+  if weights is None:
+    return float(values.mean()) if len(values) else math.nan
+  total = weights.sum()
+  return float(values @ weights / total) if total else math.nan
 
 
 class Areas(NamedTuple):
@@ -220,11 +225,8 @@ def recall_at(scored: Scored, k: int) -> float:
   pairs = scored.true_labels
   labelled = pairs.num_true > 0
   recall = pairs.hits(k)[labelled] / pairs.num_true[labelled]
-  if scored.weights is None:
-    return float(recall.mean()) if len(recall) else math.nan
-  weights = scored.weights[labelled]
-  total = weights.sum()
-  return float(recall @ weights / total) if total else math.nan
+  weights = None if scored.weights is None else scored.weights[labelled]
+  return weighted_mean(recall, weights)
 
 
 def averaged(scored: Scored, area: str, average: str) -> float:
