@@ -61,7 +61,7 @@ class Config(ModelConfig):
   class_weights: str = field(
     '',
     'The weights of the classes in the loss: "balanced", or comma-separated '
-    'numbers in the order of labels.json; for multi_label they weight the '
+    'numbers in the alphabetical order of classes; for multi_label they weight '
     'texts that have the label. By default all are 1.',
   )
   r_drop: float = field(

@@ -19,9 +19,9 @@ A submission has only the columns that are named, in their order: of the input,
 a label for its probability, `prediction`, or `probability` for that of the
 positive label. target=prediction gives a column another name.
 
-  python experiments/predict.py --workdir=RUN --input=test.csv \\
+  bigru predict --workdir=RUN --input=test.csv \\
     --output=submission.csv --columns=id,toxic,insult
-  python experiments/predict.py --workdir=RUN --input=test.csv \\
+  bigru predict --workdir=RUN --input=test.csv \\
     --output=submission.csv --columns=id,target=prediction
 """
 

@@ -151,12 +151,12 @@ def write(
     _log.warning('sweep.png is not written: it needs the extra plot')
   else:
     plots.save_comparison(compared, output / 'sweep.png')
-  print(text, end='')
+  print(text)
   for path in stacking.write_out_of_fold(output, planned):
-    print(f'\nOut-of-fold predictions: {path}')
+    print(f'Out-of-fold predictions: {path}')
   if _PREDICT.value:
     for path in stacking.predict(output, planned, _PREDICT.value):
-      print(f'\nPredictions: {path}')
+      print(f'Predictions: {path}')
 
 
 def other_metrics(planned: Sequence[Planned]) -> list[str]:
