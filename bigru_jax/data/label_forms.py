@@ -216,8 +216,8 @@ def notes_on_names(names: Sequence[str]) -> list[str]:
   if soft := next(filter(_is_share, names), ''):
     notes.append(
       f'warning: a label is called {soft!r}, and each such number is a class '
-      'of its own; soft labels need a column for each class, such as '
-      'label_column=a,b'
+      'of its own; with task=single_label and soft_labels, it is the '
+      'probability of class 1'
     )
   return notes
 

@@ -153,8 +153,9 @@ def read_soft_label(
   """Returns the label that an object or a list of numbers gives, else None.
 
   Args:
-    value: an object by name, a string that holds one as JSON or Python writes
-      it, or for a distribution a list of probabilities.
+    value: an object by name, or a string that holds one as JSON or Python
+      writes it; or for a distribution a list of probabilities, or a number
+      between 0 and 1, the probability of class `1` instead of `0`.
     column: the value's column, for messages.
     names: the names of the positions of a list; other names are then wrong.
     is_distribution: whether a text has exactly one label.
@@ -178,6 +179,8 @@ def read_soft_label(
         f'probabilities: {value!r:.60}'
       )
     value = dict(zip(names, value))
+  if is_distribution and not names and (p := _probability(value)):
+    value = {'0': 1 - p, '1': p}
   if not isinstance(value, Mapping):
     return None
   values = {str(name).strip(): x for name, x in value.items() if x is not None}
@@ -185,6 +188,15 @@ def read_soft_label(
   if is_distribution:
     return distribution(values, column)
   return independent({name: share(x, name) for name, x in values.items()})
+
+
+def _probability(value: Any) -> float:
+  """Returns a number between 0 and 1, or 0 for any other value."""
+  try:
+    p = float(value)
+  except (TypeError, ValueError):
+    return 0.0
+  return p if 0 < p < 1 else 0.0
 
 
 def check_names(

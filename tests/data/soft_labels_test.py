@@ -400,3 +400,17 @@ def test_balanced_label_weights_count_values_and_weights():
   expected = (train['example_weight'].sum() - masses) / masses
   np.testing.assert_allclose(data.label_weights, expected, rtol=1e-5)
   np.testing.assert_array_equal(train['weight'], train['example_weight'])
+
+
+@pytest.mark.parametrize('extension', ['.csv', '.jsonl', '.parquet'])
+def test_a_column_of_numbers_has_the_probability_of_class_1(
+  tmp_path, extension
+):
+  numbers = [0.0, 1.0, 0.25, 0.75] * 10
+  rows = [{'text': t, 'label': x} for t, x in zip(TEXTS, numbers)]
+  path = _write(tmp_path / f'train{extension}', rows)
+  data = prepare(Config(train=path, soft_labels=True))
+  assert data.labels == ['0', '1']
+  np.testing.assert_allclose(
+    _column(data, 'target'), [[1 - x, x] for x in numbers], rtol=1e-6
+  )
