@@ -33,8 +33,11 @@ class Case:
     batch, length, embedding, hidden: B, T, E, and H of one direction; the texts
       of a data set have at most `length` tokens (0: the default of run.py).
     vocabulary: the size of the vocabulary for a step.
-    dataset: the data set of run.py or the file, for the other kinds of work.
-    sentences: the number of texts that inference and serving label.
+    dataset: the data set of run.py or the file, for the other kinds of work;
+      if empty, the texts are random tokens as those of a step.
+    sentences: the number of texts that inference and serving label, and of
+      random texts of an epoch.
+    dtype: the dtype of the computation; parameters are float32.
   """
 
   work: str
@@ -45,6 +48,11 @@ class Case:
   vocabulary: int = 20_000
   dataset: str = 'rotten_tomatoes'
   sentences: int = 10_000
+  dtype: str = 'float32'
+
+  def with_dtype(self, dtype: str) -> 'Case':
+    """Returns the case in another dtype."""
+    return dataclasses.replace(self, dtype=dtype)
 
   @property
   def flops(self) -> int:
@@ -102,12 +110,18 @@ class Texts:
     logits = [logits_of(batch) for batch in self._batches(plan, batch_size)]
     labels = np.zeros(len(self.split), np.int64)
     for (_, indices), logits_BxC in zip(plan, logits):
-      labels[indices] = np.asarray(logits_BxC)[: len(indices)].argmax(-1)
+      labels[indices] = to_numpy(logits_BxC)[: len(indices)].argmax(-1)
     return labels
 
   def _batches(self, plan: Any, batch_size: int) -> Iterator[Any]:
     """Yields the batches of a plan, made ahead of time on a thread."""
     return prefetch(self.split.batch(x, n, batch_size) for n, x in plan)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+  """Copies an array of NumPy, JAX or PyTorch, on any device."""
+  is_tensor = hasattr(array, 'cpu')
+  return np.asarray(array.detach().float().cpu() if is_tensor else array)
 
 
 def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +133,7 @@ def encoder_arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_texts(case: Case, shape_cost: int = 0) -> Texts:
-  """Returns a batch of random tokens for a step, else a data set's texts.
+  """Returns a data set's texts, or random tokens, for a step one batch.
 
   Args:
     case: the case.
@@ -127,18 +141,18 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
       which is best for a program whose compilation is not timed.
   """
   vocabulary, classes = case.vocabulary, 2
-  if case.work == 'step':
+  if case.work == 'step' or not case.dataset:
     rng = np.random.default_rng(0)
-    shape = case.batch, case.length
-    tokens_BxT = rng.integers(1, case.vocabulary, shape, np.int32)
-    labels = rng.integers(0, 2, case.batch, np.int32)
-    tokens = pack(list(tokens_BxT))
+    count = case.batch if case.work == 'step' else case.sentences
+    tokens_NxT = rng.integers(1, vocabulary, (count, case.length), np.int32)
+    labels = rng.integers(0, 2, count, np.int32)
+    tokens = pack(list(tokens_NxT))
   else:
     data = prepare(case.config)
     train = data.splits['train']
     tokens, labels = train.table['tokens'], train.label_array()
     vocabulary, classes = data.tokenizer.size, len(data.labels)
-  if case.work == 'inference':
+  if case.work == 'inference' and case.dataset:
     indices = np.resize(np.arange(len(labels)), case.sentences)
     tokens, labels = tokens[indices], labels[indices]
   weights = np.ones(len(labels), np.float32)

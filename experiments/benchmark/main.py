@@ -27,26 +27,19 @@ import statistics
 import sys
 import tempfile
 import time
-import timeit
 from typing import Any
 
-from cases import Call, Case
-import numpy as np
-from processes import Worker, peak_mib
+from cases import Case
+from processes import Server, Worker
 import summaries
+import turns
 
 import bigru_jax
 from bigru_jax.cli import command
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.runtime import host
-from bigru_jax.runtime.cache import cache_dir
 
-MODULES = {'ours': 'ours', 'torch': 'on_torch', 'keras': 'on_jax',
-           'flax': 'on_jax', 'haiku': 'on_jax', 'onnxruntime': 'serving',
-           'peak': ''}  # fmt: skip
-BASELINES = [x for x in MODULES if x not in ('ours', 'peak')]
-PEAK_FLOPS = 2 * 4096 * 300 * 1536
-WARM_SECONDS = 0.3
+BASELINES = ['torch', 'keras', 'flax', 'haiku', 'onnxruntime']
 ENCODER = 'forward', 'backward'
 AXES = 'batch', 'length', 'embedding', 'hidden'
 # The sizes of these axes; a length of 0 means the default of run.py.
@@ -63,14 +56,6 @@ LEVELS = {
   'grid': [Case(work, *size) for size in GRID for work in ENCODER],
 }
 LONG_LEVELS = 'epoch', 'inference', 'serving', 'start'
-ENVIRONMENT = {
-  'KERAS_BACKEND': 'jax',
-  'MALLOC_MMAP_MAX_': '0',
-  'MALLOC_TRIM_THRESHOLD_': '2147483647',
-  'MALLOC_ARENA_MAX': '1',
-  'JAX_COMPILATION_CACHE_DIR': str(cache_dir() / 'compiled'),
-  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.3',
-}
 
 FLAGS = Flags()
 _LEVEL = FLAGS.list(
@@ -96,43 +81,6 @@ _DATASET = FLAGS.string(
 _OUTPUT = FLAGS.path('output', 'The output folder.', 'runs/benchmark')
 
 
-def serve(name: str, case: Case, memory: bool, pipe: Connection) -> None:
-  """Sends a first answer, then the seconds of one call for each message.
-
-  The first answer is the amount of work (tokens trained on or texts labelled)
-  and, if `memory` is true, the peak of the resident set in MiB above what stays
-  resident between calls: libraries, programs, data, parameters and moments, of
-  which the last three are equally large for every program.
-  """
-  module = MODULES['onnxruntime' if case.work == 'serving' else name]
-  build = importlib.import_module(module).build if module else peak
-  call = build(name, case)
-  result = np.asarray(call())
-  if not np.isfinite(result).all():
-    raise ValueError('the result is not finite')
-  if result.ndim == 3 and result.shape[:2] != (case.batch, case.length):
-    raise ValueError(f'the result has the shape {result.shape}')
-  amount = result.size if result.shape else int(result)
-  del result
-  mib = peak_mib(call) if memory else 0.0
-  pipe.send({'amount': amount, 'mib': mib, 'seconds': []})
-  while pipe.recv():
-    pipe.send(_seconds(call, case.work))
-
-
-def peak(name: str, case: Case) -> Call:
-  """Returns a call of a float32 matmul, NumPy's or PyTorch's if faster."""
-  del name, case
-  a, b = np.ones((4096, 300), np.float32), np.ones((300, 1536), np.float32)
-  calls: list[Call] = [lambda: (a @ b)[0, 0]]
-  with contextlib.suppress(ImportError):
-    import torch
-
-    a_torch, b_torch = torch.from_numpy(a), torch.from_numpy(b)
-    calls.append(lambda: (a_torch @ b_torch)[0, 0])
-  return min(calls, key=lambda call: min(timeit.repeat(call, number=1)))
-
-
 def first_step(workdir: str, dataset: str, pipe: Connection) -> None:
   """Trains a run, and sends a message after its first step."""
   config = bigru_jax.Config(dataset=dataset)
@@ -148,45 +96,21 @@ def first_step(workdir: str, dataset: str, pipe: Connection) -> None:
   bigru_jax.train(config, workdir, stop=stop)
 
 
-def _seconds(call: Call, work: str) -> float:
-  """Returns the seconds of one call, which untimed calls precede.
-
-  A process that has waited for its turn is up to twice as slow at first: the
-  cores were idle, and the caches contain the data of other programs. Training
-  does not wait between its steps.
-  """
-  if work not in ('epoch', 'inference', 'serving'):
-    end = time.perf_counter() + WARM_SECONDS
-    while time.perf_counter() < end:
-      call()
-  start = time.perf_counter()
-  call()
-  return time.perf_counter() - start
-
-
 def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
-  """Runs each program in turn.
+  """Runs each program in turn, in a process of its own; see `turns.measure`.
 
-  Returns:
-    By name, the program's first answer, its seconds by round, and the median.
+  Raises:
+    ValueError: our program failed. Others that failed are left out.
   """
-  programs: dict[str, Any] = {}
   with contextlib.ExitStack() as stack:
-    workers = {}
-    for name in names:
-      worker = stack.enter_context(Worker(serve, name, case, not rounds))
-      try:
-        programs[name], workers[name] = worker.receive(), worker
-      except ValueError:
-        if name == 'ours':
-          raise
-        print(f'{name} failed and is skipped', file=sys.stderr)
-    for _, (name, worker) in itertools.product(range(rounds), workers.items()):
-      worker.pipe.send(True)
-      programs[name]['seconds'].append(worker.receive())
-  for result in programs.values():
-    result['median'] = statistics.median(result['seconds'] or [0.0])
-  return programs
+    servers = {name: stack.enter_context(Server()) for name in names}
+    programs = turns.measure(case, servers, rounds, memory=not rounds)
+  for name, result in programs.items():
+    if 'error' in result:
+      if name == 'ours':
+        raise ValueError(f'ours failed: {result["error"]}')
+      print(f'{name} failed and is skipped', file=sys.stderr)
+  return {x: programs[x] for x in names if 'error' not in programs[x]}
 
 
 def measure_start(rounds: int) -> dict[str, Any]:
@@ -221,7 +145,7 @@ def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
     results = measure(case, programs, 0 if level == 'memory' else rounds)
     line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}
     if 'peak' in results:
-      line['peak'] = PEAK_FLOPS / results.pop('peak')['median']
+      line['peak'] = turns.PEAK_FLOPS / results.pop('peak')['median']
     yield {**line, 'programs': results}
 
 
@@ -236,7 +160,7 @@ def main() -> None:
       names.append(name)
     else:
       print(f'{name} is not installed and is skipped', file=sys.stderr)
-  os.environ.update(ENVIRONMENT)
+  os.environ.update(turns.ENVIRONMENT)
   path = pathlib.Path(_OUTPUT.value, 'benchmark')
   levels = (run_level(level, names) for level in _LEVEL.value)
   measured = itertools.chain.from_iterable(levels)

@@ -2,11 +2,12 @@
 
 import itertools
 
-from cases import DROPOUT, LEARNING_RATE, Call, Case, make_texts
+from cases import DROPOUT, LEARNING_RATE, Call, Case, Texts, make_texts
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 import on_jax
+from on_jax import device_peak_mib
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
@@ -19,14 +20,16 @@ from bigru_jax.tasks import make_task
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import Trainer
 
+__all__ = ['build', 'classifier', 'configured', 'device_peak_mib']
+
 
 def build(name: str, case: Case) -> Call:
   """Returns the function that does the work of a case once."""
   del name
   host.configure_cpu()
-  mesh = parallel.make_mesh(case.batch)
+  mesh = parallel.mesh_of(jax.devices()[:1])
   if case.work in ('forward', 'backward'):
-    module = BiGRU(case.hidden)
+    module = BiGRU(case.hidden, dtype=jnp.dtype(case.dtype))
     mask_BxT = jnp.ones((case.batch, case.length), bool)
     return on_jax.encoder(
       case, module.init, module.apply, mask_BxT,
@@ -38,25 +41,14 @@ def build(name: str, case: Case) -> Call:
 def classifier(case: Case, mesh: Mesh) -> Call:
   """Returns a function that trains for an epoch or predicts token ids."""
   texts = make_texts(case, SHAPE_COST)
-  # Like the baselines, it uses plain Adam at a constant rate.
-  config = Config(
-    embedding_size=case.embedding, hidden_size=case.hidden,
-    batch_size=case.batch, dropout=DROPOUT, embedding_dropout=DROPOUT,
-    optimizer='adam', learning_rate=LEARNING_RATE, schedule='constant',
-    warmup=0.0, clip_norm=0.0,
-  )  # fmt: skip
-  labels = list(map(str, range(texts.classes)))
-  task = make_task(config, labels)
-  model = make_classifier(config, texts.vocabulary, task.num_outputs)
-  params = init_params(model, config.seed)
+  config, program = configured(case, texts)
   if case.work == 'inference':
-    params = jax.device_put(params, parallel.replicated(mesh))
-    step = make_predict_step(model, task, mesh)
+    params = jax.device_put(program.params, parallel.replicated(mesh))
+    step = make_predict_step(program.model, program.task, mesh)
     return lambda: texts.predict(
       case.batch,
       lambda batch: step(params, parallel.place_batch(batch, mesh))[0],
     )
-  program = Program(task=task, model=model, params=params)
   trainer = Trainer(config, program, {'train': texts.split}, mesh)
   epochs = itertools.count(1)
 
@@ -67,3 +59,18 @@ def classifier(case: Case, mesh: Mesh) -> Call:
     return len(texts.split.table['tokens'].values)
 
   return call
+
+
+def configured(case: Case, texts: Texts) -> tuple[Config, Program]:
+  """Returns the configuration of a case, and its model with parameters."""
+  # Like the baselines, it uses plain Adam at a constant rate.
+  config = Config(
+    embedding_size=case.embedding, hidden_size=case.hidden,
+    batch_size=case.batch, dropout=DROPOUT, embedding_dropout=DROPOUT,
+    optimizer='adam', learning_rate=LEARNING_RATE, schedule='constant',
+    warmup=0.0, clip_norm=0.0, dtype=case.dtype,
+  )  # fmt: skip
+  task = make_task(config, list(map(str, range(texts.classes))))
+  model = make_classifier(config, texts.vocabulary, task.num_outputs)
+  params = init_params(model, config.seed)
+  return config, Program(task=task, model=model, params=params)

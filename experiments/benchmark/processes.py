@@ -1,12 +1,16 @@
 """The processes of the benchmarks, and their memory on Linux."""
 
 from collections.abc import Callable, Sequence
+import contextlib
 import ctypes
+import math
 import multiprocessing
+from multiprocessing.connection import Connection
 import pathlib
 import resource
 import time
-from typing import Any
+import traceback
+from typing import Any, Self
 
 
 class Worker:
@@ -23,23 +27,73 @@ class Worker:
     workers_end.close()
     self.pid = self._process.pid or 0
 
-  def __enter__(self) -> 'Worker':
+  def __enter__(self) -> Self:
     return self
 
   def __exit__(self, *exception: Any) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Ends the process at once."""
     self._process.kill()
     self._process.join()
 
-  def receive(self) -> Any:
+  def receive(self, limit: float = math.inf) -> Any:
     """Returns the next message of the function.
 
+    Args:
+      limit: the seconds to wait for it.
+
     Raises:
+      TimeoutError: there was no message within the limit.
       ValueError: the process has ended; its error is on stderr.
     """
     try:
+      if not self.pipe.poll(None if limit == math.inf else max(limit, 0.0)):
+        raise TimeoutError('a process of the benchmark took too long')
       return self.pipe.recv()
     except EOFError:
       raise ValueError('a process of the benchmark failed') from None
+
+
+class Server(Worker):
+  """A process that calls functions, one after the other."""
+
+  def __init__(self) -> None:
+    super().__init__(_serve)
+
+  def ask(
+    self, function: Callable[..., Any], *arguments: Any, limit: float = math.inf
+  ) -> Any:
+    """Returns what the function returns in the process.
+
+    Args:
+      function: a function at the top of a module.
+      arguments: its arguments.
+      limit: the seconds to wait for it.
+
+    Raises:
+      TimeoutError: it took longer; the process is still busy.
+      ValueError: it failed, or the process has ended.
+    """
+    with contextlib.suppress(BrokenPipeError):  # `receive` reports the end.
+      self.pipe.send((function, arguments))
+    result, error = self.receive(limit)
+    if error:
+      raise ValueError(error)
+    return result
+
+
+def _serve(pipe: Connection) -> None:
+  with contextlib.suppress(EOFError):  # The other process has ended.
+    while True:
+      function, arguments = pipe.recv()
+      try:
+        pipe.send((function(*arguments), ''))
+      except Exception as error:
+        traceback.print_exc()
+        first_line = (str(error).splitlines() or [''])[0]
+        pipe.send((None, f'{type(error).__name__}: {first_line}'))
 
 
 def receive_with_peaks(workers: Sequence[Worker]) -> list[tuple[Any, float]]:

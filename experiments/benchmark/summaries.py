@@ -81,8 +81,10 @@ def entry(line: Line, name: str) -> str:
   else:
     text = f'{1e3 * value:.1f} ms' if value < 1 else f'{value:.2f} s'
     text += f', {speed(line, name):,.0f}'
-  ratio = value / line['programs']['ours'][cost]
-  return text if name == 'ours' else f'{text} ({ratio:.2f} ×)'
+  ours = line['programs']['ours'][cost]
+  if name == 'ours' or not ours:  # A tiny case may need no memory.
+    return text
+  return f'{text} ({value / ours:.2f} ×)'
 
 
 def names_in(lines: list[Line]) -> list[str]:
