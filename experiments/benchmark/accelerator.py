@@ -6,8 +6,9 @@
 
 It first compares the GRU's implementations and one training step with the CPU;
 then it measures the levels of main.py, in float32 and bfloat16, beside Flax,
-Keras and PyTorch's cuDNN; and last the peak of the device's memory. Baselines
-that are not installed are skipped. The programs on JAX share a process, since a
+Keras and PyTorch's cuDNN; and last the peak of the device's memory. (`pallas`
+is our encoder with the kernels that are not the default.) Baselines that are
+not installed are skipped. The programs on JAX share a process, since a
 TPU belongs to one process at a time, and take turns with PyTorch's; a time is
 the median over the rounds, without compilation and the first 0.3 s of a turn.
 
@@ -39,6 +40,7 @@ from bigru_jax.runtime.atomic import write_text
 
 SIZES = (64, 22, 100, 128), (256, 128, 300, 256)
 BATCHES = 64  # Of an epoch, and of inference.
+CHECKED = 64, 22, 100, 64  # Of this size Pallas's kernels fit on every chip.
 DTYPES = 'float32', 'bfloat16'
 BASELINES = 'flax', 'keras', 'torch'
 SHARES = 2  # An item may take that many even shares of the time that is left.
@@ -102,6 +104,7 @@ def items() -> list[Item]:
       dataset='', sentences=BATCHES * batch,
     )  # fmt: skip
 
+  checked = sizes[0] if _CELL.value else CHECKED
   # The C++ kernel is for CPUs alone.
   implementations = [name for name in IMPLEMENTATIONS if name != 'cpu']
   works = ('step', 'forward', 'backward', 'epoch', 'inference')
@@ -111,7 +114,7 @@ def items() -> list[Item]:
     for size in (sizes if work in works[:3] else sizes[-1:])
   ]
   return [
-    *(Item('gru', case('backward', sizes[0]), x) for x in implementations),
+    *(Item('gru', case('backward', checked), x) for x in implementations),
     Item('update', case('step', sizes[0])),
     *(Item('time', x.with_dtype(y)) for x in timed for y in DTYPES),
     *(Item('memory', case('step', sizes[-1]).with_dtype(y)) for y in DTYPES),
@@ -145,6 +148,8 @@ def measure(
   if item.kind == 'update':
     return {'checks': ask(checks.check_update, case, limit=limit)}
   programs: dict[str, Any] = {}
+  if case.work not in ('forward', 'backward'):
+    names = [name for name in names if name != 'pallas']
   if item.kind == 'time':
     of_names = {name: servers.of(name) for name in names}
     programs = turns.measure(case, of_names, _ROUNDS.value, limit=limit)
@@ -163,7 +168,7 @@ def programs_of(
   device: dict[str, Any], servers: turns.Servers
 ) -> tuple[list[str], list[str]]:
   """Returns the programs to measure, and why others are skipped."""
-  names, skipped = ['ours'], []
+  names, skipped = ['ours', 'pallas'], []
   for name in _BASELINES.value:
     reason, platform = '', device['platform']
     if not importlib.util.find_spec(name):

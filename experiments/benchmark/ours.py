@@ -24,12 +24,19 @@ __all__ = ['build', 'classifier', 'configured', 'device_peak_mib']
 
 
 def build(name: str, case: Case) -> Call:
-  """Returns the function that does the work of a case once."""
-  del name
+  """Returns the function that does the work of a case once.
+
+  Args:
+    name: `ours` or, for an encoder, `pallas`.
+    case: the work.
+  """
   host.configure_cpu()
   mesh = parallel.mesh_of(jax.devices()[:1])
   if case.work in ('forward', 'backward'):
-    module = BiGRU(case.hidden, dtype=jnp.dtype(case.dtype))
+    module = BiGRU(
+      case.hidden, dtype=jnp.dtype(case.dtype),
+      implementation='pallas' if name == 'pallas' else None,
+    )  # fmt: skip
     mask_BxT = jnp.ones((case.batch, case.length), bool)
     return on_jax.encoder(
       case, module.init, module.apply, mask_BxT,

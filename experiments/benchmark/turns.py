@@ -17,8 +17,9 @@ from processes import Server, peak_mib
 
 from bigru_jax.runtime.cache import cache_dir
 
-# `torch` runs on the CPU, and `cudnn` is PyTorch on a GPU.
-MODULES = {'ours': 'ours', 'torch': 'on_torch', 'cudnn': 'on_torch',
+# `torch` runs on the CPU, and `cudnn` is PyTorch on a GPU; `pallas` is our
+# encoder with Pallas's kernels.
+MODULES = {'ours': 'ours', 'pallas': 'ours', 'torch': 'on_torch', 'cudnn': 'on_torch',
            'keras': 'on_jax', 'flax': 'on_jax', 'haiku': 'on_jax',
            'onnxruntime': 'serving', 'peak': ''}  # fmt: skip
 PEAK_FLOPS = 2 * 4096 * 300 * 1536
