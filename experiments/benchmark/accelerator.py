@@ -199,7 +199,8 @@ def run(
     The title of each item that was measured.
   """
   results = document['items']
-  missing = [x for x in items() if not is_done(results.get(x.title, {}))]
+  done = {title for title, x in results.items() if 'error' not in x}
+  missing = [item for item in items() if item.title not in done]
   for i, item in enumerate(missing):
     left = end - time.monotonic()
     share = min(left, SHARES * left / (len(missing) - i))
@@ -216,11 +217,6 @@ def run(
     taken = left - (end - time.monotonic())
     results[item.title] = result | {'taken': round(taken, 1)}
     yield item.title
-
-
-def is_done(result: dict[str, Any]) -> bool:
-  """Returns whether a result need not be measured again."""
-  return bool(result) and 'error' not in result
 
 
 def table(results: dict[str, Any], names: list[str]) -> str:
@@ -304,9 +300,12 @@ def main() -> int:
 
 
 def is_right(result: dict[str, Any]) -> bool:
-  """Returns whether the errors of a check are within their bounds."""
-  found = result.get('checks', {}).values()
-  return all(x['error'] <= x['bound'] for x in found)
+  """Returns whether nothing failed and all errors are within their bounds."""
+  if result.get('error', '').startswith('failed'):
+    return False
+  return all(
+    x['error'] <= x['bound'] for x in result.get('checks', {}).values()
+  )
 
 
 if __name__ == '__main__':

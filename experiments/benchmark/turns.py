@@ -19,9 +19,17 @@ from bigru_jax.runtime.cache import cache_dir
 
 # `torch` runs on the CPU, and `cudnn` is PyTorch on a GPU; `pallas` is our
 # encoder with Pallas's kernels.
-MODULES = {'ours': 'ours', 'pallas': 'ours', 'torch': 'on_torch', 'cudnn': 'on_torch',
-           'keras': 'on_jax', 'flax': 'on_jax', 'haiku': 'on_jax',
-           'onnxruntime': 'serving', 'peak': ''}  # fmt: skip
+MODULES = {
+  'ours': 'ours',
+  'pallas': 'ours',
+  'torch': 'on_torch',
+  'cudnn': 'on_torch',
+  'keras': 'on_jax',
+  'flax': 'on_jax',
+  'haiku': 'on_jax',
+  'onnxruntime': 'serving',
+  'peak': '',
+}
 PEAK_FLOPS = 2 * 4096 * 300 * 1536
 WARM_SECONDS = 0.3
 ENVIRONMENT = {
