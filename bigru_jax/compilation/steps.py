@@ -5,7 +5,7 @@ between devices, and on a GPU how many kernels it launches. It proves nothing
 about time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import dataclasses
 from typing import Any
 
@@ -63,7 +63,10 @@ class CompiledStep:
 
 
 def compile_steps(
-  config: Config, data: Dataset, target: Target
+  config: Config,
+  data: Dataset,
+  target: Target,
+  names: Collection[str] = ('train', 'evaluate', 'predict'),
 ) -> list[CompiledStep]:
   """Compiles training, evaluation and prediction for a target.
 
@@ -73,6 +76,7 @@ def compile_steps(
     config: the configuration.
     data: its data, which has the vocabulary, the labels and the lengths.
     target: the devices.
+    names: the steps.
 
   Raises:
     ValueError: the devices do not divide the batch.
@@ -92,6 +96,7 @@ def compile_steps(
   return [
     _describe(name, _compile(step.lower(*arguments, batch)), batch, target)
     for name, (step, arguments) in _steps(config, program, mesh).items()
+    if name in names
   ]
 
 

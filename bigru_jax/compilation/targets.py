@@ -3,13 +3,15 @@
 XLA compiles for a TPU from the name of a topology, and for a GPU from a
 description of it. Both compilers run on a CPU. That for TPUs is the package
 `libtpu`, that for GPUs `jax-cuda13-plugin` with `nvidia-cuda-nvcc`; an
-environment holds one of them. On a machine without a TPU, libtpu needs
-TPU_SKIP_MDS_QUERY=1 in the environment before JAX is imported.
+environment holds one of them. Where there is no TPU, libtpu needs
+TPU_SKIP_MDS_QUERY=1 in the environment.
 """
 
 from collections.abc import Sequence
 import dataclasses
+import importlib.metadata
 import re
+import shlex
 from typing import Any, NamedTuple
 
 import jax
@@ -151,8 +153,8 @@ TPUS = {
   'v5p': TPU(memory=95 * _GB, dimensions=3),
   'v6e': TPU(memory=32 * _GB, dimensions=2),
 }
-_FORMS = f'{"|".join(GPUS)}, alone or with a count (h100x8), or a topology of '
-_FORMS += f'{"|".join(TPUS)} (v5e:4x4, v5p:2x2x1)'
+FORMS = f'{"|".join(GPUS)}, alone or with a count (h100x8), or a topology of '
+FORMS += f'{"|".join(TPUS)} (v5e:4x4, v5p:2x2x1)'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,6 +174,19 @@ class Target:
   memory: int
 
 
+def compiler_packages(platform: str) -> list[str]:
+  """Returns the packages of the compiler for 'gpu' or 'tpu', as pip takes them.
+
+  They are of this JAX's version, and best in a folder of their own: with them
+  in its environment, JAX looks for a device at every start.
+  """
+  if platform == 'gpu':
+    plugins = [f'jax-cuda13-{x}=={jax.__version__}' for x in ('plugin', 'pjrt')]
+    return ['nvidia-cuda-nvcc', *plugins]
+  requirements = importlib.metadata.requires('jax') or []
+  return [x.split(';')[0].strip() for x in requirements if 'libtpu' in x]
+
+
 def find(name: str) -> Target:
   """Returns the devices of a name such as 'h100', 'h100x8' or 'v5e:4x4'.
 
@@ -187,7 +202,6 @@ def find(name: str) -> Target:
     description = _describe(GPUS[gpu[1]])
     devices = _devices(
       name,
-      'GPUs: pip install jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc',
       platform='cuda',
       target_config=description,
       topology=f'1x1x{gpu[2] or 1}',
@@ -200,14 +214,13 @@ def find(name: str) -> Target:
       options = {'chips_per_host_bounds': (1, 1, 1)}
     devices = _devices(
       name,
-      "TPUs: pip install 'jax[tpu]'",
       topology_name=name,
       platform='tpu',
       **options,
     )
     memory = TPUS[tpu[1]].memory
   else:
-    raise ValueError(f'target={name!r}: choose {_FORMS}')
+    raise ValueError(f'target={name!r}: choose {FORMS}')
   platform = 'gpu' if gpu else 'tpu'
   return Target(name=name, platform=platform, devices=devices, memory=memory)
 
@@ -223,12 +236,17 @@ def _describe(gpu: GPU) -> str:
   )
 
 
-def _devices(name: str, compiler: str, **options: Any) -> Sequence[jax.Device]:
-  """Returns the devices of a topology; `compiler` says what to install."""
+def _devices(name: str, **options: Any) -> Sequence[jax.Device]:
+  """Returns the devices of a topology."""
   try:
     return topologies.get_topology_desc(**options).devices
   except (RuntimeError, ValueError, NotImplementedError) as error:
     message = str(error).splitlines()[0]
     if re.search('not (implemented|installed)', message):
-      message = f'this needs the compiler for {compiler} ({message})'
+      kind = 'tpu' if options['platform'] == 'tpu' else 'gpu'
+      packages = shlex.join(compiler_packages(kind))
+      message = (
+        f'this needs the compiler for {kind.upper()}s: pip install '
+        f'--target=FOLDER {packages}, and PYTHONPATH=FOLDER ({message})'
+      )
     raise ValueError(f'target={name!r}: {message}') from error

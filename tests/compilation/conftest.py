@@ -7,13 +7,9 @@ from unittest import mock
 import jax
 import pytest
 
-COMPILERS = {
-  'gpu': (
-    'jax_plugins.xla_cuda13',
-    'jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc',
-  ),
-  'tpu': ('libtpu', "'jax[tpu]'"),
-}
+from bigru_jax.compilation import targets
+
+COMPILERS = {'gpu': 'jax_plugins.xla_cuda13', 'tpu': 'libtpu'}
 
 
 @pytest.fixture
@@ -26,16 +22,18 @@ def compiler():
   jax.config.update('jax_disable_most_optimizations', False)
 
   def require(platform):
-    module, packages = COMPILERS[platform]
+    module = COMPILERS[platform]
     parent = module.partition('.')[0]
     if not importlib.util.find_spec(parent) or not importlib.util.find_spec(
       module
     ):
       pytest.skip(
-        f'no compiler for the platform {platform}: pip install {packages} '
+        f'no compiler for the platform {platform}: pip install '
+        f'{" ".join(targets.compiler_packages(platform))} '
         '(in a place of its own)'
       )
 
-  with mock.patch.dict(os.environ, TPU_SKIP_MDS_QUERY='1'):
+  variables = {'TPU_SKIP_MDS_QUERY': '1', 'ALLOW_MULTIPLE_LIBTPU_LOAD': '1'}
+  with mock.patch.dict(os.environ, variables):
     yield require
   jax.config.update('jax_disable_most_optimizations', True)
