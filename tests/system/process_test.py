@@ -12,7 +12,8 @@ from scripts import call
 
 _SLOW = (
   'run', 'predict', 'explain', 'report', 'plot', 'export', 'sweep',
-  'baseline', 'from_torch', 'reproduce', 'jain_wallace', 'thresholds',
+  'baseline', 'from_torch', 'compile', 'reproduce', 'jain_wallace',
+  'thresholds',
 )  # fmt: skip
 
 
