@@ -14,6 +14,7 @@ from bigru_jax.data import tabular_files
 from bigru_jax.data.prepare import prepare
 from bigru_jax.data.table_columns import Columns
 
+TEXT = Columns(label='')
 ROWS = [('good film', 'pos'), ('bad film', 'neg'), ('fine, "so"', 'pos')]
 
 
@@ -259,11 +260,11 @@ def test_labels_have_one_name_in_every_format(tmp_path):
 def test_a_table_keeps_all_columns_and_names_its_rows(tmp_path):
   path = tmp_path / 'a.csv'
   path.write_text('\nn,text\n1,a\n2,"b, c"\n')
-  rows = list(tabular_files.read_table(str(path), 'input', '', '', 'text'))
+  rows = list(tabular_files.read_table(str(path), 'input', '', '', TEXT))
   assert rows == [['n', 'text'], ['1', 'a'], ['2', 'b, c']]
   path.write_text('\nn,text\n1,a\n2,b,c\n')
   with pytest.raises(ValueError, match='row 4: 3 fields, the header has 2'):
-    list(tabular_files.read_table(str(path), 'input', '', '', 'text'))
+    list(tabular_files.read_table(str(path), 'input', '', '', TEXT))
 
 
 def test_a_table_may_be_tsv_quoted_or_not(tmp_path):
@@ -273,8 +274,8 @@ def test_a_table_may_be_tsv_quoted_or_not(tmp_path):
     ('n\ttext\n1\t"a\tb\nc"\n', [['1', 'a\tb\nc']]),
   ]:
     path.write_text(content)
-    table = tabular_files.read_table(str(path), 'input', '', '', 'text')
+    table = tabular_files.read_table(str(path), 'input', '', '', TEXT)
     assert list(table) == [['n', 'text'], *rows]
   path.write_text('\n\n')
   with pytest.raises(ValueError, match='a.tsv is empty'):
-    next(tabular_files.read_table(str(path), 'input', '', '', 'text'))
+    next(tabular_files.read_table(str(path), 'input', '', '', TEXT))

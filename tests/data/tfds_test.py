@@ -195,7 +195,7 @@ def test_several_texts_are_joined_with_their_weights_and_ids(tmp_path):
   for options, message in (
     (
       {},
-      "text_column=text: .*'sentence1', 'sentence2', .*, or several with",
+      'text_column=text: .*sentence.*sentence.* to choose from, or several',
     ),
     ({'text_column': 'sentence1,body'}, 'text_column=body: '),
     ({'text_column': 'key', 'weight_column': 'label'}, 'weight_column=label: '),
