@@ -1,0 +1,163 @@
+"""Comparisons of implementations of the GRU, for the tests of this folder."""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+import numpy as np
+import pytest
+
+from bigru_jax import parallel
+from bigru_jax.ops import gru_reference
+from bigru_jax.ops.gru import GRUParams, bidirectional_gru
+
+# T = 1, B = 1, an empty example, and H beside a whole number of vectors.
+EDGES = pytest.mark.parametrize(
+  'shape', [(1, 1, 1, 1), (3, 2, 5, 15), (9, 4, 20, 33)]
+)
+
+
+def equal_the_reference(
+  runs, shape, masked, dtype=jnp.float32, tolerance=1e-5, seed=0
+):
+  """Compares states, final states and gradients, on a ragged mask."""
+  batch, time, features, hidden = shape
+  rng = np.random.default_rng(seed)
+
+  def draw(*shape):
+    scale = shape[-1] ** -0.5 if len(shape) == 3 else 0.5
+    return jnp.asarray(rng.normal(size=shape) * scale, dtype)
+
+  lengths = rng.integers(0, time + 1, batch)
+  lengths[1:2] = 0
+  mask = jnp.arange(time) < lengths[:, None]
+  arguments = (
+    draw(batch, time, features),
+    GRUParams(
+      draw(2, 3 * hidden, features),
+      draw(2, 3 * hidden, hidden),
+      draw(2, 3 * hidden),
+      draw(2, hidden),
+    ),
+    draw(2, batch, hidden),
+    jnp.abs(draw(2, batch, hidden)) if masked else None,
+  )
+  d_states, d_final = draw(batch, time, 2 * hidden), draw(2, batch, hidden)
+
+  def outputs(run):
+    return jax.jit(lambda x, *others: run(x, mask, *others))(*arguments)
+
+  def outputs_and_gradients(run):
+    def loss(x, *others):
+      h, final = run(x, mask, *others)
+      terms = (h * d_states).sum() + (final * d_final).sum()
+      return terms.astype(jnp.float32), (h, final)
+
+    differentiate = jax.grad(loss, argnums=(0, 1, 2, 3), has_aux=True)
+    gradients, results = jax.jit(differentiate)(*arguments)
+    return results, gradients
+
+  expected = outputs_and_gradients(gru_reference.bidirectional_gru)
+  for run in runs:
+    # With and without gradients it is another loop.
+    for ours in (outputs_and_gradients(run), (outputs(run),)):
+      are_close(ours, expected[: len(ours)], tolerance)
+
+
+def are_close(ours, expected, tolerance):
+  """Compares two pytrees, relative to the largest value of each array."""
+  leaves = zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True)
+  for array, wanted in leaves:
+    np.testing.assert_allclose(
+      np.asarray(array, np.float32),
+      np.asarray(wanted, np.float32),
+      atol=tolerance * (1 + float(jnp.abs(wanted).max())),
+    )
+
+
+def small_layer():
+  """Inputs, a ragged mask and parameters."""
+  rng = np.random.default_rng(1)
+
+  def draw(*shape):
+    return jnp.asarray(rng.normal(size=shape) * 0.5, jnp.float32)
+
+  x = draw(4, 5, 3)
+  mask = np.arange(5) < np.array([5, 2, 3, 4])[:, None]
+  params = GRUParams(draw(2, 12, 3), draw(2, 12, 4), draw(2, 12), draw(2, 4))
+  return x, mask, params
+
+
+def sum_of_squares(params, x, mask, implementation=None):
+  """A loss of the states."""
+  h, _ = bidirectional_gru(x, mask, params, implementation=implementation)
+  return jnp.sum(h**2)
+
+
+TRANSFORMS = 'jit', 'remat', 'vmap', 'shard_map'
+
+
+def check_transformed_gradient(transform, implementation):
+  """Compares a transformed gradient with that of the default."""
+  x, mask, params = small_layer()
+
+  def loss(params, x, mask):
+    return sum_of_squares(params, x, mask, implementation)
+
+  expected = jax.jit(jax.grad(sum_of_squares))(params, x, mask)
+  mesh = parallel.make_mesh(batch_size=4)
+  if transform == 'jit':
+    grad = jax.jit(jax.grad(loss))
+  elif transform == 'remat':
+    grad = jax.jit(jax.grad(jax.remat(loss)))
+  elif transform == 'vmap':
+    grad = jax.grad(
+      lambda params, x, mask: jax.vmap(
+        lambda x, mask: loss(params, x[None], mask[None])
+      )(x, mask).sum()
+    )
+  else:
+    x, mask = parallel.place_batch((x, mask), mesh)
+    grad = jax.jit(
+      jax.grad(
+        jax.shard_map(
+          lambda *args: jax.lax.psum(loss(*args), parallel.DATA_AXIS),
+          mesh=mesh,
+          in_specs=(P(), P(parallel.DATA_AXIS), P(parallel.DATA_AXIS)),
+          out_specs=P(),
+        )
+      )
+    )
+  for ours, theirs in zip(grad(params, x, mask), expected):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def check_second_derivatives(implementation):
+  """Compares the second derivatives by all arguments with the reference."""
+  x, mask, params = small_layer()
+  start = 0.5 * x.reshape(-1)[:32].reshape(2, 4, 4)
+
+  def penalty(params, x, initial_state, recurrent_mask, implementation):
+    """The squared norm of the gradient of a loss by all arguments."""
+
+    def loss(params, x, initial_state, recurrent_mask):
+      h, final = bidirectional_gru(
+        x,
+        mask,
+        params,
+        initial_state=initial_state,
+        recurrent_mask=recurrent_mask,
+        implementation=implementation,
+      )
+      return jnp.sum(h**2) + jnp.sum(final**3)
+
+    gradients = jax.grad(loss, argnums=(0, 1, 2, 3))(
+      params, x, initial_state, recurrent_mask
+    )
+    return sum(jnp.sum(g**2) for g in jax.tree.leaves(gradients))
+
+  differentiate = jax.jit(
+    jax.grad(penalty, argnums=(0, 1, 2, 3)), static_argnums=4
+  )
+  arguments = params, x, start, 1 + start
+  ours = differentiate(*arguments, implementation)
+  are_close(ours, differentiate(*arguments, 'reference'), 1e-5)
