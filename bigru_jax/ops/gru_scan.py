@@ -28,8 +28,8 @@ import jax.numpy as jnp
 from bigru_jax.ops.gru_reference import GRUParams
 from bigru_jax.ops.varying import vary_like
 
-# With 2 a step of the forward loop has 3.5 kernels on an H100, with 4 it has
-# 2.75, and with 8 it has 2.4 but takes twice as long to compile.
+# Counted in programs for an H100: a step of the forward loop has 3.5 kernels
+# with 2, and 2.75 with 4.
 UNROLL = 4
 
 
