@@ -4,7 +4,7 @@ XLA compiles for a TPU from the name of a topology, and for a GPU from a
 description of it. Both compilers run on a CPU. That for TPUs is the package
 `libtpu`, that for GPUs `jax-cuda13-plugin` with `nvidia-cuda-nvcc`; an
 environment holds one of them. Where there is no TPU, libtpu needs
-TPU_SKIP_MDS_QUERY=1 in the environment.
+TPU_SKIP_MDS_QUERY=1 in the environment before it is loaded.
 """
 
 from collections.abc import Sequence
