@@ -3,14 +3,12 @@
 import json
 import pathlib
 import re
-import shlex
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
-from scripts import ROOT, programs_of, run_command
+from scripts import ROOT, programs_of, run_command, words_of
 
 import bigru_jax
 from bigru_jax.interop.torch import write_state_dict
@@ -33,9 +31,7 @@ def test_the_programs_of_the_page_run(tmp_path, monkeypatch):
     if code:
       exec(compile(code, 'from_pytorch.md', 'exec'), namespace)
     elif 'benchmark' not in line:  # That takes an hour.
-      line = line.replace('python experiments', f'python {ROOT}/experiments')
-      words = [sys.executable, *shlex.split(line)[1:]]
-      printed.append(subprocess.check_output(words, text=True))
+      printed.append(subprocess.check_output(words_of(line), text=True))
   answer, expected = namespace['answer'], namespace['expected'][0]
   probabilities = [answer['probabilities'][x] for x in namespace['labels']]
   np.testing.assert_allclose(probabilities, expected, atol=1e-5)

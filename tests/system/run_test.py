@@ -84,7 +84,7 @@ def test_a_full_disk_is_reported_in_one_line_by_run_and_sweep(tmp_path):
     shutil.rmtree(tmp_path / 'run')
     done = call('sweep.py', f'--output={tmp_path}/sweep', '--', *flags)
     assert done.returncode == 2
-    assert 'failed with status 2: run.py: workdir=' in done.stderr
+    assert 'failed with status 2: bigru run: workdir=' in done.stderr
     assert 'No space left on device' in done.stderr
     assert 'Traceback' not in done.stderr
   finally:

@@ -6,6 +6,7 @@ import io
 import logging
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 from unittest import mock
@@ -23,8 +24,15 @@ def programs_of(page):
     Pairs of Python code and a command line, one of which is empty.
   """
   content = (ROOT / 'docs' / page).read_text()
-  pattern = r'```python\n(.*?)```|^    (python [^\n]*)$'
+  pattern = r'```python\n(.*?)```|^    ((?:bigru|python) [^\n]*)$'
   return re.findall(pattern, content, re.DOTALL | re.MULTILINE)
+
+
+def words_of(line):
+  """The words of a command line `bigru …` of a page, to start it by."""
+  name, *words = shlex.split(line)
+  assert name == 'bigru', line
+  return [sys.executable, '-m', 'bigru_jax.cli', *words]
 
 
 def command(script, *arguments):

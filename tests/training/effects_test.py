@@ -355,7 +355,12 @@ def test_no_field_is_ignored_in_any_run(kind):
         ignored.append(name)
     except (ValueError, FileNotFoundError) as error:
       assert len(str(error).splitlines()) == 1
-  assert not ignored
+  # These texts have neither URLs nor user names. Several labels have a sigmoid
+  # cross entropy under both of its names.
+  harmless = {'replace_urls_and_users'}
+  if config.task == 'multi_label':
+    harmless.add('loss')
+  assert set(ignored) <= harmless
 
 
 # A field, another value, the fields beside it, and what it needs.
