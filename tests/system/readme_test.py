@@ -97,7 +97,10 @@ def test_every_command_of_the_guide_works(folder, page):
     assert submission == ['id,target', 'q1,1', 'q2,0']
     toxic = (folder / 'toxic.csv').read_text().splitlines()
     assert toxic[0] == 'id,toxic,insult' and len(toxic) == 3
-    assert (folder / 'averaged.csv').read_text().startswith('id,target\nq1,0.')
+    averaged = (folder / 'averaged.csv').read_text().splitlines()
+    assert [line[:3] for line in averaged[1:]] == ['q1,', 'q2,']
+    assert {line[3:] for line in averaged[1:]} <= {'0', '1'}
+    assert (folder / 'runs' / 'tweet_folds' / 'out_of_fold.csv').exists()
 
 
 def test_the_readme_is_one_page():
