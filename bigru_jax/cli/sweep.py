@@ -151,7 +151,7 @@ def write(
     _log.warning('sweep.png is not written: it needs the extra plot')
   else:
     plots.save_comparison(compared, output / 'sweep.png')
-  print(text)
+  print(text, end='')
   for path in stacking.write_out_of_fold(output, planned):
     print(f'Out-of-fold predictions: {path}')
   if _PREDICT.value:
