@@ -142,9 +142,9 @@ def table(compiled: list[steps.CompiledStep], target: targets.Target) -> str:
   megabytes('read and written, MB', [step.bytes_accessed for step in compiled])
   moved = [{x.kind: x for x in step.collectives} for step in compiled]
   for kind in sorted({kind for step in moved for kind in step}):
-    found = [step.get(kind) for step in moved]
-    add(f'{kind}, count', ['' if x is None else str(x.count) for x in found])
-    megabytes(f'{kind}, MB', [None if x is None else x.bytes for x in found])
+    by_step = [step.get(kind) for step in moved]
+    add(f'{kind}, count', ['' if x is None else str(x.count) for x in by_step])
+    megabytes(f'{kind}, MB', [None if x is None else x.bytes for x in by_step])
   kernels = [
     ' + '.join(f'{x:g}' for x in step.kernels_per_step) for step in compiled
   ]

@@ -36,7 +36,7 @@ import bigru_jax
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data import sources
-from bigru_jax.data.table_columns import text_columns
+from bigru_jax.data.labels import named_columns
 from bigru_jax.data.text import join_texts
 from bigru_jax.inference.prediction_table import (
   CSV_FIELDS,
@@ -103,7 +103,8 @@ def csv_rows(
     check_names(names, columns, f'input={_INPUT.value or ""}')
     header = [*names, *columns]
     cells = [*range(len(names)), *columns.values()]
-  text_names = text_columns(inputs.input_format(run.config)[0], names)
+  text_column = inputs.input_format(run.config)[0]
+  text_names = named_columns('text_column', text_column, names)
   indices = [names.index(name) for name in text_names]
   rows, text_rows = itertools.tee(rows)
   texts = (join_texts([row[i] for i in indices]) for row in text_rows)

@@ -6,7 +6,7 @@ import dataclasses
 
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.data.glove import NAMED_VECTORS
-from bigru_jax.data.table_columns import text_columns
+from bigru_jax.data.labels import named_columns
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.data.truncation import TRUNCATIONS, Limits
 from bigru_jax.runtime.fields import Group, field
@@ -170,7 +170,7 @@ class DataConfig(Group):
   @property
   def num_texts(self) -> int:
     """The number of columns whose texts are joined to one text."""
-    return len(text_columns(self.text_column))
+    return len(named_columns('text_column', self.text_column))
 
   @property
   def limits(self) -> Limits:

@@ -106,7 +106,7 @@ def read_label(
     name = as_label(values[0], label_column)
     check_names([name], label_column, soft_names or ())
     return name
-  names = label_columns(label_column)
+  names = named_columns('label_column', label_column)
   if separator is not None:
     flags = [_flag(value, name) for value, name in zip(values, names)]
     return Flags(tuple(flags), tuple(names))
@@ -217,22 +217,25 @@ def _flags(values: Sequence[Any], column: str) -> Flags | None:
   return Flags(tuple(_written(share(x, column)) for x in values))
 
 
-def label_columns(label_column: str, names: Iterable[str] = ()) -> list[str]:
-  """Returns the columns of a field: one, or a 0/1 column for each label.
+def named_columns(
+  field: str, value: str, names: Iterable[str] = ()
+) -> list[str]:
+  """Returns the columns that a field names: one, or several.
 
   Args:
-    label_column: the name of a column, or several names separated by commas,
-      unless a column has this whole name.
+    field: `text_column` or `label_column`, for messages.
+    value: the name of a column, or several names separated by commas, unless a
+      column has this whole name.
     names: the names of all columns.
 
   Raises:
     ValueError: a name between the commas is empty.
   """
-  if ',' not in label_column or label_column in names:
-    return [label_column]
-  columns = [part.strip() for part in label_column.split(',')]
+  if ',' not in value or value in names:
+    return [value]
+  columns = [part.strip() for part in value.split(',')]
   if not all(columns):
-    raise ValueError(f'label_column={label_column!r} has an empty name')
+    raise ValueError(f'{field}={value!r} has an empty name')
   return columns
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from bigru_jax.data.cells import as_text
-from bigru_jax.data.labels import Flags, Label, plain, read_label
+from bigru_jax.data.labels import Flags, Label, named_columns, plain, read_label
 from bigru_jax.data.soft_labels import SoftLabel
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.data.table_columns import (
@@ -18,7 +18,6 @@ from bigru_jax.data.table_columns import (
   arrow_rows,
   class_names,
   named,
-  text_columns,
 )
 from bigru_jax.data.text import join_texts
 
@@ -72,7 +71,7 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
         f'weight_column={columns.weight} needs a table, and {where} is a pair '
         'of texts and labels'
       )
-    num_columns = len(text_columns(columns.text))
+    num_columns = len(named_columns('text_column', columns.text))
     of_pairs = Columns()._replace(
       separator=columns.separator, soft_names=columns.soft_names
     )

@@ -200,10 +200,10 @@ def _probability(value: Any) -> float:
 
 
 def check_names(
-  given: Iterable[str], column: str, names: Sequence[str]
+  used_names: Iterable[str], column: str, names: Sequence[str]
 ) -> None:
-  """Raises ValueError where a given name is not one of `names`, if any."""
-  for name in given:
+  """Raises ValueError where a used name is not one of `names`, if any."""
+  for name in used_names:
     if names and name not in names:
       raise ValueError(
         f'{column!r} has the label {name!r}; the labels are '

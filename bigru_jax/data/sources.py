@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from bigru_jax.data import corpora, memory, tabular_files
 from bigru_jax.data.config import DataConfig
 from bigru_jax.data.label_forms import ListForm
-from bigru_jax.data.labels import label_columns, unescaped
+from bigru_jax.data.labels import named_columns, unescaped
 from bigru_jax.data.memory import Corpus
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.data.table_columns import Columns
@@ -71,7 +71,7 @@ def soft_names(config: DataConfig) -> tuple[str, ...] | None:
     return None
   if config.label_names:
     return tuple(name.strip() for name in config.label_names.split(','))
-  names = label_columns(config.label_column)
+  names = named_columns('label_column', config.label_column)
   return tuple(names) if len(names) > 1 else ()
 
 

@@ -8,7 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 from bigru_jax.data.cells import as_id, as_text, as_weight
-from bigru_jax.data.labels import Label, label_columns, read_label
+from bigru_jax.data.labels import Label, named_columns, read_label
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import join_texts
 
@@ -24,7 +24,7 @@ class Columns(NamedTuple):
     text: the column of the texts, or several columns separated by commas, whose
       texts are joined, see `text.join_texts`.
     label: the column of the labels, or the columns of each label, separated by
-      commas, see `labels.label_columns`; '' to read only texts.
+      commas, see `labels.named_columns`; '' to read only texts.
     separator: the separator between several labels in a string; None if each
       text has one label.
     weight: the column of the examples' weights; '' if all are 1.
@@ -51,8 +51,10 @@ class Columns(NamedTuple):
       ValueError: a text or a label is named twice.
     """
     names = list(names)
-    texts = text_columns(self.text, names)
-    labels = label_columns(self.label, names) if self.label else []
+    texts = named_columns('text_column', self.text, names)
+    labels = (
+      named_columns('label_column', self.label, names) if self.label else []
+    )
     for field, columns in (('text', texts), ('label', labels)):
       if len(set(columns)) < len(columns):
         raise ValueError(
@@ -138,11 +140,11 @@ class Selected:
         raise ValueError(f'{where}, row {row}: {error}') from None
       yield Example(text, label, where, row, weight, example_id)
 
-  def _join(self, first: str, others: Sequence[Any]) -> str:
+  def _join(self, first: str, more_texts: Sequence[Any]) -> str:
     """Returns the text of an example, given that of its first column."""
-    if not others:
+    if not more_texts:
       return first
-    return join_texts([first, *map(as_text, others, self.texts[1:])])
+    return join_texts([first, *map(as_text, more_texts, self.texts[1:])])
 
   def _weight_and_id(self, values: Sequence[Any]) -> tuple[float, str]:
     weight, example_id = 1.0, ''
@@ -234,22 +236,3 @@ def named(
 
   for row, value in enumerate(values, first):
     yield name_of(value, row)
-
-
-def text_columns(text_column: str, names: Iterable[str] = ()) -> list[str]:
-  """Returns the columns of a field: one, or several whose texts are joined.
-
-  Args:
-    text_column: the name of a column, or several names separated by commas,
-      unless a column has this whole name.
-    names: the names of all columns.
-
-  Raises:
-    ValueError: a name between the commas is empty.
-  """
-  if ',' not in text_column or text_column in names:
-    return [text_column]
-  columns = [part.strip() for part in text_column.split(',')]
-  if not all(columns):
-    raise ValueError(f'text_column={text_column!r} has an empty name')
-  return columns

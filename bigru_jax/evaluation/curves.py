@@ -108,11 +108,11 @@ def curve(
   rate = ranking.false_positives / ranking.negatives
   # Along the curve, the sum of both rates grows from 0 to 2.
   steps = np.linspace(0, recall[-1] + rate[-1], _POINTS)
-  places = np.unique(np.searchsorted(recall + rate, steps))
+  indices = np.unique(np.searchsorted(recall + rate, steps))
   values = {
-    'recall': recall[places],
-    'false_positive_rate': rate[places],
-    'precision': (ranking.true_positives / ranking.predicted())[places],
+    'recall': recall[indices],
+    'false_positive_rate': rate[indices],
+    'precision': (ranking.true_positives / ranking.predicted())[indices],
   }
   if weights_N is None:
     weights_N = np.ones(len(is_true_N))

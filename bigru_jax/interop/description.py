@@ -7,7 +7,7 @@ from typing import Any
 
 import bigru_jax
 from bigru_jax.data import text, token_patterns
-from bigru_jax.data.table_columns import text_columns
+from bigru_jax.data.labels import named_columns
 from bigru_jax.inference.run import Run
 
 
@@ -36,7 +36,7 @@ def describe(run: Run) -> dict[str, Any]:
     'task': config.task,
     'attention': config.pooling,
     'labels': run.labels,
-    'text_columns': text_columns(config.text_column),
+    'text_columns': named_columns('text_column', config.text_column),
     'separator': f' {text.SEPARATOR} ',
     'temperature': run.calibration.temperature,
     'thresholds': run.calibration.thresholds,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from bigru_jax.data.cells import as_id, as_weight
+from bigru_jax.data.labels import named_columns
 from bigru_jax.data.splits import NAMES, Example
-from bigru_jax.data.table_columns import Columns, Selected, text_columns
+from bigru_jax.data.table_columns import Columns, Selected
 from bigru_jax.data.text import join_texts
 
 _JOINED = ', or several with commas between them, which are joined'
@@ -130,7 +131,7 @@ def _columns(features: Any, fields: Columns, field: str) -> Selected:
     if column:
       _choose(name, column, [], known, field)
   texts = [text for text in texts if text not in (label, fields.id)]
-  wanted = text_columns(fields.text, texts)
+  wanted = named_columns('text_column', fields.text, texts)
   return Selected(
     fields=fields,
     texts=[_choose('text', name, texts, texts, field) for name in wanted],
