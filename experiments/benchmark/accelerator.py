@@ -18,7 +18,6 @@ out, and repeats nothing that accelerator.json, in the output folder, has.
 
 from collections.abc import Iterator
 import contextlib
-import dataclasses
 import importlib.util
 import json
 import os
@@ -27,21 +26,16 @@ import sys
 import time
 from typing import Any
 
-from cases import Case
 import checks
+from items import Item, items
 import summaries
 import turns
 
 from bigru_jax.cli import command
 from bigru_jax.cli.command_flags import Flags
-from bigru_jax.ops.gru import IMPLEMENTATIONS
 from bigru_jax.reports.tables import markdown
 from bigru_jax.runtime.atomic import write_text
 
-SIZES = (64, 22, 100, 128), (256, 128, 300, 256)
-BATCHES = 64  # Of an epoch, and of inference.
-CHECKED = 64, 22, 100, 64  # Of this size Pallas's kernels fit on every chip.
-DTYPES = 'float32', 'bfloat16'
 BASELINES = 'flax', 'keras', 'torch'
 SHARES = 2  # An item may take that many even shares of the time that is left.
 
@@ -61,64 +55,10 @@ _RESTART = FLAGS.boolean('restart', 'Measure all items again.')
 _OUTPUT = FLAGS.path('output', 'The output folder.', 'runs/benchmark')
 
 
-@dataclasses.dataclass(frozen=True)
-class Item:
-  """A thing to check or to measure.
-
-  Attributes:
-    kind: gru, update, time or memory.
-    case: its size, work and dtype.
-    implementation: the GRU's, for gru.
-  """
-
-  kind: str
-  case: Case
-  implementation: str = ''
-
-  @property
-  def title(self) -> str:
-    """The name in the table and in the JSON file."""
-    size = summaries.size(self.line)
-    if self.kind == 'gru':
-      return f'Check of the GRU, {self.implementation}, {size}'
-    if self.kind == 'update':
-      return f'Check of a training step, {size}'
-    title = '{}, in {}'.format(*summaries.TITLES[summaries.kind(self.line)])
-    return f'{title}, {size}, {self.case.dtype}'
-
-  @property
-  def line(self) -> summaries.Line:
-    """What the functions of `summaries` take, without the programs."""
-    case = dataclasses.asdict(self.case)
-    return {'level': self.kind, **case, 'flops': self.case.flops}
-
-
-def items() -> list[Item]:
-  """Returns the items, the most important first."""
-  sizes = [tuple(map(int, _CELL.value))] if _CELL.value else list(SIZES)
-
-  def case(work: str, size: tuple[int, ...]) -> Case:
-    batch, length, embedding, hidden = size
-    return Case(
-      work, batch, length, embedding, hidden, vocabulary=_VOCABULARY.value,
-      dataset='', sentences=BATCHES * batch,
-    )  # fmt: skip
-
-  checked = sizes[0] if _CELL.value else CHECKED
-  # The C++ kernel is for CPUs alone.
-  implementations = [name for name in IMPLEMENTATIONS if name != 'cpu']
-  works = ('step', 'forward', 'backward', 'epoch', 'inference')
-  timed = [
-    case(work, size)
-    for work in works
-    for size in (sizes if work in works[:3] else sizes[-1:])
-  ]
-  return [
-    *(Item('gru', case('backward', checked), x) for x in implementations),
-    Item('update', case('step', sizes[0])),
-    *(Item('time', x.with_dtype(y)) for x in timed for y in DTYPES),
-    *(Item('memory', case('step', sizes[-1]).with_dtype(y)) for y in DTYPES),
-  ]
+def chosen_items() -> list[Item]:
+  """Returns the items of the flags, the most important first."""
+  size = tuple(map(int, _CELL.value)) or None
+  return items(size, _VOCABULARY.value)
 
 
 def measure(
@@ -200,7 +140,7 @@ def run(
   """
   results = document['items']
   done = {title for title, x in results.items() if 'error' not in x}
-  missing = [item for item in items() if item.title not in done]
+  missing = [item for item in chosen_items() if item.title not in done]
   for i, item in enumerate(missing):
     left = end - time.monotonic()
     share = min(left, SHARES * left / (len(missing) - i))
@@ -222,7 +162,7 @@ def run(
 def table(results: dict[str, Any], names: list[str]) -> str:
   """Formats all items as one Markdown table, and below it what failed."""
   rows, failures = [['', *names]], []
-  for item in items():
+  for item in chosen_items():
     result = results.get(item.title, {'error': 'not measured'})
     if 'checks' in result:
       for precision, x in result['checks'].items():
@@ -269,6 +209,7 @@ def load(path: pathlib.Path, device: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
+  """Checks and measures what is missing, and writes and prints the table."""
   FLAGS.check_choices('baselines', BASELINES)
   end = time.monotonic() + _BUDGET.value
   if len(_CELL.value) not in (0, 4) or not all(map(str.isdigit, _CELL.value)):
