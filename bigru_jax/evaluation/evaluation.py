@@ -11,11 +11,11 @@ import numpy as np
 
 from bigru_jax.evaluation.calibration import Calibration, calibration_error
 from bigru_jax.evaluation.scoring import score_logits, score_probabilities
-from bigru_jax.metrics import compute
+from bigru_jax.metrics import METRICS, compute
 from bigru_jax.metrics.by_class import classification_report
 from bigru_jax.metrics.scored import Scored
 from bigru_jax.rundir import files as run_files
-from bigru_jax.tasks import SingleLabel, Task
+from bigru_jax.tasks import Task
 
 _MANY_LABELS = 100
 
@@ -145,8 +145,8 @@ def evaluate_logits(
     labels: int32 [N], or bool [N, C].
     logits_NxC: the logits of the model.
     calibration: the run's.
-    metrics: the metrics that were accumulated over batches; those that depend
-      on thresholds or on weights are replaced, and the others are added.
+    metrics: the metrics that were accumulated over batches. All but the loss
+      are computed again, by the run's thresholds, and the others are added.
     calibrated: whether to return calibrated probabilities.
     weights: the weights of the examples in the metrics [N]; by default all are
       1. The loss is already weighted.
@@ -155,9 +155,7 @@ def evaluate_logits(
   scaled = np.asarray(task.probabilities(logits_NxC / calibration.temperature))
   thresholds = calibration.thresholds
   scored = score_logits(task, labels, logits_NxC, thresholds, weights)
-  metrics = metrics | compute(scored)
-  if isinstance(task, SingleLabel) and (thresholds or weights is not None):
-    metrics |= compute(scored, metrics)
+  metrics = _all_metrics(metrics, scored)
   return Evaluation(
     names=names,
     metrics={
@@ -205,9 +203,7 @@ def evaluate_probabilities(
   }
   predictions = jnp.asarray(scored.predictions)
   sums = task.empty_metrics().update(losses, predictions, batch)
-  metrics = sums.compute() | compute(scored)
-  if isinstance(task, SingleLabel) and weights is not None:
-    metrics |= compute(scored, metrics)
+  metrics = _all_metrics(sums.compute(), scored)
   metrics['ece'] = calibration_error(labels, probabilities_NxC, weights)
   return Evaluation(
     names=names,
@@ -218,6 +214,19 @@ def evaluate_probabilities(
     weights=weights,
     scored=scored,
   )
+
+
+def _all_metrics(metrics: dict[str, Any], scored: Scored) -> dict[str, Any]:
+  """Returns these metrics of a split, computed exactly, and all others.
+
+  A metric on request is computed only if it is among them.
+  """
+  names = [
+    name
+    for name, metric in METRICS.items()
+    if name in metrics or not metric.on_request
+  ]
+  return metrics | compute(scored, names)
 
 
 def read_evaluation(

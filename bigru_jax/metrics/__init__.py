@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import dataclasses
 import functools
 import math
@@ -187,27 +187,23 @@ def shown(
   }
 
 
-def compute(
-  scored: Scored, names: Iterable[str] | None = None
-) -> dict[str, float]:
+def compute(scored: Scored, names: Collection[str]) -> dict[str, float]:
   """Computes metrics of all examples of a split, on the host.
 
   Args:
     scored: the examples.
-    names: the metrics; by default all that need the scores, or that several
-      labels have.
+    names: the metrics.
 
   Returns:
     The values by name, of those that the task and its classes have.
   """
   values = {}
   for name, metric in METRICS.items():
-    of_confusion = None if scored.is_multi_label else metric.of_confusion
-    if not metric.has(scored) or (names is not None and name not in names):
+    if name not in names or not metric.has(scored):
       continue
-    if of_confusion and names is not None:
-      values[name] = of_confusion(scored.confusion, scored.names)
-    elif metric.of_scores and not of_confusion:
+    if metric.of_confusion and not scored.is_multi_label:
+      values[name] = metric.of_confusion(scored.confusion, scored.names)
+    elif metric.of_scores:
       values[name] = metric.of_scores(scored)
   return values
 
