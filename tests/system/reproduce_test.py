@@ -140,7 +140,7 @@ def test_a_failed_run_is_named_and_other_rows_are_run(tmp_path, data):
   done = _reproduce(tmp_path, '--rows=trec,sst2', '--seeds=0')
   assert done.returncode == 1
   lines = _cells(done.stdout)
-  assert lines[0]['ours'].startswith('trec,seed=0 failed: run.py: data_dir=')
+  assert lines[0]['ours'].startswith('trec,seed=0 failed: bigru run: data_dir=')
   assert 'TREC_10.label, row 1: no COARSE:fine label' in lines[0]['ours']
   assert lines[-1]['ours'].endswith('(n = 1)')
   assert [p.name for p in (tmp_path / 'results').iterdir()] == ['sst2.json']
