@@ -23,7 +23,7 @@ if TYPE_CHECKING:
   from bigru_jax.ops.gru import GRUParams, bidirectional_gru
   from bigru_jax.training.train import train
 
-__version__ = '0.2.0'
+__version__ = '0.3.0'
 __all__ = [
   'BiGRU',
   'Classifier',

@@ -38,7 +38,7 @@ class Dataset:
   """The data for training.
 
   Attributes:
-    name: the name of the data set, or the files of train.
+    name: the name of the data; see `sources.name_of`.
     splits: `train`, `validation` and `test`, encoded.
     labels: the names of the classes, by index.
     label_weights: float32, the weight of each class in the loss, by default 1;
@@ -105,7 +105,7 @@ def prepare(
   splits = _sort_label_ids(splits, names, labels)
   notes += describe_splits(splits, tokenizer.size, config.limits)
   return Dataset(
-    name='corpus' if corpus is not None else config.train or config.dataset,
+    name=sources.name_of(config, corpus),
     splits=_encoded_splits(config, splits, tokenizer, len(labels)),
     labels=labels,
     label_weights=np.ones(len(labels), np.float32),

@@ -43,6 +43,17 @@ def read(
   return corpora.find(config.dataset).read(config)
 
 
+def name_of(config: DataConfig, corpus: Corpus | None = None) -> str:
+  """Returns the name of the data.
+
+  It is `corpus` in memory, the files of train without their folders, or the
+  name of the data set.
+  """
+  if corpus is not None:
+    return 'corpus'
+  return tabular_files.without_folders(config.train) or config.dataset
+
+
 def columns_of(config: DataConfig) -> Columns:
   """Returns the columns that a configuration reads from tables."""
   return Columns(

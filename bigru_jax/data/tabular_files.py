@@ -57,6 +57,16 @@ def expand_paths(paths: str, field: str) -> list[str]:
   return files
 
 
+def without_folders(paths: str) -> str:
+  """Returns comma-separated paths, reduced to the names of their files.
+
+  Example:
+    >>> without_folders('data/tweets.csv,more/*.csv')
+    'tweets.csv,*.csv'
+  """
+  return ','.join(os.path.basename(x.rstrip('/')) for x in paths.split(','))
+
+
 def _matches(pattern: str) -> list[str]:
   """Returns the file of this name, or else all matches of the pattern."""
   if os.path.exists(pattern):

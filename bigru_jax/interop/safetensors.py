@@ -14,6 +14,7 @@ import jax
 
 import bigru_jax
 from bigru_jax.config import Config
+from bigru_jax.data.tabular_files import without_folders
 from bigru_jax.inference.run import Run
 from bigru_jax.reports.tables import summary
 from bigru_jax.rundir import files as run_files, published
@@ -137,9 +138,7 @@ def _is_published(folder: pathlib.Path) -> bool:
 def _without_folders(config: Config) -> Config:
   """Returns the configuration with paths reduced to file names."""
   names: dict[str, Any] = {
-    field.name: ','.join(
-      os.path.basename(path.rstrip('/')) for path in value.split(',')
-    )
+    field.name: without_folders(value)
     for field in dataclasses.fields(config)
     if field.metadata.get('path') and (value := getattr(config, field.name))
   }

@@ -98,13 +98,19 @@ class RunDirectory:
     self._metrics = path / 'metrics.jsonl'
     self._tensorboard: Any = None
     self._purge_step = 0
+    self._data_name = ''
 
   def start(
-    self, labels: list[str], tokenizer: Tokenizer, identity: dict[str, str]
+    self,
+    name: str,
+    labels: list[str],
+    tokenizer: Tokenizer,
+    identity: dict[str, str],
   ) -> None:
     """Writes the files that describe the run, or compares those that exist.
 
     Args:
+      name: the name of its data, for TensorBoard.
       labels: the names of the classes.
       tokenizer: the run's tokenizer.
       identity: the digests of its data.
@@ -112,6 +118,7 @@ class RunDirectory:
     Raises:
       ValueError: the run was started on other data.
     """
+    self._data_name = name
     distributed.on_main(
       lambda: same_run.create_or_check(
         self.path, self._config, labels, tokenizer, identity
@@ -153,6 +160,7 @@ class RunDirectory:
       self._tensorboard = SummaryWriter(
         str(self.path), purge_step=self._purge_step
       )
+      self._tensorboard.add_text('data', self._data_name)
     for name in each_epoch():
       # A loss that is not finite is shown, and a metric that is undefined not.
       if name in line and (name == 'loss' or math.isfinite(line[name])):

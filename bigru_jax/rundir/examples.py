@@ -24,7 +24,9 @@ WITHOUT_DATA = {
 
 
 def name_of_data(workdir: pathlib.Path, config: Config) -> str:
-  """Returns the name of a run's data set, or a key of `WITHOUT_DATA`.
+  """Returns the name of a run's data, or a key of `WITHOUT_DATA`.
+
+  Own files have the names that they were given, without folders.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
@@ -33,7 +35,10 @@ def name_of_data(workdir: pathlib.Path, config: Config) -> str:
     return 'converted'
   if (workdir / published.PARAMS).exists():
     return 'published'
-  return str(run_files.read_result(workdir).get('dataset', config.dataset))
+  result = run_files.read_result(workdir)
+  if config.train:  # Earlier versions wrote the path.
+    return sources.name_of(config)
+  return str(result.get('dataset', config.dataset))
 
 
 def check_data(workdir: pathlib.Path, config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import logging
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 from scipy import special
 
+import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.prepare import Dataset
@@ -135,6 +137,10 @@ def make_report(
     evaluation=evaluations['test'],
     calibration=calibration,
     result={
+      'version': bigru_jax.__version__,
+      'finished': datetime.datetime.now(datetime.UTC).isoformat(
+        timespec='seconds'
+      ),
       'dataset': data.name,
       'validation': evaluations['validation'].metrics,
       'test': evaluations['test'].metrics,

@@ -91,7 +91,7 @@ def train(
     trainer = Trainer(config, program, data.splits, mesh)
     with contextlib.closing(trainer):
       trainer.compile_ahead()
-      directory.start(data.labels, data.tokenizer, data.identity)
+      directory.start(data.name, data.labels, data.tokenizer, data.identity)
       _log_start(trainer, data, mesh)
       progress = fit(trainer, directory, stop)
       report = test(trainer, program.task, data, progress)

@@ -94,8 +94,8 @@ def test_a_full_disk_is_reported_in_one_line_by_run_and_sweep(tmp_path):
 def test_a_run_writes_the_files_that_the_guide_lists(run_directory):
   result = json.loads((run_directory / 'result.json').read_text())
   assert set(result) == {
-    'dataset', 'best_epoch', 'best_step', 'validation', 'test',
-    'train_seconds', 'examples_per_second', 'tokens_per_second',
+    'version', 'finished', 'dataset', 'best_epoch', 'best_step', 'validation',
+    'test', 'train_seconds', 'examples_per_second', 'tokens_per_second',
     'compile_seconds', 'padding_fraction', 'parameters', 'save_seconds',
     'nonfinite_steps', 'temperature', 'test_report',
   }  # fmt: skip
