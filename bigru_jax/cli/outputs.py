@@ -8,8 +8,29 @@ import os
 import sys
 from typing import Any, TextIO
 
+from bigru_jax.cli.command_flags import Flag, Flags
 from bigru_jax.data import tabular_files
+from bigru_jax.reports.tables import FORMATS
 from bigru_jax.runtime.atomic import replacing
+
+
+def define_format(flags: Flags, default: str) -> Flag:
+  """Defines the flag for the form of a command's tables."""
+  return flags.enum(
+    'format',
+    'The form in which the tables are printed: for a terminal, for a page, for '
+    'a paper (tables of booktabs), or for a program.',
+    FORMATS,
+    default,
+  )
+
+
+def stream_of_notes(format: str) -> TextIO:
+  """Returns where a command prints what is not a table.
+
+  A paper or a program reads the tables alone from standard output.
+  """
+  return sys.stdout if format in ('text', 'markdown') else sys.stderr
 
 
 def check_output(output: str, source: str = '') -> None:

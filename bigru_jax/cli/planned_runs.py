@@ -163,9 +163,9 @@ def _parsed(run_flags: Sequence[str]) -> flags.FlagValues:
   try:
     positional = values(['run.py', *run_flags])[1:]
   except flags.Error as error:
-    raise ValueError(f'run.py: {error}') from error
+    raise ValueError(f'flags of `bigru run`: {error}') from error
   if positional:
-    raise ValueError(f'run.py: {positional[0]!r} is not a flag')
+    raise ValueError(f'flags of `bigru run`: {positional[0]!r} is not a flag')
   return values
 
 

@@ -8,7 +8,7 @@ The flags after -- are flags of `bigru run`, for all runs. Each run has its own
 process and run directory. Finished runs are skipped, so the same command
 resumes a sweep. The output folder contains:
 
-  sweep.md, .csv, .json, .png   the comparison
+  sweep.md, .csv, .json, .png   the comparison; .csv has a row for each run
   runs.jsonl                    the runs and their command lines
   <run>/                        the run directories, each with its log.txt
   out_of_fold.csv               with folds: the prediction of each example by
@@ -34,6 +34,7 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name, names_in
 from bigru_jax.reports import comparison
+from bigru_jax.reports.comparison_tables import comparison_as
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.rundir.examples import check_same_split
 
@@ -69,6 +70,7 @@ _PREDICT = FLAGS.path(
   'the mean of their probabilities is written.',
 )
 _COLLECT = FLAGS.boolean('collect', 'Compare the finished runs, and exit.')
+_FORMAT = outputs.define_format(FLAGS, 'markdown')
 FLAGS.append_flag_values(planned_runs.FLAGS)
 # The fields that a linear baseline's name in a comparison has.
 _OF_BASELINE = (
@@ -137,11 +139,11 @@ def write(
   num_finished = len(cells)
   cells += baseline_cells(output, planned)
   compared = comparison.compare_settings(cells, metric())
-  lines = [comparison.as_markdown(compared, other_metrics(planned))]
+  others = other_metrics(planned)
+  notes = [f'Failed: {name}; see its log.txt.' for name in failed]
   if num_finished < len(planned):
-    lines += ['', f'{num_finished} of {len(planned)} runs are finished.']
-  lines += [f'Failed: {name}; see its log.txt.' for name in failed]
-  text = '\n'.join(lines) + '\n'
+    notes.insert(0, f'\n{num_finished} of {len(planned)} runs are finished.')
+  text = '\n'.join([comparison_as(compared, 'markdown', others), *notes, ''])
   (output / 'sweep.md').write_text(text, encoding='utf-8')
   run_files.write_json(output / 'sweep.json', comparison.as_json(compared))
   outputs.write_csv(str(output / 'sweep.csv'), csv_rows(cells))
@@ -151,12 +153,15 @@ def write(
     _log.warning('sweep.png is not written: it needs the extra plot')
   else:
     plots.save_comparison(compared, output / 'sweep.png')
-  print(text, end='')
+  print(comparison_as(compared, _FORMAT.value, others))
+  stream = outputs.stream_of_notes(_FORMAT.value)
+  for note in notes:
+    print(note, file=stream)
   for path in stacking.write_out_of_fold(output, planned):
-    print(f'Out-of-fold predictions: {path}')
+    print(f'Out-of-fold predictions: {path}', file=stream)
   if _PREDICT.value:
     for path in stacking.predict(output, planned, _PREDICT.value):
-      print(f'Predictions: {path}')
+      print(f'Predictions: {path}', file=stream)
 
 
 def other_metrics(planned: Sequence[Planned]) -> list[str]:
@@ -242,7 +247,8 @@ def check_flags(common: Sequence[str]) -> None:
     if common:
       raise ValueError(f'{common[0]} needs a sweep without collect')
   if planned_runs.PRINT_COMMANDS.value:
-    FLAGS.refuse('a sweep without print_commands', 'jobs', 'metric', 'predict')
+    FLAGS.refuse('a sweep without print_commands', 'jobs', 'metric', 'predict',
+                 'format')  # fmt: skip
 
 
 def main(common: list[str]) -> int:

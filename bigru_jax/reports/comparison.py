@@ -11,7 +11,6 @@ import numpy as np
 from scipy import stats
 
 from bigru_jax.metrics import METRICS
-from bigru_jax.reports.tables import markdown
 
 LEVEL = 0.95
 
@@ -69,11 +68,11 @@ class Paired:
   Attributes:
     difference: the summary of the first setting's values minus the second's.
     p_value: that of Wilcoxon's two-sided signed-rank test; 1 if all values are
-      equal.
+      equal; None if there are too few values for a p-value below 0.05.
   """
 
   difference: Summary
-  p_value: float
+  p_value: float | None
 
 
 def compare(
@@ -121,14 +120,14 @@ class Setting:
 
   Attributes:
     validation, test: the summaries of the metric.
-    chosen_less_this: the comparison of the chosen setting with this one on
+    chosen_minus_this: the comparison of the chosen setting with this one on
       test; None for the chosen one, and without common seeds and folds.
     runs: its finished runs.
   """
 
   validation: Summary
   test: Summary
-  chosen_less_this: Paired | None
+  chosen_minus_this: Paired | None
   runs: list[Cell]
 
 
@@ -172,7 +171,7 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
         )
     by_setting.setdefault(cell.setting, []).append(cell)
   validation, test = (
-    {name: _values(runs, split, metric) for name, runs in by_setting.items()}
+    {name: values_of(runs, split, metric) for name, runs in by_setting.items()}
     for split in ('validation', 'test')
   )
   sign = 1 if METRICS[metric].least_is_best else -1
@@ -188,7 +187,7 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
     name: Setting(
       validation=summarize(validation[name].values()),
       test=summarize(test[name].values()),
-      chosen_less_this=paired.get(name),
+      chosen_minus_this=paired.get(name),
       runs=by_setting[name],
     )
     for name in (chosen, *rest)
@@ -196,7 +195,9 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
   return Comparison(metric, settings)
 
 
-def _values(runs: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
+def values_of(
+  runs: Sequence[Cell], split: str, metric: str
+) -> dict[int, float]:
   """Returns a metric by fold, averaged over seeds; by seed without folds."""
   by_fold = len({run.fold for run in runs}) > 1
   groups: dict[int, list[float]] = {}
@@ -204,51 +205,6 @@ def _values(runs: Sequence[Cell], split: str, metric: str) -> dict[int, float]:
     key = run.fold if by_fold else run.seed
     groups.setdefault(key, []).append(getattr(run, split)[metric])
   return {key: float(np.mean(values)) for key, values in groups.items()}
-
-
-def as_markdown(comparison: Comparison, others: Sequence[str] = ()) -> str:
-  """Formats the chosen setting, all settings and the pairs as Markdown.
-
-  Args:
-    comparison: the comparison.
-    others: other metrics, whose summaries on test are shown, too.
-  """
-  metric, chosen = comparison.metric, comparison.chosen
-  test = comparison.settings[chosen].test
-  interval = f', 95 % interval {test.interval}' if test.n > 1 else ''
-  score, limits = f'test {metric}', '95 % interval'
-  columns = [f'test {name}' for name in others]
-  table = [
-    ['setting', f'validation {metric}', score, limits, *columns, 'minutes']
-  ]
-  pairs = [[f'{chosen} less', f'difference of {score}', limits, 'Wilcoxon p']]
-  for name, setting in comparison.settings.items():
-    minutes = f'{sum(run.seconds for run in setting.runs) / 60:.1f}'
-    summaries = f'{setting.validation}', f'{setting.test}'
-    cells = [_summary(setting.runs, other) for other in others]
-    table.append([name, *summaries, setting.test.interval, *cells, minutes])
-    paired = setting.chosen_less_this
-    if paired:
-      difference, p_value = paired.difference, f'{paired.p_value:.3f}'
-      pairs.append([name, f'{difference}', difference.interval, p_value])
-    elif name != chosen:
-      pairs.append([name, 'no seed and fold in common', '–', '–'])
-  lines = [
-    f'Chosen by the mean validation {metric}: **{chosen}**. Its test {metric} '
-    f'is **{test}**{interval}.',
-    '',
-    markdown(table),
-  ]
-  if len(pairs) > 1:
-    lines += ['', 'Paired over the same seeds and folds:', '', markdown(pairs)]
-  return '\n'.join(lines)
-
-
-def _summary(runs: Sequence[Cell], metric: str) -> str:
-  """Returns the summary of a metric on test, if all runs have it."""
-  if any(run.test.get(metric) is None for run in runs):
-    return '–'
-  return f'{summarize(_values(runs, "test", metric).values())}'
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

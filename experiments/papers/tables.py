@@ -6,6 +6,7 @@ import pathlib
 
 from bigru_jax.reports import comparison
 from bigru_jax.reports.comparison import Cell
+from bigru_jax.reports.comparison_tables import comparison_as
 from bigru_jax.reports.tables import markdown
 
 from .papers import ROWS, Published, Row
@@ -77,7 +78,7 @@ def pairs(records: Mapping[str, Record]) -> str:
       ]
       compared = comparison.compare_settings(cells, row.metric)
       parts.append(f'`{row.name}` and `{row.against}`:')
-      parts.append(comparison.as_markdown(compared))
+      parts.append(comparison_as(compared, 'markdown'))
   return '\n\n'.join(parts)
 
 

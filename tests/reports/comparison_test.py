@@ -1,14 +1,17 @@
 """Settings over seeds: intervals and paired tests against SciPy."""
 
+import io
 import json
 
 import numpy as np
+import pandas
 import pytest
 from scipy import stats
 
 from bigru_jax.metrics import METRICS
 from bigru_jax.reports import comparison, plots
 from bigru_jax.reports.comparison import Cell
+from bigru_jax.reports.comparison_tables import comparison_as
 
 
 def _cells(setting, validation, test, metric='accuracy'):
@@ -59,7 +62,7 @@ def test_the_smallest_loss_is_the_best(metric):
 def test_pairs_share_seeds_and_folds():
   cells = [*CELLS[:3], *CELLS[4:7], *_cells('a', [0.8] * 5, [0.9] * 5)[4:]]
   found = comparison.compare_settings(cells, 'accuracy')
-  found = found.settings['b'].chosen_less_this
+  found = found.settings['b'].chosen_minus_this
   differences = np.array([0.90, 0.91, 0.92]) - [0.81, 0.86, 0.83]
   assert found.difference.n == 3
   assert found.difference.mean == pytest.approx(differences.mean())
@@ -100,14 +103,14 @@ def test_a_setting_with_missing_runs_is_not_chosen():
 
 def test_the_table_and_the_plot_show_the_comparison(tmp_path):
   found = comparison.compare_settings(CELLS, 'accuracy')
-  text = comparison.as_markdown(found)
+  text = comparison_as(found, 'markdown')
   assert 'Chosen by the mean validation accuracy: **b**' in text
   assert '| b | 0.8500 ± 0.0082 (n = 4) | 0.8250 ± 0.0265 (n = 4) |' in text
-  assert '| a | -0.0900 ±' in text  # b less a.
+  assert '| a | -0.0900 ±' in text  # b minus a.
   content = json.loads(json.dumps(comparison.as_json(found)))
   assert content['chosen'] == 'b' and content['metric'] == 'accuracy'
-  assert content['settings']['b']['chosen_less_this'] is None
-  assert content['settings']['a']['chosen_less_this']['p_value'] == 0.125
+  assert content['settings']['b']['chosen_minus_this'] is None
+  assert content['settings']['a']['chosen_minus_this']['p_value'] == 0.125
   assert [x['seed'] for x in content['settings']['a']['runs']] == [0, 1, 2, 3]
   plots.save_comparison(found, tmp_path / 'plot.png')
   assert (tmp_path / 'plot.png').read_bytes()[:4] == b'\x89PNG'
@@ -122,6 +125,33 @@ def test_the_table_shows_other_metrics_on_test():
     for more in [{'roc_auc': 0.7 + cell.seed / 10, 'mcc': None}]
   ]
   compared = comparison.compare_settings(cells, 'accuracy')
-  text = comparison.as_markdown(compared, ['roc_auc', 'mcc'])
+  text = comparison_as(compared, 'markdown', ['roc_auc', 'mcc'])
   assert '| 95 % interval | test roc_auc | test mcc | minutes |' in text
   assert '| 0.8500 ± 0.1291 (n = 4) | – | 4.0 |' in text
+
+
+def test_tables_for_programs_have_one_number_in_a_cell():
+  compared = comparison.compare_settings(CELLS, 'accuracy')
+  rows = json.loads(comparison_as(compared, 'json', ['mcc']))
+  table = pandas.read_csv(io.StringIO(comparison_as(compared, 'csv', ['mcc'])))
+  assert table.setting.tolist() == [row['setting'] for row in rows]
+  other = rows[1]
+  values = np.array([0.90, 0.91, 0.92, 0.93])
+  low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+  assert other['n'] == 4 and other['minutes'] == 4
+  assert other['test_accuracy'] == pytest.approx(values.mean())
+  assert other['test_accuracy_std'] == pytest.approx(stats.tstd(values))
+  assert other['test_accuracy_low'] == pytest.approx(low)
+  assert other['test_accuracy_high'] == pytest.approx(high)
+  assert other['chosen_minus_this'] == pytest.approx(-0.09)
+  assert other['test_mcc'] is None and rows[0]['chosen_minus_this'] is None
+  for name, column in table.items():
+    assert pandas.isna(column[1]) == (other[name] is None)
+
+
+def test_a_paper_gets_two_tables_whose_sentences_are_comments():
+  compared = comparison.compare_settings(CELLS, 'accuracy')
+  text = comparison_as(compared, 'latex')
+  assert text.startswith('% Chosen by the mean validation accuracy: b. Its')
+  assert text.count(r'\begin{tabular}{l') == text.count(r'\bottomrule') == 2
+  assert r'a & $-$0.0900 $\pm$ ' in text and 'b minus & difference' in text

@@ -62,6 +62,7 @@ NO_RUN = {
     ),
     (['--print_commands', '--jobs=2'], 'jobs needs a sweep without print_com'),
     (['--print', '--metric=loss'], 'metric needs a sweep without print_comman'),
+    (['--print', '--format=csv'], 'format needs a sweep without print_comman'),
     (['--grid=num_heads=4,8'], 'num_heads=8 needs pooling=multi_head or str'),
     (
       ['--settings_file=twice.jsonl'],

@@ -287,7 +287,7 @@ def test_a_new_result_reaches_the_tables(tmp_path):
     assert '| 84.00 ± 1.00 (n = 3) |' in (tmp_path / name).read_text()
   full = (tmp_path / 'docs' / 'results.md').read_text()
   assert '2.5, an abacus' in full
-  # The same folds, one less the other.
+  # The same folds, one minus the other.
   assert '| movie_reviews_flat | 0.0233 ± 0.0153 (n = 3) |' in full
   recipe = (
     tmp_path / 'experiments/papers/recipes/movie_reviews.flags'

@@ -1,6 +1,7 @@
 """Sweeps as a user starts, kills and resumes them."""
 
 import csv
+import io
 import json
 import os
 import shlex
@@ -50,6 +51,12 @@ def test_printed_commands_run_the_sweep_and_are_collected(tmp_path):
   collected = run_command('sweep', '--collect', f'--output={tmp_path}')
   assert collected.returncode == 0, collected.stderr
   assert '3 of 4 runs are finished.' in collected.stdout
+  table = run_command(
+    'sweep', '--collect', f'--output={tmp_path}', '--format=csv'
+  )
+  assert '3 of 4 runs are finished.' in table.stderr
+  setting = pandas.read_csv(io.StringIO(table.stdout)).iloc[0]
+  assert setting.setting == 'learning_rate=0.02' and setting.n == 2
   done = _sweep(tmp_path, *flags)  # The rest; what is finished is skipped.
   assert done.returncode == 0, done.stderr
   assert (tmp_path / 'sweep.md').read_text() == done.stdout
