@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 import contextlib
 import dataclasses
-import logging
 import math
 from typing import Any
 
@@ -16,9 +15,8 @@ from bigru_jax.rundir.checkpoints import Checkpoints
 from bigru_jax.rundir.directory import RunDirectory
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.preemption import Preempted
+from bigru_jax.training.display import Display
 from bigru_jax.training.trainer import EpochSummary, Step, Trainer
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -66,6 +64,7 @@ def fit(
   trainer: Trainer,
   directory: RunDirectory,
   stop: Callable[[], bool] = lambda: False,
+  display: Display | None = None,
 ) -> Progress:
   """Trains, selects the best epoch by validation, and stops early.
 
@@ -74,24 +73,27 @@ def fit(
     directory: the run directory; the run resumes from its last checkpoint.
     stop: called after each step; if it returns True on any process, all
       processes save and exit.
+    display: what shows the progress; by default that of `Display()`.
 
   Raises:
     Preempted: `stop` returned True; the progress is saved.
     ValueError: no epoch had a finite validation loss.
   """
-  config = trainer.config
+  config, display = trainer.config, display or Display()
   stop = distributed.stop_together(stop, trainer.wait)
   with contextlib.closing(directory.open_checkpoints()) as checkpoints:
-    progress = _resume(trainer, checkpoints)
+    progress = _resume(trainer, checkpoints, display)
     # Until `stop` is called for the first time, a signal that
     # `stop_on_signals` receives ends the process; from now on, it saves.
     if stop():
       raise _preempted(progress)
     directory.restart_log(progress.lines)
-    with contextlib.closing(training_steps(trainer, progress)) as steps:
+    remaining_steps = training_steps(trainer, progress, display)
+    with contextlib.closing(remaining_steps) as steps:
       for step in steps:
         if step.summary:
-          _validate(trainer, directory, progress, step, step.summary)
+          line = _validate(trainer, directory, progress, step, step.summary)
+          display.line('%s', line)
         stopping = stop() and not progress.is_finished(config)
         is_due = step.number % config.checkpoint_every == 0
         if step.summary or stopping or is_due:
@@ -109,20 +111,29 @@ def fit(
   return progress
 
 
-def training_steps(trainer: Trainer, progress: Progress) -> Generator[Step]:
+def training_steps(
+  trainer: Trainer, progress: Progress, display: Display
+) -> Generator[Step]:
   """Yields after each step of the remaining epochs."""
   config = trainer.config
   while not progress.is_finished(config):
-    for step in trainer.train_epoch(progress.epoch, progress.batch):
+    for step in display.bar(
+      trainer.train_epoch(progress.epoch, progress.batch),
+      f'epoch {progress.epoch}/{config.epochs}',
+      total=trainer.steps_per_epoch,
+      done=progress.batch,
+    ):
       progress.batch = step.batch
       if step.summary:
         progress.epoch, progress.batch = step.epoch + 1, 0
       yield step
   if progress.epoch <= config.epochs:
-    _log.info('no improvement in %d epochs: stopping', config.patience)
+    display.line('no improvement in %d epochs: stopping', config.patience)
 
 
-def _resume(trainer: Trainer, checkpoints: Checkpoints) -> Progress:
+def _resume(
+  trainer: Trainer, checkpoints: Checkpoints, display: Display
+) -> Progress:
   """Restores the trainer's state, and returns the progress so far."""
   restored = checkpoints.restore(trainer.state)
   if restored is None:
@@ -133,9 +144,11 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints) -> Progress:
   progress.lines = [renamed(line) for line in progress.lines]
   progress.best = progress.best and renamed(progress.best)
   if progress.is_finished(trainer.config):
-    _log.info('training is finished: the best model is tested again')
+    display.line('training is finished: the best model is tested again')
   else:
-    _log.info('resuming at epoch %d, batch %d', progress.epoch, progress.batch)
+    display.line(
+      'resuming at epoch %d, batch %d', progress.epoch, progress.batch
+    )
   return progress
 
 
@@ -149,8 +162,8 @@ def _validate(
   progress: Progress,
   step: Step,
   summary: EpochSummary,
-) -> None:
-  """Evaluates the validation split and ends the epoch."""
+) -> str:
+  """Evaluates the validation split, ends the epoch, and describes it."""
   config, metrics = trainer.config, _evaluate_validation(trainer)
   select_by = config.select_by
   is_best = math.isfinite(metrics['loss']) and (
@@ -168,15 +181,13 @@ def _validate(
   names = [name for name in METRICS if METRICS[name].brief or name == select_by]
   if config.metrics:
     names = [*shown(metrics, config.metrics)]
-  _log.info(
-    'epoch %2d  train loss %.4f  validation %s  %.0f tokens/s%s',
-    step.epoch,
-    summary.loss,
-    '  '.join(f'{name} {metrics[name]:.4f}' for name in names),
-    summary.metrics()['tokens_per_second'],
-    '  * best' if is_best else '',
-  )
   progress.end_epoch(summary, is_best)
+  scores = '  '.join(f'{name} {metrics[name]:.4f}' for name in names)
+  tokens_per_second = summary.metrics()['tokens_per_second']
+  return (
+    f'epoch {step.epoch:2}  train loss {summary.loss:.4f}  validation {scores}'
+    f'  {tokens_per_second:.0f} tokens/s{"  * best" if is_best else ""}'
+  )
 
 
 def _evaluate_validation(trainer: Trainer) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task, make_task
 from bigru_jax.training import effects
+from bigru_jax.training.display import Display
 from bigru_jax.training.final_evaluation import Report, test
 from bigru_jax.training.fit import fit
 from bigru_jax.training.program import build_program
@@ -43,6 +44,7 @@ def train(
   corpus: Corpus | None = None,
   *,
   stop: Callable[[], bool] = lambda: False,
+  verbose: bool | None = None,
 ) -> Run:
   """Trains, selects by validation, tests once, and writes the run directory.
 
@@ -69,6 +71,10 @@ def train(
       missing one is held out of `train`.
     stop: called after each step; if it returns True, the run saves and exits.
       Distributed processes vote about once a second, and all stop if any does.
+    verbose: whether to print what is trained, a line for each epoch and the
+      scores, and to draw a bar while an epoch runs. By default, a notebook
+      shows both, and a terminal only the bar. Lines that the log shows are not
+      printed too, and a bar is never drawn into a file.
 
   Returns:
     The trained run; its metrics are in `result.json`. In a distributed run,
@@ -85,19 +91,20 @@ def train(
   """
   workdir = pathlib.Path(workdir).expanduser()
   mesh = parallel.make_mesh(config.batch_size)
+  display = Display(verbose)
   with distributed.lost_processes(), open_run(workdir, config) as directory:
-    data = _read_data(directory, config, corpus)
+    data = _read_data(directory, config, corpus, display)
     program = build_program(config, data)
     trainer = Trainer(config, program, data.splits, mesh)
     with contextlib.closing(trainer):
       trainer.compile_ahead()
       directory.start(data.name, data.labels, data.tokenizer, data.identity)
-      _log_start(trainer, data, mesh)
-      progress = fit(trainer, directory, stop)
+      _show_start(display, trainer, data, mesh)
+      progress = fit(trainer, directory, stop, display)
       report = test(trainer, program.task, data, progress)
     _write(directory, config, data, program.task, report)
     params, mesh = parallel.to_this_process(trainer.state.params, mesh)
-  _log_end(report, config, workdir)
+  _show_end(display, report, config, workdir)
   return Run(
     workdir=workdir,
     config=config,
@@ -116,7 +123,10 @@ def train(
 
 
 def _read_data(
-  directory: RunDirectory, config: Config, corpus: Corpus | None
+  directory: RunDirectory,
+  config: Config,
+  corpus: Corpus | None,
+  display: Display,
 ) -> Dataset:
   """Reads the data, and checks that all processes have the same.
 
@@ -132,13 +142,15 @@ def _read_data(
       effects.check_labels(config, data.labels)
   distributed.check_equal('data', data.identity)
   for note in data.notes:
-    _log.info('%s', note)
+    display.line('%s', note)
   return data
 
 
-def _log_start(trainer: Trainer, data: Dataset, mesh: Mesh) -> None:
+def _show_start(
+  display: Display, trainer: Trainer, data: Dataset, mesh: Mesh
+) -> None:
   train = trainer.splits['train']
-  _log.info(
+  display.line(
     '%s: %s examples, %d classes, %d words, %d parameters, %d devices; '
     'compiling for batches of %s %s per text',
     data.name,
@@ -178,21 +190,23 @@ def _write(
   )
 
 
-def _log_end(report: Report, config: Config, workdir: pathlib.Path) -> None:
+def _show_end(
+  display: Display, report: Report, config: Config, workdir: pathlib.Path
+) -> None:
   metrics = report.result['test']
   names = [x for x, entry in METRICS.items() if entry.of_confusion]
   if config.metrics:
     names = names_in(config.metrics)
   elif config.select_by not in ('loss', *names):
     names.append(config.select_by)
-  _log.info(
+  display.line(
     'test %s (best epoch %d); see %s',
     ', '.join(f'{x} {metrics[x]:.4f}' for x in names if x in metrics),
     report.result['best_epoch'],
     workdir,
   )
   if report.result['best_epoch'] == config.epochs > 1:
-    _log.info('the last epoch is the best one: more epochs may be better')
+    display.line('the last epoch is the best one: more epochs may be better')
   evaluation = report.evaluation
   if evaluation.labels.ndim == 1 and np.ptp(evaluation.predictions) == 0:
     _log.warning(

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 import numpy as np
-from tqdm import tqdm
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
@@ -193,9 +192,7 @@ class Trainer:
       self._host_batches('train', plan[batches_done:]), self._mesh
     )
     with contextlib.closing(batches):
-      for batch_number, batch in enumerate(
-        self._progress_bar(batches, epoch, batches_done), batches_done + 1
-      ):
+      for batch_number, batch in enumerate(batches, batches_done + 1):
         self.state, consecutive_nonfinite = self._train_step(self.state, batch)
         number = (epoch - 1) * len(plan) + batch_number
         in_flight.append((number, consecutive_nonfinite))
@@ -232,20 +229,6 @@ class Trainer:
     part = parallel.share_of_batch(self._mesh)
     for shape, indices in plan:
       yield split.local_batch(indices, shape, batch_size, *part)
-
-  def _progress_bar(
-    self, batches: Generator[Any], epoch: int, batches_done: int
-  ) -> tqdm:
-    is_main = parallel.share_of_batch(self._mesh)[0] == 0
-    return tqdm(
-      batches,
-      desc=f'epoch {epoch}',
-      total=self.steps_per_epoch,
-      initial=batches_done,
-      unit='batch',
-      leave=False,
-      disable=None if is_main else True,  # None: only on a terminal.
-    )
 
   def _place(self, state: TrainState) -> TrainState:
     return parallel.place(state, parallel.shardings(state, self._mesh))

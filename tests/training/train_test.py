@@ -343,7 +343,7 @@ def test_keep_chooses_the_tokens_of_a_long_text(keep, corpus, tmp_path):
 
 
 def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
-  trained, corpus, workdir, tmp_path
+  trained, corpus, workdir, tmp_path, capsys
 ):
   asked = 0
 
@@ -355,7 +355,14 @@ def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
   with pytest.raises(Preempted, match='epoch 1, batch'):
     bigru_jax.train(CONFIG, tmp_path, corpus, stop=stop)
   assert list((tmp_path / 'checkpoints').iterdir())
-  bigru_jax.train(CONFIG, tmp_path, corpus)
+  assert not capsys.readouterr().out
+  bigru_jax.train(CONFIG, tmp_path, corpus, verbose=True)
+  printed = capsys.readouterr().out.splitlines()
+  epochs = [
+    line.split('  train loss')[0] for line in printed if '  train' in line
+  ]
+  assert epochs == ['epoch  1', 'epoch  2', 'epoch  3']
+  assert printed[-2].startswith('test accuracy')
 
   def metrics(folder):
     lines = (folder / 'metrics.jsonl').read_text().splitlines()
