@@ -20,7 +20,7 @@ from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.metrics import shown
-from bigru_jax.reports import tables
+from bigru_jax.reports.class_tables import evaluation_as
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.training import linear
 
@@ -93,9 +93,8 @@ def main() -> None:
       is_lines = file_name.endswith('.jsonl')
       write = run_files.write_lines if is_lines else run_files.write_json
       write(workdir / file_name, value)
-  print(tables.classification_table(report.result['test_report']), end='\n\n')
   values = shown(report.result['test'], config.metrics, config.select_by)
-  print(tables.metrics_table(values))
+  print(evaluation_as(report.result['test_report'], values))
   _log.info(
     'C=%g of %d n-grams, %.1f s in all; see %s',
     baseline['C'], baseline['features'], seconds, workdir,

@@ -5,17 +5,17 @@
   bigru evaluate --workdir=RUN --split=test --mistakes=10
 
 It prints the precision, recall and F1 of each class, their averages, the
-confusion matrix and the metrics. With --output it also writes a prediction for
-each text: its `id`, if the run has an id_column; the file (`source`), the line
-at which the text begins (`row`), the correct `label`, the `prediction`, the
-`probabilities`, and whether the text is missing or blank (`empty`). A .csv file
-has a column `probability_<label>` for each label, like the output of
-`bigru predict`.
+confusion matrix and the metrics, with --format also for a page, a paper or a
+program. With --output it also writes a prediction for each text: its `id`, if
+the run has an id_column; the file (`source`), the line at which the text begins
+(`row`), the correct `label`, the `prediction`, the `probabilities`, and whether
+the text is missing or blank (`empty`). A .csv file has a column
+`probability_<label>` for each label, like the output of `bigru predict`.
 
 A run may also be a linear baseline of `bigru baseline`, with --split.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 import pathlib
 import sys
 from typing import Any
@@ -23,18 +23,13 @@ from typing import Any
 from bigru_jax import metrics
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
+from bigru_jax.cli.labelled_answers import csv_rows, mistakes_of
 from bigru_jax.config import Config
-from bigru_jax.data import sources
 from bigru_jax.data.soft_labels import Distribution, SoftLabel, independent
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation.evaluation import Evaluation, read_evaluation
-from bigru_jax.inference.prediction_table import (
-  DEFAULT_CSV_FIELDS,
-  label_writer,
-  prediction_columns,
-)
-from bigru_jax.reports import tables
+from bigru_jax.reports.class_tables import evaluation_as
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_same_split, examples_of_run
 
@@ -57,6 +52,7 @@ _METRICS = FLAGS.string(
   'metrics',
   'The comma-separated metrics to print; by default those that the run shows.',
 )
+_FORMAT = outputs.define_format(FLAGS, 'text')
 _IGNORE_UNKNOWN_LABELS = FLAGS.boolean(
   'ignore_unknown_labels',
   'Count and ignore labels that the run does not know, and texts that have no '
@@ -123,44 +119,6 @@ def known_label(label: Any, known: Collection[str]) -> Any:
   if isinstance(label, SoftLabel):
     return independent({x: v for x, v in label.values.items() if x in known})
   return tuple(x for x in label if x in known)
-
-
-def mistakes_of(
-  evaluation: Evaluation, answers: list[dict[str, Any]], texts: list[str]
-) -> str:
-  """Returns the most confident mistakes as text, one paragraph each."""
-  paragraphs = []
-  for i in evaluation.mistakes()[: _MISTAKES.value]:
-    answer = answers[i]
-    predicted, correct = (
-      [names] if isinstance(names, str) else names
-      for names in (answer['prediction'], answer['label'])
-    )
-    probabilities = answer['probabilities']
-    prediction = ', '.join(
-      f'{name} ({probabilities.get(name, 0):.3f})' for name in predicted
-    )
-    paragraphs.append(
-      f'{answer["source"]}, row {answer["row"]}: {prediction or "no label"}, '
-      f'but it is {", ".join(correct) or "no label"}\n  {texts[i]}'
-    )
-  return '\n'.join(paragraphs) or 'no mistakes'
-
-
-def csv_rows(
-  config: Config, labels: list[str], answers: list[dict[str, Any]]
-) -> Iterator[list[str]]:
-  """Yields the answers in the columns of `bigru predict`'s output."""
-  separator = sources.label_separator(config)
-  columns = prediction_columns(labels, separator, DEFAULT_CSV_FIELDS)
-  write_label = label_writer(labels, separator)
-  origin = [x for x in ('id', 'source', 'row') if x in answers[0]]
-  yield [*origin, 'label', *columns]
-  for answer in answers:
-    predicted = {**answer, 'label': answer['prediction']}
-    cells = [cell(predicted) for cell in columns.values()]
-    label = write_label(answer['label'])
-    yield [*(answer[name] for name in origin), label, *cells]
 
 
 def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
@@ -279,12 +237,16 @@ def main() -> None:
   )
   for answer, text in zip(answers, texts):
     answer['empty'] = is_blank(text)
-  print(tables.classification_table(evaluation.report), end='\n\n')
-  print(tables.metrics_table(metrics_to_show(config, evaluation.metrics)))
+  values = metrics_to_show(config, evaluation.metrics)
+  print(evaluation_as(evaluation.report, values, _FORMAT.value))
+  stream = outputs.stream_of_notes(_FORMAT.value)
   if ignored:
-    print(f'{ignored} texts have a label that the run does not know')
+    print(
+      f'{ignored} texts have a label that the run does not know', file=stream
+    )
   if _MISTAKES.value:
-    print(f'\n{mistakes_of(evaluation, answers, texts)}')
+    mistakes = mistakes_of(evaluation, answers, texts, _MISTAKES.value)
+    print(f'\n{mistakes}', file=stream)
   if is_csv:
     outputs.write_csv(output, csv_rows(config, evaluation.names, answers))
   elif output:

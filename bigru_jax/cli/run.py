@@ -22,7 +22,7 @@ import bigru_jax
 from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.metrics import shown
-from bigru_jax.reports import tables
+from bigru_jax.reports.class_tables import evaluation_as
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import distributed, host, preemption
 
@@ -75,7 +75,6 @@ def main() -> None:
   if not distributed.is_main():
     return
   result = run_files.read_result(run.workdir)
-  print(tables.classification_table(result['test_report']), end='\n\n')
   values = shown(result['test'], config.metrics, config.select_by)
-  print(tables.metrics_table(values))
+  print(evaluation_as(result['test_report'], values))
   _log.info('%.1f s in all', time.perf_counter() - started)

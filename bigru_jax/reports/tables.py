@@ -23,53 +23,6 @@ Cell = str | int | float | Number | None
 # The first row is the head; an empty row separates groups of rows.
 Rows = Sequence[Sequence[Cell]]
 
-_MAX_CLASSES = 60  # The maximum in a table; result.json has all classes.
-
-
-def classification_table(report: dict[str, Any]) -> str:
-  """Formats the scores by class, the averages and the confusion matrix.
-
-  If there are many classes, only those with the lowest F1 are shown.
-
-  Args:
-    report: the result of `by_class.classification_report`.
-  """
-  classes = list(report['classes'].items())
-  notes = ''
-  if len(classes) > _MAX_CLASSES:
-    occurring = [item for item in classes if item[1]['support']]
-    classes = sorted(occurring, key=lambda item: item[1]['f1'])[:_MAX_CLASSES]
-    notes = f'\n(the worst {len(classes)} of {len(occurring)} classes)'
-  averages = [
-    (name, report[name])
-    for name in ('micro', 'macro', 'weighted', 'samples')
-    if name in report
-  ]
-  rows = [
-    [
-      name,
-      *(f'{scores[key]:.4f}' for key in ('precision', 'recall', 'f1')),
-      _count(scores['support']),
-    ]
-    for name, scores in [*classes, *averages]
-  ]
-  head = ['class', 'precision', 'recall', 'F1', 'support']
-  lines = aligned([head, *rows], left=1)
-  lines.insert(1 + len(classes), '')
-  confusion = report.get('confusion')
-  if confusion and len(confusion) <= _MAX_CLASSES:
-    names = list(report['classes'])
-    width = 12  # A column of a confusion matrix may cut the name.
-    head = ['label \\ prediction', *(name[:width] for name in names)]
-    body = [[name, *map(_count, row)] for name, row in zip(names, confusion)]
-    lines += ['', *aligned([head, *body], left=1)]
-  return '\n'.join(lines) + notes
-
-
-def _count(value: float) -> str:
-  """Formats a number of texts, or a sum of their weights."""
-  return f'{value:.2f}' if isinstance(value, float) else str(value)
-
 
 def summary(scores: dict[str, Any]) -> str:
   """Describes the scores of a run on test in a sentence."""
@@ -77,15 +30,6 @@ def summary(scores: dict[str, Any]) -> str:
     f'Accuracy {scores["accuracy"]:.4f} and macro F1 {scores["macro_f1"]:.4f} '
     f'on {scores["examples"]} test texts.'
   )
-
-
-def metrics_table(metrics: dict[str, Any]) -> str:
-  """Formats scalars by name, one per line."""
-  rows = [
-    [name, f'{value:.4f}' if isinstance(value, float) else str(value)]
-    for name, value in metrics.items()
-  ]
-  return '\n'.join(aligned(rows, left=1))
 
 
 def table_as(rows: Rows, format: str) -> str:

@@ -45,6 +45,21 @@ def test_a_split_of_the_run_has_the_metrics_of_its_result(
     assert np.isclose(report['classes'][name]['f1'], expected[name]['f1-score'])
 
 
+def test_a_program_reads_the_tables_alone(run_directory):
+  flags = ['--split=test', '--mistakes=1']
+  done = _evaluate(run_directory, *flags, '--format=json')
+  assert done.returncode == 0, done.stderr
+  printed = json.loads(done.stdout)
+  result = json.loads((run_directory / 'result.json').read_text())
+  assert printed['metrics'][0]['accuracy'] == result['test']['accuracy']
+  assert [row['class'] for row in printed['classes']] == list(
+    result['test_report']['classes']
+  )
+  assert 'row ' in done.stderr  # The mistake.
+  paper = _evaluate(run_directory, '--split=test', '--format=latex')
+  assert paper.stdout.count(r'\begin{tabular}') == 3
+
+
 def test_the_most_confident_mistake_comes_first(run_directory, tmp_path):
   path, output = tmp_path / 'labelled.csv', tmp_path / 'answers.jsonl'
   texts, labels, _ = synthetic.sentences(20, seed=9)
