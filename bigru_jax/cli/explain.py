@@ -16,8 +16,6 @@ import pathlib
 import sys
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 import bigru_jax
@@ -29,8 +27,8 @@ from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.explain import study
 from bigru_jax.explain.predictions import (
-  TrainedModel,
   check_supported,
+  make_trained,
   sampled,
 )
 from bigru_jax.models.build import init_params
@@ -166,14 +164,8 @@ def explain(
     correct, of_uniform: see `study.accuracy_rows`.
   """
   config, seed = run.config, _SEED.value
-  task: Any = run.task
-  params = jax.device_put(jax.device_get(run.params), jax.devices()[0])
-  # A completeness error should be that of the integral alone.
-  trained = TrainedModel(
-    model=run.model.clone(dtype=jnp.float32),
-    task=task,
-    params=params,
-    threshold=next(iter(run.calibration.thresholds), None),
+  trained = make_trained(
+    run.model, run.task, run.params, run.calibration.thresholds
   )
   texts = sampled(data.splits[split], _LIMIT.value, seed)
   table, attributions = study.study(

@@ -1,9 +1,11 @@
 """Attributions: how much each token of a text contributes to a class.
 
 Each is a function of a `TrainedModel`, a batch and one class per text, and
-returns weights [B, T], zero at padding. Gradients explain the log odds of the
-class (see `predictions.log_odds`), and leave-one-out explains its probability.
-Call them inside `jax.jit`; `attribute` does so for the texts of a split.
+returns weights [B, T], zero at padding; see `positions` for T of a hierarchical
+model. A positive weight speaks for the class; only `attention` and the norm of
+`gradient` have no sign. Gradients explain the log odds of the class (see
+`predictions.log_odds`), and leave-one-out explains its probability. Call them
+inside `jax.jit`; `attribute` does so for the texts of a split.
 """
 
 from __future__ import annotations
@@ -18,18 +20,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.explain.predictions import (
+from bigru_jax.explain.positions import (
   Batch,
-  TrainedModel,
+  at_sentences,
+  at_tokens,
   keep_tokens,
-  log_odds,
-  of_classes,
-  over_split,
   real_tokens,
 )
+from bigru_jax.explain.predictions import (
+  TrainedModel,
+  log_odds,
+  make_trained,
+  of_classes,
+  over_split,
+)
+from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.ops.embedding import lookup
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import SingleLabel
+from bigru_jax.tasks import Task
 
 # The points of the Gauss-Legendre quadrature; the completeness error shows
 # whether they are enough.
@@ -45,7 +53,7 @@ def gradient(
   Simonyan et al., 2014, https://arxiv.org/abs/1312.6034.
   """
   _, g_BxTxE = _embedded_and_gradient(trained, batch, classes_B)
-  return _at_tokens(jnp.sqrt((g_BxTxE**2).sum(-1)), batch)
+  return at_tokens(jnp.sqrt((g_BxTxE**2).sum(-1)), batch)
 
 
 @single_precision()
@@ -66,9 +74,10 @@ def gradient_x_input(
   """
   inputs: dict[str, Any] = {}
   if fixed_attention:
-    inputs['attention'] = {'words': trained.attention_weights(batch)}
+    weights, inputs = trained.attention_to(batch, classes_B)
+    inputs = {**inputs, 'attention': weights}
   x_BxTxE, g_BxTxE = _embedded_and_gradient(trained, batch, classes_B, **inputs)
-  return _at_tokens((x_BxTxE * g_BxTxE).sum(-1), batch)
+  return at_tokens((x_BxTxE * g_BxTxE).sum(-1), batch)
 
 
 @single_precision()
@@ -97,9 +106,9 @@ def integrated_gradients(
 
   nodes_S, weights_S = np.polynomial.legendre.leggauss(steps)
   points = jnp.float32((nodes_S + 1) / 2), jnp.float32(weights_S / 2)
-  weights_BxT = _at_tokens(jax.lax.map(weighted, points).sum(0), batch)
-  x_BxTxE = _embedded(trained, batch)
-  baseline_B = _score(trained, batch, classes_B, perturbation_BxTxE=-x_BxTxE)
+  weights_BxT = at_tokens(jax.lax.map(weighted, points).sum(0), batch)
+  x = _embedded(trained, batch)
+  baseline_B = _score(trained, batch, classes_B, perturbation=-x)
   difference_B = _score(trained, batch, classes_B) - baseline_B
   return weights_BxT, jnp.abs(weights_BxT.sum(-1) - difference_B)
 
@@ -124,7 +133,8 @@ def leave_one_out(
   if parts_BxTxC is None:
     parts_BxTxC = left_out(trained, batch)
   drops_BxTxC = trained.probabilities(batch)[:, None] - parts_BxTxC
-  return _at_tokens(of_classes(drops_BxTxC, classes_B), batch)
+  drops_BxT = of_classes(drops_BxTxC, classes_B)
+  return jnp.where(real_tokens(batch), drops_BxT, 0)
 
 
 @single_precision()
@@ -146,13 +156,20 @@ def attention(
 ) -> jax.Array:
   """Returns the attention weights a_t, averaged over the heads.
 
-  They do not depend on the class.
+  Only those of label-wise attention depend on the class. In a hierarchical
+  model, the weight of a word is multiplied by the root of its sentence's
+  weight, as in Yang et al., 2016, https://aclanthology.org/N16-1174, section
+  3.3.
 
   Raises:
     ValueError: the model's pooling has no weights.
   """
-  del classes_B
-  return trained.attention_weights(batch).mean(1)
+  weights, _ = trained.attention_to(batch, classes_B)
+  words_BxT = at_tokens(weights['words'].mean(1), batch)
+  if 'sentences' in weights:
+    roots_BxM = jnp.sqrt(weights['sentences'].mean(1))
+    words_BxT *= at_sentences(roots_BxM, batch)
+  return words_BxT
 
 
 @single_precision()
@@ -162,19 +179,20 @@ def attention_x_gradient(
   """Returns the attention weights times their gradient, a_t ds_c / da_t.
 
   Serrano & Smith, 2019, https://aclanthology.org/P19-1282, section 4. The
-  products are summed over the heads; the encoder's states are constants.
+  products are summed over the heads; the states that are weighted are
+  constants, and in a hierarchical model the weights of the sentences as well.
 
   Raises:
     ValueError: the model's pooling has no weights.
   """
+  weights, inputs = trained.attention_to(batch, classes_B)
 
-  def score(weights):
-    inputs = {'attention': {'words': weights}}
-    return _score(trained, batch, classes_B, **inputs).sum()
+  def score(words):
+    given = {**weights, 'words': words}
+    return _score(trained, batch, classes_B, attention=given, **inputs).sum()
 
-  weights_BxKxT = trained.attention_weights(batch)
-  g_BxKxT = jax.grad(score)(weights_BxKxT)
-  return _at_tokens((weights_BxKxT * g_BxKxT).sum(1), batch)
+  products = weights['words'] * jax.grad(score)(weights['words'])
+  return at_tokens(products.sum(1), batch)
 
 
 ATTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
@@ -186,6 +204,17 @@ ATTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
   'attention_x_gradient': attention_x_gradient,
 }
 OF_ATTENTION = 'attention', 'attention_x_gradient'
+# Those that the page of a run can show.
+PAGE_METHODS = (
+  'attention', 'gradient_x_input', 'integrated_gradients', 'leave_one_out',
+)  # fmt: skip
+
+
+def methods_of(pooling: str) -> tuple[str, ...]:
+  """Returns the names of the attributions of models with this pooling."""
+  if POOLINGS[pooling].has_weights:
+    return tuple(ATTRIBUTIONS)
+  return tuple(name for name in ATTRIBUTIONS if name not in OF_ATTENTION)
 
 
 @single_precision()
@@ -201,35 +230,38 @@ def attributions_of_batch(
 @single_precision()
 def attribute(
   model: nn.Module,
-  task: SingleLabel,
+  task: Task,
   params: Any,
   split: EncodedSplit,
-  names: Sequence[str] = tuple(ATTRIBUTIONS),
+  names: Sequence[str] | None = None,
   batch_size: int = 256,
-  threshold: float | None = None,
+  thresholds: Sequence[float] = (),
 ) -> dict[str, list[np.ndarray]]:
   """Returns the attributions of a split's texts to their predicted classes.
 
   Args:
     model, task, params: the trained model.
     split: the texts.
-    names: names of `ATTRIBUTIONS`.
+    names: names of `ATTRIBUTIONS`; by default all that the model has.
     batch_size: the maximal number of texts per batch.
-    threshold: see `TrainedModel`.
+    thresholds: see `TrainedModel`.
 
   Returns:
     For each name and text, one weight per token.
   """
 
+  trained = make_trained(model, task, params, thresholds)
+  chosen = tuple(names or methods_of(trained.model.pooling))
+
   def step(trained, batch, key):
     del key
-    return attributions_of_batch(trained, batch, tuple(names))
+    return attributions_of_batch(trained, batch, chosen)
 
-  trained = TrainedModel(model, task, params, threshold)
   return over_split(step, trained, split, batch_size)
 
 
 def _embedded(trained: TrainedModel, batch: Batch) -> jax.Array:
+  """Returns the embedded tokens, [B, T, E], or [S, T, E] of documents."""
   return lookup(trained.params['embedding'], batch['tokens'])
 
 
@@ -248,15 +280,10 @@ def _embedded_and_gradient(
   scale: float | jax.Array = 1.0,
   **inputs: Any,
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns the embedded tokens x and ds_c / dx at scale * x, [B, T, E]."""
+  """Returns the embedded tokens x and ds_c / dx_t at scale * x."""
 
-  def score(r_BxTxE):
-    inputs_of_model = {'perturbation_BxTxE': r_BxTxE, **inputs}
-    return _score(trained, batch, classes_B, **inputs_of_model).sum()
+  def score(r):
+    return _score(trained, batch, classes_B, perturbation=r, **inputs).sum()
 
-  x_BxTxE = _embedded(trained, batch)
-  return x_BxTxE, jax.grad(score)((scale - 1) * x_BxTxE)
-
-
-def _at_tokens(weights_BxT: jax.Array, batch: Batch) -> jax.Array:
-  return jnp.where(real_tokens(batch), weights_BxT, 0)
+  x = _embedded(trained, batch)
+  return x, jax.grad(score)((scale - 1) * x)

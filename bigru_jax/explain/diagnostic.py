@@ -12,7 +12,8 @@ import optax
 
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.explain.interventions import uniform_weights
-from bigru_jax.explain.predictions import Batch, TrainedModel, over_split
+from bigru_jax.explain.positions import Batch
+from bigru_jax.explain.predictions import TrainedModel, over_split
 from bigru_jax.models.build import init_params
 from bigru_jax.ops.dropout import example_keys
 from bigru_jax.runtime.fields import check_count

@@ -27,13 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from bigru_jax.explain.predictions import (
-  Batch,
-  TrainedModel,
-  keep_tokens,
-  of_classes,
-  real_tokens,
-)
+from bigru_jax.explain.positions import Batch, keep_tokens, real_tokens
+from bigru_jax.explain.predictions import TrainedModel, of_classes
 from bigru_jax.runtime.precision import single_precision
 
 SHARES = 0.01, 0.05, 0.1, 0.2, 0.5

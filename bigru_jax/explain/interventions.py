@@ -13,12 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bigru_jax.explain.predictions import (
-  Batch,
-  TrainedModel,
-  real_tokens,
-  total_variation,
-)
+from bigru_jax.explain.positions import Batch, real_tokens
+from bigru_jax.explain.predictions import TrainedModel, total_variation
 from bigru_jax.runtime.precision import single_precision
 
 PERMUTATIONS = 100

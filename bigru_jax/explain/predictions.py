@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
@@ -14,12 +14,13 @@ import numpy as np
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
+from bigru_jax.explain.positions import Batch, with_positions
 from bigru_jax.models.classifier import Outputs
+from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import SingleLabel
+from bigru_jax.tasks import MultiLabel, Task
 
-Batch = Mapping[str, jax.Array]
 # A position is computed hundreds of times, and each shape compiles several
 # programs.
 _MAX_SHAPES = 4
@@ -27,15 +28,17 @@ _SHAPE_COST = 1000
 
 
 def check_supported(config: Config) -> None:
-  """Raises ValueError if a configuration's model cannot be explained."""
+  """Raises ValueError if the tests of attention do not apply to a model."""
   if config.task != 'single_label':
-    raise ValueError(f'task={config.task}: explanations need single_label')
+    raise ValueError(
+      f'task={config.task}: the tests of attention need single_label'
+    )
   if config.model != 'flat':
-    raise ValueError(f'model={config.model}: explanations need flat')
+    raise ValueError(f'model={config.model}: the tests of attention need flat')
   if config.pooling_entry.by_label:
     raise ValueError(
-      f'pooling={config.pooling}: explanations need one attention for all '
-      'labels'
+      f'pooling={config.pooling}: the tests of attention need one attention '
+      'for all labels'
     )
 
 
@@ -46,14 +49,13 @@ class TrainedModel:
   Attributes:
     model, task: static parts.
     params: the parameters, which are traced.
-    threshold: the probability from which on the positive one of two classes is
-      predicted; by default the most probable class is. It is static.
+    thresholds: see `calibration.Calibration`. They are static.
   """
 
   model: nn.Module = struct.field(pytree_node=False)
-  task: SingleLabel = struct.field(pytree_node=False)
+  task: Task = struct.field(pytree_node=False)
   params: Any
-  threshold: float | None = struct.field(pytree_node=False, default=None)
+  thresholds: tuple[float, ...] = struct.field(pytree_node=False, default=())
 
   def outputs(self, batch: Batch, **inputs: Any) -> Outputs:
     """Returns the model's outputs, given further inputs such as `attention`."""
@@ -65,27 +67,82 @@ class TrainedModel:
     return self.task.probabilities(self.outputs(batch).logits)
 
   def classes(self, probabilities: jax.Array) -> jax.Array:
-    """Returns the predicted classes [...], given probabilities [..., C]."""
+    """Returns the class to explain [...], given probabilities [..., C].
+
+    It is the predicted class; or with several labels the most probable one of
+    those that are predicted, or of all if none is.
+    """
+    if isinstance(self.task, MultiLabel):
+      thresholds_C = jnp.array(self.thresholds or (0.5,))
+      is_predicted = probabilities >= thresholds_C
+      # Any predicted label precedes any other.
+      return (probabilities + is_predicted).argmax(-1)
     positive = self.task.positive
-    if self.threshold is None or positive is None:
+    if not self.thresholds or positive is None:
       return probabilities.argmax(-1)
-    is_positive = probabilities[..., positive] >= self.threshold
+    is_positive = probabilities[..., positive] >= self.thresholds[0]
     return jnp.where(is_positive, positive, 1 - positive)
 
   def attention_weights(self, batch: Batch) -> jax.Array:
-    """Returns the model's attention weights [B, K, T].
+    """Returns the attention weights [B, K, T] over the words of a flat model.
 
     Raises:
       ValueError: the pooling has no weights.
     """
-    attention = self.outputs(batch).attention
-    if 'words' not in attention:
+    return self._weights(self.outputs(batch))['words']
+
+  def attention_to(
+    self, batch: Batch, classes_B: jax.Array
+  ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """Returns the attention by name that leads to the class of each text.
+
+    Of label-wise attention this is the head of the class, and otherwise the
+    whole attention; see `Outputs`.
+
+    Returns:
+      The weights, and the further inputs that the model needs if it is given
+      weights instead of its own.
+
+    Raises:
+      ValueError: the pooling has no weights.
+    """
+    inputs = {}
+    if POOLINGS[self.model.pooling].by_label:
+      # One output for two classes is that of the second.
+      first = self.task.num_classes - self.task.num_outputs
+      heads_B = jnp.maximum(jnp.asarray(classes_B) - first, 0)
+      inputs['head_labels_BxK'] = heads_B[:, None]
+    return self._weights(self.outputs(batch, **inputs)), inputs
+
+  def _weights(self, outputs: Outputs) -> dict[str, jax.Array]:
+    if not outputs.attention:
       raise ValueError('attention: the pooling of this model has no weights')
-    return attention['words']
+    return outputs.attention
+
+
+def make_trained(
+  model: Any, task: Task, params: Any, thresholds: Sequence[float] = ()
+) -> TrainedModel:
+  """Returns a model to explain, which computes in float32 on one device.
+
+  Args:
+    model: a `Classifier` or a `HierarchicalClassifier`.
+    task: its task.
+    params: its parameters; the embedding table may have rows for more words
+      than the model.
+    thresholds: see `calibration.Calibration`.
+  """
+  model = model.clone(
+    dtype=jnp.float32,  # So that the sums of attributions are as exact.
+    vocabulary_size=len(params['embedding']),
+    embedding_axis=None,
+  )
+  params = jax.device_put(jax.device_get(params), jax.local_devices()[0])
+  return TrainedModel(model, task, params, tuple(thresholds))
 
 
 def log_odds(
-  task: SingleLabel, logits_BxC: jax.Array, classes_B: jax.Array
+  task: Task, logits_BxC: jax.Array, classes_B: jax.Array
 ) -> jax.Array:
   """Returns log p - log(1 - p) [B] for the probability p of each text's class.
 
@@ -93,7 +150,7 @@ def log_odds(
   order the tokens of a text in the same way. Unlike p, the log odds have a
   gradient even if p is 1 in float32.
   """
-  if task.num_outputs == 1:
+  if task.num_outputs < task.num_classes:
     return jnp.where(classes_B == 1, logits_BxC[:, 0], -logits_BxC[:, 0])
   mine = jnp.arange(logits_BxC.shape[-1]) == classes_B[:, None]
   of_class_B = jnp.where(mine, logits_BxC, 0).sum(-1)
@@ -114,31 +171,6 @@ def total_variation(p: jax.Array, q: jax.Array) -> jax.Array:
   return jnp.abs(p - q).sum(-1) / 2
 
 
-def real_tokens(batch: Batch) -> jax.Array:
-  """Returns whether each position holds a token, bool [B, T]."""
-  positions = jnp.arange(batch['tokens'].shape[1])
-  return positions < batch['lengths'][:, None]
-
-
-def keep_tokens(batch: Batch, keep_BxT: jax.Array) -> dict[str, jax.Array]:
-  """Removes tokens from each text of a batch, which makes the texts shorter.
-
-  A text that keeps no token is all padding.
-
-  Args:
-    batch: a batch with `tokens` and `lengths`.
-    keep_BxT: True at the tokens to keep; False at padding.
-  """
-  order_BxT = jnp.argsort(~keep_BxT, axis=-1, stable=True)
-  shorter = {
-    name: jnp.take_along_axis(batch[name], order_BxT, axis=-1)
-    for name in ('tokens', 'entities')
-    if name in batch
-  }
-  lengths_B = keep_BxT.sum(-1).astype(batch['lengths'].dtype)
-  return {**batch, **shorter, 'lengths': lengths_B}
-
-
 def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
   """Draws at most `limit` texts of a split at random, and keeps their order.
 
@@ -149,11 +181,11 @@ def sampled(split: EncodedSplit, limit: int, seed: int) -> EncodedSplit:
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(rows, limit, replace=False))
   table = split.table.take(rows)
-  lengths = round_up(table['tokens'].lengths)
+  sizes = table['sentences' if 'sentences' in table else 'tokens'].lengths
   return dataclasses.replace(
     split,
     table=table.with_columns(weight=np.ones(len(rows), np.float32)),
-    buckets=choose_buckets(lengths, _MAX_SHAPES, _SHAPE_COST),
+    buckets=choose_buckets(round_up(sizes), _MAX_SHAPES, _SHAPE_COST),
   )
 
 
@@ -182,8 +214,14 @@ def over_split(
   results: dict[str, list[Any]] = {}
   batch_size = check_count('batch_size', batch_size)
   size = min(batch_size, int(round_up(np.array([len(split)]))[0]))
-  for i, (shape, indices) in enumerate(split.plan(size)):
-    batch = split.batch(indices, shape, size)
+  split = split.with_num_shards(1)
+  plan = split.plan(size)
+  lengths = round_up(split.table['tokens'].lengths)
+  longest: dict[Any, int] = {}  # Each shape is one compiled program.
+  for shape, indices in plan:
+    longest[shape] = max(longest.get(shape, 1), int(lengths[indices].max()))
+  for i, (shape, indices) in enumerate(plan):
+    batch = with_positions(split.batch(indices, shape, size), longest[shape])
     key = jax.random.fold_in(jax.random.key(seed), i)
     for name, array in jax.device_get(step(trained, batch, key)).items():
       values = results.setdefault(name, [None] * len(split))

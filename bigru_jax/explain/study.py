@@ -35,11 +35,11 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.explain import diagnostic
 from bigru_jax.explain.attributions import (
   ATTRIBUTIONS,
-  OF_ATTENTION,
   gradient_x_input,
   integrated_gradients,
   leave_one_out,
   left_out,
+  methods_of,
 )
 from bigru_jax.explain.faithfulness import (
   agreement,
@@ -52,14 +52,13 @@ from bigru_jax.explain.interventions import (
   permutation_change,
   uniform_change,
 )
+from bigru_jax.explain.positions import Batch
 from bigru_jax.explain.predictions import (
-  Batch,
   TrainedModel,
   over_split,
   sampled,
   total_variation,
 )
-from bigru_jax.models.pooling import POOLINGS
 from bigru_jax.runtime.precision import single_precision
 
 JAIN_WALLACE = 'Jain & Wallace, 2019, https://aclanthology.org/N19-1357'
@@ -119,17 +118,14 @@ def study(
   Returns:
     `table` and `attributions`, see the module's docstring.
   """
-  with_weights = POOLINGS[trained.model.pooling].has_weights
-  names = tuple(
-    name for name in ATTRIBUTIONS if with_weights or name not in OF_ATTENTION
-  )
+  names = methods_of(trained.model.pooling)
   _log.info('computing and erasing attributions of %d texts', len(split))
   step = functools.partial(_explain, names=names)
   explained = over_split(step, trained, split, _BATCH_SIZE, seed)
   attributions = {
     name: _means(explained, name, deciding) for name in (*names, 'random')
   }
-  if not with_weights:
+  if 'attention' not in names:
     return [], attributions
   _log.info(
     'searching adversarial attention for at most %d texts', adversarial_texts

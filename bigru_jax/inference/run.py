@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-import dataclasses
-import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 import pathlib
 from typing import Any
 
@@ -15,26 +13,24 @@ import numpy as np
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
-from bigru_jax.data import batching
 from bigru_jax.data.embeddings import UnseenWords
-from bigru_jax.data.encode import EncodedText, encode, make_split
-from bigru_jax.data.entities import check_entities, marker_ids
+from bigru_jax.data.entities import marker_ids
 from bigru_jax.data.memory import check_texts
-from bigru_jax.data.splits import Labels
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.evaluation import steps
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
+from bigru_jax.explain import texts as explained_texts
+from bigru_jax.explain.predictions import make_trained
 from bigru_jax.inference import predictions
+from bigru_jax.inference.encoding import TextEncoder
 from bigru_jax.inference.label_ids import to_columns
-from bigru_jax.inference.unseen import with_unseen_words
+from bigru_jax.inference.predictor import Predictor
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
 
 BATCH_SIZE = 256
-_SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
-_CHUNK = 4096  # The number of texts that are predicted at a time.
 
 
 class Run:
@@ -71,12 +67,29 @@ class Run:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.task, self.model = tokenizer, task, model
     self.params = jax.device_put(params, parallel.replicated(mesh))
-    self.calibration, self._mesh, self._unseen = calibration, mesh, unseen
+    self.calibration, self._mesh = calibration, mesh
     self.fields = predictions.fields_of(config)
     self._steps_for = steps.by_vocabulary_size(model, task, mesh)
     self.markers: tuple[int, ...] = ()
     if config.pooling_entry.needs_entities:
       self.markers = marker_ids(tokenizer, config.pooling)
+    encoder = TextEncoder(
+      tokenizer=tokenizer,
+      limits=config.limits,
+      num_labels=len(labels),
+      unseen=unseen,
+      markers=self.markers,
+      pooling=config.pooling,
+    )
+    self._encode = encoder.encode
+    self._predictor = Predictor(
+      encoder=encoder,
+      steps_for=self._steps_for,
+      mesh=mesh,
+      task=task,
+      labels=labels,
+      calibration=calibration,
+    )
 
   def __reduce__(self) -> Any:
     """Raises TypeError, since compiled programs belong to this process."""
@@ -141,15 +154,62 @@ class Run:
     names = predictions.choose_fields(fields, self.fields)
     batch_size = check_count('batch_size', batch_size)
     texts = check_texts(texts, self.config.num_texts)
-    before, first = None, 1
-    # The devices compute a chunk while the host works on its neighbours.
-    while chunk := list(itertools.islice(texts, _CHUNK)):
-      dispatched = self._dispatch(chunk, first, batch_size, calibrated, names)
-      if before:
-        yield from self._answers(names, *before)
-      before, first = dispatched, first + len(chunk)
-    if before:
-      yield from self._answers(names, *before)
+    yield from self._predictor.stream(
+      self.params, texts, batch_size, calibrated, names
+    )
+
+  @single_precision()
+  def explain(
+    self,
+    texts: Sequence[str],
+    method: str = explained_texts.METHOD,
+    label: str | None = None,
+    batch_size: int = BATCH_SIZE,
+  ) -> list[dict[str, Any]]:
+    """Predicts every text, and says how much each token speaks for the label.
+
+    Args:
+      texts: see `predict`.
+      method: the name of an attribution, see `attributions.ATTRIBUTIONS`.
+      label: the label to explain in all texts; by default the predicted one, or
+        with several labels the most probable one of those that are predicted,
+        or of all if none is.
+      batch_size: the maximum batch size.
+
+    Returns:
+      The answers of `predict`, and in each:
+
+      - `method` and `explained_label`.
+      - `attribution`: a number for each of `tokens`; a positive one speaks for
+        the label, and a negative one against it.
+      - `completeness_error`, for integrated gradients: by how much the sum of
+        the numbers misses the label's log odds, less those without any word.
+
+    Raises:
+      ValueError: the run has no such method or label; or see `predict`.
+    """
+    explained_texts.check_method(method, self.config.pooling)
+    texts = list(check_texts(texts, self.config.num_texts))
+    if not (answers := self.predict(texts, batch_size)):
+      return []
+    explained_labels = explained_texts.labels_to_explain(
+      answers, self.labels, label
+    )
+    label_ids = [self.labels.index(name) for name in explained_labels]
+    params, _, split = self._encode(
+      self.params,
+      texts,
+      lambda i: f'text {i + 1}',
+      np.array(label_ids, np.int32),
+    )
+    return explained_texts.with_attributions(
+      answers,
+      explained_labels,
+      method,
+      make_trained(self.model, self.task, params),
+      split,
+      batch_size,
+    )
 
   @single_precision()
   def evaluate(
@@ -179,14 +239,16 @@ class Run:
       ValueError: the numbers of texts, labels and weights differ, or are 0; a
         weight is wrong, or a label is not the run's; or see `predict`.
     """
-    batch_size = self._rounded(check_count('batch_size', batch_size))
+    batch_size = self._predictor.rounded(check_count('batch_size', batch_size))
     texts = list(check_texts(texts, self.config.num_texts))
     classes, config = self.labels, self.config
     columns = to_columns(labels, weights, classes, self.workdir, config)
     if len(texts) != len(columns['label']) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(columns["label"])} labels')
     origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'
-    params, _, split = self._encode(texts, origin_of, columns['label'])
+    params, _, split = self._encode(
+      self.params, texts, origin_of, columns['label']
+    )
     split = split.with_columns(**columns)
     _, eval_step = self._steps_for(len(params['embedding']))
     metrics, logits_NxC = steps.evaluate(
@@ -202,98 +264,3 @@ class Run:
       calibrated,
       split.example_weights(),
     )
-
-  @single_precision()
-  def _dispatch(
-    self,
-    texts: list[str],
-    first: int,
-    batch_size: int,
-    calibrated: bool,
-    fields: list[str],
-  ) -> tuple[list[str], list[EncodedText], batching.Plan, list[Any]]:
-    """Starts to predict texts; `first` is the number of the first text.
-
-    Returns the arguments of `_answers` while the devices still compute.
-    """
-    no_labels = np.zeros(len(texts), np.int32)
-    params, encoded_texts, split = self._encode(
-      texts, lambda i: f'text {first + i}', no_labels, 'spans' in fields
-    )
-    split = split.with_num_shards(self._mesh.size)
-    sizes = [self._rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
-    plan = split.plan(sizes[-1])
-    predict_step, _ = self._steps_for(len(params['embedding']))
-    temperature = self.calibration.temperature if calibrated else 1.0
-    outputs = []
-    for shape, indices in plan:
-      size = next(n for n in sizes if n >= len(indices))
-      batch = split.batch(indices, shape, size)
-      batch = parallel.place_batch(batch, self._mesh)
-      outputs.append(predict_step(params, batch, temperature))
-    return texts, encoded_texts, plan, outputs
-
-  @single_precision()
-  def _answers(
-    self,
-    fields: list[str],
-    texts: list[str],
-    encoded_texts: list[EncodedText],
-    plan: batching.Plan,
-    outputs: list[Any],
-  ) -> list[dict[str, Any]]:
-    """Returns the answers of a chunk, in the order of its texts."""
-    if 'attention' not in fields:  # It is not copied from the devices.
-      outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
-    answers: dict[int, dict[str, Any]] = {}
-    for (_, indices), batch_outputs in zip(plan, jax.device_get(outputs)):
-      answers |= predictions.make_answers(
-        indices,
-        batch_outputs,
-        task=self.task,
-        labels=self.labels,
-        thresholds=self.calibration.thresholds,
-        texts=texts,
-        encoded_texts=encoded_texts,
-        fields=fields,
-      )
-    return [answers[i] for i in range(len(texts))]
-
-  def _rounded(self, batch_size: int) -> int:
-    return -(-batch_size // self._mesh.size) * self._mesh.size
-
-  def _encode(
-    self,
-    texts: Sequence[str],
-    origin_of: Callable[[int], str],
-    label_ids: Labels,
-    with_spans: bool = False,
-  ) -> tuple[Any, list[EncodedText], batching.EncodedSplit]:
-    """Returns the parameters to use, the encoded texts, and a split of them.
-
-    The embedding table gets rows for words that training has not seen, if the
-    run's file of vectors has them.
-    """
-    limits, params = self.config.limits, self.params
-    # A lone surrogate becomes a question mark.
-    scalars = (x.encode('utf-8', 'replace').decode() for x in texts)
-    encoded_texts = [
-      encode(x, self.tokenizer, limits, with_spans) for x in scalars
-    ]
-    if self._unseen:
-      params, encoded_texts = with_unseen_words(
-        params, self._unseen, self.tokenizer.size, encoded_texts
-      )
-    ids = [text.ids for text in encoded_texts]
-    sentences = [text.sentences for text in encoded_texts]
-    split = make_split(
-      ids,
-      label_ids,
-      len(self.labels),
-      sentences if limits.hierarchical else None,
-    )
-    if self.markers:
-      tokens = split.table['tokens']
-      check_entities(tokens, self.markers, origin_of, self.config.pooling)
-      split = dataclasses.replace(split, markers=self.markers)
-    return params, encoded_texts, split

@@ -91,7 +91,8 @@ class Classifier(nn.Module):
     batch: Mapping[str, jax.Array],
     dropout_keys_B: jax.Array | None = None,
     attention: Mapping[str, jax.Array] | None = None,
-    perturbation_BxTxE: jax.Array | None = None,
+    perturbation: jax.Array | None = None,
+    head_labels_BxK: jax.Array | None = None,
   ) -> Outputs:
     """Classifies a batch.
 
@@ -105,8 +106,11 @@ class Classifier(nn.Module):
         first entity, 2 inside the second, else 0.
       dropout_keys_B: one dropout key per example.
       attention: weights to use instead of the model's own, by name, as in
-        `Outputs.attention`; label-wise attention needs those of all outputs.
-      perturbation_BxTxE: an array that is added to the embedded tokens.
+        `Outputs.attention`; label-wise attention needs those of all outputs,
+        or of `head_labels_BxK`.
+      perturbation: an array [B, T, E] that is added to the embedded tokens.
+      head_labels_BxK: the outputs to whose heads of label-wise attention the
+        weights belong; by default see `Outputs`.
     """
     tokens_BxT, lengths_B = batch['tokens'], batch['lengths']
     mask_BxT = jnp.arange(tokens_BxT.shape[1]) < lengths_B[:, None]
@@ -118,8 +122,8 @@ class Classifier(nn.Module):
     x_BxTxE = dropout(
       x_BxTxE, self.embedding_dropout, fold_keys(keys_B, Site.EMBEDDED)
     )
-    if perturbation_BxTxE is not None:
-      x_BxTxE += perturbation_BxTxE
+    if perturbation is not None:
+      x_BxTxE += perturbation
     if self.encoder == 'average':
       dense = nn.Dense(2 * self.hidden_size, dtype=self.dtype, name='encoder')
       h_BxTx2H = jnp.tanh(dense(x_BxTxE))
@@ -133,7 +137,9 @@ class Classifier(nn.Module):
     )
     if entry.by_label:
       h_BxTx2H = dropout(h_BxTx2H, self.dropout, keys_B)
-      logits, words_BxKxT, head_labels = pool(h_BxTx2H, mask_BxT, words_BxKxT)
+      logits, words_BxKxT, head_labels = pool(
+        h_BxTx2H, mask_BxT, words_BxKxT, head_labels_BxK
+      )
       return Outputs(logits, {'words': words_BxKxT}, head_labels)
     entities = (
       {'entities_BxT': batch['entities']} if entry.needs_entities else {}

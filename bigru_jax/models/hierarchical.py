@@ -68,6 +68,7 @@ class HierarchicalClassifier(nn.Module):
     batch: Mapping[str, jax.Array],
     dropout_keys_B: jax.Array | None = None,
     attention: Mapping[str, jax.Array] | None = None,
+    perturbation: jax.Array | None = None,
   ) -> Outputs:
     """Classifies a batch.
 
@@ -83,6 +84,7 @@ class HierarchicalClassifier(nn.Module):
       dropout_keys_B: one dropout key per document.
       attention: weights to use instead of the model's own, by name, as in
         `Outputs.attention`: `words` [B, K, M, T], `sentences` [B, K, M].
+      perturbation: an array [S, T, E] that is added to the embedded tokens.
     """
     tokens_SxT, lengths_S = batch['tokens'], batch['sentence_lengths']
     mask_BxM = batch['sentence_mask']
@@ -107,6 +109,8 @@ class HierarchicalClassifier(nn.Module):
     x_SxTxE = dropout(
       x_SxTxE, self.embedding_dropout, fold_keys(keys_S, Site.EMBEDDED)
     )
+    if perturbation is not None:
+      x_SxTxE += perturbation
     weights = dict(attention or {})
     if 'words' in weights:
       weights['words'] = weights['words'].swapaxes(1, 2)[document_S, position_S]

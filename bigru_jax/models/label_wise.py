@@ -26,21 +26,24 @@ class LabelWise(nn.Module):
     self,
     h_BxTxF: jax.Array,
     mask_BxT: jax.Array,
-    weights_BxCxT: jax.Array | None = None,
+    weights_BxKxT: jax.Array | None = None,
+    head_labels_BxK: jax.Array | None = None,
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the logits, and the weights of at most `MAX_HEADS` labels.
+    """Returns the logits, and the weights of K labels.
 
     Args:
       h_BxTxF, mask_BxT: the states and the mask of the real ones.
-      weights_BxCxT: weights of all labels to use instead of its own.
+      weights_BxKxT: weights to use instead of the layer's own.
+      head_labels_BxK: the indices of the labels whose weights are replaced or
+        returned. By default they are all labels in order; or if there are more
+        than `MAX_HEADS` and no weights are given, those with the largest
+        logits, the largest first.
 
     Returns:
-      The logits [B, C], the weights [B, K, T] of K labels, and the indices
-      [B, K] of these labels. They are all labels in order, or of more than
-      `MAX_HEADS` labels those with the largest logits, the largest first.
+      The logits [B, C], the weights [B, K, T], and their labels [B, K].
 
     Raises:
-      ValueError: the given weights are not those of all labels.
+      ValueError: the number of the weights is not that of their labels.
     """
     labels, features = self.num_labels, h_BxTxF.shape[-1]
     kernel_init = nn.initializers.lecun_normal(in_axis=-1, out_axis=0)
@@ -48,21 +51,21 @@ class LabelWise(nn.Module):
     kernel = param(self, 'kernel', kernel_init, labels, features)
     bias = param(self, 'bias', nn.initializers.zeros, labels)
     query, kernel = query.astype(h_BxTxF.dtype), kernel.astype(h_BxTxF.dtype)
-    if weights_BxCxT is None:
-      logits_BxC = label_wise_logits(h_BxTxF, mask_BxT, query, kernel, bias)
-    else:
-      if weights_BxCxT.shape[1] != labels:
-        raise ValueError(
-          f'attention: {weights_BxCxT.shape[1]} heads for {labels} labels'
-        )
-      values_BxCxT = kernel @ h_BxTxF.mT
-      logits_BxC = jnp.sum(weights_BxCxT * values_BxCxT, axis=-1) + bias
-    if labels <= MAX_HEADS:
+    logits_BxC = label_wise_logits(h_BxTxF, mask_BxT, query, kernel, bias)
+    label_BxK = head_labels_BxK
+    if label_BxK is None:
       label_BxK = jnp.broadcast_to(jnp.arange(labels), logits_BxC.shape)
-    else:
-      _, label_BxK = jax.lax.top_k(logits_BxC, MAX_HEADS)
-    if weights_BxCxT is None:
-      weights = label_attention(h_BxTxF, mask_BxT, query[label_BxK])
-    else:
-      weights = jnp.take_along_axis(weights_BxCxT, label_BxK[..., None], axis=1)
-    return logits_BxC, weights, label_BxK
+      if labels > MAX_HEADS and weights_BxKxT is None:
+        _, label_BxK = jax.lax.top_k(logits_BxC, MAX_HEADS)
+    if weights_BxKxT is None:
+      weights_BxKxT = label_attention(h_BxTxF, mask_BxT, query[label_BxK])
+      return logits_BxC, weights_BxKxT, label_BxK
+    heads, expected = weights_BxKxT.shape[1], label_BxK.shape[1]
+    if heads != expected:
+      raise ValueError(f'attention: {heads} heads for {expected} labels')
+    values_BxKxT = kernel[label_BxK] @ h_BxTxF.mT
+    replaced_BxK = jnp.sum(weights_BxKxT * values_BxKxT, -1) + bias[label_BxK]
+    logits_BxC = jnp.put_along_axis(
+      logits_BxC, label_BxK, replaced_BxK, axis=1, inplace=False
+    )
+    return logits_BxC, weights_BxKxT, label_BxK

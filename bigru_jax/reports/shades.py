@@ -16,16 +16,23 @@ _CONTROL = regex.compile(r'[\p{Cc}\p{Cs}--[\n\t]]', regex.VERSION1)
 
 
 def shades(answer: dict[str, Any]) -> list[float]:
-  """Returns the darkness of each token, at most 1; empty without weights.
+  """Returns a number from -1 to 1 for each token; empty without weights.
 
-  It is the mean weight over the heads, or with label-wise attention the weight
-  of the first predicted label. In a hierarchical model, the weight of a word is
-  multiplied by the root of its sentence's weight, as in Yang et al., 2016,
+  It is the token's `attribution`, of an answer that has some, divided by the
+  largest absolute value of the text: a positive one speaks for the explained
+  label, and a negative one against it. Otherwise it is the attention, from 0 on
+  and divided by its largest value: the mean weight over the heads, or with
+  label-wise attention the weight of the first predicted label. In a
+  hierarchical model, the weight of a word is multiplied by the root of its
+  sentence's weight, as in Yang et al., 2016,
   https://aclanthology.org/N16-1174, section 3.3.
 
   Args:
-    answer: a prediction from `Run.predict`.
+    answer: a prediction from `Run.predict` or `Run.explain`.
   """
+  if 'attribution' in answer:
+    weights_T = np.array(answer['attribution'])
+    return (weights_T / max(np.abs(weights_T).max(initial=0), 1e-12)).tolist()
   weights_KxT = np.array(answer['attention'].get('words', []))
   if not weights_KxT.size:
     return []

@@ -47,7 +47,7 @@ def regularized(
 
   def with_terms(params, batch, keys_B):
     def perturbed(r):
-      return loss_fn(params, batch, keys_B, perturbation_BxTxE=r)
+      return loss_fn(params, batch, keys_B, perturbation=r)
 
     losses_B, outputs = of_text(params, batch, keys_B)
     zeros = jnp.zeros((*batch['tokens'].shape, embedding_size), jnp.float32)

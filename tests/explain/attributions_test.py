@@ -43,7 +43,7 @@ def test_gradients_are_those_of_the_log_odds(trained):
   batch = make_batch()
 
   def score(perturbation):
-    return log_odds(trained, batch, CLASSES, perturbation_BxTxE=perturbation)
+    return log_odds(trained, batch, CLASSES, perturbation=perturbation)
 
   x = np.asarray(trained.params['embedding'])[batch['tokens']]
   g = np.zeros(x.shape)
@@ -107,7 +107,7 @@ def test_integrated_gradients_are_complete(trained):
   weights, error = jax.jit(integrated_gradients)(*arguments)
   x = np.asarray(trained.params['embedding'])[batch['tokens']]
   difference = log_odds(trained, batch, CLASSES) - log_odds(
-    trained, batch, CLASSES, perturbation_BxTxE=-x
+    trained, batch, CLASSES, perturbation=-x
   )
   np.testing.assert_allclose(weights.sum(1), difference, atol=1e-3)
   assert error.max() < 1e-3
@@ -169,7 +169,7 @@ def test_the_log_odds_of_several_classes():
   logits = np.array([[1.0, 2.0, 0.5], [60.0, 0.0, 1.0]])
   p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
   classes = np.array([2, 1])
-  found = predictions.log_odds(predictions.SingleLabel(3), logits, classes)
+  found = predictions.log_odds(SingleLabel(3), logits, classes)
   mine = p[[0, 1], classes]
   np.testing.assert_allclose(found, np.log(mine / (1 - mine)), rtol=1e-5)
 

@@ -191,11 +191,13 @@ def test_an_exported_model_says_how_to_decide(trained, tmp_path):
 
 def test_explanations_are_of_the_decided_class(trained):
   (threshold,) = trained.calibration.thresholds
-  model = TrainedModel(trained.model, trained.task, trained.params, threshold)
+  model = TrainedModel(
+    trained.model, trained.task, trained.params, (threshold,)
+  )
   evaluation = trained.evaluate(*CORPUS['test'])
   classes = np.asarray(model.classes(evaluation.probabilities))
   np.testing.assert_array_equal(classes, evaluation.predictions)
-  by_default = dataclasses.replace(model, threshold=None)
+  by_default = dataclasses.replace(model, thresholds=())
   np.testing.assert_array_equal(
     by_default.classes(evaluation.probabilities),
     evaluation.probabilities.argmax(1),

@@ -25,9 +25,9 @@ BATCH = {
 MASK = np.arange(4) < BATCH['lengths'][:, None]
 
 
-def _loss_fn(params, batch, keys_B=None, perturbation_BxTxE=0.0):
+def _loss_fn(params, batch, keys_B=None, perturbation=0.0):
   """Logistic regression on the sum of a text's embedded tokens."""
-  x_BxTxE = (X + perturbation_BxTxE) * MASK[..., None]
+  x_BxTxE = (X + perturbation) * MASK[..., None]
   logits_Bx1 = x_BxTxE.sum(1) @ params[:, None]
   outputs = types.SimpleNamespace(
     logits=logits_Bx1, attention={'words': jnp.asarray(WEIGHTS)}
@@ -90,8 +90,8 @@ def _noisy_loss_fn(task, **soft):
   """Returns a loss function whose logits [B, C] depend on its dropout keys."""
   w_CxE = RNG.normal(size=(task.num_outputs, 5)).astype(np.float32)
 
-  def loss_fn(params, batch, keys_B, perturbation_BxTxE=0.0):
-    x_BxE = ((X + perturbation_BxTxE) * MASK[..., None]).sum(1)
+  def loss_fn(params, batch, keys_B, perturbation=0.0):
+    x_BxE = ((X + perturbation) * MASK[..., None]).sum(1)
     logits_BxC = dropout(x_BxE, 0.4, keys_B) @ (params * w_CxE).T
     outputs = types.SimpleNamespace(logits=logits_BxC)
     return task.losses(logits_BxC, batch | soft), outputs
@@ -170,7 +170,7 @@ def test_all_terms_are_added():
 @pytest.mark.parametrize('epsilon', [1.0, 3.0])
 def test_the_perturbations_have_the_norm_epsilon(epsilon):
   def losses(r):
-    return _loss_fn(jnp.asarray(W), BATCH, perturbation_BxTxE=r)[0]
+    return _loss_fn(jnp.asarray(W), BATCH, perturbation=r)[0]
 
   zeros = jnp.zeros(X.shape)
   r = regularizers.adversarial_perturbation(losses, zeros, epsilon)

@@ -1,0 +1,83 @@
+"""Encodes new texts for a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import dataclasses
+from typing import Any
+
+from bigru_jax.data.batching import EncodedSplit
+from bigru_jax.data.embeddings import UnseenWords
+from bigru_jax.data.encode import EncodedText, encode, make_split
+from bigru_jax.data.entities import check_entities
+from bigru_jax.data.splits import Labels
+from bigru_jax.data.tokenizer import Tokenizer
+from bigru_jax.data.truncation import Limits
+from bigru_jax.inference.unseen import with_unseen_words
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextEncoder:
+  """Encodes texts as a run's training did.
+
+  Attributes:
+    tokenizer: converts a text to tokens and ids.
+    limits: the limits at which a text is truncated.
+    num_labels: the number of the run's labels.
+    unseen: the run's file of vectors, if it has one.
+    markers: the ids of `text.MARKERS`, if the model needs the entities.
+    pooling: its name, for messages.
+  """
+
+  tokenizer: Tokenizer
+  limits: Limits
+  num_labels: int
+  unseen: UnseenWords | None
+  markers: tuple[int, ...]
+  pooling: str
+
+  def encode(
+    self,
+    params: Any,
+    texts: Sequence[str],
+    origin_of: Callable[[int], str],
+    label_ids: Labels,
+    with_spans: bool = False,
+  ) -> tuple[Any, list[EncodedText], EncodedSplit]:
+    """Returns the parameters to use, the encoded texts, and a split of them.
+
+    The embedding table gets rows for words that training has not seen, if the
+    run's file of vectors has them.
+
+    Args:
+      params: the run's parameters.
+      texts: the texts.
+      origin_of: the origin of a text by its index, for messages.
+      label_ids: the labels of the split.
+      with_spans: whether to compute the spans of tokens.
+
+    Raises:
+      ValueError: a text lacks an entity that the model needs.
+    """
+    # A lone surrogate becomes a question mark.
+    scalars = (x.encode('utf-8', 'replace').decode() for x in texts)
+    encoded_texts = [
+      encode(x, self.tokenizer, self.limits, with_spans) for x in scalars
+    ]
+    if self.unseen:
+      params, encoded_texts = with_unseen_words(
+        params, self.unseen, self.tokenizer.size, encoded_texts
+      )
+    ids = [text.ids for text in encoded_texts]
+    sentences = [text.sentences for text in encoded_texts]
+    split = make_split(
+      ids,
+      label_ids,
+      self.num_labels,
+      sentences if self.limits.hierarchical else None,
+    )
+    if self.markers:
+      tokens = split.table['tokens']
+      check_entities(tokens, self.markers, origin_of, self.pooling)
+      split = dataclasses.replace(split, markers=self.markers)
+    return params, encoded_texts, split
