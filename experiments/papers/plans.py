@@ -14,7 +14,7 @@ from bigru_jax.rundir import files as run_files
 from .papers import VECTORS_SOURCE, Row
 from .results import ROOT
 
-# The flags of run.py that reproduce.py itself sets.
+# The flags of `bigru run` that reproduce.py itself sets.
 OWN = planned_runs.OWN | {'data_dir', 'embeddings'}
 _GLOVE = (
   'glove.6B.100d.txt',
@@ -85,7 +85,7 @@ def plan(
     data_root: the folder that holds a folder for each data set.
     vectors: the file of word vectors.
     seeds: such as 0-4 or 0,3,7; None for those of the row.
-    extra: more flags of run.py.
+    extra: more flags of `bigru run`.
 
   Raises:
     ValueError: a flag is wrong.

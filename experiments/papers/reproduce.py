@@ -1,19 +1,29 @@
 """Reproduces the rows of papers, and compares the results with the papers.
 
   python experiments/reproduce.py --rows=trec,r8 --data_root=data
-  python experiments/reproduce.py --rows=trec --results=FOLDER -- --epochs=1
+  python experiments/reproduce.py --rows=trec --seeds=0 -- --epochs=1
+  python experiments/reproduce.py --rows=trec --record
   python experiments/reproduce.py --tables
 
 A row has a recipe, recipes/<row>.flags, a protocol in papers.toml, and a
-result, results/<row>.json, once its runs are finished. The flags after -- are
-more flags of run.py, for all runs. Each run has its own process and run
-directory in the output folder. Finished runs are skipped, so the same command
-resumes.
+recorded result, results/<row>.json, of this repository. The command prints your
+results beside the published and the recorded ones. It writes only under the
+output folder:
+
+  reproduce.md         the table
+  results/<row>.json   your result of a row whose runs are finished
+  <run>/               the run directories, each with its log.txt
+
+The flags after -- are more flags of `bigru run`, for all runs. Each run has its
+own process. Finished runs are skipped, so the same command resumes.
 
 The data root contains a folder for each data set. A row without its data is
 skipped with a warning that names the missing files; the exit status is 1 if the
-row was named. `--tables` runs nothing; it updates the tables of results in
-README.md, docs/results.md and the recipes.
+row was named.
+
+Two flags are for those who maintain this repository: `--record` also writes the
+results over the recorded ones, and `--tables` runs nothing, but updates the
+tables of recorded results in README.md, docs/results.md and the recipes.
 """
 
 from collections.abc import Sequence
@@ -21,13 +31,14 @@ import itertools
 import logging
 import pathlib
 
-from bigru_jax.cli import planned_runs
+from bigru_jax.cli import outputs, planned_runs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.runtime import cores, jobs
 
 from . import plans, results, tables
+from .own_table import own_table
 from .papers import ROWS, Row
 
 _log = logging.getLogger('bigru_jax.reproduce')
@@ -45,15 +56,15 @@ _VECTORS = FLAGS.path(
   'The word vectors; by default glove/glove.6B.100d.txt[.gz] in data_root.',
 )
 _OUTPUT = FLAGS.path('output', 'The folder of all runs.', 'runs/reproduce')
-_RESULTS = FLAGS.path(
-  'results',
-  'The folder of the results; the default, experiments/papers/results, takes '
-  'only runs with the flags, vectors and seeds of the rows.',
+_RECORD = FLAGS.boolean(
+  'record',
+  'Record the results in experiments/papers/results, which takes only runs '
+  'with the flags, vectors and seeds of the rows.',
 )
 _TABLES = FLAGS.boolean(
-  'tables', 'Update the tables that are made from the results, and exit.'
+  'tables', 'Update the tables of the recorded results, and exit.'
 )
-
+_FORMAT = outputs.define_format(FLAGS, 'markdown')
 FLAGS.alias('data_dir', 'data_root')  # The old name, for one version.
 FLAGS.append_flag_values(planned_runs.FLAGS)
 
@@ -84,21 +95,22 @@ def hardware(at_once: int) -> str:
 
 def reproduce(
   output: pathlib.Path,
-  folder: pathlib.Path,
   planned: dict[str, list[Planned]],
   notes: dict[str, str],
 ) -> bool:
   """Trains the runs of rows, and writes the result of each finished row.
 
   Args:
-    output: the folder of all runs.
-    folder: the folder of the results.
+    output: the folder of all runs and of the results.
     planned: the runs of each row.
     notes: the notes on each row, to which failures are added.
 
   Returns:
     Whether all rows have their results.
   """
+
+  folders = [output / 'results', *([results.RESULTS] if _RECORD.value else [])]
+  folders[0].mkdir(exist_ok=True)
 
   def record_finished(name):
     if all(planned_runs.is_finished(output, run) for run in planned[name]):
@@ -108,7 +120,8 @@ def reproduce(
       except ValueError as error:
         notes[name] = str(error)
       else:
-        run_files.write_json(folder / f'{name}.json', result)
+        for folder in folders:
+          run_files.write_json(folder / f'{name}.json', result)
 
   runs = list(itertools.chain(*planned.values()))
   plans.check_recipes(output, runs)
@@ -134,16 +147,19 @@ def check_flags(extra: Sequence[str]) -> None:
   """Refuses flags that would be ignored.
 
   Raises:
-    ValueError: there is such a flag, or `--results` is missing.
+    ValueError: there is such a flag, or `--record` is given for runs that are
+      not those of the rows.
   """
   if _TABLES.value:
     ignored = ('rows', 'data_root', 'vectors', 'seeds', 'jobs', 'output',
-               'print_commands')  # fmt: skip
+               'print_commands', 'record', 'format')  # fmt: skip
     FLAGS.refuse('runs, and tables starts none', *ignored)
     if extra:
       raise ValueError(f'{extra[0]} needs runs, and tables starts none')
   if planned_runs.PRINT_COMMANDS.value:
-    FLAGS.refuse('runs, and print_commands starts none', 'jobs')
+    FLAGS.refuse(
+      'runs, and print_commands starts none', 'jobs', 'record', 'format'
+    )
   uses = {name for row in chosen_rows() for name in ('vectors', 'folder')
           if getattr(row, name)}  # fmt: skip
   if 'vectors' not in uses:
@@ -151,9 +167,10 @@ def check_flags(extra: Sequence[str]) -> None:
   if not uses:
     FLAGS.refuse('a row with files', 'data_root')
   is_changed = extra or _VECTORS.value or planned_runs.SEEDS.value
-  if is_changed and not _RESULTS.value:
+  if is_changed and _RECORD.value:
     raise ValueError(
-      'results: with flags after --, vectors or seeds, name another folder'
+      'record needs the runs of the rows, without flags after --, vectors and '
+      'seeds'
     )
 
 
@@ -161,15 +178,14 @@ def main(extra: list[str]) -> int:
   """Runs the rows, or only prints their commands or updates the tables.
 
   Args:
-    extra: more flags of run.py, for all runs.
+    extra: more flags of `bigru run`, for all runs.
 
   Returns:
     The exit status: 1 if a named row has no result of these runs.
   """
   check_flags(extra)
-  folder = pathlib.Path(_RESULTS.value or results.RESULTS)
   if _TABLES.value:
-    for changed in tables.write_tables(folder):
+    for changed in tables.write_tables(results.RESULTS):
       print(changed)
     return 0
   planned_runs.check_common(
@@ -194,10 +210,11 @@ def main(extra: list[str]) -> int:
   if planned_runs.PRINT_COMMANDS.value:
     planned_runs.print_commands(output, runs)
     return 0
-  folder.mkdir(parents=True, exist_ok=True)
+  recorded = results.read_all(results.RESULTS)
   with lock.locked(output, 'output'):
-    complete = reproduce(output, folder, planned, notes)
-    text = tables.table(rows, results.read_all(folder), notes) + '\n'
-    (output / 'reproduce.md').write_text(text, encoding='utf-8')
-  print(text, end='')
+    complete = reproduce(output, planned, notes)
+    own = results.read_all(output / 'results')
+    text = own_table(rows, recorded, own, notes, 'markdown')
+    (output / 'reproduce.md').write_text(f'{text}\n', encoding='utf-8')
+  print(own_table(rows, recorded, own, notes, _FORMAT.value))
   return int(skipped or not complete)

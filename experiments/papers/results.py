@@ -149,6 +149,6 @@ def read_all(results: pathlib.Path) -> dict[str, Record]:
         if missing := _FIELDS - record.keys():
           raise ValueError(f'it lacks {min(missing)}')
       except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'results={path}: not a result: {error}') from error
+        raise ValueError(f'{path} is not a result: {error}') from error
       records[name] = record
   return records

@@ -1,6 +1,6 @@
 """Tables of the papers' scores and our results, as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 import math
 import pathlib
 
@@ -18,32 +18,22 @@ END = '<!-- papers: end -->'
 FIRST_PAGE = ('mr', 'sst2', 'trec', 'r8', 'imdb', 'semeval2010')
 
 
-def table(
-  chosen: Sequence[Row],
-  records: Mapping[str, Record],
-  notes: Mapping[str, str],
-) -> str:
+def table(records: Mapping[str, Record]) -> str:
   """Returns published scores and ours as Markdown, a line per published one.
 
   Args:
-    chosen: the rows.
-    records: their results by name; a row may have none.
-    notes: remarks on the results of rows, by name.
+    records: the results of rows by name; a row may have none.
   """
   lines = [['paper', 'row', 'published', 'ours', 'difference', 'minutes, on']]
-  for row in chosen:
+  for row in ROWS.values():
     record = records.get(row.name)
-    ours = _ours(record)
-    if row.name in notes:
-      ours = (f'{ours}, recorded; ' if record else '') + notes[row.name]
     for paper in row.published or [None]:
       difference = '–'
       if paper and record:
         difference = f'{100 * (record["mean"] - paper.value):+.2f}'
-      published = [paper.paper, _score(paper)] if paper else ['–', '–']
+      published = [paper.paper, published_score(paper)] if paper else ['–', '–']
       published.insert(1, row.heading)
-      lines.append([*published, ours, difference, _cost(record)])
-      ours = _ours(record)  # Only the first line of a row has its note.
+      lines.append([*published, our_score(record), difference, cost(record)])
   return markdown(lines)
 
 
@@ -53,8 +43,10 @@ def short_table(records: Mapping[str, Record]) -> str:
   lines = [['data set', 'published', 'ours', command]]
   for name in FIRST_PAGE:
     if name in records:
-      row, ours = ROWS[name], _ours(records[name])
-      published = '; '.join(f'{x.paper} {_score(x)}' for x in row.published)
+      row, ours = ROWS[name], our_score(records[name])
+      published = '; '.join(
+        f'{x.paper} {published_score(x)}' for x in row.published
+      )
       lines.append([row.heading, published or '–', ours, f'`--rows={name}`'])
   return markdown(lines)
 
@@ -109,7 +101,7 @@ def generated(
 ) -> dict[pathlib.Path, str]:
   """Returns the new content of each file with generated parts."""
   records = read_all(results)
-  parts = [table(list(ROWS.values()), records, {}), pairs(records)]
+  parts = [table(records), pairs(records)]
   contents = {}
   for path, part in (
     (root / 'README.md', short_table(records)),
@@ -147,9 +139,9 @@ def comment(row: Row, record: Record | None) -> str:
       for flag in record['runs'][0]['flags']
       if flag.startswith('--embeddings=')
     ]
-    expected = f'{row.split} {row.metric} {_ours(record)}'
+    expected = f'{row.split} {row.metric} {our_score(record)}'
     expected += ''.join(f', with {name}' for name in vectors)
-    expected += f'; minutes of all runs: {_cost(record)}'
+    expected += f'; minutes of all runs: {cost(record)}'
   command = [
     'python experiments/run.py',
     f'--flagfile=experiments/papers/recipes/{row.name}.flags',
@@ -159,7 +151,7 @@ def comment(row: Row, record: Record | None) -> str:
   ]
   lines = [
     f'{row.heading}.',
-    *(f'{paper.paper}: {_score(paper)}' for paper in row.published),
+    *(f'{paper.paper}: {published_score(paper)}' for paper in row.published),
     f'Expected: {expected}.',
     ' \\\n#     '.join(command),
     f'All runs: python experiments/reproduce.py --rows={row.name}',
@@ -167,7 +159,7 @@ def comment(row: Row, record: Record | None) -> str:
   return '\n'.join(f'# {line}' for line in lines)
 
 
-def _score(paper: Published) -> str:
+def published_score(paper: Published) -> str:
   """Returns a published score in percent; the kind is added if it has one."""
   text = _percent(paper.value)
   if paper.std is not None:
@@ -181,7 +173,8 @@ def _percent(value: float) -> str:
   return text.removesuffix('0')
 
 
-def _ours(record: Record | None) -> str:
+def our_score(record: Record | None) -> str:
+  """Returns the mean and the standard deviation of a result in percent."""
   if not record:
     return '–'
   mean, std = 100 * record['mean'], record['std']
@@ -190,7 +183,8 @@ def _ours(record: Record | None) -> str:
   return f'{mean:.2f} ± {100 * std:.2f} (n = {record["n"]})'
 
 
-def _cost(record: Record | None) -> str:
+def cost(record: Record | None) -> str:
+  """Returns the minutes of a result's runs, and their machine."""
   if not record:
     return '–'
   return f'{record["minutes"]:.1f}, {record["hardware"] or "not recorded"}'

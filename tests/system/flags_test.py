@@ -73,8 +73,9 @@ NO_RUN = {
     (['--tables', '--rows=trec'], 'rows needs runs, and tables starts none'),
     (['--tables', '--', '--epochs=1'], '--epochs=1 needs runs, and tables st'),
     (['--print', '--jobs=2'], 'jobs needs runs, and print_commands starts'),
+    (['--tables', '--record'], 'record needs runs, and tables starts none'),
     (
-      ['--rows=hotel_reviews', '--vectors=x', '--results=y'],
+      ['--rows=hotel_reviews', '--vectors=x'],
       'vectors needs a row with word vectors',
     ),
   ],

@@ -1,5 +1,6 @@
 """The rows of papers: their recipes, runs, results and tables."""
 
+import io
 import json
 import pathlib
 import re
@@ -9,6 +10,7 @@ import subprocess
 import time
 
 import numpy as np
+import pandas
 import paper_data
 from paper_data import FIXTURES, SMALL
 import pytest
@@ -31,8 +33,6 @@ def data(tmp_path):
 
 def _flags(folder, *flags, others=SMALL):
   """The flags of a reproduction with all its folders in one folder."""
-  if '--results=' not in flags:
-    flags = (*flags, f'--results={folder / "results"}')
   return [
     f'--data_root={folder / "data"}', f'--output={folder / "runs"}', *flags,
     *(['--', *others] if others else []),
@@ -58,11 +58,13 @@ def _cells(table):
 @pytest.mark.slow
 def test_two_rows_are_reproduced_over_two_seeds(tmp_path, data):
   flags = ['--rows=trec,sst2,imdb', '--seeds=0-1']
+  before = recorded.read_all(recorded.RESULTS)
   done = _reproduce(tmp_path, *flags)
   assert done.returncode == 1, done.stderr  # For imdb is not at hand.
   assert 'imdb: skipped: ' in done.stderr
   assert done.stdout == (tmp_path / 'runs' / 'reproduce.md').read_text()
-  found = json.loads((tmp_path / 'results' / 'trec.json').read_text())
+  results = tmp_path / 'runs' / 'results'
+  found = json.loads((results / 'trec.json').read_text())
   assert set(found) == {
     'row', 'dataset', 'protocol', 'metric', 'mean', 'std', 'n', 'runs',
     'identity', 'hardware', 'minutes',
@@ -88,13 +90,14 @@ def test_two_rows_are_reproduced_over_two_seeds(tmp_path, data):
   for line, paper in zip(lines, ROWS['trec'].published):
     assert line['paper'] == paper.paper
     assert f'{100 * paper.value:.1f}' in line['published']
-    assert line['ours'] == (
+    assert line['mine'] == (
       f'{100 * found["mean"]:.2f} ± {100 * found["std"]:.2f} (n = 2)'
     )
     difference = 100 * (found['mean'] - paper.value)
-    assert line['difference'] == f'{difference:+.2f}'
+    assert line['mine minus published'] == f'{difference:+.2f}'
     assert found['hardware'] in line['minutes, on']
-  assert (tmp_path / 'results' / 'sst2.json').exists()
+  assert (results / 'sst2.json').exists()
+  assert recorded.read_all(recorded.RESULTS) == before
   # The same command repeats nothing.
   logs = {p: p.read_bytes() for p in (tmp_path / 'runs').glob('*/log.txt')}
   assert len(logs) == 4
@@ -108,14 +111,13 @@ def test_two_rows_are_reproduced_over_two_seeds(tmp_path, data):
   # Where the data have gone, the result is still shown.
   shutil.rmtree(data / 'trec')
   gone = _cells(_reproduce(tmp_path, '--rows=trec').stdout)
-  assert gone[0]['ours'].startswith(f'{lines[0]["ours"]}, recorded; skipped: ')
+  assert gone[0]['mine'].startswith(f'{lines[0]["mine"]}; skipped: ')
 
 
 @pytest.mark.slow
 def test_a_killed_reproduction_resumes(tmp_path, data):
   flags = [f'--data_root={data}', f'--output={tmp_path / "runs"}',
-           f'--results={tmp_path / "results"}', '--rows=trec',
-           '--seeds=0-2']  # fmt: skip
+           '--rows=trec', '--seeds=0-2']  # fmt: skip
   line = command('reproduce.py', *flags, '--', *SMALL)
   process = subprocess.Popen(line, stderr=subprocess.DEVNULL)
   first = tmp_path / 'runs' / 'trec,seed=0' / 'result.json'
@@ -125,12 +127,12 @@ def test_a_killed_reproduction_resumes(tmp_path, data):
     time.sleep(0.05)
   process.send_signal(signal.SIGKILL)
   process.wait()
-  assert not list(tmp_path.glob('results/*.json'))
+  assert not list(tmp_path.glob('runs/results/*.json'))
   written = first.stat().st_mtime_ns
   done = subprocess.run(line, capture_output=True, text=True, timeout=300)
   assert done.returncode == 0, done.stderr
   assert first.stat().st_mtime_ns == written
-  found = json.loads((tmp_path / 'results' / 'trec.json').read_text())
+  found = json.loads((tmp_path / 'runs/results/trec.json').read_text())
   assert [run['seed'] for run in found['runs']] == [0, 1, 2]
 
 
@@ -140,10 +142,61 @@ def test_a_failed_run_is_named_and_other_rows_are_run(tmp_path, data):
   done = _reproduce(tmp_path, '--rows=trec,sst2', '--seeds=0')
   assert done.returncode == 1
   lines = _cells(done.stdout)
-  assert lines[0]['ours'].startswith('trec,seed=0 failed: bigru run: data_dir=')
-  assert 'TREC_10.label, row 1: no COARSE:fine label' in lines[0]['ours']
-  assert lines[-1]['ours'].endswith('(n = 1)')
-  assert [p.name for p in (tmp_path / 'results').iterdir()] == ['sst2.json']
+  assert lines[0]['mine'].startswith('trec,seed=0 failed: bigru run: data_dir=')
+  assert 'TREC_10.label, row 1: no COARSE:fine label' in lines[0]['mine']
+  assert lines[-1]['mine'].endswith('(n = 1)')
+  results = tmp_path / 'runs' / 'results'
+  assert [path.name for path in results.iterdir()] == ['sst2.json']
+
+
+def _write_finished(workdir, run, accuracy):
+  """The files of a finished run that was never trained."""
+  workdir.mkdir(parents=True)
+  config = vars(planned_runs.config_of(run.flags))
+  scores = {'accuracy': accuracy}
+  result = {'validation': scores, 'test': scores, 'train_seconds': 60.0}
+  (workdir / 'config.json').write_text(json.dumps(config))
+  (workdir / 'data.json').write_text('{}')
+  (workdir / 'result.json').write_text(json.dumps(result))
+
+
+def test_own_results_are_beside_the_recorded_ones(tmp_path, data, monkeypatch):
+  vectors = plans.find_vectors(data, None)
+  for run in plans.plan(ROWS['trec'], data, vectors, None, []):
+    workdir = tmp_path / 'runs' / run.name
+    _write_finished(workdir, run, 0.9 + run.seed / 100)
+  before = {path: path.read_bytes() for path in recorded.RESULTS.glob('*.json')}
+  done = {
+    form: run_command(
+      'reproduce',
+      *_flags(tmp_path, '--rows=trec', f'--format={form}', others=()),
+    )
+    for form in ('markdown', 'json', 'csv', 'latex')
+  }
+  assert all(x.returncode == 0 for x in done.values()), done['csv'].stderr
+  table = tmp_path / 'runs' / 'reproduce.md'
+  assert table.read_text() == done['markdown'].stdout
+  record = recorded.read_all(recorded.RESULTS)['trec']
+  line, numbers = _cells(table.read_text())[0], json.loads(done['json'].stdout)
+  paper = ROWS['trec'].published[0]
+  assert line['mine'] == '91.00 ± 1.00 (n = 3)'
+  assert line['mine minus published'] == f'{91 - 100 * paper.value:+.2f}'
+  assert line['mine minus recorded'] == f'{91 - 100 * record["mean"]:+.2f}'
+  assert numbers[0]['recorded_mean'] == record['mean']
+  assert numbers[0]['mine_mean'] == pytest.approx(0.91)
+  assert numbers[0]['row'] == 'trec' and numbers[0]['note'] is None
+  rows = pandas.read_csv(io.StringIO(done['csv'].stdout))
+  assert rows.published.tolist() == [x.value for x in ROWS['trec'].published]
+  assert r'91.00 $\pm$ 1.00 (n = 3) & ' in done['latex'].stdout
+  # Only a maintainer's flag writes what is recorded.
+  for path, content in before.items():
+    assert path.read_bytes() == content
+  monkeypatch.setattr(recorded, 'RESULTS', tmp_path / 'recorded')
+  (tmp_path / 'recorded').mkdir()
+  flags = _flags(tmp_path, '--rows=trec', '--record', others=())
+  assert run_command('reproduce', *flags).returncode == 0
+  (path,) = (tmp_path / 'recorded').iterdir()
+  assert path.read_bytes() == (tmp_path / 'runs/results/trec.json').read_bytes()
 
 
 def test_each_fold_counts_once_over_its_seeds(tmp_path, data):
@@ -154,14 +207,8 @@ def test_each_fold_counts_once_over_its_seeds(tmp_path, data):
   assert '--folds=10 --fold=9' in printed.stdout.splitlines()[9]
   planned = planned_runs.plan('mr', ['--dataset=mr'], [0, 1], 10)
   for run in planned:
-    workdir = tmp_path / 'made' / run.name
-    workdir.mkdir(parents=True)
-    config = vars(planned_runs.config_of(run.flags))
-    (workdir / 'config.json').write_text(json.dumps(config))
-    (workdir / 'data.json').write_text('{}')
-    scores = {'accuracy': run.fold / 10 + run.seed / 100}
-    result = {'validation': scores, 'test': scores, 'train_seconds': 60.0}
-    (workdir / 'result.json').write_text(json.dumps(result))
+    accuracy = run.fold / 10 + run.seed / 100
+    _write_finished(tmp_path / 'made' / run.name, run, accuracy)
   found = recorded.make(ROWS['mr'], tmp_path / 'made', planned, '')
   assert found['n'] == 10 and found['minutes'] == 20
   assert found['mean'] == pytest.approx(0.455)
@@ -181,17 +228,20 @@ def test_missing_data_are_named_with_their_folder_and_source(tmp_path):
   lines = _cells(done.stdout)
   trec, r8 = lines[0], lines[len(ROWS['trec'].published)]
   folder = tmp_path / 'data'
-  assert trec['ours'] == (
+  assert trec['mine'] == (
     f'skipped: {folder / "trec"} lacks train_5500.label, TREC_10.label, from '
     f'{ROWS["trec"].source}'
   )
-  assert trec['difference'] == '–' and trec['published'] == '93.0 (quoted)'
-  assert r8['ours'].startswith(
+  assert trec['mine minus recorded'] == '–'
+  assert trec['published'] == '93.0 (quoted)'
+  record = recorded.read_all(recorded.RESULTS)['trec']
+  assert trec['recorded'].startswith(f'{100 * record["mean"]:.2f} ± ')
+  assert r8['mine'].startswith(
     f'skipped: there is no {folder}/glove/glove.6B.100d.txt, from https://'
   )
   warned = done.stderr.splitlines()
   assert 'trec: skipped: ' in warned[0] and 'r8: skipped: ' in warned[1]
-  assert not list((tmp_path / 'results').iterdir())
+  assert not list((tmp_path / 'runs' / 'results').iterdir())
 
 
 @pytest.mark.parametrize(
@@ -200,7 +250,8 @@ def test_missing_data_are_named_with_their_folder_and_source(tmp_path):
     (['--rows=trek'], SMALL, "rows='trek': choose all, or mr, "),
     (['--rows=trec'], ['--seed=1'], 'seed is set after --: see seeds, output'),
     (['--rows=trec'], ['--hidden=1'], "Unknown command line flag 'hidden'"),
-    (['--rows=trec', '--results='], SMALL, 'results: with flags after --'),
+    (['--rows=trec', '--record'], SMALL, 'record needs the runs of the rows'),
+    (['--rows=trec', '--record', '--seeds=0'], [], 'record needs the runs'),
     (['--rows=trec', '--vectors=no'], SMALL, '/no: no such file'),
   ],
 )  # fmt: skip
@@ -297,7 +348,9 @@ def test_a_new_result_reaches_the_tables(tmp_path):
     (RECIPES / 'movie_reviews.flags').read_text().partition('\n\n')[2]
   )
   (results / 'trec.json').write_text('{"row": "r8"}')
-  with pytest.raises(ValueError, match='json: not a result: it has the row r8'):
+  with pytest.raises(
+    ValueError, match='json is not a result: it has the row r8'
+  ):
     recorded.read_all(results)
 
 
