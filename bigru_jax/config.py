@@ -24,6 +24,7 @@ from bigru_jax.metrics.thresholds import THRESHOLD_METRICS
 from bigru_jax.models.config import ModelConfig
 from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS, SCHEDULES
+from bigru_jax.runtime import facts
 from bigru_jax.runtime.fields import field
 
 
@@ -32,8 +33,11 @@ class Config(ModelConfig):
   """All settings of a run; `bigru run --help` explains each field.
 
   Examples:
-    >>> Config(dataset='trec', data_dir='trec', learning_rate=2e-3).hidden_size
+    >>> config = Config(dataset='trec', data_dir='trec', hidden_size=128)
+    >>> config.hidden_size
     128
+    >>> config  # The fields that are not the defaults.
+    Config(dataset='trec', data_dir='trec')
 
   Raises:
     ValueError: a value is out of bounds; the message names the field.
@@ -235,6 +239,16 @@ class Config(ModelConfig):
       raise ValueError(
         f'r_drop={self.r_drop} needs a rate above 0 of {" or ".join(rates)}'
       )
+
+  def __repr__(self) -> str:
+    """Returns the call that makes it, of the fields that are not defaults."""
+    values = [f'{x}={getattr(self, x)!r}' for x in self.differing_fields()]
+    return f'Config({", ".join(values)})'
+
+  def _repr_html_(self) -> str:
+    names = self.differing_fields()
+    title = 'Config' if names else 'Config, with the default of every field'
+    return facts.as_html(title, {x: str(getattr(self, x)) for x in names})
 
   def differing_fields(self, other: Config | None = None) -> list[str]:
     """Returns the fields that differ from `other`, by default the defaults."""

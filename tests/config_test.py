@@ -193,3 +193,28 @@ def test_a_long_name_is_shortened_for_file_systems(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = Config(train='x' * 300 + '.csv')
   run_files.default_workdir(config).mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    {},
+    {'train': "it's.csv", 'sst_phrases': True, 'learning_rate': 2e-3},
+    {'embeddings': 'glove.6B.50d'},  # The name implies the size.
+    {'embeddings': 'vectors.txt', 'embedding_size': 30},
+  ],
+)
+def test_a_configuration_is_shown_by_the_fields_that_were_set(fields):
+  config = Config(**fields)
+  assert repr(config) == (
+    f'Config({", ".join(f"{name}={x!r}" for name, x in fields.items())})'
+  )
+  rows = config._repr_html_()
+  assert all(f'>{name}</th>' in rows for name in fields)
+  assert rows.count('<tr>') == len(fields)
+
+
+def test_a_notebook_shows_the_characters_of_a_field():
+  assert '<td style="text-align: left">&lt;b&gt;</td>' in (
+    Config(label_column='<b>')._repr_html_()
+  )

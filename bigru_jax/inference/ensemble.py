@@ -17,10 +17,12 @@ from bigru_jax.evaluation.evaluation import (
 )
 from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.load import load
+from bigru_jax.inference.overview import describe_data, describe_scores
 from bigru_jax.inference.predictions import choose_fields
 from bigru_jax.inference.run import BATCH_SIZE, Run
 from bigru_jax.losses import Activation
 from bigru_jax.rundir import files as run_files, published
+from bigru_jax.runtime import facts
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 
@@ -67,6 +69,25 @@ class Ensemble:
           f'those of {first.workdir}'
         )
     self._thresholds = _mean_thresholds(self.members)
+
+  def __repr__(self) -> str:
+    """Returns its data, and the directory and the scores of each run."""
+    return facts.as_text(self._title(), self._facts())
+
+  def _repr_html_(self) -> str:
+    return facts.as_html(self._title(), self._facts())
+
+  def _title(self) -> str:
+    count = len(self.members)
+    return f'Ensemble of {count} run{"s" * (count > 1)}'
+
+  def _facts(self) -> dict[str, str]:
+    scores = {
+      str(run.workdir): describe_scores(run.workdir, run.config)
+      for run in self.members
+    }
+    first = self.members[0]
+    return describe_data(first.workdir, self.config, self.labels) | scores
 
   def __reduce__(self) -> Any:
     """Raises TypeError, since compiled programs belong to this process."""

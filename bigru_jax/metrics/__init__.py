@@ -187,6 +187,22 @@ def shown(
   }
 
 
+def headline(
+  values: Mapping[str, Any], setting: str = '', select_by: str = 'loss'
+) -> dict[str, float]:
+  """Returns the few values that a line on a run names.
+
+  Args:
+    values, setting, select_by: see `shown`; an undefined value is left out.
+  """
+  names = [name for name, metric in METRICS.items() if metric.of_confusion]
+  if setting:
+    names = names_in(setting)
+  elif select_by not in ('loss', *names):
+    names.append(select_by)
+  return {name: values[name] for name in names if values.get(name) is not None}
+
+
 def compute(scored: Scored, names: Collection[str]) -> dict[str, float]:
   """Computes metrics of all examples of a split, on the host.
 

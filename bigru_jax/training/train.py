@@ -20,7 +20,7 @@ from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
 from bigru_jax.inference.run import Run
 from bigru_jax.inference.unseen import unseen_words
-from bigru_jax.metrics import METRICS, names_in
+from bigru_jax.metrics import headline
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.reports.run_page import write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
@@ -193,15 +193,10 @@ def _write(
 def _show_end(
   display: Display, report: Report, config: Config, workdir: pathlib.Path
 ) -> None:
-  metrics = report.result['test']
-  names = [x for x, entry in METRICS.items() if entry.of_confusion]
-  if config.metrics:
-    names = names_in(config.metrics)
-  elif config.select_by not in ('loss', *names):
-    names.append(config.select_by)
+  scores = headline(report.result['test'], config.metrics, config.select_by)
   display.line(
     'test %s (best epoch %d); see %s',
-    ', '.join(f'{x} {metrics[x]:.4f}' for x in names if x in metrics),
+    ', '.join(f'{name} {score:.4f}' for name, score in scores.items()),
     report.result['best_epoch'],
     workdir,
   )

@@ -1,0 +1,81 @@
+"""What a trained run is: its data, its scores, its size and its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+import jax
+
+from bigru_jax.config import Config
+from bigru_jax.metrics import headline
+from bigru_jax.rundir import examples, files as run_files
+
+_MOST_LABELS = 8  # More of them are counted.
+
+
+def overview(
+  workdir: pathlib.Path, config: Config, labels: Sequence[str], params: Any
+) -> dict[str, str]:
+  """Returns what is known of a run, in words.
+
+  Whatever a directory lacks is left out: a published or an unfinished model has
+  no scores, and a run of an older version no time.
+
+  Args:
+    workdir: the run directory.
+    config, labels, params: those of the run.
+
+  Returns:
+    Some of `data`, `labels`, `test`, `model`, `trained` and `directory`.
+  """
+  result, facts = _read_result(workdir), describe_data(workdir, config, labels)
+  if scores := describe_scores(workdir, config):
+    facts['test'] = f'{scores} on {result["test"]["examples"]:,} texts'
+  parameters = sum(array.size for array in jax.tree.leaves(params))
+  facts['model'] = (
+    f'{config.model}, encoder {config.encoder} of {config.num_layers} × '
+    f'{config.hidden_size} units, pooling {config.pooling}, '
+    f'{parameters:,} parameters'
+  )
+  if {'finished', 'version'} <= result.keys():
+    time = result['finished'][:16].replace('T', ' ')
+    facts['trained'] = f'{time} UTC, by version {result["version"]}'
+  return facts | {'directory': str(workdir)}
+
+
+def describe_data(
+  workdir: pathlib.Path, config: Config, labels: Sequence[str]
+) -> dict[str, str]:
+  """Returns `data`, if the run is finished, and `labels`; see `overview`."""
+  facts = {}
+  if _read_result(workdir):
+    data = examples.name_of_data(workdir, config)
+    facts['data'] = examples.WITHOUT_DATA.get(data, data)
+  names = ', '.join(labels[:_MOST_LABELS])
+  others = len(labels) - _MOST_LABELS
+  ending = f' and {others} more' if others > 0 else ''
+  return facts | {'labels': f'{len(labels)}: {names}{ending}'}
+
+
+def describe_scores(workdir: pathlib.Path, config: Config) -> str:
+  """Returns a run's scores on test; '' if it has none."""
+  result = _read_result(workdir)
+  scores = headline(result.get('test', {}), config.metrics, config.select_by)
+  intervals = result.get('intervals', {}).get('test', {})
+  parts = []
+  for name, score in scores.items():
+    parts.append(f'{name} {score:.4f}')
+    if name in intervals:
+      low, high = intervals[name]['low'], intervals[name]['high']
+      parts[-1] += f' ({low:.4f} to {high:.4f})'
+  return ', '.join(parts)
+
+
+def _read_result(workdir: pathlib.Path) -> dict[str, Any]:
+  """Reads result.json; empty if it is missing or corrupt."""
+  try:
+    return run_files.read_result(workdir)
+  except (OSError, ValueError):  # What describes a run never fails.
+    return {}
