@@ -25,7 +25,9 @@ from bigru_jax.explain.predictions import make_trained
 from bigru_jax.inference import predictions
 from bigru_jax.inference.encoding import TextEncoder
 from bigru_jax.inference.label_ids import to_columns
+from bigru_jax.inference.overview import overview
 from bigru_jax.inference.predictor import Predictor
+from bigru_jax.runtime import facts
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
@@ -90,6 +92,16 @@ class Run:
       labels=labels,
       calibration=calibration,
     )
+
+  def __repr__(self) -> str:
+    """Returns its data, scores, size and directory."""
+    return facts.as_text('Run', self._facts())
+
+  def _repr_html_(self) -> str:
+    return facts.as_html('Run', self._facts())
+
+  def _facts(self) -> dict[str, str]:
+    return overview(self.workdir, self.config, self.labels, self.params)
 
   def __reduce__(self) -> Any:
     """Raises TypeError, since compiled programs belong to this process."""
