@@ -51,8 +51,8 @@ def describe_data(
   """Returns `data`, if the run is finished, and `labels`; see `overview`."""
   facts = {}
   if _read_result(workdir):
-    data = examples.name_of_data(workdir, config)
-    facts['data'] = examples.WITHOUT_DATA.get(data, data)
+    name = examples.name_of_data(workdir, config)
+    facts['data'] = 'in memory' if name == 'corpus' else name
   names = ', '.join(labels[:_MOST_LABELS])
   others = len(labels) - _MOST_LABELS
   ending = f' and {others} more' if others > 0 else ''

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 import pytest
 
@@ -49,21 +50,28 @@ class _Notebook:
 
 def test_the_quickstart_runs(tmp_path):
   notebook = _Notebook('quickstart.ipynb', tmp_path)
-  assert float(notebook.printed('train').split('test accuracy ')[1]) > 0.95
+  (accuracy,) = re.findall(
+    r'test accuracy ([\d.]+), ', notebook.printed('train')
+  )
+  assert float(accuracy) > 0.95
+  (table,) = notebook.shown('train', 'text/html')
+  assert f'accuracy {accuracy}, ' in table
   lines = notebook.printed('predict').splitlines()
   assert [line[: line.index(' (')] for line in lines] == [
     'the film was good: positive',
     'the film was not good: negative',
     'a dull plot: negative',
   ]
-  assert "'accuracy': 1.0" in notebook.printed('evaluate')
+  assert notebook.printed('evaluate').startswith('accuracy 1.00')
   assert len(notebook.shown('attention', 'image/png')) == 1
   assert (tmp_path / 'runs' / 'quickstart' / 'result.json').exists()
 
 
 def test_the_notebook_on_ones_own_csv_runs(tmp_path):
   notebook = _Notebook('your_csv.ipynb', tmp_path)
-  assert 'epoch  1  train loss' in notebook.printed('train')
+  # A bar and a line, without a setting.
+  assert '\repoch 1/5:   0%' in notebook.printed('train')
+  assert '\repoch  1  train loss' in notebook.printed('train')
   assert len(notebook.shown('losses', 'image/png')) == 1
   assert "'f1': 1.0" in notebook.printed('scores')
   assert 'report.html' in notebook.shown('page', 'text/html')[0]

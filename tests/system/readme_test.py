@@ -25,13 +25,19 @@ def _commands(page):
   that needs what is not here. The programs of a page are one program. What
   installs is left out, for this environment is installed, and so is the line
   that runs these tests.
+
+  Yields:
+    A command, and the output of a program that the page shows in a block of
+    `text` after it, else ''.
   """
-  blocks = re.findall(r'```(sh|python)\n(.*?)```', page.read_text(), re.DOTALL)
+  pattern = r'```(sh|python)\n(.*?)```(?:\n\n```text\n(.*?)```)?'
   program = ''
-  for language, block in blocks:
+  for language, block, output in re.findall(
+    pattern, page.read_text(), re.DOTALL
+  ):
     if language == 'python':
       program += block
-      yield [sys.executable, '-c', program]
+      yield [sys.executable, '-c', program], output
       continue
     for line in block.splitlines():
       if 'pytest' not in line and 'activate' not in line:
@@ -39,7 +45,11 @@ def _commands(page):
         parts = [part for part in parts if 'venv .venv' not in part]
         line = ' && '.join(parts).replace('.venv/bin/', '')
         line = re.sub(r'(^|&& )bigru ', r'\1python -m bigru_jax.cli ', line)
-        yield ['bash', '-euc', line]
+        yield ['bash', '-euc', line], ''
+
+
+def _without_digits(text):
+  return re.sub(r'\d[\d.,:-]*', '#', text)
 
 
 def _run_commands(page, folder):
@@ -53,11 +63,12 @@ def _run_commands(page, folder):
   )
   environment = {**os.environ, 'PATH': path, 'PYTHONPATH': str(ROOT)}
   commands = list(_commands(page))
-  for command in commands:
+  for command, output in commands:
     done = subprocess.run(
       command, cwd=folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, f'{command[-1]}\n{done.stderr}'
+    assert _without_digits(output) in _without_digits(done.stdout), command[-1]
   return len(commands)
 
 
