@@ -68,7 +68,7 @@ def _run_commands(page, folder):
       command, cwd=folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, f'{command[-1]}\n{done.stderr}'
-    assert _without_digits(output) in _without_digits(done.stdout), command[-1]
+    assert _without_digits(output) in _without_digits(done.stdout), done.stdout
   return len(commands)
 
 
