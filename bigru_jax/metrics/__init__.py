@@ -34,6 +34,7 @@ class Metric:
       either function, the metric is computed in `evaluation`.
     fewest_classes, most_classes: the numbers of classes that have it.
     least_is_best: whether the smallest value is the best.
+    bounds: the smallest and the largest possible value.
     each_epoch: whether `select_by` may name it; TensorBoard then shows it.
     brief: whether the log line of an epoch includes it.
     optional: whether tables have it only if `metrics` or `select_by` names it.
@@ -47,6 +48,7 @@ class Metric:
   fewest_classes: int = 1
   most_classes: float = math.inf
   least_is_best: bool = False
+  bounds: tuple[float, float] = (0.0, 1.0)
   each_epoch: bool = False
   brief: bool = False
   optional: bool = False
@@ -73,6 +75,10 @@ _SCORES = functools.partial(Metric, each_epoch=True, optional=True)
 _SINGLE_LABEL = functools.partial(_SCORES, tasks=('single_label',))
 
 
+_LOSS = 0.0, math.inf
+_CORRELATION = -1.0, 1.0
+
+
 def _multi_label_f1(average: str) -> Callable[[Scored], float]:
   return functools.partial(of_scored.multi_label_f1, average=average)
 
@@ -92,7 +98,7 @@ def _positive(key: str) -> Metric:
 
 
 METRICS = {
-  'loss': Metric(least_is_best=True, each_epoch=True, brief=True),
+  'loss': Metric(least_is_best=True, bounds=_LOSS, each_epoch=True, brief=True),
   'accuracy': Metric(
     of_confusion=accuracy,
     of_scores=of_scored.subset_accuracy,
@@ -133,12 +139,18 @@ METRICS = {
   'average_precision': _area('average_precision'),
   'average_precision_micro': _area('average_precision', 'micro'),
   'average_precision_weighted': _area('average_precision', 'weighted'),
-  'mcc': _SINGLE_LABEL(of_scores=lambda scored: mcc(scored.confusion)),
-  'cohen_kappa': _SINGLE_LABEL(
-    of_scores=lambda scored: cohen_kappa(scored.confusion)
+  'mcc': _SINGLE_LABEL(
+    of_scores=lambda scored: mcc(scored.confusion), bounds=_CORRELATION
   ),
-  'log_loss': _SCORES(of_scores=of_scored.log_loss, least_is_best=True),
-  'brier': _SCORES(of_scores=of_scored.brier, least_is_best=True),
+  'cohen_kappa': _SINGLE_LABEL(
+    of_scores=lambda scored: cohen_kappa(scored.confusion), bounds=_CORRELATION
+  ),
+  'log_loss': _SCORES(
+    of_scores=of_scored.log_loss, least_is_best=True, bounds=_LOSS
+  ),
+  'brier': _SCORES(
+    of_scores=of_scored.brier, least_is_best=True, bounds=(0.0, 2.0)
+  ),
   'positive_f1': _positive('f1'),
   'positive_precision': _positive('precision'),
   'positive_recall': _positive('recall'),

@@ -24,6 +24,8 @@ from bigru_jax.evaluation.calibration import (
 from bigru_jax.evaluation.curves import decision_curves
 from bigru_jax.evaluation.diagnostics import diagnose
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
+from bigru_jax.evaluation.intervals import intervals_of
+from bigru_jax.metrics import names_in
 from bigru_jax.metrics.thresholds import fit_thresholds
 from bigru_jax.reports.run_page import PageOutputs
 from bigru_jax.tasks import MultiLabel, Task
@@ -145,6 +147,7 @@ def make_report(
       'validation': evaluations['validation'].metrics,
       'test': evaluations['test'].metrics,
       'temperature': calibration.temperature,
+      'intervals': {'test': _intervals(config, evaluations['test'])},
       'test_report': evaluations['test'].report,
     },
     diagnostics={
@@ -164,6 +167,16 @@ def make_report(
       for name, evaluation in evaluations.items()
     },
   )
+
+
+def _intervals(
+  config: Config, evaluation: Evaluation
+) -> dict[str, dict[str, Any]]:
+  """Returns the intervals of the metrics by which a run is judged."""
+  assert evaluation.scored is not None
+  names = {'accuracy', 'macro_f1', config.select_by, *names_in(config.metrics)}
+  intervals = intervals_of(evaluation.scored, names)
+  return {name: dataclasses.asdict(x) for name, x in intervals.items()}
 
 
 def _lines(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:

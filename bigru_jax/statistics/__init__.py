@@ -1,0 +1,1 @@
+"""Intervals and tests: how far scores over texts and seeds can be trusted."""
