@@ -16,17 +16,12 @@ from bigru_jax.explain.attributions import (
 )
 from bigru_jax.explain.positions import Batch
 from bigru_jax.explain.predictions import TrainedModel, over_split
-from bigru_jax.runtime.precision import single_precision
 
 METHOD = 'integrated_gradients'  # The default; it says how exact its sums are.
 
 
-def check_method(method: str, pooling: str) -> str:
-  """Returns the name of an attribution that models with a pooling have.
-
-  Raises:
-    ValueError: there is no such attribution, or the pooling has no weights.
-  """
+def check_method(method: str, pooling: str) -> None:
+  """Raises ValueError if models with a pooling have no such attribution."""
   if method not in ATTRIBUTIONS:
     raise ValueError(f'method={method}: choose {", ".join(ATTRIBUTIONS)}')
   if method not in methods_of(pooling):
@@ -34,7 +29,12 @@ def check_method(method: str, pooling: str) -> str:
       f'method={method}: pooling={pooling} has no weights; choose '
       f'{", ".join(methods_of(pooling))}'
     )
-  return method
+
+
+def check_label(label: str | None, labels: Sequence[str]) -> None:
+  """Raises ValueError if a run does not have the label to explain."""
+  if label is not None and label not in labels:
+    raise ValueError(f'label={label}: choose {", ".join(labels)}')
 
 
 def labels_to_explain(
@@ -49,13 +49,8 @@ def labels_to_explain(
     answers: predictions, from `Run.predict`.
     labels: the classes' names.
     label: the label to explain in all texts instead.
-
-  Raises:
-    ValueError: the run does not know the label.
   """
   if label is not None:
-    if label not in labels:
-      raise ValueError(f'label={label}: choose {", ".join(labels)}')
     return [label] * len(answers)
   return [
     answer['label']
@@ -78,7 +73,7 @@ def with_attributions(
   Args:
     answers: predictions, from `Run.predict`.
     explained_labels: see `labels_to_explain`.
-    method: a name from `check_method`.
+    method: a name that `check_method` accepts.
     trained: the model.
     split: the texts; their labels are the indices of those explained.
     batch_size: the maximal number of texts per batch.
@@ -98,7 +93,6 @@ def with_attributions(
   ]
 
 
-@single_precision()
 @functools.partial(jax.jit, static_argnames='method')
 def _explain(
   trained: TrainedModel, batch: Batch, key: jax.Array, method: str

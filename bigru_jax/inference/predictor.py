@@ -21,7 +21,7 @@ from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
 
 _SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
-_CHUNK = 4096  # The number of texts that are predicted at a time.
+CHUNK = 4096  # The number of texts that are predicted at a time.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Predictor:
     """Yields the answers of `Run.predict`, in constant memory."""
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
-    while chunk := list(itertools.islice(texts, _CHUNK)):
+    while chunk := list(itertools.islice(texts, CHUNK)):
       dispatched = self._dispatch(
         params, chunk, first, batch_size, calibrated, fields
       )

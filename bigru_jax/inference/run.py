@@ -9,7 +9,6 @@ from typing import Any
 from flax import linen as nn
 import jax
 from jax.sharding import Mesh
-import numpy as np
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
@@ -20,10 +19,10 @@ from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.evaluation import steps
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
-from bigru_jax.explain import texts as explained_texts
-from bigru_jax.explain.predictions import make_trained
+from bigru_jax.explain.texts import METHOD, check_label, check_method
 from bigru_jax.inference import predictions
 from bigru_jax.inference.encoding import TextEncoder
+from bigru_jax.inference.explanations import stream_explanations
 from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.overview import overview
 from bigru_jax.inference.predictor import Predictor
@@ -83,7 +82,6 @@ class Run:
       markers=self.markers,
       pooling=config.pooling,
     )
-    self._encode = encoder.encode
     self._predictor = Predictor(
       encoder=encoder,
       steps_for=self._steps_for,
@@ -170,11 +168,10 @@ class Run:
       self.params, texts, batch_size, calibrated, names
     )
 
-  @single_precision()
   def explain(
     self,
     texts: Sequence[str],
-    method: str = explained_texts.METHOD,
+    method: str = METHOD,
     label: str | None = None,
     batch_size: int = BATCH_SIZE,
   ) -> list[dict[str, Any]]:
@@ -200,27 +197,27 @@ class Run:
     Raises:
       ValueError: the run has no such method or label; or see `predict`.
     """
-    explained_texts.check_method(method, self.config.pooling)
-    texts = list(check_texts(texts, self.config.num_texts))
-    if not (answers := self.predict(texts, batch_size)):
-      return []
-    explained_labels = explained_texts.labels_to_explain(
-      answers, self.labels, label
-    )
-    label_ids = [self.labels.index(name) for name in explained_labels]
-    params, _, split = self._encode(
+    return list(self.stream_explanations(texts, method, label, batch_size))
+
+  def stream_explanations(
+    self,
+    texts: Iterable[str],
+    method: str = METHOD,
+    label: str | None = None,
+    batch_size: int = BATCH_SIZE,
+  ) -> Iterator[dict[str, Any]]:
+    """Explains like `explain`, in chunks and in constant memory."""
+    check_method(method, self.config.pooling)
+    check_label(label, self.labels)
+    yield from stream_explanations(
+      self._predictor,
+      self.model,
       self.params,
-      texts,
-      lambda i: f'text {i + 1}',
-      np.array(label_ids, np.int32),
-    )
-    return explained_texts.with_attributions(
-      answers,
-      explained_labels,
+      check_texts(texts, self.config.num_texts),
       method,
-      make_trained(self.model, self.task, params),
-      split,
-      batch_size,
+      label,
+      check_count('batch_size', batch_size),
+      self.fields,
     )
 
   @single_precision()
@@ -258,7 +255,7 @@ class Run:
     if len(texts) != len(columns['label']) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(columns["label"])} labels')
     origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'
-    params, _, split = self._encode(
+    params, _, split = self._predictor.encoder.encode(
       self.params, texts, origin_of, columns['label']
     )
     split = split.with_columns(**columns)

@@ -87,7 +87,7 @@ def test_the_batch_size_changes_no_prediction(trained):
 
 
 def test_a_stream_is_predicted_while_it_is_read(trained, monkeypatch):
-  monkeypatch.setattr(bigru_jax.inference.predictor, '_CHUNK', 4)
+  monkeypatch.setattr(bigru_jax.inference.predictor, 'CHUNK', 4)
   taken = 0
 
   def texts():

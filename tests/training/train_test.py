@@ -191,7 +191,7 @@ def test_entity_attention_tells_the_order_of_the_entities(
   assert {**other, 'spans': answer['spans']} == answer
   with pytest.raises(ValueError, match='^text 2: pooling=entity needs one'):
     run.predict([texts[0], 'the cup with some tea .'])
-  monkeypatch.setattr(bigru_jax.inference.predictor, '_CHUNK', 4)  # Texts.
+  monkeypatch.setattr(bigru_jax.inference.predictor, 'CHUNK', 4)  # Texts.
   with pytest.raises(ValueError, match='^text 7: pooling=entity needs one'):
     run.predict([*texts[:6], 'the cup with some tea .'])
   with pytest.raises(ValueError, match='^mine.csv, row 9: pooling=entity'):

@@ -1,0 +1,50 @@
+"""Explains any number of texts, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import itertools
+from typing import Any
+
+from flax import linen as nn
+import numpy as np
+
+from bigru_jax.explain.predictions import make_trained
+from bigru_jax.explain.texts import labels_to_explain, with_attributions
+from bigru_jax.inference.predictor import CHUNK, Predictor
+
+
+def stream_explanations(
+  predictor: Predictor,
+  model: nn.Module,
+  params: Any,
+  texts: Iterator[str],
+  method: str,
+  label: str | None,
+  batch_size: int,
+  fields: list[str],
+) -> Iterator[dict[str, Any]]:
+  """Yields the answers of `Run.explain`, in constant memory.
+
+  Args:
+    predictor: predicts the texts.
+    model, params: the run's.
+    texts, label, batch_size: see `Run.explain`.
+    method: a name that `explain.texts.check_method` accepts.
+    fields: the fields of the predictions.
+  """
+  predicted_texts, texts = itertools.tee(texts)
+  answers = predictor.stream(params, predicted_texts, batch_size, False, fields)
+  while chunk := list(itertools.islice(answers, CHUNK)):
+    labels = labels_to_explain(chunk, predictor.labels, label)
+    ids = np.array([predictor.labels.index(x) for x in labels], np.int32)
+    chunk_params, _, split = predictor.encoder.encode(
+      params,
+      list(itertools.islice(texts, len(chunk))),
+      str,  # The texts have passed all checks.
+      ids,
+    )
+    trained = make_trained(model, predictor.task, chunk_params)
+    yield from with_attributions(
+      chunk, labels, method, trained, split, batch_size
+    )
