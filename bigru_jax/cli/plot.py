@@ -10,16 +10,12 @@ needs matplotlib, the extra `plot`. Characters that matplotlib's default font
 lacks are drawn in an installed font that has them.
 """
 
-from collections.abc import Callable, Iterable
-import contextlib
+from collections.abc import Callable
 import functools
 import itertools
-import logging
 import pathlib
 from typing import Any
-import warnings
 
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
@@ -28,6 +24,8 @@ import bigru_jax
 from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.reports import figures, records
+from bigru_jax.reports.fonts import font_families, save
+from bigru_jax.reports.heat_map import draw_heat_map, heat_map_height
 from bigru_jax.reports.shades import headline
 from bigru_jax.rundir import published
 
@@ -49,56 +47,6 @@ _OUTPUT = FLAGS.path(
   'run.png',
 )
 _HEIGHT = 3.2  # Inches.
-_log = logging.getLogger('bigru_jax.plot')
-
-
-def font_families(texts: Iterable[str]) -> list[str]:
-  """Returns the default font, and others for characters that it lacks.
-
-  A warning names the characters that no installed font has.
-  """
-  families = list(font_manager.FontProperties().get_family())
-  missing = {c for text in texts for c in text if c.isprintable()}
-  missing -= _drawable(missing, families[0])
-  if not missing:
-    return families
-  manager = font_manager.fontManager
-  # matplotlib caches its list, without fonts that were installed since.
-  listed = {font.fname for font in manager.ttflist}
-  for path in set(font_manager.findSystemFonts()) - listed:
-    with contextlib.suppress(Exception):  # As matplotlib skips unreadable ones.
-      manager.addfont(path)
-  # Some private fonts of a system draw a box for any character.
-  names = {font.name for font in manager.ttflist}
-  drawable = {
-    name: _drawable(missing, name)
-    for name in sorted(names)
-    if not name.startswith(('.', 'Last'))
-  }
-  for name in sorted(drawable, key=lambda name: -len(drawable[name])):
-    if drawable[name] & missing:
-      families.append(name)
-      missing -= drawable[name]
-  if missing:
-    more = f' and {len(missing) - 20} more' if len(missing) > 20 else ''
-    _log.warning(
-      'no installed font has %s%s; install one that does, for example the '
-      'Debian package fonts-noto-cjk for Chinese, Japanese and Korean',
-      ' '.join(sorted(missing)[:20]),
-      more,
-    )
-  return families
-
-
-def _drawable(characters: set[str], family: str) -> set[str]:
-  """Returns those characters that a font family has."""
-  properties = font_manager.FontProperties(family=[family])
-  try:
-    path = font_manager.findfont(properties, fallback_to_default=False)
-    font = font_manager.get_font(path)
-  except (OSError, RuntimeError, ValueError):  # The font is gone.
-    return set()
-  return {c for c in characters if font.get_char_index(ord(c))}
 
 
 def plot_attention(
@@ -156,10 +104,8 @@ def panels_of(
     if part == 'attention':
       draw = functools.partial(plot_attention, prediction=prediction)
     else:
-      draw = functools.partial(
-        figures.draw_heat_map, text=text, answer=prediction
-      )
-      height = max(height, figures.heat_map_height(text, prediction))
+      draw = functools.partial(draw_heat_map, text=text, answer=prediction)
+      height = max(height, heat_map_height(text, prediction))
     panels.append(functools.partial(draw, families=families))
   return panels, height
 
@@ -177,8 +123,6 @@ def main() -> None:
     raise ValueError(f'output: {output} already exists; name a file')
   if set(_PARTS.value) <= set(figures.PARTS):
     FLAGS.refuse('attention or heatmap among the parts', 'text')
-  # A missing font weight is not worth a warning.
-  logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
   workdirs = [published.find(name) for name in _WORKDIR.value]
   panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
   if not panels:
@@ -187,8 +131,5 @@ def main() -> None:
   axes = figure.subplots(1, len(panels), squeeze=False)[0]
   for panel, draw in zip(axes, panels):
     draw(panel)
-  with warnings.catch_warnings():
-    # `font_families` has warned of them in one line.
-    warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
-    figure.savefig(output, dpi=110)
+  save(figure, output)
   print(output)

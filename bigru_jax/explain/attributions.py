@@ -2,8 +2,8 @@
 
 Each is a function of a `TrainedModel`, a batch and one class per text, and
 returns weights [B, T], zero at padding; see `positions` for T of a hierarchical
-model. A positive weight speaks for the class; only `attention` and the norm of
-`gradient` have no sign. Gradients explain the log odds of the class (see
+model. A positive weight speaks for the class; those of `UNSIGNED` only say how
+much a token matters. Gradients explain the log odds of the class (see
 `predictions.log_odds`), and leave-one-out explains its probability. Call them
 inside `jax.jit`; `attribute` does so for the texts of a split.
 """
@@ -204,6 +204,7 @@ ATTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
   'attention_x_gradient': attention_x_gradient,
 }
 OF_ATTENTION = 'attention', 'attention_x_gradient'
+UNSIGNED = 'attention', 'gradient'
 # Those that the page of a run can show.
 PAGE_METHODS = (
   'attention', 'gradient_x_input', 'integrated_gradients', 'leave_one_out',

@@ -6,21 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
 from bigru_jax.reports.rates import PRECISION_RECALL, ROC, Curve, draw_rates
 from bigru_jax.reports.records import Groups, Record, learning_rates
-from bigru_jax.reports.shades import headline, shades
-from bigru_jax.reports.tables import columns_of
 
 # The colours of Okabe and Ito, which the colour-blind can distinguish; dashes
 # distinguish the lines in grey.
 _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00')
 _DASHES = ('-', '--', ':', '-.')
-_HEAT = '#0072b2'
-_LINE, _LINES = 48, 12  # The columns of a heat map, and its minimal lines.
 
 
 def draw_loss(axes: Axes, groups: Groups) -> None:
@@ -159,51 +154,6 @@ PARTS: dict[str, Callable[..., None]] = {
   'precision_recall': draw_precision_recall,
   'length': draw_length,
 }
-
-
-def draw_heat_map(
-  axes: Axes, text: str, answer: dict[str, Any], families: list[str]
-) -> None:
-  """Draws a text with the background of each token as dark as its weight.
-
-  Letters are drawn from left to right in one column each, or in two for
-  Chinese, Japanese and Korean. Arabic and Hebrew need the page of a run.
-  """
-  pieces, rows = _laid_out(text, answer)
-  for piece, column, row, columns, shade in pieces:
-    axes.add_patch(
-      Rectangle((column, row), columns, 0.85, color=_HEAT, alpha=0.55 * shade,
-                lw=0)
-    )  # fmt: skip
-    axes.text(
-      column + columns / 2, row + 0.42, piece, ha='center', va='center',
-      size=9, parse_math=False, family=['DejaVu Sans Mono', *families],
-    )  # fmt: skip
-  axes.set(xlim=(0, _LINE), ylim=(max(rows, _LINES), 0))
-  axes.set_axis_off()
-  axes.set_title(headline(answer), parse_math=False, family=families)
-
-
-def heat_map_height(text: str, answer: dict[str, Any]) -> float:
-  """Returns the height of a heat map in inches."""
-  return 0.6 + 0.2 * max(_laid_out(text, answer)[1], _LINES)
-
-
-def _laid_out(text: str, answer: dict[str, Any]) -> tuple[list[tuple], int]:
-  """Returns pieces (text, column, row, columns, shade), and the row count."""
-  column, row, last_end, pieces = 0, 0, 0, []
-  shades_T = shades(answer) or [0.0] * len(answer['spans'])
-  for (start, end), shade in zip(answer['spans'], shades_T):
-    column += bool(column and text[last_end:start])
-    last_end = end
-    for i in range(start, end, _LINE // 2):
-      piece = text[i : min(end, i + _LINE // 2)]
-      columns = columns_of(piece)
-      if column + columns > _LINE:
-        column, row = 0, row + 1
-      pieces.append((piece, column, row, columns, shade))
-      column += columns
-  return pieces, row + 1
 
 
 def _draw_curves(axes: Axes, groups: Groups, metric: str) -> None:

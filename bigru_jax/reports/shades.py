@@ -1,16 +1,21 @@
-"""Shows the attention on a text as one number per token, or in a terminal."""
+"""Shows the weights of a text's tokens as numbers, or in a terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import regex
 
-# Backgrounds of xterm's 256 colours from light to dark blue. The contrast of
-# black letters is at least 5 to 1.
-_BACKGROUNDS = (189, 153, 117, 75, 33)
+from bigru_jax.explain.attributions import UNSIGNED
+
+# Backgrounds of xterm's 256 colours from light to dark, blue and orange.
+# The contrast of black letters is at least 5 to 1.
+_FOR, _AGAINST = (189, 153, 117, 75, 33), (230, 223, 222, 215, 208)
 _SHADE, _PLAIN = '\x1b[38;5;16;48;5;{}m', '\x1b[0m'
+_UNDERLINE = '\x1b[4m'
+_LEAST = 0.5 / len(_FOR)  # The smallest weight that is marked.
 # Control characters in a text could move the cursor or set colours.
 _CONTROL = regex.compile(r'[\p{Cc}\p{Cs}--[\n\t]]', regex.VERSION1)
 
@@ -52,27 +57,69 @@ def _merge_heads(answer: dict[str, Any], weights: np.ndarray) -> np.ndarray:
 
 
 def colored(text: str, answer: dict[str, Any]) -> str:
-  """Returns a text for a terminal, with tokens shaded by their attention.
+  """Returns a text for a terminal, with tokens shaded by their weight.
 
   Args:
     text: the text.
-    answer: its prediction, from `Run.predict`.
+    answer: its prediction, from `Run.predict` or `Run.explain`.
 
   Returns:
-    The label and the probability, then the text with ANSI escape sequences.
+    The label and the probability, how to read the colours, then the text with
+    ANSI escape sequences: blue, or for a negative weight orange and underlined.
     Control characters in the text are replaced.
   """
+  how = reading(answer, 'blue', 'underlined orange')
+  return _marked(text, answer, how, _color)
+
+
+def signed(text: str, answer: dict[str, Any]) -> str:
+  """Returns a text like `colored`, with numbers in place of colours."""
+  how = reading(answer, '+', '-')
+  how = f'{how}; the largest weight is 1' if how else ''
+  return _marked(text, answer, how, lambda x, shade: f'{x}[{shade:+.2f}]')
+
+
+def reading(answer: dict[str, Any], positive: str, negative: str) -> str:
+  """Returns how to read the weights; empty without attributions.
+
+  Args:
+    answer: see `shades`.
+    positive, negative: the names of their marks.
+  """
+  if 'attribution' not in answer:
+    return ''
+  method = answer['method'].replace('_', ' ')
+  if answer['method'] in UNSIGNED:
+    return f'{positive} shows the {method}'
+  label = answer['explained_label']
+  return f'{positive} speaks for {label}, {negative} against it ({method})'
+
+
+def _marked(
+  text: str,
+  answer: dict[str, Any],
+  how: str,
+  mark: Callable[[str, float], str],
+) -> str:
+  """Returns the lines of `colored`, with the heavier tokens marked."""
   last_end, parts = 0, []
   for (start, end), shade in zip(answer['spans'], shades(answer)):
-    level = int(shade * len(_BACKGROUNDS) - 0.5)
     token = _printable(text[start:end])
     parts.append(_printable(text[last_end:start]))
-    if shade * len(_BACKGROUNDS) >= 0.5 and token:
-      token = _SHADE.format(_BACKGROUNDS[level]) + token + _PLAIN
-    parts.append(token)
+    parts.append(
+      mark(token, shade) if abs(shade) >= _LEAST and token else token
+    )
     last_end = end
   parts.append(_printable(text[last_end:]))
-  return f'{_printable(headline(answer))}\n{"".join(parts)}\n'
+  lines = _printable(headline(answer)), _printable(how), ''.join(parts)
+  return '\n'.join(filter(None, lines)) + '\n'
+
+
+def _color(token: str, shade: float) -> str:
+  backgrounds = _FOR if shade >= 0 else _AGAINST
+  color = backgrounds[int(abs(shade) * len(backgrounds) - 0.5)]
+  line = _UNDERLINE if shade < 0 else ''
+  return f'{line}{_SHADE.format(color)}{token}{_PLAIN}'
 
 
 def headline(answer: dict[str, Any]) -> str:
