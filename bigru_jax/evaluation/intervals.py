@@ -12,8 +12,8 @@ from bigru_jax.metrics.scored import Scored
 from bigru_jax.statistics import intervals
 from bigru_jax.statistics.intervals import Interval, Score
 
-# Of large splits, whose scores take long to sort, fewer draws are enough.
-_MAX_SCORES = 20_000_000  # Of all draws together.
+# Of large splits, whose scores take long to rank, fewer draws are enough.
+_MAX_VALUES = 20_000_000  # Of all draws together.
 _MIN_RESAMPLES = 200
 
 
@@ -32,17 +32,26 @@ def intervals_of(scored: Scored, names: Collection[str]) -> dict[str, Interval]:
     and the calibration error have none.
   """
   weights_N = weights_of(scored)
-  resamples = _MAX_SCORES // max(scored.scores.size, 1)
-  resamples = min(max(resamples, _MIN_RESAMPLES), intervals.RESAMPLES)
   by_name = {}
   for name in compute(scored, names):
     if name == 'accuracy':
       by_name[name] = intervals.share(is_right(scored), weights_N)
     else:
       by_name[name] = intervals.of_texts(
-        score_of(scored, name), weights_N, METRICS[name].bounds, resamples
+        score_of(scored, name),
+        weights_N,
+        METRICS[name].bounds,
+        num_resamples(scored, name),
       )
   return by_name
+
+
+def num_resamples(scored: Scored, name: str) -> int:
+  """Returns the number of draws of the texts for the interval of a metric."""
+  needs_scores = METRICS[name].of_confusion is None
+  values = scored.scores.size if needs_scores else len(scored.labels)
+  most = _MAX_VALUES // max(values, 1)
+  return min(max(most, _MIN_RESAMPLES), intervals.RESAMPLES)
 
 
 def weights_of(scored: Scored) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special  # Importing scipy.stats takes 0.4 s.
 
 LEVEL = 0.95
-RESAMPLES = 1000
+RESAMPLES = 2000
 MIN_SEEDS = 3  # Of an interval over seeds and texts.
 # The smallest and the largest value that a score can have.
 Bounds = tuple[float, float]
@@ -91,9 +91,7 @@ def effective_size(weights_N: np.ndarray) -> float:
   return float(weights_N.sum()) ** 2 / squares if squares else 0.0
 
 
-def student(
-  values: Collection[float], bounds: Bounds = UNBOUNDED
-) -> Interval:
+def student(values: Collection[float], bounds: Bounds = UNBOUNDED) -> Interval:
   """Returns the interval of the mean of independent values, by Student's t.
 
   Args:
@@ -207,12 +205,17 @@ def of_draws(
     return Interval(math.nan, math.nan, method)
   if np.ptp(finite) < 1e-12:
     return _unvarying(value, weights_N, bounds, method)
-  below = (np.mean(finite < value) + np.mean(finite <= value)) / 2
-  tiny = 0.5 / len(finite)
-  shift = 2 * special.ndtri(np.clip(below, tiny, 1 - tiny))
+  shift = 2 * normal_rank(value, finite)
   shares = special.ndtr([shift - _Z, shift + _Z])
   low, high = np.quantile(finite, shares)
   return Interval(float(low), float(high), method)
+
+
+def normal_rank(value: float, draws: np.ndarray) -> float:
+  """Returns the normal quantile of the share of draws below a value."""
+  below = (np.mean(draws < value) + np.mean(draws <= value)) / 2
+  tiny = 0.5 / len(draws)
+  return float(special.ndtri(np.clip(below, tiny, 1 - tiny)))
 
 
 def _unvarying(
