@@ -11,16 +11,16 @@ the column of the labels, which are shown next to the predictions.
 
 import itertools
 import pathlib
-from typing import Any
 
 import bigru_jax
 from bigru_jax.cli import inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.splits import Example
+from bigru_jax.data.tabular_files import without_folders
 from bigru_jax.reports.page import describe, note_on_test, write_page
-from bigru_jax.rundir import files as run_files
-from bigru_jax.rundir.examples import check_same_split, examples_of_run
+from bigru_jax.reports.page_top import describe_baseline
+from bigru_jax.rundir.examples import examples_of_run
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS)
@@ -37,7 +37,8 @@ _OUTPUT = FLAGS.path(
 _BASELINE = FLAGS.path(
   'baseline',
   'The directory of a linear baseline of the same data, whose test metrics are '
-  "shown beside the run's.",
+  "shown beside the run's; by default, a finished one beside the run's "
+  'directory.',
 )
 _MAX_TEXTS = FLAGS.integer(
   'max_texts',
@@ -67,31 +68,21 @@ def choose_texts(
           f'{example.source}, row {example.row}: the run does not know the '
           f'label {min(unknown)!r}'
         )
-    return labelled[:limit], True, f'Texts of {source}.'
+    return labelled[:limit], True, f'Texts of {source_name()}.'
   texts = _TEXT.value or itertools.islice(
     inputs.read_texts(path, run.config), limit
   )
   origin = source or 'text'
-  note = f'Texts of {source or "the command line"}.'
+  note = f'Texts of {source_name()}.'
   examples = [Example(text, '', origin, i) for i, text in enumerate(texts, 1)]
   return examples, False, note
 
 
-def baseline_metrics(workdir: pathlib.Path) -> dict[str, Any] | None:
-  """Returns the test metrics of the baseline, or None if none is named.
-
-  Raises:
-    FileNotFoundError, ValueError: the directory has no finished baseline, or
-      one that was tested on other texts than the run.
-  """
-  if not _BASELINE.value:
-    return None
-  path = pathlib.Path(_BASELINE.value)
-  result = run_files.read_result(path)
-  if not run_files.is_baseline(path):
-    raise ValueError(f'baseline={path} is not a linear baseline')
-  check_same_split(workdir, path, 'baseline')
-  return result['test']
+def source_name() -> str:
+  """Returns the name of what the texts are; '' for the test split."""
+  if _TEXT.value:
+    return 'the command line'
+  return without_folders(_INPUT.value) if _INPUT.value else ''
 
 
 def check_flags() -> None:
@@ -107,6 +98,8 @@ def check_flags() -> None:
       'output: name a file; report.html in the run directory is for the test '
       'split'
     )
+  if (_TEXT.value or _INPUT.value) and _BASELINE.value:
+    raise ValueError('baseline: it has scores only on the test split')
   if not _INPUT.value:
     FLAGS.refuse('an input', 'label_column')
   if _MAX_TEXTS.present and _TEXT.value:
@@ -125,7 +118,8 @@ def main() -> None:
   outputs.check_output(str(output), path)
   run = inputs.load_model()
   assert isinstance(run, bigru_jax.Run)
-  baseline = baseline_metrics(workdir)
+  if baseline := _BASELINE.value:
+    describe_baseline(workdir, pathlib.Path(baseline))
   describe(workdir)  # Raises what the page would, before the predictions.
   examples, labelled, note = choose_texts(workdir, run)
   texts = [example.text for example in examples]
@@ -137,6 +131,7 @@ def main() -> None:
     [hard_label(x.label) if labelled else None for x in examples],
     [f'{example.source}, row {example.row}' for example in examples],
     note,
-    baseline,
+    baseline=pathlib.Path(baseline) if baseline else None,
+    source=source_name(),
   )
   print(output)

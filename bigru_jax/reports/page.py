@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import json
 import pathlib
 import re
@@ -10,10 +10,16 @@ import shlex
 from typing import Any
 
 from bigru_jax.config import Config
-from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.explain.predictions import check_supported
-from bigru_jax.metrics import shown
+from bigru_jax.metrics import METRICS, shown
 from bigru_jax.reports.packing import pack_texts
+from bigru_jax.reports.page_top import (
+  describe_baseline,
+  find_baseline,
+  interval_in,
+  make_top,
+  thresholds,
+)
 from bigru_jax.reports.records import (
   command_of,
   grouped_fields,
@@ -22,7 +28,6 @@ from bigru_jax.reports.records import (
   read_metrics,
   read_object,
 )
-from bigru_jax.reports.tables import summary
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA, name_of_data
 from bigru_jax.runtime.atomic import write_text
@@ -30,7 +35,31 @@ from bigru_jax.runtime.atomic import write_text
 _SURROGATE = re.compile('[\ud800-\udfff]')  # These are not characters.
 _FOLDER = pathlib.Path(__file__).parent
 _START = '<script type="application/json" id="data">'
-_PARTS = ('page.css', 'page_charts.js', 'page_run.js', 'page_texts.js')
+_PARTS = (
+  'page.css', 'page_charts.js', 'page_run.js', 'page_texts.js', 'page_top.js',
+)  # fmt: skip
+# The titles and meanings of what a training costs; see `final_evaluation`.
+_COSTS = {
+  'best_epoch': (
+    'Best epoch',
+    'The pass over the training texts after which validation was best; the '
+    'model is that of this moment.',
+  ),
+  'parameters': ('Parameters', 'How many numbers the model has learned.'),
+  'train_seconds': ('Training, seconds', 'Without compiling and saving.'),
+  'compile_seconds': (
+    'Compiling, seconds',
+    'The time in which the program was translated for this machine.',
+  ),
+  'examples_per_second': ('Texts per second', 'In training.'),
+  'tokens_per_second': ('Tokens per second', 'In training.'),
+  'temperature': (
+    'Temperature',
+    'The divisor of the scores with which validation is calibrated best; above '
+    '1, the model is too sure of itself.',
+  ),
+}
+_WORDS = _COSTS | {'examples': ('Texts', 'The number of texts.')}
 
 
 def write_page(
@@ -41,7 +70,8 @@ def write_page(
   golds: Sequence[Any],
   origins: Sequence[str],
   note: str,
-  baseline: Mapping[str, Any] | None = None,
+  baseline: pathlib.Path | None = None,
+  source: str = '',
 ) -> None:
   """Writes the page of a finished run, completely or not at all.
 
@@ -56,15 +86,30 @@ def write_page(
     golds: the label or labels of each text, or None if it has none.
     origins: the origin of each text.
     note: a sentence that describes the texts.
-    baseline: the test metrics of a linear baseline, to show beside the run's.
+    baseline: the directory of a linear baseline of the same data; by default, a
+      finished one beside the run directory.
+    source: the name of what the texts are, or '' if they are the test split. A
+      page of other texts does not show the scores on test.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
   """
   data = describe(workdir)
-  data['note'], data['baseline'] = note, baseline
-  data['texts'] = pack_texts(texts, answers, golds, origins, data['labels'])
-  write_text(path, render(data))
+  columns = pack_texts(texts, answers, golds, origins, data['labels'])
+  data |= {'note': note, 'source': source, 'texts': columns}
+  write_text(path, render(data | _with_top(workdir, data, baseline)))
+
+
+def _with_top(
+  workdir: pathlib.Path, data: dict[str, Any], path: pathlib.Path | None
+) -> dict[str, Any]:
+  """Returns the `baseline` and the `top` of the data of a page."""
+  baseline, source = data.get('baseline'), data['source']
+  if data['tested'] and not (source or baseline):
+    path = path or find_baseline(workdir)
+    baseline = describe_baseline(workdir, path) if path else None
+  top = make_top(workdir, data, data['texts'], baseline, source)
+  return {'baseline': baseline, 'top': top}
 
 
 def note_on_test(count: int, num_shown: int) -> str:
@@ -85,8 +130,13 @@ def update_page(workdir: pathlib.Path) -> None:
   path = workdir / 'report.html'
   if path.exists():
     before = data_of(path)
-    kept = {name: before.get(name) for name in ('note', 'texts', 'baseline')}
-    write_text(path, render(describe(workdir) | kept))
+    kept: dict[str, Any] = {'source': ''}
+    for name in ('note', 'texts', 'baseline'):
+      kept[name] = before.get(name)
+    if kept['baseline'] and 'share' not in kept['baseline']:
+      kept['baseline'] = None  # That of an older version.
+    data = describe(workdir) | kept
+    write_text(path, render(data | _with_top(workdir, data, None)))
 
 
 def data_of(path: pathlib.Path) -> dict[str, Any]:
@@ -120,23 +170,27 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     result, lines = run_files.read_result(workdir), read_metrics(workdir)
   has_data = name not in WITHOUT_DATA
   scores, choice = result.get('test', {}), (config.metrics, config.select_by)
-  costs = {
-    key: result[key]
-    for key in (
-      'best_epoch', 'parameters', 'train_seconds', 'compile_seconds',
-      'examples_per_second', 'tokens_per_second', 'temperature',
-    )
-    if key in result
-  }  # fmt: skip
-  kind = 'hierarchical ' if config.model == 'hierarchical' else ''
+  costs = {key: result[key] for key in _COSTS if key in result}
+  diagnostics = read_diagnostics(workdir)
   return {
-    'title': f'{name}: {kind}BiGRU with pooling={config.pooling}',
-    'summary': summary(scores) if scores else 'It was not tested here.',
+    'name': name,
+    'version': result.get('version'),
+    'finished': result.get('finished'),
+    'is_multi_label': config.task == 'multi_label',
+    'tested': scores
+    and {
+      'accuracy': scores['accuracy'],
+      'examples': scores['examples'],
+      'interval': interval_in(result),
+    },
+    'words': {name: (x.title, x.meaning) for name, x in METRICS.items()}
+    | _WORDS,
+    'model': _model(config, result),
     'command': command_of(config) if has_data else None,
     'origin': WITHOUT_DATA.get(name),
     'config': grouped_fields(config),
     'labels': run_files.read_labels(workdir),
-    'decision': _decision(workdir, config),
+    'thresholds': thresholds(workdir, config, diagnostics),
     'metrics': [
       (split, values)
       for split, values in (
@@ -146,7 +200,8 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
       )
       if values
     ],
-    'diagnostics': read_diagnostics(workdir),
+    'intervals': result.get('intervals', {}).get('test', {}),
+    'diagnostics': diagnostics,
     'curves': lines,
     'best_epoch': result.get('best_epoch'),
     'learning_rate': learning_rates(config, lines) if lines else [],
@@ -157,18 +212,18 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   }
 
 
-def _decision(workdir: pathlib.Path, config: Config) -> str | None:
-  """Returns a sentence on the threshold of two classes, if it was chosen."""
-  labels = run_files.read_labels(workdir)
-  calibration = read_calibration(workdir, labels, config.task)
-  if config.task == 'multi_label' or not calibration.thresholds:
-    return None
-  return (
-    f'The prediction is {calibration.positive_label} where its probability is '
-    f'at least {calibration.thresholds[0]:.3f}, the threshold with the best '
-    f'{config.threshold_metric} on validation, so it may be the less probable '
-    'label.'
-  )
+def _model(config: Config, result: dict[str, Any]) -> str:
+  """Returns a sentence on the architecture."""
+  encoder = 'bidirectional GRU'
+  if config.model == 'hierarchical':
+    encoder = 'hierarchical bidirectional GRU'
+  elif config.encoder == 'average':
+    encoder = 'layer for each token'
+  pooling = config.pooling.replace('_', ' ')
+  sizes = ''
+  if 'parameters' in result:
+    sizes = f', with {result["parameters"]:,} parameters'
+  return f'The model is a {encoder} with {pooling} pooling{sizes}.'
 
 
 def _untested(

@@ -191,6 +191,32 @@ function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
   return figure(title, note, root, table(head, bins.map((bin) => bin.row)));
 }
 
+// Shares with names, as bars that have the interval as a whisker.
+function shareBars(label, shares, color = 's0') {
+  const percent = (x) => (100 * x).toFixed(1);
+  const sign = '\u00a0%';
+  return el('ul', {class: 'shares', 'aria-label': label}, ...shares.map(
+    ({name, value, low, high, note = null}) => {
+      const bar = svg('svg', {
+        viewBox: '0 0 200 12', preserveAspectRatio: 'none',
+        'aria-hidden': 'true'});
+      bar.append(
+        svg('rect', {class: 'track', width: 200, height: 12}),
+        svg('rect', {class: `bar ${color}`, width: 200 * value, height: 12}));
+      const interval = low === null ? null
+        : ` (${percent(low)} to ${percent(high)}${sign})`;
+      if (interval) {
+        bar.append(svg('path', {class: 'whisker',
+          d: `M${200 * low} 6H${200 * high}M${200 * low} 2V10` +
+            `M${200 * high} 2V10`}));
+      }
+      return el('li', {}, el('span', {class: 'name'}, name,
+        note && el('small', {}, note)),
+      el('span', {class: 'value'}, el('b', {}, percent(value) + sign),
+        interval && el('small', {}, interval)), bar);
+    }));
+}
+
 // Horizontal bars with names, in a table so that screen readers read them.
 function namedBars({title, note, head, rows, wide = false}) {
   const body = rows.map(([name, value, ...others]) => {
@@ -214,7 +240,7 @@ function confusion(title, labels, counts) {
       .map(([gold, answer, n]) => [gold, answer, number(n)]);
     return figure(title, `the pairs of the ${labels.length} classes that are ` +
       'confused most often', scrolled(title,
-      table(['gold', 'prediction', 'texts'], rows)), null);
+      table(['true label', 'prediction', 'texts'], rows)), null);
   }
   const body = counts.map((row, i) => {
     const sum = row.reduce((a, b) => a + b, 0) || 1;
@@ -223,7 +249,7 @@ function confusion(title, labels, counts) {
         class: i === j ? 'shaded diagonal-cell' : 'shaded',
         style: `--a: ${(n / sum).toFixed(3)}`}, number(n))));
   });
-  return figure(title, 'rows: gold, columns: predictions; the shade is the ' +
+  return figure(title, 'rows: true labels, columns: predictions; the shade is the ' +
     'share of the row', scrolled(title, el('table', {class: 'confusion'},
     el('thead', {}, el('tr', {}, el('td', {}),
       ...labels.map((name) => el('th', {scope: 'col'}, name)))),

@@ -1,42 +1,94 @@
-// The run itself: configuration, data, curves, scores, faithfulness.
+// The technical part: configuration, data, curves, scores, faithfulness.
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const $ = (id) => document.getElementById(id);
 
+// A name with its meaning, which a click shows.
+function term(title, meaning) {
+  return meaning
+    ? el('details', {class: 'term'}, el('summary', {}, title), meaning) : title;
+}
+
+const sentence = (name) => {
+  const words = name.replaceAll('_', ' ');
+  return words[0].toUpperCase() + words.slice(1);
+};
+
+// The title of a metric or a cost, with its meaning.
+const measure = (name) => {
+  const [title, meaning] = data.words[name] || ['', ''];
+  return term(title || sentence(name), meaning);
+};
+
+const SPLITS = {
+  train: 'training', validation: 'validation', test: 'test',
+  training: 'training'};
+
 function drawRun() {
-  document.title = $('title').textContent = data.title;
-  $('summary').textContent = data.summary;
+  const {model, config, diagnostics: statistics, thresholds} = data;
+  $('model').textContent = model;
   $('command').append(data.command
     ? el('pre', {tabindex: 0, 'aria-label': 'The command'}, data.command)
-    : data.origin);
-  const groups = [...data.metrics];
-  if (data.baseline) {
-    groups.splice(1, 0, ['linear baseline, test', data.baseline]);
-  }
-  for (const [name, values] of groups) {
-    $('metrics').append(table([name, ''],
-      Object.entries(values).map(([key, x]) => [key, number(x, 4)])));
-  }
-  const {diagnostics: statistics} = data;
+    : data.origin || '');
+  if (!data.source) drawMeasures();
+  drawThresholds(thresholds);
   if (statistics) {
     const rows = Object.entries(statistics.splits).map(([name, split]) => [
-      name, ...['texts', 'mean', 'median', 'p95', 'longest'].map((key) =>
+      SPLITS[name], ...['texts', 'mean', 'median', 'p95', 'longest'].map((key) =>
         number(split[key], 1))]);
     $('statistics').append(
-      scrolled('Sizes', table(['split', 'texts', 'tokens, mean', 'median',
+      scrolled('Sizes', table(['', 'texts', 'tokens, mean', 'median',
         '95th percentile', 'longest'], rows)),
       el('ul', {}, ...statistics.notes.map((note) => el('li', {}, note))),
       labelCounts(statistics));
   } else {
-    $('statistics').append('There are no statistics: the run has no ' +
-      'diagnostics.json.');
+    $('statistics').append('The statistics of the data are not stored.');
   }
-  for (const [group, fields] of data.config) {
+  for (const [group, fields] of config) {
     $('configuration').append(table([group, ''],
-      fields.map(([name, value, changed]) => [
-        el('span', {class: changed ? 'changed' : ''}, name),
-        value === '' ? '–' : String(value)])));
+      fields.map(([name, value, changed, help]) => [
+        el('span', {class: changed ? 'changed' : ''}, term(sentence(name), help)),
+        value === '' ? '–' : value === true ? 'yes' : value === false ? 'no'
+          : String(value)])));
   }
+}
+
+// The metrics of each split side by side, and what the training cost.
+function drawMeasures() {
+  const {test, validation, training} = Object.fromEntries(data.metrics);
+  const {baseline, intervals} = data;
+  const columns = [['test', test], ['linear model, test', baseline?.metrics],
+    ['validation', validation]].filter(([, values]) => values);
+  const within = (key) => intervals[key]?.low === undefined ? null
+    : ` (${number(intervals[key].low)} to ${number(intervals[key].high)})`;
+  if (test) {
+    const methods = Object.values(intervals).map(({method}) => method);
+    const note = methods.length
+      ? `In brackets: 95 % intervals, ${[...new Set(methods)].join('; ')}.`
+      : null;
+    $('metrics').append(scrolled('Scores', table(
+      ['', ...columns.map(([name]) => name)],
+      Object.keys(test).map((key) => [
+        measure(key), ...columns.map(([, values], k) => k ? number(values[key], 4)
+          : el('span', {}, number(values[key], 4),
+            within(key) && el('small', {}, within(key))))]), note)));
+  }
+  if (training) {
+    $('metrics').append(table(['Training', ''],
+      Object.entries(training).map(([key, x]) => [measure(key), number(x, 2)])));
+  }
+}
+
+function drawThresholds(thresholds) {
+  if (!thresholds) return;
+  const {sentence: text, rows, warning} = thresholds;
+  $('thresholds').append(el('h3', {}, 'From which probability on?'),
+    el('p', {}, text),
+    rows.length ? scrolled('Thresholds', table(
+      ['label', 'threshold', 'validation texts with the label'],
+      rows.map(([label, value, count]) =>
+        [label, number(value), number(count)]))) : '',
+    warning ? el('p', {class: 'warning'}, `⚠ ${warning}`) : '');
 }
 
 function labelCounts(statistics) {
@@ -45,7 +97,7 @@ function labelCounts(statistics) {
     [label, ...splits.map(([, split]) => number(split.labels[c]))]);
   return el('details', {}, el('summary', {}, 'Texts per class'),
     scrolled('Texts per class',
-      table(['class', ...splits.map(([name]) => name)], rows)));
+      table(['class', ...splits.map(([name]) => SPLITS[name])], rows)));
 }
 
 function hideSection(id) {
@@ -59,7 +111,7 @@ function drawCurves() {
     .map((line) => [line.epoch, line[key]]);
   const best = (points) => points.find((p) => p[0] === data.best_epoch);
   const loss = of('validation', 'loss');
-  if (!loss.length) {
+  if (!loss.length || data.source) {
     hideSection('training');
     return;
   }
@@ -68,14 +120,16 @@ function drawCurves() {
   const series = ['train', 'validation']
     .map((name) => ({name, points: of(name, 'loss')}))
     .filter((one) => one.points.length);
-  const scores = [['accuracy', 'accuracy'], ['macro F1', 'macro_f1']]
+  const scores = [['accuracy', 'accuracy'], ['F1, mean of the labels', 'macro_f1']]
     .map(([name, key]) => ({name, points: of('validation', key)}))
     .filter((one) => one.points.length);
+  // Each epoch is scored at one half, which other thresholds contradict.
+  const atHalf = !data.thresholds || data.thresholds.at_half;
   $('curves').append(
-    lines({title: 'Loss', note: ring, xName: 'epoch', yName: 'cross entropy',
+    lines({title: 'Loss', note: ring, xName: 'epoch', yName: 'loss',
       series, best: best(loss)}),
-    lines({title: 'Scores on validation', note: ring, xName: 'epoch',
-      yName: 'score', series: scores, best: best(scores[0].points)}),
+    atHalf ? lines({title: 'Scores on validation', note: ring, xName: 'epoch',
+      yName: 'score', series: scores, best: best(scores[0].points)}) : '',
     lines({title: 'Learning rate', note: null, xName: 'step',
       yName: 'learning rate', zero: true,
       series: [{name: 'learning rate', points: data.learning_rate}]}));
@@ -83,7 +137,7 @@ function drawCurves() {
 
 function drawScores() {
   const {report, diagnostics} = data;
-  if (!report) {
+  if (!report || data.source) {
     hideSection('scores');
     return;
   }

@@ -136,7 +136,7 @@ function article(i, position) {
   const pair = (name, value) =>
     el('span', {}, `${name} `, el('b', {}, value));
   const head = el('p', {class: 'answer', id: `answer-${i}`}, verdict,
-    right === null ? null : pair('gold', names(texts.gold[i])),
+    right === null ? null : pair('true label', names(texts.gold[i])),
     pair('prediction', names(texts.prediction[i])),
     pair('probability', probability(i)),
     el('span', {}, texts.place[i]),
@@ -216,8 +216,8 @@ function draw() {
 }
 
 function drawTexts() {
-  $('texts-note').textContent =
-    data.decision ? `${data.note} ${data.decision}` : data.note;
+  $('texts-note').textContent = data.thresholds
+    ? `${data.note} ${data.thresholds.sentence}` : data.note;
   $('class').append(el('option', {value: ''}, 'all'),
     ...data.labels.map((name, c) => el('option', {value: c}, name)));
   const heads = texts.largest.reduce((most, x) => Math.max(most, x.length), 0);
@@ -267,10 +267,3 @@ function drawTheme() {
   system.addEventListener('change', () => set(system.matches));
   button.addEventListener('click', () => set(root.dataset.theme !== 'dark'));
 }
-
-drawTheme();
-drawRun();
-drawCurves();
-drawScores();
-drawFaithful();
-drawTexts();

@@ -172,14 +172,19 @@ def learning_rates(
 
 
 def grouped_fields(config: Config) -> list[tuple[str, list[tuple]]]:
-  """Returns the fields by group: name, value, whether it is not the default."""
+  """Returns the fields by group.
+
+  Of each field: the name, the value, whether it is not the default, the help.
+  """
   differing = set(config.differing_fields())
   groups: list[tuple[str, list[tuple]]] = []
   for field in dataclasses.fields(Config):
     if 'heading' in field.metadata:
       groups.append((field.metadata['heading'], []))
     value = getattr(config, field.name)
+    help_text = field.metadata['help']
     if field.name == 'dataset' and config.train:
-      value = ''  # The data are own files.
-    groups[-1][1].append((field.name, value, field.name in differing))
+      value = help_text = ''  # The data are own files.
+    entry = field.name, value, field.name in differing, help_text
+    groups[-1][1].append(entry)
   return groups

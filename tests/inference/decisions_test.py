@@ -112,9 +112,8 @@ def test_all_ways_to_a_label_decide_by_the_threshold(trained):
   assert result['test']['accuracy'] == evaluation['accuracy']
   page = data_of(trained.workdir / 'report.html')
   assert [page['labels'][c] for c in page['texts']['prediction']] == expected
-  assert (
-    f'where its probability is at least {threshold:.3f}' in (page['decision'])
-  )
+  sentence = page['thresholds']['sentence']
+  assert f'where its probability is at least {threshold:.3f}' in sentence
   (curve,) = page['diagnostics']['curves']
   assert curve['point']['threshold'] == threshold
   for name in ('roc_auc', 'average_precision'):

@@ -178,7 +178,7 @@ def test_the_page_of_a_run_shows_its_result(run_directory):
     # The stored probabilities have six decimals.
     expected = function(is_positive, scores)
     assert curve[name] == pytest.approx(expected, abs=1e-4)
-  assert curve['point']['threshold'] == 0.5 and found['decision'] is None
+  assert curve['point']['threshold'] == 0.5 and found['thresholds'] is None
   assert '--dataset=synthetic' in found['command']
   assert found['untested']['command'] == (
     f'bigru explain --workdir={run_directory} --split=test'

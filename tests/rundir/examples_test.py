@@ -43,7 +43,7 @@ def test_a_published_model_has_a_page_without_scores(tmp_path):
   (_finished(tmp_path) / 'result.json').unlink()
   (tmp_path / published.PARAMS).touch()
   page = describe(tmp_path)
-  assert page['title'] == 'published: BiGRU with pooling=additive'
+  assert page['name'] == 'published' and page['tested'] == {}
   assert page['command'] is None and 'published model' in page['origin']
   assert page['curves'] == page['metrics'] == []
   with pytest.raises(ValueError, match='not available. It is a published'):

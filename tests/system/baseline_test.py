@@ -197,9 +197,11 @@ def test_the_page_shows_the_baseline_beside_the_run(run_directory, tmp_path):
   flags = [f'--workdir={workdir}', f'--baseline={other}']
   assert run_command('report', *flags).returncode == 0
   scores = _read(other / 'result.json')['test']
-  assert data_of(workdir / 'report.html')['baseline'] == scores
+  page = data_of(workdir / 'report.html')
+  assert page['baseline']['metrics'] == scores
+  assert page['top']['shares'][1]['value'] == scores['accuracy']
   update_page(workdir)
-  assert data_of(workdir / 'report.html')['baseline'] == scores
+  assert data_of(workdir / 'report.html')['baseline'] == page['baseline']
 
   done = run_command('report', flags[0], f'--baseline={run_directory}')
   assert f'baseline={run_directory} is not a linear baseline' in done.stderr

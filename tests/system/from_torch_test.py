@@ -94,7 +94,8 @@ def test_a_safetensors_file_with_names_of_its_own(tmp_path):
   done = run_command('report', *flags, f'--output={tmp_path / "page.html"}')
   assert done.returncode == 0, done.stderr
   page = data_of(tmp_path / 'page.html')
-  assert page['title'].startswith('converted: BiGRU with pooling=dot')
+  assert page['model'].startswith('The model is a bidirectional GRU with dot')
+  assert page['top']['title'] == 'Answers for the texts of the command line'
   assert page['curves'] == [] and page['report'] is None
   for name, *more in (
     ('report',),

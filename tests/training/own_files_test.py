@@ -32,7 +32,7 @@ def test_own_files_are_named_as_they_were_typed(tmp_path, monkeypatch, caplog):
   now = datetime.datetime.now(datetime.UTC)
   assert datetime.timedelta(0) <= now - finished < datetime.timedelta(minutes=1)
   assert finished.microsecond == 0 and finished.tzname() == 'UTC'
-  assert describe(workdir)['title'].startswith('tweets.csv: ')
+  assert describe(workdir)['name'] == 'tweets.csv'
   (events,) = workdir.glob('events.out.tfevents.*')
   assert b'tweets.csv' in events.read_bytes()
   for name in ('result.json', 'report.html', events.name):
