@@ -99,9 +99,12 @@ def _other(label):
   return 'negative' if label == 'positive' else 'positive'
 
 
-def _write(path, run_directory, texts, answers, golds):
+def _write(path, run_directory, texts, answers, golds, source=''):
   places = [f'texts.csv, row {i}' for i in range(2, len(texts) + 2)]
-  write_page(path, run_directory, texts, answers, golds, places, 'Some texts.')
+  write_page(
+    path, run_directory, texts, answers, golds, places, 'Some texts.',
+    source=source,
+  )  # fmt: skip
   return path
 
 
@@ -189,6 +192,72 @@ def test_the_page_is_light_or_dark_as_the_system_or_the_reader_chooses(
   light.get_by_role('button', name='Dark').click()
   assert background(light) == 'rgb(20, 24, 29)'
   assert background(opened(path, color_scheme='dark')) == 'rgb(20, 24, 29)'
+
+
+def test_the_top_says_how_good_the_model_is_and_shows_examples(
+  run_directory, opened
+):
+  page = opened(run_directory / 'report.html')
+  result = json.loads((run_directory / 'result.json').read_text())
+  percent = f'{100 * result["test"]["accuracy"]:.1f}\xa0%'
+  assert page.inner_text('h1') == 'Model trained on synthetic'
+  assert f'it is right on {percent} (95' in page.inner_text('#quality .prose')
+  bars = page.locator('#quality .shares li').all_inner_texts()
+  assert 'This model' in bars[0] and percent in bars[0]
+  assert 'Always answering' in bars[1]
+  right = page.locator('#examples .card').all_inner_texts()
+  assert len(right) == 3 and all('✓ right' in text for text in right)
+  wrong = page.locator('#failures .card')
+  assert wrong.count() > 0
+  first = wrong.first.locator('.text').inner_text()
+  page.click('#all-mistakes')
+  assert page.input_value('#verdict') == 'wrong'
+  page.wait_for_selector('article .verdict.wrong')
+  assert first in page.locator('article .text').all_inner_texts()
+
+
+def test_each_measure_has_its_meaning_a_click_or_a_key_away(
+  run_directory, opened
+):
+  page = opened(run_directory / 'report.html')
+  term = page.locator('#metrics details', has_text='Accuracy').first
+  meaning = 'The share of texts whose prediction is right.'
+  assert meaning not in page.inner_text('#metrics')
+  term.locator('summary').focus()
+  page.keyboard.press('Enter')
+  assert meaning in page.inner_text('#metrics')
+  term.locator('summary').click()
+  assert meaning not in page.inner_text('#metrics')
+  # No name of a field is a label.
+  page.click('text=Full configuration')
+  labels = page.locator('th, dt, label, summary, figcaption, h2, h3')
+  assert not [x for x in labels.all_inner_texts() if '_' in x]
+
+
+def test_a_page_of_other_texts_names_them_and_shows_no_scores_of_the_test(
+  run_directory, opened, tmp_path
+):
+  texts = ['a good film', 'a film that is not bad']
+  answers = [_answer(text, 'positive', 0.8) for text in texts]
+  for golds, heading in (
+    (['positive', 'negative'], 'How good is it?'),
+    ([None, None], 'What does it answer?'),
+  ):
+    page = opened(
+      _write(tmp_path / 'x.html', run_directory, texts, answers, golds, 'x.csv')
+    )
+    assert page.inner_text('h1') == 'Answers for the texts of x.csv'
+    assert page.inner_text('#quality h2') == heading
+    for hidden in ('#scores', '#training', '#metrics'):
+      assert not page.inner_text(hidden).strip()
+  assert not page.is_visible('#trust')
+
+
+@pytest.mark.parametrize('width', [390, 1100, 1280])
+def test_no_page_is_wider_than_its_window(run_directory, opened, width):
+  page = opened(run_directory / 'report.html')
+  page.set_viewport_size({'width': width, 'height': 800})
+  assert page.evaluate('document.documentElement.scrollWidth') <= width
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
