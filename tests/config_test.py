@@ -10,7 +10,7 @@ import pytest
 
 from bigru_jax.cli import config_flags
 from bigru_jax.config import Config
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, naming
 
 
 @pytest.mark.parametrize(
@@ -163,36 +163,36 @@ def test_each_field_has_a_flag():
 )
 def test_a_configuration_names_its_run(options, name, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  assert str(run_files.default_workdir(Config(**options))) == f'runs/{name}'
+  assert str(naming.default_workdir(Config(**options))) == f'runs/{name}'
 
 
 def test_a_run_in_a_directory_with_a_former_name_resumes(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = Config(pooling='max', keep='tail')
-  workdir = run_files.default_workdir(config)
+  workdir = naming.default_workdir(config)
   assert str(workdir) == 'runs/rotten_tomatoes,keep=tail,pooling=max'
   former = workdir.with_name('rotten_tomatoes,truncate=tail,attention=max')
   former.mkdir(parents=True)
   run_files.write_json(former / 'config.json', dataclasses.asdict(config))
-  assert run_files.default_workdir(config) == former
+  assert naming.default_workdir(config) == former
 
 
 def test_runs_with_the_same_name_have_two_directories(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   first = Config(train='a/x.csv')
-  workdir = run_files.default_workdir(first)
+  workdir = naming.default_workdir(first)
   workdir.mkdir(parents=True)
   run_files.write_json(workdir / 'config.json', dataclasses.asdict(first))
-  assert run_files.default_workdir(first) == workdir
-  other = run_files.default_workdir(Config(train='b/x.csv'))
+  assert naming.default_workdir(first) == workdir
+  other = naming.default_workdir(Config(train='b/x.csv'))
   assert other != workdir
-  assert other == run_files.default_workdir(Config(train='b/x.csv'))
+  assert other == naming.default_workdir(Config(train='b/x.csv'))
 
 
 def test_a_long_name_is_shortened_for_file_systems(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = Config(train='x' * 300 + '.csv')
-  run_files.default_workdir(config).mkdir(parents=True)
+  naming.default_workdir(config).mkdir(parents=True)
 
 
 @pytest.mark.parametrize(

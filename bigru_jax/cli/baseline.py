@@ -21,7 +21,7 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.metrics import shown
 from bigru_jax.reports.class_tables import evaluation_as
-from bigru_jax.rundir import files as run_files, lock
+from bigru_jax.rundir import files as run_files, lock, naming
 from bigru_jax.training import linear
 
 _log = logging.getLogger('bigru_jax.baseline')
@@ -70,7 +70,7 @@ def main() -> None:
   config, ngrams = config_flags.from_flags(FLAGS), _NGRAMS.value
   name = ',baseline' + (f',ngrams={ngrams}' if ngrams != 2 else '')
   workdir = pathlib.Path(
-    _WORKDIR.value or f'{run_files.default_workdir(config)}{name}'
+    _WORKDIR.value or f'{naming.default_workdir(config)}{name}'
   )
   with lock.locked(workdir):
     check_workdir(workdir, config, ngrams)

@@ -12,7 +12,9 @@ the run has an id_column; the file (`source`), the line at which the text begins
 the text is missing or blank (`empty`). A .csv file has a column
 `probability_<label>` for each label, like the output of `bigru predict`.
 
-A run may also be a linear baseline of `bigru baseline`, with --split.
+A run may also be a linear baseline of `bigru baseline`, with --split. A run of
+an early version has no files of predictions: --recompute makes its split again
+and writes them.
 """
 
 from collections.abc import Collection
@@ -21,7 +23,7 @@ import sys
 from typing import Any
 
 from bigru_jax import metrics
-from bigru_jax.cli import inputs, outputs
+from bigru_jax.cli import inputs, outputs, recomputed
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.labelled_answers import csv_rows, mistakes_of
 from bigru_jax.config import Config
@@ -31,7 +33,11 @@ from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation.evaluation import Evaluation, read_evaluation
 from bigru_jax.reports.class_tables import evaluation_as
 from bigru_jax.rundir import files as run_files
-from bigru_jax.rundir.examples import check_same_split, examples_of_run
+from bigru_jax.rundir.examples import (
+  check_same_split,
+  examples_of_run,
+  split_again,
+)
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS_WITH_ID)
@@ -43,6 +49,11 @@ _SPLIT = FLAGS.enum(
   'The split of the run to evaluate.',
   ['', 'validation', 'test'],
   '',
+)
+_RECOMPUTE = FLAGS.boolean(
+  'recompute',
+  'Make the split again from the data, and write predictions-<split>.jsonl to '
+  'the directory of a run of an early version, which has none.',
 )
 _OUTPUT = FLAGS.path('output', 'The .jsonl or .csv file for the predictions.')
 _MISTAKES = FLAGS.integer(
@@ -121,11 +132,11 @@ def known_label(label: Any, known: Collection[str]) -> Any:
   return tuple(x for x in label if x in known)
 
 
-def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
+def check_flags(workdirs: list[pathlib.Path], path: str, output: str) -> None:
   """Refuses flags that contradict each other, or would be ignored.
 
   Args:
-    workdir: the directory of the first run.
+    workdirs: the directories of the runs.
     path: the input; empty where a split of the run is evaluated.
     output: the file of predictions; empty where there is none.
 
@@ -139,7 +150,9 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
   if output:
     outputs.check_output(output, path)
   inputs.check_flags(path, pipe_of_lines=False)
-  if not path:
+  if path:
+    FLAGS.refuse('a split', 'recompute')
+  else:
     of_inputs = (
       'label_column',
       'label_separator',
@@ -147,10 +160,13 @@ def check_flags(workdir: pathlib.Path, path: str, output: str) -> None:
       'ignore_unknown_labels',
     )
     FLAGS.refuse('an input', *of_inputs)
-  if run_files.read_config(workdir).task != 'multi_label':
+  if run_files.read_config(workdirs[0]).task != 'multi_label':
     FLAGS.refuse('a run with task=multi_label', 'label_separator')
   if not (_OUTPUT.value or _MISTAKES.value):
     FLAGS.refuse('output or mistakes', 'calibrated')
+  if _RECOMPUTE.value:
+    FLAGS.refuse('a run without recompute', 'calibrated')
+    recomputed.check(workdirs, _SPLIT.value)
 
 
 def evaluate(
@@ -183,7 +199,8 @@ def evaluate(
       inputs.id_column(run.config, path),
     )
   else:
-    examples = examples_of_run(workdirs[0], _SPLIT.value, run.config)
+    read = split_again if _RECOMPUTE.value else examples_of_run
+    examples = read(workdirs[0], _SPLIT.value, run.config)
   examples, ignored = with_known_labels(examples, run.labels)
   evaluation = run.evaluate(
     [example.text for example in examples],
@@ -193,6 +210,19 @@ def evaluate(
     origins=[f'{example.source}, row {example.row}' for example in examples],
   )
   return evaluation, examples, ignored
+
+
+def answers_of(
+  evaluation: Evaluation, examples: list[Example], all_probabilities: bool
+) -> list[dict[str, Any]]:
+  """Returns the lines of a predictions file."""
+  ids = [example.id for example in examples]
+  return evaluation.answers(
+    [example.row for example in examples],
+    [example.source for example in examples],
+    all_probabilities,
+    ids=ids if any(ids) else (),
+  )
 
 
 def weights_of(examples: list[Example]) -> list[float] | None:
@@ -222,19 +252,17 @@ def main() -> None:
   path = _INPUT.value or ''
   output = _OUTPUT.value or ''
   is_csv = bool(output) and outputs.is_csv(output)
-  check_flags(workdirs[0], path, output)
+  check_flags(workdirs, path, output)
   # A text may contain a lone surrogate.
   sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]
   config = run_files.read_config(workdirs[0])
   evaluation, examples, ignored = evaluate(workdirs, path)
   texts = [example.text for example in examples]
-  ids = [example.id for example in examples]
-  answers = evaluation.answers(
-    [example.row for example in examples],
-    [example.source for example in examples],
-    all_probabilities=is_csv,
-    ids=ids if any(ids) else (),
-  )
+  if _RECOMPUTE.value:
+    loss = evaluation.metrics['loss']
+    answers = answers_of(evaluation, examples, all_probabilities=False)
+    recomputed.write(workdirs[0], _SPLIT.value, loss, answers)
+  answers = answers_of(evaluation, examples, all_probabilities=is_csv)
   for answer, text in zip(answers, texts):
     answer['empty'] = is_blank(text)
   values = metrics_to_show(config, evaluation.metrics)

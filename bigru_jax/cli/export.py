@@ -4,17 +4,14 @@
   bigru export --workdir=RUN --format=stablehlo --output=m.hlo
   bigru export --workdir=RUN --format=safetensors --output=DIR
 
-Next to model.onnx it writes a description, model.json (m.json for m.hlo): the
-labels, the vocabulary, the rules of the tokenizer, and the name of the model's
-file. An existing model.json is overwritten only if it describes that file.
-docs/serving.md has a program for each format.
+Next to model.onnx it writes a description, model.onnx.json: the labels, the
+vocabulary, the rules of the tokenizer, the data, and the version of bigru_jax.
+What exists is replaced only with --overwrite. docs/serving.md has a program for
+each format.
 """
 
-import contextlib
 import json
-import logging
 import pathlib
-from typing import Any
 
 import bigru_jax
 from bigru_jax.cli import outputs
@@ -22,7 +19,6 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.runtime import host
 from bigru_jax.runtime.atomic import replacing
 
-_log = logging.getLogger('bigru_jax.export')
 # The formats that extensions imply.
 _FORMATS = {
   '.onnx': 'onnx',
@@ -42,6 +38,10 @@ _FORMAT = FLAGS.enum(
 _OUTPUT = FLAGS.path(
   'output', 'The output file, or for safetensors the folder.'
 )
+_OVERWRITE = FLAGS.boolean(
+  'overwrite',
+  'Replace what exists: the file and its description, or the model.',
+)
 _LICENSE = FLAGS.string(
   'license',
   'The license that the model card names, such as apache-2.0.',
@@ -49,21 +49,17 @@ _LICENSE = FLAGS.string(
 )
 
 
-def check_description(description: pathlib.Path, output: pathlib.Path) -> None:
-  """Refuses to overwrite a file that is not the description of the model.
+def check_new(*paths: pathlib.Path) -> None:
+  """Refuses to replace a file unless --overwrite is given.
 
   Raises:
-    ValueError: the file exists and does not name the model's file.
+    ValueError: a file exists.
   """
-  if not description.exists():
-    return
-  content: Any = None
-  with contextlib.suppress(ValueError, RecursionError):
-    content = json.loads(description.read_bytes())
-  if not isinstance(content, dict) or content.get('file') != output.name:
+  existing = [str(path) for path in paths if path.exists()]
+  if existing and not _OVERWRITE.value:
     raise ValueError(
-      f'output={output}: {description} already exists, and is not the '
-      f'description of {output.name}; name another output, or remove it'
+      f'output={_OUTPUT.value}: {" and ".join(existing)} exists; name another '
+      'output, or replace it by --overwrite'
     )
 
 
@@ -88,47 +84,55 @@ def serialized(run: bigru_jax.Run) -> bytes:
     ) from error
 
 
-def main() -> None:
-  """Writes the model in its format."""
-  FLAGS.require('workdir', 'output')
-  if _FORMAT.value != 'safetensors':
-    FLAGS.refuse('format=safetensors, which has a card', 'license')
-  output = pathlib.Path(_OUTPUT.value)
+def check_output(output: pathlib.Path) -> None:
+  """Refuses an output of another format, or one that cannot be written.
+
+  Raises:
+    ValueError: there is such an output.
+  """
+  is_folder = _FORMAT.value == 'safetensors'
   named_format = _FORMATS.get(output.suffix.lower(), _FORMAT.value)
-  if _FORMAT.value != 'safetensors' and _OUTPUT.value.endswith('/'):
+  if not is_folder and _OUTPUT.value.endswith('/'):
     named_format = 'safetensors'
   if named_format != _FORMAT.value:
     raise ValueError(
       f'output={_OUTPUT.value} implies format={named_format}, not '
       f'format={_FORMAT.value}'
     )
-  if _FORMAT.value != 'safetensors':
+  if not is_folder:
     outputs.check_output(str(output))
-    description = output.with_suffix('.json')
-    if description == output:
-      raise ValueError(
-        f'output={output}: the description of the model takes this name'
-      )
-    check_description(description, output)
+    check_new(output, description_of(output))
+
+
+def description_of(output: pathlib.Path) -> pathlib.Path:
+  """Returns the path of the description of a model."""
+  return output.with_name(f'{output.name}.json')
+
+
+def main() -> None:
+  """Writes the model in its format."""
+  FLAGS.require('workdir', 'output')
+  if _FORMAT.value != 'safetensors':
+    FLAGS.refuse('format=safetensors, which has a card', 'license')
+  output = pathlib.Path(_OUTPUT.value)
+  check_output(output)
   host.configure_cpu()
   host.cache_compilations()
   run = bigru_jax.load(_WORKDIR.value)
   if _FORMAT.value == 'safetensors':
     from bigru_jax.interop import safetensors
 
-    safetensors.save(run, output, _LICENSE.value)
-    print(f'{output}: the model, its card and its files')
+    safetensors.save(run, output, _LICENSE.value, overwrite=_OVERWRITE.value)
+    print(f'{output}: {", ".join(sorted(x.name for x in output.iterdir()))}')
     return
   from bigru_jax.interop.description import describe
 
+  description = description_of(output)
   about = json.dumps({'file': output.name, **describe(run)})
-  replaces = output.exists()
   # Both files are written, or neither.
   with replacing(output) as model_path, replacing(description) as about_path:
     model_path.write_bytes(serialized(run))
     about_path.write_text(about, encoding='utf-8')
-  if replaces:
-    _log.warning('output=%s: the previous model was replaced', output)
   print(
     f'{output}: the model\n{description}: its labels, thresholds and vocabulary'
   )

@@ -23,7 +23,7 @@ from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.metrics import shown
 from bigru_jax.reports.class_tables import evaluation_as
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, naming
 from bigru_jax.runtime import distributed, host, preemption
 
 _log = logging.getLogger('bigru_jax.run')
@@ -70,7 +70,7 @@ def main() -> None:
     host.cache_compilations()
     if not distributed.is_main():
       logging.getLogger('bigru_jax').setLevel(logging.WARNING)
-    workdir = pathlib.Path(_WORKDIR.value or run_files.default_workdir(config))
+    workdir = pathlib.Path(_WORKDIR.value or naming.default_workdir(config))
     run = bigru_jax.train(config, workdir, stop=stop)
   if not distributed.is_main():
     return

@@ -9,13 +9,15 @@ import bigru_jax
 from bigru_jax.data import text, token_patterns
 from bigru_jax.data.labels import named_columns
 from bigru_jax.inference.run import Run
+from bigru_jax.rundir.examples import name_of_data
 
 
 def describe(run: Run) -> dict[str, Any]:
   """Returns a description of a run's model that `json.dumps` takes.
 
   Returns:
-    `version`, that of bigru_jax; `model`, `task` and `attention`, the pooling,
+    `version`, that of bigru_jax; `data`, see `examples.name_of_data`, empty for
+    a run that is not finished; `model`, `task` and `attention`, the pooling,
     as in the configuration; `labels`, the classes' names by index;
     `text_columns`, the columns of the texts, which are joined by `separator`;
     `temperature` and `thresholds`, see `evaluation.Calibration`;
@@ -32,6 +34,7 @@ def describe(run: Run) -> dict[str, Any]:
     sizes = ['max_sentences', 'max_sentence_length']
   return {
     'version': bigru_jax.__version__,
+    'data': _name_of_data(run),
     'model': config.model,
     'task': config.task,
     'attention': config.pooling,
@@ -48,6 +51,13 @@ def describe(run: Run) -> dict[str, Any]:
     'tokenizer': _tokenizer(run),
     'vocabulary': run.tokenizer.vocabulary,
   }
+
+
+def _name_of_data(run: Run) -> str:
+  try:
+    return name_of_data(run.workdir, run.config)
+  except FileNotFoundError:
+    return ''
 
 
 def _positive_label(run: Run) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import pathlib
 import string
@@ -21,37 +20,46 @@ from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime.atomic import write_text
 
 _CARD = pathlib.Path(__file__).with_name('model_card.md')
-_log = logging.getLogger(__name__)
 
 
-def save(run: Run, folder: str | os.PathLike, license: str = 'unknown') -> None:
+def save(
+  run: Run,
+  folder: str | os.PathLike,
+  license: str = 'unknown',
+  *,
+  overwrite: bool = False,
+) -> None:
   """Writes a published model, which `bigru_jax.load` opens, and its card.
 
-  A published model that is already in the folder is replaced with its card, and
-  a warning says so. Paths in the configuration, such as `train`, are reduced to
-  the files' names.
+  Paths in the configuration, such as `train`, are reduced to the files' names.
 
   Args:
     run: a run from `bigru_jax.load`.
     folder: the folder; it is created if it does not exist.
     license: the licence on the card, an identifier of the Hugging Face hub such
       as `mit`.
+    overwrite: whether a published model in the folder, with its card, is
+      replaced.
 
   Raises:
-    ValueError: the folder is a run directory or contains anything but a
-      published model, or the package safetensors is not installed.
+    ValueError: the folder is a run directory, contains a published model that
+      is not to be replaced, or contains anything else; or the package
+      safetensors is not installed.
   """
   folder = pathlib.Path(folder).expanduser()
   if (folder / 'checkpoints').exists():
     raise ValueError(f'output={folder} is a run directory')
-  if folder.exists() and any(folder.iterdir()) and not _is_published(folder):
-    raise ValueError(
-      f'output={folder} contains other files; choose a new folder, an empty '
-      'one or a published model'
-    )
+  if folder.exists() and any(folder.iterdir()):
+    if not _is_published(folder):
+      raise ValueError(
+        f'output={folder} contains other files; choose a new or an empty folder'
+      )
+    if not overwrite:
+      raise ValueError(
+        f'output={folder} contains a published model; choose another folder, '
+        'or replace it by overwrite'
+      )
   published.write_params(folder, jax.device_get(run.params))
-  if _is_published(folder):  # Before the new configuration is written.
-    _log.warning('output=%s: the previous model was replaced', folder)
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(
     folder / 'data.json', run_files.read_identity(run.workdir)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 import pathlib
 from typing import Any
+
+import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.data.label_forms import form_of
 from bigru_jax.data.labels import Flags
+from bigru_jax.data.prepare import prepare
 from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.split_digest import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
-from bigru_jax.rundir import files as run_files, published
+from bigru_jax.rundir import files as run_files, published, same_run
 
 # The reasons why some data cannot be read again, by the name of the data set.
 WITHOUT_DATA = {
@@ -81,23 +84,55 @@ def examples_of_run(
       changed or are not available.
   """
   check_data(workdir, config)
-  identity = run_files.read_identity(workdir)
   keys = [
     _key(line['source'], line['row'], line['label'])
     for line in run_files.read_predictions(workdir, split)
   ]
-  key_set, form = set(keys), form_of(identity)
+  examples = _read(workdir, split, config, set(keys))
+  if not set(keys) <= examples.keys():
+    raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
+  return [examples[key] for key in keys]
+
+
+def split_again(
+  workdir: pathlib.Path, split: str, config: Config
+) -> list[Example]:
+  """Makes `validation` or `test` again, for a run without predictions files.
+
+  Raises:
+    FileNotFoundError, ValueError: the run is not finished; or its data are not
+      available, or are read or held out in another way than by the run.
+  """
+  check_data(workdir, config)
+  data = prepare(config)
+  same_run.check_data(workdir, config, data.tokenizer, data.identity)
+  table = data.splits[split].table
+  names = np.array(data.labels, object)
+  labels = [names[x] for x in data.splits[split].label_array()]
+  keys = list(map(_key, table['source'], table['row'].tolist(), labels))
+  examples = _read(workdir, split, config, set(keys))
+  return [examples[key] for key in keys]
+
+
+def _read(
+  workdir: pathlib.Path, split: str, config: Config, keys: Set[tuple]
+) -> dict[tuple, Example]:
+  """Reads the examples of the data that have these keys.
+
+  Raises:
+    ValueError: the data changed since the run.
+  """
+  identity = run_files.read_identity(workdir)
+  form = form_of(identity)
   examples: dict[tuple, Example] = {}
   for example in _checked(sources.read(config), identity, split):
     if isinstance(example.label, Flags):
       names = form.names_of(example.label, example.source, example.row)
       example = example._replace(label=names)
     key = _key(example.source, example.row, example.label)
-    if key in key_set:
+    if key in keys:
       examples[key] = example
-  if len(examples) < len(key_set):
-    raise ValueError(f'workdir={workdir}: predictions-{split}.jsonl is corrupt')
-  return [examples[key] for key in keys]
+  return examples
 
 
 def _checked(

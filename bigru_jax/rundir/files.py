@@ -25,22 +25,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 import dataclasses
-import hashlib
 import json
 import math
 import os
 import pathlib
-import re
 from typing import Any
 
 import bigru_jax
 from bigru_jax.config import Config
 from bigru_jax.metrics import renamed
+from bigru_jax.rundir import versions
 from bigru_jax.runtime.atomic import write_text
 from bigru_jax.runtime.fields import former_names
-
-_EXTENSIONS = ('.gz', '.zip', '.xz', '.bz2', '.txt', '.vec', '.bin', '.csv',
-               '.tsv', '.jsonl', '.parquet', '.json')  # fmt: skip
 
 
 def exists(path: pathlib.Path) -> bool:
@@ -67,53 +63,6 @@ def describe_link(path: pathlib.Path) -> str:
   if path.is_symlink() and not path.exists():
     return f'a link to {os.readlink(path)}, which is missing'
   return ''
-
-
-def default_workdir(config: Config) -> pathlib.Path:
-  """Returns `runs/<dataset>` with the fields that are not the defaults.
-
-  Example:
-    >>> str(default_workdir(Config(embeddings='glove.6B.100d.txt.gz', seed=1)))
-    'runs/rotten_tomatoes,embeddings=glove.6B.100d,seed=1'
-
-  A path is shortened to the file's name without its extensions. If another run
-  has the same name, for example because its file is in another folder, a digest
-  of the configuration is appended, so that two runs never collide.
-  """
-  differing = {
-    name: getattr(config, name)
-    for name in config.differing_fields()
-    if name not in ('dataset', 'train')
-  }
-  parts = [config.train or config.dataset]
-  parts += [f'{name}={_stem(value)}' for name, value in differing.items()]
-  name = ','.join([_stem(parts[0]), *parts[1:]])
-  name = re.sub(r'[:*?\[\]]', '_', name)
-  digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]
-  if len(name.encode()) > 200:  # File systems allow 255 bytes.
-    name = f'{name.encode()[:180].decode("utf-8", "ignore")},{digest}'
-  former_name = name
-  for former, current in former_names(Config).items():
-    former_name = former_name.replace(f',{current}=', f',{former}=')
-  if exists(pathlib.Path('runs', former_name, 'config.json')):
-    name = former_name  # An older version has started the run.
-  workdir = pathlib.Path('runs', name)
-  if exists(workdir / 'config.json') and read_config(workdir) != config:
-    workdir = workdir.with_name(f'{name},{digest}')
-  return workdir
-
-
-def _stem(value: Any) -> str:
-  """Returns a value as part of a directory's name."""
-  if not isinstance(value, str):
-    return str(value)
-  value = os.path.splitdrive(value)[1]  # Windows' C: and the like.
-  if ':' in value:  # tfds:glue/sst2.
-    return value.replace('/', '_')
-  name = os.path.basename(value.rstrip('/')) or 'root'
-  while name.endswith(_EXTENSIONS):
-    name = os.path.splitext(name)[0]
-  return name
 
 
 def check_is_folder(path: pathlib.Path, field: str) -> None:
@@ -148,11 +97,10 @@ def read_config(workdir: pathlib.Path) -> Config:
   """
   field = f'workdir={workdir}: config.json'
   values = read_json(workdir / 'config.json', 'configuration')
-  ours = bigru_jax.__version__
-  version = values.pop('version', ours)  # Early runs of 0.2.0 have none.
-  origin = ''
-  if version != ours:
-    origin = f' (written by bigru_jax {version}; this is {ours})'
+  origin = versions.origin(versions.of_config(values))
+  if origin:
+    origin = f' ({origin}): use that version, or train again'
+  values.pop('version', None)
   known = {field.name for field in dataclasses.fields(Config)}
   unknown = values.keys() - known - former_names(Config).keys()
   if unknown:
@@ -164,6 +112,16 @@ def read_config(workdir: pathlib.Path) -> Config:
     return Config(**values)
   except ValueError as error:
     raise ValueError(f'{field}: {error}{origin}') from error
+
+
+def read_version(workdir: pathlib.Path) -> str:
+  """Reads the version of bigru_jax that wrote the configuration of a run.
+
+  Raises:
+    FileNotFoundError, ValueError: see `read_config`.
+  """
+  values = read_json(workdir / 'config.json', 'configuration')
+  return versions.of_config(values)
 
 
 def is_baseline(workdir: pathlib.Path) -> bool:
@@ -232,8 +190,11 @@ def read_predictions(workdir: pathlib.Path, split: str) -> list[dict[str, Any]]:
     if not all({'source', 'row', 'label'} <= line.keys() for line in lines):
       raise ValueError('a line is not a prediction')
   except FileNotFoundError:
+    reason = 'the run is not finished'
+    if exists(workdir / 'result.json'):
+      reason = f'bigru evaluate --split={split} --recompute writes it'
     raise FileNotFoundError(
-      f'workdir={workdir} has no {path.name}: is the run finished?'
+      f'workdir={workdir} has no {path.name}: {reason}'
     ) from None
   except (OSError, ValueError, AttributeError, RecursionError) as error:
     raise ValueError(f'workdir={workdir}: {path.name}: {error}') from error

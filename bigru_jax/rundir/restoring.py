@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bigru_jax import parallel
-from bigru_jax.rundir import missing
+from bigru_jax.rundir import files, missing, versions
 
 # Wrong names or offsets in corrupt bytes can cause these errors as well.
 _MAY_BE_CORRUPT = {
@@ -213,9 +213,10 @@ def read_state(
 def _other_state(
   folder: pathlib.Path, step: int, difference: str
 ) -> ValueError:
+  way_on = versions.way_on(files.read_version(folder.parent))
   return ValueError(
     f'workdir={folder.parent}: checkpoint {step} holds another train state, '
-    f'which differs in {difference}; choose another workdir'
+    f'which differs in {difference}; {way_on}'
   )
 
 

@@ -7,7 +7,7 @@ import pathlib
 
 from bigru_jax.config import Config, is_mutable
 from bigru_jax.data.tokenizer import Tokenizer, load_tokenizer
-from bigru_jax.rundir import files
+from bigru_jax.rundir import files, versions
 
 _log = logging.getLogger(__name__)
 
@@ -59,13 +59,40 @@ def create_or_check(
     return
   # It raises if they were purged; predictions need them.
   files.read_labels(workdir)
+  check_data(workdir, config, tokenizer, identity)
+  if origin := versions.origin(files.read_version(workdir)):
+    _log.info('workdir=%s was %s; it resumes', workdir, origin)
+
+
+def check_data(
+  workdir: pathlib.Path,
+  config: Config,
+  tokenizer: Tokenizer,
+  identity: dict[str, str],
+) -> None:
+  """Compares data with those of the run in a directory.
+
+  Args:
+    workdir: the directory.
+    config: the run's configuration.
+    tokenizer, identity: those of the data, see `Dataset`.
+
+  Raises:
+    ValueError: the run was started on other data, or with another vocabulary.
+  """
   before = files.read_identity(workdir)
   names = sorted(before.keys() | identity.keys())
-  differing = [n for n in names if before.get(n) != identity.get(n)]
+  differing = [
+    f'{name} (digest {before.get(name, "none")[:8]} there, '
+    f'{identity.get(name, "none")[:8]} now)'
+    for name in names
+    if before.get(name) != identity.get(name)
+  ]
+  version = files.read_version(workdir)
   if differing:
     raise ValueError(
       f'workdir={workdir} holds a run that was started on other data: '
-      f'{", ".join(differing)} changed since; choose another workdir'
+      f'{", ".join(differing)}; {versions.way_on(version)}'
     )
   vocabulary = tokenizer.vocabulary
   if (
@@ -76,8 +103,8 @@ def create_or_check(
     ).vocabulary
   ):
     raise ValueError(
-      f'workdir={workdir} holds a run of a version that tokenizes these texts '
-      'differently: vocabulary.txt differs; choose another workdir'
+      f'workdir={workdir} holds a run with other tokens or other held-out '
+      f'texts: vocabulary.txt differs; {versions.way_on(version)}'
     )
 
 

@@ -2,7 +2,7 @@
 import * as ort from 'onnxruntime-web';
 import { makeTokenizer } from './tokenizer.mjs';
 
-// Takes model.onnx as bytes or as its address, and model.json as an object.
+// Takes model.onnx as bytes or as its address, and its .json as an object.
 export async function loadClassifier(model, description) {
   const session = await ort.InferenceSession.create(model);
   const tokenize = makeTokenizer(description);

@@ -129,14 +129,13 @@ def test_the_card_names_only_the_data_of_the_run(make_run, tmp_path):
   assert 'rotten_tomatoes' not in card('again')
 
 
-def test_only_a_published_model_is_overwritten(
-  make_run, tmp_path, monkeypatch, caplog
-):
+def test_only_a_published_model_is_overwritten(make_run, tmp_path, monkeypatch):
   run = make_run({}, ['no', 'yes'])
   save(run, tmp_path / 'shared')
-  assert not caplog.records
-  save(run, tmp_path / 'shared', 'mit')
-  assert 'shared: the previous model was replaced' in caplog.text
+  with pytest.raises(ValueError, match='a published model; .* by overwrite'):
+    save(run, tmp_path / 'shared', 'mit')
+  assert 'mit' not in (tmp_path / 'shared' / 'README.md').read_text()
+  save(run, tmp_path / 'shared', 'mit', overwrite=True)
   assert 'mit' in (tmp_path / 'shared' / 'README.md').read_text()
   (tmp_path / 'shared' / 'checkpoints').mkdir()
   with pytest.raises(ValueError, match='is a run directory'):
@@ -144,13 +143,13 @@ def test_only_a_published_model_is_overwritten(
   (tmp_path / 'project').mkdir()
   (tmp_path / 'project' / 'README.md').write_text('mine')
   with pytest.raises(ValueError, match='project contains other files'):
-    save(run, tmp_path / 'project')
+    save(run, tmp_path / 'project', overwrite=True)
   assert (tmp_path / 'project' / 'README.md').read_text() == 'mine'
   # As other programs name the files of their models.
   (tmp_path / 'project' / published.PARAMS).write_bytes(b'theirs')
   (tmp_path / 'project' / 'config.json').write_text('{"vocab_size": 9}')
   with pytest.raises(ValueError, match='project contains other files'):
-    save(run, tmp_path / 'project')
+    save(run, tmp_path / 'project', overwrite=True)
   assert (tmp_path / 'project' / published.PARAMS).read_bytes() == b'theirs'
   monkeypatch.setitem(sys.modules, 'safetensors.numpy', None)
   with pytest.raises(ValueError, match=r'pip install "bigru_jax\[export\]"'):

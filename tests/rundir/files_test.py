@@ -50,7 +50,8 @@ def test_a_run_of_another_version_resumes(version, tmp_path, caplog):
   _create_or_check(tmp_path, CONFIG)
   # Nothing changed, so its measurements are still valid.
   assert (tmp_path / 'config.json').read_bytes() == before
-  assert not caplog.text
+  writer = version.get('version', '0.2.0')  # Its first runs do not name it.
+  assert f'was written by bigru_jax {writer}; this is ' in caplog.text
   longer = dataclasses.replace(CONFIG, epochs=99)
   _create_or_check(tmp_path, longer)
   same_run.record_changes(tmp_path, longer)
@@ -134,7 +135,10 @@ def test_a_full_disk_gives_one_line_that_names_the_run(tmp_path, number):
 
 def test_a_run_of_a_newer_version_is_named_as_one(tmp_path):
   ours = bigru_jax.__version__
-  origin = rf'\(written by bigru_jax 9.0; this is {ours}\)$'
+  origin = (
+    rf'\(written by bigru_jax 9.0; this is {ours}\): use that version, or '
+    'train again$'
+  )
   _write(tmp_path, version='9.0', new_field=1, another=2)
   message = (
     f'config.json has fields .* unknown here: another, new_field {origin}'
@@ -145,7 +149,12 @@ def test_a_run_of_a_newer_version_is_named_as_one(tmp_path):
   with pytest.raises(ValueError, match=f"pooling='new'.*{origin}"):
     run_files.read_config(tmp_path)
   _write(tmp_path, new_field=1)
-  with pytest.raises(ValueError, match='unknown here: new_field$'):
+  with pytest.raises(ValueError, match='new_field .written by bigru_jax 0.2'):
+    run_files.read_config(tmp_path)
+  _write(tmp_path, max_bad_steps=1)
+  with pytest.raises(
+    ValueError, match=r'bad_steps \(written by bigru_jax 0.1;'
+  ):
     run_files.read_config(tmp_path)
   run_files.write_json(tmp_path / 'config.json', [])
   with pytest.raises(

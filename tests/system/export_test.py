@@ -48,7 +48,7 @@ def _export(run_directory, format, output):
 def test_onnx_runtime_predicts_what_the_run_predicts(run_directory, tmp_path):
   onnxruntime = pytest.importorskip('onnxruntime')
   path = _export(run_directory, 'onnx', tmp_path / 'model.onnx')
-  about = json.loads((tmp_path / 'model.json').read_text())
+  about = json.loads((tmp_path / 'model.onnx.json').read_text())
   run = bigru_jax.load(run_directory)
   assert about['vocabulary'] == run.tokenizer.vocabulary
   assert about['temperature'] == run.calibration.temperature
@@ -67,7 +67,6 @@ def test_onnx_runtime_predicts_what_the_run_predicts(run_directory, tmp_path):
 def test_ambiguous_requests_are_refused(run_directory, tmp_path):
   for flags, message in [
     (['--workdir=x'], 'output is not given'),
-    (['--workdir=x', '--output=a.json'], 'output=a.json'),
     (['--workdir=x', '--output=.'], 'output=. is a folder'),
     (['--workdir=x', '--output=b/a.onnx'], 'there is no folder b'),
     (['--workdir=x', '--output=a.safetensors'], 'implies format=safet'),
@@ -94,36 +93,50 @@ def test_ambiguous_requests_are_refused(run_directory, tmp_path):
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
-def test_two_exports_never_share_a_description(run_directory, tmp_path):
+def test_exports_share_no_file_and_replace_nothing_by_themselves(
+  run_directory, tmp_path
+):
   pytest.importorskip('onnx')
   export = functools.partial(
     run_command, 'export', f'--workdir={run_directory}', cwd=tmp_path
   )
-  # An export may be made again, and says so.
-  for name, replaced in (('a', False), ('b', False), ('a', True)):
-    done = export(f'--output={name}.onnx')
-    assert ('a.onnx: the previous model was replaced' in done.stderr) == (
-      replaced
-    )
+  names = 'model.onnx', 'model.hlo'
+  for name, format in zip(names, ('onnx', 'stablehlo')):
+    done = export(f'--output={name}', f'--format={format}')
     assert done.returncode == 0, done.stderr
+    assert f'{name}: the model\n{name}.json: its labels' in done.stdout
     about = json.loads((tmp_path / f'{name}.json').read_text())
-    assert about['file'] == f'{name}.onnx'
-  (tmp_path / 'mine.json').write_text('[1]')
-  (tmp_path / 'data.json').write_text('no JSON')
-  shutil.copy(run_directory / 'labels.json', tmp_path)
+    assert about['file'] == name and about['data'] == 'synthetic'
+    assert about['version'] == bigru_jax.__version__
+  assert len(list(tmp_path.iterdir())) == 4
+  (tmp_path / 'mine.onnx.json').write_text('[1]')
   before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-  for flags, name in [
-    (['--output=a.stablehlo', '--format=stablehlo'], 'a.json'),
-    (['--output=a'], 'a.json'),
-    (['--output=mine.onnx'], 'mine.json'),
-    (['--output=data.onnx'], 'data.json'),
-    (['--output=labels.onnx'], 'labels.json'),
+  for name, existing in [
+    ('model.onnx', 'model.onnx and model.onnx.json exists'),
+    ('mine.onnx', 'mine.onnx.json exists'),
   ]:
-    done = export(*flags)
-    assert done.returncode == 2
-    assert f'{name} already exists, and is not the desc' in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    done = export(f'--output={name}')
+    assert done.returncode == 2 and existing in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and '--overwrite' in done.stderr
   assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+  done = export('--output=mine.onnx', '--overwrite')
+  assert done.returncode == 0, done.stderr
+  about = json.loads((tmp_path / 'mine.onnx.json').read_text())
+  assert about['file'] == 'mine.onnx' and (tmp_path / 'mine.onnx').exists()
+
+
+def test_a_shared_folder_lists_its_files_and_is_not_replaced_by_itself(
+  run_directory, tmp_path
+):
+  pytest.importorskip('safetensors')
+  flags = f'--workdir={run_directory}', '--format=safetensors', '--output=s'
+  done = run_command('export', *flags, cwd=tmp_path)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith('s: README.md, calibration.json, config.json, ')
+  done = run_command('export', *flags, cwd=tmp_path)
+  assert done.returncode == 2 and 'replace it by overwrite' in done.stderr
+  done = run_command('export', *flags, '--overwrite', cwd=tmp_path)
+  assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -267,7 +280,7 @@ def test_onnxruntime_web_predicts_as_the_run_does(run_directory, tmp_path):
   (tmp_path / 'main.mjs').write_text(f"""
     import {{ readFileSync }} from 'node:fs';
     import {{ loadClassifier }} from './classify.mjs';
-    const about = JSON.parse(readFileSync('model.json', 'utf-8'));
+    const about = JSON.parse(readFileSync('model.onnx.json', 'utf-8'));
     const classify = await loadClassifier(readFileSync('model.onnx'), about);
     console.log(JSON.stringify(await classify({json.dumps(texts)})));
     process.exit(0);

@@ -11,7 +11,7 @@ import pytest
 from scripts import ROOT
 
 from bigru_jax.config import Config
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import naming
 from bigru_jax.runtime import jobs
 
 # Other packages choose their own way for each system, so they are imported
@@ -96,7 +96,7 @@ cli.main(['bigru', *sys.argv[1:]])
 def test_a_run_directory_is_named_after_a_file_on_a_drive(monkeypatch):
   monkeypatch.setattr(os, 'path', ntpath)
   config = Config(train=r'C:\data\reviews.csv')
-  assert run_files.default_workdir(config).name == 'reviews'
+  assert naming.default_workdir(config).name == 'reviews'
 
 
 def test_windows_starts_no_sweep_and_says_so(monkeypatch):

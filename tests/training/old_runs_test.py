@@ -42,7 +42,8 @@ def test_an_old_run_predicts_what_it_predicted(workdir):
   assert answer['spans'][-1] == [19, 20]
 
 
-def test_an_old_run_resumes_to_the_metrics_of_its_version(workdir):
+def test_an_old_run_resumes_to_the_metrics_of_its_version(workdir, caplog):
+  caplog.set_level('INFO')
   config = dataclasses.replace(bigru_jax.load(workdir).config, epochs=4)
   bigru_jax.train(config, workdir)
   expected_places, expected_values = _lines(
@@ -52,3 +53,23 @@ def test_an_old_run_resumes_to_the_metrics_of_its_version(workdir):
   assert places == expected_places
   # The bits are those of one kind of machine alone.
   np.testing.assert_allclose(values, expected_values, rtol=1e-4)
+  assert 'workdir=run was written by bigru_jax 0.2.0; this is' in caplog.text
+  result = json.loads((workdir / 'result.json').read_text())
+  assert result['version'] == bigru_jax.__version__
+  assert result['dataset'] == 'reviews.csv'
+
+
+def test_an_old_run_with_other_digests_says_what_is_possible(workdir):
+  # The first runs of 0.2.0 have a digest for each split, after holding out.
+  identity = json.loads((workdir / 'data.json').read_text())
+  now = identity['train'][:8]
+  identity = {'train': 'a' * 64, 'test': 'b' * 64}
+  (workdir / 'data.json').write_text(json.dumps(identity))
+  config = bigru_jax.load(workdir).config
+  with pytest.raises(ValueError, match='started on other data: ') as e:
+    bigru_jax.train(config, workdir)
+  message = str(e.value)
+  assert f'train (digest aaaaaaaa there, {now} now)' in message
+  assert 'test (digest bbbbbbbb there, none now)' in message
+  assert 'written by bigru_jax 0.2.0' in message and 'it predicts' in message
+  assert 'resume it with that version, or choose another workdir' in message
