@@ -63,6 +63,9 @@ def test_the_quickstart_runs(tmp_path):
     'a dull plot: negative',
   ]
   assert notebook.printed('evaluate').startswith('accuracy 1.00')
+  explained = notebook.printed('explain').splitlines()
+  assert explained[0].startswith('positive: the ') and ' good +' in explained[0]
+  assert explained[1].startswith('negative: the ') and ' not +' in explained[1]
   assert len(notebook.shown('attention', 'image/png')) == 1
   assert (tmp_path / 'runs' / 'quickstart' / 'result.json').exists()
 
