@@ -67,9 +67,9 @@ def describe_scores(workdir: pathlib.Path, config: Config) -> str:
   parts = []
   for name, score in scores.items():
     parts.append(f'{name} {score:.4f}')
-    if name in intervals:
-      low, high = intervals[name]['low'], intervals[name]['high']
-      parts[-1] += f' ({low:.4f} to {high:.4f})'
+    interval = intervals.get(name)
+    if interval and interval['low'] is not None:
+      parts[-1] += f' ({interval["low"]:.4f} to {interval["high"]:.4f})'
   return ', '.join(parts)
 
 
