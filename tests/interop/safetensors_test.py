@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import bigru_jax
-from bigru_jax.data.tokenizer import JsonTokenizer
 from bigru_jax.interop.safetensors import save
 from bigru_jax.rundir import files as run_files, published
 
@@ -58,8 +57,9 @@ def test_a_tokenizer_json_is_shared(make_run, tmp_path):
   file = tokenizers.Tokenizer(model)
   file.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   file.save(str(run.workdir / 'tokenizer.json'))
-  run.tokenizer = JsonTokenizer(run.workdir / 'tokenizer.json')
-  run.config = dataclasses.replace(run.config, tokenizer='mine.json')
+  config = dataclasses.replace(run.config, tokenizer='mine.json')
+  run_files.write_config(run.workdir, config)
+  run = bigru_jax.load(run.workdir)
   save(run, tmp_path / 'shared')
   (run.workdir / 'tokenizer.json').unlink()
   loaded = bigru_jax.load(tmp_path / 'shared')
