@@ -39,9 +39,10 @@ def overview(
     f'{config.hidden_size} units, pooling {config.pooling}, '
     f'{parameters:,} parameters'
   )
-  if {'finished', 'version'} <= result.keys():
-    time = result['finished'][:16].replace('T', ' ')
-    facts['trained'] = f'{time} UTC, by version {result["version"]}'
+  if result:
+    time = str(result.get('finished', ''))[:16].replace('T', ' ')
+    version = f'by version {result["version"]}'
+    facts['trained'] = f'{time} UTC, {version}' if time else version
   return facts | {'directory': str(workdir)}
 
 
@@ -74,8 +75,9 @@ def describe_scores(workdir: pathlib.Path, config: Config) -> str:
 
 
 def _read_result(workdir: pathlib.Path) -> dict[str, Any]:
-  """Reads result.json; empty if it is missing or corrupt."""
+  """Reads result.json with its version; empty if it is missing or corrupt."""
   try:
-    return run_files.read_result(workdir)
+    result = run_files.read_result(workdir)
+    return {'version': run_files.read_version(workdir)} | result
   except (OSError, ValueError):  # What describes a run never fails.
     return {}

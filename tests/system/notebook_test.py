@@ -55,7 +55,7 @@ def test_the_quickstart_runs(tmp_path):
   )
   assert float(accuracy) > 0.95
   (table,) = notebook.shown('train', 'text/html')
-  assert f'accuracy {accuracy}, ' in table
+  assert f'accuracy {accuracy} (' in table
   lines = notebook.printed('predict').splitlines()
   assert [line[: line.index(' (')] for line in lines] == [
     'the film was good: positive',
