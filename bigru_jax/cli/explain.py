@@ -1,4 +1,17 @@
-"""Tests whether the attention of a run explains its predictions.
+"""Explains texts, or tests whether the attention of a run explains anything.
+
+  bigru explain --workdir=RUN --text="A gentle, funny film."
+  bigru explain --workdir=RUN --input=reviews.csv --output=x.html
+  bigru explain --workdir=RUN --text="A film." --label=fresh
+
+Texts are predicted, and each token gets a number: how much it speaks for the
+predicted label, or for the one of --label, or against it. They are printed with
+a background for each token, blue for the label and orange, underlined, against
+it; where the output is no terminal, with signed numbers. The output may also be
+a .jsonl or .json file, - for JSON lines, a picture (.png, .svg, .pdf; the extra
+`plot`), or a page (.html). The input has any form that `bigru predict` accepts.
+
+Without texts, the command tests the attention on a split of the run's data:
 
   bigru explain --workdir=RUN --split=test
   bigru explain --workdir=RUN --limit=500 --uniform_run=OTHER
@@ -19,7 +32,7 @@ from typing import Any
 import numpy as np
 
 import bigru_jax
-from bigru_jax.cli import outputs
+from bigru_jax.cli import explain_texts, inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.corpora import find
 from bigru_jax.data.embeddings import embedding_table
@@ -41,7 +54,7 @@ from bigru_jax.runtime.precision import single_precision
 
 VERBOSE = True
 FLAGS = Flags()
-_WORKDIR = FLAGS.path('workdir', 'The run directory.')
+FLAGS.append_flag_values(explain_texts.FLAGS)
 _SPLIT = FLAGS.enum(
   'split',
   'The split of the run to explain.',
@@ -70,19 +83,20 @@ _UNIFORM_RUN = FLAGS.path(
   'uniform_run',
   'The uniform control: the directory of the same run with pooling=mean.',
 )
-_EMBEDDINGS = FLAGS.path(
-  'embeddings',
-  'The vector file that the run started from, if it has moved.',
-)
 _SEED = FLAGS.integer(
   'seed', 'The seed of the sample, permutations and search.', 0, lower=0
 )
 _OUTPUT = FLAGS.path(
   'output',
-  'The .json file; by default explain-<split>.json in the run directory.',
+  'The file; for a split a .json file, by default explain-<split>.json in the '
+  'run directory.',
 )
 # The old name, for one version.
 FLAGS.alias('uniform', 'uniform_run')
+_OF_SPLIT = (
+  'split', 'limit', 'adversarial_texts', 'diagnostic_texts', 'uniform_run',
+  'uniform', 'seed',
+)  # fmt: skip
 _log = logging.getLogger('bigru_jax.explain')
 
 
@@ -200,10 +214,24 @@ def explain(
 
 
 def main() -> None:
-  """Explains, prints the tables, and writes them to a file and the page."""
-  FLAGS.require('workdir')
-  workdir = pathlib.Path(_WORKDIR.value)
-  split = _SPLIT.value
+  """Explains the texts of the flags, or else tests the attention."""
+  if not explain_texts.are_given():
+    test_attention()
+    return
+  for name in _OF_SPLIT:
+    if FLAGS[name].present:
+      raise ValueError(f'{name} is for a split, not for text or input')
+  # Only the tests are long enough for a log of what they do.
+  logging.getLogger('bigru_jax').setLevel(logging.WARNING)
+  explain_texts.main(_OUTPUT.value or '')
+
+
+def test_attention() -> None:
+  """Tests, prints the tables, and writes them to a file and the page."""
+  workdir, *more = inputs.workdirs()
+  if more:
+    raise ValueError('workdir: one run is tested at a time')
+  split, embeddings = _SPLIT.value, FLAGS['embeddings'].value or ''
   config = run_files.read_config(workdir)
   check_supported(config)
   if not config.pooling_entry.has_weights:
@@ -221,9 +249,9 @@ def main() -> None:
     of_uniform = correct_answers(other, split)
   host.configure_cpu()
   host.cache_compilations()
-  run = bigru_jax.load(workdir, _EMBEDDINGS.value or '')
-  if _EMBEDDINGS.value:
-    config = dataclasses.replace(config, embeddings=_EMBEDDINGS.value)
+  run = bigru_jax.load(workdir, embeddings)
+  if embeddings:
+    config = dataclasses.replace(config, embeddings=embeddings)
   data = prepare(config)
   if data.identity != run_files.read_identity(workdir):
     raise ValueError(f'workdir={workdir}: the data changed since the run')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import os
+import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bigru_jax.reports.fonts import font_families, save
-from bigru_jax.reports.shades import headline, reading, shades
+from bigru_jax.reports.shades import LEAST, headline, reading, shades
 from bigru_jax.reports.tables import columns_of
 
 # The blue and orange of Okabe and Ito, which the colour-blind can distinguish.
@@ -50,7 +51,7 @@ def draw_heat_map(
       Rectangle((column, row), columns, 0.85, color=color,
                 alpha=_ALPHA * abs(shade), lw=0)
     )  # fmt: skip
-    if shade < 0:
+    if shade <= -LEAST:
       axes.plot([column, column + columns], [row + 0.85] * 2, color=color, lw=1)
     axes.text(
       column + columns / 2, row + 0.42, piece, ha='center', va='center',
@@ -58,16 +59,16 @@ def draw_heat_map(
     )  # fmt: skip
   axes.set(xlim=(0, _LINE), ylim=(max(rows, min_lines), 0))
   axes.set_axis_off()
-  how = reading(answer, 'blue', 'underlined orange')
-  title = '\n'.join(filter(None, (headline(answer), how)))
-  axes.set_title(title, size=10, parse_math=False, family=families)
+  title = '\n'.join(_title_lines(answer))
+  axes.set_title(title, size=9, parse_math=False, family=families)
 
 
 def heat_map_height(
   text: str, answer: dict[str, Any], min_lines: int = MIN_LINES
 ) -> float:
   """Returns the height of a heat map in inches."""
-  return 0.6 + 0.2 * max(_laid_out(text, answer)[1], min_lines)
+  lines = max(_laid_out(text, answer)[1], min_lines)
+  return 0.3 + 0.2 * (lines + len(_title_lines(answer)))
 
 
 def write_heat_maps(
@@ -91,6 +92,12 @@ def write_heat_maps(
   for axes, text, answer in zip(panels, texts, answers):
     draw_heat_map(axes, text, answer, families, 2)
   save(figure, output)
+
+
+def _title_lines(answer: dict[str, Any]) -> list[str]:
+  """Returns the prediction and how to read the shades, in lines that fit."""
+  how = reading(answer, 'blue', 'underlined orange')
+  return [y for x in (headline(answer), how) for y in textwrap.wrap(x, 60)]
 
 
 def _laid_out(text: str, answer: dict[str, Any]) -> tuple[list[tuple], int]:

@@ -15,7 +15,7 @@ from bigru_jax.explain.attributions import UNSIGNED
 _FOR, _AGAINST = (189, 153, 117, 75, 33), (230, 223, 222, 215, 208)
 _SHADE, _PLAIN = '\x1b[38;5;16;48;5;{}m', '\x1b[0m'
 _UNDERLINE = '\x1b[4m'
-_LEAST = 0.5 / len(_FOR)  # The smallest weight that is marked.
+LEAST = 0.5 / len(_FOR)  # The smallest weight that is marked.
 # Control characters in a text could move the cursor or set colours.
 _CONTROL = regex.compile(r'[\p{Cc}\p{Cs}--[\n\t]]', regex.VERSION1)
 
@@ -106,9 +106,7 @@ def _marked(
   for (start, end), shade in zip(answer['spans'], shades(answer)):
     token = _printable(text[start:end])
     parts.append(_printable(text[last_end:start]))
-    parts.append(
-      mark(token, shade) if abs(shade) >= _LEAST and token else token
-    )
+    parts.append(mark(token, shade) if abs(shade) >= LEAST and token else token)
     last_end = end
   parts.append(_printable(text[last_end:]))
   lines = _printable(headline(answer)), _printable(how), ''.join(parts)

@@ -94,7 +94,7 @@ def test_precision_and_recall_of_the_largest_weights():
     {'pooling': 'label_wise'},
   ],
 )
-def test_a_run_that_cannot_be_explained_is_named(options):
+def test_a_run_whose_attention_cannot_be_tested_is_named(options):
   ((field, value),) = options.items()
-  with pytest.raises(ValueError, match=f'{field}={value}: explanations need'):
+  with pytest.raises(ValueError, match=f'{field}={value}: the tests of'):
     predictions.check_supported(Config(**options))

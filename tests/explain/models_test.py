@@ -40,7 +40,14 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope='module', params=MODELS)
+def _parameters():
+  """The models, of which two are compiled by default."""
+  for name in MODELS:
+    slow = name not in ('many labels', 'hierarchical structured')
+    yield pytest.param(name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.fixture(scope='module', params=_parameters())
 def trained(request):
   kind, options, task = MODELS[request.param]
   return _make(kind, options, task)
