@@ -175,6 +175,12 @@ class Config(ModelConfig):
     'result.json has all. By default they show the usual ones.',
     mutable=True,
   )
+  explain: bool = field(
+    True,
+    'Whether the run ends by explaining its predictions: its page then shades '
+    'words by the attribution that is most faithful on validation.',
+    mutable=True,
+  )
   seed: int = field(
     0, 'The seed of initialization, dropout and shuffling.', lower=0
   )

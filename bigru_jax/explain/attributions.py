@@ -143,11 +143,16 @@ def left_out(trained: TrainedModel, batch: Batch) -> jax.Array:
   mask_BxT = real_tokens(batch)
   positions_T = jnp.arange(mask_BxT.shape[1])
 
-  def without(position):
+  def without(position, parts_TxBxC):
     keep_BxT = mask_BxT & (positions_T != position)
-    return trained.probabilities(keep_tokens(batch, keep_BxT))
+    part_BxC = trained.probabilities(keep_tokens(batch, keep_BxT))
+    return parts_TxBxC.at[position].set(part_BxC)
 
-  return jnp.moveaxis(jax.lax.map(without, positions_T), 0, 1)
+  own_BxC = trained.probabilities(batch)
+  parts_TxBxC = jnp.zeros((len(positions_T), *own_BxC.shape), own_BxC.dtype)
+  longest = batch['lengths'].max()
+  parts_TxBxC = jax.lax.fori_loop(0, longest, without, parts_TxBxC)
+  return jnp.moveaxis(parts_TxBxC, 0, 1)
 
 
 @single_precision()

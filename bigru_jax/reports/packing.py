@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,17 @@ def pack_texts(
     Lists by name, with one entry per text, for `page_texts.js`. `spans` are the
     gap before each token and its length, in UTF-16 units as in JavaScript, in
     base64 with 7 bits per byte. `weights` are those of one head after another,
-    with 255 for the head's largest weight, which is in `largest`.
+    with 255 for the head's largest weight, which is in `largest`. A `place`
+    that differs from the one before it only in its number is that number.
+    `explained`, the labels that `Run.explain` explains, are only there if the
+    answers have them.
   """
   index = {label: i for i, label in enumerate(labels)}
   gold_ids = [_ids(gold, index) for gold in golds]
   predicted_ids = [_ids(answer['label'], index) for answer in answers]
   columns: dict[str, list] = {
     'text': list(texts),
-    'place': list(origins),
+    'place': _places(origins),
     'truncated': [int(answer['truncated']) for answer in answers],
     'gold': gold_ids,
     'prediction': predicted_ids,
@@ -49,9 +52,68 @@ def pack_texts(
     'confidence': [_confidence(x, gold) for x, gold in zip(answers, golds)],
     'probabilities': [_largest(answer, index) for answer in answers],
   }
+  if answers and 'explained_label' in answers[0]:
+    columns['explained'] = [index[x['explained_label']] for x in answers]
   packed = [_pack(text, x, index) for text, x in zip(texts, answers)]
   names = packed[0] if packed else ('spans', 'weights', 'largest')
   return columns | {name: [entry[name] for entry in packed] for name in names}
+
+
+def _places(origins: Sequence[str]) -> list[Any]:
+  """Returns the origins, or the numbers in which they differ."""
+  places: list[Any] = []
+  before = None
+  for origin in origins:
+    start = origin.rstrip('0123456789')
+    number = origin[len(start) :]
+    is_number = number and number == str(int(number))
+    places.append(int(number) if is_number and start == before else origin)
+    before = start
+  return places
+
+
+def pack_attributions(
+  answers: Sequence[dict[str, Any]],
+  attributions: Mapping[str, Sequence[np.ndarray | None]],
+) -> dict[str, Any]:
+  """Returns the attributions of a page's texts by method.
+
+  Args:
+    answers: the texts' predictions, from `Run.predict`.
+    attributions: for each method and text one weight per token, or None.
+
+  Returns:
+    By method `weights`, the signed bytes of each text in base64, with 127 for
+    the largest absolute weight, which is in `largest`. A text without weights
+    has an empty string.
+  """
+  packed: dict[str, Any] = {}
+  for method, of_texts in attributions.items():
+    weights, largest = [], []
+    for answer, weights_T in zip(answers, of_texts, strict=True):
+      content, scale = b'', 0.0
+      if weights_T is not None:
+        owned_T = _owned(answer, np.asarray(weights_T)[None])[0]
+        scale = float(np.abs(owned_T).max(initial=0))
+        scaled_T = np.rint(127 * owned_T / max(scale, 1e-12))
+        content = scaled_T.astype(np.int8).tobytes()
+      weights.append(base64.b64encode(content).decode())
+      largest.append(float(f'{scale:.2g}'))
+    packed[method] = {'weights': weights, 'largest': largest}
+  return packed
+
+
+def _owned(answer: dict[str, Any], weights_KxT: np.ndarray) -> np.ndarray:
+  """Returns the weights of the tokens that have a span.
+
+  The weight of a token without a span is added to the token before it.
+  """
+  spans = np.array(answer['spans'], np.int64)
+  full = spans[:, 1] > spans[:, 0]
+  owner = np.maximum(np.cumsum(full) - 1, 0)
+  count = int(full.sum())
+  owned = [np.bincount(owner, head, count)[:count] for head in weights_KxT]
+  return np.array(owned).reshape(len(weights_KxT), count)
 
 
 def _ids(label: Any, index: dict[str, int]) -> Any:
@@ -92,15 +154,8 @@ def _pack(
 ) -> dict[str, Any]:
   """Packs the spans, weights, heads and sentences of a text."""
   spans = np.array(answer['spans'], np.int64)
-  lengths = spans[:, 1] - spans[:, 0]
-  full = lengths > 0
-  # The weight of a token without a span is added to the token before it.
-  owner = np.maximum(np.cumsum(full) - 1, 0)
-  count = int(full.sum())
-  weights = answer['attention'].get('words', [])
-  owned = np.array(
-    [np.bincount(owner, head, count)[:count] for head in weights]
-  ).reshape(len(weights), count)
+  full = spans[:, 1] > spans[:, 0]
+  owned = _owned(answer, np.array(answer['attention'].get('words', [])))
   packed: dict[str, Any] = {'spans': _numbers(_gaps(text, spans[full]))}
   packed['weights'], packed['largest'] = quantized(owned)
   if 'sentences' in answer:

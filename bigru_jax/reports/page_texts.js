@@ -27,35 +27,13 @@ function spansOf(i) {
   return spans;
 }
 
-// The weights of a text by the chosen head, or null if the text lacks it.
-function weightsOf(packed, largest, i, count) {
-  const heads = largest[i].length;
-  if (!heads) return null;
-  const all = bytes(packed[i]);
-  const head = (k) => Array.from({length: count},
-    (_, t) => all[k * count + t] / 255 * largest[i][k]);
-  const k = headOf(i, heads);
-  if (k === null) return null;
-  if (k >= 0) return head(k);
-  const found = new Array(count).fill(0);
-  for (let h = 0; h < heads; h++) {
-    head(h).forEach((w, t) => { found[t] += w / heads; });
-  }
-  return found;
-}
-
-// The chosen head of a text; -1 is the mean of all heads.
-function headOf(i, heads) {
-  const chosen = $('head') ? $('head').value : '0';
-  if (texts.head_labels) {
-    const label = chosen === 'prediction'
-      ? [texts.prediction[i]].flat()[0] : Number(chosen);
-    const k = texts.head_labels[i].indexOf(label);
-    if (k >= 0) return k;
-    return chosen === 'prediction' ? 0 : null;
-  }
-  return chosen === 'mean' && heads > 1 ? -1 : Number(chosen) || 0;
-}
+// A number stands for the origin before it with this number.
+let originStart = '';
+const origins = texts.place.map((place) => {
+  if (typeof place !== 'string') return originStart + place;
+  originStart = place.replace(/\d+$/, '');
+  return place;
+});
 
 const names = (labels) => labels === null ? 'unknown'
   : [labels].flat().map((c) => data.labels[c]).join(', ') || 'no label';
@@ -72,27 +50,20 @@ function probability(i) {
 
 function shaded(i) {
   const text = texts.text[i], spans = spansOf(i);
-  const weights = weightsOf(texts.weights, texts.largest, i, spans.length);
-  const most = weights ? weights.reduce((a, b) => Math.max(a, b), 1e-9) : 1;
-  const high = weights
-    ? 2 * weights.reduce((a, b) => a + b, 0) / weights.length : 1;
+  const shades = shadesOf(i, spans.length);
   const body = el('p', {class: 'text', dir: 'auto'});
   let place = 0;
   const gap = (end) => text.slice(place, end);
   const token = (t) => {
     const [start, end] = spans[t];
-    const a = weights ? weights[t] / most : 0;
     place = end;
-    return el('span', weights ? {
-      class: weights[t] >= high ? 't high' : 't', style: `--a: ${a.toFixed(3)}`,
-      title: `attention ${number(weights[t], 2)}`} : {class: 't'},
-    text.slice(start, end));
+    return shadedToken(text.slice(start, end), shades.numbers?.[t], shades);
   };
   const rest = (end) => place < end
     ? el('span', {class: 'dropped'}, gap(end)) : null;
   if (texts.sentences) {
     const counts = texts.sentences[i];
-    const ofSentences = weightsOf(
+    const ofSentences = shades.isSigned ? null : weightsOf(
       texts.sentence_weights, texts.sentence_largest, i, counts.length);
     const mostOf = ofSentences ? Math.max(...ofSentences, 1e-9) : 1;
     let t = 0;
@@ -114,18 +85,7 @@ function shaded(i) {
   }
   const tail = rest(text.length);
   if (tail) body.append(tail);
-  return [body, highest(text, spans, weights)];
-}
-
-// The shades as text.
-function highest(text, spans, weights) {
-  if (!weights) return null;
-  const order = weights.map((w, t) => [w, t]).sort((a, b) => b[0] - a[0]);
-  const shown = order.slice(0, 3).filter(([w]) => w > 0).map(([w, t]) =>
-    `${text.slice(...spans[t])} ${number(w, 2)}`);
-  return shown.length
-    ? el('p', {class: 'highest', dir: 'auto'},
-      `Highest attention: ${shown.join(' · ')}`) : null;
+  return [body, highest(i, spans, shades)];
 }
 
 function article(i, position) {
@@ -139,7 +99,7 @@ function article(i, position) {
     right === null ? null : pair('true label', names(texts.gold[i])),
     pair('prediction', names(texts.prediction[i])),
     pair('probability', probability(i)),
-    el('span', {}, texts.place[i]),
+    el('span', {}, origins[i]),
     texts.truncated[i] ? el('span', {}, 'truncated') : null);
   return el('article', {tabindex: 0, 'aria-labelledby': `answer-${i}`,
     'aria-posinset': position + 1, 'aria-setsize': shown.length, 'data-i': i},
@@ -233,16 +193,12 @@ function drawTexts() {
     $('verdict-label').remove();
     $('order').value = 'given';
   }
-  if (heads) {
-    $('legend').append('no weight ',
-      el('span', {class: 'bar-of-shades', 'aria-hidden': 'true'}),
-      " the text's largest weight; underlined from twice its mean on");
-  } else {
-    $('legend').append('The pooling of this model has no weights to show.');
-  }
+  drawMethods();
+  drawLegend();
   $('controls').addEventListener('submit', (event) => event.preventDefault());
   $('controls').addEventListener('input', (event) => {
-    if (event.target.id !== 'head') return select();
+    if (!['head', 'method'].includes(event.target.id)) return select();
+    drawLegend();
     for (const chunk of $('feed').children) {
       if (chunk.firstChild) {
         chunk.replaceChildren();

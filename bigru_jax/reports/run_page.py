@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pathlib
 from typing import Any
@@ -16,9 +17,13 @@ from bigru_jax.data.encode import encode
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, label_names
+from bigru_jax.explain import choice
+from bigru_jax.explain.predictions import TrainedModel
 from bigru_jax.inference.predictions import fields_of, make_answers
 from bigru_jax.models.classifier import Outputs
 from bigru_jax.reports.page import note_on_test, write_page
+from bigru_jax.reports.shading import Attribute
+from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import distributed
 from bigru_jax.tasks import Task
 
@@ -61,8 +66,9 @@ def write_run_page(
   calibration: Calibration,
   evaluation: Evaluation,
   outputs: PageOutputs,
+  trained: TrainedModel | None = None,
 ) -> None:
-  """Writes report.html, without a new prediction, in the main process.
+  """Writes report.html and faithfulness.json, in the main process.
 
   A failure is only logged, because the run is complete without its page.
 
@@ -70,11 +76,17 @@ def write_run_page(
     workdir: the run directory, with all its other files.
     config, data, task, calibration: those of the run.
     evaluation: the evaluation on the test split.
-    outputs: the outputs for test texts.
+    outputs: the outputs for test texts, so that nothing is predicted again.
+    trained: the model that explains the predictions; None for a page that is
+      shaded by attention alone, without faithfulness.json.
   """
   if not distributed.is_main():
     return
   try:
+    attribute = None
+    if trained:
+      indices = outputs.indices
+      attribute = _explainer(workdir, config, data, trained, indices)
     table, indices = data.splits['test'].table, outputs.indices
     texts = dict(zip(indices, table['text'][indices]))
     encoded_texts = {
@@ -101,8 +113,43 @@ def write_run_page(
       [label_names(evaluation.labels[i], data.labels) for i in indices],
       [table.place(i) for i in indices],
       note_on_test(len(table), len(indices)),
+      attribute=attribute,
     )
   except Exception as error:  # Tokenizers of libraries raise their own errors.
     _log.warning(
       'report.html is not written: %s: %s', type(error).__name__, error
     )
+
+
+def _explainer(
+  workdir: pathlib.Path,
+  config: Config,
+  data: Dataset,
+  trained: TrainedModel,
+  indices: np.ndarray,
+) -> Attribute:
+  """Returns what explains the page's texts and writes faithfulness.json."""
+
+  def attribute(order):
+    methods = choice.page_methods(config.pooling)
+    test = data.splits['test']
+    sample, shown = choice.with_same_shapes(
+      choice.sample(data.splits['validation'], methods, config.seed),
+      dataclasses.replace(test, table=test.table.take(indices)),
+    )
+    chosen = choice.choose(trained, sample, methods, config.seed)
+    attributions = choice.attributions_within(trained, shown, methods, order)
+    attributions.pop('attention', None)  # The page has that of each head.
+    path = workdir / 'faithfulness.json'
+    run_files.write_json(path, dataclasses.asdict(chosen))
+    return attributions
+
+  def attribute_or_warn(order):
+    try:
+      return attribute(order)
+    except Exception as error:  # Of XLA, for example if memory is short.
+      name = type(error).__name__
+      _log.warning('the predictions are not explained: %s: %s', name, error)
+      return {}
+
+  return attribute_or_warn

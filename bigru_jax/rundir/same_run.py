@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 # Files that a run writes again when it resumes with another configuration.
 _OUTDATED = ('result.json', 'calibration.json', 'diagnostics.json',
-             'report.html', 'explain-*.json')  # fmt: skip
+             'report.html', 'faithfulness.json', 'explain-*.json')  # fmt: skip
 
 
 def check_config(workdir: pathlib.Path, config: Config) -> None:

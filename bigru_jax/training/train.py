@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import pathlib
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -18,6 +19,7 @@ from bigru_jax.data.cache import prepare_shared
 from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.sources import Corpus
+from bigru_jax.explain.predictions import make_trained
 from bigru_jax.inference.run import Run
 from bigru_jax.inference.unseen import unseen_words
 from bigru_jax.metrics import headline
@@ -26,12 +28,12 @@ from bigru_jax.reports.run_page import write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
-from bigru_jax.tasks import Task, make_task
+from bigru_jax.tasks import make_task
 from bigru_jax.training import effects
 from bigru_jax.training.display import Display
 from bigru_jax.training.final_evaluation import Report, test
 from bigru_jax.training.fit import fit
-from bigru_jax.training.program import build_program
+from bigru_jax.training.program import Program, build_program
 from bigru_jax.training.trainer import Trainer
 
 _log = logging.getLogger(__name__)
@@ -102,8 +104,8 @@ def train(
       _show_start(display, trainer, data, mesh)
       progress = fit(trainer, directory, stop, display)
       report = test(trainer, program.task, data, progress)
-    _write(directory, config, data, program.task, report)
     params, mesh = parallel.to_this_process(trainer.state.params, mesh)
+    _write(directory, config, data, program, report, params)
   _show_end(display, report, config, workdir)
   return Run(
     workdir=workdir,
@@ -172,21 +174,27 @@ def _write(
   directory: RunDirectory,
   config: Config,
   data: Dataset,
-  task: Task,
+  program: Program,
   report: Report,
+  params: Any,
 ) -> None:
   """Writes the results of the test, and the page of the run."""
   directory.log(report.log_line())
   directory.write(report.files())
   assert report.outputs is not None
+  trained = None
+  if config.explain:
+    thresholds = report.calibration.thresholds
+    trained = make_trained(program.model, program.task, params, thresholds)
   write_run_page(
     directory.path,
     config,
     data,
-    task,
+    program.task,
     report.calibration,
     report.evaluation,
     report.outputs,
+    trained,
   )
 
 

@@ -1,8 +1,10 @@
 """The data of a page, before a browser reads it."""
 
 import base64
+import itertools
 import json
 import shutil
+import string
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from sklearn import metrics as sklearn_metrics
 
 import bigru_jax
 from bigru_jax.reports import page
-from bigru_jax.reports.packing import pack_texts, quantized
+from bigru_jax.reports.packing import pack_attributions, pack_texts, quantized
 from bigru_jax.reports.shades import colored, shades
+from bigru_jax.reports.shading import reading_order
 
 LABELS = ['negative', 'positive']
 
@@ -97,6 +100,41 @@ def test_weights_lose_less_than_a_hundredth():
   np.testing.assert_allclose(again, weights_KxT, atol=0.01 * max(largest))
 
 
+def test_attributions_keep_their_signs_and_belong_to_the_previous_token():
+  answers = [
+    _answer([[0, 1], [1, 1], [1, 2]], [[0.2, 0.3, 0.5]]),
+    _answer([[0, 1]], [[1.0]]),
+  ]
+  of_texts = [np.array([0.5, 0.25, -1.5]), None]
+  packed = pack_attributions(answers, {'leave_one_out': of_texts})
+  assert packed['leave_one_out']['largest'] == [1.5, 0.0]
+  content, missing = packed['leave_one_out']['weights']
+  assert missing == ''
+  numbers = np.frombuffer(base64.b64decode(content), np.int8) / 127 * 1.5
+  np.testing.assert_allclose(numbers, [0.75, -1.5], atol=0.01)
+
+
+def test_an_origin_of_the_same_file_is_its_number():
+  origins = ['a, row 9', 'a, row 10', 'b, row 10', 'b, row 011', 'text', '7']
+  answers = [_answer([[0, 1]], [[1.0]])] * len(origins)
+  columns = pack_texts(['x'] * 6, answers, [None] * 6, origins, LABELS)
+  expected = ['a, row 9', 10, 'b, row 10', 'b, row 011', 'text', '7']
+  assert columns['place'] == expected
+
+
+def test_the_examples_and_then_mistakes_and_typical_answers_come_first():
+  count = 9
+  columns = {
+    'text': ['x'] * count,
+    'gold': [1] * count,
+    'prediction': [1, 0, 1, 0, 1, 1, 1, 0, 0],
+    'right': [1, 0, 1, 0, 1, 1, 1, 0, 0],
+    'confidence': [0.6, 0.7, 0.8, 0.9, 0.99, 0.81, 0.7, 0.6, 0.5],
+  }
+  order = reading_order(columns)
+  assert sorted(order[:6]) == [1, 2, 3, 5, 6, 7] and order[6:] == [0, 8, 4]
+
+
 def test_no_text_ends_the_script_element():
   data = {'x': '</script>\u2028<!--\ud800{{page.css}}'}
   content = page.render(data)
@@ -138,7 +176,16 @@ def test_the_page_of_training_shows_what_predict_gives(run_directory):
   shown = page.data_of(run_directory / 'report.html')['texts']
   run = bigru_jax.load(run_directory)
   golds = [run.labels[c] for c in shown['gold']]
-  places = shown['place']
+  places = list(
+    itertools.accumulate(
+      shown['place'],
+      lambda before, place: (
+        place
+        if isinstance(place, str)
+        else f'{before.rstrip(string.digits)}{place}'
+      ),
+    )
+  )
   answers = run.predict(shown['text'])
   packed = pack_texts(shown['text'], answers, golds, places, run.labels)
   for name in ('spans', 'prediction', 'right', 'truncated'):

@@ -1,6 +1,8 @@
 """The page that a run writes at its end."""
 
+import base64
 import dataclasses
+import json
 import logging
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 
 import bigru_jax
 from bigru_jax.data.encode import make_split
+from bigru_jax.explain import choice
+from bigru_jax.explain.attributions import PAGE_METHODS
 from bigru_jax.reports import run_page
 from bigru_jax.reports.page import data_of
 from bigru_jax.tasks import make_task
@@ -23,7 +27,7 @@ CORPUS = dict.fromkeys(('train', 'validation', 'test'), (TEXTS, LABELS))
 
 
 def test_a_run_ends_well_without_its_page(tmp_path, monkeypatch, caplog):
-  def fail(*_):
+  def fail(*_, **__):
     raise IndexError('list index out of range')
 
   monkeypatch.setattr(run_page, 'write_page', fail)
@@ -60,6 +64,57 @@ def test_a_page_of_many_weights_shows_fewer_texts(tmp_path, monkeypatch):
   assert page['note'] == '8 of the 32 texts of the test split.'
   for answer, largest in zip(run.predict(TEXTS[::4]), page['texts']['largest']):
     assert len(answer['attention']['words']) == len(largest) == HEADS
+
+
+def test_a_run_ends_with_the_most_faithful_shades(tmp_path):
+  run = bigru_jax.train(CONFIG, tmp_path / 'run', CORPUS)
+  chosen = json.loads((tmp_path / 'run' / 'faithfulness.json').read_text())
+  differences = {
+    row['name']: row['comprehensiveness']['value'] - row['sufficiency']['value']
+    for row in chosen['table']
+  }
+  assert list(differences) == [*PAGE_METHODS, 'random']
+  del differences['random']
+  assert chosen['method'] == max(differences, key=differences.get)
+  assert chosen['texts'] == len(TEXTS)
+  page = data_of(tmp_path / 'run' / 'report.html')
+  assert page['shading'] == chosen
+  attributions = page['texts']['attributions']
+  assert list(attributions) == list(PAGE_METHODS[1:])
+  for method, packed in attributions.items():
+    for answer, weights, largest in zip(
+      run.explain(TEXTS, method), packed['weights'], packed['largest']
+    ):
+      numbers = np.frombuffer(base64.b64decode(weights), np.int8) / 127
+      np.testing.assert_allclose(
+        numbers * largest, answer['attribution'], atol=0.06 * largest
+      )
+  # The explanation changes no digit of the run.
+  config = dataclasses.replace(CONFIG, explain=False)
+  bigru_jax.train(config, tmp_path / 'other', CORPUS)
+  assert not (tmp_path / 'other' / 'faithfulness.json').exists()
+  page = data_of(tmp_path / 'other' / 'report.html')
+  assert page['shading'] is None and page['texts']['attributions'] == {}
+  lines = (
+    (tmp_path / name / 'predictions-test.jsonl').read_text()
+    for name in ('run', 'other')
+  )
+  assert next(lines) == next(lines)
+
+
+def test_a_run_that_cannot_be_explained_has_its_page(
+  tmp_path, monkeypatch, caplog
+):
+  def fail(*_):
+    raise IndexError('list index out of range')
+
+  monkeypatch.setattr(choice, 'choose', fail)
+  with caplog.at_level(logging.WARNING):
+    bigru_jax.train(CONFIG, tmp_path, CORPUS)
+  page = data_of(tmp_path / 'report.html')
+  assert len(page['texts']['text']) == len(TEXTS)
+  expected = 'the predictions are not explained: IndexError: list index out of'
+  assert expected in caplog.text
 
 
 def test_the_page_is_made_without_the_source_file(tmp_path):

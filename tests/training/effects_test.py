@@ -115,8 +115,8 @@ CHANGES = {
   'max_nonfinite_steps': (3, {}),
 }
 # The first is JAX's number of devices, which is set once a process. Without
-# the second, labels that need it are refused. The third chooses what is shown.
-ELSEWHERE = {'cpu_devices', 'soft_labels', 'metrics'}
+# the second, labels that need it are refused. The others choose what is shown.
+ELSEWHERE = {'cpu_devices', 'soft_labels', 'metrics', 'explain'}
 
 
 @pytest.fixture(autouse=True, scope='module')
