@@ -42,8 +42,8 @@ _FOLDER = pathlib.Path(__file__).parent
 _SHADING = {'method', 'sentence', 'texts', 'table'}
 _START = '<script type="application/json" id="data">'
 _PARTS = (
-  'page.css', 'page_charts.js', 'page_run.js', 'page_shading.js',
-  'page_texts.js', 'page_top.js',
+  'page.css', 'page_charts.js', 'page_run.js', 'page_texts.js',
+  'page_shading.js', 'page_top.js',
 )  # fmt: skip
 # The titles and meanings of what a training costs; see `final_evaluation`.
 _COSTS = {

@@ -132,7 +132,7 @@ def test_the_examples_and_then_mistakes_and_typical_answers_come_first():
     'confidence': [0.6, 0.7, 0.8, 0.9, 0.99, 0.81, 0.7, 0.6, 0.5],
   }
   order = reading_order(columns)
-  assert sorted(order[:6]) == [1, 2, 3, 5, 6, 7] and order[6:] == [0, 8, 4]
+  assert sorted(order[:6]) == [1, 2, 3, 5, 6, 7] and order[6:] == [8, 4, 0]
 
 
 def test_no_text_ends_the_script_element():
