@@ -28,11 +28,13 @@ def pack_texts(
     labels: the classes' names.
 
   Returns:
-    Lists by name, with one entry per text, for `page_texts.js`. `spans` are the
-    gap before each token and its length, in UTF-16 units as in JavaScript, in
-    base64 with 7 bits per byte. `weights` are those of one head after another,
-    with 255 for the head's largest weight, which is in `largest`. A `place`
-    that differs from the one before it only in its number is that number.
+    Lists by name, with one entry per text, for `page_texts.js`. `tokens` are,
+    in base64 with 7 bits per byte, four times the length of each token plus the
+    gap before it; after a gap of 3, what exceeds 3 follows. Both are counted in
+    UTF-16 units as in JavaScript. `weights` are those of one head after
+    another, with 255 for the head's largest weight, which is in `largest`. A
+    `place` that differs from the one before it only in its number is that
+    number.
     `explained`, the labels that `Run.explain` explains, are only there if the
     answers have them.
   """
@@ -55,7 +57,7 @@ def pack_texts(
   if answers and 'explained_label' in answers[0]:
     columns['explained'] = [index[x['explained_label']] for x in answers]
   packed = [_pack(text, x, index) for text, x in zip(texts, answers)]
-  names = packed[0] if packed else ('spans', 'weights', 'largest')
+  names = packed[0] if packed else ('tokens', 'weights', 'largest')
   return columns | {name: [entry[name] for entry in packed] for name in names}
 
 
@@ -156,7 +158,7 @@ def _pack(
   spans = np.array(answer['spans'], np.int64)
   full = spans[:, 1] > spans[:, 0]
   owned = _owned(answer, np.array(answer['attention'].get('words', [])))
-  packed: dict[str, Any] = {'spans': _numbers(_gaps(text, spans[full]))}
+  packed: dict[str, Any] = {'tokens': _numbers(_gaps(text, spans[full]))}
   packed['weights'], packed['largest'] = quantized(owned)
   if 'sentences' in answer:
     ends = np.cumsum(answer['sentences'])
@@ -173,12 +175,17 @@ def _pack(
 
 
 def _gaps(text: str, spans: np.ndarray) -> list[int]:
-  """Returns each span's gap after the previous one, and its length."""
+  """Returns the numbers of `tokens` in the result of `pack_texts`."""
   flat = spans.ravel()
   if not text.isascii():
     wide = np.array([c > '\uffff' for c in text], np.int64)
     flat = flat + np.concatenate([[0], np.cumsum(wide)])[flat]
-  return np.diff(flat, prepend=0).tolist()
+  numbers = []
+  for gap, length in np.diff(flat, prepend=0).reshape(-1, 2).tolist():
+    numbers.append(4 * length + min(gap, 3))
+    if gap >= 3:
+      numbers.append(gap - 3)
+  return numbers
 
 
 def _numbers(values: Iterable[int]) -> str:

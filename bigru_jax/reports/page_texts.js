@@ -5,9 +5,10 @@ const texts = data.texts;
 const bytes = (base64) =>
   Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 
-// The gap before each token and its length, as numbers with 7 bits per byte.
+// The place of each token, from numbers with 7 bits per byte: see pack_texts in
+// packing.py. Those of older pages are the gap and the length of each token.
 function spansOf(i) {
-  const packed = bytes(texts.spans[i]);
+  const packed = bytes((texts.tokens || texts.spans)[i]);
   const spans = [];
   let at = 0, place = 0;
   const next = () => {
@@ -20,8 +21,14 @@ function spansOf(i) {
     return value;
   };
   while (at < packed.length) {
-    const start = place + next();
-    place = start + next();
+    let gap = next(), length;
+    if (texts.tokens) {
+      length = gap >> 2;
+      gap &= 3;
+      if (gap === 3) gap += next();
+    }
+    const start = place + gap;
+    place = start + (length ?? next());
     spans.push([start, place]);
   }
   return spans;

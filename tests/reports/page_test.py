@@ -32,7 +32,7 @@ def _answer(spans, weights, **other):
 
 
 def _spans(packed):
-  """Unpacks pairs of gaps and lengths with 7 bits per byte."""
+  """Unpacks the spans of a text as page_texts.js does."""
   numbers, value, shift = [], 0, 0
   for byte in base64.b64decode(packed):
     value |= (byte & 127) << shift
@@ -40,8 +40,13 @@ def _spans(packed):
     if byte < 128:
       numbers.append(value)
       value, shift = 0, 0
-  places = np.cumsum(numbers)
-  return [list(pair) for pair in places.reshape(-1, 2).tolist()]
+  spans, end, remaining = [], 0, iter(numbers)
+  for number in remaining:
+    length, gap = divmod(number, 4)
+    start = end + gap + (next(remaining) if gap == 3 else 0)
+    end = start + length
+    spans.append([start, end])
+  return spans
 
 
 @pytest.mark.parametrize(
@@ -51,19 +56,20 @@ def _spans(packed):
     # JavaScript counts two units.
     ('🎬 a', [[0, 1], [2, 3]], [[0, 2], [3, 4]]),
     (' ' * 300 + 'b' * 200, [[300, 500]], [[300, 500]]),
+    ('a   b', [[0, 1], [4, 5]], [[0, 1], [4, 5]]),
   ],
 )
 def test_spans_are_unpacked_equal(text, spans, packed):
   answer = _answer(spans, [[1.0] * len(spans)])
   columns = pack_texts([text], [answer], ['positive'], ['x'], LABELS)
-  assert _spans(columns['spans'][0]) == packed
+  assert _spans(columns['tokens'][0]) == packed
 
 
 def test_a_token_without_a_span_adds_its_weight_to_the_previous_token():
   spans = [[0, 1], [1, 1], [1, 2]]
   answer = _answer(spans, [[0.2, 0.3, 0.5]], sentences=[2, 1])
   columns = pack_texts(['é!'], [answer], [None], ['x'], LABELS)
-  assert _spans(columns['spans'][0]) == [[0, 1], [1, 2]]
+  assert _spans(columns['tokens'][0]) == [[0, 1], [1, 2]]
   assert columns['largest'][0] == [0.5]
   assert base64.b64decode(columns['weights'][0]) == b'\xff\xff'
   assert columns['sentences'][0] == [1, 1]
@@ -72,11 +78,11 @@ def test_a_token_without_a_span_adds_its_weight_to_the_previous_token():
 def test_an_empty_text_and_a_pooling_without_weights_are_packed():
   answer = _answer([[0, 0]], [[1.0]])
   columns = pack_texts([''], [answer], [None], ['x'], LABELS)
-  assert columns['spans'] == ['']
+  assert columns['tokens'] == ['']
   bare = {**_answer([[0, 1]], []), 'attention': {}}
   columns = pack_texts(['a'], [bare], [None], ['x'], LABELS)
   assert columns['largest'] == [[]] and columns['weights'] == ['']
-  assert pack_texts([], [], [], [], LABELS)['spans'] == []
+  assert pack_texts([], [], [], [], LABELS)['tokens'] == []
 
 
 def test_labels_are_indices_and_predictions_are_right_or_wrong():
@@ -188,7 +194,7 @@ def test_the_page_of_training_shows_what_predict_gives(run_directory):
   )
   answers = run.predict(shown['text'])
   packed = pack_texts(shown['text'], answers, golds, places, run.labels)
-  for name in ('spans', 'prediction', 'right', 'truncated'):
+  for name in ('tokens', 'prediction', 'right', 'truncated'):
     assert shown[name] == packed[name]
   np.testing.assert_allclose(
     shown['confidence'], packed['confidence'], atol=2e-4

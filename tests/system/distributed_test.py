@@ -61,7 +61,7 @@ def _assert_same_run(workdir, expected):
   ours, others = (
     data_of(x / 'report.html')['texts'] for x in (workdir, expected)
   )
-  assert ours['text'] == others['text'] and ours['spans'] == others['spans']
+  assert ours['text'] == others['text'] and ours['tokens'] == others['tokens']
   for heads, other in zip(ours['largest'], others['largest']):
     assert heads == pytest.approx(other, rel=0.01)
 
