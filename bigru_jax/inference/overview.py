@@ -10,7 +10,7 @@ import jax
 
 from bigru_jax.config import Config
 from bigru_jax.metrics import headline
-from bigru_jax.rundir import examples, files as run_files
+from bigru_jax.rundir import examples, files as run_files, versions
 
 _MOST_LABELS = 8  # More of them are counted.
 
@@ -28,7 +28,8 @@ def overview(
     config, labels, params: those of the run.
 
   Returns:
-    Some of `data`, `labels`, `test`, `model`, `trained` and `directory`.
+    Some of `data`, `labels`, `test`, `model`, `trained`, `version`, of a run of
+    another version, and `directory`.
   """
   result, facts = _read_result(workdir), describe_data(workdir, config, labels)
   if scores := describe_scores(workdir, config):
@@ -43,6 +44,9 @@ def overview(
     time = str(result.get('finished', ''))[:16].replace('T', ' ')
     version = f'by version {result["version"]}'
     facts['trained'] = f'{time} UTC, {version}' if time else version
+    lacks_predictions = not (workdir / 'predictions-test.jsonl').exists()
+    if note := versions.note(result['version'], lacks_predictions):
+      facts['version'] = note
   return facts | {'directory': str(workdir)}
 
 

@@ -190,7 +190,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
   diagnostics = read_diagnostics(workdir)
   return {
     'name': name,
-    'version': result.get('version'),
+    'version': result.get('version', run_files.read_version(workdir)),
     'finished': result.get('finished'),
     'is_multi_label': config.task == 'multi_label',
     'tested': scores

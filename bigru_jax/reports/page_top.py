@@ -104,14 +104,12 @@ def _made(data: dict[str, Any]) -> str:
   else:
     made = WITHOUT_DATA[data['name']]
     made = f'{made[:-1]}, of {count}.' if count else made
-  when = ''
-  if data['finished']:
-    moment = datetime.datetime.fromisoformat(data['finished'])
-    when = f'{moment.day} {moment:%B %Y, %H:%M} UTC'
-  version = f'bigru_jax {data["version"]}' if data['version'] else ''
-  parts = [f'on {when}' if when else '', f'by {version}' if version else '']
-  done = ' '.join(part for part in parts if part)
-  return f'{made} Training ended {done}.' if done else made
+  version = f'bigru_jax {data["version"]}'
+  if not data['finished']:
+    return f'{made} Its directory was written by {version}.'
+  moment = datetime.datetime.fromisoformat(data['finished'])
+  when = f'{moment.day} {moment:%B %Y, %H:%M} UTC'
+  return f'{made} Training ended on {when} by {version}.'
 
 
 def _on_other_model(data: dict[str, Any]) -> list[str]:

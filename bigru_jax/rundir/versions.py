@@ -29,6 +29,26 @@ def origin(version: str) -> str:
   )
 
 
+def note(version: str, lacks_predictions: bool) -> str:
+  """Returns what a finished run can do here; '' for one of this version.
+
+  Args:
+    version: the version that wrote the run.
+    lacks_predictions: whether it has no predictions files.
+  """
+  if not origin(version):
+    return ''
+  sentence = (
+    f'{origin(version)}. It predicts, is exported and is evaluated; it resumes '
+    'if its data are read and held out as they were'
+  )
+  if lacks_predictions:
+    sentence += (
+      '. For its splits, first run bigru evaluate --split=test --recompute'
+    )
+  return sentence
+
+
 def way_on(version: str) -> str:
   """Returns what is possible with a run that does not resume here.
 

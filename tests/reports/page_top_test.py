@@ -72,9 +72,11 @@ def test_the_top_names_the_data_the_time_and_the_version(run_directory):
     'It was trained on 2,000 texts of synthetic. Training ended on 29 November '
     '2026, 19:05 UTC by bigru_jax 1.2.3.'
   )
-  # Those of an older version have neither.
-  _, sentence = made(version=None, finished=None, diagnostics=None)
-  assert sentence == 'It was trained on synthetic.'
+  # Those of an older version have no time.
+  _, sentence = made(version='0.2.0', finished=None, diagnostics=None)
+  assert sentence == (
+    'It was trained on synthetic. Its directory was written by bigru_jax 0.2.0.'
+  )
 
 
 def test_examples_are_right_and_wrong_and_of_different_labels(run_directory):

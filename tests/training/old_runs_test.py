@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bigru_jax
+from bigru_jax.reports.page import describe
 
 FIXTURE = pathlib.Path(__file__).parents[1] / 'fixtures' / 'run_0_2_0.zip'
 
@@ -40,6 +41,16 @@ def test_an_old_run_predicts_what_it_predicted(workdir):
   assert answer['label'] == 'good'
   assert answer['probabilities']['good'] == pytest.approx(0.501844, abs=1e-5)
   assert answer['spans'][-1] == [19, 20]
+
+
+def test_an_old_run_says_its_version_and_what_it_can_do(workdir):
+  run = bigru_jax.load(workdir)
+  ours = bigru_jax.__version__
+  assert f'written by bigru_jax 0.2.0; this is {ours}. It predicts' in repr(run)
+  assert '--recompute' not in repr(run)
+  assert describe(workdir)['version'] == '0.2.0'
+  (workdir / 'predictions-test.jsonl').unlink()
+  assert 'bigru evaluate --split=test --recompute' in repr(run)
 
 
 def test_an_old_run_resumes_to_the_metrics_of_its_version(workdir, caplog):
