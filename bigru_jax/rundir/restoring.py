@@ -213,7 +213,9 @@ def read_state(
 def _other_state(
   folder: pathlib.Path, step: int, difference: str
 ) -> ValueError:
-  way_on = versions.way_on(files.read_version(folder.parent))
+  way_on = 'choose another workdir'
+  if files.exists(folder.parent / 'config.json'):
+    way_on = versions.way_on(files.read_version(folder.parent))
   return ValueError(
     f'workdir={folder.parent}: checkpoint {step} holds another train state, '
     f'which differs in {difference}; {way_on}'
