@@ -8,6 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 import numpy as np
 
+from bigru_jax.reports.panels import SHARES, draw_mean
+
 Curve = dict[str, Any]  # See `evaluation.curves.curve`.
 # The names of the horizontal and the vertical rate, and of the area.
 ROC = 'false_positive_rate', 'recall', 'roc_auc'
@@ -33,8 +35,11 @@ def draw_rates(
   x, y, area = rates
   for curves, style in lines:
     name = style['label'] or curves[0]['name']
-    mean = np.mean([curve[area] for curve in curves])
-    style = {**style, 'label': f'{name} (area {mean:.3f})'}
+    areas = [curve[area] for curve in curves]
+    text = f'{np.mean(areas):.3f}'
+    if len(areas) > 1:
+      text += f', {min(areas):.3f} to {max(areas):.3f}'
+    style = {**style, 'label': f'{name} (area {text})'}
     if len(curves) == 1:
       axes.plot(*_points(curves[0], x, y), **style)
     else:
@@ -42,9 +47,7 @@ def draw_rates(
         np.interp(_GRID, *_points(curve, x, y), left=np.nan) for curve in curves
       ]
       # Where a curve has not begun, there is no mean.
-      axes.plot(_GRID, np.mean(values, 0), **style)
-      band = np.min(values, 0), np.max(values, 0)
-      axes.fill_between(_GRID, *band, color=style['color'], alpha=0.2, lw=0)
+      draw_mean(axes, _GRID, np.array(values), style)
     for curve in curves:
       point = curve['point']
       if point[y] is not None:
@@ -53,7 +56,7 @@ def draw_rates(
           clip_on=False,
         )  # fmt: skip
   words = [rate.replace('_', ' ') for rate in (x, y)]
-  axes.set(xlabel=words[0], ylabel=words[1], xlim=(0, 1), ylim=(0, 1.03))
+  axes.set(xlabel=words[0], ylabel=words[1], xlim=SHARES, ylim=SHARES)
 
 
 def _points(curve: Curve, x: str, y: str) -> tuple[list[float], list[float]]:

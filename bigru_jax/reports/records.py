@@ -143,6 +143,29 @@ def by_seed(records: Sequence[Record]) -> Groups:
   }
 
 
+def labels_of(groups: Groups) -> list[str]:
+  """Returns the labels of runs.
+
+  Raises:
+    ValueError: the runs have different labels.
+  """
+  first, *rest = (x.labels for group in groups.values() for x in group)
+  if any(labels != first for labels in rest):
+    raise ValueError('parts: the runs have different labels')
+  return first
+
+
+def report_of(record: Record) -> dict[str, Any]:
+  """Returns the scores by class on test.
+
+  Raises:
+    ValueError: the run is not finished.
+  """
+  if record.report is None:
+    raise ValueError('parts: a run is not finished')
+  return record.report
+
+
 def command_of(config: Config) -> str:
   """Returns the command that trains a run with this configuration."""
   fields = [f'--{x}={getattr(config, x)}' for x in config.differing_fields()]
