@@ -10,23 +10,30 @@ needs matplotlib, the extra `plot`. Characters that matplotlib's default font
 lacks are drawn in an installed font that has them.
 """
 
-from collections.abc import Callable
 import functools
 import itertools
 import pathlib
+import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 import numpy as np
 
 import bigru_jax
 from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.reports import figures, records
-from bigru_jax.reports.fonts import font_families, save
+from bigru_jax.reports.fonts import font_families
 from bigru_jax.reports.heat_map import draw_heat_map, heat_map_height
+from bigru_jax.reports.panels import (
+  HEIGHT,
+  WIDTH,
+  Panel,
+  short,
+  write_panels,
+)
 from bigru_jax.reports.shades import headline
+from bigru_jax.reports.tables import columns_of
 from bigru_jax.rundir import published
 
 FLAGS = Flags()
@@ -46,12 +53,10 @@ _OUTPUT = FLAGS.path(
   'The image file; an existing file is overwritten only if this flag names it.',
   'run.png',
 )
-_HEIGHT = 3.2  # Inches.
+_BORDER, _TOKEN = 1.0, 0.22  # Inches beside the axes, and of a token.
 
 
-def plot_attention(
-  axes: Axes, prediction: dict[str, Any], families: list[str]
-) -> None:
+def plot_attention(axes: Axes, prediction: dict[str, Any]) -> None:
   """Plots each token's weight, with one bar for each attention head."""
   tokens, names = prediction['tokens'], prediction.get('attention_labels')
   heads_KxT = np.array(prediction['attention'].get('words', []))
@@ -66,48 +71,58 @@ def plot_attention(
       label=names[head] if names else None,
     )
   if names:
-    axes.legend(frameon=False, fontsize='x-small')
+    # Beside the bars, which it would cover.
+    axes.legend(
+      frameon=False, fontsize='x-small', loc='center left',
+      bbox_to_anchor=(1, 0.5),
+    )  # fmt: skip
   # A dollar sign in a text does not begin a formula.
-  style: dict[str, Any] = {'parse_math': False, 'family': families}
-  axes.set_xticks(range(len(tokens)), tokens, rotation=60, ha='right', **style)
-  axes.set_title(headline(prediction), **style)
+  axes.set_xticks(
+    range(len(tokens)), list(map(short, tokens)), rotation=60, ha='right',
+    rotation_mode='anchor', parse_math=False,
+  )  # fmt: skip
+  axes.set_xlim(-0.6, len(tokens) - 0.4)
+  title = textwrap.fill(headline(prediction), 50)
+  axes.set_title(title, parse_math=False)
   axes.set_ylabel('attention')
 
 
 def panels_of(
   workdirs: list[pathlib.Path], texts: list[str], parts: list[str]
-) -> tuple[list[Callable[[Axes], None]], float]:
-  """Returns a drawing function for each panel, and their height in inches."""
-  panels: list[Callable[[Axes], None]] = []
+) -> tuple[list[Panel], list[str]]:
+  """Returns the panels, and the families of fonts that have their letters."""
+  panels: list[Panel] = []
+  strings: set[str] = set()
   of_runs = [part for part in parts if part in figures.PARTS]
   if of_runs:  # A converted or published model has no record.
-    groups = records.by_seed([records.read_record(path) for path in workdirs])
-    panels += [
-      functools.partial(figures.PARTS[part], groups=groups) for part in of_runs
-    ]
+    runs = [records.read_record(path) for path in workdirs]
+    groups = records.by_seed(runs)
+    panels += [figures.panel_of(part, groups) for part in of_runs]
+    strings.update(groups, *(run.labels for run in runs))
   # Only these need the models.
   of_texts = [part for part in parts if part not in figures.PARTS]
-  height = _HEIGHT
-  if not texts or not of_texts:
-    return panels, height
   predictions = [
     pair
-    for path in workdirs
+    for path in (workdirs if of_texts and texts else ())
     for pair in zip(texts, bigru_jax.load(path).predict(texts))
   ]
-  families = font_families(
-    string
-    for text, prediction in predictions
-    for string in (text, *prediction['probabilities'], *prediction['tokens'])
-  )
+  for text, prediction in predictions:
+    strings.update([text], prediction['probabilities'], prediction['tokens'])
+  families = font_families(strings)
   for (text, prediction), part in itertools.product(predictions, of_texts):
     if part == 'attention':
       draw = functools.partial(plot_attention, prediction=prediction)
+      tokens = prediction['tokens']
+      width = _BORDER + _TOKEN * len(tokens)
+      more = 0.06 * max(columns_of(short(token)) for token in ['', *tokens])
+      panels.append(Panel(draw, max(WIDTH, width), HEIGHT + more))
     else:
-      draw = functools.partial(draw_heat_map, text=text, answer=prediction)
-      height = max(height, heat_map_height(text, prediction))
-    panels.append(functools.partial(draw, families=families))
-  return panels, height
+      draw = functools.partial(
+        draw_heat_map, text=text, answer=prediction, families=families
+      )
+      height = heat_map_height(text, prediction)
+      panels.append(Panel(draw, height=max(HEIGHT, height)))
+  return panels, families
 
 
 def main() -> None:
@@ -124,12 +139,8 @@ def main() -> None:
   if set(_PARTS.value) <= set(figures.PARTS):
     FLAGS.refuse('attention or heatmap among the parts', 'text')
   workdirs = [published.find(name) for name in _WORKDIR.value]
-  panels, height = panels_of(workdirs, _TEXT.value, _PARTS.value)
+  panels, families = panels_of(workdirs, _TEXT.value, _PARTS.value)
   if not panels:
     raise ValueError('text: give a text to draw its attention')
-  figure = Figure(figsize=(4.5 * len(panels), height), layout='constrained')
-  axes = figure.subplots(1, len(panels), squeeze=False)[0]
-  for panel, draw in zip(axes, panels):
-    draw(panel)
-  save(figure, output)
+  write_panels(panels, output, families)
   print(output)

@@ -17,6 +17,7 @@ from bigru_jax.reports.panels import (
   styled,
 )
 from bigru_jax.reports.records import Groups, labels_of, report_of
+from bigru_jax.reports.tables import columns_of
 
 _MAX_COUNTED = 15  # The classes of a confusion matrix that shows its counts.
 _MAX_BARS = 60  # The classes whose F1 is drawn.
@@ -51,6 +52,8 @@ def draw_confusion(axes: Axes, groups: Groups) -> None:
   )  # fmt: skip
   axes.set_yticks(range(len(labels)), names, **style)
   axes.set(xlabel='prediction', ylabel='label')
+  if len(reports) > 1:
+    axes.set_title(f'the sum of {len(reports)} runs', size='medium')
 
 
 def draw_f1(axes: Axes, groups: Groups) -> None:
@@ -92,14 +95,19 @@ def draw_f1(axes: Axes, groups: Groups) -> None:
 
 def confusion_size(groups: Groups) -> tuple[float, float]:
   """Returns the width and the height of a confusion matrix, in inches."""
-  num_labels = len(labels_of(groups))
-  cell = 0.42 if num_labels <= _MAX_COUNTED else 0.16
-  side = 1.8 + cell * num_labels
-  return max(WIDTH, side), max(HEIGHT, side)
+  labels = labels_of(groups)
+  cell = 0.5 if len(labels) <= _MAX_COUNTED else 0.16
+  side = 1.0 + 0.09 * _longest(labels) + cell * len(labels)
+  return max(HEIGHT, side), max(HEIGHT, side)
 
 
 def f1_size(groups: Groups) -> tuple[float, float]:
   """Returns the width and the height of a panel of F1, in inches."""
-  num_drawn = min(len(labels_of(groups)), _MAX_BARS)
-  bars = max(0.2, 0.12 * len(groups)) * num_drawn
-  return WIDTH, max(HEIGHT, 0.8 + bars)
+  labels = labels_of(groups)
+  bars = max(0.2, 0.12 * len(groups)) * min(len(labels), _MAX_BARS)
+  return WIDTH + 0.05 * _longest(labels), max(HEIGHT, 0.8 + bars)
+
+
+def _longest(labels: list[str]) -> int:
+  """Returns the length of the longest name at an axis."""
+  return max(columns_of(short(label)) for label in labels)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
-from bigru_jax.reports.class_figures import draw_confusion, draw_f1
+from bigru_jax.reports.class_figures import (
+  confusion_size,
+  draw_confusion,
+  draw_f1,
+  f1_size,
+)
 from bigru_jax.reports.panels import (
   COLORS,
+  HEIGHT,
   SHARES,
+  WIDTH,
+  Panel,
   add_legend,
   draw_mean,
   range_bars,
@@ -35,7 +44,8 @@ def draw_loss(axes: Axes, groups: Groups) -> None:
     axes.plot(*best, 'o', color=COLORS[0], label='best')
   else:
     _draw_curves(axes, groups, 'loss')
-  axes.set(xlabel='epoch', ylabel='cross entropy', ylim=(0, None))
+  axes.set(xlabel='epoch', ylabel='cross entropy')
+  axes.set_ylim(0, 1.05 * axes.dataLim.ymax)
   _finish(axes)
 
 
@@ -51,7 +61,8 @@ def draw_learning_rate(axes: Axes, groups: Groups) -> None:
   for (record, *_), style in styled(groups):
     points = learning_rates(record.config, record.lines)
     axes.plot(*zip(*points), **style)
-  axes.set(xlabel='step', ylabel='learning rate', ylim=(0, None))
+  axes.set(xlabel='step', ylabel='learning rate')
+  axes.set_ylim(0, 1.05 * axes.dataLim.ymax)
   _finish(axes)
 
 
@@ -122,6 +133,15 @@ def draw_length(axes: Axes, groups: Groups) -> None:
   _finish(axes)
 
 
+def panel_of(part: str, groups: Groups) -> Panel:
+  """Returns the panel of one of the `PARTS`."""
+  draw = functools.partial(PARTS[part], groups=groups)
+  size = _SIZES[part](groups) if part in _SIZES else (WIDTH, HEIGHT)
+  return Panel(draw, *size)
+
+
+# The sizes of panels that grow with the number of classes.
+_SIZES = {'confusion': confusion_size, 'f1': f1_size}
 # The parts of a figure, by name.
 PARTS: dict[str, Callable[..., None]] = {
   'loss': draw_loss,

@@ -1,14 +1,18 @@
-"""The parts of a panel of a figure: spreads over seeds, legends, names."""
+"""Panels of a figure: their sizes, spreads over seeds, legends and names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+import os
 import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
+import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 import numpy as np
 
+from bigru_jax.reports.fonts import save
 from bigru_jax.reports.records import Groups, Record
 
 # The colours of Okabe and Ito, which the colour-blind can distinguish; dashes
@@ -17,8 +21,41 @@ COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00')
 _DASHES = ('-', '--', ':', '-.')
 WIDTH, HEIGHT = 4.5, 3.2  # Inches, of a panel of curves.
 SHARES = (-0.02, 1.02)  # The limits of an axis, which cut no mark at 0 or 1.
+_BORDER = 0.8  # Inches of a panel beside its axes.
 _NAME = 24  # The maximal length of a name at an axis.
-_LEGEND = 56  # The maximal length of a line of a legend.
+_LEGEND = 50  # The maximal length of a line of a legend.
+
+
+class Panel(NamedTuple):
+  """A panel: how it is drawn, and its size without a legend in inches."""
+
+  draw: Callable[[Axes], None]
+  width: float = WIDTH
+  height: float = HEIGHT
+
+
+def write_panels(
+  panels: Sequence[Panel], output: str | os.PathLike, families: Sequence[str]
+) -> None:
+  """Draws panels side by side into a file, in these families of fonts."""
+  widths = [panel.width for panel in panels]
+  with matplotlib.rc_context({'font.family': list(families)}):
+    figure = Figure(layout='constrained')
+    # Each is laid out by itself, whatever the others have around their axes.
+    parts = figure.subfigures(
+      1, len(panels), squeeze=False, width_ratios=widths
+    )
+    all_axes = [part.subplots() for part in parts[0]]
+    heights = []
+    for axes, panel in zip(all_axes, panels):
+      panel.draw(axes)
+      heights.append(panel.height + _legend_height(axes))
+    figure.set_size_inches(sum(widths), max(heights))
+    for axes, panel in zip(all_axes, panels):
+      if panel.height < max(heights) - 1:  # Beside a higher panel.
+        axes.set_box_aspect((panel.height - _BORDER) / (panel.width - _BORDER))
+        axes.set_anchor('N')
+    save(figure, output)
 
 
 def draw_mean(
@@ -65,7 +102,7 @@ def style_of(i: int, name: str) -> dict[str, Any]:
 
 def _of_seeds(name: str, num_seeds: int) -> str:
   """Returns the name of a group in a legend, with its number of seeds."""
-  seeds = f'{num_seeds} seeds (mean and range)' if num_seeds > 1 else ''
+  seeds = f'mean and range of {num_seeds} seeds' if num_seeds > 1 else ''
   return ', '.join(filter(None, (name, seeds)))
 
 
@@ -86,7 +123,7 @@ def add_legend(axes: Axes) -> None:
     )  # fmt: skip
 
 
-def legend_height(axes: Axes) -> float:
+def _legend_height(axes: Axes) -> float:
   """Returns the height of the axes' legend in inches."""
   legend = axes.get_legend()
   lines = [x.get_text() for x in legend.get_texts()] if legend else []

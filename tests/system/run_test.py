@@ -229,8 +229,9 @@ def test_the_curves_of_a_plot_are_named_by_seed(run_directory, tmp_path):
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
   content = output.read_text()
-  for label in ('dropout=0.2, 2 seeds', 'dropout=0.0', 'learning rate', 'F1'):
+  for label in ('dropout=0.0', 'learning rate', 'F1', 'the sum of 3 runs'):
     assert f'<!-- {label} -->' in content
+  assert '<!-- dropout=0.2, mean and range of 2 seeds' in content
   areas = re.findall(r'<!-- dropout=0.0 \(area (\d.\d+)\) -->', content)
   scores = json.loads((run_directory / 'diagnostics.json').read_text())
   (curve,) = scores['curves']
