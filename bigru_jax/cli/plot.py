@@ -5,9 +5,9 @@
       --parts=loss,accuracy,f1,reliability --output=runs.svg
 
 Runs that differ only in their seed are drawn as their mean, with a band or a
-line from the lowest to the highest. The output is a .png, .svg or .pdf file. The command
-needs matplotlib, the extra `plot`. Characters that matplotlib's default font
-lacks are drawn in an installed font that has them.
+line from the lowest to the highest. The output is a .png, .svg or .pdf file.
+The command needs matplotlib, the extra `plot`. Characters that matplotlib's
+default font lacks are drawn in an installed font that has them.
 """
 
 import functools
