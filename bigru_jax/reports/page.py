@@ -149,7 +149,7 @@ def update_page(workdir: pathlib.Path) -> None:
     kept: dict[str, Any] = {'source': ''}
     for name in ('note', 'texts', 'baseline'):
       kept[name] = before.get(name)
-    if kept['baseline'] and 'share' not in kept['baseline']:
+    if kept['baseline'] and 'difference' not in kept['baseline']:
       kept['baseline'] = None  # That of an older version.
     data = describe(workdir) | kept
     write_text(path, render(data | _with_top(workdir, data, None)))

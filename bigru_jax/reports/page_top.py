@@ -13,8 +13,10 @@ from typing import Any
 from bigru_jax.config import Config
 from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.reports import answers as counts, sentences
+from bigru_jax.reports.answers import Answer
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA, check_same_split
+from bigru_jax.statistics.paired import difference_of_shares
 
 _FEW = 50  # Thresholds that were chosen on fewer texts have a warning.
 _ADVICE = 'another sample of texts could give another threshold.'
@@ -146,7 +148,10 @@ def find_baseline(workdir: pathlib.Path) -> pathlib.Path | None:
 def describe_baseline(
   workdir: pathlib.Path, path: pathlib.Path
 ) -> dict[str, Any]:
-  """Returns the `metrics` of a linear baseline on test, and its `share`.
+  """Returns the `metrics` of a linear baseline on test, and two shares of them.
+
+  `share` is that of its right answers, see `answers.shares_of_right`, and
+  `difference` the interval of the run's minus it.
 
   Args:
     workdir: the run directory.
@@ -162,23 +167,32 @@ def describe_baseline(
   check_same_split(workdir, path, 'baseline')
   answers = counts.answers_of_lines(run_files.read_predictions(path, 'test'))
   own = counts.answers_of_lines(run_files.read_predictions(workdir, 'test'))
+  is_multi_label = run_files.read_config(path).task == 'multi_label'
   share, _ = counts.shares_of_right(
-    answers,
-    run_files.read_config(path).task == 'multi_label',
-    result['test']['accuracy'],
-    interval_in(result),
+    answers, is_multi_label, result['test']['accuracy'], interval_in(result)
   )
   return {
-    'directory': path.name,
     'metrics': result['test'],
     'share': share | {'name': 'Linear model of words and pairs of words'},
-    'only_run': sum(
-      x.is_right and not y.is_right for x, y in zip(own, answers)
-    ),
-    'only_baseline': sum(
-      y.is_right and not x.is_right for x, y in zip(own, answers)
-    ),
+    'difference': _difference(own, answers, run_files.read_result(workdir)),
   }
+
+
+def _difference(
+  own: Sequence[Answer], others: Sequence[Answer], result: dict[str, Any]
+) -> dict[str, float] | None:
+  """Returns the interval of a run's share of right answers minus another's.
+
+  It is None if the texts have weights, which are not stored.
+  """
+  is_right = [answer.is_right for answer in own]
+  if abs(sum(is_right) / len(own) - result['test']['accuracy']) > 1e-6:
+    return None
+  pairs = [(x, y.is_right) for x, y in zip(is_right, others)]
+  interval = difference_of_shares(
+    pairs.count((True, False)), pairs.count((False, True)), len(pairs)
+  )
+  return {'low': interval.low, 'high': interval.high}
 
 
 def interval_in(result: dict[str, Any]) -> dict[str, float] | None:

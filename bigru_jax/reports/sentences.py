@@ -76,8 +76,21 @@ def on_baseline(own: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
     own: the model's entry of `shares_of_right`.
     baseline: the result of `page_top.describe_baseline`.
   """
-  other = baseline['share']['value']
-  return [f'A linear model, which is simpler, is right on {percent(other)}.']
+  other, difference = baseline['share']['value'], baseline['difference']
+  simpler = f'A linear model, which is simpler, is right on {percent(other)}'
+  if not difference:
+    return [f'{simpler}.']
+  points = 100 * abs(own['value'] - other)
+  low, high = 100 * difference['low'], 100 * difference['high']
+  interval = (
+    '95 % interval of this model minus the linear one: '
+    f'{low:.1f} to {high:.1f} points'.replace('-', '−')
+  )
+  if low <= 0 <= high:
+    verdict = 'which of the two is better cannot be said'
+  else:
+    verdict = f'{"worse" if low > 0 else "better"} by {points:.1f} points'
+  return [f'{simpler}: {verdict} ({interval}).']
 
 
 def on_labels(answers: Sequence[Answer]) -> str:

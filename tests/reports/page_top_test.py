@@ -138,6 +138,23 @@ def test_a_model_that_is_no_better_than_one_label_is_called_so():
   assert said[2].startswith('The model is no better than that')
 
 
+@pytest.mark.parametrize(
+  'low, high, said',
+  [
+    (-0.02, 0.01, 'which of the two is better cannot be said (95 %'),
+    (0.01, 0.05, 'worse by 3.0 points'),
+    (-0.05, -0.01, 'better by 3.0 points'),
+  ],
+)
+def test_the_linear_model_is_better_or_worse_or_neither(low, high, said):
+  sign = -1 if high < 0 else 1
+  share = {'value': 0.8 - sign * 0.03}
+  baseline = {'share': share, 'difference': {'low': low, 'high': high}}
+  (sentence,) = sentences.on_baseline({'value': 0.8}, baseline)
+  assert f'{said} ' in f'{sentence} '
+  assert f'{100 * low:.1f} to'.replace('-', '−') in sentence
+
+
 def test_several_labels_count_as_right_together_and_one_by_one():
   answers = [
     Answer(frozenset('ab'), ('a', 'b'), (0.9, 0.8)),
@@ -166,8 +183,11 @@ def test_a_baseline_beside_the_run_is_found(run_directory, tmp_path):
   expected = _baseline_of(workdir, tmp_path / 'linear')
   assert page_top.find_baseline(workdir) == expected
   page.update_page(workdir)
-  shares = page.data_of(workdir / 'report.html')['top']['shares']
+  data = page.data_of(workdir / 'report.html')
+  shares = data['top']['shares']
   assert len(shares) == 3 and shares[1]['value'] == shares[0]['value']
+  difference = data['baseline']['difference']
+  assert difference['low'] < 0 < difference['high']
   default = _baseline_of(workdir, tmp_path / 'run,baseline')
   assert page_top.find_baseline(workdir) == default
 
