@@ -131,8 +131,8 @@ def _with_top(
 def note_on_test(count: int, num_shown: int) -> str:
   """Returns a sentence on the number of test texts that a page shows."""
   if num_shown < count:
-    return f'{num_shown} of the {count} texts of the test split.'
-  return f'All {count} texts of the test split.'
+    return f'{num_shown:,} of the {count:,} texts of the test split.'
+  return f'All {count:,} texts of the test split.'
 
 
 def update_page(workdir: pathlib.Path) -> None:

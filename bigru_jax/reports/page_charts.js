@@ -193,7 +193,9 @@ function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
 
 // Shares with names, as bars that have the interval as a whisker.
 function shareBars(label, shares, color = 's0') {
-  const percent = (x) => (100 * x).toFixed(1);
+  // As the sentences are rounded, with halves up.
+  const percent = (x) =>
+    (Math.floor(10 * (100 * x) + 0.5) / 10).toFixed(1);
   const sign = '\u00a0%';
   return el('ul', {class: 'shares', 'aria-label': label}, ...shares.map(
     ({name, value, low, high, note = null}) => {

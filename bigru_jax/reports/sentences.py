@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+import math
 from typing import Any
 
 from bigru_jax.reports.answers import (
@@ -51,7 +52,7 @@ def on_quality(
   interval = ''
   if own['low'] is not None:
     interval = (
-      f' (95 % interval {100 * own["low"]:.1f} to {percent(own["high"])})'
+      f' (95 % interval {_rounded(own["low"])} to {percent(own["high"])})'
     )
   sentences = [
     f'On {count:,} {which}, it is {right} on '
@@ -195,7 +196,12 @@ def _right(band: dict[str, Any]) -> str:
 
 def percent(share: float) -> str:
   """Returns a share in percent."""
-  return f'{100 * share:.1f} %'
+  return f'{_rounded(share)} %'
+
+
+def _rounded(share: float) -> str:
+  """Returns a share as `page_charts.js` rounds it, with halves up."""
+  return f'{math.floor(10 * (100 * share) + 0.5) / 10:.1f}'
 
 
 def _texts(count: int, which: str) -> str:

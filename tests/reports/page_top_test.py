@@ -49,7 +49,8 @@ def test_the_top_of_a_run_says_what_its_result_says(run_directory):
   commonest = max(LABELS, key=golds.count)
   assert alone['name'] == f'Always answering “{commonest}”'
   assert alone['value'] == pytest.approx(golds.count(commonest) / count)
-  assert f'it is right on {100 * accuracy:.1f} %' in top['quality'][0]
+  assert f'right on {sentences.percent(accuracy)}' in top['quality'][0]
+  assert abs(float(sentences.percent(accuracy)[:-2]) - 100 * accuracy) < 0.051
   assert sum(band['count'] for band in top['bands']) == count
   right = sum(band['right'] for band in top['bands'])
   assert right == round(accuracy * count)
@@ -214,7 +215,7 @@ def test_a_page_of_other_texts_has_no_scores_of_the_test(
     assert top['title'] == 'Answers for the texts of x.csv'
     assert data['baseline'] is None
     assert top['quality'][-1].startswith('On its own 400 test texts the model')
-    assert f'{100 * accuracy:.1f} %' in top['quality'][-1]
+    assert sentences.percent(accuracy) in top['quality'][-1]
     if golds[0]:
       assert top['shares'][0]['value'] == 0.0
       assert top['quality'][0].startswith('On 4 texts of x.csv, it is right on')

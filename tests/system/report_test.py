@@ -9,6 +9,7 @@ import time
 import pytest
 from scripts import run_command
 
+from bigru_jax.reports import sentences
 from bigru_jax.reports.page import write_page
 
 pytestmark = [
@@ -199,7 +200,7 @@ def test_the_top_says_how_good_the_model_is_and_shows_examples(
 ):
   page = opened(run_directory / 'report.html')
   result = json.loads((run_directory / 'result.json').read_text())
-  percent = f'{100 * result["test"]["accuracy"]:.1f}\xa0%'
+  percent = sentences.percent(result['test']['accuracy']).replace(' ', '\xa0')
   assert page.inner_text('h1') == 'Model trained on synthetic'
   assert f'it is right on {percent} (95' in page.inner_text('#quality .prose')
   bars = page.locator('#quality .shares li').all_inner_texts()
@@ -249,7 +250,7 @@ def test_a_page_of_other_texts_names_them_and_shows_no_scores_of_the_test(
     assert page.inner_text('h1') == 'Answers for the texts of x.csv'
     assert page.inner_text('#quality h2') == heading
     for hidden in ('#scores', '#training', '#metrics'):
-      assert not page.inner_text(hidden).strip()
+      assert not page.is_visible(hidden)
   assert not page.is_visible('#trust')
 
 
@@ -348,12 +349,18 @@ def test_a_head_can_be_chosen_and_sentences_are_shown(
   page = opened(
     _write(tmp_path / 'x.html', run_directory, [text], [answer], ['positive'])
   )
-  assert page.locator('.sentence .weight').all_inner_texts() == ['0.38', '0.63']
-  titles = [x.get_attribute('title') for x in page.locator('.t').all()]
+  assert page.locator('article .sentence .weight').all_inner_texts() == [
+    '0.38',
+    '0.63',
+  ]
+  titles = [x.get_attribute('title') for x in page.locator('article .t').all()]
   assert titles[0] == 'attention 0.50'
   page.select_option('#head', label='head 2')
-  page.wait_for_selector('.t[title="attention 0.10"]')
-  assert page.locator('.sentence .weight').all_inner_texts() == ['0.50', '0.50']
+  page.wait_for_selector('article .t[title="attention 0.10"]')
+  assert page.locator('article .sentence .weight').all_inner_texts() == [
+    '0.50',
+    '0.50',
+  ]
 
 
 def test_the_script_writes_a_page_of_other_texts(
@@ -367,8 +374,11 @@ def test_the_script_writes_a_page_of_other_texts(
   )
   assert done.returncode == 0, done.stderr
   page = opened(output)
-  assert page.locator('.verdict').all_inner_texts() == ['✗ wrong', '✓ right']
-  assert page.locator('.t').first.inner_text() == 'A'
+  assert page.locator('article .verdict').all_inner_texts() == [
+    '✗ wrong',
+    '✓ right',
+  ]
+  assert page.locator('article .t').first.inner_text() == 'A'
   assert 'was not tested for this run' in page.inner_text('#faithful')
   source.write_text('text,mood\nA GOOD film,odd\n')
   done = run_command(
