@@ -98,7 +98,7 @@ def shares_of_right(
   own = {'name': name, 'value': accuracy, 'low': None, 'high': None}
   if interval:
     own |= {key: interval[key] for key in ('low', 'high')}
-  elif abs(accuracy - right / count) < 1e-6:  # The texts have no weights.
+  elif not is_weighted(answers, accuracy):
     own |= interval_of(right, count)
   golds = Counter(answer.gold for answer in answers)
   commonest, most = golds.most_common(1)[0]
@@ -111,6 +111,12 @@ def shares_of_right(
     'high': None,
   }
   return [own, alone]
+
+
+def is_weighted(answers: Sequence[Answer], accuracy: float) -> bool:
+  """Returns whether an accuracy is not that of texts that count equally."""
+  right = sum(answer.is_right for answer in answers)
+  return abs(accuracy - right / len(answers)) > 1e-6
 
 
 def bands(answers: Sequence[Answer]) -> list[dict[str, Any]]:

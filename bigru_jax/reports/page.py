@@ -13,13 +13,12 @@ from bigru_jax.config import Config
 from bigru_jax.explain.predictions import check_supported
 from bigru_jax.metrics import METRICS, shown
 from bigru_jax.reports.packing import pack_attributions, pack_texts
-from bigru_jax.reports.page_top import (
+from bigru_jax.reports.page_baseline import (
   describe_baseline,
   find_baseline,
   interval_in,
-  make_top,
-  thresholds,
 )
+from bigru_jax.reports.page_top import make_top, thresholds
 from bigru_jax.reports.records import (
   command_of,
   grouped_fields,

@@ -15,8 +15,7 @@ from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.reports import answers as counts, sentences
 from bigru_jax.reports.answers import Answer
 from bigru_jax.rundir import files as run_files
-from bigru_jax.rundir.examples import WITHOUT_DATA, check_same_split
-from bigru_jax.statistics.paired import difference_of_shares
+from bigru_jax.rundir.examples import WITHOUT_DATA
 
 _FEW = 50  # Thresholds that were chosen on fewer texts have a warning.
 _ADVICE = 'another sample of texts could give another threshold.'
@@ -35,7 +34,7 @@ def make_top(
     workdir: the run directory.
     data: the result of `page.describe`.
     texts: the result of `packing.pack_texts`.
-    baseline: the result of `describe_baseline`, if there is a baseline.
+    baseline: the result of `page_baseline.describe_baseline`, or None.
     source: the name of what the texts are, or '' for the run's test split.
 
   Raises:
@@ -55,8 +54,7 @@ def make_top(
     answers = counts.answers_of_lines(lines)
   if not answers:
     return top
-  parts = counts.bands(answers)
-  top['bands'] = parts
+  top['bands'] = counts.bands(answers)
   if any(answer.gold is None for answer in answers):
     top['given'] = counts.given_labels(answers, labels)
     top['quality'] = [
@@ -66,25 +64,47 @@ def make_top(
     ]
     return top
   tested = data['tested'] if is_tested else {}
+  return top | _judged(answers, data, tested, baseline, source)
+
+
+def _judged(
+  answers: Sequence[Answer],
+  data: dict[str, Any],
+  tested: dict[str, Any],
+  baseline: dict[str, Any] | None,
+  source: str,
+) -> dict[str, Any]:
+  """Returns what is known of answers with true labels.
+
+  Args:
+    answers: the answers.
+    data, baseline, source: see `make_top`.
+    tested: `data['tested']` if they are those of the test, else empty.
+  """
+  labels, is_multi_label = data['labels'], data['is_multi_label']
   shares = counts.shares_of_right(
     answers, is_multi_label, tested.get('accuracy'), tested.get('interval')
   )
-  which = 'test texts, which training never saw' if is_tested else 'texts'
-  if source:
-    which = f'texts of {source}'
-  top['quality'] = sentences.on_quality(
-    shares, len(answers), which, is_multi_label
-  )
+  which = f'texts of {source}' if source else 'texts'
+  if tested:
+    which = 'test texts, which training never saw'
+  quality = sentences.on_quality(shares, len(answers), which, is_multi_label)
+  if tested and counts.is_weighted(answers, tested['accuracy']):
+    quality.append(
+      'This share counts the weights of the texts; in all others on this page, '
+      'each text counts once.'
+    )
   if is_multi_label:
-    top['quality'].append(sentences.on_labels(answers))
-  if is_tested and baseline:
+    quality.append(sentences.on_labels(answers))
+  if tested and baseline:
     shares.insert(1, baseline['share'])
-    top['quality'] += sentences.on_baseline(shares[0], baseline)
+    quality += sentences.on_baseline(shares[0], baseline)
   if source:
-    top['quality'] += _on_other_model(data)
-  return top | {
+    quality += _on_other_model(data)
+  return {
+    'quality': quality,
     'shares': shares,
-    'trust': sentences.on_trust(parts, answers, is_multi_label),
+    'trust': sentences.on_trust(counts.bands(answers), answers, is_multi_label),
     'failures': sentences.on_failures(answers, labels, is_multi_label),
   }
 
@@ -125,81 +145,6 @@ def _on_other_model(data: dict[str, Any]) -> list[str]:
     f'{exactly}right on {sentences.percent(accuracy)}. Other texts may be '
     'harder.'
   ]
-
-
-def find_baseline(workdir: pathlib.Path) -> pathlib.Path | None:
-  """Returns a finished linear baseline of the same data beside a run.
-
-  That with the default name is preferred, and then the first by name.
-  """
-  folder = workdir.absolute()
-  default = folder.with_name(f'{folder.name},baseline')
-  for path in sorted(folder.parent.iterdir(), key=lambda x: (x != default, x)):
-    try:
-      if run_files.is_baseline(path):
-        run_files.read_result(path)
-        check_same_split(workdir, path)
-        return path
-    except (OSError, ValueError):  # It is unfinished, or has other data.
-      continue
-  return None
-
-
-def describe_baseline(
-  workdir: pathlib.Path, path: pathlib.Path
-) -> dict[str, Any]:
-  """Returns the `metrics` of a linear baseline on test, and two shares of them.
-
-  `share` is that of its right answers, see `answers.shares_of_right`, and
-  `difference` the interval of the run's minus it.
-
-  Args:
-    workdir: the run directory.
-    path: the directory of the baseline.
-
-  Raises:
-    FileNotFoundError, ValueError: the baseline is not finished, is none, or was
-      tested on other texts than the run.
-  """
-  result = run_files.read_result(path)
-  if not run_files.is_baseline(path):
-    raise ValueError(f'baseline={path} is not a linear baseline')
-  check_same_split(workdir, path, 'baseline')
-  answers = counts.answers_of_lines(run_files.read_predictions(path, 'test'))
-  own = counts.answers_of_lines(run_files.read_predictions(workdir, 'test'))
-  is_multi_label = run_files.read_config(path).task == 'multi_label'
-  share, _ = counts.shares_of_right(
-    answers, is_multi_label, result['test']['accuracy'], interval_in(result)
-  )
-  return {
-    'metrics': result['test'],
-    'share': share | {'name': 'Linear model of words and pairs of words'},
-    'difference': _difference(own, answers, run_files.read_result(workdir)),
-  }
-
-
-def _difference(
-  own: Sequence[Answer], others: Sequence[Answer], result: dict[str, Any]
-) -> dict[str, float] | None:
-  """Returns the interval of a run's share of right answers minus another's.
-
-  It is None if the texts have weights, which are not stored.
-  """
-  is_right = [answer.is_right for answer in own]
-  if abs(sum(is_right) / len(own) - result['test']['accuracy']) > 1e-6:
-    return None
-  pairs = [(x, y.is_right) for x, y in zip(is_right, others)]
-  interval = difference_of_shares(
-    pairs.count((True, False)), pairs.count((False, True)), len(pairs)
-  )
-  return {'low': interval.low, 'high': interval.high}
-
-
-def interval_in(result: dict[str, Any]) -> dict[str, float] | None:
-  """Returns the interval of the test accuracy that result.json has, or None."""
-  intervals = result.get('intervals', {}).get('test', {})
-  interval = intervals.get('accuracy') or {}
-  return interval if interval.get('low') is not None else None
 
 
 def thresholds(

@@ -66,7 +66,7 @@ def on_quality(
       'matters more how well each label is found (see the mistakes below).'
     )
   if count < _FEW:
-    sentences.append(f'With {texts(count)} this is a rough guess.')
+    sentences.append(f'With {texts(count)} only, these shares are rough.')
   return sentences
 
 
@@ -75,7 +75,7 @@ def on_baseline(own: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
 
   Args:
     own: the model's entry of `shares_of_right`.
-    baseline: the result of `page_top.describe_baseline`.
+    baseline: the result of `page_baseline.describe_baseline`.
   """
   other, difference = baseline['share']['value'], baseline['difference']
   simpler = f'A linear model, which is simpler, is right on {percent(other)}'
@@ -125,10 +125,11 @@ def on_trust(
   noun = 'labels' if is_multi_label else 'answers'
   surest, last = parts[0], parts[-1]
   total = sum(part['count'] for part in parts)
-  sentences = [
-    f'It is {surest["name"]} sure of {surest["count"]:,} of its {total:,} '
-    f'{noun} ({percent(surest["share"])}): {_right(surest)}'
-  ]
+  some = f'{surest["count"]:,} of its {total:,} {noun}'
+  some += f' ({percent(surest["share"])})'
+  if last is surest:
+    some = f'all its {total:,} {noun}'
+  sentences = [f'It is {surest["name"]} sure of {some}: {_right(surest)}']
   if last is not surest:
     upper = BORDERS[BORDERS.index(last['low_p']) - 1]
     advice = '' if last['value'] >= 0.9 else ' Let a person check these.'

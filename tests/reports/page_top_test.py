@@ -7,7 +7,13 @@ from scipy import stats
 
 from bigru_jax.config import Config
 from bigru_jax.metrics import METRICS
-from bigru_jax.reports import answers as counts, page, page_top, sentences
+from bigru_jax.reports import (
+  answers as counts,
+  page,
+  page_baseline,
+  page_top,
+  sentences,
+)
 from bigru_jax.reports.answers import Answer
 from bigru_jax.rundir import files as run_files
 
@@ -97,12 +103,21 @@ def test_examples_are_right_and_wrong_and_of_different_labels(run_directory):
     assert texts['confidence'][i] >= sorted(of_label)[-min(3, len(of_label))]
 
 
+def test_a_weighted_accuracy_is_named_so(run_directory):
+  data = page.describe(run_directory)
+  texts = page.data_of(run_directory / 'report.html')['texts']
+  data['tested'] |= {'accuracy': 0.123, 'interval': None}
+  top = page_top.make_top(run_directory, data, texts, None, '')
+  assert top['shares'][0]['value'] == 0.123 and not top['shares'][0]['low']
+  assert top['quality'][-1].startswith('This share counts the weights')
+
+
 def test_it_says_when_the_model_is_too_sure():
   sure = _answers(*[('a', 'a', 0.95)] * 60, *[('a', 'b', 0.95)] * 40)
   said = sentences.on_trust(counts.bands(sure), sure, False)
   assert said[0] == (
-    'It is at least 90 % sure of 100 of its 100 answers (100.0 %): 60 of these '
-    '(60.0 %) are right.'
+    'It is at least 90 % sure of all its 100 answers: 60 of these (60.0 %) are '
+    'right.'
   )
   assert said[-1].endswith('it is surer than it should be.')
   fair = _answers(*[('a', 'a', 0.95)] * 95, *[('a', 'b', 0.55)] * 5)
@@ -176,13 +191,13 @@ def test_several_labels_count_as_right_together_and_one_by_one():
 
 def test_a_baseline_beside_the_run_is_found(run_directory, tmp_path):
   workdir = _copy(run_directory, tmp_path / 'run')
-  assert page_top.find_baseline(workdir) is None
+  assert page_baseline.find_baseline(workdir) is None
   other = _baseline_of(workdir, tmp_path / 'a_of_other_data')
   (other / 'data.json').write_text('{"train": "other"}')
   unfinished = _baseline_of(workdir, tmp_path / 'b_unfinished')
   (unfinished / 'result.json').unlink()
   expected = _baseline_of(workdir, tmp_path / 'linear')
-  assert page_top.find_baseline(workdir) == expected
+  assert page_baseline.find_baseline(workdir) == expected
   page.update_page(workdir)
   data = page.data_of(workdir / 'report.html')
   shares = data['top']['shares']
@@ -190,7 +205,7 @@ def test_a_baseline_beside_the_run_is_found(run_directory, tmp_path):
   difference = data['baseline']['difference']
   assert difference['low'] < 0 < difference['high']
   default = _baseline_of(workdir, tmp_path / 'run,baseline')
-  assert page_top.find_baseline(workdir) == default
+  assert page_baseline.find_baseline(workdir) == default
 
 
 def test_a_page_of_other_texts_has_no_scores_of_the_test(

@@ -1,0 +1,87 @@
+"""The linear baseline of a run, to show beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import pathlib
+from typing import Any
+
+from bigru_jax.reports import answers as counts
+from bigru_jax.reports.answers import Answer
+from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.examples import check_same_split
+from bigru_jax.statistics.paired import difference_of_shares
+
+
+def find_baseline(workdir: pathlib.Path) -> pathlib.Path | None:
+  """Returns a finished linear baseline of the same data beside a run.
+
+  That with the default name is preferred, and then the first by name.
+  """
+  folder = workdir.absolute()
+  default = folder.with_name(f'{folder.name},baseline')
+  for path in sorted(folder.parent.iterdir(), key=lambda x: (x != default, x)):
+    try:
+      if run_files.is_baseline(path):
+        run_files.read_result(path)
+        check_same_split(workdir, path)
+        return path
+    except (OSError, ValueError):  # It is unfinished, or has other data.
+      continue
+  return None
+
+
+def describe_baseline(
+  workdir: pathlib.Path, path: pathlib.Path
+) -> dict[str, Any]:
+  """Returns the `metrics` of a linear baseline on test, and two shares of them.
+
+  `share` is that of its right answers, see `answers.shares_of_right`, and
+  `difference` the interval of the run's minus it.
+
+  Args:
+    workdir: the run directory.
+    path: the directory of the baseline.
+
+  Raises:
+    FileNotFoundError, ValueError: the baseline is not finished, is none, or was
+      tested on other texts than the run.
+  """
+  result = run_files.read_result(path)
+  if not run_files.is_baseline(path):
+    raise ValueError(f'baseline={path} is not a linear baseline')
+  check_same_split(workdir, path, 'baseline')
+  answers = counts.answers_of_lines(run_files.read_predictions(path, 'test'))
+  own = counts.answers_of_lines(run_files.read_predictions(workdir, 'test'))
+  is_multi_label = run_files.read_config(path).task == 'multi_label'
+  share, _ = counts.shares_of_right(
+    answers, is_multi_label, result['test']['accuracy'], interval_in(result)
+  )
+  return {
+    'metrics': result['test'],
+    'share': share | {'name': 'Linear model of words and pairs of words'},
+    'difference': _difference(own, answers, run_files.read_result(workdir)),
+  }
+
+
+def _difference(
+  own: Sequence[Answer], others: Sequence[Answer], result: dict[str, Any]
+) -> dict[str, float] | None:
+  """Returns the interval of a run's share of right answers minus another's.
+
+  It is None if the texts have weights, which are not stored.
+  """
+  if counts.is_weighted(own, result['test']['accuracy']):
+    return None
+  pairs = [(x.is_right, y.is_right) for x, y in zip(own, others)]
+  interval = difference_of_shares(
+    pairs.count((True, False)), pairs.count((False, True)), len(pairs)
+  )
+  return {'low': interval.low, 'high': interval.high}
+
+
+def interval_in(result: dict[str, Any]) -> dict[str, float] | None:
+  """Returns the interval of the test accuracy that result.json has, or None."""
+  intervals = result.get('intervals', {}).get('test', {})
+  interval = intervals.get('accuracy') or {}
+  return interval if interval.get('low') is not None else None
