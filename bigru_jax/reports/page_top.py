@@ -126,12 +126,11 @@ def _made(data: dict[str, Any]) -> str:
   else:
     made = WITHOUT_DATA[data['name']]
     made = f'{made[:-1]}, of {count}.' if count else made
-  version = f'bigru_jax {data["version"]}'
   if not data['finished']:
-    return f'{made} Its directory was written by {version}.'
+    return f'{made} The version of bigru_jax was {data["version"]}.'
   moment = datetime.datetime.fromisoformat(data['finished'])
   when = f'{moment.day} {moment:%B %Y, %H:%M} UTC'
-  return f'{made} Training ended on {when} by {version}.'
+  return f'{made} bigru_jax {data["version"]} finished it on {when}.'
 
 
 def _on_other_model(data: dict[str, Any]) -> list[str]:

@@ -76,13 +76,13 @@ def test_the_top_names_the_data_the_time_and_the_version(run_directory):
   title, sentence = made(version='1.2.3', finished='2026-11-29T19:05:02+00:00')
   assert title == 'Model trained on synthetic'
   assert sentence == (
-    'It was trained on 2,000 texts of synthetic. Training ended on 29 November '
-    '2026, 19:05 UTC by bigru_jax 1.2.3.'
+    'It was trained on 2,000 texts of synthetic. bigru_jax 1.2.3 finished it '
+    'on 29 November 2026, 19:05 UTC.'
   )
-  # Those of an older version have no time.
+  # An older run has no time.
   _, sentence = made(version='0.2.0', finished=None, diagnostics=None)
   assert sentence == (
-    'It was trained on synthetic. Its directory was written by bigru_jax 0.2.0.'
+    'It was trained on synthetic. The version of bigru_jax was 0.2.0.'
   )
 
 
