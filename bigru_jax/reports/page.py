@@ -12,7 +12,7 @@ from typing import Any
 from bigru_jax.config import Config
 from bigru_jax.explain.predictions import check_supported
 from bigru_jax.metrics import METRICS, shown
-from bigru_jax.reports.packing import pack_texts
+from bigru_jax.reports.packing import pack_attributions, pack_texts
 from bigru_jax.reports.page_baseline import (
   describe_baseline,
   find_baseline,
@@ -27,15 +27,22 @@ from bigru_jax.reports.records import (
   read_metrics,
   read_object,
 )
+from bigru_jax.reports.shading import (
+  Attribute,
+  attributions_in,
+  reading_order,
+)
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA, name_of_data
 from bigru_jax.runtime.atomic import write_text
 
 _SURROGATE = re.compile('[\ud800-\udfff]')  # These are not characters.
 _FOLDER = pathlib.Path(__file__).parent
+_SHADING = {'method', 'sentence', 'texts', 'table'}
 _START = '<script type="application/json" id="data">'
 _PARTS = (
-  'page.css', 'page_charts.js', 'page_run.js', 'page_texts.js', 'page_top.js',
+  'page.css', 'page_charts.js', 'page_run.js', 'page_texts.js',
+  'page_shading.js', 'page_top.js',
 )  # fmt: skip
 # The titles and meanings of what a training costs; see `final_evaluation`.
 _COSTS = {
@@ -71,6 +78,7 @@ def write_page(
   note: str,
   baseline: pathlib.Path | None = None,
   source: str = '',
+  attribute: Attribute | None = None,
 ) -> None:
   """Writes the page of a finished run, completely or not at all.
 
@@ -89,12 +97,20 @@ def write_page(
       finished one beside the run directory.
     source: the name of what the texts are, or '' if they are the test split. A
       page of other texts does not show the scores on test.
+    attribute: returns the attributions that a reader can choose. By default
+      they are those of the answers, if they come from `Run.explain`.
 
   Raises:
     FileNotFoundError, ValueError: the run is not finished, or corrupt.
   """
+  labels = run_files.read_labels(workdir)
+  columns = pack_texts(texts, answers, golds, origins, labels)
+  if attribute:
+    attributions = attribute(reading_order(columns))
+  else:
+    attributions = attributions_in(answers)
+  columns['attributions'] = pack_attributions(answers, attributions)
   data = describe(workdir)
-  columns = pack_texts(texts, answers, golds, origins, data['labels'])
   data |= {'note': note, 'source': source, 'texts': columns}
   write_text(path, render(data | _with_top(workdir, data, baseline)))
 
@@ -207,6 +223,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'report': result.get('test_report'),
     'ece': scores.get('ece'),
     'explain': _faithfulness(workdir),
+    'shading': read_object(workdir, 'faithfulness.json', _SHADING),
     'untested': _untested(workdir, config, has_data),
   }
 

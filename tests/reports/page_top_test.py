@@ -79,7 +79,7 @@ def test_the_top_names_the_data_the_time_and_the_version(run_directory):
     'It was trained on 2,000 texts of synthetic. bigru_jax 1.2.3 finished it '
     'on 29 November 2026, 19:05 UTC.'
   )
-  # An older run has no time.
+  # Those of an older version have no time.
   _, sentence = made(version='0.2.0', finished=None, diagnostics=None)
   assert sentence == (
     'It was trained on synthetic. The version of bigru_jax was 0.2.0.'
