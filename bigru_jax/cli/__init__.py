@@ -14,7 +14,7 @@ from typing import NoReturn
 
 COMMANDS = (
   'run', 'predict', 'evaluate', 'explain', 'report', 'plot', 'export', 'sweep',
-  'baseline', 'from_torch', 'compile',
+  'compare', 'baseline', 'from_torch', 'compile',
 )  # fmt: skip
 
 

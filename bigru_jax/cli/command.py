@@ -59,7 +59,8 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
   Args:
     module: the command's module; see `bigru_jax.cli`. With `VERBOSE = True` the
       log shows more than the library's warnings. With `TAKES_RUN_FLAGS = True`
-      `main` takes the flags of `bigru run` that follow `--`.
+      `main` takes the flags of `bigru run` that follow `--`; with
+      `TAKES_ARGUMENTS = True`, the arguments that are not flags.
     argv: the program's name, with which messages begin, and the flags.
 
   Returns:
@@ -82,7 +83,11 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
         text = command_flags.help_text(module.FLAGS, with_log)
         print(f'{(module.__doc__ or "").strip()}\n\nFlags:\n{text}')
         return 0
-    with _parsed(module, argv):
+    with _parsed(module, argv) as arguments:
+      if getattr(module, 'TAKES_ARGUMENTS', False):
+        return module.main(arguments) or 0
+      if arguments:
+        raise ValueError(f'{arguments[0]!r} is not a flag')
       return module.main(*run_flags) or 0
   except preemption.Preempted as reason:
     _say(argv, f'{reason}; the same command resumes')
@@ -125,15 +130,19 @@ def _say(argv: Sequence[str], message: object) -> None:
 
 
 @contextlib.contextmanager
-def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[None]:
-  """Parses a command's flags, and sets the log's verbosity for the context."""
+def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[list[str]]:
+  """Parses a command's flags, and sets the log's verbosity for the context.
+
+  Yields:
+    The arguments that are not flags.
+  """
   verbosity = absl_logging.get_verbosity()
   absl, asyncio, ours = loggers = [
     logging.getLogger(name) for name in ('absl', 'asyncio', 'bigru_jax')
   ]
   levels = [logger.level for logger in loggers]
   try:
-    command_flags.parse(module.FLAGS, argv)
+    arguments = command_flags.parse(module.FLAGS, argv)
     if not flags.FLAGS['verbosity'].present:
       absl_logging.set_verbosity(absl_logging.WARNING)  # For JAX.
       # Orbax logs a traceback for each of its threads that a full disk stops;
@@ -143,7 +152,7 @@ def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[None]:
     asyncio.setLevel(logging.CRITICAL)
     if getattr(module, 'VERBOSE', False):
       ours.setLevel(logging.INFO)
-    yield
+    yield arguments
   finally:
     absl_logging.set_verbosity(verbosity)
     for logger, level in zip(loggers, levels):

@@ -81,12 +81,15 @@ class Flags(flags.FlagValues):
         raise ValueError(f'{name} needs {needs}')
 
 
-def parse(own: flags.FlagValues, argv: Sequence[str]) -> None:
+def parse(own: flags.FlagValues, argv: Sequence[str]) -> list[str]:
   """Parses a command's flags and absl's for the log, after a reset.
 
   Args:
     own: the command's flags, which get their values.
     argv: the program's name and its flags.
+
+  Returns:
+    The arguments that are not flags.
 
   Raises:
     ValueError: a flag is unknown, wrong, or given twice.
@@ -105,8 +108,7 @@ def parse(own: flags.FlagValues, argv: Sequence[str]) -> None:
     may_repeat = isinstance(own[name], flags.MultiFlag) or _is_field(own, name)
     if own[name].present > 1 and not may_repeat:
       raise ValueError(f'{name} is given twice')
-  if positional:
-    raise ValueError(f'{positional[0]!r} is not a flag')
+  return positional
 
 
 def with_log_flags(own: flags.FlagValues) -> flags.FlagValues:

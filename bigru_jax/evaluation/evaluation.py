@@ -32,6 +32,7 @@ class Evaluation(dict[str, Any]):
     labels: int32 [N], or bool [N, C] for multi_label.
     predictions: in the same form.
     probabilities: float32 [N, C].
+    weights: the weight of each text [N]; None if all are 1.
     scored: the labels beside the exact scores; None if these are not known.
   """
 
@@ -49,6 +50,7 @@ class Evaluation(dict[str, Any]):
     self.names, self.metrics = names, metrics
     self.labels, self.predictions = labels, predictions
     self.probabilities, self.scored = probabilities, scored
+    self.weights = weights
     self.report = classification_report(labels, predictions, names, weights)
     for name, areas in zip(names, scored.by_class) if scored else ():
       self.report['classes'][name] |= {
@@ -73,9 +75,9 @@ class Evaluation(dict[str, Any]):
       ids: the `id` of each example; empty if the data have none.
 
     Returns:
-      Dicts of `id`, if the data have ids, `source`, `row`, `label` (gold),
-      `prediction`, and `probabilities` by class; of over 100 labels, only the
-      100 largest.
+      Dicts of `id`, if the data have ids, `source`, `row`, `weight`, if the
+      data have weights, `label` (gold), `prediction`, and `probabilities` by
+      class; of over 100 labels, only the 100 largest.
     """
     includes_all = (
       self.labels.ndim == 1
@@ -93,6 +95,7 @@ class Evaluation(dict[str, Any]):
         **({'id': ids[i]} if len(ids) else {}),
         'source': sources[i],
         'row': row,
+        **self._weight(i),
         'label': label_names(self.labels[i], self.names),
         'prediction': label_names(self.predictions[i], self.names),
         'probabilities': {
@@ -102,6 +105,9 @@ class Evaluation(dict[str, Any]):
       }
       for i, row in enumerate(line_numbers)
     ]
+
+  def _weight(self, i: int) -> dict[str, float]:
+    return {} if self.weights is None else {'weight': float(self.weights[i])}
 
   def mistakes(self) -> np.ndarray:
     """Returns the wrongly predicted texts, the most confident first.

@@ -8,11 +8,10 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from bigru_jax.metrics import METRICS
-
-LEVEL = 0.95
+from bigru_jax.statistics import intervals, paired
+from bigru_jax.statistics.intervals import Bounds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,34 +44,42 @@ class Summary:
     return f'{self.low:.4f} to {self.high:.4f}'
 
 
-def summarize(values: Collection[float]) -> Summary:
+def summarize(
+  values: Collection[float], bounds: Bounds = intervals.UNBOUNDED
+) -> Summary:
   """Returns the mean of values, with its uncertainty.
+
+  Args:
+    values: such as the scores of several seeds.
+    bounds: the smallest and the largest possible value, where the interval of
+      the mean ends.
 
   Example:
     >>> str(summarize([0.90, 0.92, 0.94]))
     '0.9200 ± 0.0200 (n = 3)'
   """
-  n, values = len(values), list(values)
-  mean = float(np.mean(values))
-  std = half = math.nan
-  if n > 1:
-    std = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * std / math.sqrt(n)
-  return Summary(mean=mean, std=std, low=mean - half, high=mean + half, n=n)
+  interval = intervals.student(values, bounds)
+  return Summary(
+    mean=float(np.mean([*values])),
+    std=float(np.std([*values], ddof=1)) if len(values) > 1 else math.nan,
+    low=interval.low,
+    high=interval.high,
+    n=len(values),
+  )
 
 
-@dataclasses.dataclass(frozen=True)
-class Paired:
-  """The comparison of two settings over the same seeds and folds.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Paired(paired.OverSeeds):
+  """The comparison of two settings over the same seeds or folds.
 
   Attributes:
     difference: the summary of the first setting's values minus the second's.
-    p_value: that of Wilcoxon's two-sided signed-rank test; 1 if all values are
-      equal; None if there are too few values for a p-value below 0.05.
+    holm: the p-value of the t-test, corrected for the number of settings that
+      are compared with the first one; None without the test.
   """
 
   difference: Summary
-  p_value: float | None
+  holm: float | None = None
 
 
 def compare(
@@ -80,19 +87,27 @@ def compare(
 ) -> Paired | None:
   """Compares two settings over the keys, such as seeds, that both have.
 
-  SciPy computes the test of Wilcoxon, 1945, https://doi.org/10.2307/3001968.
-
   Returns:
     The comparison, or None if the settings have no key in common.
   """
   keys = sorted(first.keys() & second.keys())
   if not keys:
     return None
-  differences = np.array([first[key] - second[key] for key in keys])
-  p_value = 1.0
-  if differences.any():
-    p_value = float(stats.wilcoxon(differences).pvalue)
-  return Paired(summarize(differences.tolist()), p_value)
+  differences = [first[key] - second[key] for key in keys]
+  tests = paired.over_seeds(differences)
+  return Paired(difference=summarize(differences), **dataclasses.asdict(tests))
+
+
+def with_holm(
+  by_setting: Mapping[str, Paired | None],
+) -> dict[str, Paired]:
+  """Returns the comparisons with p-values corrected for their number."""
+  known = {name: x for name, x in by_setting.items() if x is not None}
+  corrected = paired.holm([x.t_test for x in known.values()])
+  return {
+    name: dataclasses.replace(x, holm=p_value)
+    for (name, x), p_value in zip(known.items(), corrected)
+  }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,12 +197,13 @@ def compare_settings(cells: Sequence[Cell], metric: str) -> Comparison:
     return missing, sign * summarize(validation[name].values()).mean
 
   chosen, *rest = sorted(by_setting, key=rank)
-  paired = {name: compare(test[chosen], test[name]) for name in rest}
+  pairs = with_holm({name: compare(test[chosen], test[name]) for name in rest})
+  bounds = METRICS[metric].bounds
   settings = {
     name: Setting(
-      validation=summarize(validation[name].values()),
-      test=summarize(test[name].values()),
-      chosen_minus_this=paired.get(name),
+      validation=summarize(validation[name].values(), bounds),
+      test=summarize(test[name].values(), bounds),
+      chosen_minus_this=pairs.get(name),
       runs=by_setting[name],
     )
     for name in (chosen, *rest)

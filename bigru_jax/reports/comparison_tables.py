@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bigru_jax.metrics import METRICS
+from bigru_jax.reports import tables
 from bigru_jax.reports.comparison import (
   Cell,
   Comparison,
@@ -80,17 +82,23 @@ def _pairs(comparison: Comparison) -> Rows:
     f'{comparison.chosen} minus',
     f'difference of test {comparison.metric}',
     '95 % interval',
-    'Wilcoxon p',
+    'paired t: p',
+    'Holm: p',
+    'Wilcoxon: p',
+    "Cohen's d",
   )
   rows: list[Sequence[str | Number | None]] = [head]
   for name, setting in comparison.settings.items():
     paired = setting.chosen_minus_this
     if paired:
-      difference, p_value = paired.difference, paired.p_value
-      p_cell = _TOO_FEW if p_value is None else Number(p_value, 3)
-      rows.append([name, f'{difference}', _interval(difference), p_cell])
+      difference = paired.difference
+      p_values = map(p_cell, (paired.t_test, paired.holm, paired.wilcoxon))
+      effect = Number(paired.effect_size, 2)
+      rows.append(
+        [name, f'{difference}', _interval(difference), *p_values, effect]
+      )
     elif name != comparison.chosen:
-      rows.append([name, 'no seed and fold in common', None, None])
+      rows.append([name, 'no seed and fold in common', *[None] * 5])
   return rows
 
 
@@ -109,7 +117,7 @@ def numbers(comparison: Comparison, others: Sequence[str] = ()) -> Rows:
     test, f'{test}_std', f'{test}_low', f'{test}_high',
     *(f'test_{name}{x}' for name in others for x in ('', '_std')),
     'minutes', 'chosen_minus_this', 'chosen_minus_this_low',
-    'chosen_minus_this_high', 'p_value',
+    'chosen_minus_this_high', 't_test', 'holm', 'wilcoxon', 'effect_size',
   ]  # fmt: skip
   rows: list[Sequence[str | float | None]] = [head]
   for name, setting in comparison.settings.items():
@@ -122,9 +130,16 @@ def numbers(comparison: Comparison, others: Sequence[str] = ()) -> Rows:
       *(getattr(x, key, None) for x in more for key in ('mean', 'std')),
       _minutes(setting.runs),
       *(getattr(difference, key, None) for key in ('mean', 'low', 'high')),
-      paired.p_value if paired else None,
+      *(getattr(paired, x, None) for x in head[-4:]),
     ])  # fmt: skip
   return rows
+
+
+def p_cell(p_value: float | None) -> tables.Cell:
+  """Returns a p-value as a cell of a table for readers."""
+  if p_value is None:
+    return _TOO_FEW
+  return '< 0.001' if p_value < 0.001 else Number(p_value, 3)
 
 
 def _minutes(runs: Sequence[Cell]) -> float:
@@ -143,4 +158,5 @@ def _summary(runs: Sequence[Cell], metric: str) -> Summary | None:
   """Returns the summary of a metric on test, if all runs have it."""
   if any(run.test.get(metric) is None for run in runs):
     return None
-  return summarize(values_of(runs, 'test', metric).values())
+  values = values_of(runs, 'test', metric).values()
+  return summarize(values, METRICS[metric].bounds)

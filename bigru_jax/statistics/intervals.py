@@ -101,58 +101,11 @@ def student(values: Collection[float], bounds: Bounds = UNBOUNDED) -> Interval:
   method, n = "Student's t over seeds", len(values)
   if n < 2:
     return Interval(math.nan, math.nan, method)
-  array = np.array([*values], np.float64)
-  estimate = Estimate(
-    mean=float(array.mean()), over_seeds=float(array.var(ddof=1)) / n, seeds=n
+  mean, std = float(np.mean([*values])), float(np.std([*values], ddof=1))
+  half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * std / math.sqrt(n)
+  return Interval(
+    max(mean - half, bounds[0]), min(mean + half, bounds[1]), method
   )
-  return estimate.interval(bounds, method)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
-  """A mean over seeds, whose error has one or two sources.
-
-  Its interval is mean ± sqrt(t² over_seeds + z² over_texts), where t and z are
-  the quantiles of Student's distribution with one degree of freedom less than
-  there are seeds, and of the normal distribution.
-
-  Attributes:
-    mean: the mean.
-    over_seeds: the variance of the mean over other seeds.
-    seeds: the number of seeds.
-    over_texts: its variance over other texts; 0 for an interval over seeds.
-  """
-
-  mean: float
-  over_seeds: float
-  seeds: int
-  over_texts: float = 0.0
-
-  def interval(self, bounds: Bounds, method: str) -> Interval:
-    """Returns the interval of the mean, within the bounds."""
-    half = self._half(LEVEL)
-    return Interval(
-      max(self.mean - half, bounds[0]), min(self.mean + half, bounds[1]), method
-    )
-
-  def p_value(self) -> float:
-    """Returns the two-sided p-value of a mean of 0.
-
-    It is 1 minus the level of the interval that ends at 0.
-    """
-    low, high = 0.0, 1.0
-    for _ in range(50):
-      level = (low + high) / 2
-      if self._half(level) < abs(self.mean):
-        low = level
-      else:
-        high = level
-    return 1 - low
-
-  def _half(self, level: float) -> float:
-    t = float(special.stdtrit(self.seeds - 1, (1 + level) / 2))
-    z = float(special.ndtri((1 + level) / 2))
-    return math.sqrt(t**2 * self.over_seeds + z**2 * self.over_texts)
 
 
 def resampled_weights(
@@ -200,22 +153,74 @@ def of_draws(
 ) -> Interval:
   """Returns the interval of `of_texts` from a score and those of its draws."""
   method, array = 'bootstrap over texts', np.asarray(draws, np.float64)
-  finite = array[np.isfinite(array)]
-  if not len(finite) or not math.isfinite(value):
+  estimate = Estimate(value=value, draws_D=array[np.isfinite(array)])
+  if not len(estimate.draws_D) or not math.isfinite(value):
     return Interval(math.nan, math.nan, method)
-  if np.ptp(finite) < 1e-12:
+  if np.ptp(estimate.draws_D) < 1e-12:
     return _unvarying(value, weights_N, bounds, method)
-  shift = 2 * normal_rank(value, finite)
-  shares = special.ndtr([shift - _Z, shift + _Z])
-  low, high = np.quantile(finite, shares)
-  return Interval(float(low), float(high), method)
+  return Interval(*estimate.ends(LEVEL), method)
 
 
-def normal_rank(value: float, draws: np.ndarray) -> float:
-  """Returns the normal quantile of the share of draws below a value."""
-  below = (np.mean(draws < value) + np.mean(draws <= value)) / 2
-  tiny = 0.5 / len(draws)
-  return float(special.ndtri(np.clip(below, tiny, 1 - tiny)))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+  """A score whose error comes from the texts, and perhaps from the seeds.
+
+  Attributes:
+    value: the score, or its mean over seeds.
+    draws_D: this score on each draw of the texts; all are finite.
+    over_seeds: the variance of the mean over other seeds.
+    seeds: the number of seeds; 0 if it is not known how they differ.
+  """
+
+  value: float
+  draws_D: np.ndarray
+  over_seeds: float = 0.0
+  seeds: int = 0
+
+  def ends(self, level: float) -> tuple[float, float]:
+    """Returns the ends of the interval of a level, such as 0.95.
+
+    Over texts they are quantiles of the draws, see `of_texts`. Their distance
+    d from the score grows to sqrt(d² + t² over_seeds), where t is the quantile
+    of Student's distribution with seeds - 1 degrees of freedom.
+    """
+    z = float(special.ndtri((1 + level) / 2))
+    shift = 2 * self._normal_rank()
+    shares = special.ndtr([shift - z, shift + z])
+    low, high = map(float, np.quantile(self.draws_D, shares))
+    if self.seeds:
+      t = float(special.stdtrit(self.seeds - 1, (1 + level) / 2))
+      distance = t * math.sqrt(self.over_seeds)
+      low = self.value - math.hypot(max(self.value - low, 0.0), distance)
+      high = self.value + math.hypot(max(high - self.value, 0.0), distance)
+    return low, high
+
+  def p_value(self) -> float:
+    """Returns the two-sided p-value of a score of 0, such as a difference.
+
+    It is 1 minus the level of the interval that ends at 0, and at least one
+    divided by the number of draws; NaN if there are none.
+    """
+    if not len(self.draws_D) or not math.isfinite(self.value):
+      return math.nan
+    if not self.value:
+      return 1.0
+    least, most = 1 / len(self.draws_D), 1.0
+    while most - least > 1e-5:
+      middle = (least + most) / 2
+      low, high = self.ends(1 - middle)
+      if low <= 0 <= high:
+        least = middle
+      else:
+        most = middle
+    return most
+
+  def _normal_rank(self) -> float:
+    """Returns the normal quantile of the share of draws below the score."""
+    draws_D = self.draws_D
+    below = (np.mean(draws_D < self.value) + np.mean(draws_D <= self.value)) / 2
+    tiny = 0.5 / len(draws_D)
+    return float(special.ndtri(np.clip(below, tiny, 1 - tiny)))
 
 
 def _unvarying(
@@ -233,39 +238,32 @@ def _unvarying(
 
 
 def of_seeds_and_texts(
-  scores: Sequence[Score],
+  values_S: np.ndarray,
+  draws_DxS: np.ndarray,
   weights_N: np.ndarray,
   bounds: Bounds = SHARE,
-  resamples: int = RESAMPLES,
-  seed: int = 0,
 ) -> Interval:
   """Returns the interval of the mean score over seeds and over texts.
 
-  See `estimate_over_both` for the formula.
-
   Args:
-    scores: the score of each seed's model, all on the same texts.
-    weights_N, bounds, resamples, seed: see `of_texts`.
+    values_S, draws_DxS: see `estimate_over_both`, which has the formula.
+    weights_N, bounds: see `of_texts`.
 
   Raises:
     ValueError: there are fewer than three seeds.
   """
-  draws_DxS = np.array([
-    [score(x) for score in scores]
-    for x in resampled_weights(weights_N, resamples, seed)
-  ])  # fmt: skip
-  values_S = np.array([score(weights_N) for score in scores])
   estimate = estimate_over_both(values_S, draws_DxS)
-  method = "Student's t and bootstrap over seeds and texts"
-  if not estimate.over_seeds + estimate.over_texts:
-    return _unvarying(estimate.mean, weights_N, bounds, method)
-  return estimate.interval(bounds, method)
+  method = "bootstrap over texts and Student's t over seeds"
+  if not estimate.over_seeds and np.ptp(estimate.draws_D) < 1e-12:
+    return _unvarying(estimate.value, weights_N, bounds, method)
+  low, high = estimate.ends(LEVEL)
+  return Interval(max(low, bounds[0]), min(high, bounds[1]), method)
 
 
 def estimate_over_both(values_S: np.ndarray, draws_DxS: np.ndarray) -> Estimate:
-  """Returns the mean over S seeds, with its variances over seeds and texts.
+  """Returns the mean over S seeds, whose error comes from seeds and texts.
 
-    over_seeds = s² / S - i,    over_texts = t,    i = (u - t) / (S - 1)
+    over_seeds = s² / S - i,    i = (u - t) / (S - 1)
 
   s² is the variance of the values over the seeds; t is the variance of the mean
   over the draws of texts; u is the mean of each seed's variance over these
@@ -286,13 +284,13 @@ def estimate_over_both(values_S: np.ndarray, draws_DxS: np.ndarray) -> Estimate:
       f'an interval over seeds and texts needs {MIN_SEEDS} seeds or more'
     )
   draws_DxS = draws_DxS[np.isfinite(draws_DxS).all(1)]
-  over_texts = float(np.var(draws_DxS.mean(1), ddof=1))
+  of_mean = float(np.var(draws_DxS.mean(1), ddof=1))
   of_each = float(np.var(draws_DxS, axis=0, ddof=1).mean())
-  both = max(of_each - over_texts, 0.0) / (seeds - 1)
+  both = max(of_each - of_mean, 0.0) / (seeds - 1)
   over_seeds = float(np.var(values_S, ddof=1)) / seeds
   return Estimate(
-    mean=float(np.mean(values_S)),
+    value=float(np.mean(values_S)),
+    draws_D=draws_DxS.mean(1),
     over_seeds=max(over_seeds - both, 0.0),
     seeds=seeds,
-    over_texts=over_texts,
   )

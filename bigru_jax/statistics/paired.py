@@ -67,25 +67,6 @@ def difference_of_shares(only_first: int, only_second: int, n: int) -> Interval:
   )
 
 
-def bootstrap_p_value(value: float, draws: np.ndarray) -> float:
-  """Returns the p-value at which the bootstrap's interval ends at 0.
-
-  Args:
-    value: the difference of two scores on the same texts.
-    draws: that of each draw of the texts, see `intervals.of_texts`. The p-value
-      is at least about one divided by their number.
-  """
-  draws = draws[np.isfinite(draws)]
-  if not len(draws) or not math.isfinite(value):
-    return math.nan
-  if not value:
-    return 1.0
-  z = intervals.normal_rank(0.0, draws) - 2 * intervals.normal_rank(
-    value, draws
-  )
-  return 2 * float(special.ndtr(-abs(z)))
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OverSeeds:
   """The tests of paired differences, each of one seed.

@@ -66,13 +66,16 @@ def test_pairs_share_seeds_and_folds():
   differences = np.array([0.90, 0.91, 0.92]) - [0.81, 0.86, 0.83]
   assert found.difference.n == 3
   assert found.difference.mean == pytest.approx(differences.mean())
-  assert found.p_value == pytest.approx(stats.wilcoxon(differences).pvalue)
+  t_test = stats.ttest_1samp(differences, 0)
+  assert found.t_test == pytest.approx(t_test.pvalue) == found.holm
+  assert found.wilcoxon is None  # Three differences cannot reach 0.05.
   low, high = stats.t.interval(
     0.95, 2, differences.mean(), stats.sem(differences)
   )
   assert found.difference.low == pytest.approx(low)
   assert found.difference.high == pytest.approx(high)
-  assert comparison.compare({1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5}).p_value == 1
+  same = dict.fromkeys(range(6), 0.5)
+  assert comparison.compare(same, same).wilcoxon == 1
   assert comparison.compare({1: 0.5}, {2: 0.5}) is None
 
 
@@ -82,6 +85,22 @@ def test_an_unknown_metric_is_named_with_the_known_ones():
   diverged = [*CELLS, *_cells('c', [None], [None])]
   with pytest.raises(ValueError, match='c,seed=0 has none'):
     comparison.compare_settings(diverged, 'accuracy')
+
+
+def test_p_values_are_corrected_for_the_number_of_settings():
+  cells = [*CELLS, *_cells('c', [0.5] * 4, [0.89, 0.90, 0.92, 0.91])]
+  found = comparison.compare_settings(cells, 'accuracy')
+  pairs = [found.settings[name].chosen_minus_this for name in ('a', 'c')]
+  smaller, larger = sorted(pair.t_test for pair in pairs)
+  assert sorted(pair.holm for pair in pairs) == [
+    pytest.approx(2 * smaller), pytest.approx(max(larger, 2 * smaller))
+  ]  # fmt: skip
+
+
+def test_an_interval_over_seeds_ends_where_the_metric_does():
+  cells = _cells('a', [0.9, 0.99, 1.0], [0.9, 1.0, 1.0])
+  setting = comparison.compare_settings(cells, 'accuracy').settings['a']
+  assert setting.test.high == 1 and 0 < setting.test.low < 0.9
 
 
 def test_seeds_of_a_fold_are_one_value():
@@ -107,10 +126,11 @@ def test_the_table_and_the_plot_show_the_comparison(tmp_path):
   assert 'Chosen by the mean validation accuracy: **b**' in text
   assert '| b | 0.8500 ± 0.0082 (n = 4) | 0.8250 ± 0.0265 (n = 4) |' in text
   assert '| a | -0.0900 ±' in text  # b minus a.
+  assert '| too few runs |' in text
   content = json.loads(json.dumps(comparison.as_json(found)))
   assert content['chosen'] == 'b' and content['metric'] == 'accuracy'
   assert content['settings']['b']['chosen_minus_this'] is None
-  assert content['settings']['a']['chosen_minus_this']['p_value'] == 0.125
+  assert content['settings']['a']['chosen_minus_this']['wilcoxon'] is None
   assert [x['seed'] for x in content['settings']['a']['runs']] == [0, 1, 2, 3]
   plots.save_comparison(found, tmp_path / 'plot.png')
   assert (tmp_path / 'plot.png').read_bytes()[:4] == b'\x89PNG'

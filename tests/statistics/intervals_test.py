@@ -70,15 +70,36 @@ def test_the_interval_over_seeds_is_scipys_by_students_t():
   assert str(intervals.student([0.5])) == '–'
 
 
-def test_the_p_value_is_where_the_interval_ends_at_zero():
-  values = np.array([0.02, 0.05, 0.01, 0.03])
-  estimate = intervals.Estimate(
-    mean=values.mean(), over_seeds=values.var(ddof=1) / 4, seeds=4
+def test_over_both_the_interval_covers_that_over_texts_and_that_over_seeds():
+  rng = np.random.default_rng(0)
+  values = np.array([0.80, 0.84, 0.79])
+  of_texts = 0.01 * rng.normal(size=(2000, 1))
+  same = intervals.estimate_over_both(values, values + of_texts)
+  low, high = same.ends(0.95)
+  of_seeds = intervals.student(values)
+  half = math.hypot(values.mean() - of_seeds.low, 1.96 * 0.01)
+  # Seeds that are wrong on the same texts share none of the variance.
+  assert (low, high) == pytest.approx(
+    (values.mean() - half, values.mean() + half), abs=2e-3
   )
+  # If they are wrong on other texts, the texts explain how they differ.
+  own = intervals.estimate_over_both(
+    values, values + 0.05 * rng.normal(size=(2000, 3))
+  )
+  assert own.over_seeds == 0
+  # Two draws that are undefined do not count.
+  undefined = np.vstack([values + of_texts, [[math.nan] * 3] * 2])
+  assert intervals.estimate_over_both(values, undefined).ends(0.95) == (
+    low, high
+  )  # fmt: skip
+
+
+def test_without_variance_over_texts_the_p_value_is_that_of_the_t_test():
+  values = np.array([0.02, 0.05, 0.01, 0.03])
+  draws = np.tile(values, (5000, 1))
+  estimate = intervals.estimate_over_both(values, draws)
   expected = stats.ttest_1samp(values, 0).pvalue
-  assert estimate.p_value() == pytest.approx(expected, rel=1e-6)
-  none = intervals.Estimate(mean=0.0, over_seeds=0.0, seeds=4)
-  assert none.p_value() == 1
+  assert estimate.p_value() == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_bootstrap_is_that_of_scipy():
