@@ -1,7 +1,7 @@
-"""Says whether finished runs differ, from their predictions for the test texts.
+"""Says whether runs differ, from their predictions on test.
 
   bigru compare runs/with runs/without
-  bigru compare runs/sweep/* --metric=macro_f1 --format=latex
+  bigru compare runs/sweep/*,seed=* --metric=macro_f1 --format=latex
 
 The first setting is compared with each of the others. Runs of the same setting
 with other seeds are one setting, and so are its folds; a linear baseline of

@@ -85,5 +85,7 @@ def _mapped(
   names = ['labels', 'predictions', 'scores', 'probabilities']
   if parts[0].weights is not None:
     names.append('weights')
-  arrays = {x: function([getattr(part, x) for part in parts]) for x in names}
+  arrays: dict[str, Any] = {
+    x: function([getattr(part, x) for part in parts]) for x in names
+  }
   return dataclasses.replace(parts[0], **arrays)

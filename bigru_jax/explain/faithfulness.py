@@ -30,33 +30,42 @@ from scipy import stats
 from bigru_jax.explain.positions import Batch, keep_tokens, real_tokens
 from bigru_jax.explain.predictions import TrainedModel, of_classes
 from bigru_jax.runtime.precision import single_precision
+from bigru_jax.statistics import intervals
 
 SHARES = 0.01, 0.05, 0.1, 0.2, 0.5
 
 
 def mean_estimate(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
-  """Returns the mean of the finite values, with its confidence interval.
+  """Returns the mean of the finite values, with its 95 % confidence interval.
+
+  The interval is Wilson's if all values are 0 or 1, because the mean is then a
+  share; otherwise it is Student's t. It leaves the range from 0 to 1 only where
+  values do.
 
   Example:
-    >>> mean_estimate([1.0, 1.0, float('nan')])
-    {'value': 1.0, 'low': 1.0, 'high': 1.0, 'n': 2}
+    >>> {k: round(x, 3) for k, x in mean_estimate([1.0] * 9 + [0.0]).items()}
+    {'value': 0.9, 'low': 0.596, 'high': 0.982, 'n': 10}
 
   Returns:
-    `value`, the mean; `low` and `high`, its 95 % confidence interval by the
-    normal approximation; and `n`, the number of finite values. If it is 0, the
-    other three are None.
+    `value`, the mean; `low` and `high`, the ends of the interval; and `n`, the
+    number of finite values. If it is 0, the other three are None; of one value
+    that is no share, low and high are this value.
   """
   array = np.asarray(values, np.float64)
   array = array[np.isfinite(array)]
-  if not len(array):
+  n = len(array)
+  if not n:
     return {'value': None, 'low': None, 'high': None, 'n': 0}
   mean = float(array.mean())
-  half = 0.0
-  if len(array) > 1:
-    half = 1.96 * float(array.std(ddof=1)) / math.sqrt(len(array))
-  return {
-    'value': mean, 'low': mean - half, 'high': mean + half, 'n': len(array),
-  }  # fmt: skip
+  low = high = mean
+  if np.isin(array, (0, 1)).all():
+    interval = intervals.wilson(mean * n, n)
+    low, high = interval.low, interval.high
+  elif n > 1:
+    bounds = min(float(array.min()), 0.0), max(float(array.max()), 1.0)
+    interval = intervals.student(array, bounds)
+    low, high = interval.low, interval.high
+  return {'value': mean, 'low': low, 'high': high, 'n': n}
 
 
 def kendall_tau(

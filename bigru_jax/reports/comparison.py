@@ -98,15 +98,16 @@ def compare(
   return Paired(difference=summarize(differences), **dataclasses.asdict(tests))
 
 
-def with_holm(
-  by_setting: Mapping[str, Paired | None],
-) -> dict[str, Paired]:
+def with_holm(by_setting: Mapping[str, Paired | None]) -> dict[str, Paired]:
   """Returns the comparisons with p-values corrected for their number."""
-  known = {name: x for name, x in by_setting.items() if x is not None}
-  corrected = paired.holm([x.t_test for x in known.values()])
+  pairs = {name: x for name, x in by_setting.items() if x is not None}
+  p_values = {
+    name: x.t_test for name, x in pairs.items() if x.t_test is not None
+  }
+  corrected = dict(zip(p_values, paired.holm([*p_values.values()])))
   return {
-    name: dataclasses.replace(x, holm=p_value)
-    for (name, x), p_value in zip(known.items(), corrected)
+    name: dataclasses.replace(x, holm=corrected.get(name))
+    for name, x in pairs.items()
   }
 
 

@@ -87,7 +87,7 @@ def _pairs(comparison: Comparison) -> Rows:
     'Wilcoxon: p',
     "Cohen's d",
   )
-  rows: list[Sequence[str | Number | None]] = [head]
+  rows: list[Sequence[tables.Cell]] = [head]
   for name, setting in comparison.settings.items():
     paired = setting.chosen_minus_this
     if paired:

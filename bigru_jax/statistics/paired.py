@@ -111,7 +111,7 @@ def _wilcoxon(differences: np.ndarray) -> float | None:
   return float(stats.wilcoxon(differences).pvalue)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
+def holm(p_values: Sequence[float]) -> list[float]:
   """Corrects p-values for their number.
 
   The k-th smallest of n is multiplied by n - k + 1; none becomes smaller than
@@ -119,16 +119,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
   https://www.jstor.org/stable/4615733.
 
   Example:
-    >>> holm([0.01, None, 0.04, 0.03])
-    [0.03, None, 0.06, 0.06]
-
-  Args:
-    p_values: None for a test that could not be made, which does not count.
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
   """
-  known = [(p, i) for i, p in enumerate(p_values) if p is not None]
-  corrected: list[float | None] = [None] * len(p_values)
-  largest = 0.0
-  for rank, (p_value, i) in enumerate(sorted(known)):
-    largest = max(largest, min(1.0, p_value * (len(known) - rank)))
+  corrected, largest = [0.0] * len(p_values), 0.0
+  order = sorted(range(len(p_values)), key=p_values.__getitem__)
+  for rank, i in enumerate(order):
+    factor = len(p_values) - rank
+    largest = max(largest, min(1.0, p_values[i] * factor))
     corrected[i] = largest
   return corrected

@@ -5,6 +5,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 from small_models import TEXTS, make_batch, make_model, probabilities_of
 
 from bigru_jax.config import Config
@@ -39,6 +40,17 @@ def test_texts_without_a_rank_correlation_are_left_out_of_the_mean():
   assert faithfulness.mean_estimate([float('nan')]) == {
     'value': None, 'low': None, 'high': None, 'n': 0,
   }  # fmt: skip
+
+
+def test_the_interval_of_a_share_is_wilsons_and_stays_within_0_to_1():
+  estimate = faithfulness.mean_estimate([True] * 19 + [False])
+  expected = stats.binomtest(19, 20).proportion_ci(method='wilson')
+  assert (estimate['low'], estimate['high']) == pytest.approx(tuple(expected))
+  everything = faithfulness.mean_estimate(np.ones(20))
+  assert everything['low'] < 0.9 and everything['high'] == 1
+  # A mean of other values from 0 to 1, too.
+  estimate = faithfulness.mean_estimate([0.0, 0.0, 0.9, 0.0])
+  assert estimate['low'] == 0 and 0.225 < estimate['high'] < 1
 
 
 def test_the_interval_covers_the_mean():
