@@ -11,6 +11,7 @@ from bigru_jax.reports.tables import Cell, Number, Rows, table_as, tables_as
 from bigru_jax.statistics.intervals import Interval
 
 _KINDS = 'over_texts', 'over_seeds', 'over_both'
+_ABBREVIATIONS = 'f1', 'roc', 'auc', 'mcc', 'lrap'
 _HEADS = 'over texts', 'over seeds', 'over both'
 
 
@@ -73,7 +74,8 @@ def sentence(pair: Pair, metric: str, texts: int) -> str:
 
 
 def _words(metric: str) -> str:
-  return metric.replace('_', ' ').replace(' f1', ' F1')
+  words = metric.split('_')
+  return ' '.join(x.upper() if x in _ABBREVIATIONS else x for x in words)
 
 
 def _p_text(p_value: float) -> str:
