@@ -1,6 +1,7 @@
 """Runs that are selected and scored by metrics of scores, over four devices."""
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -10,7 +11,10 @@ from scripts import run_command
 from sklearn import metrics as theirs
 
 import bigru_jax
+from bigru_jax.evaluation.stored import read_stored
+from bigru_jax.metrics import compute
 from bigru_jax.reports.page import data_of
+from bigru_jax.statistics import intervals
 from bigru_jax.training import final_evaluation
 
 TOXIC = ['toxic', 'severe_toxic', 'obscene', 'threat', 'insult', 'hate']
@@ -167,6 +171,15 @@ def test_weights_of_examples_weight_all_metrics(tmp_path, reported, task):
     assert evaluation[name] == pytest.approx(value, abs=1e-3), name
   for name in ('accuracy', 'macro_f1'):
     assert best[name] == pytest.approx(expected[name], abs=1e-9)
+  # The run's intervals and stored predictions are weighted, too.
+  interval = result['intervals']['test']['accuracy']
+  right = (gold == predictions).reshape(len(gold), -1).all(1)
+  expected_interval = intervals.share(right, weights.astype(np.float64))
+  assert interval == dataclasses.asdict(expected_interval)
+  stored = read_stored(tmp_path / 'run', 'test').scored
+  for name in ('accuracy', 'macro_f1'):
+    value = compute(stored, [name])[name]
+    assert value == pytest.approx(expected[name], abs=1e-9)
   report = theirs.classification_report(
     gold, predictions, sample_weight=weights, output_dict=True, zero_division=0
   )
