@@ -26,15 +26,6 @@ from bigru_jax.training import linear
 
 _log = logging.getLogger('bigru_jax.baseline')
 
-# The fields of a run that decide the baseline.
-FIELDS = (
-  'select_by', 'metrics', 'class_weights', 'threshold', 'threshold_metric',
-  'positive_label', 'seed', 'dataset', 'data_dir', 'train', 'validation',
-  'test', 'text_column', 'label_column', 'soft_labels', 'weight_column',
-  'id_column', 'encoding', 'delimiter', 'task', 'label_separator',
-  'label_names', 'sst_phrases', 'split_seed', 'folds', 'fold', 'tokenizer',
-  'replace_urls_and_users',
-)  # fmt: skip
 FLAGS = Flags()
 VERBOSE = True
 _WORKDIR = FLAGS.path(
@@ -43,7 +34,7 @@ _WORKDIR = FLAGS.path(
 _NGRAMS = FLAGS.integer(
   'ngrams', 'The maximum number of words in an n-gram.', 2, lower=1
 )
-config_flags.define_flags(FLAGS, FIELDS)
+config_flags.define_flags(FLAGS, run_files.BASELINE_FIELDS)
 
 
 def check_workdir(workdir: pathlib.Path, config: Config, ngrams: int) -> None:
@@ -81,7 +72,8 @@ def main() -> None:
     seconds = round(time.perf_counter() - started, 3)
     report.result['train_seconds'] = seconds
     (workdir / 'result.json').unlink(missing_ok=True)
-    fields = {name: getattr(config, name) for name in FIELDS}
+    names = run_files.BASELINE_FIELDS
+    fields = {name: getattr(config, name) for name in names}
     contents = {
       'baseline.json': baseline,
       'labels.json': data.labels,

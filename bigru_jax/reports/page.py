@@ -14,6 +14,7 @@ from bigru_jax.explain.predictions import check_supported
 from bigru_jax.metrics import METRICS, shown
 from bigru_jax.reports.packing import pack_attributions, pack_texts
 from bigru_jax.reports.page_baseline import (
+  command_of_baseline,
   describe_baseline,
   find_baseline,
   interval_in,
@@ -202,6 +203,9 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     | _WORDS,
     'model': _model(config, result),
     'command': command_of(config) if has_data else None,
+    'baseline_command': command_of_baseline(workdir, config)
+    if has_data
+    else None,
     'origin': WITHOUT_DATA.get(name),
     'config': grouped_fields(config),
     'labels': run_files.read_labels(workdir),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import pathlib
+import shlex
 from typing import Any
 
+from bigru_jax.config import Config
 from bigru_jax.reports import answers as counts
 from bigru_jax.reports.answers import Answer
 from bigru_jax.rundir import files as run_files
@@ -29,6 +31,18 @@ def find_baseline(workdir: pathlib.Path) -> pathlib.Path | None:
     except (OSError, ValueError):  # It is unfinished, or has other data.
       continue
   return None
+
+
+def command_of_baseline(workdir: pathlib.Path, config: Config) -> str:
+  """Returns the commands that put a linear baseline on the page of a run."""
+  fields = [
+    f'--{name}={getattr(config, name)}'
+    for name in config.differing_fields()
+    if name in run_files.BASELINE_FIELDS
+  ]
+  fit = ['bigru', 'baseline', *fields, f'--workdir={workdir},baseline']
+  report = ['bigru', 'report', f'--workdir={workdir}']
+  return f'{shlex.join(fit)} && {shlex.join(report)}'
 
 
 def describe_baseline(

@@ -60,6 +60,11 @@ function drawTop() {
   }
   if (!overview.shares) $('examples-heading').textContent = 'Three answers';
   section('quality', overview.quality, drawShares(overview));
+  const {baseline, baseline_command: command, source} = data;
+  if (command && !baseline && !source) {
+    $('quality').querySelector('.prose').append(el('p', {class: 'quiet'},
+      'To compare it with a simple linear model: ', el('code', {}, command)));
+  }
   section('trust', overview.trust, drawBands(overview));
   section('failures', overview.failures, null);
   drawCards();

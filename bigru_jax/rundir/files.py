@@ -39,6 +39,16 @@ from bigru_jax.rundir import versions
 from bigru_jax.runtime.atomic import write_text
 from bigru_jax.runtime.fields import former_names
 
+# The fields of a run that decide its linear baseline.
+BASELINE_FIELDS = (
+  'select_by', 'metrics', 'class_weights', 'threshold', 'threshold_metric',
+  'positive_label', 'seed', 'dataset', 'data_dir', 'train', 'validation',
+  'test', 'text_column', 'label_column', 'soft_labels', 'weight_column',
+  'id_column', 'encoding', 'delimiter', 'task', 'label_separator',
+  'label_names', 'sst_phrases', 'split_seed', 'folds', 'fold', 'tokenizer',
+  'replace_urls_and_users',
+)  # fmt: skip
+
 
 def exists(path: pathlib.Path) -> bool:
   """Returns whether a file exists.

@@ -192,6 +192,11 @@ def test_several_labels_count_as_right_together_and_one_by_one():
 def test_a_baseline_beside_the_run_is_found(run_directory, tmp_path):
   workdir = _copy(run_directory, tmp_path / 'run')
   assert page_baseline.find_baseline(workdir) is None
+  command = page.describe(workdir)['baseline_command']
+  assert command == (
+    f'bigru baseline --dataset=synthetic --workdir={workdir},baseline && '
+    f'bigru report --workdir={workdir}'
+  )
   other = _baseline_of(workdir, tmp_path / 'a_of_other_data')
   (other / 'data.json').write_text('{"train": "other"}')
   unfinished = _baseline_of(workdir, tmp_path / 'b_unfinished')
