@@ -261,8 +261,12 @@ def test_no_page_is_wider_than_its_window(run_directory, opened, width):
   assert page.evaluate('document.documentElement.scrollWidth') <= width
 
 
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_axe_finds_no_serious_fault(run_directory, opened, tmp_path, scheme):
+@pytest.mark.parametrize(
+  'scheme, width', [('light', 390), ('light', 1100), ('dark', 1280)]
+)
+def test_axe_finds_no_serious_fault(
+  run_directory, opened, tmp_path, scheme, width
+):
   from axe_playwright_python import sync_playwright as axe
 
   for name in os.listdir(run_directory):
@@ -277,6 +281,7 @@ def test_axe_finds_no_serious_fault(run_directory, opened, tmp_path, scheme):
   golds = ['positive', 'negative']
   path = _write(tmp_path / 'x.html', tmp_path, texts, answers, golds)
   page = opened(path, color_scheme=scheme)
+  page.set_viewport_size({'width': width, 'height': 900})
   assert '0.200 to 0.400' in page.inner_text('#faithful')
   page.evaluate(
     "document.querySelectorAll('details').forEach(x => x.open = true)"
