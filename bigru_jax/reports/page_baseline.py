@@ -73,9 +73,18 @@ def describe_baseline(
   )
   return {
     'metrics': result['test'],
-    'share': share | {'name': 'Linear model of words and pairs of words'},
+    'share': share | {'name': f'Linear model of {_words_of(path)}'},
     'difference': _difference(own, answers, run_files.read_result(workdir)),
   }
+
+
+def _words_of(path: pathlib.Path) -> str:
+  """Describes the n-grams of a baseline."""
+  longest = run_files.read_json(path / 'baseline.json', 'baseline').get(
+    'ngrams', 2
+  )
+  words = {1: 'single words', 2: 'words and pairs of words'}
+  return words.get(longest, f'sequences of up to {longest} words')
 
 
 def _difference(
