@@ -134,6 +134,9 @@ const observer = new IntersectionObserver((entries) => {
       target.replaceChildren();
     }
   }
+  // A feed without articles, because it is out of sight, is being loaded.
+  const isEmpty = !$('feed').querySelector('article');
+  $('feed').setAttribute('aria-busy', isEmpty && shown.length > 0);
 }, {rootMargin: '1000px 0px'});
 
 function fill(chunk) {
