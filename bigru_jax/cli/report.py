@@ -9,8 +9,12 @@ split. The input has any form that `bigru predict` accepts. --label_column names
 the column of the labels, which are shown next to the predictions.
 """
 
+from collections.abc import Sequence
 import itertools
 import pathlib
+from typing import Any
+
+import numpy as np
 
 import bigru_jax
 from bigru_jax.cli import inputs, outputs
@@ -18,8 +22,10 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.splits import Example
 from bigru_jax.data.tabular_files import without_folders
+from bigru_jax.explain.choice import affordable, page_methods
 from bigru_jax.reports.page import describe, note_on_test, write_page
 from bigru_jax.reports.page_baseline import describe_baseline
+from bigru_jax.reports.shading import Attribute
 from bigru_jax.rundir.examples import examples_of_run
 
 FLAGS = Flags()
@@ -106,6 +112,28 @@ def check_flags() -> None:
     raise ValueError('max_texts needs an input or the test split')
 
 
+def explainer(
+  run: bigru_jax.Run, texts: Sequence[str], answers: Sequence[dict[str, Any]]
+) -> Attribute:
+  """Returns what explains the answers of a page; see `Attribute`."""
+
+  def attribute(order):
+    attributions = {}
+    lengths = [len(answer['tokens']) for answer in answers]
+    for method in page_methods(run.config.pooling):
+      if method == 'attention':  # The answers have it.
+        continue
+      indices = affordable(method, lengths, order)
+      weights: list[np.ndarray | None] = [None] * len(texts)
+      explained = run.explain([texts[i] for i in indices], method)
+      for i, answer in zip(indices, explained):
+        weights[i] = np.array(answer['attribution'])
+      attributions[method] = weights
+    return attributions
+
+  return attribute
+
+
 def main() -> None:
   """Predicts the texts and writes their page."""
   workdir, *more = inputs.workdirs()
@@ -123,15 +151,17 @@ def main() -> None:
   describe(workdir)  # Raises what the page would, before the predictions.
   examples, labelled, note = choose_texts(workdir, run)
   texts = [example.text for example in examples]
+  answers = run.predict(texts, **inputs.options())
   write_page(
     pathlib.Path(output),
     workdir,
     texts,
-    run.predict(texts, **inputs.options()),
+    answers,
     [hard_label(x.label) if labelled else None for x in examples],
     [f'{example.source}, row {example.row}' for example in examples],
     note,
     baseline=pathlib.Path(baseline) if baseline else None,
     source=source_name(),
+    attribute=explainer(run, texts, answers) if run.config.explain else None,
   )
   print(output)

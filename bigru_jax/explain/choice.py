@@ -167,17 +167,16 @@ def attributions_within(
   Returns:
     For each method and text one weight per token, or None.
   """
-  methods_of: list[tuple[str, ...]] = [()] * len(split)
+  names_of: list[tuple[str, ...]] = [()] * len(split)
+  lengths = split.table['tokens'].lengths
   for name in methods:
-    lengths = split.table['tokens'].lengths[order]
-    affordable = np.cumsum(_tokens_read(name, lengths)) <= _TOKENS_OF_PAGE
-    for i in np.asarray(order)[affordable]:
-      methods_of[i] += (name,)
+    for i in affordable(name, lengths, order):
+      names_of[i] += (name,)
   attributions: dict[str, list[np.ndarray | None]] = {
     name: [None] * len(split) for name in methods
   }
-  for names in sorted(set(methods_of) - {()}):
-    indices = np.flatnonzero([x == names for x in methods_of])
+  for names in sorted(set(names_of) - {()}):
+    indices = np.flatnonzero([x == names for x in names_of])
     part = dataclasses.replace(split, table=split.table.take(indices))
 
     def step(trained, batch, key, names=names):
@@ -188,6 +187,21 @@ def attributions_within(
       for index, weights_T in zip(indices, of_texts):
         attributions[name][index] = weights_T
   return attributions
+
+
+def affordable(
+  method: str, lengths: Sequence[int], order: Sequence[int]
+) -> np.ndarray:
+  """Returns the indices of the texts of a page that a method explains.
+
+  Args:
+    method: the name of an attribution.
+    lengths: the number of tokens of each text.
+    order: the indices of the texts; the first ones are explained.
+  """
+  indices = np.asarray(order, int)
+  tokens = _tokens_read(method, np.asarray(lengths)[indices])
+  return indices[np.cumsum(tokens) <= _TOKENS_OF_PAGE]
 
 
 def _tokens_read(method: str, lengths_N: np.ndarray) -> np.ndarray:

@@ -140,8 +140,8 @@ function drawMethods() {
   const {shading} = data;
   const names = [...hasAttention || !Object.keys(attributions).length
     ? ['attention'] : [], ...Object.keys(attributions)];
-  const best = shading && names.includes(shading.method)
-    ? shading.method : names.at(-1);
+  const best = [shading?.method, 'integrated_gradients', names.at(-1)]
+    .find((name) => names.includes(name));
   $('method').append(...names.map((name) => el('option', {value: name},
     METHODS[name] + (shading && name === shading.method
       ? ' (most faithful)' : ''))));

@@ -13,7 +13,7 @@ from scripts import call
 _SLOW = (
   'run', 'predict', 'explain', 'report', 'plot', 'export', 'sweep',
   'baseline', 'from_torch', 'compile', 'reproduce', 'jain_wallace',
-  'thresholds',
+  'thresholds', 'faithfulness',
 )  # fmt: skip
 
 

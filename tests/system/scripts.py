@@ -14,7 +14,7 @@ from unittest import mock
 from bigru_jax.cli import command as cli_command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-_PAPERS = 'reproduce', 'jain_wallace', 'thresholds'
+_PAPERS = 'reproduce', 'jain_wallace', 'thresholds', 'faithfulness'
 
 
 def programs_of(page):
