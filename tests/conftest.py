@@ -8,6 +8,8 @@ import filelock
 import jax
 import pytest
 
+from bigru_jax.reports import run_page
+
 # Compiling takes most of the tests' time. In the tests' own process programs
 # are compiled the simple way; real processes compile them as a user's do.
 _FLAGS = (
@@ -43,6 +45,17 @@ def compilation_cache(session_folder):
   folder = session_folder / 'compiled'
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+
+@pytest.fixture(autouse=True)
+def without_explanations(request, monkeypatch):
+  """Runs of this process end with their page, shaded by attention.
+
+  To explain predictions takes a third of the time of a tiny training, and few
+  tests read it; they have the marker `explains`.
+  """
+  if not request.node.get_closest_marker('explains'):
+    monkeypatch.setattr(run_page, '_explainer', lambda *_: None)
 
 
 @pytest.fixture(scope='session')

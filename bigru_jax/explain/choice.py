@@ -54,7 +54,9 @@ _TOKENS_OF_CHOICE = 4_000_000
 _TOKENS_OF_PAGE = 4_000_000
 _MAX_TEXTS = 200
 _BATCH_SIZE = 128
-_MAX_SHAPES = 2  # Each compiles two programs.
+# Each shape compiles two programs, which is worth so many padded positions.
+_MAX_SHAPES = 2
+_SHAPE_COST = 2000
 
 
 def page_methods(pooling: str) -> tuple[str, ...]:
@@ -78,7 +80,8 @@ def with_same_shapes(
   """Returns two splits whose batches share few padded shapes."""
   sizes = 'sentences' if 'sentences' in first.table else 'tokens'
   lengths = [split.table[sizes].lengths for split in (first, second)]
-  buckets = choose_buckets(round_up(np.concatenate(lengths)), _MAX_SHAPES, 0)
+  sizes_of_all = round_up(np.concatenate(lengths))
+  buckets = choose_buckets(sizes_of_all, _MAX_SHAPES, _SHAPE_COST)
   longest = max(first.sentence_length, second.sentence_length)
   options: dict[str, Any] = {'buckets': buckets, 'sentence_length': longest}
   return (
@@ -261,15 +264,18 @@ def _sentence(method: str, table: list[dict[str, Any]], count: int) -> str:
       'the predictions better than random numbers, so the shades are no '
       f'reasons for an answer. The closest was {name}.'
     )
-  values = {
-    test: [rows[x][test]['value'] for x in (method, 'random')]
+  changes = [
+    _change(rows[x][test]['value'])
     for test in ('comprehensiveness', 'sufficiency')
-  }
+    for x in (method, 'random')
+  ]
   return (
-    f'Words are shaded by {name}, which explained the predictions best on '
-    f'{count} texts of the validation set: without the most shaded words, the '
-    'probability of the prediction drops by {:.2f}, and without random words '
-    'by {:.2f}; '.format(*values['comprehensiveness'])
-    + 'with these words alone, it drops by {:.2f}, and with random words alone '
-    'by {:.2f}.'.format(*values['sufficiency'])
-  )
+    f'{name[0].upper()}{name[1:]} explained the predictions best, as measured '
+    f'on {count} texts of the validation set: without the words that it shades '
+    'most, the probability of the prediction {}, and without random words it '
+    '{}; with these words alone it {}, and with random words alone it {}.'
+  ).format(*changes)
+
+
+def _change(drop: float) -> str:
+  return f'{"drops" if drop >= 0 else "rises"} by {abs(drop):.2f}'

@@ -147,7 +147,7 @@ function drawMethods() {
       ? ' (most faithful)' : ''))));
   $('method').value = best;
   if (names.length < 2) $('method-label').hidden = true;
-  if (!shading) return;
+  if (!shading || !names.includes(shading.method)) return;
   const cell = ({value, low, high}) => value === null ? '–'
     : `${number(value, 2)} (${number(low, 2)} to ${number(high, 2)})`;
   $('shading').append(el('p', {}, shading.sentence), el('details', {},

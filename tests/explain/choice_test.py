@@ -65,16 +65,16 @@ def test_the_sentence_names_what_was_measured():
       'above_random': {**estimate, 'low': low},
     }
     for name, comprehensiveness, sufficiency, low in (
-      ('leave_one_out', 0.36, 0.02, 0.2),
+      ('leave_one_out', 0.36, -0.02, 0.2),
       ('random', 0.04, 0.21, 0.0),
     )
   ]
   assert choice._sentence('leave_one_out', table, 9) == (
-    'Words are shaded by leaving each word out, which explained the '
-    'predictions best on 9 texts of the validation set: without the most '
-    'shaded words, the probability of the prediction drops by 0.36, and '
-    'without random words by 0.04; with these words alone, it drops by 0.02, '
-    'and with random words alone by 0.21.'
+    'Leaving each word out explained the predictions best, as measured on 9 '
+    'texts of the validation set: without the words that it shades most, the '
+    'probability of the prediction drops by 0.36, and without random words it '
+    'drops by 0.04; with these words alone it rises by 0.02, and with random '
+    'words alone it drops by 0.21.'
   )
 
 

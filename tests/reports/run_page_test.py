@@ -66,6 +66,7 @@ def test_a_page_of_many_weights_shows_fewer_texts(tmp_path, monkeypatch):
     assert len(answer['attention']['words']) == len(largest) == HEADS
 
 
+@pytest.mark.explains
 def test_a_run_ends_with_the_most_faithful_shades(tmp_path):
   run = bigru_jax.train(CONFIG, tmp_path / 'run', CORPUS)
   chosen = json.loads((tmp_path / 'run' / 'faithfulness.json').read_text())
@@ -102,6 +103,7 @@ def test_a_run_ends_with_the_most_faithful_shades(tmp_path):
   assert next(lines) == next(lines)
 
 
+@pytest.mark.explains
 def test_a_run_that_cannot_be_explained_has_its_page(
   tmp_path, monkeypatch, caplog
 ):

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 
+import numpy as np
 import pytest
 from scripts import run_command
 
@@ -366,6 +367,56 @@ def test_a_head_can_be_chosen_and_sentences_are_shown(
     '0.50',
     '0.50',
   ]
+
+
+def test_the_most_faithful_shades_have_signs_and_others_can_be_chosen(
+  run_directory, opened, tmp_path
+):
+  for name in os.listdir(run_directory):
+    (tmp_path / name).symlink_to(run_directory / name)
+  chosen = json.loads((run_directory / 'faithfulness.json').read_text())
+  (tmp_path / 'faithfulness.json').unlink()
+  (tmp_path / 'faithfulness.json').write_text(
+    json.dumps({**chosen, 'method': 'leave_one_out'})
+  )
+  texts = ['good, not bad', 'fine film']
+  answers = [_answer(text, 'positive', 0.8) for text in texts]
+  attributions = {
+    'integrated_gradients': [np.array([1.0, 0.5, -2.0]), np.ones(2)],
+    'leave_one_out': [np.array([0.25, -0.5, 0.01]), None],
+  }
+  path = tmp_path / 'page.html'
+  write_page(
+    path,
+    tmp_path,
+    texts,
+    answers,
+    ['positive', 'negative'],
+    ['texts.csv, row 2', 'texts.csv, row 3'],
+    'Some texts.',
+    attribute=lambda order: attributions,
+  )
+  page = opened(path)
+  assert chosen['sentence'] in page.inner_text('#shading')
+  assert page.input_value('#method') == 'leave_one_out'
+  page.select_option('#order', 'given')
+  first, second = (page.locator(f'article[data-i="{i}"]') for i in (0, 1))
+  first.wait_for()
+  assert 'texts.csv, row 3' in second.inner_text()
+  assert 'For positive: good, +0.25' in first.inner_text()
+  assert 'Against positive: not −0.50' in first.inner_text()
+  against = first.locator('.t.against')
+  assert against.all_inner_texts() == ['not']
+  assert against.get_attribute('title') == 'leaving each word out −0.50'
+  assert 'shaded by attention, since' in second.inner_text()
+  assert not page.is_visible('#head-label')
+  page.select_option('#method', 'integrated_gradients')
+  page.wait_for_selector('.t[title="integrated gradients −2.0"]')
+  assert 'For positive: fine' in second.inner_text()
+  page.select_option('#method', 'attention')
+  page.wait_for_selector('.t[title^="attention 0."]')
+  assert not page.locator('.t.against').count()
+  assert 'Highest attention' in first.inner_text()
 
 
 def test_the_script_writes_a_page_of_other_texts(
