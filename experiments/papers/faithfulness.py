@@ -169,7 +169,8 @@ def table(folder: pathlib.Path) -> str:
         of_tests = [
           [seed[attribution][test] for seed in seeds] for test in _TESTS
         ]
-        words = TITLES.get(attribution, attribution.replace('_', ' '))
+        words = attribution.replace('_x_', ' × ').replace('_', ' ')
+        words = TITLES.get(attribution, words)
         lines.append([title, words, *map(_mean_and_range, of_tests)])
     except (KeyError, TypeError, ValueError, IndexError) as error:
       raise ValueError(
