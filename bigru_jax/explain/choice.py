@@ -34,10 +34,11 @@ from bigru_jax.explain.attributions import (
   integrated_gradients,
   methods_of,
 )
-from bigru_jax.explain.faithfulness import SHARES, erasure, mean_estimate
+from bigru_jax.explain.faithfulness import SHARES, erasure
 from bigru_jax.explain.positions import Batch
 from bigru_jax.explain.predictions import TrainedModel, over_split, sampled
 from bigru_jax.runtime.precision import single_precision
+from bigru_jax.statistics.intervals import student
 
 TITLES = {
   'attention': 'attention',
@@ -137,8 +138,8 @@ def choose(
   table = [
     {
       'name': name,
-      **{test: mean_estimate(values[name]) for test, values in tests.items()},
-      'above_random': mean_estimate(differences[name] - differences['random']),
+      **{test: _mean(values[name]) for test, values in tests.items()},
+      'above_random': _mean(differences[name] - differences['random']),
     }
     for name in names
   ]
@@ -275,6 +276,13 @@ def _sentence(method: str, table: list[dict[str, Any]], count: int) -> str:
     'most, the probability of the prediction {}, and without random words it '
     '{}; with these words alone it {}, and with random words alone it {}.'
   ).format(*changes)
+
+
+def _mean(values_N: np.ndarray) -> dict[str, float]:
+  """Returns a mean over texts with Student's interval, NaN for one text."""
+  interval = student(values_N)
+  value = float(np.mean(values_N))
+  return {'value': value, 'low': interval.low, 'high': interval.high}
 
 
 def _change(drop: float) -> str:

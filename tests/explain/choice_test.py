@@ -56,7 +56,7 @@ def test_a_model_that_ignores_its_texts_has_no_faithful_attribution(trained):
 
 
 def test_the_sentence_names_what_was_measured():
-  estimate = {'value': 0.5, 'low': 0.4, 'high': 0.6, 'n': 9}
+  estimate = {'value': 0.5, 'low': 0.4, 'high': 0.6}
   table = [
     {
       'name': name,
