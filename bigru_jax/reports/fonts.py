@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 import contextlib
 import logging
 import os
@@ -14,6 +14,25 @@ from matplotlib.figure import Figure
 _log = logging.getLogger(__name__)
 
 
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+  """Leaves out what matplotlib says of fonts, in this context.
+
+  A missing font weight is not worth a warning, and `font_families` has warned
+  of missing characters.
+  """
+  manager = logging.getLogger('matplotlib.font_manager')
+  level = manager.level
+  manager.setLevel(logging.ERROR)
+  try:
+    with warnings.catch_warnings():
+      warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
+      yield
+  finally:
+    manager.setLevel(level)
+
+
+@_without_warnings()
 def font_families(texts: Iterable[str]) -> list[str]:
   """Returns the default font, and others for characters that it lacks.
 
@@ -64,9 +83,6 @@ def _drawable(characters: set[str], family: str) -> set[str]:
 
 
 def save(figure: Figure, output: str | os.PathLike) -> None:
-  """Writes a figure, without warnings of what `font_families` has warned of."""
-  # A missing font weight is not worth a warning.
-  logging.getLogger('matplotlib.font_manager').setLevel(logging.ERROR)
-  with warnings.catch_warnings():
-    warnings.filterwarnings('ignore', r'Glyph \d+ .* missing from')
+  """Writes a figure, without warnings of its fonts."""
+  with _without_warnings():
     figure.savefig(output, dpi=110)
