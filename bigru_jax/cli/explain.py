@@ -1,4 +1,4 @@
-"""Explains texts, or tests whether the attention of a run explains anything.
+"""Explains texts, or tests whether attention explains predictions.
 
   bigru explain --workdir=RUN --text="A gentle, funny film."
   bigru explain --workdir=RUN --input=reviews.csv --output=x.html

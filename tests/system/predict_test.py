@@ -1,6 +1,7 @@
 """Prediction as a user runs it: order, files, pipes, unseen words."""
 
 import csv
+import dataclasses
 import json
 import logging
 import re
@@ -282,7 +283,10 @@ def test_one_text_is_not_padded_to_a_whole_batch(trained, monkeypatch):
     shapes.append(batch['tokens'].shape)
     return predict_step(params, batch, temperature)
 
-  monkeypatch.setattr(trained, '_steps_for', lambda _: (spy, eval_step))
+  predictor = dataclasses.replace(
+    trained._predictor, steps_for=lambda _: (spy, eval_step)
+  )
+  monkeypatch.setattr(trained, '_predictor', predictor)
   trained.predict(['a good film'])
   trained.predict(['a good film'] * 9)
   assert [rows for rows, _ in shapes] == [4, 64]  # The tests have 4 devices.

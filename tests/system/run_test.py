@@ -97,7 +97,7 @@ def test_a_run_writes_the_files_that_the_guide_lists(run_directory):
     'version', 'finished', 'dataset', 'best_epoch', 'best_step', 'validation',
     'test', 'train_seconds', 'examples_per_second', 'tokens_per_second',
     'compile_seconds', 'padding_fraction', 'parameters', 'save_seconds',
-    'nonfinite_steps', 'temperature', 'test_report',
+    'nonfinite_steps', 'temperature', 'intervals', 'test_report',
   }  # fmt: skip
   assert set(result['test']) == {
     'loss', 'accuracy', 'macro_f1', 'examples', 'ece', 'ece_calibrated',

@@ -245,7 +245,7 @@ def _training(config):
   trainer = types.SimpleNamespace(
     config=config, task=SingleLabel(2), state=None,
     splits={'validation': types.SimpleNamespace(example_weights=lambda: None)},
-    wait=None, train_epoch=train_epoch, evaluate=evaluate,
+    wait=None, steps_per_epoch=4, train_epoch=train_epoch, evaluate=evaluate,
   )  # fmt: skip
   checkpoints = _Checkpoints()
   directory = types.SimpleNamespace(

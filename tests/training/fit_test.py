@@ -16,6 +16,7 @@ from bigru_jax.data.splits import Table
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.tasks import make_task
 from bigru_jax.training import fit
+from bigru_jax.training.display import Display
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import EpochSummary, Trainer
 
@@ -182,7 +183,7 @@ def test_a_run_with_the_former_name_of_a_metric_resumes():
     seconds=1.0, restore=lambda state: (state, saved)
   )
   trainer = types.SimpleNamespace(state=None, config=Config())
-  progress = fit._resume(trainer, checkpoints)
+  progress = fit._resume(trainer, checkpoints, Display())
   assert progress.best == progress.lines[0]
   assert progress.best['semeval2010_f1'] == 0.8
   assert checkpoints.seconds == 3.0  # The earlier process's are not lost.
