@@ -107,7 +107,9 @@ class Evaluation(dict[str, Any]):
     ]
 
   def _weight(self, i: int) -> dict[str, float]:
-    return {} if self.weights is None else {'weight': float(self.weights[i])}
+    if self.weights is None:
+      return {}
+    return {'weight': float(str(self.weights[i]))}  # 0.1, not as a double.
 
   def mistakes(self) -> np.ndarray:
     """Returns the wrongly predicted texts, the most confident first.

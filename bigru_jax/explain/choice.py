@@ -35,7 +35,7 @@ from bigru_jax.explain.attributions import (
   methods_of,
 )
 from bigru_jax.explain.faithfulness import SHARES, erasure
-from bigru_jax.explain.positions import Batch
+from bigru_jax.explain.positions import Batch, real_tokens
 from bigru_jax.explain.predictions import TrainedModel, over_split, sampled
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.statistics.intervals import student
@@ -243,7 +243,7 @@ def _erase(
 ) -> dict[str, jax.Array]:
   """Returns two tests [B] of attributions [B, T] and of random numbers."""
   classes_B = trained.classes(trained.probabilities(batch))
-  random_BxT = jax.random.uniform(key, batch['tokens'].shape)
+  random_BxT = jax.random.uniform(key, real_tokens(batch).shape)
   weights = {**weights, 'random': random_BxT}
   weights_MxBxT = jnp.stack(list(weights.values()))
   results = {}

@@ -9,6 +9,8 @@ const METHODS = {
   attention_x_gradient: 'attention × gradient',
   random: 'random numbers',
 };
+// These only say how much a token matters, and not for or against what.
+const UNSIGNED = ['attention', 'gradient'];
 const attributions = texts.attributions || {};
 const hasAttention = texts.largest.some((heads) => heads.length);
 
@@ -45,33 +47,35 @@ function headOf(i, heads) {
 // The numbers of a text's tokens by the chosen method; by attention if it was
 // not explained. `high` is the size from which on a token is underlined.
 function shadesOf(i, count) {
-  const {weights, largest} = attributions[$('method').value] || {};
-  const isSigned = Boolean(weights && weights[i]);
-  const numbers = isSigned
+  const method = $('method').value;
+  const {weights, largest} = attributions[method] || {};
+  const isExplained = Boolean(weights && weights[i]);
+  const isSigned = isExplained && !UNSIGNED.includes(method);
+  const numbers = isExplained
     ? Array.from(new Int8Array(bytes(weights[i]).buffer),
       (w) => w / 127 * largest[i])
     : weightsOf(texts.weights, texts.largest, i, count);
-  if (!numbers) return {numbers, isSigned};
+  if (!numbers) return {numbers, isExplained, isSigned};
   const sizes = numbers.map(Math.abs);
   return {
     numbers,
+    isExplained,
     isSigned,
     most: Math.max(...sizes, 1e-9),
     high: 2 * sizes.reduce((a, b) => a + b, 0) / sizes.length,
   };
 }
 
-const signed = (x) =>
-  `${x < 0 ? '−' : '+'}${number(Math.abs(x), 2)}`;
+const signed = (x) => `${x < 0 ? '−' : '+'}${Math.abs(x).toPrecision(2)}`;
 
-function shadedToken(text, w, {numbers, isSigned, most, high}) {
+function shadedToken(text, w, {numbers, isExplained, isSigned, most, high}) {
   if (!numbers) return el('span', {class: 't'}, text);
   const a = Math.abs(w) / most;
   const kind = ['t', Math.abs(w) >= high ? 'high' : '',
     w < 0 && a >= 0.1 ? 'against' : ''].filter(Boolean).join(' ');
   return el('span', {class: kind, style: `--a: ${a.toFixed(3)}`,
-    title: isSigned ? `${METHODS[$('method').value]} ${signed(w)}`
-      : `attention ${number(w, 2)}`}, text);
+    title: `${isExplained ? METHODS[$('method').value] : 'attention'} ${
+      isSigned ? signed(w) : number(w, 2)}`}, text);
 }
 
 // The label that a text's numbers speak for or against: the most probable one
@@ -87,7 +91,7 @@ function explainedLabel(i) {
 }
 
 // The shades as text.
-function highest(i, spans, {numbers, isSigned}) {
+function highest(i, spans, {numbers, isExplained, isSigned}) {
   if (!numbers) return null;
   const order = numbers.map((w, t) => [w, t]).sort((a, b) => b[0] - a[0]);
   const list = (pairs, format) => pairs.slice(0, 3).map(([w, t]) =>
@@ -98,8 +102,9 @@ function highest(i, spans, {numbers, isSigned}) {
   const parts = isSigned
     ? [[`For ${label}`, list(most, signed)],
       [`Against ${label}`, list(least, signed)]]
-    : [['Highest attention', list(most, (w) => number(w, 2))]];
-  const missing = !isSigned && $('method').value !== 'attention'
+    : [[`Highest ${isExplained ? METHODS[$('method').value] : 'attention'}`,
+      list(most, (w) => number(w, 2))]];
+  const missing = !isExplained && $('method').value !== 'attention'
     ? `This text is shaded by attention, since it was not explained by ${
       METHODS[$('method').value]}. ` : '';
   const line = parts.filter(([, words]) => words)
@@ -108,13 +113,22 @@ function highest(i, spans, {numbers, isSigned}) {
     ? el('p', {class: 'highest', dir: 'auto'}, missing + line) : null;
 }
 
+// The label of all texts if they were explained for one, or their answers.
+function explainedInWords() {
+  const [label, ...others] = new Set(texts.explained || []);
+  return label === undefined || others.length
+    ? 'the answer' : `“${data.labels[label]}”`;
+}
+
 // What the shades mean, for the cards and the legend.
 function shadesInWords() {
   const method = $('method').value;
   if (attributions[method]) {
-    return 'The stronger a word is shaded, the more it counts, as measured by ' +
-      `${METHODS[method]}: blue words speak for the answer, and orange words ` +
-      'with a dotted line against it.';
+    const counts = 'The stronger a word is shaded, the more it counts, as ' +
+      `measured by ${METHODS[method]}`;
+    if (UNSIGNED.includes(method)) return `${counts}.`;
+    return `${counts}: blue words speak for ${explainedInWords()}, and orange ` +
+      'words with a dotted line against it.';
   }
   return hasAttention
     ? 'The stronger a word is shaded, the more attention the model gives it.'
@@ -122,7 +136,9 @@ function shadesInWords() {
 }
 
 function drawLegend() {
-  const isSigned = Boolean(attributions[$('method').value]);
+  const method = $('method').value;
+  const isExplained = Boolean(attributions[method]);
+  const isSigned = isExplained && !UNSIGNED.includes(method);
   const bar = (kind) =>
     el('span', {class: `bar-of-shades ${kind}`, 'aria-hidden': 'true'});
   const parts = isSigned
@@ -131,15 +147,16 @@ function drawLegend() {
     : ['no weight ', bar(''),
       " the text's largest weight; underlined from twice its mean on"];
   $('legend').replaceChildren(
-    ...isSigned || hasAttention ? parts : [shadesInWords()]);
-  if ($('head-label')) $('head-label').hidden = isSigned;
+    ...isExplained || hasAttention ? parts : [shadesInWords()]);
+  if ($('head-label')) $('head-label').hidden = isExplained;
 }
 
 // The methods that the reader can choose; the most faithful one comes first.
 function drawMethods() {
   const {shading} = data;
-  const names = [...hasAttention || !Object.keys(attributions).length
-    ? ['attention'] : [], ...Object.keys(attributions)];
+  const explained = Object.keys(attributions);
+  const names = [...new Set(hasAttention || !explained.length
+    ? ['attention', ...explained] : explained)];
   const best = [shading?.method, 'integrated_gradients', names.at(-1)]
     .find((name) => names.includes(name));
   $('method').append(...names.map((name) => el('option', {value: name},

@@ -70,7 +70,7 @@ function shaded(i) {
     ? el('span', {class: 'dropped'}, gap(end)) : null;
   if (texts.sentences) {
     const counts = texts.sentences[i];
-    const ofSentences = shades.isSigned ? null : weightsOf(
+    const ofSentences = shades.isExplained ? null : weightsOf(
       texts.sentence_weights, texts.sentence_largest, i, counts.length);
     const mostOf = ofSentences ? Math.max(...ofSentences, 1e-9) : 1;
     let t = 0;

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from bigru_jax.data.encode import make_split
-from bigru_jax.explain import attributions
-from bigru_jax.explain.attributions import integrated_gradients
+from bigru_jax.explain import attributions, choice
+from bigru_jax.explain.attributions import PAGE_METHODS, integrated_gradients
 from bigru_jax.explain.predictions import (
   make_trained,
   over_split,
@@ -142,3 +142,11 @@ def test_integrated_gradients_are_complete(trained, explained):
     missed = abs(weights.sum() - difference)
     assert missed < tolerance
     assert error == pytest.approx(missed, abs=1e-4)
+
+
+def test_the_choice_compares_the_attributions_of_documents():
+  trained = _make(*MODELS['hierarchical'])
+  split = _split(trained, DOCUMENTS)
+  chosen = choice.choose(trained, split, PAGE_METHODS)
+  assert [row['name'] for row in chosen.table] == [*PAGE_METHODS, 'random']
+  assert all(np.isfinite(x['sufficiency']['value']) for x in chosen.table)

@@ -419,6 +419,32 @@ def test_the_most_faithful_shades_have_signs_and_others_can_be_chosen(
   assert 'Highest attention' in first.inner_text()
 
 
+def test_a_page_of_explanations_says_which_label_the_words_speak_for(
+  run_directory, opened, tmp_path
+):
+  answer = _answer('good film', 'positive', 0.8) | {
+    'attribution': [-0.004, 1.0], 'explained_label': 'negative',
+  }  # fmt: skip
+  for method, words in (
+    ('integrated_gradients', 'blue words speak for “negative”'),
+    ('gradient', 'as measured by gradient.'),
+    ('attention', 'as measured by attention.'),
+  ):
+    path = _write(
+      tmp_path / f'{method}.html', run_directory, ['good film'],
+      [{**answer, 'method': method}], [None], 'texts.csv',
+    )  # fmt: skip
+    page = opened(path)
+    assert words in page.inner_text('#shades-in-words')
+    options = page.locator('#method option').all_inner_texts()
+    assert len(set(options)) == len(options)
+    is_signed = method == 'integrated_gradients'
+    assert ('for the label' in page.inner_text('#legend')) == is_signed
+    article = page.inner_text('article')
+    assert ('Against negative: good −0.0079' in article) == is_signed
+    assert ('Highest' in article) != is_signed
+
+
 def test_the_script_writes_a_page_of_other_texts(
   run_directory, opened, tmp_path
 ):
