@@ -67,14 +67,18 @@ def describe_baseline(
   check_same_split(workdir, path, 'baseline')
   answers = counts.answers_of_lines(run_files.read_predictions(path, 'test'))
   own = counts.answers_of_lines(run_files.read_predictions(workdir, 'test'))
-  is_multi_label = run_files.read_config(path).task == 'multi_label'
+  config = run_files.read_config(path)
   share, _ = counts.shares_of_right(
-    answers, is_multi_label, result['test']['accuracy'], interval_in(result)
+    answers,
+    config.task == 'multi_label',
+    result['test']['accuracy'],
+    interval_in(result),
   )
   return {
     'metrics': result['test'],
     'share': share | {'name': f'Linear model of {_words_of(path)}'},
-    'difference': _difference(own, answers, run_files.read_result(workdir)),
+    # Texts that have weights do not count equally, as this interval assumes.
+    'difference': None if config.weight_column else _difference(own, answers),
   }
 
 
@@ -88,14 +92,9 @@ def _words_of(path: pathlib.Path) -> str:
 
 
 def _difference(
-  own: Sequence[Answer], others: Sequence[Answer], result: dict[str, Any]
-) -> dict[str, float] | None:
-  """Returns the interval of a run's share of right answers minus another's.
-
-  It is None if the texts have weights, which are not stored.
-  """
-  if counts.is_weighted(own, result['test']['accuracy']):
-    return None
+  own: Sequence[Answer], others: Sequence[Answer]
+) -> dict[str, float]:
+  """Returns the interval of a run's share of right answers minus another's."""
   pairs = [(x.is_right, y.is_right) for x, y in zip(own, others)]
   interval = difference_of_shares(
     pairs.count((True, False)), pairs.count((False, True)), len(pairs)

@@ -149,7 +149,8 @@ def compare_groups(
         intervals=of_group,
       )
     )
-  pairs = [_pair(scores[0], other, weights_N) for other in scores[1:]]
+  width = bounds[1] - bounds[0]
+  pairs = [_pair(scores[0], x, weights_N, (-width, width)) for x in scores[1:]]
   corrected = paired.holm([pair.p_value for pair in pairs])
   return of_groups, [
     dataclasses.replace(pair, holm=p) for pair, p in zip(pairs, corrected)
@@ -202,7 +203,9 @@ def _intervals(
   )
 
 
-def _pair(first: _Scores, second: _Scores, weights_N: np.ndarray) -> Pair:
+def _pair(
+  first: _Scores, second: _Scores, weights_N: np.ndarray, bounds: Bounds
+) -> Pair:
   names = first.group.name, second.group.name
   seeds = [seed for seed in first.seeds if seed in second.seeds]
   if seeds:
@@ -229,7 +232,7 @@ def _pair(first: _Scores, second: _Scores, weights_N: np.ndarray) -> Pair:
     seeds=seeds,
     first_mean=float(first.values_S.mean()),
     second_mean=float(second.values_S.mean()),
-    intervals=_intervals(values_S, draws_DxS, weights_N, intervals.UNBOUNDED),
+    intervals=_intervals(values_S, draws_DxS, weights_N, bounds),
     p_value=p_value,
     bootstrap=bootstrap,
     mcnemar=[paired.mcnemar(*x) for x in counts],

@@ -134,7 +134,8 @@ def _tests(pairs: Sequence[Pair]) -> Rows:
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-  return ', '.join(map(str, seeds))
+  """Names seeds; their number alone would be read as how many there are."""
+  return f'seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}'
 
 
 def _cells(intervals: Intervals) -> list[Cell]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 
 from matplotlib.figure import Figure
@@ -37,8 +36,10 @@ def save_comparison(comparison: Comparison, path: str | os.PathLike) -> None:
     summaries = [getattr(setting, split) for setting in settings.values()]
     axes.errorbar(
       [x.mean for x in summaries], heights,
-      # A single run has no interval, which differs from one without a width.
-      xerr=[math.nan if x.n == 1 else x.high - x.mean for x in summaries],
+      # A single run has no ends: they are NaN. An end at the metric's bound is
+      # nearer to the mean than the other.
+      xerr=[[x.mean - x.low for x in summaries],
+            [x.high - x.mean for x in summaries]],
       fmt=marker, color=color, capsize=3, ms=5, label=split,
     )  # fmt: skip
   axes.set_yticks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import dataclasses
 import json
 import pathlib
@@ -120,23 +120,33 @@ def read_record(workdir: pathlib.Path) -> Record:
   )
 
 
+def setting_of(config: Config) -> Config:
+  """Returns a configuration without the seed and what changes no score."""
+  return dataclasses.replace(config, seed=0, metrics='', explain=True)
+
+
+def differing_fields(configs: Collection[Config]) -> list[str]:
+  """Returns the fields in which configurations differ."""
+  return [
+    field.name
+    for field in dataclasses.fields(Config)
+    if len({getattr(config, field.name) for config in configs}) > 1
+  ]
+
+
 def by_seed(records: Sequence[Record]) -> Groups:
   """Groups runs that differ only in the seed, by their distinguishing fields.
 
   Raises:
     ValueError: two runs have the same configuration and seed.
   """
-  if len({record.config for record in records}) < len(records):
-    raise ValueError('workdir: two runs have the same configuration and seed')
   groups: dict[Config, list[Record]] = {}
   for record in records:
-    config = dataclasses.replace(record.config, seed=0)
-    groups.setdefault(config, []).append(record)
-  differing = [
-    field.name
-    for field in dataclasses.fields(Config)
-    if len({getattr(config, field.name) for config in groups}) > 1
-  ]
+    groups.setdefault(setting_of(record.config), []).append(record)
+  for group in groups.values():
+    if len({record.config.seed for record in group}) < len(group):
+      raise ValueError('workdir: two runs have the same configuration and seed')
+  differing = differing_fields(groups)
   return {
     ', '.join(f'{name}={getattr(config, name)}' for name in differing): group
     for config, group in groups.items()

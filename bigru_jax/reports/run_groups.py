@@ -8,8 +8,9 @@ import pathlib
 
 import numpy as np
 
-from bigru_jax.config import Config
+from bigru_jax.evaluation.intervals import weights_of
 from bigru_jax.evaluation.stored import StoredPredictions, joined, read_stored
+from bigru_jax.reports.records import differing_fields, setting_of
 from bigru_jax.rundir import files as run_files
 
 
@@ -44,7 +45,7 @@ def read_groups(workdirs: Sequence[pathlib.Path]) -> list[RunGroup]:
   settings: dict[tuple, dict[tuple[int, int], pathlib.Path]] = {}
   for workdir in workdirs:
     config, baseline = run_files.read_config(workdir), _baseline(workdir)
-    setting = dataclasses.replace(config, seed=0, fold=0), baseline
+    setting = dataclasses.replace(setting_of(config), fold=0), baseline
     runs = settings.setdefault(setting, {})
     other = runs.setdefault((config.seed, config.fold), workdir)
     if other is not workdir:
@@ -76,11 +77,7 @@ def _names(settings: dict[tuple, dict]) -> list[str]:
   """Returns a name for each setting."""
   if all(len(runs) == 1 for runs in settings.values()):
     return [str(*runs.values()) for runs in settings.values()]
-  differing = [
-    field.name
-    for field in dataclasses.fields(Config)
-    if len({getattr(config, field.name) for config, _ in settings}) > 1
-  ]
+  differing = differing_fields({config for config, _ in settings})
   names = []
   for config, baseline in settings:
     parts = [f'{name}={getattr(config, name)}' for name in differing]
@@ -108,4 +105,9 @@ def _check_same_texts(groups: Sequence[RunGroup]) -> None:
     if not are_equal or other.scored.names != first.scored.names:
       raise ValueError(
         f'{name} and {first_name} were tested on other labels of the same texts'
+      )
+    if not np.array_equal(weights_of(other.scored), weights_of(first.scored)):
+      raise ValueError(
+        f'{name} and {first_name} were tested with other weights of the same '
+        'texts'
       )

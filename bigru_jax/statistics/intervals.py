@@ -137,7 +137,7 @@ def of_texts(
       its weight.
     bounds: the smallest and the largest value of the score. If all draws have
       the same score, as those of a model without mistakes, they say nothing of
-      its error; the interval is then Wilson's, on this scale.
+      its error; the interval is then from Wilson's, on this scale.
     resamples: the number of draws.
     seed: makes the draws reproducible.
   """
@@ -226,14 +226,20 @@ class Estimate:
 def _unvarying(
   value: float, weights_N: np.ndarray, bounds: Bounds, method: str
 ) -> Interval:
-  """Returns Wilson's interval of a bounded score, which all draws share."""
+  """Returns the interval of a bounded score, which all draws share.
+
+  If the share of texts of another kind is at most u, by Wilson's interval of
+  none among n, and if these have the smallest or the largest score, the ends
+  are value - u (value - low) and value + u (high - value).
+  """
   low, high = bounds
   if not math.isfinite(high - low):
     return Interval(value, value, method)
-  n = effective_size(weights_N)
-  ends = wilson((value - low) / (high - low) * n, n)
+  unseen = wilson(0, effective_size(weights_N))
   return Interval(
-    low + ends.low * (high - low), low + ends.high * (high - low), ends.method
+    value - unseen.high * (value - low),
+    value + unseen.high * (high - value),
+    unseen.method,
   )
 
 

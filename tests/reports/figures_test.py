@@ -160,3 +160,17 @@ def test_a_comparison_cuts_and_covers_nothing(drawn):
   with_interval, single = validation.lines[2][0].get_segments()
   assert np.isfinite(with_interval).all()
   assert not len(single)  # One run has no interval.
+
+
+def test_the_bars_of_a_comparison_end_where_its_intervals_end(drawn):
+  cells = [
+    Cell('a', seed, 0, {'accuracy': accuracy}, {'accuracy': accuracy}, 1.0)
+    for seed, accuracy in enumerate((0.9, 0.99, 0.999))
+  ]
+  compared = compare_settings(cells, 'accuracy')
+  plots.save_comparison(compared, 'sweep.png')
+  (((low, _), (high, _)),) = (
+    drawn[0].axes[0].containers[0].lines[2][0].get_segments()
+  )
+  test = compared.settings['a'].test
+  assert test.high == 1 and (low, high) == pytest.approx((test.low, 1))

@@ -190,3 +190,38 @@ def test_the_command_compares_and_explains_what_it_cannot(
     status, streams = run(*arguments)
     assert status == 2 and message in streams.err, arguments
     assert streams.err.count('\n') == 1
+
+
+def test_equal_predictions_leave_room_for_a_difference(tmp_path):
+  is_right = _right(0.7, 0)
+  paths = [
+    _write_run(tmp_path / name, config, is_right)
+    for name, config in (('a', Config()), ('b', Config(pooling='max')))
+  ]
+  _, (pair,) = compare_groups(read_groups(paths), 'accuracy')
+  interval, unseen = pair.intervals.over_texts, intervals.wilson(0, NUM_TEXTS)
+  assert (interval.low, interval.high) == (-unseen.high, unseen.high)
+  assert pair.p_value == 1
+
+
+def test_what_changes_no_score_is_no_other_setting(tmp_path):
+  paths = [
+    _write_run(tmp_path / name, config, _right(0.7, 0))
+    for name, config in (
+      ('a', Config()), ('b', Config(explain=False, metrics='accuracy')),
+    )
+  ]  # fmt: skip
+  with pytest.raises(ValueError, match='has the same setting, seed and fold'):
+    read_groups(paths)
+
+
+def test_runs_with_other_weights_of_the_texts_are_not_compared(tmp_path):
+  is_right = _right(0.7, 0)
+  paths = [
+    _write_run(tmp_path / 'a', Config(), is_right),
+    _write_run(
+      tmp_path / 'b', Config(pooling='max'), is_right, np.full(NUM_TEXTS, 2.0)
+    ),
+  ]
+  with pytest.raises(ValueError, match='other weights of the same texts'):
+    read_groups(paths)
