@@ -91,9 +91,12 @@ function explainedLabel(i) {
 }
 
 // The shades as text.
-function highest(i, spans, {numbers, isExplained, isSigned}) {
+function highest(i, spans, shades) {
+  const {numbers, isExplained, isSigned, most: largest} = shades;
   if (!numbers) return null;
-  const order = numbers.map((w, t) => [w, t]).sort((a, b) => b[0] - a[0]);
+  const order = numbers.map((w, t) => [w, t])
+    .filter(([w]) => Math.abs(w) >= largest / 10)
+    .sort((a, b) => b[0] - a[0]);
   const list = (pairs, format) => pairs.slice(0, 3).map(([w, t]) =>
     `${texts.text[i].slice(...spans[t])} ${format(w)}`).join(' · ');
   const most = order.filter(([w]) => w > 0);
