@@ -411,7 +411,7 @@ def test_the_most_faithful_shades_have_signs_and_others_can_be_chosen(
   assert 'shaded by attention, since' in second.inner_text()
   assert not page.is_visible('#head-label')
   page.select_option('#method', 'integrated_gradients')
-  page.wait_for_selector('.t[title="integrated gradients −2"]')
+  page.wait_for_selector('.t[title="integrated gradients −2.0"]')
   assert 'For positive: fine' in second.inner_text()
   page.select_option('#method', 'attention')
   page.wait_for_selector('.t[title^="attention 0."]')
