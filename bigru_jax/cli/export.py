@@ -58,8 +58,8 @@ def check_new(*paths: pathlib.Path) -> None:
   existing = [str(path) for path in paths if path.exists()]
   if existing and not _OVERWRITE.value:
     raise ValueError(
-      f'output={_OUTPUT.value}: {" and ".join(existing)} exists; name another '
-      'output, or replace it by --overwrite'
+      f'output={_OUTPUT.value} would replace {" and ".join(existing)}; name '
+      'another output, or give --overwrite'
     )
 
 

@@ -21,11 +21,13 @@ class Answer:
     gold: the true labels, or None if they are unknown.
     predicted: the predicted labels; exactly one in a single-label task.
     probabilities: those of the predicted labels.
+    weight: that of the text.
   """
 
   gold: frozenset[str] | None
   predicted: tuple[str, ...]
   probabilities: tuple[float, ...]
+  weight: float = 1.0
 
   @property
   def is_right(self) -> bool:
@@ -44,6 +46,7 @@ def answers_of_lines(lines: Sequence[dict[str, Any]]) -> list[Answer]:
         frozenset(_tuple(line['label'])),
         predicted,
         tuple(probabilities.get(name, 0.0) for name in predicted),
+        line.get('weight', 1.0),
       )
     )
   return answers
@@ -100,13 +103,15 @@ def shares_of_right(
     own |= {key: interval[key] for key in ('low', 'high')}
   elif not is_weighted(answers, accuracy):
     own |= interval_of(right, count)
-  golds = Counter(answer.gold for answer in answers)
-  commonest, most = golds.most_common(1)[0]
+  golds: dict[frozenset[str] | None, float] = {}
+  for answer in answers:
+    golds[answer.gold] = golds.get(answer.gold, 0.0) + answer.weight
+  commonest = max(golds, key=golds.__getitem__)
   assert commonest is not None
   always = listed(sorted(commonest), 'and') if commonest else 'no label'
   alone = {
     'name': f'Always answering {always}',
-    'value': most / count,
+    'value': golds[commonest] / sum(golds.values()),
     'low': None,
     'high': None,
   }

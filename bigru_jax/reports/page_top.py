@@ -90,9 +90,11 @@ def _judged(
     which = 'test texts, which training never saw'
   quality = sentences.on_quality(shares, len(answers), which, is_multi_label)
   if tested and counts.is_weighted(answers, tested['accuracy']):
+    are_stored = any(answer.weight != 1 for answer in answers)
+    these = 'These shares count' if are_stored else 'This share counts'
     quality.append(
-      'This share counts the weights of the texts; in all others on this page, '
-      'each text counts once.'
+      f'{these} the weights of the texts; in all others on this page, each '
+      'text counts once.'
     )
   if is_multi_label:
     quality.append(sentences.on_labels(answers))

@@ -141,12 +141,14 @@ def on_trust(
   mean, right = sum(stated) / total, sum(part['right'] for part in parts)
   within = interval_of(right, total)
   is_near = abs(mean - right / total) < _NEAR
-  if mean > within['high'] and not is_near:
+  if is_near:
+    verdict = 'what it claims holds on average'
+  elif mean > within['high']:
     verdict = 'it is surer than it should be'
-  elif mean < within['low'] and not is_near:
+  elif mean < within['low']:
     verdict = 'it is better than it claims'
   else:
-    verdict = 'what it claims holds on average'
+    verdict = 'with so few texts, the difference may be chance'
   sentences.append(
     f'On average it is {percent(mean)} sure and {percent(right / total)} of '
     f'its {noun} are right: {verdict}.'

@@ -103,6 +103,15 @@ def test_examples_are_right_and_wrong_and_of_different_labels(run_directory):
     assert texts['confidence'][i] >= sorted(of_label)[-min(3, len(of_label))]
 
 
+def test_the_commonest_answer_counts_stored_weights():
+  lines = [
+    {'label': label, 'prediction': 'a', 'probabilities': {'a': 0.9}, **weight}
+    for label, weight in (('a', {'weight': 6.0}), ('b', {}), ('b', {}))
+  ]
+  _, alone = counts.shares_of_right(counts.answers_of_lines(lines), False)
+  assert alone['name'].endswith('“a”') and alone['value'] == 0.75
+
+
 def test_a_weighted_accuracy_is_named_so(run_directory):
   data = page.describe(run_directory)
   texts = page.data_of(run_directory / 'report.html')['texts']

@@ -112,8 +112,8 @@ def test_exports_share_no_file_and_replace_nothing_by_themselves(
   (tmp_path / 'mine.onnx.json').write_text('[1]')
   before = {path: path.read_bytes() for path in tmp_path.iterdir()}
   for name, existing in [
-    ('model.onnx', 'model.onnx and model.onnx.json exists'),
-    ('mine.onnx', 'mine.onnx.json exists'),
+    ('model.onnx', 'would replace model.onnx and model.onnx.json;'),
+    ('mine.onnx', 'would replace mine.onnx.json;'),
   ]:
     done = export(f'--output={name}')
     assert done.returncode == 2 and existing in done.stderr
