@@ -235,12 +235,9 @@ def _unvarying(
   low, high = bounds
   if not math.isfinite(high - low):
     return Interval(value, value, method)
-  unseen = wilson(0, effective_size(weights_N))
-  return Interval(
-    value - unseen.high * (value - low),
-    value + unseen.high * (high - value),
-    unseen.method,
-  )
+  u = wilson(0, effective_size(weights_N)).high
+  ends = value - u * (value - low), value + u * (high - value)
+  return Interval(*ends, 'Wilson over texts')
 
 
 def of_seeds_and_texts(
