@@ -11,14 +11,17 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 OPS = pathlib.Path('bigru_jax', 'ops')
+AVX512 = '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split()
 # The options for each instruction set of the kernels, by processor.
 INSTRUCTION_SETS = {
   'x86_64': {
-    'avx512': '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split(),
-    'avx2': '-mavx2 -mfma'.split(),
+    'avx512': AVX512,
+    'avx2': ['-mavx2', '-mfma'],
+    'avx512_bf16': [*AVX512, '-mavx512bf16', '-DNUMBER=BFloat16'],
   },
   'aarch64': {'neon': []},
 }.get(platform.machine().lower().replace('arm64', 'aarch64'), {})
+OPTIONAL = ['avx512_bf16']  # Not known to GCC before 10.
 
 
 class BuildKernels(build_ext):
@@ -51,16 +54,27 @@ class BuildKernels(build_ext):
       '-O3', '-DNDEBUG', '-std=c++17', '-fPIC', '-fno-math-errno',
       '-fno-trapping-math', '-ffp-contract=fast', '-g0',
     ]  # fmt: skip
-    objects = self.compiler.compile(
-      calls, self.build_temp, include_dirs=[include], extra_postargs=options
-    )
+    objects, macros = [], []
     for name, flags in INSTRUCTION_SETS.items():
-      objects += self.compiler.compile(
-        kernels,
-        os.path.join(self.build_temp, name),
-        macros=[('INSTRUCTION_SET', name)],
-        extra_postargs=options + flags,
-      )
+      try:
+        objects += self.compiler.compile(
+          kernels,
+          os.path.join(self.build_temp, name),
+          macros=[('INSTRUCTION_SET', name)],
+          extra_postargs=options + flags,
+        )
+      except CompileError:
+        if name not in OPTIONAL:
+          raise
+      else:
+        macros.append((f'BIGRU_{name.upper()}', None))
+    objects += self.compiler.compile(
+      calls,
+      self.build_temp,
+      macros=macros,
+      include_dirs=[include],
+      extra_postargs=options,
+    )
     self.compiler.link_shared_object(
       objects, self.get_ext_fullpath(ext.name), target_lang='c++'
     )

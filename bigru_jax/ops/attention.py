@@ -45,11 +45,11 @@ def additive_attention(
     h_BxTxF: the states; finite, at padding as well.
     mask_BxT: bool, True at real positions.
     kernel_FxA, bias_A, query_A: W, b and u.
-    implementation: 'cpu', a C++ kernel for float32, or 'reference', plain JAX,
-      as in `gru.bidirectional_gru`. None picks the kernel if it is available.
+    implementation: 'cpu', a C++ kernel, or 'reference', plain JAX, as in
+      `gru.bidirectional_gru`. None picks the kernel if it is available.
 
   Returns:
-    The context [B, F] and the weights [B, T] in float32. The weights are
+    The context [B, F], and the weights [B, T] in float32. The weights are
     exactly zero at padding, and for an example without real positions.
 
   Raises:
@@ -76,8 +76,7 @@ def additive_attention(
   arrays = h_BxTxF, mask_BxT, kernel_FxA, bias_A, query_A
   if implementation:
     return IMPLEMENTATIONS[implementation](*arrays)
-  floats = h_BxTxF, kernel_FxA, bias_A, query_A
-  if not all(cpu.supports(array.dtype) for array in floats):
+  if not cpu.supports(h_BxTxF, kernel_FxA, bias_A, query_A):
     return attention_reference.additive_attention(*arrays)
   return jax.lax.platform_dependent(
     *arrays,

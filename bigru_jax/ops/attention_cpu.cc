@@ -8,7 +8,7 @@
 
 namespace bigru {
 
-BIGRU_KERNELS(AttentionKernel, kAttention);
+BIGRU_KERNELS(AttentionKernel, kAttention)
 
 namespace {
 
@@ -34,13 +34,14 @@ std::vector<Share> Shares(const AttentionSizes& s, const bool* mask) {
 }
 
 // The arguments that both calls have, and the shapes that are expected.
+template <class Number>
 struct Call {
   AttentionSizes sizes;
-  AttentionInputs inputs;
+  AttentionInputs<Number> inputs;
   std::vector<Argument> arguments;
 
-  Call(const Floats& h, const Booleans& mask, const Floats& kernel,
-       const Floats& query) {
+  Call(const Numbers<Number>& h, const Booleans& mask,
+       const Numbers<Number>& kernel, const Floats& query) {
     const int64_t B = Axis(h, 0), T = Axis(h, 1), F = Axis(h, 2);
     const int64_t A = Axis(kernel, 1);
     sizes = {B, T, F, A};
@@ -50,15 +51,17 @@ struct Call {
         {"kernel", kernel, {F, A}},
         {"query", query, {A}},
     };
-    inputs = {h.typed_data(), mask.typed_data(), kernel.typed_data(), nullptr,
+    inputs = {Data<Number>(h), mask.typed_data(), Data<Number>(kernel), nullptr,
               query.typed_data()};
   }
 };
 
+template <class Number>
 ffi::Error Forward(ffi::ThreadPool pool, InstructionSet instruction_set,
-                   Floats h, Booleans mask, Floats kernel, Floats bias,
-                   Floats query, Result context, Result weights, Result u) {
-  Call call(h, mask, kernel, query);
+                   Numbers<Number> h, Booleans mask, Numbers<Number> kernel,
+                   Floats bias, Floats query, NumbersResult<Number> context,
+                   FloatsResult weights, NumbersResult<Number> u) {
+  Call<Number> call(h, mask, kernel, query);
   const int64_t B = call.sizes.B, T = call.sizes.T;
   const int64_t F = call.sizes.F, A = call.sizes.A;
   const bool saved = u->dimensions().size() != 1;  // Not saved: [0].
@@ -69,25 +72,28 @@ ffi::Error Forward(ffi::ThreadPool pool, InstructionSet instruction_set,
        {"weights", *weights, {B, T}},
        {"u", *u, saved ? Dimensions{B, T, A} : Dimensions{0}}});
   call.inputs.bias = bias.typed_data();
-  const AttentionOutputs outputs = {context->typed_data(),
-                                    weights->typed_data(),
-                                    saved ? u->typed_data() : nullptr};
-  return Run(kKernels, instruction_set, call.arguments, [&](const auto& code) {
+  const AttentionOutputs<Number> outputs = {Data<Number>(*context),
+                                            weights->typed_data(),
+                                            saved ? Data<Number>(*u) : nullptr};
+  auto run = [&](const AttentionKernel<Number>& code) {
     const auto shares = Shares(call.sizes, call.inputs.mask);
     ForEachShare(pool, code.before_forward, call.sizes, call.inputs, shares,
                  [&](int64_t i, const Block& packed, const Block& scratch) {
                    code.forward(call.sizes, call.inputs, outputs, shares[i],
                                 packed, scratch);
                  });
-  });
+  };
+  return Run(Kernels<Number>(), instruction_set, call.arguments, run);
 }
 
+template <class Number>
 ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
-                    Floats h, Booleans mask, Floats kernel, Floats query,
-                    Floats weights, Floats u, Floats d_context,
-                    Floats d_weights, Result dh, Result d_kernel, Result d_bias,
-                    Result d_query) {
-  Call call(h, mask, kernel, query);
+                    Numbers<Number> h, Booleans mask, Numbers<Number> kernel,
+                    Floats query, Floats weights, Numbers<Number> u,
+                    Numbers<Number> d_context, Floats d_weights,
+                    NumbersResult<Number> dh, FloatsResult d_kernel,
+                    FloatsResult d_bias, FloatsResult d_query) {
+  Call<Number> call(h, mask, kernel, query);
   const int64_t B = call.sizes.B, T = call.sizes.T;
   const int64_t F = call.sizes.F, A = call.sizes.A;
   call.arguments.insert(call.arguments.end(), {{"weights", weights, {B, T}},
@@ -98,18 +104,18 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                                                {"d_kernel", *d_kernel, {F, A}},
                                                {"d_bias", *d_bias, {A}},
                                                {"d_query", *d_query, {A}}});
-  const AttentionResiduals residuals = {weights.typed_data(), u.typed_data(),
-                                        d_context.typed_data(),
-                                        d_weights.typed_data()};
-  return Run(kKernels, instruction_set, call.arguments, [&](const auto& code) {
+  const AttentionResiduals<Number> residuals = {
+      weights.typed_data(), Data<Number>(u), Data<Number>(d_context),
+      d_weights.typed_data()};
+  auto run = [&](const AttentionKernel<Number>& code) {
     const auto shares = Shares(call.sizes, call.inputs.mask);
     Memory memory;
-    std::vector<AttentionGradients> gradients = {
-        {dh->typed_data(), d_kernel->typed_data(), d_bias->typed_data(),
+    std::vector<AttentionGradients<Number>> gradients = {
+        {Data<Number>(*dh), d_kernel->typed_data(), d_bias->typed_data(),
          d_query->typed_data()}};
     while (gradients.size() < shares.size()) {
-      float* const p = memory.AllocateFloats(F * A + 2 * A);
-      gradients.push_back({dh->typed_data(), p, p + F * A, p + F * A + A});
+      float* const p = memory.Allocate<float>(F * A + 2 * A);
+      gradients.push_back({Data<Number>(*dh), p, p + F * A, p + F * A + A});
     }
     ForEachShare(pool, code.before_backward, call.sizes, call.inputs, shares,
                  [&](int64_t i, const Block& packed, const Block& scratch) {
@@ -124,11 +130,18 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
       add(A, gradients[i].d_bias, gradients[0].d_bias);
       add(A, gradients[i].d_query, gradients[0].d_query);
     }
-  });
+  };
+  return Run(Kernels<Number>(), instruction_set, call.arguments, run);
 }
 
 }  // namespace
 }  // namespace bigru
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionForward, bigru::Forward);
-XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionBackward, bigru::Backward);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionForward_float32,
+                              bigru::Forward<float>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionBackward_float32,
+                              bigru::Backward<float>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionForward_bfloat16,
+                              bigru::Forward<bigru::BFloat16>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruAttentionBackward_bfloat16,
+                              bigru::Backward<bigru::BFloat16>);

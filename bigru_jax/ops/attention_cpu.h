@@ -15,37 +15,43 @@ struct AttentionSizes {
 };
 
 // A call's arrays, row-major.
+template <class Number>
 struct AttentionInputs {
-  const float* h;       // [B, T, F]
-  const bool* mask;     // [B, T]
-  const float* kernel;  // [F, A]
-  const float* bias;    // [A]
-  const float* query;   // [A]
+  const Number* h;       // [B, T, F]
+  const bool* mask;      // [B, T]
+  const Number* kernel;  // [F, A]
+  const float* bias;     // [A]
+  const float* query;    // [A]
 };
 
+template <class Number>
 struct AttentionOutputs {
-  float* context;  // [B, F]
-  float* weights;  // [B, T]
-  float* u;        // [B, T, A] at real positions; null without a gradient
+  Number* context;  // [B, F]
+  float* weights;   // [B, T]
+  Number* u;        // [B, T, A] at real positions; null without a gradient
 };
 
+template <class Number>
 struct AttentionResiduals {
   const float* weights;
-  const float* u;
-  const float* d_context;  // [B, F], the incoming gradients
-  const float* d_weights;  // [B, T]
+  const Number* u;
+  const Number* d_context;  // [B, F], the incoming gradients
+  const float* d_weights;   // [B, T]
 };
 
 // The gradients. Those of the parameters are sums over one share's examples.
+template <class Number>
 struct AttentionGradients {
-  float* dh;        // [B, T, F]
+  Number* dh;       // [B, T, F]
   float* d_kernel;  // [F, A]
   float* d_bias;    // [A]
   float* d_query;   // [A]
 };
 
+template <class Number>
 using AttentionKernel =
-    Kernel<AttentionSizes, AttentionInputs, AttentionOutputs,
-           AttentionResiduals, AttentionGradients>;
+    Kernel<Number, AttentionSizes, AttentionInputs<Number>,
+           AttentionOutputs<Number>, AttentionResiduals<Number>,
+           AttentionGradients<Number>>;
 
 }  // namespace bigru

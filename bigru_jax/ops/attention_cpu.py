@@ -2,10 +2,12 @@
 
 `attention_cpu_kernel.cc` holds the equations and `attention_cpu.cc` the calls.
 The kernel skips padded positions and computes the gradient of the states in one
-pass.
+pass. For bfloat16 inputs, what the products multiply is rounded to bfloat16, as
+is what the gradient needs; sums, scores and weights are float32.
 """
 
 import jax
+import jax.numpy as jnp
 
 from bigru_jax.ops import attention_reference, cpu
 from bigru_jax.ops.varying import vary_like
@@ -23,14 +25,15 @@ def additive_attention(
 
   Args:
     h_BxTxF, mask_BxT, kernel_FxA, bias_A, query_A: see there.
-    instruction_set: one of `cpu.instruction_sets()`; '' is the best one.
+    instruction_set: one of `cpu.instruction_sets(dtype)`; '' is the best one.
 
   Raises:
-    ValueError: the kernel is not available, or an array is not float32.
+    ValueError: the kernel is not available for the dtype of the arrays, or
+      their dtypes differ.
   """
-  arrays = h_BxTxF, kernel_FxA, bias_A, query_A
-  for array in arrays:
-    cpu.check(array.dtype)
+  cpu.check(h_BxTxF, kernel_FxA, bias_A, query_A)
+  vectors = (vector.astype(jnp.float32) for vector in (bias_A, query_A))
+  arrays = h_BxTxF, kernel_FxA, *vectors
   mask_BxT, arrays = vary_like((mask_BxT, arrays), h_BxTxF)
   attend = cpu.differentiable(instruction_set, _forward, _gradients, _reference)
   return attend(mask_BxT, arrays)
@@ -41,9 +44,13 @@ def _forward(instruction_set, mask_BxT, arrays, save):
   h_BxTxF, *params = arrays
   batch, time, features = h_BxTxF.shape
   u = (batch, time, params[-1].size) if save else (0,)
-  shapes = [(batch, features), (batch, time), u]
+  results = [
+    jax.ShapeDtypeStruct((batch, features), h_BxTxF.dtype),
+    jax.ShapeDtypeStruct((batch, time), jnp.float32),
+    jax.ShapeDtypeStruct(u, h_BxTxF.dtype),
+  ]
   *outputs, u_BxTxA = cpu.call(
-    'AttentionForward', instruction_set, shapes, h_BxTxF, mask_BxT, *params
+    'AttentionForward', instruction_set, results, h_BxTxF, mask_BxT, *params
   )
   return tuple(outputs), u_BxTxA
 
@@ -52,12 +59,11 @@ def _gradients(instruction_set, mask_BxT, arrays, outputs, u_BxTxA, d_outputs):
   h_BxTxF, kernel_FxA, _, query_A = arrays
   inputs = h_BxTxF, mask_BxT, kernel_FxA, query_A
   residuals = outputs[1], u_BxTxA, *d_outputs
-  shapes = [array.shape for array in arrays]
-  return cpu.call(
-    'AttentionBackward', instruction_set, shapes, *inputs, *residuals
+  return cpu.call_gradients(
+    'AttentionBackward', instruction_set, arrays, *inputs, *residuals
   )
 
 
 def _reference(mask_BxT, arrays):
-  h_BxTxF, *params = arrays
+  h_BxTxF, *params = (array.astype(arrays[0].dtype) for array in arrays)
   return attention_reference.additive_attention(h_BxTxF, mask_BxT, *params)

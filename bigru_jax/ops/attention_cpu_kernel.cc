@@ -25,7 +25,13 @@
 namespace bigru::INSTRUCTION_SET {
 namespace {
 
-float Dot(int64_t n, const float* a, const float* b) {
+using Inputs = AttentionInputs<Number>;
+using Outputs = AttentionOutputs<Number>;
+using Residuals = AttentionResiduals<Number>;
+using Gradients = AttentionGradients<Number>;
+
+template <class T>
+float Dot(int64_t n, const T* a, const T* b) {
   using simd = Simd<kLanes>;
   simd::Float sums = {};
   int64_t j = 0;
@@ -34,14 +40,12 @@ float Dot(int64_t n, const float* a, const float* b) {
   }
   float sum = 0;
   for (int lane = 0; lane < kLanes; ++lane) sum += sums[lane];
-  for (; j < n; ++j) sum += a[j] * b[j];
+  for (; j < n; ++j) {
+    float product;
+    Simd<1>::Store(&product, Simd<1>::Load(a + j) * Simd<1>::Load(b + j));
+    sum += product;
+  }
   return sum;
-}
-
-// y += factor x
-void AddScaled(int64_t n, float factor, const float* __restrict x,
-               float* __restrict y) {
-  for (int64_t j = 0; j < n; ++j) y[j] += factor * x[j];
 }
 
 // The softmax of `scores` where `mask` is true, and zero elsewhere. Scores
@@ -62,20 +66,20 @@ void Softmax(int64_t T, const bool* mask, float* scores, float* weights) {
 // The kernel W [F, A], packed.
 struct ForwardWeights {
   ForwardWeights(const AttentionSizes& s, Arena& arena)
-      : kernel(arena.Take<float>(PackedSize(s.F, s.A))) {}
+      : kernel(arena.Take<Word>(PackedSize(s.F, s.A))) {}
 
-  float* kernel;
+  Word* kernel;
 };
 
 // Its transpose, W^T [A, F], packed.
 struct BackwardWeights {
   BackwardWeights(const AttentionSizes& s, Arena& arena)
-      : kernel(arena.Take<float>(PackedSize(s.A, s.F))) {}
+      : kernel(arena.Take<Word>(PackedSize(s.A, s.F))) {}
 
-  float* kernel;
+  Word* kernel;
 };
 
-void PackForward(const AttentionSizes& s, const AttentionInputs& in, int64_t,
+void PackForward(const AttentionSizes& s, const Inputs& in, int64_t,
                  const Block& packed) {
   const int64_t A = s.A;
   PackRows(
@@ -83,7 +87,7 @@ void PackForward(const AttentionSizes& s, const AttentionInputs& in, int64_t,
       Carve<ForwardWeights>(packed, s).kernel);
 }
 
-void PackBackward(const AttentionSizes& s, const AttentionInputs& in, int64_t,
+void PackBackward(const AttentionSizes& s, const Inputs& in, int64_t,
                   const Block& packed) {
   const int64_t A = s.A;
   PackColumns(
@@ -92,45 +96,51 @@ void PackBackward(const AttentionSizes& s, const AttentionInputs& in, int64_t,
 }
 
 struct CommonScratch {
-  CommonScratch(const AttentionSizes& s, const Share& share,
-                Arena& arena)
-      : states(arena.Take<float>(kChunk * Stride(s.F))),
-        rows(arena.Take<float>(kChunk * Stride(s.A))),
+  CommonScratch(const AttentionSizes& s, const Share& share, Arena& arena)
+      : states(arena.Take<Number>(kChunk * Stride(s.F))),
         scores(arena.Take<float>((share.last - share.first) * s.T)) {}
 
-  float* states;  // [kChunk, Stride(F)]
-  float* rows;  // [kChunk, Stride(A)], the arguments of tanh or their gradient
-  float* scores;  // [examples, T], or their gradient
+  Number* states;  // [kChunk, Stride(F)]
+  float* scores;   // [examples, T], or their gradient
 };
 
 struct ForwardScratch : CommonScratch {
-  ForwardScratch(const AttentionSizes& s, const Share& share,
-                 Arena& arena)
-      : CommonScratch(s, share, arena), u(arena.Take<float>(s.A)) {}
+  ForwardScratch(const AttentionSizes& s, const Share& share, Arena& arena)
+      : CommonScratch(s, share, arena),
+        arguments(arena.Take<float>(kChunk * Stride(s.A))),
+        u(arena.Take<float>(s.A)),
+        context(arena.Take<float>(s.F)) {}
 
-  float* u;  // [A], used where u is not saved
+  float* arguments;  // [kChunk, Stride(A)], of tanh
+  float* u;          // [A]
+  float* context;    // [F]
 };
 
 struct BackwardScratch : CommonScratch {
-  BackwardScratch(const AttentionSizes& s, const Share& share,
-                  Arena& arena)
-      : CommonScratch(s, share, arena), dh(arena.Take<float>(kChunk * s.F)) {}
+  BackwardScratch(const AttentionSizes& s, const Share& share, Arena& arena)
+      : CommonScratch(s, share, arena),
+        d(arena.Take<Number>(kChunk * Stride(s.A))),
+        state_words(arena.Take<Word>(JoinedSize(kChunk, Stride(s.F)))),
+        d_words(arena.Take<Word>(JoinedSize(kChunk, Stride(s.A)))),
+        dh(arena.Take<float>(kChunk * s.F)) {}
 
+  Number* d;          // [kChunk, Stride(A)], the gradient of tanh's arguments
+  Word* state_words;  // The words of `states` and of `d` along the rows
+  Word* d_words;
   float* dh;  // [kChunk, F]
 };
 
 // The work on one share of the examples.
 class AttentionTask {
  public:
-  AttentionTask(const AttentionSizes& sizes, const AttentionInputs& in,
+  AttentionTask(const AttentionSizes& sizes, const Inputs& in,
                 const Share& share, const CommonScratch& scratch)
       : s_(sizes), in_(in), share_(share), scratch_(scratch) {}
 
-  void Forward(const ForwardWeights& weights, const AttentionOutputs& out,
+  void Forward(const ForwardWeights& weights, const Outputs& out,
                const ForwardScratch& scratch) const;
-  void Backward(const BackwardWeights& weights,
-                const AttentionResiduals& residuals,
-                const AttentionGradients& gradients,
+  void Backward(const BackwardWeights& weights, const Residuals& residuals,
+                const Gradients& gradients,
                 const BackwardScratch& scratch) const;
 
  private:
@@ -147,8 +157,9 @@ class AttentionTask {
     const int64_t last = share_.last * s_.T;
     for (int64_t position = share_.first * s_.T; position < last; ++position) {
       if (!in_.mask[position]) continue;
-      Copy(s_.F, in_.h + position * s_.F,
-           scratch_.states + rows * Stride(s_.F));
+      Number* state = scratch_.states + rows * Stride(s_.F);
+      Copy(s_.F, in_.h + position * s_.F, state);
+      Zero(NumWords(s_.F) * kPerWord - s_.F, state + s_.F);
       positions[rows++] = position;
       if (rows == kChunk) {
         f(rows, positions);
@@ -159,45 +170,46 @@ class AttentionTask {
   }
 
   // Replaces the scores by their gradients, e_t, and sets dh to 0 at padding.
-  void ScoreGradients(const AttentionResiduals& residuals, float* dh) const;
+  void ScoreGradients(const Residuals& residuals, Number* dh) const;
 
   const AttentionSizes s_;
-  const AttentionInputs& in_;
+  const Inputs& in_;
   const Share share_;
   const CommonScratch& scratch_;
 };
 
-void AttentionTask::Forward(const ForwardWeights& weights,
-                            const AttentionOutputs& out,
+void AttentionTask::Forward(const ForwardWeights& weights, const Outputs& out,
                             const ForwardScratch& scratch) const {
   const int64_t T = s_.T, F = s_.F, A = s_.A, ldu = Stride(A);
   ForEachChunk([&](int64_t rows, const int64_t* positions) {
     // U [rows, A] = b + H [rows, F] W [F, A], before tanh
     Gemm(rows, A, F, NoTrans(scratch.states, Stride(F)),
-         Packed(weights.kernel, F), Broadcast(in_.bias), scratch.rows, ldu);
+         Packed(weights.kernel, F), Broadcast(in_.bias), scratch.arguments,
+         ldu);
     for (int64_t row = 0; row < rows; ++row) {
-      const float* arguments = scratch.rows + row * ldu;
-      float* const u = out.u ? out.u + positions[row] * A : scratch.u;
+      const float* arguments = scratch.arguments + row * ldu;
+      float* const u = scratch.u;
       ForEachBlock(A, [=](auto simd, int64_t j) {
         simd.Store(u + j, simd.Tanh(simd.Load(arguments + j)));
       });
+      if (out.u) Copy(A, u, out.u + positions[row] * A);
       Score(positions[row]) = Dot(A, u, in_.query);
     }
   });
   for (int64_t b = share_.first; b < share_.last; ++b) {
     const bool* mask = in_.mask + b * T;
     float* a = out.weights + b * T;
-    float* context = out.context + b * F;
     Softmax(T, mask, &Score(b * T), a);
-    Zero(F, context);
+    Zero(F, scratch.context);
     for (int64_t t = 0; t < T; ++t) {
-      if (mask[t]) AddScaled(F, a[t], in_.h + (b * T + t) * F, context);
+      if (mask[t]) AddScaled(F, a[t], in_.h + (b * T + t) * F, scratch.context);
     }
+    Copy(F, scratch.context, out.context + b * F);
   }
 }
 
-void AttentionTask::ScoreGradients(const AttentionResiduals& residuals,
-                                   float* dh) const {
+void AttentionTask::ScoreGradients(const Residuals& residuals,
+                                   Number* dh) const {
   const int64_t T = s_.T, F = s_.F;
   for (int64_t b = share_.first; b < share_.last; ++b) {
     const bool* mask = in_.mask + b * T;
@@ -221,28 +233,29 @@ void AttentionTask::ScoreGradients(const AttentionResiduals& residuals,
 }
 
 void AttentionTask::Backward(const BackwardWeights& weights,
-                             const AttentionResiduals& residuals,
-                             const AttentionGradients& gradients,
+                             const Residuals& residuals,
+                             const Gradients& gradients,
                              const BackwardScratch& scratch) const {
   const int64_t T = s_.T, F = s_.F, A = s_.A, ldd = Stride(A);
   Zero(F * A, gradients.d_kernel);
   Zero(A, gradients.d_bias);
   Zero(A, gradients.d_query);
   for (int64_t row = 0; row < kChunk; ++row) {  // Gemm reads the padding.
-    Zero(ldd - A, scratch.rows + row * ldd + A);
+    Zero(ldd - A, scratch.d + row * ldd + A);
   }
   ScoreGradients(residuals, gradients.dh);
   ForEachChunk([&](int64_t rows, const int64_t* positions) {
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t position = positions[row];
       const float d_score = Score(position);
-      const float* __restrict u = residuals.u + position * A;
-      const float* __restrict query = in_.query;
-      float* __restrict d = scratch.rows + row * ldd;
-      for (int64_t j = 0; j < A; ++j) {
-        d[j] = d_score * query[j] * (1 - u[j] * u[j]);
-      }
-      AddScaled(A, 1, d, gradients.d_bias);
+      const Number* u = residuals.u + position * A;
+      const float* query = in_.query;
+      Number* d = scratch.d + row * ldd;
+      ForEachBlock(A, [=](auto simd, int64_t j) {
+        const auto u_j = simd.Load(u + j);
+        simd.Store(d + j, d_score * simd.Load(query + j) * (1 - u_j * u_j));
+      });
+      Add(A, d, gradients.d_bias);
       AddScaled(A, d_score, u, gradients.d_query);
       float* dh = scratch.dh + row * F;
       Zero(F, dh);
@@ -250,30 +263,30 @@ void AttentionTask::Backward(const BackwardWeights& weights,
                 residuals.d_context + position / T * F, dh);
     }
     // dH [rows, F] = G [rows, F] + D [rows, A] W^T [A, F]
-    Gemm(rows, F, A, NoTrans(scratch.rows, ldd), Packed(weights.kernel, A),
+    Gemm(rows, F, A, NoTrans(scratch.d, ldd), Packed(weights.kernel, A),
          {scratch.dh, F}, scratch.dh, F);
     for (int64_t row = 0; row < rows; ++row) {
       Copy(F, scratch.dh + row * F, gradients.dh + positions[row] * F);
     }
     // dW [F, A] += H^T [F, rows] D [rows, A]
-    Gemm(F, A, rows, Trans(scratch.states, Stride(F)),
-         Unpacked(scratch.rows, ldd), {gradients.d_kernel, A},
-         gradients.d_kernel, A);
+    const Word* states =
+        JoinAllRows(rows, Stride(F), scratch.states, scratch.state_words);
+    const Word* d = JoinAllRows(rows, ldd, scratch.d, scratch.d_words);
+    Gemm(F, A, rows, Trans(states, Stride(F)), Unpacked(d, ldd),
+         {gradients.d_kernel, A}, gradients.d_kernel, A);
   });
 }
 
-void Forward(const AttentionSizes& sizes, const AttentionInputs& in,
-             const AttentionOutputs& out, const Share& share,
-             const Block& packed, const Block& scratch) {
+void Forward(const AttentionSizes& sizes, const Inputs& in, const Outputs& out,
+             const Share& share, const Block& packed, const Block& scratch) {
   const auto carved = Carve<ForwardScratch>(scratch, sizes, share);
   AttentionTask(sizes, in, share, carved)
       .Forward(Carve<ForwardWeights>(packed, sizes), out, carved);
 }
 
-void Backward(const AttentionSizes& sizes, const AttentionInputs& in,
-              const AttentionResiduals& residuals,
-              const AttentionGradients& gradients, const Share& share,
-              const Block& packed, const Block& scratch) {
+void Backward(const AttentionSizes& sizes, const Inputs& in,
+              const Residuals& residuals, const Gradients& gradients,
+              const Share& share, const Block& packed, const Block& scratch) {
   const auto carved = Carve<BackwardScratch>(scratch, sizes, share);
   AttentionTask(sizes, in, share, carved)
       .Backward(Carve<BackwardWeights>(packed, sizes), residuals, gradients,
@@ -282,7 +295,7 @@ void Backward(const AttentionSizes& sizes, const AttentionInputs& in,
 
 }  // namespace
 
-extern const AttentionKernel kAttention = {
+extern const AttentionKernel<Number> kAttention = {
     BIGRU_STRING(INSTRUCTION_SET),
     Supported,
     Stride,
@@ -292,6 +305,7 @@ extern const AttentionKernel kAttention = {
      Measure<BackwardScratch, AttentionSizes, Share>},
     Forward,
     Backward,
+    Add<Number, Number>,
 };
 
 }  // namespace bigru::INSTRUCTION_SET

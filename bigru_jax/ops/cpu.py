@@ -8,6 +8,7 @@ library where there is a C++ compiler; without the library, `gru` and
 from collections.abc import Callable, Sequence
 import ctypes
 import functools
+import itertools
 import logging
 import pathlib
 import platform
@@ -26,17 +27,36 @@ HANDLERS = (
   'AttentionForward',
   'AttentionBackward',
 )
+# What a kernel's products can multiply.
+DTYPES = 'float32', 'bfloat16'
 # The names of the machines that `setup.py` compiles for. Windows, for which it
 # does not, has other names.
 _MACHINES = 'x86_64', 'aarch64', 'arm64'
 
 
 @functools.cache
-def instruction_sets() -> tuple[str, ...]:
-  """Returns the library's instruction sets on this processor, best first.
+def instruction_sets(dtype: str = 'float32') -> tuple[str, ...]:
+  """Returns the instruction sets of this processor for a dtype, best first.
 
-  There are none if the library is missing or is for another architecture. If it
-  is missing on a CPU that it could be built for, a warning says so, once.
+  There are none if the library is missing or is for another architecture, or
+  has no kernel for this dtype that the processor can run.
+  """
+  library = _library()
+  if library is None or dtype not in DTYPES:
+    return ()
+  name_of = getattr(library, f'BigruInstructionSet_{dtype}')
+  name_of.restype = ctypes.c_char_p
+  names: list[str] = []
+  while (name := name_of(len(names))) is not None:
+    names.append(name.decode())
+  return tuple(names)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+  """Loads the library and registers its functions, if it is there.
+
+  If it is missing on a CPU that it could be built for, a warning says so, once.
   """
   try:
     library = ctypes.CDLL(str(LIBRARY))
@@ -50,29 +70,33 @@ def instruction_sets() -> tuple[str, ...]:
         'bigru_jax"',
         error,
       )
-    return ()
-  for name in HANDLERS:
-    handler = jax.ffi.pycapsule(getattr(library, f'Bigru{name}'))
-    jax.ffi.register_ffi_target(f'bigru_jax_{name}', handler, platform='cpu')
-  name_of = library.BigruInstructionSet
-  name_of.restype = ctypes.c_char_p
-  names: list[str] = []
-  while (name := name_of(len(names))) is not None:
-    names.append(name.decode())
-  return tuple(names)
+    return None
+  for name, dtype in itertools.product(HANDLERS, DTYPES):
+    handler = jax.ffi.pycapsule(getattr(library, f'Bigru{name}_{dtype}'))
+    jax.ffi.register_ffi_target(
+      f'bigru_jax_{name}_{dtype}', handler, platform='cpu'
+    )
+  return library
 
 
-def supports(dtype: jax.typing.DTypeLike) -> bool:
-  """Returns whether the library can compute on this CPU in this dtype."""
-  return jnp.dtype(dtype) == jnp.float32 and bool(instruction_sets())
+def supports(*arrays: jax.Array) -> bool:
+  """Returns whether the library can compute on this CPU with these arrays.
+
+  They must have the same dtype.
+  """
+  dtypes = {jnp.result_type(array).name for array in arrays}
+  return len(dtypes) == 1 and bool(instruction_sets(*dtypes))
 
 
-def check(dtype: jax.typing.DTypeLike) -> None:
-  """Raises a ValueError with the reason if the dtype is not supported."""
-  if not supports(dtype):
+def check(*arrays: jax.Array) -> None:
+  """Raises a ValueError with the reason if `supports` is false."""
+  if not supports(*arrays):
+    dtypes = dict.fromkeys(jnp.result_type(array).name for array in arrays)
+    known = [dtype for dtype in DTYPES if instruction_sets(dtype)]
     raise ValueError(
-      f"implementation='cpu': {dtype} inputs; the kernel takes float32"
-      if instruction_sets()
+      f"implementation='cpu': {' and '.join(dtypes)} inputs; the kernel takes "
+      f'{" or ".join(known)} on this processor'
+      if known
       else "implementation='cpu': the kernel has not been compiled for this "
       'processor; install bigru_jax where there is a C++ compiler'
     )
@@ -81,31 +105,60 @@ def check(dtype: jax.typing.DTypeLike) -> None:
 def call(
   name: str,
   instruction_set: str,
-  shapes: Sequence[tuple[int, ...]],
+  results: Sequence[jax.ShapeDtypeStruct],
   *arguments: jax.Array,
 ) -> tuple[jax.Array, ...]:
   """Calls a C++ function.
 
   Args:
     name: one of `HANDLERS`.
-    instruction_set: one of `instruction_sets()`; '' is the best one.
-    shapes: the shapes of the results, which are float32.
-    *arguments: the results vary over the same mesh axes as the first of them.
+    instruction_set: one of `instruction_sets(dtype)`; '' is the best one.
+    results: the shapes and dtypes of the results.
+    *arguments: the first of them has the dtype, one of `DTYPES`, and the
+      results vary over the same mesh axes.
   """
   like = jax.typeof(arguments[0])
   varying = like.manual_axis_type.varying  # Inside shard_map.
   sharding = NamedSharding(like.sharding.mesh, P()) if varying else None
-  results = tuple(
+  varying_results = tuple(
     jax.ShapeDtypeStruct(
-      shape,
-      jnp.float32,
+      result.shape,
+      result.dtype,
       sharding=sharding,
       manual_axis_type=like.manual_axis_type,
     )
-    for shape in shapes
+    for result in results
   )
-  run = jax.ffi.ffi_call(f'bigru_jax_{name}', results, vmap_method='sequential')
+  run = jax.ffi.ffi_call(
+    f'bigru_jax_{name}_{like.dtype}',
+    varying_results,
+    vmap_method='sequential',
+  )
   return tuple(run(*arguments, instruction_set=instruction_set))
+
+
+def call_gradients(
+  name: str,
+  instruction_set: str,
+  arrays: Sequence[jax.Array],
+  *arguments: jax.Array,
+) -> tuple[jax.Array, ...]:
+  """Calls a C++ function that returns the gradients by some arrays.
+
+  Its results are float32, sums over the batch, except for the first one, which
+  has the dtype of the computation.
+
+  Args:
+    name, instruction_set, *arguments: see `call`.
+    arrays: the arrays, whose shapes and dtypes the gradients have.
+  """
+  first, *others = arrays
+  results = [
+    jax.ShapeDtypeStruct(first.shape, first.dtype),
+    *(jax.ShapeDtypeStruct(array.shape, jnp.float32) for array in others),
+  ]
+  gradients = call(name, instruction_set, results, *arguments)
+  return tuple(d.astype(x.dtype) for d, x in zip(gradients, arrays))
 
 
 @functools.cache

@@ -13,6 +13,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -29,9 +30,22 @@ struct ffi::CtxBinding<ffi::ThreadPool> {
 
 namespace bigru {
 
+// Arrays of float, of bool, and of what a kernel's products multiply.
 using Floats = ffi::Buffer<ffi::F32>;
 using Booleans = ffi::Buffer<ffi::PRED>;
-using Result = ffi::Result<Floats>;
+template <class Number>
+using Numbers =
+    ffi::Buffer<std::is_same_v<Number, float> ? ffi::F32 : ffi::BF16>;
+using FloatsResult = ffi::Result<Floats>;
+template <class Number>
+using NumbersResult = ffi::Result<Numbers<Number>>;
+
+// The numbers of an array; XLA's headers have no type for BFloat16.
+template <class Number>
+Number* Data(const Numbers<Number>& buffer) {
+  return reinterpret_cast<Number*>(buffer.typed_data());
+}
+
 using Dimensions = std::vector<int64_t>;
 
 // The smallest number of examples in a thread's share of the batch.
@@ -41,30 +55,53 @@ constexpr int64_t kExamplesPerShare = 8;
 constexpr char kInstructionSet[] = "instruction_set";
 using InstructionSet = ffi::Attr<std::string_view, kInstructionSet>;
 
-// The kernels of all instruction sets that were compiled, the best one first.
+// The kernels of all instruction sets that were compiled, the best one first:
+// their declarations, and pointers to them.
 #if defined(__x86_64__)
-#define BIGRU_KERNELS(Type, name)                 \
-  namespace avx512 { extern const Type name; }    \
-  namespace avx2 { extern const Type name; }      \
-  static const Type* const kKernels[] = {&avx512::name, &avx2::name}
+#define BIGRU_DECLARE_FLOAT(Type, name)               \
+  namespace avx512 { extern const Type<float> name; } \
+  namespace avx2 { extern const Type<float> name; }
+#define BIGRU_FLOAT(name) &avx512::name, &avx2::name
 #else
-#define BIGRU_KERNELS(Type, name)                 \
-  namespace neon { extern const Type name; }      \
-  static const Type* const kKernels[] = {&neon::name}
+#define BIGRU_DECLARE_FLOAT(Type, name) \
+  namespace neon { extern const Type<float> name; }
+#define BIGRU_FLOAT(name) &neon::name
 #endif
+#if defined(BIGRU_AVX512_BF16)
+#define BIGRU_DECLARE_BFLOAT16(Type, name) \
+  namespace avx512_bf16 { extern const Type<BFloat16> name; }
+#define BIGRU_BFLOAT16(name) &avx512_bf16::name
+#else
+#define BIGRU_DECLARE_BFLOAT16(Type, name)
+#define BIGRU_BFLOAT16(name)
+#endif
+
+// Defines Kernels<Number>().
+#define BIGRU_KERNELS(Type, name)                           \
+  BIGRU_DECLARE_FLOAT(Type, name)                           \
+  BIGRU_DECLARE_BFLOAT16(Type, name)                        \
+  template <class Number>                                   \
+  static std::vector<const Type<Number>*> Kernels() {       \
+    if constexpr (std::is_same_v<Number, float>) {          \
+      return {BIGRU_FLOAT(name)};                           \
+    } else {                                                \
+      return {BIGRU_BFLOAT16(name)};                        \
+    }                                                       \
+  }
 
 // The memory of a call, aligned and not initialized, freed with this object.
 class Memory {
  public:
-  Block Allocate(int64_t size) {
+  Block AllocateBlock(int64_t size) {
     const int64_t rounded = (size + kAlignment - 1) / kAlignment * kAlignment;
     void* data = std::aligned_alloc(kAlignment, std::max(rounded, kAlignment));
     if (!data) throw std::bad_alloc();
     blocks_.emplace_back(static_cast<char*>(data));
     return {blocks_.back().get(), size};
   }
-  float* AllocateFloats(int64_t count) {
-    return reinterpret_cast<float*>(Allocate(count * sizeof(float)).data);
+  template <class T>
+  T* Allocate(int64_t count) {
+    return reinterpret_cast<T*>(AllocateBlock(count * sizeof(T)).data);
   }
 
  private:
@@ -110,11 +147,11 @@ void ForEachShare(ffi::ThreadPool& pool,
   Memory memory;
   Block packed[2];
   for (int64_t d = 0; d <= shares.back().direction; ++d) {
-    packed[d] = memory.Allocate(prepare.packed_size(sizes));
+    packed[d] = memory.AllocateBlock(prepare.packed_size(sizes));
   }
   std::vector<Block> scratch;
   for (const Share& share : shares) {
-    scratch.push_back(memory.Allocate(prepare.scratch_size(sizes, share)));
+    scratch.push_back(memory.AllocateBlock(prepare.scratch_size(sizes, share)));
   }
   std::once_flag is_packed[2];
   ParallelFor(pool, shares.size(), [&](int64_t i) {

@@ -3,6 +3,10 @@
 // As in BLIS, B is read in panels of kNR columns, and a microkernel computes a
 // kMR x kNR tile of C in registers. K is not blocked: in our products it is so
 // small that a panel of B stays in the L2 cache.
+//
+// A and B consist of *words*, which one step along K multiplies: a word is a
+// float, or a pair of bfloat16 with neighbouring k. If K is odd, the second
+// half of the last word is zero in A or B, and a finite number in the other.
 
 #pragma once
 
@@ -31,23 +35,58 @@ constexpr int64_t kNR = kLanes * kVectors;
 // stay in the L2 cache.
 constexpr int64_t kChunk = 128;
 
-// A [M, K]: its element (m, k) is data[m * row_stride + k * column_stride].
+#if defined(__AVX512BF16__)
+using Word = int32_t;
+#else
+using Word = float;
+#endif
+typedef Word Words
+    __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+constexpr int64_t kPerWord = sizeof(Word) / sizeof(Number);
+constexpr int64_t NumWords(int64_t K) { return (K + kPerWord - 1) / kPerWord; }
+
+// Returns the word at `p`, which need not be aligned.
+inline Word LoadWord(const void* p) {
+  Word word;
+  __builtin_memcpy(&word, p, sizeof(word));
+  return word;
+}
+
+// Returns sum + a b.
+inline Simd<kLanes>::Float MultiplyAdd(Simd<kLanes>::Float sum, Word a,
+                                       Words b) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<Simd<kLanes>::Float>(_mm512_dpbf16_ps(
+      reinterpret_cast<__m512>(sum),
+      reinterpret_cast<__m512bh>(_mm512_set1_epi32(a)),
+      reinterpret_cast<__m512bh>(b)));
+#else
+  return sum + a * b;
+#endif
+}
+
+// A [M, K]: its word (m, k) is data[m * row_stride + k * column_stride].
 struct MatrixA {
-  const float* data;
+  const Word* data;
   int64_t row_stride, column_stride;
 };
-inline MatrixA NoTrans(const float* a, int64_t lda) { return {a, lda, 1}; }
-inline MatrixA Trans(const float* a, int64_t lda) { return {a, 1, lda}; }
+// The rows of `a` are lda numbers apart, a multiple of kPerWord.
+inline MatrixA NoTrans(const Number* a, int64_t lda) {
+  return {reinterpret_cast<const Word*>(a), lda / kPerWord, 1};
+}
+inline MatrixA Trans(const Word* a, int64_t lda) { return {a, 1, lda}; }
 
 // B [K, N]: column n0, a multiple of kNR, begins at data + n0 * column_stride,
 // and a panel's rows are ldb apart. Whole vectors are read, so the memory
 // beyond column N must be readable.
 struct MatrixB {
-  const float* data;
+  const Word* data;
   int64_t ldb, column_stride;
 };
-inline MatrixB Packed(const float* b, int64_t K) { return {b, kNR, K}; }
-inline MatrixB Unpacked(const float* b, int64_t ldb) { return {b, ldb, 1}; }
+inline MatrixB Packed(const Word* b, int64_t K) {
+  return {b, kNR, NumWords(K)};
+}
+inline MatrixB Unpacked(const Word* b, int64_t ldb) { return {b, ldb, 1}; }
 
 // C0 [M, N], which may be C itself; with ldc0 = 0, one row serves for all rows.
 struct MatrixC0 {
@@ -56,24 +95,31 @@ struct MatrixC0 {
 };
 inline MatrixC0 Broadcast(const float* row) { return {row, 0}; }
 
-// C [MR, N] = C0 + A [MR, K] B [K, N], where N is V vectors, the last of which
-// has `tail` columns.
+// C [MR, N] = C0 + A [MR, K] B [K, N], where K counts words, and N is V vectors,
+// the last of which has `tail` columns. GCC keeps the sums in registers only if
+// the loops that store them are unrolled early.
 template <int MR, int V>
 void Microkernel(int64_t K, MatrixA a, MatrixB b, MatrixC0 c0, float* c,
                  int64_t ldc, int tail) {
   using simd = Simd<kLanes>;
   simd::Float sum[MR][V] = {};
   for (int64_t k = 0; k < K; ++k) {
-    simd::Float b_row[V];
-    for (int v = 0; v < V; ++v) b_row[v] = simd::Load(b.data + v * kLanes);
+    Words b_row[V];
+    for (int v = 0; v < V; ++v) {
+      b_row[v] = *reinterpret_cast<const Words*>(b.data + v * kLanes);
+    }
     for (int m = 0; m < MR; ++m) {
-      const float a_mk = a.data[m * a.row_stride];
-      for (int v = 0; v < V; ++v) sum[m][v] += a_mk * b_row[v];
+      const Word a_mk = LoadWord(a.data + m * a.row_stride);
+      for (int v = 0; v < V; ++v) {
+        sum[m][v] = MultiplyAdd(sum[m][v], a_mk, b_row[v]);
+      }
     }
     a.data += a.column_stride;
     b.data += b.ldb;
   }
+#pragma GCC unroll 6
   for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const float* from = c0.data + m * c0.ldc0 + v * kLanes;
       float* to = c + m * ldc + v * kLanes;
@@ -121,35 +167,77 @@ inline void Gemm(int64_t M, int64_t N, int64_t K, MatrixA a, MatrixB b,
                  MatrixC0 c0, float* c, int64_t ldc) {
   for (int64_t n = 0; n < N; n += kNR) {
     const int64_t columns = N - n < kNR ? N - n : kNR;
-    Panel(M, columns, K, a,
+    Panel(M, columns, NumWords(K), a,
           {b.data + n * b.column_stride, b.ldb, b.column_stride},
           {c0.data + n, c0.ldc0}, c + n, ldc);
   }
 }
 
-// The number of floats in a packed B [K, N]. Zeros fill the last panel.
-inline int64_t PackedSize(int64_t K, int64_t N) { return K * RoundUp(N, kNR); }
+// The number of words in a packed B [K, N]. Zeros fill the last panel.
+inline int64_t PackedSize(int64_t K, int64_t N) {
+  return NumWords(K) * RoundUp(N, kNR);
+}
+
+// Writes word k of N columns of a matrix with K rows, whose row k is at row(k).
+template <class F>
+void JoinRows(int64_t N, int64_t k, int64_t K, F row, Word* __restrict to) {
+  if constexpr (kPerWord == 1) {
+    Copy(N, row(k), to);
+  } else {
+    using Half = uint16_t;
+    const Number* __restrict first = row(2 * k);
+    const Number* __restrict second = 2 * k + 1 < K ? row(2 * k + 1) : nullptr;
+    for (int64_t n = 0; n < N; ++n) {
+      const uint32_t high = second ? static_cast<Half>(second[n]) : 0;
+      to[n] = static_cast<int32_t>(high << 16 | static_cast<Half>(first[n]));
+    }
+  }
+}
+
+// Returns the words of a matrix [rows, ld], in `to` unless words are numbers.
+inline const Word* JoinAllRows(int64_t rows, int64_t ld, const Number* from,
+                               Word* to) {
+  if constexpr (kPerWord == 1) {
+    return reinterpret_cast<const Word*>(from);
+  } else {
+    for (int64_t k = 0; k < NumWords(rows); ++k) {
+      JoinRows(
+          ld, k, rows, [=](int64_t row) { return from + row * ld; },
+          to + k * ld);
+    }
+    return to;
+  }
+}
+// The number of words that it writes to `to`.
+inline int64_t JoinedSize(int64_t rows, int64_t ld) {
+  return kPerWord == 1 ? 0 : NumWords(rows) * ld;
+}
 
 // Packs B [K, N], whose row k is at row(k).
 template <class F>
-void PackRows(int64_t K, int64_t N, F row, float* packed) {
+void PackRows(int64_t K, int64_t N, F row, Word* packed) {
   Zero(PackedSize(K, N), packed);
   for (int64_t n = 0; n < N; n += kNR) {
     const int64_t columns = N - n < kNR ? N - n : kNR;
-    for (int64_t k = 0; k < K; ++k) {
-      Copy(columns, row(k) + n, packed + n * K + k * kNR);
+    for (int64_t k = 0; k < NumWords(K); ++k) {
+      JoinRows(
+          columns, k, K, [=](int64_t k) { return row(k) + n; },
+          packed + n * NumWords(K) + k * kNR);
     }
   }
 }
 
 // Packs B [K, N], whose column n is at column(n).
 template <class F>
-void PackColumns(int64_t K, int64_t N, F column, float* packed) {
+void PackColumns(int64_t K, int64_t N, F column, Word* packed) {
   Zero(PackedSize(K, N), packed);
   for (int64_t n = 0; n < N; ++n) {
-    const float* from = column(n);
-    float* to = packed + n / kNR * kNR * K + n % kNR;
-    for (int64_t k = 0; k < K; ++k) to[k * kNR] = from[k];
+    const Number* from = column(n);
+    Word* to = packed + n / kNR * kNR * NumWords(K) + n % kNR;
+    for (; K - (from - column(n)) >= kPerWord; from += kPerWord, to += kNR) {
+      *to = LoadWord(from);
+    }
+    if (K % kPerWord) __builtin_memcpy(to, from, sizeof(*from));
   }
 }
 

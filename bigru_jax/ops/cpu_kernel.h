@@ -6,6 +6,9 @@
 
 namespace bigru {
 
+// The bits of a bfloat16, the upper half of a float's.
+enum class BFloat16 : uint16_t {};
+
 // Memory of `size` bytes, aligned to kAlignment, not initialized.
 constexpr int64_t kAlignment = 64;
 struct Block {
@@ -30,9 +33,10 @@ struct Preparation {
   int64_t (*scratch_size)(const Sizes&, const Share&);
 };
 
-// The functions of one instruction set.
-template <class Sizes, class Inputs, class Outputs, class Residuals,
-          class Gradients>
+// The functions of one instruction set for arrays of float or BFloat16, the
+// type of what its products multiply. Sums are floats.
+template <class Number, class Sizes, class Inputs, class Outputs,
+          class Residuals, class Gradients>
 struct Kernel {
   const char* name;
   bool (*supported)();
@@ -43,6 +47,7 @@ struct Kernel {
   void (*backward)(const Sizes&, const Inputs&, const Residuals&,
                    const Gradients&, const Share&, const Block& packed,
                    const Block& scratch);
+  void (*add)(int64_t n, const Number* from, Number* to);  // to += from
 };
 
 }  // namespace bigru

@@ -2,7 +2,9 @@
 //
 // A kernel is compiled once for each instruction set, with the compiler's
 // options for it and -DINSTRUCTION_SET=avx512 or another name, which becomes a
-// namespace. It uses nothing of the C++ library, because the linker could use
+// namespace. -DNUMBER=BFloat16 makes a kernel for arrays of bfloat16, which are
+// converted to floats when they are loaded, and rounded to the nearest when
+// they are stored. A kernel uses nothing of the C++ library, because the linker could use
 // an inline function that was compiled for AVX-512 in code for every processor.
 // For the same reason, this and the other -inl.h files define everything in an
 // anonymous namespace: include them in *_kernel.cc files only.
@@ -11,8 +13,20 @@
 
 #include <cstdint>
 
+#include "cpu_kernel.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+#ifndef NUMBER
+#define NUMBER float
+#endif
+
 namespace bigru::INSTRUCTION_SET {
 namespace {
+
+using Number = NUMBER;
 
 #if defined(__AVX512F__)
 constexpr int kLanes = 16;
@@ -28,7 +42,11 @@ inline bool Supported() {
   return __builtin_cpu_supports("avx512f") &&
          __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512bw");
+         __builtin_cpu_supports("avx512bw")
+#if defined(__AVX512BF16__)
+         && __builtin_cpu_supports("avx512bf16")
+#endif
+      ;
 #elif defined(__AVX2__)
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
@@ -47,15 +65,15 @@ inline int64_t Stride(int64_t n) {
   return (RoundUp(n + kLanes, kLanes) / kLanes | 1) * kLanes;
 }
 
-inline void Copy(int64_t n, const float* __restrict from,
-                 float* __restrict to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
-}
-
 template <class T>
 void Zero(int64_t n, T* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = 0;
+  for (int64_t i = 0; i < n; ++i) to[i] = T{};
 }
+
+#if defined(__AVX512BF16__)
+typedef uint16_t Halves __attribute__((vector_size(2 * kLanes)));
+typedef uint32_t Bits __attribute__((vector_size(4 * kLanes)));
+#endif
 
 // Vectors of floats, and functions of them.
 template <int lanes>
@@ -67,6 +85,23 @@ struct Simd {
     return *reinterpret_cast<const Float*>(p);
   }
   static void Store(float* p, Float x) { *reinterpret_cast<Float*>(p) = x; }
+
+#if defined(__AVX512BF16__)
+  static Float Load(const BFloat16* p) {
+    Halves halves = {};
+    __builtin_memcpy(&halves, p, sizeof(*p) * lanes);
+    const Bits bits = __builtin_convertvector(halves, Bits) << 16;
+    Float x;
+    __builtin_memcpy(&x, &bits, sizeof(x));
+    return x;
+  }
+  static void Store(BFloat16* p, Float x) {
+    __m512 floats = {};
+    __builtin_memcpy(&floats, &x, sizeof(x));
+    const __m256bh halves = _mm512_cvtneps_pbh(floats);
+    __builtin_memcpy(p, &halves, sizeof(*p) * lanes);
+  }
+#endif
 
   // e^x with a relative error of 2e-7, for x clipped to [-80, 80], which
   // suffices for gates and a softmax: x = n ln 2 + r, and a Taylor polynomial
@@ -101,6 +136,40 @@ void ForEachBlock(int64_t n, F f) {
   }
   for (int64_t j = 0; j <= n - kLanes; j += kLanes) f(Simd<kLanes>(), j);
   if (n % kLanes) f(Simd<kLanes>(), n - kLanes);
+}
+
+// The same for blocks that do not overlap, the last of which are single lanes.
+template <class F>
+void ForEachDisjointBlock(int64_t n, F f) {
+  int64_t j = 0;
+  for (; j <= n - kLanes; j += kLanes) f(Simd<kLanes>(), j);
+  for (; j < n; ++j) f(Simd<1>(), j);
+}
+
+template <class T>
+void Copy(int64_t n, const T* __restrict from, T* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+}
+// Copies and converts.
+template <class From, class To>
+void Copy(int64_t n, const From* from, To* to) {
+  ForEachBlock(n, [=](auto simd, int64_t j) {
+    simd.Store(to + j, simd.Load(from + j));
+  });
+}
+
+// y += factor x
+template <class From, class To>
+void AddScaled(int64_t n, float factor, const From* x, To* y) {
+  ForEachDisjointBlock(n, [=](auto simd, int64_t j) {
+    simd.Store(y + j, simd.Load(y + j) + factor * simd.Load(x + j));
+  });
+}
+
+// to += from
+template <class From, class To>
+void Add(int64_t n, const From* from, To* to) {
+  AddScaled(n, 1, from, to);
 }
 
 }  // namespace

@@ -58,15 +58,16 @@ def bidirectional_gru(
     recurrent_mask: [2, B, H]; it multiplies the state before the recurrent
       product at every position, as variational dropout does (Gal & Ghahramani,
       2016, https://arxiv.org/abs/1512.05287).
-    implementation: 'cpu', a C++ kernel for float32 on x86-64 and aarch64;
-      'scan', a loop of few kernels for GPUs and TPUs; 'pallas', one kernel for
-      all steps, for TPUs and NVIDIA's GPUs, which has never been timed: on
-      other platforms, and for sizes that do not fit on the chip, it is 'scan';
-      'xla', a loop for CPUs; or 'reference', a plain `lax.scan`. The first four
-      define reverse-mode derivatives of any order but raise TypeError under
-      `jax.jvp`; 'reference'
+    implementation: 'cpu', a C++ kernel for float32 on x86-64 and aarch64, and
+      for bfloat16 on x86-64 with AVX512_BF16; 'scan', a loop of few kernels for
+      GPUs and TPUs; 'pallas', one kernel for all steps, for TPUs and NVIDIA's
+      GPUs, which has never been timed: on other platforms, and for sizes that
+      do not fit on the chip, it is 'scan'; 'xla', a loop for CPUs; or
+      'reference', a plain `lax.scan`. The first four define reverse-mode
+      derivatives of any order but raise TypeError under `jax.jvp`; 'reference'
       supports every transformation. None picks 'scan' on a GPU or a TPU; on a
-      CPU, the kernel if it has been compiled, and 'xla' otherwise.
+      CPU, the kernel if there is one for the dtype and the processor, and 'xla'
+      otherwise.
 
   Returns:
     The states h_BxTx2H of both directions, concatenated, and the final states
@@ -119,17 +120,21 @@ def best_implementation(platform: str, dtype: jax.typing.DTypeLike) -> str:
   """Describes what `implementation=None` picks on a platform such as 'cpu'."""
   if platform != 'cpu':
     return "'scan', the loop for accelerators"
-  if cpu.supports(dtype):
-    return f"'cpu', the C++ kernel for {cpu.instruction_sets()[0]}"
+  if names := cpu.instruction_sets(jnp.dtype(dtype).name):
+    return f"'cpu', the C++ kernel for {names[0]}"
   return "'xla', the loop"
 
 
-def _best(x_BxTxE, *arguments):
+def _best(x_BxTxE, mask_BxT, params, initial_state_DxBxH, recurrent_mask_DxBxH):
   """Runs the best implementation for the platform of the program."""
-  on_cpu = gru_cpu if cpu.supports(x_BxTxE.dtype) else gru_xla
+  has_kernel = cpu.supports(x_BxTxE, *params, initial_state_DxBxH)
+  on_cpu = gru_cpu if has_kernel else gru_xla
   return jax.lax.platform_dependent(
     x_BxTxE,
-    *arguments,
+    mask_BxT,
+    params,
+    initial_state_DxBxH,
+    recurrent_mask_DxBxH,
     cpu=on_cpu.bidirectional_gru,
     default=gru_scan.bidirectional_gru,
   )

@@ -8,7 +8,7 @@
 
 namespace bigru {
 
-BIGRU_KERNELS(GruKernel, kGru);
+BIGRU_KERNELS(GruKernel, kGru)
 
 namespace {
 
@@ -28,13 +28,15 @@ std::vector<Share> Shares(ffi::ThreadPool& pool, int64_t batch) {
 }
 
 // The arguments that both calls have, and the shapes that are expected.
+template <class Number>
 struct Call {
+  using Buffer = Numbers<Number>;
   GruSizes sizes;
-  GruInputs inputs;
+  GruInputs<Number> inputs;
   std::vector<Argument> arguments;
 
-  Call(const Floats& x, const Booleans& mask, const Floats& w_input,
-       const Floats& w_recurrent, const Floats& h0, const Floats& keep) {
+  Call(const Buffer& x, const Booleans& mask, const Buffer& w_input,
+       const Buffer& w_recurrent, const Buffer& h0, const Floats& keep) {
     const int64_t B = Axis(x, 0), T = Axis(x, 1), E = Axis(x, 2);
     const int64_t H = Axis(w_recurrent, 2);
     const bool has_keep = keep.dimensions().size() != 1;  // Absent: [0].
@@ -48,18 +50,24 @@ struct Call {
         {"recurrent_mask", keep,
          has_keep ? Dimensions{2, B, H} : Dimensions{0}},
     };
-    inputs = {x.typed_data(),       mask.typed_data(),
-              w_input.typed_data(), w_recurrent.typed_data(),
-              nullptr,              nullptr,
-              h0.typed_data(),      has_keep ? keep.typed_data() : nullptr};
+    inputs = {Data<Number>(x),
+              mask.typed_data(),
+              Data<Number>(w_input),
+              Data<Number>(w_recurrent),
+              nullptr,
+              nullptr,
+              Data<Number>(h0),
+              has_keep ? keep.typed_data() : nullptr};
   }
 };
 
+template <class Number>
 ffi::Error Forward(ffi::ThreadPool pool, InstructionSet instruction_set,
-                   Floats x, Booleans mask, Floats w_input, Floats w_recurrent,
-                   Floats b, Floats b_n, Floats h0, Floats keep, Result h,
-                   Result gates) {
-  Call call(x, mask, w_input, w_recurrent, h0, keep);
+                   Numbers<Number> x, Booleans mask, Numbers<Number> w_input,
+                   Numbers<Number> w_recurrent, Floats b, Floats b_n,
+                   Numbers<Number> h0, Floats keep, NumbersResult<Number> h,
+                   NumbersResult<Number> gates) {
+  Call<Number> call(x, mask, w_input, w_recurrent, h0, keep);
   const int64_t T = call.sizes.T, B = call.sizes.B, H = call.sizes.H;
   const bool saved = gates->dimensions().size() != 1;  // Not saved: [0].
   call.arguments.insert(
@@ -71,16 +79,17 @@ ffi::Error Forward(ffi::ThreadPool pool, InstructionSet instruction_set,
         saved ? Dimensions{2, T, B, 4 * H} : Dimensions{0}}});
   call.inputs.b = b.typed_data();
   call.inputs.b_n = b_n.typed_data();
-  const GruOutputs outputs = {h->typed_data(),
-                              saved ? gates->typed_data() : nullptr};
-  return Run(kKernels, instruction_set, call.arguments, [&](const auto& code) {
+  const GruOutputs<Number> outputs = {Data<Number>(*h),
+                                      saved ? Data<Number>(*gates) : nullptr};
+  auto run = [&](const GruKernel<Number>& code) {
     const std::vector<Share> shares = Shares(pool, B);
     ForEachShare(pool, code.before_forward, call.sizes, call.inputs, shares,
                  [&](int64_t i, const Block& packed, const Block& scratch) {
                    code.forward(call.sizes, call.inputs, outputs, shares[i],
-                                  packed, scratch);
+                                packed, scratch);
                  });
-  });
+  };
+  return Run(Kernels<Number>(), instruction_set, call.arguments, run);
 }
 
 // Adds the transpose of from [N, stride] to to [3H, N], with rotated columns:
@@ -99,9 +108,10 @@ void AddTransposed(int64_t G, int64_t N, int64_t shift, const float* from,
 }
 
 // Sums the shares' weight gradients into a direction's part of the results.
+template <class Number>
 void ReduceWeightGradients(const GruSizes& s, int64_t direction,
                            const std::vector<Share>& shares,
-                           const std::vector<GruGradients>& gradients,
+                           const std::vector<GruGradients<Number>>& gradients,
                            float* dw_input, float* dw_recurrent, float* db,
                            float* db_n) {
   const int64_t G = 3 * s.H;
@@ -115,7 +125,7 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
   std::fill_n(db_n, s.H, 0.0f);
   for (size_t i = 0; i < shares.size(); ++i) {
     if (shares[i].direction != direction) continue;
-    const GruGradients& from = gradients[i];
+    const GruGradients<Number>& from = gradients[i];
     // The columns are in the order n, r, z, q; the results' rows in r, z, n.
     AddTransposed(G, s.E, s.H, from.d_input, from.stride, dw_input);
     AddTransposed(G, s.H, 0, from.d_recurrent, from.stride, dw_recurrent);
@@ -124,12 +134,16 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
   }
 }
 
+template <class Number>
 ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
-                    Floats x, Booleans mask, Floats w_input, Floats w_recurrent,
-                    Floats h0, Floats keep, Floats h, Floats gates, Floats dh,
-                    Result dx, Result dw_input, Result dw_recurrent, Result db,
-                    Result db_n, Result dh0, Result dkeep) {
-  Call call(x, mask, w_input, w_recurrent, h0, keep);
+                    Numbers<Number> x, Booleans mask, Numbers<Number> w_input,
+                    Numbers<Number> w_recurrent, Numbers<Number> h0,
+                    Floats keep, Numbers<Number> h, Numbers<Number> gates,
+                    Numbers<Number> dh, NumbersResult<Number> dx,
+                    FloatsResult dw_input, FloatsResult dw_recurrent,
+                    FloatsResult db, FloatsResult db_n, FloatsResult dh0,
+                    FloatsResult dkeep) {
+  Call<Number> call(x, mask, w_input, w_recurrent, h0, keep);
   const int64_t T = call.sizes.T, B = call.sizes.B;
   const int64_t E = call.sizes.E, H = call.sizes.H;
   call.arguments.insert(
@@ -145,17 +159,18 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
        {"dh0", *dh0, {2, B, H}},
        {"d_recurrent_mask", *dkeep,
         call.inputs.keep ? Dimensions{2, B, H} : Dimensions{0}}});
-  const GruResiduals residuals = {h.typed_data(), gates.typed_data(),
-                                  dh.typed_data()};
-  return Run(kKernels, instruction_set, call.arguments, [&](const auto& code) {
+  const GruResiduals<Number> residuals = {Data<Number>(h), Data<Number>(gates),
+                                          Data<Number>(dh)};
+  auto run = [&](const GruKernel<Number>& code) {
     Memory memory;
-    float* const backward_dx = memory.AllocateFloats(B * T * E);
+    Number* const forward_dx = Data<Number>(*dx);
+    Number* const backward_dx = memory.Allocate<Number>(B * T * E);
     const std::vector<Share> shares = Shares(pool, B);
     const int64_t stride = code.stride(4 * H);
-    std::vector<GruGradients> gradients;
+    std::vector<GruGradients<Number>> gradients;
     for (size_t i = 0; i < shares.size(); ++i) {
-      float* const rows = memory.AllocateFloats((E + H + 1) * stride);
-      gradients.push_back({{dx->typed_data(), backward_dx},
+      float* const rows = memory.Allocate<float>((E + H + 1) * stride);
+      gradients.push_back({{forward_dx, backward_dx},
                            dh0->typed_data(),
                            dkeep->typed_data(),
                            stride,
@@ -166,7 +181,7 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
     ForEachShare(pool, code.before_backward, call.sizes, call.inputs, shares,
                  [&](int64_t i, const Block& packed, const Block& scratch) {
                    code.backward(call.sizes, call.inputs, residuals,
-                                   gradients[i], shares[i], packed, scratch);
+                                 gradients[i], shares[i], packed, scratch);
                  });
     ParallelFor(pool, 2, [&](int64_t direction) {
       ReduceWeightGradients(call.sizes, direction, shares, gradients,
@@ -176,23 +191,37 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
     ParallelFor(pool, shares.size(), [&](int64_t i) {
       const int64_t count = shares.size(), all = B * T * E;
       const int64_t first = i * all / count, last = (i + 1) * all / count;
-      std::transform(backward_dx + first, backward_dx + last,
-                     dx->typed_data() + first, dx->typed_data() + first,
-                     std::plus<float>());
+      code.add(last - first, backward_dx + first, forward_dx + first);
     });
-  });
+  };
+  return Run(Kernels<Number>(), instruction_set, call.arguments, run);
 }
 
-}  // namespace
-}  // namespace bigru
-
-// The i-th instruction set of this processor, the best one first, or null.
-extern "C" const char* BigruInstructionSet(int i) {
-  for (const bigru::GruKernel* kernel : bigru::kKernels) {
+// The name of the i-th kernel that this processor can run, or null.
+template <class Number>
+const char* InstructionSetName(int i) {
+  for (const GruKernel<Number>* kernel : Kernels<Number>()) {
     if (kernel->supported() && i-- == 0) return kernel->name;
   }
   return nullptr;
 }
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruForward, bigru::Forward);
-XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruBackward, bigru::Backward);
+}  // namespace
+}  // namespace bigru
+
+// The i-th instruction set of this processor for arrays of a type, the best one
+// first, or null.
+extern "C" const char* BigruInstructionSet_float32(int i) {
+  return bigru::InstructionSetName<float>(i);
+}
+extern "C" const char* BigruInstructionSet_bfloat16(int i) {
+  return bigru::InstructionSetName<bigru::BFloat16>(i);
+}
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruForward_float32, bigru::Forward<float>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruBackward_float32,
+                              bigru::Backward<float>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruForward_bfloat16,
+                              bigru::Forward<bigru::BFloat16>);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(BigruGruBackward_bfloat16,
+                              bigru::Backward<bigru::BFloat16>);

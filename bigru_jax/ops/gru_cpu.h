@@ -18,32 +18,36 @@ struct GruSizes {
 // A call's arrays, row-major; an axis of size 2 is the direction. `keep`, the
 // recurrent mask, may be null, and `gates` is null without a gradient. `gates`
 // is filled at real positions only and indexed by the direction's own steps.
+template <class Number>
 struct GruInputs {
-  const float* x;            // [B, T, E]
-  const bool* mask;          // [B, T]
-  const float* w_input;      // [2, 3H, E], the gates in the order r, z, n
-  const float* w_recurrent;  // [2, 3H, H]
-  const float* b;            // [2, 3H]
-  const float* b_n;          // [2, H]
-  const float* h0;           // [2, B, H]
-  const float* keep;         // [2, B, H]
+  const Number* x;            // [B, T, E]
+  const bool* mask;           // [B, T]
+  const Number* w_input;      // [2, 3H, E], the gates in the order r, z, n
+  const Number* w_recurrent;  // [2, 3H, H]
+  const float* b;             // [2, 3H]
+  const float* b_n;           // [2, H]
+  const Number* h0;           // [2, B, H]
+  const float* keep;          // [2, B, H]
 };
 
+template <class Number>
 struct GruOutputs {
-  float* h;      // [B, T, 2H]
-  float* gates;  // [2, T, B, 4H]: n, r, z and q
+  Number* h;      // [B, T, 2H]
+  Number* gates;  // [2, T, B, 4H]: n, r, z and q
 };
 
+template <class Number>
 struct GruResiduals {
-  const float* h;
-  const float* gates;
-  const float* dh;  // [B, T, 2H], the incoming gradient
+  const Number* h;
+  const Number* gates;
+  const Number* dh;  // [B, T, 2H], the incoming gradient
 };
 
 // The gradients. Those of the weights are one share's sums, transposed: one row
 // per input feature, one per hidden unit, and one for the biases.
+template <class Number>
 struct GruGradients {
-  float* dx[2];        // [B, T, E], each direction's share
+  Number* dx[2];       // [B, T, E], each direction's share
   float* dh0;          // [2, B, H]
   float* dkeep;        // [2, B, H]
   int64_t stride;      // The distance between rows, in floats.
@@ -52,7 +56,9 @@ struct GruGradients {
   float* d_bias;       // [stride], columns n, r, z, q
 };
 
+template <class Number>
 using GruKernel =
-    Kernel<GruSizes, GruInputs, GruOutputs, GruResiduals, GruGradients>;
+    Kernel<Number, GruSizes, GruInputs<Number>, GruOutputs<Number>,
+           GruResiduals<Number>, GruGradients<Number>>;
 
 }  // namespace bigru

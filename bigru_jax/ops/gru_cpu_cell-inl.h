@@ -9,16 +9,18 @@
 namespace bigru::INSTRUCTION_SET {
 namespace {
 
-// Computes a position's h and, unless `gates` is null, its gates n, r, z, q
-// from their pre-activations.
+// Computes the state that follows the previous one, as a float and as a number,
+// and, unless `gates` is null, the gates n, r, z, q from their pre-activations.
 inline void Cell(int64_t H, const float* arguments, const float* previous,
-                 float* h, float* gates) {
+                 float* state, Number* h, Number* gates) {
   ForEachBlock(H, [=](auto simd, int64_t j) {
     const auto r = simd.Sigmoid(simd.Load(arguments + H + j));
     const auto z = simd.Sigmoid(simd.Load(arguments + 2 * H + j));
     const auto q = simd.Load(arguments + 3 * H + j);
     const auto n = simd.Tanh(simd.Load(arguments + j) + r * q);
-    simd.Store(h + j, (1 - z) * n + z * simd.Load(previous + j));
+    const auto next = (1 - z) * n + z * simd.Load(previous + j);
+    simd.Store(state + j, next);
+    simd.Store(h + j, next);
     if (gates) {
       simd.Store(gates + j, n);
       simd.Store(gates + H + j, r);
@@ -30,8 +32,8 @@ inline void Cell(int64_t H, const float* arguments, const float* previous,
 
 // Computes the gradients of the pre-activations, and dh z, the part of dh that
 // bypasses the gates to the previous state. dh is the sum of carry and dy.
-inline void CellGradient(int64_t H, const float* gates, const float* previous,
-                         const float* carry, const float* dy, float* d_gates,
+inline void CellGradient(int64_t H, const Number* gates, const Number* previous,
+                         const float* carry, const Number* dy, Number* d_gates,
                          float* dh_z) {
   ForEachBlock(H, [=](auto simd, int64_t j) {
     const auto n = simd.Load(gates + j);

@@ -21,7 +21,7 @@
 // gathered into a *chunk* of rows, and each large product runs over the rows of
 // a chunk:
 //
-//   inputs  [rows, E + H]       a row is x, s
+//   inputs  [rows, E + H]       a row is x, s, each with padding to whole words
 //   gates   [rows, 4H (+ pad)]  a row is n, r, z, q
 //
 // With the gates in this order, the columns n, r, z depend on x and the columns
@@ -39,28 +39,53 @@
 namespace bigru::INSTRUCTION_SET {
 namespace {
 
+using Outputs = GruOutputs<Number>;
+using Residuals = GruResiduals<Number>;
+using Gradients = GruGradients<Number>;
+
+// The distances between the rows of inputs and of gates, and from x to s.
+int64_t StateColumn(const GruSizes& s) { return NumWords(s.E) * kPerWord; }
+int64_t InputStride(const GruSizes& s) {
+  return StateColumn(s) + NumWords(s.H) * kPerWord;
+}
 int64_t GateStride(const GruSizes& s) { return Stride(4 * s.H); }
 
-struct ForwardScratch {
-  ForwardScratch(const GruSizes& s, const Share& share, Arena& arena)
+struct CommonScratch {
+  CommonScratch(const GruSizes& s, const Share& share, Arena& arena)
       : steps(s, share, arena),
-        inputs(arena.Take<float>(steps.capacity() * (s.E + s.H))),
-        gates(arena.Take<float>(steps.capacity() * GateStride(s))) {}
+        inputs(arena.Take<Number>(steps.capacity() * InputStride(s))) {}
 
   Steps steps;
-  float* inputs;  // [capacity, E + H]
-  float* gates;   // [capacity, GateStride]
+  Number* inputs;  // [capacity, InputStride]
 };
 
-struct BackwardScratch : ForwardScratch {
+struct ForwardScratch : CommonScratch {
+  ForwardScratch(const GruSizes& s, const Share& share, Arena& arena)
+      : CommonScratch(s, share, arena),
+        gates(arena.Take<float>(steps.capacity() * GateStride(s))),
+        states(arena.Take<float>(2 * steps.NumExamples() * s.H)) {}
+
+  float* gates;   // [capacity, GateStride], the gates' pre-activations
+  float* states;  // [2, examples, H], before a step and after it, in turn
+};
+
+struct BackwardScratch : CommonScratch {
   BackwardScratch(const GruSizes& s, const Share& share, Arena& arena)
-      : ForwardScratch(s, share, arena),
+      : CommonScratch(s, share, arena),
+        gates(arena.Take<Number>(steps.capacity() * GateStride(s))),
+        input_words(
+            arena.Take<Word>(JoinedSize(steps.capacity(), InputStride(s)))),
+        gate_words(
+            arena.Take<Word>(JoinedSize(steps.capacity(), GateStride(s)))),
         carry(arena.Take<float>(steps.NumExamples() * s.H)),
         dh_z(arena.Take<float>(steps.NumExamples() * s.H)),
         ds(arena.Take<float>(steps.NumExamples() * s.H)),
         dx(arena.Take<float>(steps.capacity() * s.E)),
         zeros(arena.Take<float>(s.E > s.H ? s.E : s.H)) {}
 
+  Number* gates;      // [capacity, GateStride], the gates' gradients
+  Word* input_words;  // The words of `inputs` and of `gates` along the rows
+  Word* gate_words;
   float* carry;  // [examples, H], the gradient by h_{t-1}
   float* dh_z;   // [examples, H], one row per real position of a step
   float* ds;     // [examples, H], one row per real position of a step
@@ -71,21 +96,17 @@ struct BackwardScratch : ForwardScratch {
 // The work on one share: some of the examples in one direction.
 class DirectionTask {
  public:
-  DirectionTask(const GruSizes& sizes, const GruInputs& in,
-                const Share& share, const ForwardScratch& scratch)
-      : s_(sizes),
-        in_(in),
-        share_(share),
-        scratch_(scratch),
-        steps_(scratch.steps) {}
+  DirectionTask(const GruSizes& sizes, const Inputs& in, const Share& share,
+                const CommonScratch& scratch)
+      : s_(sizes), in_(in), share_(share), steps_(scratch.steps) {}
 
-  void Forward(const ForwardWeights& weights, const GruOutputs& out) const;
-  void Backward(const BackwardWeights& weights, const GruResiduals& residuals,
-                const GruGradients& gradients,
+  void Forward(const ForwardWeights& weights, const Outputs& out,
+               const ForwardScratch& scratch) const;
+  void Backward(const BackwardWeights& weights, const Residuals& residuals,
+                const Gradients& gradients,
                 const BackwardScratch& scratch) const;
 
  private:
-  int64_t InputStride() const { return s_.E + s_.H; }
   int64_t XOffset(int64_t step, int64_t b) const {
     return steps_.Position(step, b) * s_.E;
   }
@@ -102,41 +123,59 @@ class DirectionTask {
     return ((share_.direction * s_.T + step) * s_.B + b) * 4 * s_.H;
   }
   // The state h_{t-1} before a step.
-  const float* PreviousState(const float* h, int64_t step, int64_t b) const {
+  const Number* PreviousState(const Number* h, int64_t step, int64_t b) const {
     return step ? h + StateOffset(step - 1, b) : in_.h0 + FirstStateOffset(b);
   }
 
-  // Writes s = keep * h_{t-1} to `fed`.
-  void Feed(const float* previous, int64_t b, float* fed) const {
+  // Writes x to the row `inputs`.
+  void FeedInput(int64_t step, int64_t b, Number* inputs) const {
+    Copy(s_.E, in_.x + XOffset(step, b), inputs);
+    Zero(StateColumn(s_) - s_.E, inputs + s_.E);
+  }
+  // Writes s = keep * h_{t-1} to the row `inputs`.
+  template <class State>
+  void FeedState(const State* previous, int64_t b, Number* inputs) const {
+    Number* fed = inputs + StateColumn(s_);
+    Zero(InputStride(s_) - StateColumn(s_) - s_.H, fed + s_.H);
     if (!in_.keep) return Copy(s_.H, previous, fed);
     const float* keep = in_.keep + FirstStateOffset(b);
-    for (int64_t j = 0; j < s_.H; ++j) fed[j] = previous[j] * keep[j];
+    ForEachBlock(s_.H, [=](auto simd, int64_t j) {
+      simd.Store(fed + j, simd.Load(previous + j) * simd.Load(keep + j));
+    });
   }
 
   // The three parts of a chunk's backward pass.
-  void BackwardSteps(const Chunk& chunk, const float* w_recurrent,
-                     const GruResiduals& residuals,
-                     const GruGradients& gradients,
+  void BackwardSteps(const Chunk& chunk, const Word* w_recurrent,
+                     const Residuals& residuals, const Gradients& gradients,
                      const BackwardScratch& scratch) const;
-  void InputGradients(const Chunk& chunk, const float* w_input, float* dx_out,
+  void InputGradients(const Chunk& chunk, const Word* w_input, Number* dx_out,
                       const BackwardScratch& scratch) const;
-  void AddWeightGradients(const Chunk& chunk, const GruGradients& out) const;
+  void AddWeightGradients(const Chunk& chunk, const Gradients& out,
+                          const BackwardScratch& scratch) const;
 
   const GruSizes s_;
-  const GruInputs& in_;
+  const Inputs& in_;
   const Share share_;
-  const ForwardScratch& scratch_;
   const Steps& steps_;
 };
 
-void DirectionTask::Forward(const ForwardWeights& weights,
-                            const GruOutputs& out) const {
-  const int64_t E = s_.E, H = s_.H, ldx = InputStride(), ldg = GateStride(s_);
+void DirectionTask::Forward(const ForwardWeights& weights, const Outputs& out,
+                            const ForwardScratch& scratch) const {
+  const int64_t E = s_.E, H = s_.H, ldx = InputStride(s_), ldg = GateStride(s_);
+  // The state before a step.
+  auto state = [&](int64_t step, int64_t b) {
+    const int64_t half = step % 2 * steps_.NumExamples();
+    return scratch.states + (half + b - share_.first) * H;
+  };
+  for (int64_t b = share_.first; b < share_.last; ++b) {
+    Copy(H, in_.h0 + FirstStateOffset(b), state(0, b));
+  }
   for (Chunk chunk = steps_.ChunkFrom(0);;
        chunk = steps_.ChunkFrom(chunk.last)) {
-    float *inputs = scratch_.inputs, *gates = scratch_.gates;
+    Number* inputs = scratch.inputs;
+    float* gates = scratch.gates;
     steps_.ForEachRow(chunk, [&](int64_t row, int64_t step, int64_t b) {
-      Copy(E, in_.x + XOffset(step, b), inputs + row * ldx);
+      FeedInput(step, b, inputs + row * ldx);
     });
     // G[nrz] [rows, 3H] = b_[nrz] + X [rows, E] W_i^T [E, 3H]
     Gemm(chunk.rows, 3 * H, E, NoTrans(inputs, ldx), Packed(weights.input, E),
@@ -147,17 +186,18 @@ void DirectionTask::Forward(const ForwardWeights& weights,
     for (int64_t step = chunk.first; step < chunk.last; ++step) {
       const int64_t rows = steps_.NumReal(step);
       steps_.ForEachReal(step, [&](int64_t row, int64_t b) {
-        Feed(PreviousState(out.h, step, b), b, inputs + row * ldx + E);
+        FeedState(state(step, b), b, inputs + row * ldx);
       });
       // G[rzq] [rows, 3H] += S [rows, H] W_h^T [H, 3H]
-      Gemm(rows, 3 * H, H, NoTrans(inputs + E, ldx),
+      Gemm(rows, 3 * H, H, NoTrans(inputs + StateColumn(s_), ldx),
            Packed(weights.recurrent, H), {gates + H, ldg}, gates + H, ldg);
       steps_.ForEachReal(step, [&](int64_t row, int64_t b) {
-        Cell(H, gates + row * ldg, PreviousState(out.h, step, b),
+        Cell(H, gates + row * ldg, state(step, b), state(step + 1, b),
              out.h + StateOffset(step, b),
              out.gates ? out.gates + GatesOffset(step, b) : nullptr);
       });
       steps_.ForEachPadded(step, [&](int64_t b) {
+        Copy(H, state(step, b), state(step + 1, b));
         Copy(H, PreviousState(out.h, step, b), out.h + StateOffset(step, b));
       });
       inputs += rows * ldx;
@@ -168,10 +208,10 @@ void DirectionTask::Forward(const ForwardWeights& weights,
 }
 
 void DirectionTask::Backward(const BackwardWeights& weights,
-                             const GruResiduals& residuals,
-                             const GruGradients& gradients,
+                             const Residuals& residuals,
+                             const Gradients& gradients,
                              const BackwardScratch& scratch) const {
-  const int64_t E = s_.E, H = s_.H, ldx = InputStride(), ldg = GateStride(s_);
+  const int64_t E = s_.E, H = s_.H, ldx = InputStride(s_), ldg = GateStride(s_);
   const int64_t first_state = FirstStateOffset(share_.first);
   Zero(E > H ? E : H, scratch.zeros);
   Zero(steps_.NumExamples() * H, scratch.carry);
@@ -187,14 +227,14 @@ void DirectionTask::Backward(const BackwardWeights& weights,
   for (Chunk chunk = steps_.ChunkUpTo(s_.T);;
        chunk = steps_.ChunkUpTo(chunk.first)) {
     steps_.ForEachRow(chunk, [&](int64_t row, int64_t step, int64_t b) {
-      float* inputs = scratch.inputs + row * ldx;
-      Copy(E, in_.x + XOffset(step, b), inputs);
-      Feed(PreviousState(residuals.h, step, b), b, inputs + E);
+      Number* inputs = scratch.inputs + row * ldx;
+      FeedInput(step, b, inputs);
+      FeedState(PreviousState(residuals.h, step, b), b, inputs);
     });
     BackwardSteps(chunk, weights.recurrent, residuals, gradients, scratch);
     InputGradients(chunk, weights.input, gradients.dx[share_.direction],
                    scratch);
-    AddWeightGradients(chunk, gradients);
+    AddWeightGradients(chunk, gradients, scratch);
     if (chunk.first == 0) break;
   }
   Copy(steps_.NumExamples() * H, scratch.carry, gradients.dh0 + first_state);
@@ -202,12 +242,12 @@ void DirectionTask::Backward(const BackwardWeights& weights,
 
 // Replaces the chunk's gates by their gradients, dG, from the last step to the
 // first, and leaves in `carry` the gradient of the state before the chunk.
-void DirectionTask::BackwardSteps(const Chunk& chunk, const float* w_recurrent,
-                                  const GruResiduals& residuals,
-                                  const GruGradients& gradients,
+void DirectionTask::BackwardSteps(const Chunk& chunk, const Word* w_recurrent,
+                                  const Residuals& residuals,
+                                  const Gradients& gradients,
                                   const BackwardScratch& scratch) const {
   const int64_t H = s_.H, ldg = GateStride(s_);
-  float* d_gates = scratch.gates + chunk.rows * ldg;
+  Number* d_gates = scratch.gates + chunk.rows * ldg;
   for (int64_t step = chunk.last - 1; step >= chunk.first; --step) {
     const int64_t rows = steps_.NumReal(step);
     d_gates -= rows * ldg;
@@ -219,9 +259,8 @@ void DirectionTask::BackwardSteps(const Chunk& chunk, const float* w_recurrent,
                    scratch.dh_z + row * H);
     });
     steps_.ForEachPadded(step, [&](int64_t b) {
-      float* dh = scratch.carry + (b - share_.first) * H;
-      const float* dy = residuals.dh + StateOffset(step, b);
-      for (int64_t j = 0; j < H; ++j) dh[j] += dy[j];
+      Add(H, residuals.dh + StateOffset(step, b),
+          scratch.carry + (b - share_.first) * H);
     });
     // dS [rows, H] = dG[rzq] [rows, 3H] W_h [3H, H]
     Gemm(rows, H, 3 * H, NoTrans(d_gates + H, ldg), Packed(w_recurrent, 3 * H),
@@ -234,19 +273,20 @@ void DirectionTask::BackwardSteps(const Chunk& chunk, const float* w_recurrent,
         for (int64_t j = 0; j < H; ++j) dh[j] = dh_z[j] + ds[j];
         return;
       }
-      const float* previous = PreviousState(residuals.h, step, b);
+      const Number* previous = PreviousState(residuals.h, step, b);
       const float* keep = in_.keep + FirstStateOffset(b);
       float* dkeep = gradients.dkeep + FirstStateOffset(b);
-      for (int64_t j = 0; j < H; ++j) {
-        dkeep[j] += ds[j] * previous[j];
-        dh[j] = dh_z[j] + ds[j] * keep[j];
-      }
+      ForEachDisjointBlock(H, [=](auto simd, int64_t j) {
+        simd.Store(dkeep + j, simd.Load(dkeep + j) +
+                                  simd.Load(ds + j) * simd.Load(previous + j));
+      });
+      for (int64_t j = 0; j < H; ++j) dh[j] = dh_z[j] + ds[j] * keep[j];
     });
   }
 }
 
-void DirectionTask::InputGradients(const Chunk& chunk, const float* w_input,
-                                   float* dx_out,
+void DirectionTask::InputGradients(const Chunk& chunk, const Word* w_input,
+                                   Number* dx_out,
                                    const BackwardScratch& scratch) const {
   const int64_t E = s_.E, H = s_.H;
   // dX [rows, E] = dG[nrz] [rows, 3H] W_i [3H, E]
@@ -262,36 +302,41 @@ void DirectionTask::InputGradients(const Chunk& chunk, const float* w_input,
 }
 
 void DirectionTask::AddWeightGradients(const Chunk& chunk,
-                                       const GruGradients& out) const {
-  const int64_t E = s_.E, H = s_.H, ldx = InputStride(), ldg = GateStride(s_);
-  const float *inputs = scratch_.inputs, *d_gates = scratch_.gates;
+                                       const Gradients& out,
+                                       const BackwardScratch& scratch) const {
+  const int64_t E = s_.E, H = s_.H, ldx = InputStride(s_), ldg = GateStride(s_);
+  const Word* inputs =
+      JoinAllRows(chunk.rows, ldx, scratch.inputs, scratch.input_words);
+  const Word* d_gates =
+      JoinAllRows(chunk.rows, ldg, scratch.gates, scratch.gate_words);
   // dW_i^T [E, 3H] += X^T [E, rows] dG[nrz] [rows, 3H]
   Gemm(E, 3 * H, chunk.rows, Trans(inputs, ldx), Unpacked(d_gates, ldg),
        {out.d_input, out.stride}, out.d_input, out.stride);
   // dW_h^T [H, 3H] += S^T [H, rows] dG[rzq] [rows, 3H]
-  Gemm(H, 3 * H, chunk.rows, Trans(inputs + E, ldx), Unpacked(d_gates + H, ldg),
-       {out.d_recurrent, out.stride}, out.d_recurrent, out.stride);
+  Gemm(H, 3 * H, chunk.rows, Trans(inputs + StateColumn(s_), ldx),
+       Unpacked(d_gates + H, ldg), {out.d_recurrent, out.stride},
+       out.d_recurrent, out.stride);
   // db [4H] += the sum of dG [rows, 4H] over the rows
   for (int64_t j = 0; j < out.stride; j += kLanes) {
     using simd = Simd<kLanes>;
     simd::Float sum = {};
     for (int64_t row = 0; row < chunk.rows; ++row) {
-      sum += simd::Load(d_gates + row * ldg + j);
+      sum += simd::Load(scratch.gates + row * ldg + j);
     }
     simd::Store(out.d_bias + j, simd::Load(out.d_bias + j) + sum);
   }
 }
 
-void Forward(const GruSizes& sizes, const GruInputs& in, const GruOutputs& out,
+void Forward(const GruSizes& sizes, const Inputs& in, const Outputs& out,
              const Share& share, const Block& packed, const Block& scratch) {
   auto carved = Carve<ForwardScratch>(scratch, sizes, share);
   carved.steps.Sort(in.mask);
   DirectionTask(sizes, in, share, carved)
-      .Forward(Carve<ForwardWeights>(packed, sizes), out);
+      .Forward(Carve<ForwardWeights>(packed, sizes), out, carved);
 }
 
-void Backward(const GruSizes& sizes, const GruInputs& in,
-              const GruResiduals& residuals, const GruGradients& gradients,
+void Backward(const GruSizes& sizes, const Inputs& in,
+              const Residuals& residuals, const Gradients& gradients,
               const Share& share, const Block& packed, const Block& scratch) {
   auto carved = Carve<BackwardScratch>(scratch, sizes, share);
   carved.steps.Sort(in.mask);
@@ -302,7 +347,7 @@ void Backward(const GruSizes& sizes, const GruInputs& in,
 
 }  // namespace
 
-extern const GruKernel kGru = {
+extern const GruKernel<Number> kGru = {
     BIGRU_STRING(INSTRUCTION_SET),
     Supported,
     Stride,
@@ -312,6 +357,7 @@ extern const GruKernel kGru = {
      Measure<BackwardScratch, GruSizes, Share>},
     Forward,
     Backward,
+    Add<Number, Number>,
 };
 
 }  // namespace bigru::INSTRUCTION_SET

@@ -11,41 +11,43 @@
 namespace bigru::INSTRUCTION_SET {
 namespace {
 
+using Inputs = GruInputs<Number>;
+
 struct ForwardWeights {
   ForwardWeights(const GruSizes& s, Arena& arena)
-      : input(arena.Take<float>(PackedSize(s.E, 3 * s.H))),
-        recurrent(arena.Take<float>(PackedSize(s.H, 3 * s.H))),
+      : input(arena.Take<Word>(PackedSize(s.E, 3 * s.H))),
+        recurrent(arena.Take<Word>(PackedSize(s.H, 3 * s.H))),
         bias(arena.Take<float>(4 * s.H)) {}
 
-  float* input;      // W_i^T [E, 3H], columns n, r, z
-  float* recurrent;  // W_h^T [H, 3H], columns r, z, q
-  float* bias;       // [4H], of n, r, z and q
+  Word* input;      // W_i^T [E, 3H], columns n, r, z
+  Word* recurrent;  // W_h^T [H, 3H], columns r, z, q
+  float* bias;      // [4H], of n, r, z and q
 };
 
 struct BackwardWeights {
   BackwardWeights(const GruSizes& s, Arena& arena)
-      : input(arena.Take<float>(PackedSize(3 * s.H, s.E))),
-        recurrent(arena.Take<float>(PackedSize(3 * s.H, s.H))) {}
+      : input(arena.Take<Word>(PackedSize(3 * s.H, s.E))),
+        recurrent(arena.Take<Word>(PackedSize(3 * s.H, s.H))) {}
 
-  float* input;      // W_i [3H, E], rows n, r, z
-  float* recurrent;  // W_h [3H, H], rows r, z, q
+  Word* input;      // W_i [3H, E], rows n, r, z
+  Word* recurrent;  // W_h [3H, H], rows r, z, q
 };
 
 // The rows of a direction's W_i in the order n, r, z, and the rows of its W_h.
-inline auto InputRows(const GruSizes& s, const GruInputs& in,
+inline auto InputRows(const GruSizes& s, const Inputs& in,
                       int64_t direction) {
   const int64_t E = s.E, H = s.H;
-  const float* w = in.w_input + direction * 3 * H * E;
+  const Number* w = in.w_input + direction * 3 * H * E;
   return [=](int64_t row) { return w + (row + 2 * H) % (3 * H) * E; };
 }
-inline auto RecurrentRows(const GruSizes& s, const GruInputs& in,
+inline auto RecurrentRows(const GruSizes& s, const Inputs& in,
                           int64_t direction) {
   const int64_t H = s.H;
-  const float* w = in.w_recurrent + direction * 3 * H * H;
+  const Number* w = in.w_recurrent + direction * 3 * H * H;
   return [=](int64_t row) { return w + row * H; };
 }
 
-inline void PackForward(const GruSizes& s, const GruInputs& in,
+inline void PackForward(const GruSizes& s, const Inputs& in,
                         int64_t direction, const Block& packed) {
   const int64_t H = s.H;
   const auto w = Carve<ForwardWeights>(packed, s);
@@ -57,7 +59,7 @@ inline void PackForward(const GruSizes& s, const GruInputs& in,
   Copy(H, in.b_n + direction * H, w.bias + 3 * H);
 }
 
-inline void PackBackward(const GruSizes& s, const GruInputs& in,
+inline void PackBackward(const GruSizes& s, const Inputs& in,
                          int64_t direction, const Block& packed) {
   const auto w = Carve<BackwardWeights>(packed, s);
   PackRows(3 * s.H, s.E, InputRows(s, in, direction), w.input);
