@@ -95,9 +95,9 @@ struct MatrixC0 {
 };
 inline MatrixC0 Broadcast(const float* row) { return {row, 0}; }
 
-// C [MR, N] = C0 + A [MR, K] B [K, N], where K counts words, and N is V vectors,
-// the last of which has `tail` columns. GCC keeps the sums in registers only if
-// the loops that store them are unrolled early.
+// C [MR, N] = C0 + A [MR, K] B [K, N], where K counts words, and N is V
+// vectors, the last of which has `tail` columns. GCC keeps the sums in registers
+// only if the loops that store them are unrolled early.
 template <int MR, int V>
 void Microkernel(int64_t K, MatrixA a, MatrixB b, MatrixC0 c0, float* c,
                  int64_t ldc, int tail) {

@@ -4,10 +4,10 @@
 // options for it and -DINSTRUCTION_SET=avx512 or another name, which becomes a
 // namespace. -DNUMBER=BFloat16 makes a kernel for arrays of bfloat16, which are
 // converted to floats when they are loaded, and rounded to the nearest when
-// they are stored. A kernel uses nothing of the C++ library, because the linker could use
-// an inline function that was compiled for AVX-512 in code for every processor.
-// For the same reason, this and the other -inl.h files define everything in an
-// anonymous namespace: include them in *_kernel.cc files only.
+// they are stored. A kernel uses nothing of the C++ library, because the linker
+// could use an inline function that was compiled for AVX-512 in code for every
+// processor. For the same reason, this and the other -inl.h files define
+// everything in an anonymous namespace: include them in *_kernel.cc files only.
 
 #pragma once
 
@@ -63,6 +63,14 @@ inline int64_t RoundUp(int64_t n, int64_t multiple) {
 // over the sets of the cache.
 inline int64_t Stride(int64_t n) {
   return (RoundUp(n + kLanes, kLanes) / kLanes | 1) * kLanes;
+}
+
+inline float ToFloat(float x) { return x; }
+inline float ToFloat(BFloat16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x) << 16;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof(value));
+  return value;
 }
 
 template <class T>

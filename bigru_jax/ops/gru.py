@@ -125,16 +125,12 @@ def best_implementation(platform: str, dtype: jax.typing.DTypeLike) -> str:
   return "'xla', the loop"
 
 
-def _best(x_BxTxE, mask_BxT, params, initial_state_DxBxH, recurrent_mask_DxBxH):
+def _best(x_BxTxE, *arguments):
   """Runs the best implementation for the platform of the program."""
-  has_kernel = cpu.supports(x_BxTxE, *params, initial_state_DxBxH)
-  on_cpu = gru_cpu if has_kernel else gru_xla
+  on_cpu = gru_cpu if cpu.supports(x_BxTxE) else gru_xla
   return jax.lax.platform_dependent(
     x_BxTxE,
-    mask_BxT,
-    params,
-    initial_state_DxBxH,
-    recurrent_mask_DxBxH,
+    *arguments,
     cpu=on_cpu.bidirectional_gru,
     default=gru_scan.bidirectional_gru,
   )

@@ -101,7 +101,8 @@ void AddTransposed(int64_t G, int64_t N, int64_t shift, const float* from,
     const int64_t last = std::min(g0 + kBlock, G);
     for (int64_t n = 0; n < N; ++n) {
       for (int64_t g = g0; g < last; ++g) {
-        to[g * N + n] += from[n * stride + (g + shift) % G];
+        const int64_t column = g + shift < G ? g + shift : g + shift - G;
+        to[g * N + n] += from[n * stride + column];
       }
     }
   }

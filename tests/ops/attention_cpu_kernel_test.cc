@@ -6,7 +6,7 @@
 #include "kernel_test.h"
 
 namespace bigru::INSTRUCTION_SET {
-extern const AttentionKernel kAttention;
+extern const AttentionKernel<Number> kAttention;
 }
 
 struct Case {
@@ -19,11 +19,11 @@ struct Case {
     s = {random.Size(40), random.Size(150), random.Size(140),
          random.Size(140)};
     const auto [B, T, F, A] = s;
-    h = random.Floats(B * T * F, 1);
-    kernel = random.Floats(F * A, F);
+    h = random.Rounded(B * T * F, 1);
+    kernel = random.Rounded(F * A, F);
     bias = random.Floats(A, 1);
     query = random.Floats(A, 1);
-    d_context = random.Floats(B * F, 1);
+    d_context = random.Rounded(B * F, 1);
     d_weights = random.Floats(B * T, 1);
     mask = random.Mask(B * T);
   }
@@ -91,14 +91,18 @@ void Reference(const Case& c, int64_t b, Results& out) {
 
 // Runs the kernel as attention_cpu.cc does, the batch in two shares.
 Results Run(const Case& c) {
-  const bigru::AttentionKernel& kernel = bigru::INSTRUCTION_SET::kAttention;
+  const bigru::AttentionKernel<Number>& kernel =
+      bigru::INSTRUCTION_SET::kAttention;
   const auto [B, T, F, A] = c.s;
   Results out(c.s);
+  const Numbers h = Round(c.h), w = Round(c.kernel);
+  const Numbers d_context = Round(c.d_context);
   // The kernel writes all of its results, also those at padding.
-  Array context(B * F, NAN), weights(B * T, NAN), dh(B * T * F, NAN);
-  Array u(B * T * A, NAN);
-  const bigru::AttentionInputs inputs = {
-      c.h.data(), c.mask.get(), c.kernel.data(), c.bias.data(), c.query.data()};
+  const Number nan = Round(NAN);
+  Numbers context(B * F, nan), dh(B * T * F, nan), u(B * T * A, nan);
+  Array weights(B * T, NAN);
+  const bigru::AttentionInputs<Number> inputs = {
+      h.data(), c.mask.get(), w.data(), c.bias.data(), c.query.data()};
   const Memory forward_packed(kernel.before_forward.packed_size(c.s));
   const Memory backward_packed(kernel.before_backward.packed_size(c.s));
   kernel.before_forward.pack(c.s, inputs, 0, forward_packed.block());
@@ -107,7 +111,7 @@ Results Run(const Case& c) {
     const bigru::Share share = {0, i * B / 2, (i + 1) * B / 2};
     Array d_kernel(F * A, NAN), d_bias(A, NAN), d_query(A, NAN);
     // Without and with what a gradient needs.
-    for (float* saved : {static_cast<float*>(nullptr), u.data()}) {
+    for (Number* saved : {static_cast<Number*>(nullptr), u.data()}) {
       kernel.forward(
           c.s, inputs, {context.data(), weights.data(), saved}, share,
           forward_packed.block(),
@@ -115,7 +119,7 @@ Results Run(const Case& c) {
     }
     kernel.backward(
         c.s, inputs,
-        {weights.data(), u.data(), c.d_context.data(), c.d_weights.data()},
+        {weights.data(), u.data(), d_context.data(), c.d_weights.data()},
         {dh.data(), d_kernel.data(), d_bias.data(), d_query.data()}, share,
         backward_packed.block(),
         Memory(kernel.before_backward.scratch_size(c.s, share)).block());
@@ -123,9 +127,9 @@ Results Run(const Case& c) {
     for (int64_t n = 0; n < A; ++n) out.d_bias[n] += d_bias[n];
     for (int64_t n = 0; n < A; ++n) out.d_query[n] += d_query[n];
   }
-  out.context.assign(context.begin(), context.end());
-  out.weights.assign(weights.begin(), weights.end());
-  out.dh.assign(dh.begin(), dh.end());
+  out.context = Widen(context);
+  out.weights = Widen(weights);
+  out.dh = Widen(dh);
   return out;
 }
 
@@ -136,9 +140,11 @@ int main(int count, char** arguments) {
     Results expected(c.s);
     for (int64_t b = 0; b < c.s.B; ++b) Reference(c, b, expected);
     const Results actual = Run(c);
-    return AllEqual({{"context", {actual.context, expected.context}},
-                     {"weights", {actual.weights, expected.weights}},
-                     {"dh", {actual.dh, expected.dh}},
+    return AllEqual(kOutputTolerance,
+                    {{"context", {actual.context, expected.context}},
+                     {"weights", {actual.weights, expected.weights}}}) &&
+           AllEqual(kGradientTolerance,
+                    {{"dh", {actual.dh, expected.dh}},
                      {"d_kernel", {actual.d_kernel, expected.d_kernel}},
                      {"d_bias", {actual.d_bias, expected.d_bias}},
                      {"d_query", {actual.d_query, expected.d_query}}});

@@ -2,6 +2,7 @@
 
 import functools
 
+from gru_cases import KERNEL_TOLERANCES
 from hypothesis import example, given, settings, strategies as st
 import jax
 import jax.numpy as jnp
@@ -36,13 +37,17 @@ def test_without_a_valid_position_all_weights_are_zero():
   np.testing.assert_array_equal(weights, 0)
 
 
+# The kernels by instruction set, each with its dtype.
+KERNELS = {
+  name: dtype for dtype in cpu.DTYPES for name in cpu.instruction_sets(dtype)
+}
 IMPLEMENTATIONS = {
   'reference': attention_reference.additive_attention,
   **{
     name: functools.partial(
       attention_cpu.additive_attention, instruction_set=name
     )
-    for name in cpu.instruction_sets()
+    for name in KERNELS
   },
 }
 
@@ -62,8 +67,14 @@ def _draw(batch, time, features, attention_features, seed):
   return h, mask, *params
 
 
+def _in_dtype_of(name, arrays):
+  """Rounds floats to the dtype of an implementation."""
+  dtype = KERNELS.get(name, 'float32')
+  return [x if x.dtype == bool else x.astype(dtype) for x in arrays]
+
+
 def _by_numpy(h, mask, kernel, bias, query):
-  scores = np.tanh(h.astype(np.float64) @ kernel + bias) @ query
+  scores = np.tanh(h @ kernel + bias) @ query
   weights = np.zeros(mask.shape)
   for i, real in enumerate(mask):
     if real.any():
@@ -97,49 +108,59 @@ def test_additive_attention_equals_its_formula_at_random(name, sizes, seed):
 
 
 def _equals_the_formula(name, sizes, seed=0):
-  arguments = _draw(*sizes, seed=seed)
+  arguments = _in_dtype_of(name, _draw(*sizes, seed=seed))
   outputs = jax.jit(IMPLEMENTATIONS[name])(*arguments)
-  for ours, expected in zip(outputs, _by_numpy(*arguments)):
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
+  in_float64 = [x if x.dtype == bool else np.float64(x) for x in arguments]
+  # The context is rounded once, to 8 bits.
+  tolerance = 2**-8 if KERNELS.get(name) == 'bfloat16' else 1e-5
+  for ours, expected in zip(outputs, _by_numpy(*in_float64)):
+    scale = 1 + np.abs(expected).max()
+    np.testing.assert_allclose(
+      np.float64(ours), expected, atol=tolerance * scale, rtol=0
+    )
   np.testing.assert_array_equal(outputs[1][~arguments[1]], 0)
 
 
-needs_kernel = pytest.mark.skipif(
-  not cpu.instruction_sets(), reason='not compiled'
-)
-
-
-@needs_kernel
+@pytest.mark.parametrize('name', KERNELS)
 @EDGES
-def test_the_kernel_has_the_gradients_of_the_reference(sizes):
-  _has_the_gradients_of_the_reference(sizes)
+def test_the_kernel_has_the_gradients_of_the_reference(name, sizes):
+  _has_the_gradients_of_the_reference(name, sizes)
 
 
 @pytest.mark.slow
-@needs_kernel
+@pytest.mark.parametrize('name', KERNELS)
 @settings(deadline=None, max_examples=100)
 @AT_RANDOM
 @LARGE
-def test_the_kernel_has_the_gradients_of_the_reference_at_random(sizes, seed):
-  _has_the_gradients_of_the_reference(sizes, seed)
+def test_the_kernel_has_the_gradients_of_the_reference_at_random(
+  name, sizes, seed
+):
+  _has_the_gradients_of_the_reference(name, sizes, seed)
 
 
-def _has_the_gradients_of_the_reference(sizes, seed=0):
-  h, mask, *params = map(jnp.asarray, _draw(*sizes, seed=seed))
+def _has_the_gradients_of_the_reference(name, sizes, seed=0):
+  arguments = _in_dtype_of(name, map(jnp.asarray, _draw(*sizes, seed=seed)))
+  mask = arguments.pop(1)
   d_context, d_weights = _draw(*sizes, seed=1)[0][:, 0], mask * 0.7
 
-  def gradients(run):
+  def gradients(run, arguments):
     def loss(h, *params):
       context, weights = run(h, mask, *params)
       return (context * d_context).sum() + (weights**2 * d_weights).sum()
 
-    return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(h, *params)
+    return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))(*arguments)
 
-  expected = gradients(IMPLEMENTATIONS['reference'])
-  for name in cpu.instruction_sets():
-    for ours, theirs in zip(gradients(IMPLEMENTATIONS[name]), expected):
-      scale = 1 + float(jnp.abs(theirs).max())
-      np.testing.assert_allclose(ours, theirs, atol=1e-5 * scale)
+  expected = gradients(
+    IMPLEMENTATIONS['reference'], [x.astype(jnp.float32) for x in arguments]
+  )
+  tolerance = KERNEL_TOLERANCES[KERNELS[name]]
+  for ours, theirs in zip(
+    gradients(IMPLEMENTATIONS[name], arguments), expected
+  ):
+    scale = 1 + float(jnp.abs(theirs).max())
+    np.testing.assert_allclose(
+      ours.astype(jnp.float32), theirs, atol=tolerance * scale
+    )
 
 
 def _loss(implementation, h, mask, *params):

@@ -66,11 +66,11 @@ Arrays Gru(const Library& library, int64_t num_threads, int64_t B, int64_t T,
   const Array b = random.Floats({2, 3 * H}), b_n = random.Floats({2, H});
   const Array h0 = random.Floats({2, B, H}), scale = random.Floats({2, B, H});
   const Arrays out =
-      library.Call("BigruGruForward", num_threads,
+      library.Call("BigruGruForward_float32", num_threads,
                    {x, mask, w_input, w_recurrent, b, b_n, h0, scale},
                    {{B, T, 2 * H}, {2, T, B, 4 * H}});
   const Arrays d =
-      library.Call("BigruGruBackward", num_threads,
+      library.Call("BigruGruBackward_float32", num_threads,
                    {x, mask, w_input, w_recurrent, h0, scale, out[0], out[1],
                     random.Floats({B, T, 2 * H})},
                    {x.shape(), w_input.shape(), w_recurrent.shape(), b.shape(),
@@ -85,10 +85,10 @@ Arrays Attention(const Library& library, int64_t num_threads, int64_t B,
   const Array kernel = random.Floats({F, A}), bias = random.Floats({A});
   const Array query = random.Floats({A});
   Arrays out =
-      library.Call("BigruAttentionForward", num_threads,
+      library.Call("BigruAttentionForward_float32", num_threads,
                    {h, mask, kernel, bias, query}, {{B, F}, {B, T}, {B, T, A}});
   const Arrays d =
-      library.Call("BigruAttentionBackward", num_threads,
+      library.Call("BigruAttentionBackward_float32", num_threads,
                    {h, mask, kernel, query, out[1], out[2],
                     random.Floats({B, F}), random.Floats({B, T})},
                    {h.shape(), kernel.shape(), bias.shape(), query.shape()});

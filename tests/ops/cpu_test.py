@@ -34,9 +34,11 @@ def _compilers() -> list[str]:
   return list(names.values())
 
 
+AVX512 = '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split()
 FLAGS = {
-  'avx512': '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split(),
+  'avx512': AVX512,
   'avx2': '-mavx2 -mfma'.split(),
+  'avx512_bf16': [*AVX512, '-mavx512bf16', '-DNUMBER=BFloat16'],
 }
 KERNELS = ['gru_cpu_kernel', 'attention_cpu_kernel']
 WARNINGS = ['-Wall', '-Wextra', '-Werror']
@@ -69,7 +71,7 @@ def test_the_kernel_is_built_where_there_is_a_compiler():
 def test_without_the_kernel_xlas_loop_runs(monkeypatch):
   x, mask, params = _arguments()
   expected, _ = bidirectional_gru(x, mask, params, implementation='reference')
-  monkeypatch.setattr(cpu, 'instruction_sets', tuple)
+  monkeypatch.setattr(cpu, 'instruction_sets', lambda dtype: ())
   h, _ = bidirectional_gru(x, mask, params)
   np.testing.assert_allclose(h, expected, atol=1e-6)
   assert gru.best_implementation('cpu', 'float32') == "'xla', the loop"
@@ -81,8 +83,9 @@ def test_without_the_kernel_xlas_loop_runs(monkeypatch):
 def test_a_missing_kernel_is_said_once_where_there_could_be_one(
   monkeypatch, caplog, tmp_path, machine, count
 ):
-  load = functools.cache(cpu.instruction_sets.__wrapped__)
-  monkeypatch.setattr(cpu, 'instruction_sets', load)
+  load = functools.cache(cpu._library.__wrapped__)
+  monkeypatch.setattr(cpu, '_library', load)
+  monkeypatch.setattr(cpu, 'instruction_sets', cpu.instruction_sets.__wrapped__)
   monkeypatch.setattr(cpu, 'LIBRARY', tmp_path / 'missing.lib.so')
   monkeypatch.setattr(platform, 'machine', lambda: machine)
   x, mask, params = _arguments()
@@ -92,15 +95,38 @@ def test_a_missing_kernel_is_said_once_where_there_could_be_one(
   assert caplog.text.count('pip install -e .') == count
 
 
-def test_bfloat16_runs_in_xlas_loop(monkeypatch):
-  x, mask, params = jax.tree.map(
-    lambda a: a if a.dtype == bool else a.astype(jnp.bfloat16), _arguments()
+def _in_bfloat16(arrays):
+  return jax.tree.map(
+    lambda a: a if a.dtype == bool else a.astype(jnp.bfloat16), arrays
   )
+
+
+@needs_compiler
+def test_bfloat16_runs_in_the_kernel_where_the_processor_can():
+  features = pathlib.Path('/proc/cpuinfo').read_text()
+  has_kernel = bool(cpu.instruction_sets('bfloat16'))
+  assert has_kernel == ('avx512_bf16' in features)
+  words = gru.best_implementation('cpu', 'bfloat16')
+  name = "'cpu', the C++ kernel for avx512_bf16"
+  assert words == (name if has_kernel else "'xla', the loop")
+
+
+def test_bfloat16_runs_in_xlas_loop_elsewhere(monkeypatch):
+  x, mask, params = _in_bfloat16(_arguments())
+  sets = {'float32': ('avx2',)}
+  monkeypatch.setattr(cpu, 'instruction_sets', lambda x: sets.get(x, ()))
   h, _ = bidirectional_gru(x, mask, params)
   assert h.dtype == jnp.bfloat16
-  monkeypatch.setattr(cpu, 'instruction_sets', lambda: ('avx2',))
-  with pytest.raises(ValueError, match='bfloat16 inputs; the kernel takes'):
+  message = 'bfloat16 inputs; the kernel takes float32 on this processor'
+  with pytest.raises(ValueError, match=message):
     bidirectional_gru(x, mask, params, implementation='cpu')
+
+
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
+def test_arrays_of_two_dtypes_are_refused():
+  x, mask, params = _arguments()
+  with pytest.raises(ValueError, match='float32 and bfloat16 inputs; the ker'):
+    bidirectional_gru(x, mask, _in_bfloat16(params))
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
@@ -128,7 +154,7 @@ def test_a_wrong_shape_in_the_gru_is_named(name, position, shape):
   arguments = [jnp.zeros(s) for s in shapes[:8]]
   arguments[1] = arguments[1].astype(bool)
   results = [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes[8:]]
-  call = jax.ffi.ffi_call('bigru_jax_GruForward', results)
+  call = jax.ffi.ffi_call('bigru_jax_GruForward_float32', results)
   with pytest.raises(jax.errors.JaxRuntimeError, match=f'shape of {name} '):
     jax.block_until_ready(call(*arguments, instruction_set=''))
 
@@ -160,7 +186,7 @@ def test_a_wrong_shape_in_the_gradient_of_attention_is_named(
   arguments = [jnp.zeros(s) for s in shapes[:8]]
   arguments[1] = arguments[1].astype(bool)
   results = [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes[8:]]
-  call = jax.ffi.ffi_call('bigru_jax_AttentionBackward', results)
+  call = jax.ffi.ffi_call('bigru_jax_AttentionBackward_float32', results)
   with pytest.raises(jax.errors.JaxRuntimeError, match=f'shape of {name} '):
     jax.block_until_ready(call(*arguments, instruction_set=''))
 
@@ -172,7 +198,7 @@ def test_a_wrong_shape_is_printed_with_the_expected_one():
   results = [
     jax.ShapeDtypeStruct(s, jnp.float32) for s in [(3, 5), (3, 4), (0,)]
   ]
-  call = jax.ffi.ffi_call('bigru_jax_AttentionForward', results)
+  call = jax.ffi.ffi_call('bigru_jax_AttentionForward_float32', results)
   message = r'the shape of h is \[3, 4\], where .* need \[3, 4, \?\]'
   with pytest.raises(jax.errors.JaxRuntimeError, match=message):
     jax.block_until_ready(

@@ -16,10 +16,19 @@ EDGES = pytest.mark.parametrize(
 )
 
 
+# The tolerated differences of a kernel. Those in bfloat16 are five standard
+# deviations of the roundings of two factors, to 8 bits each, in each of the two
+# sums on the way to a gradient; `kernel_test.h` derives them.
+KERNEL_TOLERANCES = {'float32': 1e-5, 'bfloat16': 4 * 2**-8}
+
+
 def equal_the_reference(
   runs, shape, masked, dtype=jnp.float32, tolerance=1e-5, seed=0
 ):
-  """Compares states, final states and gradients, on a ragged mask."""
+  """Compares states, final states and gradients, on a ragged mask.
+
+  The reference computes in float32, on the same numbers.
+  """
   batch, time, features, hidden = shape
   rng = np.random.default_rng(seed)
 
@@ -46,7 +55,7 @@ def equal_the_reference(
   def outputs(run):
     return jax.jit(lambda x, *others: run(x, mask, *others))(*arguments)
 
-  def outputs_and_gradients(run):
+  def outputs_and_gradients(run, arguments=arguments):
     def loss(x, *others):
       h, final = run(x, mask, *others)
       terms = (h * d_states).sum() + (final * d_final).sum()
@@ -56,11 +65,18 @@ def equal_the_reference(
     gradients, results = jax.jit(differentiate)(*arguments)
     return results, gradients
 
-  expected = outputs_and_gradients(gru_reference.bidirectional_gru)
+  expected = outputs_and_gradients(
+    gru_reference.bidirectional_gru, in_dtype(arguments, jnp.float32)
+  )
   for run in runs:
     # With and without gradients it is another loop.
     for ours in (outputs_and_gradients(run), (outputs(run),)):
       are_close(ours, expected[: len(ours)], tolerance)
+
+
+def in_dtype(arrays, dtype):
+  """Returns a pytree's arrays in another dtype."""
+  return jax.tree.map(lambda array: array.astype(dtype), arrays)
 
 
 def are_close(ours, expected, tolerance):
@@ -131,8 +147,11 @@ def check_transformed_gradient(transform, implementation):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def check_second_derivatives(implementation):
-  """Compares the second derivatives by all arguments with the reference."""
+def check_second_derivatives(implementation, dtype=jnp.float32, tolerance=1e-5):
+  """Compares the second derivatives by all arguments with the reference.
+
+  The reference computes in float32, on the same numbers.
+  """
   x, mask, params = small_layer()
   start = 0.5 * x.reshape(-1)[:32].reshape(2, 4, 4)
 
@@ -158,6 +177,7 @@ def check_second_derivatives(implementation):
   differentiate = jax.jit(
     jax.grad(penalty, argnums=(0, 1, 2, 3)), static_argnums=4
   )
-  arguments = params, x, start, 1 + start
+  arguments = in_dtype((params, x, start, 1 + start), dtype)
   ours = differentiate(*arguments, implementation)
-  are_close(ours, differentiate(*arguments, 'reference'), 1e-5)
+  arguments = in_dtype(arguments, jnp.float32)
+  are_close(ours, differentiate(*arguments, 'reference'), tolerance)

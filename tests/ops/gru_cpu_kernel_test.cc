@@ -6,7 +6,7 @@
 #include "kernel_test.h"
 
 namespace bigru::INSTRUCTION_SET {
-extern const GruKernel kGru;
+extern const GruKernel<Number> kGru;
 }
 
 struct Case {
@@ -21,14 +21,14 @@ struct Case {
          random.Size(140)};
     has_keep = random.engine() % 2;
     const auto [T, B, E, H] = s;
-    x = random.Floats(B * T * E, 1);
-    w_input = random.Floats(2 * 3 * H * E, E);
-    w_recurrent = random.Floats(2 * 3 * H * H, H);
+    x = random.Rounded(B * T * E, 1);
+    w_input = random.Rounded(2 * 3 * H * E, E);
+    w_recurrent = random.Rounded(2 * 3 * H * H, H);
     b = random.Floats(2 * 3 * H, 1);
     b_n = random.Floats(2 * H, 1);
-    h0 = random.Floats(2 * B * H, 1);
+    h0 = random.Rounded(2 * B * H, 1);
     keep = random.Floats(has_keep ? 2 * B * H : 0, 1);
-    dh = random.Floats(B * T * 2 * H, 1);
+    dh = random.Rounded(B * T * 2 * H, 1);
     mask = random.Mask(B * T);
   }
 };
@@ -133,7 +133,8 @@ void Reference(const Case& c, int d, int64_t example, Results& out) {
 
 // Adds the weight gradients of a share up in the order of the parameters.
 void AddWeightGradients(const Case& c, int64_t direction,
-                        const bigru::GruGradients& share, Results& out) {
+                        const bigru::GruGradients<Number>& share,
+                        Results& out) {
   const int64_t E = c.s.E, H = c.s.H, stride = share.stride;
   for (int64_t j = 0; j < H; ++j) {
     // The columns of the inputs' gradients are n, r, z.
@@ -155,18 +156,22 @@ void AddWeightGradients(const Case& c, int64_t direction,
 
 // Runs the kernel as gru_cpu.cc does, the batch in two shares.
 Results Run(const Case& c) {
-  const bigru::GruKernel& kernel = bigru::INSTRUCTION_SET::kGru;
+  const bigru::GruKernel<Number>& kernel = bigru::INSTRUCTION_SET::kGru;
   const auto [T, B, E, H] = c.s;
   Results out(c.s);
-  Array h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(2 * B * T * E);
+  const Numbers x = Round(c.x), h0 = Round(c.h0), dh = Round(c.dh);
+  const Numbers w_input = Round(c.w_input), w_recurrent = Round(c.w_recurrent);
+  Numbers h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(B * T * E);
+  Numbers backward_dx(B * T * E);
   Array dh0(2 * B * H), dkeep(c.has_keep ? 2 * B * H : 0);
-  const bigru::GruInputs inputs = {
-      c.x.data(),       c.mask.get(),
-      c.w_input.data(), c.w_recurrent.data(),
-      c.b.data(),       c.b_n.data(),
-      c.h0.data(),      c.has_keep ? c.keep.data() : nullptr};
-  const bigru::GruOutputs outputs = {h.data(), gates.data()};
-  const bigru::GruResiduals residuals = {h.data(), gates.data(), c.dh.data()};
+  const bigru::GruInputs<Number> inputs = {
+      x.data(),       c.mask.get(),
+      w_input.data(), w_recurrent.data(),
+      c.b.data(),     c.b_n.data(),
+      h0.data(),      c.has_keep ? c.keep.data() : nullptr};
+  const bigru::GruOutputs<Number> outputs = {h.data(), gates.data()};
+  const bigru::GruResiduals<Number> residuals = {h.data(), gates.data(),
+                                                 dh.data()};
   const int64_t stride = kernel.stride(4 * H);
   for (int64_t direction = 0; direction < 2; ++direction) {
     const Memory forward_packed(kernel.before_forward.packed_size(c.s));
@@ -181,8 +186,8 @@ Results Run(const Case& c) {
           Memory(kernel.before_forward.scratch_size(c.s, share)).block());
       Array d_input(E * stride, NAN), d_recurrent(H * stride, NAN);
       Array d_bias(stride, NAN);
-      const bigru::GruGradients gradients = {
-          {dx.data(), dx.data() + B * T * E},
+      const bigru::GruGradients<Number> gradients = {
+          {dx.data(), backward_dx.data()},
           dh0.data(),
           dkeep.data(),
           stride,
@@ -195,10 +200,11 @@ Results Run(const Case& c) {
       AddWeightGradients(c, direction, gradients, out);
     }
   }
-  out.h.assign(h.begin(), h.end());
-  for (int64_t i = 0; i < B * T * E; ++i) out.dx[i] = dx[i] + dx[B * T * E + i];
-  out.dh0.assign(dh0.begin(), dh0.end());
-  out.dkeep.assign(dkeep.begin(), dkeep.end());
+  kernel.add(B * T * E, backward_dx.data(), dx.data());
+  out.h = Widen(h);
+  out.dx = Widen(dx);
+  out.dh0 = Widen(dh0);
+  out.dkeep = Widen(dkeep);
   return out;
 }
 
@@ -211,8 +217,9 @@ int main(int count, char** arguments) {
       for (int64_t b = 0; b < c.s.B; ++b) Reference(c, d, b, expected);
     }
     const Results actual = Run(c);
-    return AllEqual({{"h", {actual.h, expected.h}},
-                     {"dx", {actual.dx, expected.dx}},
+    return AllEqual(kOutputTolerance, {{"h", {actual.h, expected.h}}}) &&
+           AllEqual(kGradientTolerance,
+                    {{"dx", {actual.dx, expected.dx}},
                      {"dw_input", {actual.dw_input, expected.dw_input}},
                      {"dw_recurrent",
                       {actual.dw_recurrent, expected.dw_recurrent}},

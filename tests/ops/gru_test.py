@@ -7,10 +7,12 @@ from flax import linen as nn
 import golden
 from gru_cases import (
   EDGES,
+  KERNEL_TOLERANCES,
   TRANSFORMS,
   check_second_derivatives,
   check_transformed_gradient,
   equal_the_reference,
+  in_dtype,
   small_layer,
   sum_of_squares,
 )
@@ -134,27 +136,52 @@ def test_the_loops_equal_the_reference_on_random_inputs(shape, masked, seed):
   equal_the_reference(LOOPS, shape, masked, seed=seed)
 
 
-KERNELS = [
-  functools.partial(gru_cpu.bidirectional_gru, instruction_set=name)
-  for name in cpu.instruction_sets()
-]
-needs_kernel = pytest.mark.skipif(not KERNELS, reason='not compiled')
+WITH_KERNEL = pytest.mark.parametrize(
+  'dtype',
+  [
+    pytest.param(
+      dtype,
+      marks=pytest.mark.skipif(
+        not cpu.instruction_sets(dtype), reason='not compiled, or another CPU'
+      ),
+    )
+    for dtype in cpu.DTYPES
+  ],
+)
 
 
-@needs_kernel
+def _kernels_equal_the_reference(dtype, shape, masked, seed=0):
+  kernels = [
+    functools.partial(gru_cpu.bidirectional_gru, instruction_set=name)
+    for name in cpu.instruction_sets(dtype)
+  ]
+  tolerance = KERNEL_TOLERANCES[dtype]
+  equal_the_reference(kernels, shape, masked, dtype, tolerance, seed)
+
+
+@WITH_KERNEL
 @EDGES
 @pytest.mark.parametrize('masked', [False, True])
-def test_the_kernel_equals_the_reference_and_its_autodiff(shape, masked):
-  equal_the_reference(KERNELS, shape, masked)
+def test_the_kernel_equals_the_reference_and_its_autodiff(dtype, shape, masked):
+  _kernels_equal_the_reference(dtype, shape, masked)
 
 
 @pytest.mark.slow
-@needs_kernel
+@WITH_KERNEL
 @settings(deadline=None, max_examples=100)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
 @example(shape=(64, 22, 100, 128), masked=True, seed=0)
-def test_the_kernel_equals_the_reference_on_random_inputs(shape, masked, seed):
-  equal_the_reference(KERNELS, shape, masked, seed=seed)
+def test_the_kernel_equals_the_reference_on_random_inputs(
+  dtype, shape, masked, seed
+):
+  _kernels_equal_the_reference(dtype, shape, masked, seed)
+
+
+@WITH_KERNEL
+def test_second_derivatives_in_the_dtype_of_a_kernel(dtype):
+  # XLA computes them, and rounds more in bfloat16 than the kernel does.
+  tolerance = 1e-5 if dtype == 'float32' else 0.1
+  check_second_derivatives('cpu', dtype, tolerance)
 
 
 WITH_DERIVATIVES = ['scan', 'xla', None]
@@ -186,8 +213,10 @@ def test_second_order_equals_finite_differences(implementation):
   np.testing.assert_allclose(second, differences, rtol=1e-2)
 
 
-def test_padding_passes_the_state_through(implementation):
+@pytest.mark.parametrize('dtype', cpu.DTYPES)
+def test_padding_passes_the_state_through(implementation, dtype):
   x, mask, params = small_layer()
+  x, params = in_dtype((x, params), dtype)
   h, final = bidirectional_gru(x, mask, params, implementation=implementation)
   np.testing.assert_array_equal(h[1, 2, :4], h[1, 1, :4])
   np.testing.assert_array_equal(h[1, 4, :4], h[1, 1, :4])

@@ -7,16 +7,67 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <initializer_list>
 #include <memory>
 #include <random>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "bigru_jax/ops/cpu_kernel.h"
 
+#ifndef NUMBER
+#define NUMBER float
+#endif
+namespace bigru {
+using Number = NUMBER;
+}
+using bigru::Number;
+
 using Array = std::vector<float>;
+using Numbers = std::vector<Number>;
 using Doubles = std::vector<double>;
+
+inline Number Round(float value) {
+  if constexpr (std::is_same_v<Number, float>) {
+    return static_cast<Number>(value);
+  } else {  // To the nearest bfloat16, and to an even one between two.
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    return static_cast<Number>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+}
+inline float Widen(float value) { return value; }
+inline float Widen(bigru::BFloat16 value) {
+  const uint32_t bits = static_cast<uint32_t>(value) << 16;
+  float widened;
+  std::memcpy(&widened, &bits, sizeof(bits));
+  return widened;
+}
+inline Numbers Round(const Array& values) {
+  Numbers rounded;
+  for (float value : values) rounded.push_back(Round(value));
+  return rounded;
+}
+template <class T>
+Doubles Widen(const std::vector<T>& values) {
+  Doubles widened;
+  for (T value : values) widened.push_back(Widen(value));
+  return widened;
+}
+
+// The tolerated differences, relative to the largest value of an array. In
+// bfloat16 a product has two rounded factors, each with a relative error of up
+// to 2^-9, and so a standard deviation of its error below 2^-8 / 2.4. The errors
+// of a sum's products are independent, so this is also the standard deviation
+// relative to the sum's usual size, whatever the number of its products.
+// Five of them are tolerated for each of the two sums that are on the way to a
+// gradient; an output, which does not exceed 1, is rounded once and has errors
+// that sigmoid and tanh make smaller.
+constexpr bool kIsFloat = std::is_same_v<Number, float>;
+constexpr double kOutputTolerance = kIsFloat ? 2e-6 : 1.0 / 256;
+constexpr double kGradientTolerance = kIsFloat ? 2e-6 : 4.0 / 256;
 
 struct Random {
   explicit Random(unsigned seed) : engine(seed) {}
@@ -29,6 +80,12 @@ struct Random {
   Array Floats(int64_t count, int64_t fan) {
     Array values(count);
     for (float& value : values) value = normal(engine) / std::sqrt(fan);
+    return values;
+  }
+  // Floats that are numbers.
+  Array Rounded(int64_t count, int64_t fan) {
+    Array values = Floats(count, fan);
+    for (float& value : values) value = Widen(Round(value));
     return values;
   }
   // None to all of the positions.
@@ -58,12 +115,12 @@ class Memory {
 };
 
 inline bool Equal(const char* name, const Doubles& actual,
-                  const Doubles& expected) {
+                  const Doubles& expected, double tolerance) {
   double largest = 0;
   for (double value : expected) largest = std::fmax(largest, std::fabs(value));
   for (size_t i = 0; i < actual.size(); ++i) {
     const double difference = std::fabs(actual[i] - expected[i]);
-    if (!(difference <= 2e-6 * (1 + largest))) {
+    if (!(difference <= tolerance * (1 + largest))) {
       std::printf("%s is wrong by %g of %g\n", name, difference, largest);
       return false;
     }
@@ -75,9 +132,9 @@ using Pairs = std::initializer_list<
     std::pair<const char*, std::pair<const Doubles&, const Doubles&>>>;
 
 // Whether each pair of actual and expected values is equal.
-inline bool AllEqual(Pairs pairs) {
+inline bool AllEqual(double tolerance, Pairs pairs) {
   for (const auto& [name, values] : pairs) {
-    if (!Equal(name, values.first, values.second)) return false;
+    if (!Equal(name, values.first, values.second, tolerance)) return false;
   }
   return true;
 }
