@@ -18,6 +18,7 @@ from bigru_jax.runtime.prefetch import prefetch
 
 DROPOUT = 0.5
 LEARNING_RATE = 1e-3
+DTYPES = 'float32', 'bfloat16'
 Call = Callable[[], Any]
 
 
@@ -71,6 +72,7 @@ class Case:
       max_length=self.length or Config.max_length,
       embedding_size=self.embedding,
       hidden_size=self.hidden,
+      dtype=self.dtype,
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from cases import Case
+from cases import DTYPES, Case
 import summaries
 
 from bigru_jax.ops.gru import IMPLEMENTATIONS
@@ -10,7 +10,6 @@ from bigru_jax.ops.gru import IMPLEMENTATIONS
 SIZES = (64, 22, 100, 128), (256, 128, 300, 256)
 BATCHES = 64  # Of an epoch, and of inference.
 CHECKED = 64, 22, 100, 64  # Of this size Pallas's kernels fit on every chip.
-DTYPES = 'float32', 'bfloat16'
 
 
 @dataclasses.dataclass(frozen=True)

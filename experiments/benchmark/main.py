@@ -10,7 +10,8 @@ timed call each while the others wait; a time is the median over the rounds.
 Compilation and the calls in the first 0.3 s of a turn are not timed. Freed
 memory is kept in every process, as `runtime.host` does for ours. The peak is
 that of a matmul, which takes turns with the programs. `N ×` is a baseline's
-time divided by ours.
+time divided by ours. With `--dtype=bfloat16` all compute in that type, and
+`float32`, which is ours in float32, is one of the programs.
 
 It needs the extra `bench`; a baseline that is not installed is skipped.
 """
@@ -29,7 +30,7 @@ import tempfile
 import time
 from typing import Any
 
-from cases import Case
+from cases import DTYPES, Case
 from processes import Server, Worker
 import summaries
 import turns
@@ -64,6 +65,7 @@ _LEVEL = FLAGS.list(
 _BASELINES = FLAGS.list(
   'baselines', f'The baselines: {", ".join(BASELINES)}.', BASELINES
 )
+_DTYPE = FLAGS.enum('dtype', 'The type of the computation.', DTYPES, 'float32')
 _CELL = FLAGS.list('cell', "B,T,E,H, which replace a level's sizes.", [])
 _ROUNDS = FLAGS.integer(
   'rounds', f'The timed calls; a third for {", ".join(LONG_LEVELS)}.', 15, 1
@@ -81,9 +83,11 @@ _DATASET = FLAGS.string(
 _OUTPUT = FLAGS.path('output', 'The output folder.', 'runs/benchmark')
 
 
-def first_step(workdir: str, dataset: str, pipe: Connection) -> None:
+def first_step(
+  workdir: str, dataset: str, dtype: str, pipe: Connection
+) -> None:
   """Trains a run, and sends a message after its first step."""
-  config = bigru_jax.Config(dataset=dataset)
+  config = bigru_jax.Config(dataset=dataset, dtype=dtype)
   host.configure_cpu(config.cpu_devices)
   host.cache_compilations()
   calls = itertools.count()
@@ -119,7 +123,7 @@ def measure_start(rounds: int) -> dict[str, Any]:
   for _ in range(1 + rounds):  # The first one fills the caches.
     with tempfile.TemporaryDirectory() as workdir:
       start = time.perf_counter()
-      with Worker(first_step, workdir, _DATASET.value) as worker:
+      with Worker(first_step, workdir, _DATASET.value, _DTYPE.value) as worker:
         worker.receive()
         seconds.append(time.perf_counter() - start)
   ours = {'seconds': seconds[1:], 'median': statistics.median(seconds[1:])}
@@ -135,12 +139,15 @@ def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
     'dataset': _DATASET.value,
     'vocabulary': _VOCABULARY.value,
     'sentences': _SENTENCES.value,
+    'dtype': _DTYPE.value,
     **dict(zip(AXES, map(int, _CELL.value))),
   }
   cases = (dataclasses.replace(case, **changes) for case in LEVELS[level])
   for case in dict.fromkeys(cases):
     serves = case.work == 'serving'
     programs = [x for x in names[1:] if (x == 'onnxruntime') == serves]
+    if case.dtype != 'float32':
+      programs.insert(0, 'float32')
     programs = ['ours', *programs, *(['peak'] if case.flops else [])]
     results = measure(case, programs, 0 if level == 'memory' else rounds)
     line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}

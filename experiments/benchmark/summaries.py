@@ -110,6 +110,8 @@ def table(lines: list[Line]) -> str:
       peak = f'{line["peak"] / 1e9:.0f}, {share(line, "ours"):.0f} %'
     rows.append([size(line), *(entry(line, name) for name in names), peak])
   title, unit = TITLES[kind(lines[0])]
+  if lines[0]['dtype'] != 'float32':
+    title += f', {lines[0]["dtype"]}'
   return f'**{title}** ({unit})\n\n{markdown(rows)}'
 
 

@@ -18,9 +18,10 @@ from processes import Server, peak_mib
 from bigru_jax.runtime.cache import cache_dir
 
 # `torch` runs on the CPU, and `cudnn` is PyTorch on a GPU; `pallas` is our
-# encoder with Pallas's kernels.
+# encoder with Pallas's kernels, and `float32` is ours in float32.
 MODULES = {
   'ours': 'ours',
+  'float32': 'ours',
   'pallas': 'ours',
   'torch': 'on_torch',
   'cudnn': 'on_torch',
@@ -65,7 +66,8 @@ def build(name: str, case: Case, memory: bool) -> dict[str, Any]:
   gc.collect()
   name_of_module = MODULES['onnxruntime' if case.work == 'serving' else name]
   module = importlib.import_module(name_of_module) if name_of_module else None
-  call = module.build(name, case) if module else peak()
+  work = case.with_dtype('float32') if name == 'float32' else case
+  call = module.build(name, work) if module else peak()
   result = to_numpy(call())
   if not np.isfinite(result).all():
     raise ValueError('the result is not finite')
