@@ -12,16 +12,18 @@ from setuptools.errors import CompileError, LinkError
 
 OPS = pathlib.Path('bigru_jax', 'ops')
 AVX512 = '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split()
+AVX512_BF16 = [*AVX512, '-mavx512bf16', '-DNUMBER=BFloat16']
 # The options for each instruction set of the kernels, by processor.
 INSTRUCTION_SETS = {
   'x86_64': {
     'avx512': AVX512,
     'avx2': ['-mavx2', '-mfma'],
-    'avx512_bf16': [*AVX512, '-mavx512bf16', '-DNUMBER=BFloat16'],
+    'avx512_bf16': AVX512_BF16,
+    'amx_bf16': [*AVX512_BF16, '-mamx-tile', '-mamx-bf16'],
   },
   'aarch64': {'neon': []},
 }.get(platform.machine().lower().replace('arm64', 'aarch64'), {})
-OPTIONAL = ['avx512_bf16']  # Not known to GCC before 10.
+OPTIONAL = ['avx512_bf16', 'amx_bf16']  # Unknown to GCC before 10 and 11.
 
 
 class BuildKernels(build_ext):
@@ -66,6 +68,7 @@ class BuildKernels(build_ext):
       except CompileError:
         if name not in OPTIONAL:
           raise
+        self.warn(f'the compiler does not know the instruction set {name}')
       else:
         macros.append((f'BIGRU_{name.upper()}', None))
     objects += self.compiler.compile(

@@ -198,16 +198,17 @@ void AttentionTask::Backward(const BackwardWeights& weights,
       Copy(F, scratch.dh + row * F, gradients.dh + positions[row] * F);
     }
     // dW [F, A] += H^T [F, rows] D [rows, A]
-    const Word* states =
-        JoinAllRows(rows, Stride(F), scratch.states, scratch.state_words);
+    const MatrixA states =
+        Trans(rows, Stride(F), scratch.states, scratch.state_words);
     const Word* d = JoinAllRows(rows, ldd, scratch.d, scratch.d_words);
-    Gemm(F, A, rows, Trans(states, Stride(F)), Unpacked(d, ldd),
-         {gradients.d_kernel, A}, gradients.d_kernel, A);
+    Gemm(F, A, rows, states, Unpacked(d, ldd), {gradients.d_kernel, A},
+         gradients.d_kernel, A);
   });
 }
 
 void Forward(const AttentionSizes& sizes, const Inputs& in, const Outputs& out,
              const Share& share, const Block& packed, const Block& scratch) {
+  const Tiles tiles;
   const auto carved = Carve<ForwardScratch>(scratch, sizes, share);
   AttentionTask(sizes, in, share, carved)
       .Forward(Carve<ForwardWeights>(packed, sizes), out, carved);
@@ -216,6 +217,7 @@ void Forward(const AttentionSizes& sizes, const Inputs& in, const Outputs& out,
 void Backward(const AttentionSizes& sizes, const Inputs& in,
               const Residuals& residuals, const Gradients& gradients,
               const Share& share, const Block& packed, const Block& scratch) {
+  const Tiles tiles;
   const auto carved = Carve<BackwardScratch>(scratch, sizes, share);
   AttentionTask(sizes, in, share, carved)
       .Backward(Carve<BackwardWeights>(packed, sizes), residuals, gradients,

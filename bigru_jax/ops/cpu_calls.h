@@ -67,7 +67,12 @@ using InstructionSet = ffi::Attr<std::string_view, kInstructionSet>;
   namespace neon { extern const Type<float> name; }
 #define BIGRU_FLOAT(name) &neon::name
 #endif
-#if defined(BIGRU_AVX512_BF16)
+#if defined(BIGRU_AMX_BF16)  // Its compilers also know AVX512_BF16.
+#define BIGRU_DECLARE_BFLOAT16(Type, name)                 \
+  namespace amx_bf16 { extern const Type<BFloat16> name; } \
+  namespace avx512_bf16 { extern const Type<BFloat16> name; }
+#define BIGRU_BFLOAT16(name) &amx_bf16::name, &avx512_bf16::name
+#elif defined(BIGRU_AVX512_BF16)
 #define BIGRU_DECLARE_BFLOAT16(Type, name) \
   namespace avx512_bf16 { extern const Type<BFloat16> name; }
 #define BIGRU_BFLOAT16(name) &avx512_bf16::name
@@ -76,18 +81,32 @@ using InstructionSet = ffi::Attr<std::string_view, kInstructionSet>;
 #define BIGRU_BFLOAT16(name)
 #endif
 
-// Defines Kernels<Number>().
-#define BIGRU_KERNELS(Type, name)                           \
-  BIGRU_DECLARE_FLOAT(Type, name)                           \
-  BIGRU_DECLARE_BFLOAT16(Type, name)                        \
-  template <class Number>                                   \
-  static std::vector<const Type<Number>*> Kernels() {       \
-    if constexpr (std::is_same_v<Number, float>) {          \
-      return {BIGRU_FLOAT(name)};                           \
-    } else {                                                \
-      return {BIGRU_BFLOAT16(name)};                        \
-    }                                                       \
+// Defines Kernels<Number>(), those of them that this processor can run.
+#define BIGRU_KERNELS(Type, name)                                          \
+  BIGRU_DECLARE_FLOAT(Type, name)                                          \
+  BIGRU_DECLARE_BFLOAT16(Type, name)                                       \
+  template <class Number>                                                  \
+  static const std::vector<const Type<Number>*>& Kernels() {               \
+    if constexpr (std::is_same_v<Number, float>) {                         \
+      static const auto kernels = Supported<Type<float>>({BIGRU_FLOAT(name)}); \
+      return kernels;                                                      \
+    } else {                                                               \
+      static const auto kernels =                                          \
+          Supported<Type<BFloat16>>({BIGRU_BFLOAT16(name)});               \
+      return kernels;                                                      \
+    }                                                                      \
   }
+
+// Asking the processor takes long in a virtual machine, so it is done once.
+template <class Kernel>
+std::vector<const Kernel*> Supported(
+    const std::vector<const Kernel*>& kernels) {
+  std::vector<const Kernel*> supported;
+  for (const Kernel* kernel : kernels) {
+    if (kernel->supported()) supported.push_back(kernel);
+  }
+  return supported;
+}
 
 // The memory of a call, aligned and not initialized, freed with this object.
 class Memory {
@@ -209,9 +228,7 @@ ffi::Error Run(const Kernels& kernels, InstructionSet instruction_set,
   }
   const std::string name(*instruction_set);
   for (const auto* kernel : kernels) {
-    if (!kernel->supported() || !(name.empty() || name == kernel->name)) {
-      continue;
-    }
+    if (!name.empty() && name != kernel->name) continue;
     try {
       run(*kernel);
     } catch (const std::bad_alloc&) {

@@ -7,6 +7,9 @@
 // A and B consist of *words*, which one step along K multiplies: a word is a
 // float, or a pair of bfloat16 with neighbouring k. If K is odd, the second
 // half of the last word is zero in A or B, and a finite number in the other.
+//
+// Where there is AMX, it computes the tiles that are whole in M, N and K, and
+// the microkernel the rest.
 
 #pragma once
 
@@ -74,7 +77,6 @@ struct MatrixA {
 inline MatrixA NoTrans(const Number* a, int64_t lda) {
   return {reinterpret_cast<const Word*>(a), lda / kPerWord, 1};
 }
-inline MatrixA Trans(const Word* a, int64_t lda) { return {a, 1, lda}; }
 
 // B [K, N]: column n0, a multiple of kNR, begins at data + n0 * column_stride,
 // and a panel's rows are ldb apart. Whole vectors are read, so the memory
@@ -96,8 +98,8 @@ struct MatrixC0 {
 inline MatrixC0 Broadcast(const float* row) { return {row, 0}; }
 
 // C [MR, N] = C0 + A [MR, K] B [K, N], where K counts words, and N is V
-// vectors, the last of which has `tail` columns. GCC keeps the sums in registers
-// only if the loops that store them are unrolled early.
+// vectors, the last of which has `tail` columns. GCC keeps the sums in
+// registers only if the loops that store them are unrolled early.
 template <int MR, int V>
 void Microkernel(int64_t K, MatrixA a, MatrixB b, MatrixC0 c0, float* c,
                  int64_t ldc, int tail) {
@@ -162,14 +164,46 @@ void Panel(int64_t M, int64_t N, int64_t K, MatrixA a, MatrixB b, MatrixC0 c0,
   PanelRows<V>(M, K, a, b, c0, c, ldc, static_cast<int>(N - (V - 1) * kLanes));
 }
 
+#if defined(BIGRU_TILES)
+static_assert(kNR == 4 * kTile);
+
+// Computes the whole tiles of a panel. Moves A, C0 and C to the rows after
+// them, and returns the number of these rows.
+inline int64_t PanelTiles(int64_t M, int64_t K, MatrixA& a, MatrixB b,
+                          MatrixC0& c0, float*& c, int64_t ldc) {
+  const int64_t tile_rows = M / kTile * kTile, tile_words = K / kTile * kTile;
+  if (tile_rows == 0 || tile_words == 0 || a.column_stride != 1) return M;
+  MultiplyTiles(tile_rows, tile_words, a.data, a.row_stride, b.data, b.ldb,
+                c0.data, c0.ldc0, c, ldc);
+  if (tile_words < K) {
+    Panel(tile_rows, kNR, K - tile_words,
+          {a.data + tile_words, a.row_stride, 1},
+          {b.data + tile_words * b.ldb, b.ldb, b.column_stride}, {c, ldc}, c,
+          ldc);
+  }
+  a.data += tile_rows * a.row_stride;
+  c0.data += tile_rows * c0.ldc0;
+  c += tile_rows * ldc;
+  return M - tile_rows;
+}
+#endif
+
 // C [M, N] = C0 [M, N] + A [M, K] B [K, N].
 inline void Gemm(int64_t M, int64_t N, int64_t K, MatrixA a, MatrixB b,
                  MatrixC0 c0, float* c, int64_t ldc) {
   for (int64_t n = 0; n < N; n += kNR) {
     const int64_t columns = N - n < kNR ? N - n : kNR;
-    Panel(M, columns, NumWords(K), a,
-          {b.data + n * b.column_stride, b.ldb, b.column_stride},
-          {c0.data + n, c0.ldc0}, c + n, ldc);
+    const MatrixB b_n = {b.data + n * b.column_stride, b.ldb, b.column_stride};
+    MatrixA a_m = a;
+    MatrixC0 c0_n = {c0.data + n, c0.ldc0};
+    float* c_n = c + n;
+    int64_t rows = M;
+#if defined(BIGRU_TILES)
+    if (columns == kNR) {
+      rows = PanelTiles(M, NumWords(K), a_m, b_n, c0_n, c_n, ldc);
+    }
+#endif
+    Panel(rows, columns, NumWords(K), a_m, b_n, c0_n, c_n, ldc);
   }
 }
 
@@ -179,8 +213,10 @@ inline int64_t PackedSize(int64_t K, int64_t N) {
 }
 
 // Writes word k of N columns of a matrix with K rows, whose row k is at row(k).
+// The words are `stride` apart.
 template <class F>
-void JoinRows(int64_t N, int64_t k, int64_t K, F row, Word* __restrict to) {
+void JoinRows(int64_t N, int64_t k, int64_t K, F row, Word* __restrict to,
+              int64_t stride = 1) {
   if constexpr (kPerWord == 1) {
     Copy(N, row(k), to);
   } else {
@@ -189,7 +225,8 @@ void JoinRows(int64_t N, int64_t k, int64_t K, F row, Word* __restrict to) {
     const Number* __restrict second = 2 * k + 1 < K ? row(2 * k + 1) : nullptr;
     for (int64_t n = 0; n < N; ++n) {
       const uint32_t high = second ? static_cast<Half>(second[n]) : 0;
-      to[n] = static_cast<int32_t>(high << 16 | static_cast<Half>(first[n]));
+      const uint32_t low = static_cast<Half>(first[n]);
+      to[n * stride] = static_cast<int32_t>(high << 16 | low);
     }
   }
 }
@@ -208,7 +245,20 @@ inline const Word* JoinAllRows(int64_t rows, int64_t ld, const Number* from,
     return to;
   }
 }
-// The number of words that it writes to `to`.
+// Returns the transpose of a matrix [rows, ld], with its words in `to`.
+inline MatrixA Trans(int64_t rows, int64_t ld, const Number* from, Word* to) {
+#if defined(BIGRU_TILES)  // A tile is loaded row by row.
+  const int64_t K = NumWords(rows);
+  for (int64_t k = 0; k < K; ++k) {
+    JoinRows(
+        ld, k, rows, [=](int64_t row) { return from + row * ld; }, to + k, K);
+  }
+  return {to, K, 1};
+#else
+  return {JoinAllRows(rows, ld, from, to), 1, ld};
+#endif
+}
+// The number of words that both write to `to`.
 inline int64_t JoinedSize(int64_t rows, int64_t ld) {
   return kPerWord == 1 ? 0 : NumWords(rows) * ld;
 }

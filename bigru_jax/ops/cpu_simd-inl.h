@@ -13,6 +13,7 @@
 
 #include <cstdint>
 
+#include "cpu_amx-inl.h"
 #include "cpu_kernel.h"
 
 #if defined(__AVX512BF16__)
@@ -44,7 +45,7 @@ inline bool Supported() {
          __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512bw")
 #if defined(__AVX512BF16__)
-         && __builtin_cpu_supports("avx512bf16")
+         && __builtin_cpu_supports("avx512bf16") && SupportsTiles()
 #endif
       ;
 #elif defined(__AVX2__)
@@ -134,8 +135,9 @@ struct Simd {
   static Float Tanh(Float x) { return 1 - 2 / (1 + Exp(2 * x)); }
 };
 
-// Calls f(Simd<lanes>(), j) for blocks [j, j + lanes) that together cover [0, n).
-// The last block may overlap the one before it, so f must not read its output.
+// Calls f(Simd<lanes>(), j) for blocks [j, j + lanes) that together cover
+// [0, n). The last block may overlap the one before it, so f must not read its
+// output.
 template <class F>
 void ForEachBlock(int64_t n, F f) {
   if (n < kLanes) {

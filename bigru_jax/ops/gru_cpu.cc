@@ -200,11 +200,9 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
 
 // The name of the i-th kernel that this processor can run, or null.
 template <class Number>
-const char* InstructionSetName(int i) {
-  for (const GruKernel<Number>* kernel : Kernels<Number>()) {
-    if (kernel->supported() && i-- == 0) return kernel->name;
-  }
-  return nullptr;
+const char* InstructionSetName(size_t i) {
+  const auto& kernels = Kernels<Number>();
+  return i < kernels.size() ? kernels[i]->name : nullptr;
 }
 
 }  // namespace

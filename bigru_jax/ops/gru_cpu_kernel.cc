@@ -256,17 +256,18 @@ void DirectionTask::AddWeightGradients(const Chunk& chunk,
                                        const Gradients& out,
                                        const BackwardScratch& scratch) const {
   const int64_t E = s_.E, H = s_.H, ldx = InputStride(s_), ldg = GateStride(s_);
-  const Word* inputs =
-      JoinAllRows(chunk.rows, ldx, scratch.inputs, scratch.input_words);
+  const MatrixA x =
+      Trans(chunk.rows, ldx, scratch.inputs, scratch.input_words);
+  const MatrixA s = {x.data + StateColumn(s_) * x.row_stride, x.row_stride,
+                     x.column_stride};
   const Word* d_gates =
       JoinAllRows(chunk.rows, ldg, scratch.gates, scratch.gate_words);
   // dW_i^T [E, 3H] += X^T [E, rows] dG[nrz] [rows, 3H]
-  Gemm(E, 3 * H, chunk.rows, Trans(inputs, ldx), Unpacked(d_gates, ldg),
+  Gemm(E, 3 * H, chunk.rows, x, Unpacked(d_gates, ldg),
        {out.d_input, out.stride}, out.d_input, out.stride);
   // dW_h^T [H, 3H] += S^T [H, rows] dG[rzq] [rows, 3H]
-  Gemm(H, 3 * H, chunk.rows, Trans(inputs + StateColumn(s_), ldx),
-       Unpacked(d_gates + H, ldg), {out.d_recurrent, out.stride},
-       out.d_recurrent, out.stride);
+  Gemm(H, 3 * H, chunk.rows, s, Unpacked(d_gates + H, ldg),
+       {out.d_recurrent, out.stride}, out.d_recurrent, out.stride);
   // db [4H] += the sum of dG [rows, 4H] over the rows
   for (int64_t j = 0; j < out.stride; j += kLanes) {
     using simd = Simd<kLanes>;
@@ -280,6 +281,7 @@ void DirectionTask::AddWeightGradients(const Chunk& chunk,
 
 void Forward(const GruSizes& sizes, const Inputs& in, const Outputs& out,
              const Share& share, const Block& packed, const Block& scratch) {
+  const Tiles tiles;
   auto carved = Carve<ForwardScratch>(scratch, sizes, share);
   carved.steps.Sort(in.mask);
   DirectionTask(sizes, in, share, carved)
@@ -289,6 +291,7 @@ void Forward(const GruSizes& sizes, const Inputs& in, const Outputs& out,
 void Backward(const GruSizes& sizes, const Inputs& in,
               const Residuals& residuals, const Gradients& gradients,
               const Share& share, const Block& packed, const Block& scratch) {
+  const Tiles tiles;
   auto carved = Carve<BackwardScratch>(scratch, sizes, share);
   carved.steps.Sort(in.mask);
   DirectionTask(sizes, in, share, carved)

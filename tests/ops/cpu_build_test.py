@@ -30,10 +30,13 @@ def _compilers() -> list[str]:
 
 
 AVX512 = '-mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma'.split()
+AVX512_BF16 = [*AVX512, '-mavx512bf16', '-DNUMBER=BFloat16']
+AMX = ['-mamx-tile', '-mamx-bf16', '-include', str(HERE / 'emulated_tiles.h')]
 FLAGS = {
   'avx512': AVX512,
   'avx2': '-mavx2 -mfma'.split(),
-  'avx512_bf16': [*AVX512, '-mavx512bf16', '-DNUMBER=BFloat16'],
+  'avx512_bf16': AVX512_BF16,
+  'amx_bf16': [*AVX512_BF16, *AMX],
 }
 KERNELS = ['gru_cpu_kernel', 'attention_cpu_kernel']
 WARNINGS = ['-Wall', '-Wextra', '-Werror']
@@ -88,6 +91,7 @@ def test_each_compiler_builds_calls_without_warnings_or_races(
   flags = dict.fromkeys(['CFLAGS', 'CXXFLAGS', 'LDFLAGS'], sanitize)
   library, output = _build(tmp_path, {'CXX': compiler, **flags})
   assert library.exists(), output
+  assert 'does not know' not in output
   program = tmp_path / 'program'
   subprocess.run(
     [

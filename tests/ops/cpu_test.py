@@ -77,7 +77,8 @@ def test_bfloat16_runs_in_the_kernel_where_the_processor_can():
   has_kernel = bool(cpu.instruction_sets('bfloat16'))
   assert has_kernel == ('avx512_bf16' in features)
   words = gru.best_implementation('cpu', 'bfloat16')
-  name = "'cpu', the C++ kernel for avx512_bf16"
+  best = 'amx_bf16' if 'amx_bf16' in features else 'avx512_bf16'
+  name = f"'cpu', the C++ kernel for {best}"
   assert words == (name if has_kernel else "'xla', the loop")
 
 

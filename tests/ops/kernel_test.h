@@ -59,12 +59,12 @@ Doubles Widen(const std::vector<T>& values) {
 
 // The tolerated differences, relative to the largest value of an array. In
 // bfloat16 a product has two rounded factors, each with a relative error of up
-// to 2^-9, and so a standard deviation of its error below 2^-8 / 2.4. The errors
-// of a sum's products are independent, so this is also the standard deviation
-// relative to the sum's usual size, whatever the number of its products.
-// Five of them are tolerated for each of the two sums that are on the way to a
-// gradient; an output, which does not exceed 1, is rounded once and has errors
-// that sigmoid and tanh make smaller.
+// to 2^-9, and so a standard deviation of its error below 2^-8 / 2.4. The
+// errors of a sum's K products are independent: relative to the usual size of
+// the sum, the square root of K products, the standard deviation of its error
+// is the same. Five of them, 2 * 2^-8, are tolerated for each of the two sums
+// on the way to a gradient. In an output, which is rounded once, sigmoid and
+// tanh make the errors of the sums smaller than that rounding.
 constexpr bool kIsFloat = std::is_same_v<Number, float>;
 constexpr double kOutputTolerance = kIsFloat ? 2e-6 : 1.0 / 256;
 constexpr double kGradientTolerance = kIsFloat ? 2e-6 : 4.0 / 256;
