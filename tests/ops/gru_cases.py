@@ -112,9 +112,10 @@ def sum_of_squares(params, x, mask, implementation=None):
 TRANSFORMS = 'jit', 'remat', 'vmap', 'shard_map'
 
 
-def check_transformed_gradient(transform, implementation):
+def check_transformed_gradient(transform, implementation, dtype='float32'):
   """Compares a transformed gradient with that of the default."""
   x, mask, params = small_layer()
+  x, params = in_dtype((x, params), dtype)
 
   def loss(params, x, mask):
     return sum_of_squares(params, x, mask, implementation)
@@ -143,8 +144,7 @@ def check_transformed_gradient(transform, implementation):
         )
       )
     )
-  for ours, theirs in zip(grad(params, x, mask), expected):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+  are_close(grad(params, x, mask), expected, KERNEL_TOLERANCES[dtype])
 
 
 def check_second_derivatives(implementation, dtype=jnp.float32, tolerance=1e-5):

@@ -193,6 +193,12 @@ def test_the_gradient_composes_with_transformations(transform, implementation):
   check_transformed_gradient(transform, implementation)
 
 
+@WITH_KERNEL
+@pytest.mark.parametrize('transform', TRANSFORMS)
+def test_the_gradient_of_a_kernel_composes_in_its_dtype(transform, dtype):
+  check_transformed_gradient(transform, 'cpu', dtype)
+
+
 @pytest.mark.parametrize('implementation', WITH_DERIVATIVES)
 def test_second_derivatives_equal_those_of_the_reference(implementation):
   check_second_derivatives(implementation)

@@ -23,16 +23,17 @@ def _call(*arguments):
   )
 
 
-def _check(folder, levels, baselines):
+def _check(folder, levels, baselines, dtype='float32'):
   process = _call(
     *SMALL, f'--baselines={",".join(baselines)}', f'--level={levels}',
-    f'--output={folder}',
+    f'--output={folder}', f'--dtype={dtype}',
   )  # fmt: skip
   assert process.returncode == 0, process.stderr
   lines = json.loads((folder / 'benchmark.json').read_text())
   assert {line['level'] for line in lines} == set(levels.split(','))
   for line in lines:
-    assert set(line['programs']) == {'ours', *baselines}
+    in_float32 = [] if dtype == 'float32' else ['float32']
+    assert set(line['programs']) == {'ours', *in_float32, *baselines}
     rounds = {'memory': 0, 'inference': 1, 'epoch': 1, 'serving': 1}
     expected = rounds.get(line['level'], 2)
     for program in line['programs'].values():
@@ -40,6 +41,7 @@ def _check(folder, levels, baselines):
       amounts = {'inference': 50, 'serving': 50, 'step': 4 * 3}
       assert program['amount'] == amounts.get(line['work'], program['amount'])
   assert process.stdout == (folder / 'benchmark.md').read_text()
+  assert ('bfloat16' in process.stdout) == (dtype == 'bfloat16')
   if 'encoder' in levels:
     pixels = image.imread(folder / 'benchmark.png')[..., :3]
     assert pixels.min() < 0.5 < pixels.mean()  # Something is drawn on white.
@@ -48,6 +50,11 @@ def _check(folder, levels, baselines):
 @pytest.mark.slow
 def test_our_encoder_and_step_are_measured(tmp_path):
   _check(tmp_path, 'encoder,step', [])
+
+
+@pytest.mark.slow
+def test_bfloat16_is_measured_beside_float32(tmp_path):
+  _check(tmp_path, 'encoder,step,inference', [], 'bfloat16')
 
 
 @pytest.mark.slow
