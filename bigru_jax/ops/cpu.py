@@ -56,11 +56,16 @@ def instruction_sets(dtype: str = 'float32') -> tuple[str, ...]:
 def _library() -> ctypes.CDLL | None:
   """Loads the library and registers its functions, if it is there.
 
-  If it is missing on a CPU that it could be built for, a warning says so, once.
+  If it is missing on a CPU that it could be built for, or is that of an older
+  version, a warning says so, once.
   """
   try:
     library = ctypes.CDLL(str(LIBRARY))
-  except OSError as error:
+    handlers = {
+      f'{name}_{dtype}': getattr(library, f'Bigru{name}_{dtype}')
+      for name, dtype in itertools.product(HANDLERS, DTYPES)
+    }
+  except (OSError, AttributeError) as error:
     if platform.machine() in _MACHINES and jax.default_backend() == 'cpu':
       _log.warning(
         "the C++ kernel cannot be loaded, so XLA's operations, which are "
@@ -71,11 +76,9 @@ def _library() -> ctypes.CDLL | None:
         error,
       )
     return None
-  for name, dtype in itertools.product(HANDLERS, DTYPES):
-    handler = jax.ffi.pycapsule(getattr(library, f'Bigru{name}_{dtype}'))
-    jax.ffi.register_ffi_target(
-      f'bigru_jax_{name}_{dtype}', handler, platform='cpu'
-    )
+  for name, function in handlers.items():
+    handler = jax.ffi.pycapsule(function)
+    jax.ffi.register_ffi_target(f'bigru_jax_{name}', handler, platform='cpu')
   return library
 
 
