@@ -109,12 +109,12 @@ class EncodedSplit:
     """
     labels = label_array(self.table['label'][indices], self.num_labels)
     batch = {
-      'lengths': _padded(self.table['tokens'].lengths[indices], batch_size),
-      'labels': _padded(labels, batch_size),
-      'weights': _padded(self.table['weight'][indices], batch_size),
+      'lengths': padded(self.table['tokens'].lengths[indices], batch_size),
+      'labels': padded(labels, batch_size),
+      'weights': padded(self.table['weight'][indices], batch_size),
     }
     if 'target' in self.table:
-      batch['targets'] = _padded(self.table['target'][indices], batch_size)
+      batch['targets'] = padded(self.table['target'][indices], batch_size)
     return batch | self._batcher.arrays(indices, shape, batch_size)
 
   def local_batch(
@@ -183,7 +183,7 @@ class Texts:
   ) -> dict[str, np.ndarray]:
     """Returns a batch's `tokens` [B, T], and `entities` if it has markers."""
     tokens = self.tokens[indices]
-    tokens_BxT = tokens.padded(_padded(tokens.lengths, batch_size), shape)
+    tokens_BxT = tokens.padded(padded(tokens.lengths, batch_size), shape)
     if not self.markers:
       return {'tokens': tokens_BxT}
     entities_BxT = inside_entities(tokens_BxT, self.markers)
@@ -199,8 +199,8 @@ class Texts:
     return shape * batch_size
 
 
-def _padded(values: np.ndarray, size: int) -> np.ndarray:
+def padded(values: np.ndarray, size: int) -> np.ndarray:
   """Pads the values with zeros to this size."""
-  padded = np.zeros((size, *values.shape[1:]), values.dtype)
-  padded[: len(values)] = values
-  return padded
+  array = np.zeros((size, *values.shape[1:]), values.dtype)
+  array[: len(values)] = values
+  return array

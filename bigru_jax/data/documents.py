@@ -81,9 +81,9 @@ class Documents:
     """Returns the arrays of a batch by sentence, see `EncodedSplit.batch`."""
     max_sentences, num_sentences = shape
     per_shard = self._per_shard(indices, batch_size)
-    capacity = max(
-      num_sentences // self.num_shards, int(round_up(per_shard.max()))
-    )
+    capacity = num_sentences // self.num_shards
+    if capacity < per_shard.max():
+      capacity = int(round_up(per_shard.max()))
     sentences = self.sentences[indices]
     # Each shard's sentences come after the padding of the shard before it.
     starts = np.cumsum(per_shard) - per_shard

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 import itertools
 import logging
 import os
+import threading
 import unicodedata
 
 import numpy as np
@@ -127,19 +128,25 @@ class UnseenWords:
   def __init__(self, path: str, size: int, sha256: str) -> None:
     self._path, self._size, self._sha256 = path, size, sha256
     self._index: VectorIndex | None = None
-    self._opened = False
+    self._opened, self._lock = False, threading.Lock()
 
   def lookup(self, words: Collection[str]) -> dict[str, np.ndarray]:
     """Returns the float32 vectors of the words that the file has."""
-    if words and not self._opened:
-      self._opened = True
-      try:
-        path = fetch(self._path)
-        check_sha256(path, self._sha256)
-        self._index = VectorIndex(path, self._size)
-      except (ValueError, OSError) as error:
-        _log.warning('%s: words unseen in training become <unk>', error)
-    return self._index.lookup(words) if words and self._index else {}
+    if not words:
+      return {}
+    with self._lock:  # Threads may share a run.
+      if not self._opened:
+        self._opened = True
+        self._open()
+    return self._index.lookup(words) if self._index else {}
+
+  def _open(self) -> None:
+    try:
+      path = fetch(self._path)
+      check_sha256(path, self._sha256)
+      self._index = VectorIndex(path, self._size)
+    except (ValueError, OSError) as error:
+      _log.warning('%s: words unseen in training become <unk>', error)
 
 
 def check_sha256(path: str, expected: str) -> None:

@@ -24,7 +24,8 @@ def make_predict_step(
   """Returns the jitted prediction of a batch.
 
   It is (params, batch, temperature) -> (probabilities_BxC, logits_BxC,
-  attention, head_labels). The parameters are replicated, the batch is sharded.
+  attention, head_labels). The parameters are replicated, the batch is sharded;
+  it may be one of NumPy arrays.
   The probabilities are those of logits / temperature; see also `Outputs`.
   """
 
@@ -38,7 +39,15 @@ def make_predict_step(
     probabilities_BxC = task.probabilities(logits_BxC / temperature)
     return probabilities_BxC, logits_BxC, attention, head_labels
 
-  return jax.jit(predict, compiler_options=parallel.compiler_options(mesh))
+  return jax.jit(
+    predict,
+    in_shardings=(
+      parallel.replicated(mesh),
+      parallel.batch_sharding(mesh),
+      None,
+    ),
+    compiler_options=parallel.compiler_options(mesh),
+  )
 
 
 def by_vocabulary_size(

@@ -10,6 +10,7 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.embeddings import UnseenWords
 from bigru_jax.data.encode import EncodedText, encode, make_split
 from bigru_jax.data.entities import check_entities
+from bigru_jax.data.ragged import pack
 from bigru_jax.data.splits import Labels
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.truncation import Limits
@@ -41,10 +42,9 @@ class TextEncoder:
     params: Any,
     texts: Sequence[str],
     origin_of: Callable[[int], str],
-    label_ids: Labels,
     with_spans: bool = False,
-  ) -> tuple[Any, list[EncodedText], EncodedSplit]:
-    """Returns the parameters to use, the encoded texts, and a split of them.
+  ) -> tuple[Any, list[EncodedText]]:
+    """Returns the parameters to use, and the encoded texts.
 
     The embedding table gets rows for words that training has not seen, if the
     run's file of vectors has them.
@@ -53,7 +53,6 @@ class TextEncoder:
       params: the run's parameters.
       texts: the texts.
       origin_of: the origin of a text by its index, for messages.
-      label_ids: the labels of the split.
       with_spans: whether to compute the spans of tokens.
 
     Raises:
@@ -68,16 +67,20 @@ class TextEncoder:
       params, encoded_texts = with_unseen_words(
         params, self.unseen, self.tokenizer.size, encoded_texts
       )
-    ids = [text.ids for text in encoded_texts]
+    if self.markers:
+      tokens = pack([text.ids for text in encoded_texts])
+      check_entities(tokens, self.markers, origin_of, self.pooling)
+    return params, encoded_texts
+
+  def split(
+    self, encoded_texts: Sequence[EncodedText], label_ids: Labels
+  ) -> EncodedSplit:
+    """Returns a split of encoded texts, with their labels."""
     sentences = [text.sentences for text in encoded_texts]
     split = make_split(
-      ids,
+      [text.ids for text in encoded_texts],
       label_ids,
       self.num_labels,
       sentences if self.limits.hierarchical else None,
     )
-    if self.markers:
-      tokens = split.table['tokens']
-      check_entities(tokens, self.markers, origin_of, self.pooling)
-      split = dataclasses.replace(split, markers=self.markers)
-    return params, encoded_texts, split
+    return dataclasses.replace(split, markers=self.markers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+import dataclasses
 import itertools
 import os
 from typing import Any
@@ -19,14 +20,61 @@ from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.load import load
 from bigru_jax.inference.overview import describe_data, describe_scores
 from bigru_jax.inference.predictions import choose_fields
+from bigru_jax.inference.predictor import Predictor
 from bigru_jax.inference.run import BATCH_SIZE, Run
 from bigru_jax.losses import Activation
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime import facts
-from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
+from bigru_jax.tasks import Task
 
 _FIELDS = 'label', 'probabilities', 'truncated', 'empty', 'members'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnsemblePredictor:
+  """The predictors of several runs; see `Predictor`.
+
+  Attributes:
+    members: the predictors.
+    task, labels: those of the first run.
+    thresholds, fields: see `Ensemble`.
+  """
+
+  members: list[Predictor]
+  task: Task
+  labels: list[str]
+  thresholds: np.ndarray
+  fields: list[str]
+
+  def predict(self, texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Returns the answers of `Ensemble.predict`."""
+    return list(self.stream(texts))
+
+  def stream(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yields the answers of `Ensemble.predict`, in constant memory."""
+    copies = itertools.tee(
+      check_texts(texts, self.members[0].num_texts), len(self.members)
+    )
+    streams = [x.stream(copy) for x, copy in zip(self.members, copies)]
+    for answers in zip(*streams):
+      probabilities = np.mean(
+        [list(answer['probabilities'].values()) for answer in answers], axis=0
+      )
+      predictions = self.task.decide(probabilities[None], self.thresholds)
+      answer = {
+        'label': label_names(predictions[0], self.labels),
+        'probabilities': dict(zip(self.labels, probabilities.tolist())),
+        'truncated': any(answer['truncated'] for answer in answers),
+        'empty': answers[0]['empty'],
+        'members': [answer['label'] for answer in answers],
+      }
+      yield {name: answer[name] for name in self.fields}
+
+  def warm_up(self) -> None:
+    """Compiles the programs of all runs; see `Predictor.warm_up`."""
+    for predictor in self.members:
+      predictor.warm_up()
 
 
 class Ensemble:
@@ -118,28 +166,28 @@ class Ensemble:
     fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
     """Predicts like `predict`, in chunks and in constant memory."""
-    names = choose_fields(fields, self.fields)
-    batch_size = check_count('batch_size', batch_size)
-    copies = itertools.tee(
-      check_texts(texts, self.config.num_texts), len(self.members)
+    predictor = self.predictor(batch_size, fields, fixed_shapes=False)
+    return predictor.stream(texts)
+
+  def predictor(
+    self,
+    batch_size: int = 1,
+    fields: Collection[str] | None = None,
+    fixed_shapes: bool = True,
+  ) -> EnsemblePredictor:
+    """Returns what predicts few texts at a time; see `Run.predictor`."""
+    return EnsemblePredictor(
+      members=[
+        run.predictor(
+          batch_size, fields=_FIELDS[:-1], fixed_shapes=fixed_shapes
+        )
+        for run in self.members
+      ],
+      task=self._task,
+      labels=self.labels,
+      thresholds=self._thresholds,
+      fields=choose_fields(fields, self.fields),
     )
-    streams = [
-      run.stream(copy, batch_size, fields=_FIELDS[:-1])
-      for run, copy in zip(self.members, copies)
-    ]
-    for answers in zip(*streams):
-      probabilities = np.mean(
-        [list(answer['probabilities'].values()) for answer in answers], axis=0
-      )
-      predictions = self._task.decide(probabilities[None], self._thresholds)
-      answer = {
-        'label': label_names(predictions[0], self.labels),
-        'probabilities': dict(zip(self.labels, probabilities.tolist())),
-        'truncated': any(answer['truncated'] for answer in answers),
-        'empty': answers[0]['empty'],
-        'members': [answer['label'] for answer in answers],
-      }
-      yield {name: answer[name] for name in names}
 
   @single_precision()
   def evaluate(

@@ -17,34 +17,30 @@ from bigru_jax.inference.predictor import CHUNK, Predictor
 def stream_explanations(
   predictor: Predictor,
   model: nn.Module,
-  params: Any,
   texts: Iterator[str],
   method: str,
   label: str | None,
-  batch_size: int,
-  fields: list[str],
 ) -> Iterator[dict[str, Any]]:
   """Yields the answers of `Run.explain`, in constant memory.
 
   Args:
     predictor: predicts the texts.
-    model, params: the run's.
-    texts, label, batch_size: see `Run.explain`.
+    model: the run's.
+    texts, label: see `Run.explain`.
     method: a name that `explain.texts.check_method` accepts.
-    fields: the fields of the predictions.
   """
   predicted_texts, texts = itertools.tee(texts)
-  answers = predictor.stream(params, predicted_texts, batch_size, False, fields)
+  answers = predictor.stream(predicted_texts)
   while chunk := list(itertools.islice(answers, CHUNK)):
     labels = labels_to_explain(chunk, predictor.labels, label)
     ids = np.array([predictor.labels.index(x) for x in labels], np.int32)
-    chunk_params, _, split = predictor.encoder.encode(
-      params,
+    params, encoded_texts = predictor.encoder.encode(
+      predictor.params,
       list(itertools.islice(texts, len(chunk))),
       str,  # The texts have passed all checks.
-      ids,
     )
-    trained = make_trained(model, predictor.task, chunk_params)
+    trained = make_trained(model, predictor.task, params)
+    split = predictor.encoder.split(encoded_texts, ids)
     yield from with_attributions(
-      chunk, labels, method, trained, split, batch_size
+      chunk, labels, method, trained, split, predictor.batch_size
     )

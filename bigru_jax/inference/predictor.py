@@ -1,8 +1,8 @@
-"""Predicts any number of texts, in chunks."""
+"""Predicts texts, in chunks or one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import dataclasses
 import itertools
 from typing import Any
@@ -11,59 +11,88 @@ import jax
 from jax.sharding import Mesh
 import numpy as np
 
-from bigru_jax import parallel
-from bigru_jax.data.batching import Plan
 from bigru_jax.data.encode import EncodedText
+from bigru_jax.data.fixed_shapes import make_batch, text_of_each_shape
+from bigru_jax.data.memory import check_texts
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.encoding import TextEncoder
 from bigru_jax.inference.predictions import make_answers
+from bigru_jax.inference.unseen import with_rows
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
 
-_SMALL_BATCHES = 1, 8, 64  # So that one text is not padded to a whole batch.
+_SMALL_BATCHES = 1, 8, 64  # So that few texts are not padded to a whole batch.
 CHUNK = 4096  # The number of texts that are predicted at a time.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predictor:
-  """The steps from texts to answers.
+  """Predicts texts with the options that `Run.predictor` was given.
+
+  Several threads may use it at the same time.
+
+  Example:
+    >>> predictor = run.predictor()  # doctest: +SKIP
+    >>> predictor.warm_up()  # doctest: +SKIP
+    >>> predictor.predict(['A gentle, funny film.'])  # doctest: +SKIP
 
   Attributes:
+    params: the parameters, replicated over the devices.
     encoder: encodes the texts.
     steps_for: see `steps.by_vocabulary_size`.
     mesh: the devices.
     task: the task.
     labels: the classes' names, by index.
     calibration: see `calibration.Calibration`.
+    num_texts: the number of the run's text columns.
+    batch_size: the maximum batch size, a multiple of the number of devices.
+    calibrated, fields: see `Run.predict`.
+    fixed_shapes: see `Run.predictor`. A single text always has a fixed shape.
   """
 
+  params: Any
   encoder: TextEncoder
   steps_for: Callable[[int], tuple[Callable, Callable]]
   mesh: Mesh
   task: Task
   labels: list[str]
   calibration: Calibration
+  num_texts: int
+  batch_size: int
+  calibrated: bool
+  fields: list[str]
+  fixed_shapes: bool
 
-  def stream(
-    self,
-    params: Any,
-    texts: Iterator[str],
-    batch_size: int,
-    calibrated: bool,
-    fields: list[str],
-  ) -> Iterator[dict[str, Any]]:
+  def predict(self, texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Returns the answers of `Run.predict`."""
+    return list(self.stream(texts))
+
+  def stream(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yields the answers of `Run.predict`, in constant memory."""
+    texts = check_texts(texts, self.num_texts)
+    size = self.batch_size if self.fixed_shapes else CHUNK
     before, first = None, 1
     # The devices compute a chunk while the host works on its neighbours.
-    while chunk := list(itertools.islice(texts, CHUNK)):
-      dispatched = self._dispatch(
-        params, chunk, first, batch_size, calibrated, fields
-      )
+    while chunk := list(itertools.islice(texts, size)):
+      dispatched = self._dispatch(chunk, first)
       if before:
-        yield from self._answers(fields, *before)
+        yield from self._answers(*before)
       before, first = dispatched, first + len(chunk)
     if before:
-      yield from self._answers(fields, *before)
+      yield from self._answers(*before)
+
+  @single_precision()
+  def warm_up(self) -> None:
+    """Compiles the programs for texts of all lengths.
+
+    Programs that are in JAX's cache on disk are loaded from there.
+    """
+    tables = [self.params]
+    if self.encoder.unseen:
+      tables.append(with_rows(self.params, []))
+    texts = text_of_each_shape(self.encoder.limits)
+    for params, text in itertools.product(tables, texts):
+      jax.block_until_ready(self._predict_batch(params, [text]))
 
   def rounded(self, batch_size: int) -> int:
     """Returns a batch size that the devices can share."""
@@ -71,53 +100,55 @@ class Predictor:
 
   @single_precision()
   def _dispatch(
-    self,
-    params: Any,
-    texts: list[str],
-    first: int,
-    batch_size: int,
-    calibrated: bool,
-    fields: list[str],
-  ) -> tuple[list[str], list[EncodedText], Plan, list[Any]]:
+    self, texts: list[str], first: int
+  ) -> tuple[list[str], list[EncodedText], list[tuple[np.ndarray, Any]]]:
     """Starts to predict texts; `first` is the number of the first text.
 
     Returns the arguments of `_answers` while the devices still compute.
     """
-    no_labels = np.zeros(len(texts), np.int32)
-    params, encoded_texts, split = self.encoder.encode(
-      params,
-      texts,
-      lambda i: f'text {first + i}',
-      no_labels,
-      'spans' in fields,
+    params, encoded_texts = self.encoder.encode(
+      self.params, texts, lambda i: f'text {first + i}', 'spans' in self.fields
     )
+    if self.fixed_shapes or len(texts) == 1:
+      outputs = self._predict_batch(params, encoded_texts)
+      return texts, encoded_texts, [(np.arange(len(texts)), outputs)]
+    no_labels = np.zeros(len(texts), np.int32)
+    split = self.encoder.split(encoded_texts, no_labels)
     split = split.with_num_shards(self.mesh.size)
-    sizes = [self.rounded(size) for size in (*_SMALL_BATCHES, batch_size)]
-    plan = split.plan(sizes[-1])
-    predict_step, _ = self.steps_for(len(params['embedding']))
-    temperature = self.calibration.temperature if calibrated else 1.0
+    sizes = [*map(self.rounded, _SMALL_BATCHES), self.batch_size]
     outputs = []
-    for shape, indices in plan:
+    for shape, indices in split.plan(self.batch_size):
       size = next(n for n in sizes if n >= len(indices))
       batch = split.batch(indices, shape, size)
-      batch = parallel.place_batch(batch, self.mesh)
-      outputs.append(predict_step(params, batch, temperature))
-    return texts, encoded_texts, plan, outputs
+      outputs.append((indices, self._step(params, batch)))
+    return texts, encoded_texts, outputs
+
+  def _predict_batch(self, params: Any, texts: list[EncodedText]) -> Any:
+    """Returns the outputs of a batch of a fixed shape, on the devices."""
+    size = self.batch_size if self.fixed_shapes else self.rounded(1)
+    encoder = self.encoder
+    batch = make_batch(
+      texts, encoder.limits, size, self.mesh.size, encoder.markers
+    )
+    return self._step(params, batch)
+
+  def _step(self, params: Any, batch: dict[str, np.ndarray]) -> Any:
+    predict_step, _ = self.steps_for(len(params['embedding']))
+    temperature = self.calibration.temperature if self.calibrated else 1.0
+    return predict_step(params, batch, temperature)
 
   @single_precision()
   def _answers(
     self,
-    fields: list[str],
     texts: list[str],
     encoded_texts: list[EncodedText],
-    plan: Plan,
-    outputs: list[Any],
+    outputs: list[tuple[np.ndarray, Any]],
   ) -> list[dict[str, Any]]:
     """Returns the answers of a chunk, in the order of its texts."""
-    if 'attention' not in fields:  # It is not copied from the devices.
-      outputs = [(p, logits, {}, heads) for p, logits, _, heads in outputs]
+    if 'attention' not in self.fields:  # It is not copied from the devices.
+      outputs = [(i, (p, logits, {}, x)) for i, (p, logits, _, x) in outputs]
     answers: dict[int, dict[str, Any]] = {}
-    for (_, indices), batch_outputs in zip(plan, jax.device_get(outputs)):
+    for indices, batch_outputs in jax.device_get(outputs):
       answers |= make_answers(
         indices,
         batch_outputs,
@@ -126,6 +157,6 @@ class Predictor:
         thresholds=self.calibration.thresholds,
         texts=texts,
         encoded_texts=encoded_texts,
-        fields=fields,
+        fields=self.fields,
       )
     return [answers[i] for i in range(len(texts))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -83,12 +84,18 @@ class Run:
       pooling=config.pooling,
     )
     self._predictor = Predictor(
+      params=self.params,
       encoder=encoder,
       steps_for=self._steps_for,
       mesh=mesh,
       task=task,
       labels=labels,
       calibration=calibration,
+      num_texts=config.num_texts,
+      batch_size=BATCH_SIZE,
+      calibrated=False,
+      fields=self.fields,
+      fixed_shapes=False,
     )
 
   def __repr__(self) -> str:
@@ -161,11 +168,33 @@ class Run:
     fields: Collection[str] | None = None,
   ) -> Iterator[dict[str, Any]]:
     """Predicts like `predict`, in chunks and in constant memory."""
-    names = predictions.choose_fields(fields, self.fields)
+    return self.predictor(batch_size, calibrated, fields, False).stream(texts)
+
+  def predictor(
+    self,
+    batch_size: int = 1,
+    calibrated: bool = False,
+    fields: Collection[str] | None = None,
+    fixed_shapes: bool = True,
+  ) -> Predictor:
+    """Returns a `Predictor` of few texts at a time, for a service.
+
+    Args:
+      batch_size, calibrated, fields: see `predict`.
+      fixed_shapes: whether all batches have `batch_size` texts and one of a few
+        lengths, so that `Predictor.warm_up` can compile for all of them.
+
+    Raises:
+      ValueError: see `predict`.
+    """
     batch_size = check_count('batch_size', batch_size)
-    texts = check_texts(texts, self.config.num_texts)
-    yield from self._predictor.stream(
-      self.params, texts, batch_size, calibrated, names
+    return dataclasses.replace(
+      self._predictor,
+      params=self.params,
+      batch_size=self._predictor.rounded(batch_size),
+      calibrated=calibrated,
+      fields=predictions.choose_fields(fields, self.fields),
+      fixed_shapes=fixed_shapes,
     )
 
   def explain(
@@ -210,14 +239,11 @@ class Run:
     check_method(method, self.config.pooling)
     check_label(label, self.labels)
     yield from stream_explanations(
-      self._predictor,
+      self.predictor(batch_size, fixed_shapes=False),
       self.model,
-      self.params,
       check_texts(texts, self.config.num_texts),
       method,
       label,
-      check_count('batch_size', batch_size),
-      self.fields,
     )
 
   @single_precision()
@@ -255,10 +281,9 @@ class Run:
     if len(texts) != len(columns['label']) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(columns["label"])} labels')
     origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'
-    params, _, split = self._predictor.encoder.encode(
-      self.params, texts, origin_of, columns['label']
-    )
-    split = split.with_columns(**columns)
+    encoder = self._predictor.encoder
+    params, encoded = encoder.encode(self.params, texts, origin_of)
+    split = encoder.split(encoded, columns['label']).with_columns(**columns)
     _, eval_step = self._steps_for(len(params['embedding']))
     metrics, logits_NxC = steps.evaluate(
       eval_step, params, self.task, split, batch_size, self._mesh

@@ -52,16 +52,26 @@ def with_unseen_words(
   vectors = unseen.lookup(sorted(words))
   if not vectors:
     return params, texts
-  table_VxE = params['embedding']
-  # The table has few sizes, since programs are compiled for each.
-  count = max(256, 2 ** (len(vectors) - 1).bit_length())
-  new_NxE = np.zeros((count, table_VxE.shape[1]), np.float32)
-  new_NxE[: len(vectors)] = list(vectors.values())
-  params = {**params, 'embedding': jnp.concatenate([table_VxE, new_NxE])}
   new_ids = {word: first_id + i for i, word in enumerate(vectors)}
-  return params, [
+  return with_rows(params, list(vectors.values())), [
     text._replace(
       ids=[new_ids.get(token, i) for token, i in zip(text.tokens, text.ids)]
     )
     for text in texts
   ]
+
+
+def with_rows(params: Any, vectors: list[np.ndarray]) -> Any:
+  """Returns the parameters with rows added to the embedding table.
+
+  The table has few sizes, since programs are compiled for each.
+
+  Args:
+    params: the parameters of the model.
+    vectors: the first new rows; the remaining ones are zeros.
+  """
+  table_VxE = params['embedding']
+  count = max(256, 2 ** (len(vectors) - 1).bit_length())
+  new_NxE = np.zeros((count, table_VxE.shape[1]), np.float32)
+  new_NxE[: len(vectors)] = vectors or 0.0
+  return {**params, 'embedding': jnp.concatenate([table_VxE, new_NxE])}
