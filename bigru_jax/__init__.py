@@ -16,6 +16,7 @@ if TYPE_CHECKING:
   from bigru_jax.config import Config
   from bigru_jax.inference.ensemble import Ensemble, load_ensemble
   from bigru_jax.inference.load import load
+  from bigru_jax.inference.predictor import Predictor
   from bigru_jax.inference.run import Run
   from bigru_jax.models.bigru import BiGRU
   from bigru_jax.models.classifier import Classifier
@@ -31,6 +32,7 @@ __all__ = [
   'Ensemble',
   'GRUParams',
   'HierarchicalClassifier',
+  'Predictor',
   'Run',
   'bidirectional_gru',
   'load',
@@ -44,6 +46,7 @@ _MODULES = {
   'Ensemble': 'inference.ensemble',
   'GRUParams': 'ops.gru',
   'HierarchicalClassifier': 'models.hierarchical',
+  'Predictor': 'inference.predictor',
   'Run': 'inference.run',
   'bidirectional_gru': 'ops.gru',
   'load': 'inference.load',

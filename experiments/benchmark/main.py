@@ -32,6 +32,7 @@ from typing import Any
 
 from cases import DTYPES, Case
 from processes import Server, Worker
+import serving
 import summaries
 import turns
 
@@ -53,10 +54,12 @@ LEVELS = {
   'epoch': [Case('epoch', 64, 0, 100, hidden) for hidden in (128, 256)],
   'inference': [Case('inference', batch, 0, 100, 128) for batch in (64, 256)],
   'serving': [Case('serving', batch, 0, 100, 128) for batch in (1, 64)],
+  'latency': [Case('latency', 1, 0, 100, 128)],
   'start': [],
   'grid': [Case(work, *size) for size in GRID for work in ENCODER],
 }
-LONG_LEVELS = 'epoch', 'inference', 'serving', 'start'
+LONG_LEVELS = 'epoch', 'inference', 'serving', 'latency', 'start'
+THREADS = 1, 4  # That predict one text at a time.
 
 FLAGS = Flags()
 _LEVEL = FLAGS.list(
@@ -117,6 +120,33 @@ def measure(case: Case, names: list[str], rounds: int) -> dict[str, Any]:
   return {x: programs[x] for x in names if 'error' not in programs[x]}
 
 
+def measure_latency(
+  case: Case, names: list[str], rounds: int
+) -> dict[str, Any]:
+  """Returns the seconds of single texts, by program and number of threads."""
+  seconds: dict[str, dict[int, list[float]]] = {
+    name: {threads: [] for threads in THREADS} for name in names
+  }
+  with contextlib.ExitStack() as stack:
+    servers = {name: stack.enter_context(Server()) for name in names}
+    for _, threads in itertools.product(range(rounds), THREADS):
+      for name, server in servers.items():
+        seconds[name][threads] += server.ask(
+          serving.latencies, name, case, threads
+        )
+  return {
+    name: {
+      str(threads): {
+        'p50': statistics.median(values),
+        'p99': statistics.quantiles(values, n=100)[-1],
+        'max': max(values),
+      }
+      for threads, values in by_threads.items()
+    }
+    for name, by_threads in seconds.items()
+  }
+
+
 def measure_start(rounds: int) -> dict[str, Any]:
   """Seconds from the start of a process to its first training step."""
   seconds = []
@@ -144,12 +174,15 @@ def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
   }
   cases = (dataclasses.replace(case, **changes) for case in LEVELS[level])
   for case in dict.fromkeys(cases):
-    serves = case.work == 'serving'
+    serves = case.work in ('serving', 'latency')
     programs = [x for x in names[1:] if (x == 'onnxruntime') == serves]
     if case.dtype != 'float32':
       programs.insert(0, 'float32')
     programs = ['ours', *programs, *(['peak'] if case.flops else [])]
-    results = measure(case, programs, 0 if level == 'memory' else rounds)
+    if level == 'latency':
+      results = measure_latency(case, programs, rounds)
+    else:
+      results = measure(case, programs, 0 if level == 'memory' else rounds)
     line = {'level': level, **dataclasses.asdict(case), 'flops': case.flops}
     if 'peak' in results:
       line['peak'] = turns.PEAK_FLOPS / results.pop('peak')['median']

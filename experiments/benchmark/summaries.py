@@ -102,6 +102,8 @@ def table(lines: list[Line]) -> str:
       f'From the start of the process to the first training step: {warm:.1f} s '
       'with a warm compilation cache.'
     )
+  if lines[0]['level'] == 'latency':
+    return _latencies(lines)
   names = names_in(lines)
   rows = [['size', *names, 'peak, ours']]
   for line in lines:
@@ -113,6 +115,17 @@ def table(lines: list[Line]) -> str:
   if lines[0]['dtype'] != 'float32':
     title += f', {lines[0]["dtype"]}'
   return f'**{title}** ({unit})\n\n{markdown(rows)}'
+
+
+def _latencies(lines: list[Line]) -> str:
+  """Returns a table of the milliseconds of single texts."""
+  rows = [['size', 'program', 'threads', 'p50', 'p99', 'longest']]
+  for line in lines:
+    for name, by_threads in line['programs'].items():
+      for threads, seconds in by_threads.items():
+        times = [f'{1e3 * x:.2f}' for x in seconds.values()]
+        rows.append([size(line), name, threads, *times])
+  return f'**Latency of one text of 1 to 300 words** (ms)\n\n{markdown(rows)}'
 
 
 def tables(lines: list[Line]) -> str:

@@ -75,6 +75,24 @@ def test_each_baseline_is_measured(baseline, levels, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_latency_of_single_texts_is_measured(tmp_path):
+  process = _call(
+    *SMALL, '--baselines=', '--level=latency', f'--output={tmp_path}'
+  )
+  assert process.returncode == 0, process.stderr
+  (line,) = json.loads((tmp_path / 'benchmark.json').read_text())
+  by_threads = line['programs']['ours']
+  assert [*by_threads] == ['1', '4']
+  for seconds in by_threads.values():
+    assert 0 < seconds['p50'] <= seconds['p99'] <= seconds['max']
+  rows = process.stdout.splitlines()[-2:]
+  assert [row.split(' | ')[1:3] for row in rows] == [
+    ['ours', '1'],
+    ['ours', '4'],
+  ]
+
+
+@pytest.mark.slow
 def test_the_start_of_a_run_is_measured(tmp_path):
   process = _call(
     '--level=start', '--baselines=', '--rounds=1', '--dataset=synthetic',

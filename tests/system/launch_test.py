@@ -37,8 +37,9 @@ def test_the_shell_scripts_pass_shellcheck():
 
 
 @pytest.mark.dev
-def test_the_image_passes_hadolint():
-  _check('hadolint', LAUNCH / 'Dockerfile')
+def test_the_images_pass_hadolint():
+  for folder in (LAUNCH, ROOT / 'docs' / 'serving'):
+    _check('hadolint', folder / 'Dockerfile')
 
 
 @pytest.mark.dev
