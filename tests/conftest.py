@@ -8,7 +8,7 @@ import filelock
 import jax
 import pytest
 
-from bigru_jax.reports import run_page
+from bigru_jax.reports.page import run_page
 
 # Compiling takes most of the tests' time. In the tests' own process programs
 # are compiled the simple way; real processes compile them as a user's do.

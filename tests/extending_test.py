@@ -19,7 +19,7 @@ from bigru_jax.data import corpora, text
 from bigru_jax.metrics import METRICS
 from bigru_jax.models import pooling
 from bigru_jax.ops import gru
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page.page import data_of
 from bigru_jax.reports.records import read_metrics
 from bigru_jax.training import fit, state, step, train
 

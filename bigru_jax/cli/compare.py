@@ -18,9 +18,9 @@ import pathlib
 from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.metrics import METRICS, current_name
-from bigru_jax.reports.pairwise import compare_groups
-from bigru_jax.reports.pairwise_tables import pairwise_as
-from bigru_jax.reports.run_groups import read_groups
+from bigru_jax.reports.comparison.groups import read_groups
+from bigru_jax.reports.comparison.pairs import compare_groups
+from bigru_jax.reports.comparison.pairs_tables import pairwise_as
 
 TAKES_ARGUMENTS = True
 FLAGS = Flags()

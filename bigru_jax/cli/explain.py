@@ -46,7 +46,7 @@ from bigru_jax.explain.predictions import (
 )
 from bigru_jax.models.build import init_params
 from bigru_jax.reports import tables
-from bigru_jax.reports.page import update_page
+from bigru_jax.reports.page.page import update_page
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_data, check_same_split
 from bigru_jax.runtime import host

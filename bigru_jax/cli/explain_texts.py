@@ -20,7 +20,7 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.tabular_files import without_folders
 from bigru_jax.explain.attributions import ATTRIBUTIONS
 from bigru_jax.explain.texts import METHOD
-from bigru_jax.reports.page import describe, write_page
+from bigru_jax.reports.page.page import describe, write_page
 from bigru_jax.reports.shades import colored, signed
 
 FLAGS = Flags()
@@ -172,7 +172,9 @@ def _write_picture(
   output: str, explained: Explained, workdir: pathlib.Path
 ) -> None:
   del workdir
-  from bigru_jax.reports.heat_map import write_heat_maps  # It needs an extra.
+  from bigru_jax.reports.figures.heat_map import (
+    write_heat_maps,  # It needs an extra.
+  )
 
   pairs = list(itertools.islice(explained, _MAX_PICTURED + 1))
   if not 0 < len(pairs) <= _MAX_PICTURED:

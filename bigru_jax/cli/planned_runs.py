@@ -20,7 +20,7 @@ from tqdm import tqdm
 from bigru_jax.cli import config_flags
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
-from bigru_jax.reports import comparison
+from bigru_jax.reports.comparison import settings as comparison
 from bigru_jax.rundir import files as run_files, lock, same_run
 from bigru_jax.runtime import jobs, preemption
 from bigru_jax.training import effects

@@ -22,10 +22,11 @@ import numpy as np
 import bigru_jax
 from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
-from bigru_jax.reports import figures, records
-from bigru_jax.reports.fonts import font_families
-from bigru_jax.reports.heat_map import draw_heat_map, heat_map_height
-from bigru_jax.reports.panels import (
+from bigru_jax.reports import records
+from bigru_jax.reports.figures import runs as figures
+from bigru_jax.reports.figures.fonts import font_families
+from bigru_jax.reports.figures.heat_map import draw_heat_map, heat_map_height
+from bigru_jax.reports.figures.panels import (
   HEIGHT,
   WIDTH,
   Panel,

@@ -23,9 +23,9 @@ from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.splits import Example
 from bigru_jax.data.tabular_files import without_folders
 from bigru_jax.explain.choice import affordable, page_methods
-from bigru_jax.reports.page import describe, note_on_test, write_page
-from bigru_jax.reports.page_baseline import describe_baseline
-from bigru_jax.reports.shading import Attribute
+from bigru_jax.reports.page.baseline import describe_baseline
+from bigru_jax.reports.page.page import describe, note_on_test, write_page
+from bigru_jax.reports.page.shading import Attribute
 from bigru_jax.rundir.examples import examples_of_run
 
 FLAGS = Flags()

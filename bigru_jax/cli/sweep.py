@@ -33,8 +33,8 @@ from bigru_jax.cli import outputs, planned_runs, stacking, sweep_settings
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name, names_in
-from bigru_jax.reports import comparison
-from bigru_jax.reports.comparison_tables import comparison_as
+from bigru_jax.reports.comparison import settings as comparison
+from bigru_jax.reports.comparison.settings_tables import comparison_as
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.rundir.examples import check_same_split
 
@@ -148,7 +148,7 @@ def write(
   run_files.write_json(output / 'sweep.json', comparison.as_json(compared))
   outputs.write_csv(str(output / 'sweep.csv'), csv_rows(cells))
   try:
-    from bigru_jax.reports import plots
+    from bigru_jax.reports.figures import settings as plots
   except ImportError:
     _log.warning('sweep.png is not written: it needs the extra plot')
   else:

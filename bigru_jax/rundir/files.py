@@ -15,7 +15,7 @@
   diagnostics.json  statistics of the data; curves; accuracy by confidence
   result.json       the final metrics
   faithfulness.json the attribution that shades the page; see explain/choice.py
-  report.html       a page that shows all of this; see reports/page.py
+  report.html       a page that shows all of this; see reports/page/page.py
   explain-*.json    tests of the attention; see explain/study.py
   baseline.json     marks the linear baseline; see training/linear.py
 

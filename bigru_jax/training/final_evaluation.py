@@ -27,7 +27,7 @@ from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
 from bigru_jax.evaluation.intervals import intervals_of
 from bigru_jax.metrics import names_in
 from bigru_jax.metrics.thresholds import fit_thresholds
-from bigru_jax.reports.run_page import PageOutputs
+from bigru_jax.reports.page.run_page import PageOutputs
 from bigru_jax.tasks import MultiLabel, Task
 from bigru_jax.training.fit import Progress
 from bigru_jax.training.trainer import Trainer

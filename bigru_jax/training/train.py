@@ -24,7 +24,7 @@ from bigru_jax.inference.run import Run
 from bigru_jax.inference.unseen import unseen_words
 from bigru_jax.metrics import headline
 from bigru_jax.ops.gru import best_implementation
-from bigru_jax.reports.run_page import write_run_page
+from bigru_jax.reports.page.run_page import write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision

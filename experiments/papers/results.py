@@ -8,7 +8,7 @@ from typing import Any
 
 from bigru_jax.cli import planned_runs
 from bigru_jax.cli.planned_runs import Planned
-from bigru_jax.reports import comparison
+from bigru_jax.reports.comparison import settings as comparison
 from bigru_jax.rundir import files as run_files
 
 from .papers import ROWS, Row

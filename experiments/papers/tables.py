@@ -4,9 +4,9 @@ from collections.abc import Mapping
 import math
 import pathlib
 
-from bigru_jax.reports import comparison
-from bigru_jax.reports.comparison import Cell
-from bigru_jax.reports.comparison_tables import comparison_as
+from bigru_jax.reports.comparison import settings as comparison
+from bigru_jax.reports.comparison.settings import Cell
+from bigru_jax.reports.comparison.settings_tables import comparison_as
 from bigru_jax.reports.tables import markdown
 
 from .papers import ROWS, Published, Row

@@ -22,7 +22,7 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.corpora import find
 from bigru_jax.data.splits import Example
 from bigru_jax.metrics.thresholds import best_threshold
-from bigru_jax.reports.comparison import summarize
+from bigru_jax.reports.comparison.settings import summarize
 from bigru_jax.reports.tables import markdown
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import host

@@ -11,7 +11,7 @@ import bigru_jax
 from bigru_jax.data.prepare import prepare
 from bigru_jax.explain.predictions import TrainedModel
 from bigru_jax.interop import safetensors
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page.page import data_of
 from bigru_jax.rundir import files as run_files
 from bigru_jax.training.program import task_of
 

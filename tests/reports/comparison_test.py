@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from bigru_jax.metrics import METRICS
-from bigru_jax.reports import comparison, plots
-from bigru_jax.reports.comparison import Cell
-from bigru_jax.reports.comparison_tables import comparison_as
+from bigru_jax.reports.comparison import settings as comparison
+from bigru_jax.reports.comparison.settings import Cell
+from bigru_jax.reports.comparison.settings_tables import comparison_as
+from bigru_jax.reports.figures import settings as plots
 
 
 def _cells(setting, validation, test, metric='accuracy'):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bigru_jax.config import Config
-from bigru_jax.reports import figures, panels, plots, records
-from bigru_jax.reports.comparison import Cell, compare_settings
+from bigru_jax.reports import records
+from bigru_jax.reports.comparison.settings import Cell, compare_settings
+from bigru_jax.reports.figures import panels, runs as figures, settings as plots
 from bigru_jax.reports.records import Record
 
 LABELS = ['a label of very many letters, which is cut', '$x_1$', 'c']

@@ -11,10 +11,14 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 import bigru_jax
-from bigru_jax.reports import page
-from bigru_jax.reports.packing import pack_attributions, pack_texts, quantized
+from bigru_jax.reports.page import page
+from bigru_jax.reports.page.packing import (
+  pack_attributions,
+  pack_texts,
+  quantized,
+)
+from bigru_jax.reports.page.shading import reading_order
 from bigru_jax.reports.shades import colored, shades
-from bigru_jax.reports.shading import reading_order
 
 LABELS = ['negative', 'positive']
 
@@ -32,7 +36,7 @@ def _answer(spans, weights, **other):
 
 
 def _spans(packed):
-  """Unpacks the spans of a text as page_texts.js does."""
+  """Unpacks the spans of a text as texts.js does."""
   numbers, value, shift = [], 0, 0
   for byte in base64.b64decode(packed):
     value |= (byte & 127) << shift

@@ -12,8 +12,8 @@ import bigru_jax
 from bigru_jax.data.encode import make_split
 from bigru_jax.explain import choice
 from bigru_jax.explain.attributions import PAGE_METHODS
-from bigru_jax.reports import run_page
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page import run_page
+from bigru_jax.reports.page.page import data_of
 from bigru_jax.tasks import make_task
 
 HEADS = 2

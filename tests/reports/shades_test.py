@@ -56,7 +56,8 @@ def test_attention_speaks_neither_for_nor_against():
 
 
 def test_colours_keep_their_contrast():
-  from bigru_jax.reports import heat_map, shades
+  from bigru_jax.reports import shades
+  from bigru_jax.reports.figures import heat_map
 
   def luminance(rgb):
     linear = [
@@ -78,7 +79,7 @@ def test_colours_keep_their_contrast():
 
 
 def test_a_picture_draws_both_signs(tmp_path):
-  from bigru_jax.reports.heat_map import write_heat_maps
+  from bigru_jax.reports.figures.heat_map import write_heat_maps
 
   output = tmp_path / 'texts.svg'
   write_heat_maps(output, [TEXT, TEXT], [_answer(), _answer(label='neg')])

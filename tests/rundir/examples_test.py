@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from bigru_jax.config import Config
-from bigru_jax.reports.page import describe
+from bigru_jax.reports.page.page import describe
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.rundir.examples import (
   check_data,

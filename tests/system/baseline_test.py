@@ -18,7 +18,7 @@ from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.config import Config
 from bigru_jax.data.prepare import prepare
 from bigru_jax.data.splits import NAMES
-from bigru_jax.reports.page import data_of, update_page
+from bigru_jax.reports.page.page import data_of, update_page
 
 _WORDS = 'fine dull slow quick grave light loud calm'.split()
 _CLASSES = 'good', 'bad', 'odd'

@@ -11,7 +11,7 @@ import processes
 import pytest
 from scripts import call
 
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page.page import data_of
 from bigru_jax.rundir import files as run_files
 
 FLAGS = [*chaos.FLAGS, '--epochs=2']

@@ -7,7 +7,7 @@ import pytest
 from scripts import run_command
 
 from bigru_jax.explain.attributions import ATTRIBUTIONS
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page.page import data_of
 
 pytestmark = pytest.mark.slow
 

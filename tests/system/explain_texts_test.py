@@ -6,7 +6,7 @@ import pytest
 from scripts import run_command
 
 import bigru_jax
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page.page import data_of
 
 TEXTS = 'the film was good', 'a not good plot with the actor'
 

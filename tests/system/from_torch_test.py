@@ -12,7 +12,7 @@ from scripts import ROOT, programs_of, run_command, words_of
 
 import bigru_jax
 from bigru_jax.interop.torch import write_state_dict
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page.page import data_of
 
 FIXTURE = ROOT / 'tests' / 'fixtures' / 'from_pytorch' / 'reviews.csv'
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scripts import run_command
 
-from bigru_jax.reports import sentences
-from bigru_jax.reports.page import write_page
+from bigru_jax.reports.page import sentences
+from bigru_jax.reports.page.page import write_page
 
 pytestmark = [
   pytest.mark.slow,

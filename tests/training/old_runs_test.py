@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bigru_jax
-from bigru_jax.reports.page import describe
+from bigru_jax.reports.page.page import describe
 
 FIXTURE = pathlib.Path(__file__).parents[1] / 'fixtures' / 'run_0_2_0.zip'
 

@@ -5,7 +5,7 @@ import json
 import os
 
 import bigru_jax
-from bigru_jax.reports.page import describe
+from bigru_jax.reports.page.page import describe
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import name_of_data
 

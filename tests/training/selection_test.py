@@ -13,7 +13,7 @@ from sklearn import metrics as theirs
 import bigru_jax
 from bigru_jax.evaluation.stored import read_stored
 from bigru_jax.metrics import compute
-from bigru_jax.reports.page import data_of
+from bigru_jax.reports.page.page import data_of
 from bigru_jax.statistics import intervals
 from bigru_jax.training import final_evaluation
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from bigru_jax.reports.fonts import save
+from bigru_jax.reports.figures.fonts import save
 from bigru_jax.reports.records import Groups, Record
 
 # The colours of Okabe and Ito, which the colour-blind can distinguish; dashes

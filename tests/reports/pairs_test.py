@@ -8,9 +8,9 @@ from scipy import stats
 
 from bigru_jax.cli import command, compare
 from bigru_jax.config import Config
-from bigru_jax.reports.pairwise import compare_groups
-from bigru_jax.reports.pairwise_tables import pairwise_as, sentence
-from bigru_jax.reports.run_groups import read_groups
+from bigru_jax.reports.comparison.groups import read_groups
+from bigru_jax.reports.comparison.pairs import compare_groups
+from bigru_jax.reports.comparison.pairs_tables import pairwise_as, sentence
 from bigru_jax.rundir import files as run_files
 from bigru_jax.statistics import intervals
 

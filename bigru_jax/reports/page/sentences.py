@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import math
 from typing import Any
 
-from bigru_jax.reports.answers import (
+from bigru_jax.reports.page.answers import (
   BORDERS,
   Answer,
   interval_of,
@@ -75,7 +75,7 @@ def on_baseline(own: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
 
   Args:
     own: the model's entry of `shares_of_right`.
-    baseline: the result of `page_baseline.describe_baseline`.
+    baseline: the result of `baseline.describe_baseline`.
   """
   other, difference = baseline['share']['value'], baseline['difference']
   simpler = f'A linear model, which is simpler, is right on {percent(other)}'
@@ -203,7 +203,7 @@ def percent(share: float) -> str:
 
 
 def _rounded(share: float) -> str:
-  """Returns a share as `page_charts.js` rounds it, with halves up."""
+  """Returns a share as `charts.js` rounds it, with halves up."""
   return f'{math.floor(10 * (100 * share) + 0.5) / 10:.1f}'
 
 

@@ -7,9 +7,9 @@ import os
 from matplotlib.figure import Figure
 import numpy as np
 
-from bigru_jax.reports.comparison import Comparison
-from bigru_jax.reports.fonts import font_families, save
-from bigru_jax.reports.panels import add_legend
+from bigru_jax.reports.comparison.settings import Comparison
+from bigru_jax.reports.figures.fonts import font_families, save
+from bigru_jax.reports.figures.panels import add_legend
 from bigru_jax.reports.tables import columns_of
 
 _SPLITS = (

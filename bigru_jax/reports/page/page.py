@@ -12,14 +12,19 @@ from typing import Any
 from bigru_jax.config import Config
 from bigru_jax.explain.predictions import check_supported
 from bigru_jax.metrics import METRICS, shown
-from bigru_jax.reports.packing import pack_attributions, pack_texts
-from bigru_jax.reports.page_baseline import (
+from bigru_jax.reports.page.baseline import (
   command_of_baseline,
   describe_baseline,
   find_baseline,
   interval_in,
 )
-from bigru_jax.reports.page_top import make_top, thresholds
+from bigru_jax.reports.page.packing import pack_attributions, pack_texts
+from bigru_jax.reports.page.shading import (
+  Attribute,
+  attributions_in,
+  reading_order,
+)
+from bigru_jax.reports.page.top import make_top, thresholds
 from bigru_jax.reports.records import (
   command_of,
   grouped_fields,
@@ -27,11 +32,6 @@ from bigru_jax.reports.records import (
   read_diagnostics,
   read_metrics,
   read_object,
-)
-from bigru_jax.reports.shading import (
-  Attribute,
-  attributions_in,
-  reading_order,
 )
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA, name_of_data
@@ -42,8 +42,8 @@ _FOLDER = pathlib.Path(__file__).parent
 _SHADING = {'method', 'sentence', 'texts', 'table'}
 _START = '<script type="application/json" id="data">'
 _PARTS = (
-  'page.css', 'page_charts.js', 'page_run.js', 'page_texts.js',
-  'page_shading.js', 'page_top.js',
+  'page.css', 'charts.js', 'run.js', 'texts.js',
+  'shading.js', 'top.js',
 )  # fmt: skip
 # The titles and meanings of what a training costs; see `final_evaluation`.
 _COSTS = {
@@ -276,7 +276,7 @@ def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 
 def render(data: dict[str, Any]) -> str:
-  """Returns the page of data for `page_run.js` and `page_texts.js`."""
+  """Returns the page of data for `run.js` and `texts.js`."""
   content = json.dumps(
     data, ensure_ascii=False, allow_nan=False, separators=(',', ':')
   )

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 import numpy as np
 
-from bigru_jax.reports.panels import SHARES, draw_mean
+from bigru_jax.reports.figures.panels import SHARES, draw_mean
 
 Curve = dict[str, Any]  # See `evaluation.curves.curve`.
 # The names of the horizontal and the vertical rate, and of the area.

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
-from bigru_jax.reports.class_figures import (
+from bigru_jax.reports.figures.classes import (
   confusion_size,
   draw_confusion,
   draw_f1,
   f1_size,
 )
-from bigru_jax.reports.panels import (
+from bigru_jax.reports.figures.panels import (
   COLORS,
   HEIGHT,
   SHARES,
@@ -28,7 +28,12 @@ from bigru_jax.reports.panels import (
   style_of,
   styled,
 )
-from bigru_jax.reports.rates import PRECISION_RECALL, ROC, Curve, draw_rates
+from bigru_jax.reports.figures.rates import (
+  PRECISION_RECALL,
+  ROC,
+  Curve,
+  draw_rates,
+)
 from bigru_jax.reports.records import Groups, Record, learning_rates
 
 

@@ -8,8 +8,8 @@ import shlex
 from typing import Any
 
 from bigru_jax.config import Config
-from bigru_jax.reports import answers as counts
-from bigru_jax.reports.answers import Answer
+from bigru_jax.reports.page import answers as counts
+from bigru_jax.reports.page.answers import Answer
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_same_split
 from bigru_jax.statistics.paired import difference_of_shares

@@ -28,7 +28,7 @@ def pack_texts(
     labels: the classes' names.
 
   Returns:
-    Lists by name, with one entry per text, for `page_texts.js`. `tokens` are,
+    Lists by name, with one entry per text, for `texts.js`. `tokens` are,
     in base64 with 7 bits per byte, four times the length of each token plus the
     gap before it; after a gap of 3, what exceeds 3 follows. Both are counted in
     UTF-16 units as in JavaScript. `weights` are those of one head after

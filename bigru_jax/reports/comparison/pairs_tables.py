@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 import math
 
-from bigru_jax.reports.comparison_tables import p_cell
-from bigru_jax.reports.pairwise import GroupScore, Intervals, Pair
+from bigru_jax.reports.comparison.pairs import GroupScore, Intervals, Pair
+from bigru_jax.reports.comparison.settings_tables import p_cell
 from bigru_jax.reports.tables import Cell, Number, Rows, table_as, tables_as
 from bigru_jax.statistics.intervals import Interval
 

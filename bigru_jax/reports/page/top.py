@@ -1,6 +1,6 @@
 """The top of a page: what a model does, how good it is, when to trust it.
 
-`page_top.js` draws it.
+`top.js` draws it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 from bigru_jax.config import Config
 from bigru_jax.evaluation.calibration import read_calibration
-from bigru_jax.reports import answers as counts, sentences
-from bigru_jax.reports.answers import Answer
+from bigru_jax.reports.page import answers as counts, sentences
+from bigru_jax.reports.page.answers import Answer
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import WITHOUT_DATA
 
@@ -34,7 +34,7 @@ def make_top(
     workdir: the run directory.
     data: the result of `page.describe`.
     texts: the result of `packing.pack_texts`.
-    baseline: the result of `page_baseline.describe_baseline`, or None.
+    baseline: the result of `baseline.describe_baseline`, or None.
     source: the name of what the texts are, or '' for the run's test split.
 
   Raises:

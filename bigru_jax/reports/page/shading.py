@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bigru_jax.reports.answers import choose_examples
+from bigru_jax.reports.page.answers import choose_examples
 
 # Returns attributions by method: for each text one weight per token, or None.
 # Its argument is the order in which texts are explained until it is too costly.

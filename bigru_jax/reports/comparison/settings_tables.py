@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bigru_jax.metrics import METRICS
 from bigru_jax.reports import tables
-from bigru_jax.reports.comparison import (
+from bigru_jax.reports.comparison.settings import (
   Cell,
   Comparison,
   Summary,

@@ -21,8 +21,8 @@ from bigru_jax.explain import choice
 from bigru_jax.explain.predictions import TrainedModel
 from bigru_jax.inference.predictions import fields_of, make_answers
 from bigru_jax.models.classifier import Outputs
-from bigru_jax.reports.page import note_on_test, write_page
-from bigru_jax.reports.shading import Attribute
+from bigru_jax.reports.page.page import note_on_test, write_page
+from bigru_jax.reports.page.shading import Attribute
 from bigru_jax.rundir import files as run_files
 from bigru_jax.runtime import distributed
 from bigru_jax.tasks import Task

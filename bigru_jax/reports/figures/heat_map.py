@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bigru_jax.reports.fonts import font_families, save
+from bigru_jax.reports.figures.fonts import font_families, save
 from bigru_jax.reports.shades import LEAST, headline, reading, shades
 from bigru_jax.reports.tables import columns_of
 

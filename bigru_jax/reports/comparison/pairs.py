@@ -16,7 +16,7 @@ from bigru_jax.evaluation.intervals import (
 )
 from bigru_jax.metrics import METRICS, compute
 from bigru_jax.metrics.scored import Scored
-from bigru_jax.reports.run_groups import RunGroup
+from bigru_jax.reports.comparison.groups import RunGroup
 from bigru_jax.statistics import intervals, paired
 from bigru_jax.statistics.intervals import Bounds, Interval
 

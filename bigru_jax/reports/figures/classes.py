@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 import numpy as np
 
-from bigru_jax.reports.panels import (
+from bigru_jax.reports.figures.panels import (
   HEIGHT,
   SHARES,
   WIDTH,

@@ -7,14 +7,14 @@ from scipy import stats
 
 from bigru_jax.config import Config
 from bigru_jax.metrics import METRICS
-from bigru_jax.reports import (
+from bigru_jax.reports.page import (
   answers as counts,
+  baseline as page_baseline,
   page,
-  page_baseline,
-  page_top,
   sentences,
+  top as page_top,
 )
-from bigru_jax.reports.answers import Answer
+from bigru_jax.reports.page.answers import Answer
 from bigru_jax.rundir import files as run_files
 
 LABELS = ['negative', 'positive']
