@@ -150,7 +150,7 @@ def _steps(config: Config, program: Program, mesh: Any) -> dict[str, Any]:
       steps.evaluate[False],
       (state.evaluated_params, _with_shardings(metrics, replicated)),
     ),
-    'predict': (predict, (_with_shardings(params, replicated),)),
+    'predict': (predict, (_with_shardings(params, replicated), 1.0)),
   }
 
 

@@ -23,17 +23,17 @@ def make_predict_step(
 ) -> Callable[..., Any]:
   """Returns the jitted prediction of a batch.
 
-  It is (params, batch, temperature) -> (probabilities_BxC, logits_BxC,
+  It is (params, temperature, batch) -> (probabilities_BxC, logits_BxC,
   attention, head_labels). The parameters are replicated, the batch is sharded;
-  it may be one of NumPy arrays.
-  The probabilities are those of logits / temperature; see also `Outputs`.
+  it may be one of NumPy arrays. The probabilities are those of logits /
+  temperature; see also `Outputs`.
   """
 
   def outputs_of(params, batch):
     outputs: Any = model.apply({'params': params}, batch)
     return outputs.logits, outputs.attention, outputs.head_labels
 
-  def predict(params, batch, temperature=1.0):
+  def predict(params, temperature, batch):
     outputs = parallel.map_batch(outputs_of, mesh, P())(params, batch)
     logits_BxC, attention, head_labels = outputs
     probabilities_BxC = task.probabilities(logits_BxC / temperature)
@@ -43,8 +43,8 @@ def make_predict_step(
     predict,
     in_shardings=(
       parallel.replicated(mesh),
-      parallel.batch_sharding(mesh),
       None,
+      parallel.batch_sharding(mesh),
     ),
     compiler_options=parallel.compiler_options(mesh),
   )

@@ -135,7 +135,7 @@ class Predictor:
   def _step(self, params: Any, batch: dict[str, np.ndarray]) -> Any:
     predict_step, _ = self.steps_for(len(params['embedding']))
     temperature = self.calibration.temperature if self.calibrated else 1.0
-    return predict_step(params, batch, temperature)
+    return predict_step(params, temperature, batch)
 
   @single_precision()
   def _answers(

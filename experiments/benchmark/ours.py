@@ -54,7 +54,7 @@ def classifier(case: Case, mesh: Mesh) -> Call:
     step = make_predict_step(program.model, program.task, mesh)
     return lambda: texts.predict(
       case.batch,
-      lambda batch: step(params, parallel.place_batch(batch, mesh))[0],
+      lambda batch: step(params, 1.0, parallel.place_batch(batch, mesh))[0],
     )
   trainer = Trainer(config, program, {'train': texts.split}, mesh)
   epochs = itertools.count(1)

@@ -279,9 +279,9 @@ def test_one_text_is_not_padded_to_a_whole_batch(trained, monkeypatch):
   shapes = []
   predict_step, eval_step = trained._steps_for(len(trained.params['embedding']))
 
-  def spy(params, batch, temperature):
+  def spy(params, temperature, batch):
     shapes.append(batch['tokens'].shape)
-    return predict_step(params, batch, temperature)
+    return predict_step(params, temperature, batch)
 
   predictor = dataclasses.replace(
     trained._predictor, steps_for=lambda _: (spy, eval_step)
