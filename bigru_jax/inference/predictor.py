@@ -148,7 +148,8 @@ class Predictor:
     if 'attention' not in self.fields:  # It is not copied from the devices.
       outputs = [(i, (p, logits, {}, x)) for i, (p, logits, _, x) in outputs]
     answers: dict[int, dict[str, Any]] = {}
-    for indices, batch_outputs in jax.device_get(outputs):
+    # Of one text, `jax.device_get` would take a twentieth of the time.
+    for indices, batch_outputs in jax.tree.map(np.asarray, outputs):
       answers |= make_answers(
         indices,
         batch_outputs,
