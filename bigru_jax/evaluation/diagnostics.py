@@ -27,7 +27,8 @@ def diagnose(data: Dataset, evaluation: Evaluation) -> dict[str, Any]:
     of `texts`; the `mean`, `median`, `p95` and `longest` number of tokens; and
     the number of texts with each of the `labels`. `reliability`: the bins that
     are not empty, each with `low`, `high`, `count`, `confidence`, `accuracy`.
-    `by_length`: bins of about equally many texts, from `low` to `high` tokens.
+    `by_length`: bins from `low` to `high` tokens, of about equally many texts
+    unless many texts are equally long, each with `count` and `accuracy`.
     If the texts have weights, the bins of `reliability` count weights, and each
     `accuracy` is a mean by weight.
   """

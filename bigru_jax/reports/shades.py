@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ _FOR, _AGAINST = (189, 153, 117, 75, 33), (230, 223, 222, 215, 208)
 _SHADE, _PLAIN = '\x1b[38;5;16;48;5;{}m', '\x1b[0m'
 _UNDERLINE = '\x1b[4m'
 LEAST = 0.5 / len(_FOR)  # The smallest weight that is marked.
+BLANK = '(empty text)'
 # Control characters in a text could move the cursor or set colours.
 _CONTROL = regex.compile(r'[\p{Cc}\p{Cs}--[\n\t]]', regex.VERSION1)
 
@@ -64,7 +65,8 @@ def colored(text: str, answer: dict[str, Any]) -> str:
     answer: its prediction, from `Run.predict` or `Run.explain`.
 
   Returns:
-    The label and the probability, how to read the colours, then the text with
+    The label and the probability, how to read the colours, which names the
+    probability of an explained label that is not predicted, then the text with
     ANSI escape sequences: blue, or for a negative weight orange and underlined.
     Control characters in the text are replaced.
   """
@@ -92,6 +94,8 @@ def reading(answer: dict[str, Any], positive: str, negative: str) -> str:
   if answer['method'] in UNSIGNED:
     return f'{positive} shows the {method}'
   label = answer['explained_label']
+  if label not in _predicted(answer):
+    label = _with_probability(answer, label)
   return f'{positive} speaks for {label}, {negative} against it ({method})'
 
 
@@ -108,7 +112,7 @@ def _marked(
     parts.append(_printable(text[last_end:start]))
     parts.append(mark(token, shade) if abs(shade) >= LEAST and token else token)
     last_end = end
-  parts.append(_printable(text[last_end:]))
+  parts.append(_printable(text[last_end:]) if text.strip() else BLANK)
   lines = _printable(headline(answer)), _printable(how), ''.join(parts)
   return '\n'.join(filter(None, lines)) + '\n'
 
@@ -122,10 +126,17 @@ def _color(token: str, shade: float) -> str:
 
 def headline(answer: dict[str, Any]) -> str:
   """Returns the predicted label or labels, with their probabilities."""
-  labels = answer['label']
-  labels = [labels] if isinstance(labels, str) else labels
-  probabilities = (f'{x} ({answer["probabilities"][x]:.2f})' for x in labels)
-  return ', '.join(probabilities) or 'no label'
+  labels = _predicted(answer)
+  return ', '.join(_with_probability(answer, x) for x in labels) or 'no label'
+
+
+def _predicted(answer: dict[str, Any]) -> Sequence[str]:
+  label = answer['label']
+  return [label] if isinstance(label, str) else label
+
+
+def _with_probability(answer: dict[str, Any], label: str) -> str:
+  return f'{label} ({answer["probabilities"][label]:.2f})'
 
 
 def _printable(text: str) -> str:

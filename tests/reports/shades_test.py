@@ -38,7 +38,8 @@ def test_a_terminal_underlines_what_speaks_against_the_label():
   lines = colored(TEXT, _answer(explained_label='neg')).splitlines()
   assert lines[0] == 'pos (0.75)'
   assert lines[1] == (
-    'blue speaks for neg, underlined orange against it (integrated gradients)'
+    'blue speaks for neg (0.25), underlined orange against it (integrated '
+    'gradients)'
   )
   plain = '\x1b[0m'
   assert lines[2] == (
@@ -53,6 +54,13 @@ def test_attention_speaks_neither_for_nor_against():
   assert colored(TEXT, answer).splitlines()[1] == 'blue shows the attention'
   del answer['attribution']  # A prediction.
   assert len(colored(TEXT, answer).splitlines()) == 2
+
+
+def test_a_blank_text_is_called_empty():
+  answer = _answer(tokens=[], spans=[], attribution=[])
+  for text in ('', ' \n'):
+    assert signed(text, answer).splitlines()[2:] == ['(empty text)']
+    assert colored(text, answer).splitlines()[2:] == ['(empty text)']
 
 
 def test_colours_keep_their_contrast():
@@ -85,3 +93,15 @@ def test_a_picture_draws_both_signs(tmp_path):
   write_heat_maps(output, [TEXT, TEXT], [_answer(), _answer(label='neg')])
   content = output.read_text()
   assert content.count('#0072b2') >= 4 and content.count('#d55e00') >= 4
+
+
+def test_a_picture_names_the_explained_label_and_a_blank_text():
+  from matplotlib.figure import Figure
+
+  from bigru_jax.reports.figures.heat_map import draw_heat_map
+
+  axes = Figure().subplots()
+  answer = _answer(explained_label='neg', spans=[], attribution=[])
+  draw_heat_map(axes, ' ', answer, [])
+  assert 'blue speaks for neg (0.25), ' in axes.get_title()
+  assert [text.get_text() for text in axes.texts] == ['(empty text)']

@@ -103,6 +103,18 @@ def test_examples_are_right_and_wrong_and_of_different_labels(run_directory):
     assert texts['confidence'][i] >= sorted(of_label)[-min(3, len(of_label))]
 
 
+def test_blank_texts_are_no_examples_if_there_are_others():
+  texts = {
+    'text': ['', 'a film that is long enough', ' ', 'short', ''],
+    'right': [0, 0, 0, 0, 1],
+    'gold': [0, 0, 0, 1, 1],
+    'prediction': [1, 1, 1, 0, 1],
+    'confidence': [0.99, 0.6, 0.98, 0.7, 0.9],
+  }
+  examples = counts.choose_examples(texts, 2)
+  assert sorted(examples['wrong']) == [1, 3] and examples['right'] == [4]
+
+
 def test_the_commonest_answer_counts_stored_weights():
   lines = [
     {'label': label, 'prediction': 'a', 'probabilities': {'a': 0.9}, **weight}
@@ -150,6 +162,12 @@ def test_it_says_where_the_model_fails():
   assert worst == (
     '“b”: it finds 25.0 % of the 4 texts with this label; where it answers '
     '“b”, it is right in 100.0 % of cases.'
+  )
+  answers += _answers(*[(x, x, 0.9) for x in 'cd'])
+  said = sentences.on_failures(answers, ['a', 'b', 'c', 'd'], False)
+  assert len(said) == 5
+  assert said[1] == (
+    'Of the 4 labels of these texts, the model knows these three worst:'
   )
   said = sentences.on_failures(answers[:8], ['a', 'b', 'c'], False)
   assert said == ['It made no mistake on these texts.']

@@ -11,7 +11,7 @@ import pytest
 from scripts import run_command
 
 from bigru_jax.reports.page import sentences
-from bigru_jax.reports.page.page import write_page
+from bigru_jax.reports.page.page import data_of, render, write_page
 
 pytestmark = [
   pytest.mark.slow,
@@ -245,11 +245,16 @@ def test_a_page_of_other_texts_names_them_and_shows_no_scores_of_the_test(
     (['positive', 'negative'], 'How good is it?'),
     ([None, None], 'What does it answer?'),
   ):
+    is_labelled = golds[0] is not None
     page = opened(
       _write(tmp_path / 'x.html', run_directory, texts, answers, golds, 'x.csv')
     )
     assert page.inner_text('h1') == 'Answers for the texts of x.csv'
     assert page.inner_text('#quality h2') == heading
+    number = 'One typical answer' if is_labelled else 'Two answers'
+    assert page.inner_text('#examples h2') == number
+    orders = page.locator('#order option').all_inner_texts()
+    assert ('most confident mistakes first' in orders) == is_labelled
     for hidden in ('#scores', '#training', '#metrics'):
       assert not page.is_visible(hidden)
   assert not page.is_visible('#trust')
@@ -423,7 +428,7 @@ def test_a_page_of_explanations_says_which_label_the_words_speak_for(
   run_directory, opened, tmp_path
 ):
   answer = _answer('good film', 'positive', 0.8) | {
-    'attribution': [-0.004, 1.0], 'explained_label': 'negative',
+    'attribution': [-0.2, 1.0], 'explained_label': 'negative',
   }  # fmt: skip
   for method, words in (
     ('integrated_gradients', 'blue words speak for “negative”'),
@@ -436,13 +441,85 @@ def test_a_page_of_explanations_says_which_label_the_words_speak_for(
     )  # fmt: skip
     page = opened(path)
     assert words in page.inner_text('#shades-in-words')
+    card = page.inner_text('#examples .card')
     options = page.locator('#method option').all_inner_texts()
     assert len(set(options)) == len(options)
     is_signed = method == 'integrated_gradients'
     assert ('for the label' in page.inner_text('#legend')) == is_signed
     article = page.inner_text('article')
-    assert ('Against negative: good −0.0079' in article) == is_signed
+    assert ('Against negative: good −0.20' in article) == is_signed
+    assert ('Shaded for: negative' in card) == is_signed
     assert ('Highest' in article) != is_signed
+
+
+def test_with_several_labels_each_card_names_that_of_its_shades(
+  run_directory, opened, tmp_path
+):
+  texts = ['good film', 'odd film', ' ']
+  answers = [
+    _answer(text, 'positive', 0.6)
+    | {'label': label, 'attribution': weights, 'explained_label': explained}
+    | {'method': 'integrated_gradients'}
+    for text, label, weights, explained in (
+      (texts[0], ['positive', 'negative'], [0.2, 1.0], 'positive'),
+      (texts[1], [], [-0.2, -1.0], 'negative'),
+      (texts[2], [], [-1.0], 'negative'),
+    )
+  ]
+  answers[2] |= {
+    'tokens': ['<unk>'], 'spans': [[0, 0]], 'attention': {'words': [[1.0]]},
+  }  # fmt: skip
+  path = _write(
+    tmp_path / 'x.html', run_directory, texts, answers, [None] * 3, 'texts.csv'
+  )
+  path.write_text(render(data_of(path) | {'is_multi_label': True}))
+  page = opened(path)
+  words = 'blue words speak for the label that each text names, and orange'
+  assert words in page.inner_text('#shades-in-words')
+  cards = page.locator('#examples .card').all_inner_texts()
+  both, none, blank = sorted(cards, key=lambda x: ('no' in x, '(' in x))
+  assert 'Shaded for: positive' in both
+  assert 'no label' in none and 'Shaded for: negative' in none
+  assert '(empty text)' in blank and 'Shaded' not in blank
+  assert 'in log odds of the label' in page.inner_text('#legend')
+
+
+def test_a_bin_without_right_answers_has_a_mark(
+  run_directory, opened, tmp_path
+):
+  data = data_of(run_directory / 'report.html')
+  bins = [
+    {'low': k / 2, 'high': k / 2 + 0.5, 'count': 2 + k, 'confidence': 0.5,
+     'accuracy': float(k)}
+    for k in range(2)
+  ]  # fmt: skip
+  data['diagnostics'] |= {'reliability': bins, 'by_length': bins}
+  path = tmp_path / 'x.html'
+  path.write_text(render(data))
+  page = opened(path)
+  figures = page.locator('#figures figure')
+  for title in ('Reliability', 'Length and accuracy'):
+    bars = figures.filter(has_text=title).locator('svg .bar').all()
+    assert len(bars) == 2
+    assert all(bar.bounding_box()['height'] >= 2 for bar in bars)
+  assert 'each bar has 2 to 3 texts' in page.inner_text('#figures')
+
+
+@pytest.mark.parametrize('width', [390, 500, 1280])
+def test_a_command_does_not_end_a_line_within_its_hyphens(
+  run_directory, opened, width
+):
+  page = opened(run_directory / 'report.html')
+  page.set_viewport_size({'width': width, 'height': 800})
+  command = data_of(run_directory / 'report.html')['baseline_command']
+  code = page.locator('#quality code')
+  assert code.text_content() == command
+  # A word that fits into a line has one line.
+  heights = code.locator('.word').evaluate_all(
+    'all => all.filter(x => x.textContent.length < 20)'
+    '.map(x => x.getClientRects().length + x.offsetHeight)'
+  )
+  assert heights and len(set(heights)) == 1
 
 
 def test_the_script_writes_a_page_of_other_texts(

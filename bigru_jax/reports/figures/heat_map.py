@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bigru_jax.reports.figures.fonts import font_families, save
-from bigru_jax.reports.shades import LEAST, headline, reading, shades
+from bigru_jax.reports.shades import BLANK, LEAST, headline, reading, shades
 from bigru_jax.reports.tables import columns_of
 
 # The blue and orange of Okabe and Ito, which the colour-blind can distinguish.
@@ -114,4 +114,6 @@ def _laid_out(text: str, answer: dict[str, Any]) -> tuple[list[tuple], int]:
         column, row = 0, row + 1
       pieces.append((piece, column, row, columns, shade))
       column += columns
+  if not text.strip():
+    pieces = [(BLANK, 0, 0, columns_of(BLANK), 0.0)]
   return pieces, row + 1

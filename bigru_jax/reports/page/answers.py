@@ -206,7 +206,8 @@ def choose_examples(texts: dict[str, Any], count: int = 3) -> dict[str, Any]:
   """Chooses typical right answers and sure mistakes, of different labels.
 
   A typical answer has a median probability among the right ones of its label;
-  a mistake a large one. Texts of middling length are preferred.
+  a mistake a large one. Texts of middling length are preferred, and blank ones
+  come last.
 
   Args:
     texts: the result of `packing.pack_texts`.
@@ -236,11 +237,18 @@ def choose_examples(texts: dict[str, Any], count: int = 3) -> dict[str, Any]:
       queues.append(
         sorted(
           members,
-          key=lambda i: (not is_readable(i), abs(confidence[i] - target), i),
+          key=lambda i: (
+            not texts['text'][i].strip(),
+            not is_readable(i),
+            abs(confidence[i] - target),
+            i,
+          ),
         )[:count]
       )
     rounds = (queue[k : k + 1] for k in range(count) for queue in queues)
-    examples[kind] = [i for members in rounds for i in members][:count]
+    chosen = [i for members in rounds for i in members]
+    chosen.sort(key=lambda i: not texts['text'][i].strip())
+    examples[kind] = chosen[:count]
   return examples
 
 

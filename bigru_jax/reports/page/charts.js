@@ -46,6 +46,11 @@ function scrolled(label, node) {
     class: 'scroll', tabindex: 0, role: 'group', 'aria-label': label}, node);
 }
 
+// A command as words, between which its lines end if they can.
+const wordsOf = (command) => command.split(/(\s+)/).map((part) =>
+  part.trim() ? el('span', {class: 'word'}, part) : part);
+const code = (command) => el('code', {}, ...wordsOf(command));
+
 function ticks(low, high, count = 5) {
   const raw = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -175,14 +180,15 @@ function rates({title, note, xName, yName, series, level, head}) {
     table(head, series.map(({row}) => row)));
 }
 
-// Bars between given borders, with the diagonal of perfect calibration.
+// Bars between given borders, with the diagonal of perfect calibration. A bar
+// of height 0 is a line, because there is no bar where there are no texts.
 function bars({title, note, xName, yName, x, bins, diagonal = false, head}) {
   const {root, toX, toY} = axes({x, y: [0, 1], xName, yName});
   for (const {low, high, value} of bins) {
     const left = toX(low) + 1, width = Math.max(toX(high) - left - 1, 2);
+    const height = Math.max(toY(0) - toY(value), 3);
     root.append(svg('rect', {
-      class: 'bar', x: left, width, y: toY(value),
-      height: Math.max(toY(0) - toY(value), 0)}));
+      class: 'bar', x: left, width, y: toY(0) - height, height}));
   }
   if (diagonal) {
     root.append(svg('path', {

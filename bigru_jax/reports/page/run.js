@@ -28,7 +28,8 @@ function drawRun() {
   const {model, config, diagnostics: statistics, thresholds} = data;
   $('model').textContent = model;
   $('command').append(data.command
-    ? el('pre', {tabindex: 0, 'aria-label': 'The command'}, data.command)
+    ? el('pre', {tabindex: 0, 'aria-label': 'The command'},
+      ...wordsOf(data.command))
     : data.origin || '');
   if (!data.source) drawMeasures();
   drawThresholds(thresholds);
@@ -174,7 +175,7 @@ function drawScores() {
     }),
     bars({
       title: 'Length and accuracy',
-      note: 'all bars have about the same number of texts',
+      note: textsPerBar(diagnostics.by_length),
       xName: 'tokens', yName: 'accuracy',
       x: [0, diagnostics.by_length.at(-1).high],
       head: ['tokens', 'accuracy', 'texts'],
@@ -183,6 +184,15 @@ function drawScores() {
         row: [`${bin.low} to ${bin.high}`, number(bin.accuracy),
           number(bin.count)]})),
     }));
+}
+
+// How many texts the bars by length have.
+function textsPerBar(bins) {
+  const counts = bins.map(({count}) => count);
+  const least = Math.min(...counts), most = Math.max(...counts);
+  return least === most ? `number of texts in each bar: ${number(most)}`
+    : `each bar has ${number(least)} to ${number(most)} texts; those of equal ` +
+      'length are in one bar';
 }
 
 // The ROC and the precision-recall curves of two classes or several labels.
@@ -225,9 +235,8 @@ function drawFaithful() {
   const panel = $('faithful'), {explain} = data;
   if (!explain) {
     const {note, command} = data.untested;
-    panel.append(el('p', {}, 'Whether the attention explains the predictions ' +
-      `was not tested for this run. ${note} `,
-      command ? el('code', {}, command) : null));
+    panel.append(el('p', {}, 'Whether they explain the predictions ' +
+      `was not tested for this run. ${note} `, command ? code(command) : null));
     return;
   }
   const link = (paper) => {

@@ -172,6 +172,12 @@ def on_failures(
       f' The commonest mistake ({count:,} of them) is to answer “{predicted}” '
       f'where “{gold}” is true.'
     )
+  scores = weakest_labels(answers, labels)
+  if wrong and len(scores) > _LISTED_WEAK:
+    sentences.append(
+      f'Of the {len(scores)} labels of these texts, the model knows these '
+      'three worst:'
+    )
   if wrong:
     sentences += [
       f'“{score.label}”: it finds {percent(score.found)} of the '
@@ -182,7 +188,7 @@ def on_failures(
         else f'; where it answers “{score.label}”, it is right in '
         f'{percent(score.right)} of cases.'
       )
-      for score in weakest_labels(answers, labels)[:_LISTED_WEAK]
+      for score in scores[:_LISTED_WEAK]
     ]
   return sentences
 

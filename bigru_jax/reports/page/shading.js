@@ -11,6 +11,12 @@ const METHODS = {
 };
 // These only say how much a token matters, and not for or against what.
 const UNSIGNED = ['attention', 'gradient'];
+// What the signed numbers are.
+const IN_LOG_ODDS = 'in log odds of the label: +1.1 makes its odds three ' +
+  'times as high';
+const UNITS = {
+  leave_one_out: 'how much the probability of the label drops without the word',
+};
 const attributions = texts.attributions || {};
 const hasAttention = texts.largest.some((heads) => heads.length);
 
@@ -78,8 +84,8 @@ function shadedToken(text, w, {numbers, isExplained, isSigned, most, high}) {
       isSigned ? signed(w) : number(w, 2)}`}, text);
 }
 
-// The label that a text's numbers speak for or against: the most probable one
-// of those predicted, or of all.
+// The label that a text's numbers speak for or against: by default the most
+// probable one of those predicted, or of all.
 function explainedLabel(i) {
   if (texts.explained) return data.labels[texts.explained[i]];
   const pairs = texts.probabilities[i];
@@ -88,6 +94,15 @@ function explainedLabel(i) {
     if (predicted.includes(pairs[j])) return data.labels[pairs[j]];
   }
   return data.labels[pairs[0]];
+}
+
+// Names the label of the shades of a card where its answer does not.
+function shadedFor(i) {
+  const label = explainedLabel(i);
+  const isAnswer = !data.is_multi_label &&
+    label === data.labels[texts.prediction[i]];
+  return isAnswer || !shadesOf(i, spansOf(i).length).isSigned ? null
+    : el('span', {}, 'Shaded for: ', el('b', {}, label));
 }
 
 // The shades as text.
@@ -116,11 +131,11 @@ function highest(i, spans, shades) {
     ? el('p', {class: 'highest', dir: 'auto'}, missing + line) : null;
 }
 
-// The label of all texts if they were explained for one, or their answers.
+// The label of all texts if they were explained for one, or that of each.
 function explainedInWords() {
   const [label, ...others] = new Set(texts.explained || []);
-  return label === undefined || others.length
-    ? 'the answer' : `“${data.labels[label]}”`;
+  if (label !== undefined && !others.length) return `“${data.labels[label]}”`;
+  return data.is_multi_label ? 'the label that each text names' : 'the answer';
 }
 
 // What the shades mean, for the cards and the legend.
@@ -146,7 +161,8 @@ function drawLegend() {
     el('span', {class: `bar-of-shades ${kind}`, 'aria-hidden': 'true'});
   const parts = isSigned
     ? ['against the label, with a dotted line ', bar('against'), bar(''),
-      ' for the label; a thick line marks numbers of twice the mean size']
+      ' for the label; a thick line marks numbers of twice the mean size. ' +
+      `The numbers below a text are ${UNITS[method] || IN_LOG_ODDS}.`]
     : ['no weight ', bar(''),
       " the text's largest weight; underlined from twice its mean on"];
   $('legend').replaceChildren(

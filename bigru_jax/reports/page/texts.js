@@ -59,6 +59,10 @@ function shaded(i) {
   const text = texts.text[i], spans = spansOf(i);
   const shades = shadesOf(i, spans.length);
   const body = el('p', {class: 'text', dir: 'auto'});
+  if (!text.trim()) {
+    body.append(el('span', {class: 'dropped'}, '(empty text)'));
+    return [body, null];
+  }
   let place = 0;
   const gap = (end) => text.slice(place, end);
   const token = (t) => {
@@ -201,6 +205,7 @@ function drawTexts() {
   if (heads < 2) $('head-label').remove();
   if (!texts.right.some((x) => x !== null)) {
     $('verdict-label').remove();
+    $('order').querySelector('[value=mistakes]').remove();
     $('order').value = 'given';
   }
   drawMethods();

@@ -58,12 +58,14 @@ function drawTop() {
     $('quality-heading').textContent = 'What does it answer?';
     document.querySelector('a[href="#quality"]').textContent = 'Answers';
   }
-  if (!overview.shares) $('examples-heading').textContent = 'Three answers';
+  const count = overview.examples.right.length;
+  $('examples-heading').textContent = ['', 'One', 'Two', 'Three'][count] +
+    `${overview.shares ? ' typical' : ''} answer${count > 1 ? 's' : ''}`;
   section('quality', overview.quality, drawShares(overview));
   const {baseline, baseline_command: command, source} = data;
   if (command && !baseline && !source) {
     $('quality').querySelector('.prose').append(el('p', {class: 'quiet'},
-      'To compare it with a simple linear model: ', el('code', {}, command)));
+      'To compare it with a simple linear model: ', code(command)));
   }
   section('trust', overview.trust, drawBands(overview));
   section('failures', overview.failures, null);
@@ -120,6 +122,7 @@ function card(i) {
     predicted.length ? '' : el('b', {}, 'no label')),
     right === 0 ? el('span', {},
       'The truth is ', el('b', {}, names(texts.gold[i]))) : null);
+  answer.append(shadedFor(i) || '');
   return el('li', {class: 'card'}, answer, body);
 }
 
