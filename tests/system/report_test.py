@@ -474,7 +474,7 @@ def test_with_several_labels_each_card_names_that_of_its_shades(
   )
   path.write_text(render(data_of(path) | {'is_multi_label': True}))
   page = opened(path)
-  words = 'blue words speak for the label that each text names, and orange'
+  words = 'blue words speak for the label named with each text, and orange'
   assert words in page.inner_text('#shades-in-words')
   cards = page.locator('#examples .card').all_inner_texts()
   both, none, blank = sorted(cards, key=lambda x: ('no' in x, '(' in x))

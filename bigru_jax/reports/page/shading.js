@@ -135,7 +135,7 @@ function highest(i, spans, shades) {
 function explainedInWords() {
   const [label, ...others] = new Set(texts.explained || []);
   if (label !== undefined && !others.length) return `“${data.labels[label]}”`;
-  return data.is_multi_label ? 'the label that each text names' : 'the answer';
+  return data.is_multi_label ? 'the label named with each text' : 'the answer';
 }
 
 // What the shades mean, for the cards and the legend.
