@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from cases import Call, Case
+import jax
 import numpy as np
 
 from bigru_jax import parallel
@@ -65,6 +66,8 @@ def latencies(name: str, case: Case, threads: int) -> list[float]:
 
 @functools.cache
 def _one_by_one(name: str, case: Case) -> tuple[Callable, list[str]]:
+  # As the image of docs/serving does it, before JAX starts.
+  jax.config.update('jax_cpu_enable_async_dispatch', False)
   run, train_texts = _untrained(case)
   words = itertools.cycle(' '.join(train_texts).split())
   lengths = [1 + i % _MAX_WORDS for i in range(case.sentences)]
