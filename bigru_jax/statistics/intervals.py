@@ -32,7 +32,7 @@ class Interval:
 
   Attributes:
     low, high: its ends; NaN if the values do not give any.
-    method: how it was computed, and what it covers.
+    method: how it was computed.
   """
 
   low: float
@@ -42,7 +42,7 @@ class Interval:
   def __str__(self) -> str:
     if math.isnan(self.low):
       return '–'
-    return f'{self.low:.4f} to {self.high:.4f}'
+    return f'{self.low:z.4f} to {self.high:z.4f}'
 
 
 def wilson(successes: float, n: float) -> Interval:
@@ -166,23 +166,26 @@ class Estimate:
   """A score whose error comes from the texts, and perhaps from the seeds.
 
   Attributes:
-    value: the score, or its mean over seeds.
-    draws_D: this score on each draw of the texts; all are finite.
-    over_seeds: the variance of the mean over other seeds.
+    value, draws_D: the score, or its mean over seeds, and that of each draw.
+    over_seeds: the variance of the mean over other seeds on the same texts.
+    shared: the part of it that the variance over texts has, too.
     seeds: the number of seeds; 0 if it is not known how they differ.
   """
 
   value: float
   draws_D: np.ndarray
   over_seeds: float = 0.0
+  shared: float = 0.0
   seeds: int = 0
 
   def ends(self, level: float) -> tuple[float, float]:
     """Returns the ends of the interval of a level, such as 0.95.
 
     Over texts they are quantiles of the draws, see `of_texts`. Their distance
-    d from the score grows to sqrt(d² + t² over_seeds), where t is the quantile
-    of Student's distribution with seeds - 1 degrees of freedom.
+    d from the score grows to sqrt(d² + t² (over_seeds - shared)), and at least
+    to t sqrt(over_seeds), because few seeds would hold too seldom without it;
+    t is the quantile of Student's distribution with seeds - 1 degrees of
+    freedom.
     """
     z = float(special.ndtri((1 + level) / 2))
     shift = 2 * self._normal_rank()
@@ -190,9 +193,11 @@ class Estimate:
     low, high = map(float, np.quantile(self.draws_D, shares))
     if self.seeds:
       t = float(special.stdtrit(self.seeds - 1, (1 + level) / 2))
-      distance = t * math.sqrt(self.over_seeds)
-      low = self.value - math.hypot(max(self.value - low, 0.0), distance)
-      high = self.value + math.hypot(max(high - self.value, 0.0), distance)
+      own = t * math.sqrt(max(self.over_seeds - self.shared, 0.0))
+      least = t * math.sqrt(self.over_seeds)
+      below, above = max(self.value - low, 0.0), max(high - self.value, 0.0)
+      low = self.value - max(math.hypot(below, own), least)
+      high = self.value + max(math.hypot(above, own), least)
     return low, high
 
   def p_value(self) -> float:
@@ -248,52 +253,48 @@ def of_seeds_and_texts(
 ) -> Interval:
   """Returns the interval of the mean score over seeds and over texts.
 
-  Args:
-    values_S, draws_DxS: see `estimate_over_both`, which has the formula.
-    weights_N, bounds: see `of_texts`.
+  It is never narrower than that over texts, or over seeds alone.
 
-  Raises:
-    ValueError: there are fewer than three seeds.
+  For the arguments and errors see `estimate_over_both` and `of_texts`.
   """
   estimate = estimate_over_both(values_S, draws_DxS)
-  method = "bootstrap over texts and Student's t over seeds"
-  if not estimate.over_seeds and np.ptp(estimate.draws_D) < 1e-12:
-    return _unvarying(estimate.value, weights_N, bounds, method)
+  texts = of_draws(estimate.value, estimate.draws_D, weights_N, bounds)
   low, high = estimate.ends(LEVEL)
-  return Interval(max(low, bounds[0]), min(high, bounds[1]), method)
+  return Interval(
+    max(min(low, texts.low), bounds[0]),
+    min(max(high, texts.high), bounds[1]),
+    "bootstrap over texts and Student's t over seeds",
+  )
 
 
 def estimate_over_both(values_S: np.ndarray, draws_DxS: np.ndarray) -> Estimate:
   """Returns the mean over S seeds, whose error comes from seeds and texts.
 
-    over_seeds = s² / S - i,    i = (u - t) / (S - 1)
+    over_seeds = s² / S,    shared = (u - t) / (S - 1)
 
   s² is the variance of the values over the seeds; t is the variance of the mean
   over the draws of texts; u is the mean of each seed's variance over these
-  draws. Seeds that are wrong on different texts increase both s² / S and t; i
-  is this part, which counts once.
+  draws. Seeds that are wrong on different texts increase both s² / S and t, by
+  the shared part, which counts once.
 
   Args:
     values_S: the score of each seed.
     draws_DxS: the scores of all seeds on each draw of texts, see `of_texts`.
 
   Raises:
-    ValueError: there are fewer than three seeds, from which the variance over
-      seeds cannot be told from that over texts.
+    ValueError: there are fewer than three seeds.
   """
   seeds = len(values_S)
   if seeds < MIN_SEEDS:
-    raise ValueError(
-      f'an interval over seeds and texts needs {MIN_SEEDS} seeds or more'
-    )
+    raise ValueError(f'over seeds and texts needs {MIN_SEEDS} seeds or more')
   draws_DxS = draws_DxS[np.isfinite(draws_DxS).all(1)]
-  of_mean = float(np.var(draws_DxS.mean(1), ddof=1))
+  draws_D = draws_DxS.mean(1)
   of_each = float(np.var(draws_DxS, axis=0, ddof=1).mean())
-  both = max(of_each - of_mean, 0.0) / (seeds - 1)
-  over_seeds = float(np.var(values_S, ddof=1)) / seeds
+  of_own = of_each - float(np.var(draws_D, ddof=1))
   return Estimate(
     value=float(np.mean(values_S)),
-    draws_D=draws_DxS.mean(1),
-    over_seeds=max(over_seeds - both, 0.0),
+    draws_D=draws_D,
+    over_seeds=float(np.var(values_S, ddof=1)) / seeds,
+    shared=max(of_own, 0.0) / (seeds - 1),
     seeds=seeds,
   )

@@ -82,11 +82,18 @@ def test_over_both_the_interval_covers_that_over_texts_and_that_over_seeds():
   assert (low, high) == pytest.approx(
     (values.mean() - half, values.mean() + half), abs=2e-3
   )
-  # If they are wrong on other texts, the texts explain how they differ.
-  own = intervals.estimate_over_both(
-    values, values + 0.05 * rng.normal(size=(2000, 3))
+  # If they are wrong on other texts, the texts explain how they differ; the
+  # interval is still as wide as that over seeds.
+  draws = values + 0.05 * rng.normal(size=(2000, 3))
+  own = intervals.estimate_over_both(values, draws)
+  assert own.shared > own.over_seeds
+  assert own.ends(0.95) == pytest.approx((of_seeds.low, of_seeds.high))
+  both = intervals.of_seeds_and_texts(values, draws, np.ones(100))
+  narrow = intervals.of_draws(
+    values.mean(), draws.mean(1), np.ones(100), intervals.SHARE
   )
-  assert own.over_seeds == 0
+  assert both.low <= min(of_seeds.low, narrow.low)
+  assert both.high >= max(of_seeds.high, narrow.high)
   # Two draws that are undefined do not count.
   undefined = np.vstack([values + of_texts, [[math.nan] * 3] * 2])
   assert intervals.estimate_over_both(values, undefined).ends(0.95) == (
