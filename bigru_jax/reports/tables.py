@@ -49,7 +49,7 @@ def table_as(rows: Rows, format: str) -> str:
   Example:
     >>> print(table_as([['run', 'F1'], ['a_b', 0.25]], 'latex'))
     \\begin{tabular}{lr}
-    \\toprule
+    \\toprule  % of \\usepackage{booktabs}
     run & F1 \\\\
     \\midrule
     a\\_b & 0.2500 \\\\
@@ -124,7 +124,7 @@ def _latex(rows: Rows) -> str:
   ]
   return '\n'.join([
     f'\\begin{{tabular}}{{l{"".join(kinds[1:])}}}',
-    r'\toprule',
+    r'\toprule  % of \usepackage{booktabs}',
     ' & '.join(map(_escaped, head)) + r' \\',
     r'\midrule',
     *lines,
@@ -180,8 +180,8 @@ def _shown(cell: Cell) -> str:
   if value is None:
     return '–'
   if isinstance(cell, Number):
-    return f'{cell.value:.{cell.decimals}f}'
-  return f'{value:.4f}' if isinstance(value, float) else str(value)
+    return f'{cell.value:z.{cell.decimals}f}'
+  return f'{value:z.4f}' if isinstance(value, float) else str(value)
 
 
 def columns_of(text: str) -> int:

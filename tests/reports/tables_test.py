@@ -9,6 +9,7 @@ import pandas
 import pytest
 
 from bigru_jax.reports import tables
+from bigru_jax.reports.comparison.settings import summarize
 from bigru_jax.reports.tables import Number
 
 
@@ -53,10 +54,17 @@ def test_csv_and_json_have_all_digits_and_no_dash():
   assert tables.table_as(_ROWS, 'csv').splitlines()[2] == '"c ""x"", y",,'
 
 
+@pytest.mark.parametrize('format', ['text', 'markdown', 'latex'])
+def test_zero_has_no_sign(format):
+  text = tables.table_as([['x', 'y'], [-1e-9, Number(-0.001, 2)]], format)
+  assert '0.0000' in text and '0.00' in text and '-0.0' not in text
+  assert '$-$' not in text and str(summarize([-1e-9])).startswith('0.0000')
+
+
 def test_latex_is_a_tabular_of_booktabs():
   assert tables.table_as(_ROWS, 'latex').splitlines() == [
     r'\begin{tabular}{lrr}',
-    r'\toprule',
+    r'\toprule  % of \usepackage{booktabs}',
     r'setting & test accuracy & p \\',
     r'\midrule',
     r'a\textbar{}b\_1 \& 50\% & $-$0.0900 $\pm$ 0.0082 (n = 4) & 0.250 \\',

@@ -33,15 +33,15 @@ class Summary:
 
   def __str__(self) -> str:
     if self.n == 1:
-      return f'{self.mean:.4f} (n = 1)'
-    return f'{self.mean:.4f} ± {self.std:.4f} (n = {self.n})'
+      return f'{self.mean:z.4f} (n = 1)'
+    return f'{self.mean:z.4f} ± {self.std:.4f} (n = {self.n})'
 
   @property
   def interval(self) -> str:
     """The 95 % interval as text."""
     if self.n == 1:
       return '–'
-    return f'{self.low:.4f} to {self.high:.4f}'
+    return f'{self.low:z.4f} to {self.high:z.4f}'
 
 
 def summarize(
