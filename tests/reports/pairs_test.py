@@ -1,6 +1,7 @@
 """Runs compared from their files, beside SciPy and by known differences."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_runs_of_a_setting_are_a_group_and_the_better_one_is_better(runs):
   assert over.over_both.high >= over.over_texts.high
   assert over.over_both.low > 0 and pair.holm == pair.p_value < 0.05
   text = sentence(pair, 'accuracy', NUM_TEXTS)
-  assert '120 test texts' in text and 'the means of 3 seeds' in text
+  assert '120 test texts' in text and 'the mean of seeds 0, 1, 2' in text
   assert 'hidden_size=64 minus hidden_size=32' in text
   assert 'over seeds and texts' in text and 'is significant' in text
 
@@ -108,7 +109,25 @@ def test_single_runs_are_compared_over_texts_and_named_by_directory(runs):
   assert np.isnan(pair.intervals.over_both.low)
   assert pair.p_value == pair.bootstrap
   text = sentence(pair, 'macro_f1', NUM_TEXTS)
-  assert 'over texts' in text and 'Models of other seeds' in text
+  assert 'over texts' in text and 'nothing about models trained with' in text
+  assert '(seed 0 alone)' in text and '(seed 1 alone)' in text
+
+
+def test_a_baseline_is_named_by_the_fields_that_it_has(runs, tmp_path):
+  baseline = _write_run(tmp_path / 'b', Config(seed=0), _right(0.7, 4))
+  run_files.write_json(baseline / 'baseline.json', {'ngrams': 2})
+  config = {'seed': 0, 'dataset': Config().dataset}
+  run_files.write_json(baseline / 'config.json', config)
+  groups = read_groups([*runs[:3], baseline])
+  assert [x.name for x in groups] == ['bigru', 'baseline, ngrams=2']
+  groups = read_groups([*runs, baseline])
+  assert [x.name for x in groups][1:] == [
+    'hidden_size=32',
+    'baseline, ngrams=2',
+  ]
+  scores, (_, pair) = compare_groups(groups, 'accuracy')
+  text = sentence(pair, 'accuracy', NUM_TEXTS)
+  assert text.count('(seed 0 alone)') == 2
 
 
 def test_equal_runs_do_not_differ(tmp_path):
@@ -164,8 +183,13 @@ def test_the_tables_have_all_forms(runs, format):
     assert content['settings'][1]['over_both_low'] > 0
   elif format == 'text':
     assert 'too few runs' in text and 'hidden_size=64 minus' in text
+    assert 'McNemar of accuracy, seed by seed' in text
   elif format == 'latex':
-    assert text.count('\\toprule') == 3 and text.startswith('% On the same')
+    assert text.count('\\toprule') == 4 and text.startswith('% On the same')
+    rows = [x.count('&') for x in text.splitlines() if x.endswith('\\\\')]
+    assert max(rows) <= 5 and 'usepackage{booktabs}' in text
+    # A row fits into a line of a page.
+    assert max(map(len, re.findall('.*&.*', text))) <= 95
 
 
 def test_the_command_compares_and_explains_what_it_cannot(

@@ -77,10 +77,15 @@ def _names(settings: dict[tuple, dict]) -> list[str]:
   """Returns a name for each setting."""
   if all(len(runs) == 1 for runs in settings.values()):
     return [str(*runs.values()) for runs in settings.values()]
+  # A baseline has no other fields than its own; the rest are defaults there.
   differing = differing_fields({config for config, _ in settings})
+  of_baselines = [x for x in differing if x in run_files.BASELINE_FIELDS]
+  of_networks = differing_fields({x for x, y in settings if not y})
+  of_networks = [x for x in differing if x in {*of_networks, *of_baselines}]
   names = []
   for config, baseline in settings:
-    parts = [f'{name}={getattr(config, name)}' for name in differing]
+    fields = of_baselines if baseline else of_networks
+    parts = [f'{name}={getattr(config, name)}' for name in fields]
     names.append(', '.join(filter(None, [baseline, *parts])) or 'bigru')
   return names
 

@@ -68,7 +68,8 @@ class Pair:
     first, second: the settings' names.
     seeds: the seeds that both have; if there is none, all are compared, and
       only over texts.
-    first_mean, second_mean: the means of the metric over these seeds.
+    first_seeds, second_seeds: the seeds that are compared: these, or all.
+    first_mean, second_mean: the means of the metric over them.
     intervals: of the first mean minus the second.
     p_value: that of the widest of these intervals.
     holm: this, corrected for the number of pairs.
@@ -82,6 +83,8 @@ class Pair:
   first: str
   second: str
   seeds: list[int]
+  first_seeds: list[int]
+  second_seeds: list[int]
   first_mean: float
   second_mean: float
   intervals: Intervals
@@ -230,6 +233,8 @@ def _pair(
     first=names[0],
     second=names[1],
     seeds=seeds,
+    first_seeds=first.seeds,
+    second_seeds=second.seeds,
     first_mean=float(first.values_S.mean()),
     second_mean=float(second.values_S.mean()),
     intervals=_intervals(values_S, draws_DxS, weights_N, bounds),

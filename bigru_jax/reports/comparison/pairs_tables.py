@@ -38,14 +38,19 @@ def pairwise_as(
     return tables_as(numbers, format)
   comment = '% ' if format == 'latex' else ''
   sentences = [comment + sentence(pair, metric, texts) for pair in pairs]
-  tables = (_scores(scores, metric), _differences(pairs), _tests(pairs))
-  captions = (
-    f'Test {metric}, with its 95 % intervals:',
-    'Differences, with their 95 % intervals:',
-    'Tests of the differences (p-values) and effect sizes:',
-  )
+  tables = {
+    f'Test {metric}, with its 95 % intervals:': _scores(scores, metric),
+    'Differences, with their 95 % intervals:': _differences(pairs),
+    'Tests of the differences over texts (p-values):': _tests_over_texts(pairs),
+    'Tests over seeds, and over all that the sentence covers (p-values):': (
+      _tests_over_seeds(pairs)
+    ),
+  }
   parts = list(sentences)
-  for caption, rows in zip(captions, tables):
+  for caption, rows in tables.items():
+    if format == 'latex' and 'over seeds' in rows[0]:  # As wide as a page.
+      left_out = rows[0].index('over seeds')
+      rows = [[*x[:left_out], *x[left_out + 1 :]] for x in rows]
     parts += [comment + caption, table_as(rows, format)]
   return '\n\n'.join(parts)
 
@@ -53,8 +58,7 @@ def pairwise_as(
 def sentence(pair: Pair, metric: str, texts: int) -> str:
   """Says whether two settings differ, in words that can be quoted."""
   interval, covers = pair.intervals.widest
-  seeds = len(pair.seeds)
-  means = f', the means of {seeds} seeds' if seeds > 1 else ''
+  first, second = _mean_of(pair.first_seeds), _mean_of(pair.second_seeds)
   p_value = _p_text(pair.p_value)
   if pair.holm != pair.p_value:
     p_value += f', {_p_text(pair.holm)} after the correction by Holm'
@@ -63,12 +67,12 @@ def sentence(pair: Pair, metric: str, texts: int) -> str:
   else:
     better = 'The difference is not significant at the level of 5 %.'
   if covers == 'texts':
-    better += ' Models of other seeds may differ otherwise.'
+    better += ' It says nothing about models trained with other seeds.'
   return (
     f'On the same {texts:,} test texts, {pair.first} has a test '
-    f'{_words(metric)} of {pair.first_mean:.4f} and {pair.second} of '
-    f'{pair.second_mean:.4f}{means}: {pair.first} minus '
-    f'{pair.second} is {pair.difference:.4f} (95 % interval over {covers} '
+    f'{_words(metric)} of {pair.first_mean:z.4f} ({first}) and {pair.second} '
+    f'of {pair.second_mean:z.4f} ({second}): {pair.first} minus '
+    f'{pair.second} is {pair.difference:z.4f} (95 % interval over {covers} '
     f'{interval}; {p_value}). {better}'
   )
 
@@ -107,14 +111,13 @@ def _differences(pairs: Sequence[Pair]) -> Rows:
   ]
 
 
-def _tests(pairs: Sequence[Pair]) -> Rows:
-  """Returns the p-values, those over texts first, and the effect sizes."""
+def _tests_over_texts(pairs: Sequence[Pair]) -> Rows:
+  """Returns the p-values and the effect size of the texts."""
+  mcnemar = 'McNemar of accuracy'
+  if any(len(x.mcnemar) > 1 for x in pairs):
+    mcnemar += ', seed by seed'
   return [
-    [
-      f'{pairs[0].first} minus', 'bootstrap over texts', 'McNemar of accuracy',
-      "Cohen's g", 'paired t over seeds', 'Wilcoxon over seeds', "Cohen's d",
-      'p', 'p by Holm',
-    ],
+    [f'{pairs[0].first} minus', 'bootstrap', mcnemar, "Cohen's g"],
     *(
       [
         x.second,
@@ -122,6 +125,20 @@ def _tests(pairs: Sequence[Pair]) -> Rows:
         ', '.join(_p_text(p).removeprefix('p ').removeprefix('= ')
                   for p in x.mcnemar) or None,
         Number(x.effect_on_texts, 3),
+      ]
+      for x in pairs
+    ),
+  ]  # fmt: skip
+
+
+def _tests_over_seeds(pairs: Sequence[Pair]) -> Rows:
+  """Returns those of the seeds, and the p-values of the sentences."""
+  head = 'paired t', 'Wilcoxon', "Cohen's d", 'p', 'p by Holm'
+  return [
+    [f'{pairs[0].first} minus', *head],
+    *(
+      [
+        x.second,
         p_cell(x.tests.t_test),
         p_cell(x.tests.wilcoxon),
         Number(x.tests.effect_size, 2),
@@ -130,7 +147,14 @@ def _tests(pairs: Sequence[Pair]) -> Rows:
       ]
       for x in pairs
     ),
-  ]  # fmt: skip
+  ]
+
+
+def _mean_of(seeds: Sequence[int]) -> str:
+  """Says over which seeds a mean is."""
+  if len(seeds) == 1:
+    return f'seed {seeds[0]} alone'
+  return f'the mean of {_seeds(seeds)}'
 
 
 def _seeds(seeds: Sequence[int]) -> str:
