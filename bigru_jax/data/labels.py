@@ -289,7 +289,7 @@ def _name(value: Any, column: str) -> str:
     raise ValueError(f'{column!r} is not a label: {value!r:.60}')
   label = str(value).strip()
   if not label:
-    raise ValueError(f'{column!r} is not a label: it is empty')
+    raise ValueError(f'column {column!r} is empty')
   return re.sub(r'^(-?\d+)\.0+$', r'\1', label)
 
 

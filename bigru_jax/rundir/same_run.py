@@ -27,14 +27,18 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
     return
   before = files.read_config(workdir)
   differing = [
-    f'{name} ({getattr(before, name)!r} there)'
-    for name in config.differing_fields(before)
-    if not is_mutable(name)
+    name for name in config.differing_fields(before) if not is_mutable(name)
   ]
+  if 'train' in differing:  # Of own files and a data set, one is used.
+    unused = {'dataset'} if before.train else {'train'}
+    if not before.train and 'dataset' not in differing:
+      differing.append('dataset')
+    differing = [name for name in differing if name not in unused]
   if differing:
+    values = [f'{name} ({getattr(before, name)!r} there)' for name in differing]
     raise ValueError(
       f'workdir={workdir} holds another run, which differs in '
-      f'{", ".join(differing)}; name another directory, or remove this one'
+      f'{", ".join(values)}; name another directory, or remove this one'
     )
 
 

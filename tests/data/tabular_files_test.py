@@ -104,7 +104,7 @@ def test_a_long_field_is_read_without_changing_csvs_limit(tmp_path):
     ('a.json', b'[{"text": "a", "label": 1},\n{"text"}]', 'row 2: '),
     ('a.json', b'{"text": "a", "label": [1]}', "row 1: 'label' is not a label"),
     ('a.csv.rar', b'Rar', 'must end in'),
-    ('a.csv', b'text,label\na,x\nb,\n', "row 3: 'label' is not a label"),
+    ('a.csv', b'text,label\na,x\nb,\n', "row 3: column 'label' is empty"),
     ('a.jsonl', b'{"text": "a", "label": 1}\n{"text"\n', 'row 2'),
     ('a.jsonl', b'{"text": "a"}\n', "row 1: no 'label'"),
     ('a.jsonl', b'[1]\n', 'row 1: not a JSON object'),

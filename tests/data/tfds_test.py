@@ -126,7 +126,7 @@ def test_text_labels_are_read(tmp_path):
   _prepare_tfds(tmp_path / 'wrong', texts, [{'body': 'item', 'topic': ' '}])
   with pytest.raises(
     ValueError,
-    match="tfds:rated/train, row 1: 'topic' is not a label: it is emp",
+    match="tfds:rated/train, row 1: column 'topic' is empty",
   ):
     _read_rated(tmp_path / 'wrong', label_column='topic')
 

@@ -40,6 +40,22 @@ def test_a_configuration_names_the_version_that_wrote_it(tmp_path):
   assert run_files.read_config(tmp_path) == CONFIG
 
 
+@pytest.mark.parametrize(
+  'before, now, message',
+  [
+    ({'train': 'a.csv'}, {'dataset': 'imdb'}, r"in train \('a.csv' there\);"),
+    ({'train': 'a.csv'}, {}, r"in train \('a.csv' there\);"),
+    ({'dataset': 'imdb'}, {'train': 'a.csv'}, r"in dataset \('imdb' there\);"),
+    ({'train': 'a.csv'}, {'train': 'b'}, r"in train \('a.csv' there\);"),
+  ],
+)
+def test_another_run_is_named_by_its_data(before, now, message, tmp_path):
+  config = Config()
+  _create_or_check(tmp_path, dataclasses.replace(config, **before))
+  with pytest.raises(ValueError, match=message):
+    same_run.check_config(tmp_path, dataclasses.replace(config, **now))
+
+
 @pytest.mark.parametrize('version', [{}, {'version': '0.9.1'}])
 def test_a_run_of_another_version_resumes(version, tmp_path, caplog):
   caplog.set_level(logging.INFO)

@@ -87,7 +87,7 @@ def _examples(
       continue
     try:
       if not label_name:
-        raise ValueError(f'{label!r} is not a label: it is empty')
+        raise ValueError(f'column {label!r} is empty')
       yield Example(
         join_texts([_plain(values[x]) for x in columns.texts]),
         label_name,
