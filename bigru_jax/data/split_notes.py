@@ -10,7 +10,7 @@ from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.soft_labels import LEAST_POSITIVE, is_soft
 from bigru_jax.data.splits import Table, label_pairs
 from bigru_jax.data.text import UNK_ID
-from bigru_jax.data.truncation import Limits
+from bigru_jax.data.truncation import NO_LIMIT, Limits
 
 
 def token_counts(table: Table, size: int) -> np.ndarray:
@@ -40,11 +40,10 @@ def describe_splits(
     if 'sentences' in table:
       mean = table['sentences'].lengths.mean()
       facts.append(f'{mean:.1f} sentences per text')
-    facts += [
-      f'{table["blank"].sum()} missing or blank texts',
-      f'{table["truncated"].sum()} truncated at {limits}',
-      f'{size - len(np.unique(table["digest"]))} duplicates',
-    ]
+    facts.append(f'{table["blank"].sum()} missing or blank texts')
+    if limits.max_length < NO_LIMIT:
+      facts.append(f'{table["truncated"].sum()} truncated at {limits}')
+    facts.append(f'{size - len(np.unique(table["digest"]))} duplicates')
     if 'target' in table:
       facts.append(f'{is_soft(table["target"]).sum()} soft labels')
     if 'example_weight' in table:

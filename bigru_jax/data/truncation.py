@@ -20,6 +20,8 @@ def _both(items: list[Any], limit: int) -> list[Any]:
   return items[: limit - last] + items[len(items) - last :]
 
 
+NO_LIMIT = 10**9  # Of whole texts.
+
 # The functions that choose which items are kept if there are too many.
 TRUNCATIONS: dict[str, Callable[[list[Any], int], list[Any]]] = {
   'head': lambda items, limit: items[:limit],

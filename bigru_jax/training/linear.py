@@ -21,6 +21,7 @@ from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.splits import one_hot
 from bigru_jax.data.text import UNK_ID
+from bigru_jax.data.truncation import NO_LIMIT
 from bigru_jax.evaluation.scoring import compute_of_epoch, names_of_epoch
 from bigru_jax.metrics import METRICS
 from bigru_jax.runtime.precision import single_precision
@@ -31,7 +32,6 @@ from bigru_jax.training.program import task_of
 
 # Scikit-learn's C, the inverse of the strength of the regularisation.
 STRENGTHS = 1.0, 3.0, 10.0, 30.0, 100.0
-_NO_LIMIT = 10**9
 
 
 def read_data(config: Config) -> Dataset:
@@ -42,7 +42,7 @@ def read_data(config: Config) -> Dataset:
   """
   effects.check_effects(config)
   whole = dataclasses.replace(
-    config, max_length=_NO_LIMIT, max_vocabulary=_NO_LIMIT
+    config, max_length=NO_LIMIT, max_vocabulary=NO_LIMIT
   )
   data = weigh_classes(prepare(whole), config.class_weights)
   effects.check_split_seed(config, data.identity)
