@@ -222,10 +222,22 @@ def read_cell(
   )
 
 
+def _sentence(output: pathlib.Path, run: Planned, metric: str) -> str:
+  """Says what a finished run scores."""
+  cell = read_cell(output / run.name, run.setting, run.seed, run.fold)
+  scores = [
+    f'{split} {metric} {scores[metric]:.4f}'
+    for split, scores in (('validation', cell.validation), ('test', cell.test))
+    if scores.get(metric) is not None
+  ]
+  return ', '.join([f'{run.name} is finished', *scores])
+
+
 def run_all(
   output: pathlib.Path,
   planned: Sequence[Planned],
   before: Callable[[Planned], None] = lambda run: None,
+  metric: str = 'accuracy',
 ) -> Iterator[tuple[Planned, str]]:
   """Runs the unfinished runs, up to `--jobs` at a time.
 
@@ -233,6 +245,7 @@ def run_all(
     output: the folder of all runs.
     planned: all runs.
     before: called just before a run starts.
+    metric: is logged of each finished run, unless a bar shows the progress.
 
   Yields:
     Each run when it ends, with the reason if it failed, else ''.
@@ -263,6 +276,8 @@ def run_all(
       if status or not is_finished(output, run):
         failure = job.last_line or 'it printed nothing'
         _log.warning('%s failed with status %d: %s', job.name, status, failure)
+      elif progress_bar.disable:
+        _log.info('%s', _sentence(output, run, metric))
       progress_bar.update()
       yield run, failure
     if stop():

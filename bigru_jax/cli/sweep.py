@@ -41,6 +41,7 @@ from bigru_jax.rundir.examples import check_same_split
 _log = logging.getLogger('bigru_jax.sweep')
 
 TAKES_RUN_FLAGS = True
+VERBOSE = True
 FLAGS = Flags()
 _GRID = FLAGS.multi_string(
   'grid',
@@ -288,7 +289,7 @@ def main(common: list[str]) -> int:
     if planned_runs.PRINT_COMMANDS.value:
       planned_runs.print_commands(output, planned)
       return 0
-    ended = planned_runs.run_all(output, planned)
+    ended = planned_runs.run_all(output, planned, metric=metric())
     failed = [run.name for run, failure in ended if failure]
     write(output, planned, failed)
     return int(bool(failed))

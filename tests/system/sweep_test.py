@@ -71,7 +71,11 @@ def test_printed_commands_run_the_sweep_and_are_collected(tmp_path):
   result = json.loads(
     (tmp_path / 'learning_rate=0.02,seed=1' / 'result.json').read_text()
   )
-  assert float(rows[1]['test_accuracy']) == result['test']['accuracy']
+  accuracy = result['test']['accuracy']
+  assert float(rows[1]['test_accuracy']) == accuracy
+  # Without a terminal, the log has a line for each run that it has trained.
+  finished = 'learning_rate=0.0001,seed=1 is finished, validation accuracy '
+  assert done.stderr.count(' is finished, ') == 1 and finished in done.stderr
   assert (tmp_path / 'sweep.png').exists()
   assert _sweep(tmp_path, *flags, '--print_commands').stdout == ''
   # The same folder with other flags is another sweep.
