@@ -18,6 +18,7 @@ and writes them.
 """
 
 from collections.abc import Collection
+import logging
 import pathlib
 import sys
 from typing import Any
@@ -28,6 +29,7 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.labelled_answers import csv_rows, mistakes_of
 from bigru_jax.config import Config
 from bigru_jax.data.soft_labels import Distribution, SoftLabel, independent
+from bigru_jax.data.split_digest import SplitDigest
 from bigru_jax.data.splits import Example
 from bigru_jax.data.text import is_blank
 from bigru_jax.evaluation.evaluation import Evaluation, read_evaluation
@@ -38,6 +40,8 @@ from bigru_jax.rundir.examples import (
   examples_of_run,
   split_again,
 )
+
+_log = logging.getLogger('bigru_jax.evaluate')
 
 FLAGS = Flags()
 FLAGS.append_flag_values(inputs.FLAGS_WITH_ID)
@@ -198,6 +202,7 @@ def evaluate(
       _WEIGHT_COLUMN.value,
       inputs.id_column(run.config, path),
     )
+    warn_of_train(workdirs, path, examples)
   else:
     read = split_again if _RECOMPUTE.value else examples_of_run
     examples = read(workdirs[0], _SPLIT.value, run.config)
@@ -210,6 +215,19 @@ def evaluate(
     origins=[f'{example.source}, row {example.row}' for example in examples],
   )
   return evaluation, examples, ignored
+
+
+def warn_of_train(
+  workdirs: list[pathlib.Path], path: str, examples: list[Example]
+) -> None:
+  """Warns where the input is the file on which a run was trained."""
+  digest = SplitDigest()
+  for example in examples:
+    digest.add(example)
+  for workdir in workdirs:
+    if run_files.read_identity(workdir).get('train') == digest.hexdigest():
+      message = 'the run was trained on it, so its scores on it say little'
+      _log.warning('%s: %s; see --split=test (%s)', path, message, workdir)
 
 
 def answers_of(

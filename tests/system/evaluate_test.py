@@ -10,7 +10,11 @@ import pytest
 from scripts import run_command
 from sklearn.metrics import classification_report
 
+from bigru_jax.cli import evaluate
 from bigru_jax.data.corpora import synthetic
+from bigru_jax.data.split_digest import SplitDigest
+from bigru_jax.data.splits import Example
+from bigru_jax.rundir import files as run_files
 
 
 def _evaluate(run_directory, *flags):
@@ -78,6 +82,19 @@ def test_the_most_confident_mistake_comes_first(run_directory, tmp_path):
   assert done.stdout.endswith(f'  {texts[first["row"] - 2]}\n')
   refused = _evaluate(run_directory, f'--input={path}', f'--output={path}')
   assert refused.returncode == 2 and 'is the input' in refused.stderr
+
+
+def test_the_training_file_is_named_as_such(tmp_path, caplog):
+  examples = [Example('a fine film', '5', 'train.csv', 2)]
+  digest = SplitDigest()
+  for example in examples:
+    digest.add(example)
+  run_files.write_json(tmp_path / 'data.json', {'train': digest.hexdigest()})
+  others = [examples[0]._replace(text='another film')]
+  evaluate.warn_of_train([tmp_path], 'other.csv', others)
+  assert not caplog.text
+  evaluate.warn_of_train([tmp_path], 'train.csv', examples)
+  assert 'train.csv: the run was trained on it' in caplog.text
 
 
 def test_a_file_with_labels_unknown_to_the_run_is_evaluated(
