@@ -138,7 +138,7 @@ def measure_latency(
     name: {
       str(threads): {
         'p50': statistics.median(values),
-        'p99': statistics.quantiles(values, n=100)[-1],
+        'p99': statistics.quantiles(values, n=100, method='inclusive')[-1],
         'max': max(values),
       }
       for threads, values in by_threads.items()

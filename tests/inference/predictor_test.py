@@ -29,7 +29,9 @@ KINDS += [('hierarchical', name) for name in poolings_that('fits_any_states')]
 
 def _run(labels='xyz', unseen=None, seed=0, **fields):
   """A run with random parameters, which has no directory."""
-  config = Config(embedding_size=4, hidden_size=4, **SMALL, **fields)
+  config = Config(
+    embedding_size=4, hidden_size=3, num_heads=2, **SMALL, **fields
+  )
   tokenizer = VocabularyTokenizer('words', ['<pad>', '<unk>', *MARKERS, *WORDS])
   labels = list(labels)
   task = make_task(config, labels)
