@@ -140,11 +140,13 @@ def write(
   num_finished = len(cells)
   cells += baseline_cells(output, planned)
   compared = comparison.compare_settings(cells, metric())
-  others = other_metrics(planned)
+  more_metrics = other_metrics(planned)
   notes = [f'Failed: {name}; see its log.txt.' for name in failed]
   if num_finished < len(planned):
     notes.insert(0, f'\n{num_finished} of {len(planned)} runs are finished.')
-  text = '\n'.join([comparison_as(compared, 'markdown', others), *notes, ''])
+  text = '\n'.join(
+    [comparison_as(compared, 'markdown', more_metrics), *notes, '']
+  )
   (output / 'sweep.md').write_text(text, encoding='utf-8')
   run_files.write_json(output / 'sweep.json', comparison.as_json(compared))
   outputs.write_csv(str(output / 'sweep.csv'), csv_rows(cells))
@@ -154,7 +156,7 @@ def write(
     _log.warning('sweep.png is not written: it needs the extra plot')
   else:
     plots.save_comparison(compared, output / 'sweep.png')
-  print(comparison_as(compared, _FORMAT.value, others))
+  print(comparison_as(compared, _FORMAT.value, more_metrics))
   stream = outputs.stream_of_notes(_FORMAT.value)
   for note in notes:
     print(note, file=stream)

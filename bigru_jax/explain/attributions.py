@@ -193,8 +193,8 @@ def attention_x_gradient(
   weights, inputs = trained.attention_to(batch, classes_B)
 
   def score(words):
-    given = {**weights, 'words': words}
-    return _score(trained, batch, classes_B, attention=given, **inputs).sum()
+    inputs_of_model = {**inputs, 'attention': {**weights, 'words': words}}
+    return _score(trained, batch, classes_B, **inputs_of_model).sum()
 
   products = weights['words'] * jax.grad(score)(weights['words'])
   return at_tokens(products.sum(1), batch)

@@ -59,8 +59,8 @@ def describe_data(
     name = examples.name_of_data(workdir, config)
     facts['data'] = 'in memory' if name == 'corpus' else name
   names = ', '.join(labels[:_MOST_LABELS])
-  others = len(labels) - _MOST_LABELS
-  ending = f' and {others} more' if others > 0 else ''
+  num_more = len(labels) - _MOST_LABELS
+  ending = f' and {num_more} more' if num_more > 0 else ''
   return facts | {'labels': f'{len(labels)}: {names}{ending}'}
 
 

@@ -36,7 +36,7 @@ class LabelWise(nn.Module):
       weights_BxKxT: weights to use instead of the layer's own.
       head_labels_BxK: the indices of the labels whose weights are replaced or
         returned. By default they are all labels in order; or if there are more
-        than `MAX_HEADS` and no weights are given, those with the largest
+        than `MAX_HEADS` and no weights are replaced, those with the largest
         logits, the largest first.
 
     Returns:

@@ -155,10 +155,10 @@ def call_gradients(
     name, instruction_set, *arguments: see `call`.
     arrays: the arrays, whose shapes and dtypes the gradients have.
   """
-  first, *others = arrays
+  first, *parameters = arrays
   results = [
     jax.ShapeDtypeStruct(first.shape, first.dtype),
-    *(jax.ShapeDtypeStruct(array.shape, jnp.float32) for array in others),
+    *(jax.ShapeDtypeStruct(array.shape, jnp.float32) for array in parameters),
   ]
   gradients = call(name, instruction_set, results, *arguments)
   return tuple(d.astype(x.dtype) for d, x in zip(gradients, arrays))

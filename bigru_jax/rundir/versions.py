@@ -22,11 +22,9 @@ def of_config(values: Mapping[str, Any]) -> str:
 def origin(version: str) -> str:
   """Returns a phrase that names a version; '' if it is this one."""
   ours = bigru_jax.__version__
-  return (
-    ''
-    if version == ours
-    else (f'written by bigru_jax {version}; this is {ours}')
-  )
+  if version == ours:
+    return ''
+  return f'written by bigru_jax {version}; this is {ours}'
 
 
 def note(version: str, lacks_predictions: bool) -> str:

@@ -183,7 +183,7 @@ def _write(
   directory.write(report.files())
   assert report.outputs is not None
   trained = None
-  if config.explain:
+  if config.explain and distributed.is_main():
     thresholds = report.calibration.thresholds
     trained = make_trained(program.model, program.task, params, thresholds)
   write_run_page(

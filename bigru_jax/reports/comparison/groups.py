@@ -97,8 +97,8 @@ def _check_same_texts(groups: Sequence[RunGroup]) -> None:
     for group in groups
     for seed, stored in group.by_seed.items()
   ]
-  (first_name, first), *others = runs
-  for name, other in others:
+  (first_name, first), *later_runs = runs
+  for name, other in later_runs:
     if other.keys != first.keys:
       common = len(set(other.keys) & set(first.keys))
       raise ValueError(

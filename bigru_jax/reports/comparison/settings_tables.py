@@ -19,7 +19,7 @@ _TOO_FEW = 'too few runs'  # Instead of a p-value that cannot be small.
 
 
 def comparison_as(
-  comparison: Comparison, format: str, others: Sequence[str] = ()
+  comparison: Comparison, format: str, more_metrics: Sequence[str] = ()
 ) -> str:
   """Returns the chosen setting, all settings and the pairs.
 
@@ -27,14 +27,14 @@ def comparison_as(
     comparison: the comparison.
     format: one of `tables.FORMATS`. CSV and JSON have one table, whose cells
       are single numbers; see `numbers`. In LaTeX, the sentences are comments.
-    others: other metrics, whose summaries on test are shown, too.
+    more_metrics: other metrics, whose summaries on test are shown, too.
   """
   if format in ('csv', 'json'):
-    return table_as(numbers(comparison, others), format)
+    return table_as(numbers(comparison, more_metrics), format)
   comment = '% ' if format == 'latex' else ''
   parts = [
     comment + chosen_sentence(comparison, is_bold=format == 'markdown'),
-    table_as(_settings(comparison, others), format),
+    table_as(_settings(comparison, more_metrics), format),
   ]
   pairs = _pairs(comparison)
   if len(pairs) > 1:
@@ -55,10 +55,10 @@ def chosen_sentence(comparison: Comparison, is_bold: bool = False) -> str:
   )
 
 
-def _settings(comparison: Comparison, others: Sequence[str]) -> Rows:
+def _settings(comparison: Comparison, more_metrics: Sequence[str]) -> Rows:
   """Returns a row for each setting, whose summaries are texts."""
   metric = comparison.metric
-  columns = [f'test {name}' for name in others]
+  columns = [f'test {name}' for name in more_metrics]
   head = ['setting', f'validation {metric}', f'test {metric}', '95 % interval']
   return [
     [*head, *columns, 'minutes'],
@@ -68,7 +68,7 @@ def _settings(comparison: Comparison, others: Sequence[str]) -> Rows:
         f'{setting.validation}',
         f'{setting.test}',
         _interval(setting.test),
-        *(_text(_summary(setting.runs, other)) for other in others),
+        *(_text(_summary(setting.runs, x)) for x in more_metrics),
         Number(_minutes(setting.runs), 1),
       ]
       for name, setting in comparison.settings.items()
@@ -102,12 +102,12 @@ def _pairs(comparison: Comparison) -> Rows:
   return rows
 
 
-def numbers(comparison: Comparison, others: Sequence[str] = ()) -> Rows:
+def numbers(comparison: Comparison, more_metrics: Sequence[str] = ()) -> Rows:
   """Returns a row for each setting, with a number in each cell but the first.
 
   Args:
     comparison: the comparison.
-    others: other metrics, whose summaries on test have columns, too.
+    more_metrics: other metrics, whose summaries on test have columns, too.
   """
   validation, test = (
     f'{x}_{comparison.metric}' for x in ('validation', 'test')
@@ -115,14 +115,14 @@ def numbers(comparison: Comparison, others: Sequence[str] = ()) -> Rows:
   head = [
     'setting', 'n', validation, f'{validation}_std',
     test, f'{test}_std', f'{test}_low', f'{test}_high',
-    *(f'test_{name}{x}' for name in others for x in ('', '_std')),
+    *(f'test_{name}{x}' for name in more_metrics for x in ('', '_std')),
     'minutes', 'chosen_minus_this', 'chosen_minus_this_low',
     'chosen_minus_this_high', 't_test', 'holm', 'wilcoxon', 'effect_size',
   ]  # fmt: skip
   rows: list[Sequence[str | float | None]] = [head]
   for name, setting in comparison.settings.items():
     own, paired = setting.test, setting.chosen_minus_this
-    more = [_summary(setting.runs, other) for other in others]
+    more = [_summary(setting.runs, x) for x in more_metrics]
     difference = paired.difference if paired else None
     rows.append([
       name, own.n, setting.validation.mean, setting.validation.std,

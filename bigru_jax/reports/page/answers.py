@@ -167,15 +167,15 @@ class LabelScore:
   Attributes:
     label: its name.
     count: the number of texts that have it.
-    found: the share of these to which the model gives it.
-    right: the share of the texts with the prediction that have it, or None.
+    recall: the share of these to which the model gives it.
+    precision: the share of the texts with the prediction that have it, or None.
     f1: the harmonic mean of both.
   """
 
   label: str
   count: int
-  found: float
-  right: float | None
+  recall: float
+  precision: float | None
   f1: float
 
 
@@ -184,7 +184,7 @@ def weakest_labels(
 ) -> list[LabelScore]:
   """Returns the scores of the labels that occur, the lowest F1 first."""
   true = Counter(label for x in answers for label in x.gold or ())
-  given = Counter(label for x in answers for label in x.predicted)
+  predicted = Counter(label for x in answers for label in x.predicted)
   hits = Counter(
     label for x in answers for label in (x.gold or frozenset()) & {*x.predicted}
   )
@@ -192,9 +192,9 @@ def weakest_labels(
     LabelScore(
       label=label,
       count=true[label],
-      found=hits[label] / true[label],
-      right=hits[label] / given[label] if given[label] else None,
-      f1=2 * hits[label] / (true[label] + given[label]),
+      recall=hits[label] / true[label],
+      precision=hits[label] / predicted[label] if predicted[label] else None,
+      f1=2 * hits[label] / (true[label] + predicted[label]),
     )
     for label in labels
     if true[label]

@@ -92,10 +92,10 @@ def _words_of(path: pathlib.Path) -> str:
 
 
 def _difference(
-  own: Sequence[Answer], others: Sequence[Answer]
+  own: Sequence[Answer], of_baseline: Sequence[Answer]
 ) -> dict[str, float]:
-  """Returns the interval of a run's share of right answers minus another's."""
-  pairs = [(x.is_right, y.is_right) for x, y in zip(own, others)]
+  """Returns the interval of the run's share minus the baseline's."""
+  pairs = [(x.is_right, y.is_right) for x, y in zip(own, of_baseline)]
   interval = difference_of_shares(
     pairs.count((True, False)), pairs.count((False, True)), len(pairs)
   )

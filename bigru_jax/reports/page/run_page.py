@@ -83,11 +83,10 @@ def write_run_page(
   if not distributed.is_main():
     return
   try:
+    table, indices = data.splits['test'].table, outputs.indices
     attribute = None
     if trained:
-      indices = outputs.indices
       attribute = _explainer(workdir, config, data, trained, indices)
-    table, indices = data.splits['test'].table, outputs.indices
     texts = dict(zip(indices, table['text'][indices]))
     encoded_texts = {
       i: encode(text, data.tokenizer, config.limits, with_spans=True)
@@ -133,12 +132,14 @@ def _explainer(
   def attribute(order):
     methods = choice.page_methods(config.pooling)
     test = data.splits['test']
-    sample, shown = choice.with_same_shapes(
+    sample, page_texts = choice.with_same_shapes(
       choice.sample(data.splits['validation'], methods, config.seed),
       dataclasses.replace(test, table=test.table.take(indices)),
     )
     chosen = choice.choose(trained, sample, methods, config.seed)
-    attributions = choice.attributions_within(trained, shown, methods, order)
+    attributions = choice.attributions_within(
+      trained, page_texts, methods, order
+    )
     attributions.pop('attention', None)  # The page has that of each head.
     path = workdir / 'faithfulness.json'
     run_files.write_json(path, dataclasses.asdict(chosen))

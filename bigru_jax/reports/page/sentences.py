@@ -96,12 +96,14 @@ def on_baseline(own: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
 
 def on_labels(answers: Sequence[Answer]) -> str:
   """Returns a sentence on the labels of a multi-label task, one by one."""
-  given = sum(len(answer.predicted) for answer in answers)
+  predicted = sum(len(answer.predicted) for answer in answers)
   true = sum(len(answer.gold or ()) for answer in answers)
   hits = sum(len((x.gold or frozenset()) & {*x.predicted}) for x in answers)
   parts = []
-  if given:
-    parts.append(f'{percent(hits / given)} of the labels it gives are right')
+  if predicted:
+    parts.append(
+      f'{percent(hits / predicted)} of the labels it gives are right'
+    )
   if true:
     parts.append(f'it finds {percent(hits / true)} of the true ones')
   sentence = ', and '.join(parts)
@@ -180,13 +182,13 @@ def on_failures(
     )
   if wrong:
     sentences += [
-      f'“{score.label}”: it finds {percent(score.found)} of the '
+      f'“{score.label}”: it finds {percent(score.recall)} of the '
       f'{texts(score.count)} with this label'
       + (
         ' and never gives it.'
-        if score.right is None
+        if score.precision is None
         else f'; where it answers “{score.label}”, it is right in '
-        f'{percent(score.right)} of cases.'
+        f'{percent(score.precision)} of cases.'
       )
       for score in scores[:_LISTED_WEAK]
     ]
@@ -211,7 +213,3 @@ def percent(share: float) -> str:
 def _rounded(share: float) -> str:
   """Returns a share as `charts.js` rounds it, with halves up."""
   return f'{math.floor(10 * (100 * share) + 0.5) / 10:.1f}'
-
-
-def _texts(count: int, which: str) -> str:
-  return f'{count:,} {which}'

@@ -42,6 +42,8 @@ def reading_order(columns: dict[str, Any]) -> list[int]:
     distance = np.abs(confidence[right] - np.median(confidence[right]))
     right = right[np.argsort(distance, kind='stable')]
   ranks = np.concatenate([np.arange(len(wrong)), np.arange(len(right)) + 0.5])
-  others = np.concatenate([wrong, right])[np.argsort(ranks)].tolist()
+  remaining = np.concatenate([wrong, right])[np.argsort(ranks)].tolist()
   examples = choose_examples(columns)
-  return list(dict.fromkeys([*examples['right'], *examples['wrong'], *others]))
+  return list(
+    dict.fromkeys([*examples['right'], *examples['wrong'], *remaining])
+  )

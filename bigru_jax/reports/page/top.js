@@ -93,9 +93,7 @@ function drawCards() {
     $(id).querySelector('.cards').replaceChildren(...chosen.map(card));
   }
   if (!right.length) hideSection('examples');
-  if (typeof shadesInWords === 'function') {
-    $('shades-in-words').textContent = shadesInWords();
-  }
+  $('shades-in-words').textContent = shadesInWords();
 }
 
 // The probability of a class of a text, in words.
