@@ -126,8 +126,10 @@ METRICS = {
     each_epoch=True,
     brief=True,
     title='Loss',
-    meaning='What training makes small. By default it is the mean of −log p, '
-    'where p is the probability of the true label; 0 is perfect.',
+    meaning='What training makes small. By default it is the mean over the '
+    'texts of −log p, where p is the probability of the true label; with '
+    'several labels it is the sum of −log p over the labels, where p is the '
+    'probability of being right about one. 0 is perfect.',
   ),
   'accuracy': Metric(
     of_confusion=accuracy,

@@ -61,9 +61,9 @@ def describe_baseline(
     FileNotFoundError, ValueError: the baseline is not finished, is none, or was
       tested on other texts than the run.
   """
-  result = run_files.read_result(path)
   if not run_files.is_baseline(path):
     raise ValueError(f'baseline={path} is not a linear baseline')
+  result = run_files.read_result(path)
   check_same_split(workdir, path, 'baseline')
   answers = counts.answers_of_lines(run_files.read_predictions(path, 'test'))
   own = counts.answers_of_lines(run_files.read_predictions(workdir, 'test'))
