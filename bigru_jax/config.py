@@ -219,7 +219,10 @@ class Config(ModelConfig):
       if self.model != 'flat' and getattr(self, name):
         raise ValueError(f'{name}={getattr(self, name)} needs model=flat')
     self._check_r_drop()
-    if self.freeze_embeddings and self.embedding_learning_rate_factor != 1:
+    if (
+      self.freeze_embeddings is True
+      and self.embedding_learning_rate_factor != 1
+    ):
       raise ValueError(
         f'embedding_learning_rate_factor={self.embedding_learning_rate_factor} '
         'and freeze_embeddings exclude each other'
@@ -258,13 +261,16 @@ class Config(ModelConfig):
 
   def differing_fields(self, other: Config | None = None) -> list[str]:
     """Returns the fields that differ from `other`, by default the defaults."""
+    implied: tuple[str, ...] = ()
     if other is None:
-      size = NAMED_VECTORS.get(self.embeddings, 0)  # The name implies it.
-      other = Config(embedding_size=size)
+      other = Config()
+      if self.embedding_sizes or self.embeddings in NAMED_VECTORS:
+        implied = 'embedding_size', 'embedding_sizes'  # By the files.
     return [
       config_field.name
       for config_field in dataclasses.fields(self)
-      if getattr(self, config_field.name) != getattr(other, config_field.name)
+      if config_field.name not in implied
+      and getattr(self, config_field.name) != getattr(other, config_field.name)
     ]
 
 

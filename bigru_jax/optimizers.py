@@ -1,11 +1,12 @@
 """Optimizers, learning-rate schedules, and the parameters they apply to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
@@ -87,6 +88,7 @@ def make_optimizer(
   freeze_embeddings: bool = False,
   embedding_learning_rate_factor: float = 1.0,
   num_trained_words: int | None = None,
+  frozen_columns: Sequence[tuple[int, int]] = (),
 ) -> optax.GradientTransformation:
   """Builds the gradient transformation.
 
@@ -103,6 +105,8 @@ def make_optimizer(
     num_trained_words: the number of rows of the embedding table that are
       trained; the rows after them, of words unseen in training, do not change.
       By default all are trained.
+    frozen_columns: the columns of the embedding table that are not trained, as
+      pairs of start and stop.
   """
   optimizer = OPTIMIZERS[name].make(learning_rate, weight_decay)
   if clip_norm:
@@ -129,4 +133,21 @@ def make_optimizer(
       )
     )
     optimizer = optax.chain(optimizer, optax.masked(only, is_embedding))
+  if frozen_columns:
+    trained = optax.masked(_trained_columns(frozen_columns), is_embedding)
+    # First for the norm of the clipping, then for the weight decay.
+    optimizer = optax.chain(trained, optimizer, trained)
   return optimizer
+
+
+def _trained_columns(
+  frozen_columns: Sequence[tuple[int, int]],
+) -> optax.GradientTransformation:
+  """Sets the columns of updates that are not trained to zero."""
+
+  def without_frozen(update_VxE, _):
+    columns = np.arange(update_VxE.shape[1])
+    is_frozen = [(a <= columns) & (columns < b) for a, b in frozen_columns]
+    return jnp.where(np.any(is_frozen, axis=0), 0, update_VxE)
+
+  return optax.stateless_with_tree_map(without_frozen)

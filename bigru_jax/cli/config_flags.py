@@ -24,6 +24,7 @@ def define_flags(
   define: dict[str, Any] = {
     'str': flags.DEFINE_string,
     'bool': flags.DEFINE_bool,
+    'bool | str': _define_bool_or_names,
     'int': flags.DEFINE_integer,
     'float': flags.DEFINE_float,
   }
@@ -37,6 +38,24 @@ def define_flags(
     if name not in names:
       continue
     flags.DEFINE_alias(former, name, flag_values=values)
+
+
+class _BoolOrNames(flags.ArgumentParser[bool | str]):
+  """Parses `true` and `false` as booleans, and all else as names."""
+
+  def parse(self, argument: bool | str) -> bool | str:
+    try:
+      return flags.BooleanParser().parse(argument)
+    except ValueError:
+      return argument
+
+
+def _define_bool_or_names(
+  name: str, default: bool, text: str, flag_values: flags.FlagValues
+) -> None:
+  """Defines a flag like a boolean one, which may also have a value."""
+  flag = flags.Flag(_BoolOrNames(), None, name, default, text, boolean=True)
+  flags.DEFINE_flag(flag, flag_values)
 
 
 def from_flags(values: flags.FlagValues) -> Config:

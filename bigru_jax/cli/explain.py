@@ -35,9 +35,9 @@ import bigru_jax
 from bigru_jax.cli import explain_texts, inputs, outputs
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.corpora import find
-from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.data.vector_sets import embedding_table
 from bigru_jax.explain import study
 from bigru_jax.explain.predictions import (
   check_supported,

@@ -46,8 +46,8 @@ _CALIBRATED = FLAGS.boolean(
 )
 _EMBEDDINGS = FLAGS.path(
   'embeddings',
-  'The vector file that the run started from, if it has moved; it gives '
-  'vectors to words outside the training set.',
+  'The vector file that the run started from, if it has moved, or its files, '
+  'comma-separated; they give vectors to words outside the training set.',
 )
 # Of the commands that write predictions.
 FLAGS_WITH_ID = Flags()

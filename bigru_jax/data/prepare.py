@@ -6,13 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from bigru_jax.data import embeddings, sources
+from bigru_jax.data import sources
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
 from bigru_jax.data.documents import MAX_SENTENCE_SHAPES
 from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.epoch_plan import MAX_SHAPES, choose_buckets
-from bigru_jax.data.glove import fetch
 from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.label_forms import ListForm, notes_on_names
 from bigru_jax.data.open_files import file_sha256
@@ -28,6 +27,7 @@ from bigru_jax.data.tokenizer import (
   build_vocabulary,
   check_token,
 )
+from bigru_jax.data.vector_sets import without_gaps
 
 _BLOCK = 2**20  # The number of tokens that are translated at once.
 _MAX_SHOWN = 10_000  # The maximal number of test texts on the page of a run.
@@ -79,12 +79,11 @@ def prepare(
   growing = _make_tokenizer(config)
   if config.num_texts > 1:
     check_token(growing, SEPARATOR, f'text_column={config.text_column}')
-  vectors_path = fetch(config.embeddings)
   identity = {}
   if growing.vocabulary is None:
     identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
-  if vectors_path:
-    identity['embeddings'] = file_sha256(vectors_path, 'embeddings')
+  if config.vector_sets:
+    identity['embeddings'] = config.vector_sets.sha256()
   form = sources.label_form(config)
   tables, names, digests = read_splits(
     sources.read(config, corpus),
@@ -97,13 +96,11 @@ def prepare(
   identity |= digests | (form.identity() if form else {})
   splits, notes = _complete_splits(config, tables, names, form)
   _check_weights(config, splits)
-  tokenizer, vectors, seen = _with_vocabulary(
-    config, growing, splits, vectors_path
-  )
+  tokenizer, vectors, seen, coverage = _with_vocabulary(config, growing, splits)
   _translate(tables, growing, tokenizer)
   labels = sort_labels(names)
   splits = _sort_label_ids(splits, names, labels)
-  notes += describe_splits(splits, tokenizer.size, config.limits)
+  notes += [*coverage, *describe_splits(splits, tokenizer.size, config.limits)]
   return Dataset(
     name=sources.name_of(config, corpus),
     splits=_encoded_splits(config, splits, tokenizer, len(labels)),
@@ -156,19 +153,20 @@ def _complete_splits(
 
 
 def _with_vocabulary(
-  config: DataConfig,
-  growing: Tokenizer,
-  splits: dict[str, Table],
-  vectors_path: str,
-) -> tuple[Tokenizer, dict[str, np.ndarray], int]:
-  """Returns the run's tokenizer, the number of ids in train, and the vectors.
+  config: DataConfig, growing: Tokenizer, splits: dict[str, Table]
+) -> tuple[Tokenizer, dict[str, np.ndarray], int, list[str]]:
+  """Returns the run's tokenizer, and the vectors of its words.
 
   The vocabulary is that of train. With pretrained vectors, it also has the
   words of validation and test that have a vector; a prediction looks up the
-  words of its texts in the same file.
+  words of its texts in the same files.
+
+  Returns:
+    The tokenizer, the vectors, the number of ids in train, and a sentence on
+    the words that each file of vectors has.
   """
   if isinstance(growing, JsonTokenizer):
-    return growing, {}, growing.size
+    return growing, {}, growing.size, []
   words = growing.vocabulary
   counts = {
     name: token_counts(table, len(words)) for name, table in splits.items()
@@ -179,15 +177,16 @@ def _with_vocabulary(
     config.min_count,
   )
   seen, vectors = len(vocabulary), dict[str, np.ndarray]()
-  if vectors_path:
+  coverage: list[str] = []
+  if config.vector_sets:
     known = set(vocabulary)
     unseen_counts = counts['validation'] + counts['test']
     unseen = {words[i] for i in np.flatnonzero(unseen_counts)} - known
-    vectors = embeddings.load_vectors(
-      vectors_path, known | unseen, config.embedding_size
-    )
-    vocabulary += sorted(unseen & vectors.keys())
-  return growing.with_vocabulary(vocabulary), vectors, seen
+    vectors, coverage = config.vector_sets.load(known | unseen)
+    added = sorted(unseen & vectors.keys())
+    vectors |= without_gaps({word: vectors[word] for word in added})
+    vocabulary += added
+  return growing.with_vocabulary(vocabulary), vectors, seen, coverage
 
 
 def _translate(

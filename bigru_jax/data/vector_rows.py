@@ -22,6 +22,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import regex
 
+from bigru_jax.data.open_files import open_binary
+
 _FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of fastText's binary format.
 # Numbers as programs write them; `infinity` and `1_000` are words.
 _NUMBER = regex.compile(
@@ -50,6 +52,25 @@ class Row(NamedTuple):
 def is_binary(path: str) -> bool:
   """Returns whether a file's name is that of word2vec's binary format."""
   return path.removesuffix('.gz').endswith('.bin')
+
+
+def size_of(path: str) -> int:
+  """Returns the size of a file's vectors, from its first rows.
+
+  Raises:
+    FileNotFoundError, ValueError: see `rows`.
+  """
+  with open_binary(path, 'embeddings') as file:
+    if is_binary(path):
+      return _binary_header(file, path)[1]
+    lines = list(itertools.islice(file, _FIRST_ROWS))
+    if lines:
+      lines[0] = lines[0][_byte_order_mark(lines[0], path) :]
+      del lines[: bool(_header(lines[0]))]
+    width = _width(lines, path)
+  if not width:
+    raise ValueError(f'embeddings={path} is empty')
+  return width
 
 
 def rows(
@@ -110,7 +131,9 @@ def _text_rows(
       header = _header(first[0])
     if header:
       position += len(first.pop(0))
-    _check_width(first, path, size)
+    width = _width(first, path, size)
+    if width and width != size:
+      raise _wrong_size(path, width, size)
     lines = itertools.chain(first, file)
   for row, line in enumerate(lines, 0 if at_row else 1 + bool(header)):
     text = line.rstrip().replace(b'\t', b' ')
@@ -158,26 +181,32 @@ def _numbers(fields: list[bytes]) -> int:
   return sum(1 for _ in itertools.takewhile(_NUMBER.fullmatch, last))
 
 
-def _check_width(lines: list[bytes], path: str, size: int) -> None:
-  """Checks the size of a file's vectors, which is that of most first rows.
+def _width(lines: list[bytes], path: str, size: int = 0) -> int:
+  """Returns the size of a file's vectors, which is that of most first rows.
+
+  Args:
+    lines: the first rows.
+    path: the file's name, for messages.
+    size: the size that is chosen among those of equally many rows.
+
+  Returns:
+    The size; 0 if all rows are blank.
 
   Raises:
-    ValueError: the vectors have another size.
+    ValueError: no row has numbers.
   """
   widths = collections.Counter(
     _numbers(line.split()) for line in lines if line.strip()
-  )
-  # A row without numbers is a different error.
-  width = max(
-    widths, key=lambda width: (widths[width], width == size), default=0
   )
   if widths and not any(widths):
     raise ValueError(
       f'embeddings={path} has no numbers in its first rows; a row is a word '
       'and its vector'
     )
-  if width and width != size:
-    raise _wrong_size(path, width, size)
+  # A row without numbers is a different error.
+  return max(
+    widths, key=lambda width: (widths[width], width == size), default=0
+  )
 
 
 def _split_row(
@@ -204,23 +233,28 @@ def _split_row(
   return word, b' '.join(fields[count:])
 
 
+def _binary_header(file: BinaryIO, path: str) -> tuple[int, int]:
+  """Reads the number and size of the vectors of word2vec's binary format."""
+  line = file.readline(64)
+  if line.startswith(_FASTTEXT):
+    raise ValueError(
+      f"embeddings={path} is of fastText's own format; give its .vec file"
+    )
+  header = _header(line)
+  if not header:
+    raise ValueError(f'embeddings={path}: no word2vec header in row 1')
+  return header
+
+
 def _binary_rows(
   file: BinaryIO, path: str, size: int, at_row: bool
 ) -> Iterator[Row]:
   count, position = 1, 0
   if not at_row:
-    line = file.readline(64)
-    if line.startswith(_FASTTEXT):
-      raise ValueError(
-        f"embeddings={path} is of fastText's own format; give its .vec file"
-      )
-    header = _header(line)
-    if not header:
-      raise ValueError(f'embeddings={path}: no word2vec header in row 1')
-    count, width = header
+    count, width = _binary_header(file, path)
     if width != size:
       raise _wrong_size(path, width, size)
-    position = len(line)
+    position = file.tell()
   for row in range(1, count + 1):
     name = bytearray()
     while (char := file.read(1)) not in (b' ', b''):

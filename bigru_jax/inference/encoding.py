@@ -7,13 +7,13 @@ import dataclasses
 from typing import Any
 
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.data.embeddings import UnseenWords
 from bigru_jax.data.encode import EncodedText, encode, make_split
 from bigru_jax.data.entities import check_entities
 from bigru_jax.data.ragged import pack
 from bigru_jax.data.splits import Labels
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.truncation import Limits
+from bigru_jax.data.vector_sets import UnseenWords
 from bigru_jax.inference.unseen import with_unseen_words
 
 

@@ -7,8 +7,6 @@ import os
 import jax
 
 from bigru_jax import parallel
-from bigru_jax.data.embeddings import check_sha256
-from bigru_jax.data.glove import fetch
 from bigru_jax.data.tokenizer import load_tokenizer
 from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.inference.run import Run
@@ -31,8 +29,8 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   Args:
     workdir: the run directory; or a folder that `interop.safetensors` wrote, or
       `hf://owner/name`, such a folder on the Hugging Face hub.
-    embeddings: the vector file that the run started from, if it has moved. It
-      gives vectors to words unseen in training.
+    embeddings: the vector file that the run started from, if it has moved, or
+      its files, comma-separated. They give vectors to words unseen in training.
 
   Raises:
     FileNotFoundError, ValueError: the directory is not a run or is corrupt, or
@@ -62,8 +60,6 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
       workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
     )
   identity = run_files.read_identity(workdir)
-  if embeddings:
-    check_sha256(fetch(embeddings), identity.get('embeddings', ''))
   unseen = unseen_words(config, identity, embeddings)
   return Run(
     workdir=workdir,

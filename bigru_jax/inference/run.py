@@ -13,10 +13,10 @@ from jax.sharding import Mesh
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
-from bigru_jax.data.embeddings import UnseenWords
 from bigru_jax.data.entities import marker_ids
 from bigru_jax.data.memory import check_texts
 from bigru_jax.data.tokenizer import Tokenizer
+from bigru_jax.data.vector_sets import UnseenWords
 from bigru_jax.evaluation import steps
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits

@@ -1,4 +1,4 @@
-"""Looks up words unseen in training in the run's file of vectors."""
+"""Looks up words unseen in training in the run's files of vectors."""
 
 from __future__ import annotations
 
@@ -8,25 +8,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data.embeddings import UnseenWords
 from bigru_jax.data.encode import EncodedText
+from bigru_jax.data.glove import names_of
 from bigru_jax.data.text import UNK, UNK_ID
+from bigru_jax.data.vector_sets import UnseenWords
 
 
 def unseen_words(
   config: Config, identity: dict[str, str], embeddings: str = ''
 ) -> UnseenWords | None:
-  """Returns the vectors of words unseen in training; None without a file.
+  """Returns the vectors of words unseen in training; None without files.
 
   Args:
     config: the run's configuration.
     identity: the digests of its data.
-    embeddings: the file of vectors, if it has moved.
+    embeddings: the files of vectors, if they have moved.
+
+  Raises:
+    FileNotFoundError, ValueError: `embeddings` are not the run's files.
   """
-  if not config.embeddings:
+  sets = config.vector_sets
+  if not sets:
+    if embeddings:
+      raise ValueError(
+        f'embeddings={embeddings} needs a run that started from vectors'
+      )
     return None
-  path = embeddings or config.embeddings
-  return UnseenWords(path, config.embedding_size, identity['embeddings'])
+  if embeddings:
+    sets = sets._replace(names=tuple(names_of(embeddings)))
+    sets.check_sha256(identity['embeddings'])
+  return UnseenWords(sets, identity['embeddings'])
 
 
 def with_unseen_words(
@@ -39,7 +50,7 @@ def with_unseen_words(
 
   Args:
     params: the parameters of the model.
-    unseen: the file of vectors.
+    unseen: the files of vectors.
     first_id: the id of the first new row of the embedding table.
     texts: the encoded texts; unseen words have the unknown id.
   """

@@ -119,6 +119,8 @@ def read_config(workdir: pathlib.Path) -> Config:
     raise ValueError(
       f'{field} has fields that are unknown here: {names}{origin}'
     )
+  if values.get('embeddings'):  # Runs without the field looked up no forms.
+    values.setdefault('word_forms', False)
   try:
     return Config(**values)
   except ValueError as error:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from bigru_jax.config import Config
+from bigru_jax.data.glove import names_of
 from bigru_jax.rundir import files
 from bigru_jax.runtime.fields import former_names
 
@@ -33,6 +34,8 @@ def default_workdir(config: Config) -> pathlib.Path:
     if name not in ('dataset', 'train')
   }
   parts = [config.train or config.dataset]
+  if len(names := names_of(config.embeddings)) > 1:
+    differing['embeddings'] = '+'.join(map(_stem, names))
   parts += [f'{name}={_stem(value)}' for name, value in differing.items()]
   name = ','.join([_stem(parts[0]), *parts[1:]])
   name = re.sub(r'[:*?\[\]]', '_', name)

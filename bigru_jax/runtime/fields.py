@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-_TYPES: dict[str, Any] = {'str': str, 'bool': bool, 'int': int, 'float': float}
+_TYPES: dict[str, Any] = {
+  'str': str, 'bool': bool, 'int': int, 'float': float, 'bool | str': bool,
+}  # fmt: skip
 
 
 def field(default: Any, help_text: str, **options: Any) -> Any:
@@ -85,6 +87,8 @@ def _checked(group_field: dataclasses.Field, value: Any) -> Any:
   """
   name, limits = group_field.name, group_field.metadata
   kind = _TYPES[str(group_field.type)]
+  if isinstance(value, str) and group_field.type == 'bool | str':
+    kind = str
   value = _plain(value, kind, limits.get('path', False))
   if type(value) is not kind:
     hint = ''

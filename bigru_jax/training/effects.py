@@ -110,6 +110,12 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     f'pooling={" or ".join(poolings_that("is_multi_headed"))}',
     lambda c: c.pooling_entry.is_multi_headed,
   ),
+  (('word_forms',), 'embeddings', lambda c: bool(c.embeddings)),
+  (
+    ('embeddings_join',),
+    'several files in embeddings',
+    lambda c: len(c.vector_sizes) > 1,
+  ),
   (
     ('weight_decay',),
     f'optimizer={" or ".join(n for n, x in OPTIMIZERS.items() if x.has_decay)}',

@@ -14,8 +14,8 @@ import optax
 
 from bigru_jax import optimizers, parallel
 from bigru_jax.config import Config
-from bigru_jax.data.embeddings import embedding_table
 from bigru_jax.data.prepare import Dataset
+from bigru_jax.data.vector_sets import embedding_table
 from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.evaluation.steps import make_eval_step
 from bigru_jax.models.build import init_params, make_classifier
@@ -123,7 +123,8 @@ def build_optimizer(
     ),
     weight_decay=config.weight_decay,
     clip_norm=config.clip_norm,
-    freeze_embeddings=config.freeze_embeddings,
+    freeze_embeddings=config.freeze_embeddings is True,
+    frozen_columns=config.frozen_columns,
     embedding_learning_rate_factor=config.embedding_learning_rate_factor,
     num_trained_words=num_trained_words,
   )
