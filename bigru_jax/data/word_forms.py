@@ -5,11 +5,12 @@ A word without a vector takes that of the first form that the file has:
 1. the word in lower case, capitalised, and in upper case;
 2. without its possessive ending (`film's`, `films'`), in any case;
 3. without its plural ending (`films`, `stories`, `boxes`), in any case;
-4. with its digits as the file writes them, if it has no `10`: word2vec's
-   vectors of Google News have `####` for 1997, those of Turian et al. (2010,
-   https://aclanthology.org/P10-1040) `0000`, and GloVe's of Twitter `<number>`;
+4. with its digits as the file writes them: 1997 as `####` if it has `##` and no
+   `10`, as word2vec's vectors of Google News; as `0000` if it has `00` and no
+   `10`; as `<number>` if it has that, as GloVe's vectors of Twitter;
 5. a contraction: with a straight apostrophe, as the mean of its parts (`do`
-   and `n't`), or of the words that these stand for (`do` and `not`).
+   and `n't`), or of the words that these stand for (`do` and `not`);
+6. a word with hyphens: as the mean of its parts.
 """
 
 from __future__ import annotations
@@ -25,11 +26,16 @@ from bigru_jax.data import text
 _CASES = 'in lower case', 'capitalised', 'in upper case'
 _POSSESSIVE = 'without a possessive ending'
 _PLURAL = 'without a plural ending'
-_DIGITS = 'with digits as the file writes them'
 _CONTRACTION = 'as a contraction'
-
-_NUMBER_OF_FILE = '10'  # A file that has it writes digits as they are.
-_RUN_OF_DIGITS = re.compile(r'\d+')
+_COMPOUND = 'as a word with hyphens'
+# What a file has that writes all digits in this way, and no `_USUAL_NUMBER`.
+_DIGITS = {
+  'with # for digits': '##',
+  'with 0 for digits': '00',
+  'with <number> for digits': '<number>',
+}
+_USUAL_NUMBER = '10'
+_DIGIT, _RUN_OF_DIGITS = re.compile(r'\d'), re.compile(r'\d+')
 _NUMBER = re.compile(r'\d[\d.,]*')
 _SINGULAR = (  # The endings of a plural, and those of its singular.
   ('ies', 'y'), ('ches', 'ch'), ('shes', 'sh'), ('ses', 's'), ('xes', 'x'),
@@ -73,6 +79,9 @@ def forms_of(word: str) -> dict[tuple[str, ...], str]:
   if not word.isalpha():
     _add_digits(forms, word)
     _add_contractions(forms, word, straight)
+    if '-' in word:
+      parts = tuple(filter(None, word.split('-')))
+      forms.setdefault(parts or (word,), _COMPOUND)
   forms.pop((word,), None)
   return forms
 
@@ -82,7 +91,7 @@ def candidates(words: Iterable[str]) -> dict[str, str]:
 
   A word that is needed for several is with the empty string.
   """
-  owners = {_NUMBER_OF_FILE: ''}
+  owners = dict.fromkeys([_USUAL_NUMBER, *_DIGITS.values()], '')
   for word in words:
     for form in forms_of(word):
       for part in form:
@@ -105,12 +114,14 @@ def lookup(
   """
   of_forms: dict[str, np.ndarray] = {}
   counts = collections.Counter[str]()
-  writes_digits = _NUMBER_OF_FILE in vectors
+  unused = {
+    kind
+    for kind, number in _DIGITS.items()
+    if number not in vectors or _USUAL_NUMBER in vectors
+  }
   for word in words:
     for form, kind in forms_of(word).items():
-      if kind == _DIGITS and writes_digits:
-        continue
-      if all(part in vectors for part in form):
+      if kind not in unused and all(part in vectors for part in form):
         of_forms[word] = np.mean([vectors[part] for part in form], axis=0)
         counts[kind] += 1
         break
@@ -119,7 +130,7 @@ def lookup(
 
 def describe(counts: Mapping[str, int]) -> str:
   """Returns the counts of `lookup` for the log, in the order of the forms."""
-  kinds = (*_CASES, _POSSESSIVE, _PLURAL, _DIGITS, _CONTRACTION)
+  kinds = *_CASES, _POSSESSIVE, _PLURAL, *_DIGITS, _CONTRACTION, _COMPOUND
   return ', '.join(f'{counts[x]} {x}' for x in kinds if counts.get(x))
 
 
@@ -149,10 +160,10 @@ def _add_digits(forms: dict[tuple[str, ...], str], word: str) -> None:
     return
   # Google's vectors have at most five.
   hashes = _RUN_OF_DIGITS.sub(lambda run: '#' * min(len(run[0]), 5), word)
-  for form in (hashes, re.sub(r'\d', '0', word)):
-    forms.setdefault((form,), _DIGITS)
-  if _NUMBER.fullmatch(word):
-    forms.setdefault(('<number>',), _DIGITS)
+  zeros = _DIGIT.sub('0', word)
+  number = '<number>' if _NUMBER.fullmatch(word) else word
+  for form, kind in zip((hashes, zeros, number), _DIGITS):
+    forms.setdefault((form,), kind)
 
 
 def _add_contractions(
