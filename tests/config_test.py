@@ -156,6 +156,10 @@ def test_each_field_has_a_flag():
       {'embeddings': 'data/glove.6B.100d.txt.gz', 'learning_rate': 2e-3},
       'rotten_tomatoes,embeddings=glove.6B.100d,learning_rate=0.002',
     ),
+    (
+      {'embeddings': 'a/x.vec.gz,b/y.txt', 'embedding_sizes': '3,2'},
+      'rotten_tomatoes,embeddings=x+y',
+    ),
     ({'dataset': 'tfds:glue/sst2', 'seed': 3}, 'tfds_glue_sst2,seed=3'),
     ({'train': '/a/b/reviews.csv'}, 'reviews'),
     ({'train': 'x.csv', 'test': 'y.csv'}, 'x,test=y'),
@@ -175,6 +179,34 @@ def test_a_run_in_a_directory_with_a_former_name_resumes(tmp_path, monkeypatch):
   former.mkdir(parents=True)
   run_files.write_json(former / 'config.json', dataclasses.asdict(config))
   assert naming.default_workdir(config) == former
+
+
+@pytest.mark.parametrize('embeddings', ['', 'x.txt'])
+def test_an_older_run_with_vectors_has_no_word_forms(tmp_path, embeddings):
+  values = dataclasses.asdict(Config(embeddings=embeddings))
+  del values['word_forms']
+  run_files.write_json(tmp_path / 'config.json', values)
+  assert run_files.read_config(tmp_path).word_forms == (not embeddings)
+
+
+@pytest.mark.parametrize(
+  'argument, value',
+  [
+    ('--freeze_embeddings', True),
+    ('--freeze_embeddings=true', True),
+    ('--nofreeze_embeddings', False),
+    ('--freeze_embeddings=glove.6B.50d', 'glove.6B.50d'),
+  ],
+)
+def test_embeddings_are_frozen_as_a_whole_or_by_name(argument, value):
+  values = flags.FlagValues()
+  config_flags.define_flags(values)
+  two = '--embeddings=glove.6B.50d,glove.6B.50d'
+  values(['run', two, argument])
+  config = config_flags.from_flags(values)
+  assert config.freeze_embeddings == value
+  written = json.dumps(dataclasses.asdict(config))
+  assert Config(**json.loads(written)) == config
 
 
 def test_runs_with_the_same_name_have_two_directories(tmp_path, monkeypatch):
@@ -202,6 +234,7 @@ def test_a_long_name_is_shortened_for_file_systems(tmp_path, monkeypatch):
     {'train': "it's.csv", 'sst_phrases': True, 'learning_rate': 2e-3},
     {'embeddings': 'glove.6B.50d'},  # The name implies the size.
     {'embeddings': 'vectors.txt', 'embedding_size': 30},
+    {'embeddings': 'glove.6B.50d,glove.6B.50d', 'embeddings_join': 'mean'},
   ],
 )
 def test_a_configuration_is_shown_by_the_fields_that_were_set(fields):

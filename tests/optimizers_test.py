@@ -46,6 +46,26 @@ def test_frozen_embeddings_stay():
   assert updates['out']['kernel'].all()
 
 
+@pytest.mark.parametrize('kind', list(optimizers.OPTIMIZERS))
+def test_columns_stay_and_others_train_as_if_there_were_no_more(kind):
+  key = jax.random.key(0)
+  whole = {'embedding': jax.random.normal(key, (3, 4)), 'bias': jnp.ones(2)}
+  rest = {**whole, 'embedding': whole['embedding'][:, jnp.array([0, 3])]}
+  frozen = {'frozen_columns': ((1, 2), (2, 3))}
+  updates = []
+  for params, options in ((whole, frozen), (rest, {})):
+    # The norm is clipped, so it must not count the frozen columns.
+    optimizer = optimizers.make_optimizer(kind, clip_norm=0.1, **options)
+    update, _ = optimizer.update(params, optimizer.init(params), params)
+    updates.append(update)
+  of_whole, of_rest = updates
+  assert not of_whole['embedding'][:, 1:3].any()
+  np.testing.assert_array_equal(
+    of_whole['embedding'][:, jnp.array([0, 3])], of_rest['embedding']
+  )
+  np.testing.assert_array_equal(of_whole['bias'], of_rest['bias'])
+
+
 def test_words_unseen_in_training_stay_as_they_are():
   params = {'embedding': jnp.ones((3, 2)), 'out': {'kernel': jnp.ones((2, 2))}}
   grads = jax.tree.map(jnp.zeros_like, params)  # Weight decay alone.

@@ -132,8 +132,8 @@ def test_every_field_that_prepare_reads_is_in_the_key(config, tmp_path):
     given = dataclasses.replace(config, **fields)
     prepare(Recorder())
   # The properties that fields make.
-  assert {'tokenizer', 'limits', 'num_texts'} <= read
-  assert read - {'limits', 'num_texts'} <= set(cache.FIELDS)
+  assert {'tokenizer', 'limits', 'num_texts', 'vector_sets'} <= read
+  assert read - {'limits', 'num_texts', 'vector_sets'} <= set(cache.FIELDS)
 
 
 @pytest.mark.parametrize('damage', ['byte', 'end', 'missing', 'entry', 'file'])

@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from bigru_jax.data import embeddings
+from bigru_jax.data import embeddings, vector_sets
 
 GLOVE = b'the 1 2\nfilm 3 4.5\n. . . 5 6\n'
 
@@ -93,7 +93,7 @@ def test_a_truncated_gzip_file_is_named(tmp_path):
 
 
 def test_the_embedding_table_takes_the_vectors():
-  table, known = embeddings.embedding_table(
+  table, known = vector_sets.embedding_table(
     np.zeros((4, 2)), ['<pad>', '<unk>', 'a', 'b'], {'b': np.ones(2)}
   )
   np.testing.assert_array_equal(table, [[0, 0], [0, 0], [0, 0], [1, 1]])

@@ -42,6 +42,7 @@ SEVERAL = {**SMALL, 'train': 'several.csv', 'task': 'multi_label'}
 JSON = {'tokenizer': 'tokenizer.json'}
 HIERARCHICAL = {'model': 'hierarchical'}
 TREES = {'train': '', 'dataset': 'sst1', 'data_dir': 'trees'}
+SETS = {'embeddings': 'vectors.txt,names.txt', 'embedding_size': 0}
 HEADS = {'pooling': 'structured'}
 
 # Field: another value, and the fields beside it that differ from `ONE`.
@@ -73,7 +74,9 @@ CHANGES = {
   'max_vocabulary': (3, {}),
   'min_count': (99, {}),
   'embeddings': ('vectors.txt', {}),
-  'freeze_embeddings': (True, {}),
+  'embeddings_join': ('mean', SETS),
+  'word_forms': (False, {'embeddings': 'vectors.txt'}),
+  'freeze_embeddings': ('names.txt', SETS),
   'embedding_size': (6, {}),
   'model': ('hierarchical', {}),
   'encoder': ('average', {}),
@@ -115,8 +118,11 @@ CHANGES = {
   'max_nonfinite_steps': (3, {}),
 }
 # The first is JAX's number of devices, which is set once a process. Without
-# the second, labels that need it are refused. The others choose what is shown.
-ELSEWHERE = {'cpu_devices', 'soft_labels', 'metrics', 'explain'}
+# the second, labels that need it are refused. The third is what the files have.
+# The others choose what is shown.
+ELSEWHERE = {
+  'cpu_devices', 'soft_labels', 'embedding_sizes', 'metrics', 'explain',
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -159,7 +165,8 @@ def corpus(tmp_path_factory):
       ]
       (tmp_path / folder / f'{name}.txt').write_text('\n'.join(lines))
   vectors = [f'{word} 1 2 3 4' for word in ('film.', 'plot', 'slow')]
-  (tmp_path / 'vectors.txt').write_text('\n'.join(vectors))
+  (tmp_path / 'vectors.txt').write_text('\n'.join([*vectors, 'Fine 4 3 2 1']))
+  (tmp_path / 'names.txt').write_text('film 1 2 3')
   words = ['[PAD]', '[UNK]', *words]
   model = tokenizers.models.WordLevel(
     {x: i for i, x in enumerate(words)}, '[UNK]'
@@ -396,6 +403,8 @@ IGNORED = [
     ('num_heads', 2, {'pooling': name}, 'pooling=multi_head or structured')
     for name in ('additive', 'dot', 'mean', 'max', 'last', 'entity')
   ),
+  ('word_forms', False, {}, 'embeddings'),
+  ('embeddings_join', 'mean', {}, 'several files in embeddings'),
   ('weight_decay', 0.1, {'optimizer': 'adam'}, 'optimizer=adamw'),
   ('weight_decay', 0.1, {'optimizer': 'sgd'}, 'optimizer=adamw'),
 ]
