@@ -62,19 +62,24 @@ class Optimizer:
     make: (learning rate or schedule, weight decay) -> the transformation,
       whose update is a multiple of its learning rate.
     has_decay: whether the weight decay has an effect.
+    is_lazy: whether rows of the embedding table wait until they are used; see
+      `training.lazy_rows`.
   """
 
   make: Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]
   has_decay: bool = False
+  is_lazy: bool = False
+
+
+def _adamw(
+  learning_rate: optax.ScalarOrSchedule, weight_decay: float
+) -> optax.GradientTransformation:
+  return optax.adamw(learning_rate, weight_decay=weight_decay, mask=decayed)
 
 
 OPTIMIZERS = {
-  'adamw': Optimizer(
-    make=lambda rate, decay: optax.adamw(
-      rate, weight_decay=decay, mask=decayed
-    ),
-    has_decay=True,
-  ),
+  'adamw': Optimizer(make=_adamw, has_decay=True),
+  'lazy_adamw': Optimizer(make=_adamw, has_decay=True, is_lazy=True),
   'adam': Optimizer(make=lambda rate, decay: optax.adam(rate)),
   'sgd': Optimizer(make=lambda rate, decay: optax.sgd(rate, momentum=0.9)),
 }

@@ -69,6 +69,16 @@ def test_a_loss_of_many_labels_is_refused_for_one_label():
     Config(loss='asymmetric')
 
 
+@pytest.mark.parametrize(
+  'fields', [{'ema_decay': 0.9}, {'freeze_embeddings': True}]
+)
+def test_rows_that_wait_exclude_what_reads_or_freezes_all(fields):
+  ((name, value),) = fields.items()
+  message = f'{name}={value} and optimizer=lazy_adamw exclude each other'
+  with pytest.raises(ValueError, match=message):
+    Config(optimizer='lazy_adamw', **fields)
+
+
 def test_r_drop_needs_dropout():
   rates = {'dropout': 0.0, 'embedding_dropout': 0.0}
   with pytest.raises(ValueError, match='r_drop=1.0 needs a rate above 0 of dr'):

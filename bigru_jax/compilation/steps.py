@@ -132,7 +132,7 @@ def largest_batch_size(
 
 def _steps(config: Config, program: Program, mesh: Any) -> dict[str, Any]:
   """Returns each step and its arguments before the batch, as shapes."""
-  steps = build_steps(config, program, mesh, num_steps=1000)
+  steps = build_steps(config, program, mesh, steps_per_epoch=1000)
   state = jax.eval_shape(
     lambda params: TrainState.create(
       params, steps.optimizer, averaged=config.ema_decay > 0

@@ -20,6 +20,7 @@ from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.evaluation.steps import make_eval_step
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.tasks import Task, make_loss_fn, make_task
+from bigru_jax.training.lazy_rows import lazy, make_catch_up_step
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.step import make_train_step
 
@@ -53,11 +54,13 @@ class Steps:
     train: see `make_train_step`.
     evaluate: see `make_eval_step`; the keys say whether the outputs include
       the attention.
+    catch_up: see `make_catch_up_step`; None unless the optimizer is lazy.
   """
 
   optimizer: optax.GradientTransformation
   train: jax.stages.Wrapped
   evaluate: dict[bool, jax.stages.Wrapped]
+  catch_up: jax.stages.Wrapped | None = None
 
 
 def task_of(config: Config, data: Dataset) -> Task:
@@ -118,9 +121,7 @@ def build_optimizer(
   """Returns the optimizer of a run of `num_steps` steps; see `Program`."""
   return optimizers.make_optimizer(
     config.optimizer,
-    optimizers.make_schedule(
-      config.schedule, config.learning_rate, config.warmup, num_steps
-    ),
+    _make_schedule(config, num_steps),
     weight_decay=config.weight_decay,
     clip_norm=config.clip_norm,
     freeze_embeddings=config.freeze_embeddings is True,
@@ -130,17 +131,41 @@ def build_optimizer(
   )
 
 
+def _make_schedule(config: Config, num_steps: int) -> optax.Schedule:
+  return optimizers.make_schedule(
+    config.schedule, config.learning_rate, config.warmup, num_steps
+  )
+
+
 def build_steps(
-  config: Config, program: Program, mesh: Mesh, num_steps: int
+  config: Config, program: Program, mesh: Mesh, steps_per_epoch: int
 ) -> Steps:
-  """Returns the steps of a run of `num_steps` steps on a mesh."""
+  """Returns the steps of a run on a mesh."""
+  num_steps = steps_per_epoch * config.epochs
   optimizer = build_optimizer(config, num_steps, program.num_trained_words)
+  is_lazy = optimizers.OPTIMIZERS[config.optimizer].is_lazy
+  if is_lazy:
+    factor = config.embedding_learning_rate_factor
+    schedule = _make_schedule(config, num_steps)
+    optimizer = lazy(
+      optimizer,
+      lambda step: factor * schedule(step),
+      config.weight_decay,
+      steps_per_epoch,
+      program.num_trained_words,
+    )
   task = program.task
   model = program.model.clone(
     embedding_axis=parallel.embedding_axis(program.params, mesh)
   )
-  loss_fn = regularized(
-    make_loss_fn(model, task),
+
+  def loss_fn(params, batch, keys_B=None, **inputs):
+    # The table of lazy AdamW has only the rows that a batch uses.
+    sized = model.clone(vocabulary_size=len(params['embedding']))
+    return make_loss_fn(sized, task)(params, batch, keys_B, **inputs)
+
+  regularized_loss_fn = regularized(
+    loss_fn,
     task,
     config.embedding_size,
     adversarial=config.adversarial,
@@ -149,15 +174,21 @@ def build_steps(
     r_drop=config.r_drop,
   )
   train = make_train_step(
-    loss_fn,
+    regularized_loss_fn,
     optimizer,
     mesh,
     config.seed,
     weight_drop_rate=config.weight_drop,
     ema_decay=config.ema_decay,
+    used_rows_only=is_lazy,
   )
   evaluate = {
     with_attention: make_eval_step(model, task, mesh, with_attention)
     for with_attention in (False, True)
   }
-  return Steps(optimizer=optimizer, train=train, evaluate=evaluate)
+  return Steps(
+    optimizer=optimizer,
+    train=train,
+    evaluate=evaluate,
+    catch_up=make_catch_up_step(mesh) if is_lazy else None,
+  )

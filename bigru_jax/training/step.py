@@ -9,6 +9,7 @@ import optax
 
 from bigru_jax import parallel
 from bigru_jax.ops.dropout import example_keys, weight_drop
+from bigru_jax.training.lazy_rows import on_used_rows
 
 
 def make_train_step(
@@ -18,6 +19,7 @@ def make_train_step(
   seed: int,
   weight_drop_rate: float = 0.0,
   ema_decay: float = 0.0,
+  used_rows_only: bool = False,
 ) -> jax.stages.Wrapped:
   """Returns a jitted function (state, batch) -> (state, consecutive_nonfinite).
 
@@ -35,6 +37,7 @@ def make_train_step(
       1992, https://doi.org/10.1137/0330046). At step t it is at most
       (1 + t) / (10 + t), as in TensorFlow's `ExponentialMovingAverage`, so that
       the initial parameters are soon forgotten.
+    used_rows_only: whether the optimizer is of `lazy_rows.lazy`.
   """
   value_and_grad = parallel.value_and_grad(loss_fn, mesh)
 
@@ -80,6 +83,8 @@ def make_train_step(
     )
     return state, state.consecutive_nonfinite
 
+  if used_rows_only:
+    train_step = on_used_rows(train_step, mesh)
   return jax.jit(
     train_step,
     donate_argnums=0,

@@ -96,14 +96,14 @@ class Trainer:
     }
     # Only the last batch of an epoch's longest bucket can be short.
     self.steps_per_epoch = math.ceil(len(splits['train']) / config.batch_size)
-    steps = build_steps(
-      config, program, mesh, self.steps_per_epoch * config.epochs
-    )
+    steps = build_steps(config, program, mesh, self.steps_per_epoch)
     self.state = self._place(
       TrainState.create(
         program.params, steps.optimizer, averaged=config.ema_decay > 0
       )
     )
+    # What each epoch ends with, since the next one may have another schedule.
+    self._catch_up = steps.catch_up
     self._compiler = ThreadPoolExecutor(cores())
     self._train_step = CompiledByShape(steps.train, self._compiler)
     # Keyed by whether the outputs include the attention.
@@ -197,6 +197,8 @@ class Trainer:
         number = (epoch - 1) * len(plan) + batch_number
         in_flight.append((number, consecutive_nonfinite))
         is_last = batch_number == len(plan)
+        if is_last and self._catch_up:
+          self.state = self._catch_up(self.state)
         while len(in_flight) > (0 if is_last else _MAX_IN_FLIGHT):
           self._check_finite(plan, *in_flight.popleft())
         summary = None

@@ -339,6 +339,7 @@ KINDS = {
   'tokenizer.json': {'tokenizer': 'tokenizer.json'},
   'sgd': {'optimizer': 'sgd', 'schedule': 'constant'},
   'adam': {'optimizer': 'adam'},
+  'lazy_adamw': {'optimizer': 'lazy_adamw'},
 }
 
 

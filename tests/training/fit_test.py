@@ -41,12 +41,12 @@ def _split(hierarchical=False, count=20, seed=0):
   return EncodedSplit(table=table, buckets=[2, 3], sentence_length=4)
 
 
-def _trainer(mesh, config=CONFIG):
+def _trainer(mesh, config=CONFIG, words=20):
   split = _split(config.model == 'hierarchical')
   if config.pooling == 'entity':
     split = dataclasses.replace(split, markers=(2, 3, 4, 5))
   task = make_task(config, 'abc')
-  model = make_classifier(config, 20, task.num_outputs)
+  model = make_classifier(config, words, task.num_outputs)
   params = init_params(model, config.seed)
   splits = {'train': split, 'validation': split}
   program = Program(task=task, model=model, params=params)
@@ -106,6 +106,7 @@ def test_each_regularizer_changes_what_is_learned(plain, options):
         {'adversarial': 0.5, 'virtual_adversarial': 0.5},
         {'pooling': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
         {'pooling': 'entity'},
+        {'optimizer': 'lazy_adamw'},
       )
     ),
   ],
@@ -127,6 +128,40 @@ def test_the_number_of_devices_does_not_matter(options):
   assert found['examples'] == found_n['examples'] == 20
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, params_n
+  )
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'word_dropout': 0.2, 'embedding_learning_rate_factor': 0.5},
+    *(
+      pytest.param(options, marks=pytest.mark.slow)
+      for options in (
+        {'model': 'hierarchical', 'word_dropout': 0.2, 'r_drop': 1.0},
+        {'adversarial': 0.5, 'virtual_adversarial': 0.5},
+        {'encoder': 'average', 'pooling': 'mean', 'weight_drop': 0.3},
+        {'pooling': 'entity'},
+        {'pooling': 'label_wise'},
+      )
+    ),
+  ],
+)
+def test_rows_that_wait_end_as_with_adamw(options):
+  config = dataclasses.replace(CONFIG, epochs=2, learning_rate=0.01, **options)
+  results = []
+  for optimizer in ('adamw', 'lazy_adamw'):
+    mesh = parallel.mesh_of(jax.devices()[:1])
+    config = dataclasses.replace(config, optimizer=optimizer)
+    trainer = _trainer(mesh, config, words=200)
+    for epoch in (1, 2):
+      _train_epoch(trainer, epoch)
+    results.append(trainer.state)
+  dense, lazy = results
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=3e-6),
+    (dense.params, dense.opt_state),
+    (lazy.params, lazy.opt_state.inner),
   )
 
 

@@ -374,6 +374,19 @@ def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
   assert metrics(tmp_path) == metrics(workdir)
 
 
+@pytest.mark.slow
+def test_rows_that_wait_resume_to_the_same_bits(corpus, tmp_path):
+  config = dataclasses.replace(CONFIG, optimizer='lazy_adamw', epochs=2)
+  stops = iter([False] * 5 + [True])
+  with pytest.raises(Preempted, match='epoch 1, batch'):
+    bigru_jax.train(config, tmp_path / 'a', corpus, stop=lambda: next(stops))
+  resumed = bigru_jax.train(config, tmp_path / 'a', corpus)
+  whole = bigru_jax.train(config, tmp_path / 'b', corpus)
+  loaded = bigru_jax.load(tmp_path / 'b')
+  for run in (resumed, loaded):
+    jax.tree.map(np.testing.assert_array_equal, run.params, whole.params)
+
+
 def test_averaged_parameters_are_evaluated_resumed_and_loaded(
   trained, corpus, tmp_path
 ):
