@@ -75,6 +75,13 @@ class Config(ModelConfig):
     'training takes two passes. 0 turns it off.',
     lower=0.0,
   )
+  mixup: float = field(
+    0.0,
+    'The alpha of mixup: the vectors of two texts are mixed in shares of a '
+    'Beta(alpha, alpha) distribution, and so are their labels in the loss. 0 '
+    'turns it off.',
+    lower=0.0,
+  )
   attention_penalty: float = field(
     0.0,
     'The coefficient of the penalty on overlapping heads, for multi_head and '
@@ -251,8 +258,11 @@ class Config(ModelConfig):
         raise ValueError(f'metrics={name} needs select_by={name}')
 
   def _check_r_drop(self) -> None:
-    rates = 'dropout', 'embedding_dropout', 'word_dropout', 'recurrent_dropout'
-    if self.r_drop and not any(getattr(self, name) for name in rates):
+    rates = (
+      'dropout', 'dropout_after_pooling', 'embedding_dropout',
+      'spatial_dropout', 'word_dropout', 'recurrent_dropout',
+    )  # fmt: skip
+    if self.r_drop and not any(getattr(self, name) > 0 for name in rates):
       raise ValueError(
         f'r_drop={self.r_drop} needs a rate above 0 of {" or ".join(rates)}'
       )

@@ -59,7 +59,8 @@ _BORDER, _TOKEN = 1.0, 0.22  # Inches beside the axes, and of a token.
 
 def plot_attention(axes: Axes, prediction: dict[str, Any]) -> None:
   """Plots each token's weight, with one bar for each attention head."""
-  tokens, names = prediction['tokens'], prediction.get('attention_labels')
+  tokens = prediction['tokens']
+  names = prediction.get('attention_labels', prediction.get('attention_heads'))
   heads_KxT = np.array(prediction['attention'].get('words', []))
   width = 0.8 / max(len(heads_KxT), 1)
   for head, weights_T in enumerate(heads_KxT):

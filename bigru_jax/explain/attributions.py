@@ -34,7 +34,7 @@ from bigru_jax.explain.predictions import (
   of_classes,
   over_split,
 )
-from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.models.pooling import pooling_of
 from bigru_jax.ops.embedding import lookup
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
@@ -218,7 +218,7 @@ PAGE_METHODS = (
 
 def methods_of(pooling: str) -> tuple[str, ...]:
   """Returns the names of the attributions of models with this pooling."""
-  if POOLINGS[pooling].has_weights:
+  if pooling_of(pooling).has_weights:
     return tuple(ATTRIBUTIONS)
   return tuple(name for name in ATTRIBUTIONS if name not in OF_ATTENTION)
 

@@ -16,7 +16,7 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
 from bigru_jax.explain.positions import Batch, with_positions
 from bigru_jax.models.classifier import Outputs
-from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.models.pooling import pooling_of
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import MultiLabel, Task
@@ -107,7 +107,7 @@ class TrainedModel:
       ValueError: the pooling has no weights.
     """
     inputs = {}
-    if POOLINGS[self.model.pooling].by_label:
+    if pooling_of(self.model.pooling).by_label:
       # One output for two classes is that of the second.
       first = self.task.num_classes - self.task.num_outputs
       heads_B = jnp.maximum(jnp.asarray(classes_B) - first, 0)

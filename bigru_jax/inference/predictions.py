@@ -22,6 +22,8 @@ def fields_of(config: Config) -> list[str]:
   fields.append('attention')
   if config.pooling_entry.by_label:
     fields.append('attention_labels')
+  if config.head_names:
+    fields.append('attention_heads')
   return fields
 
 
@@ -55,6 +57,7 @@ def make_answers(
   *,
   task: Task,
   labels: list[str],
+  head_names: list[str],
   thresholds: Sequence[float],
   texts: Mapping[int, str] | Sequence[str],
   encoded_texts: Mapping[int, EncodedText] | Sequence[EncodedText],
@@ -68,6 +71,7 @@ def make_answers(
       needed only for the field `attention`.
     task: the task.
     labels: the classes' names, by index.
+    head_names: see `ModelConfig.head_names`.
     thresholds: see `evaluation.Calibration`.
     texts: all texts.
     encoded_texts: the texts after truncation; their spans are needed only for
@@ -93,6 +97,7 @@ def make_answers(
       for name, array in attention.items()
     },
     'attention_labels': lambda b, _: [output_labels[c] for c in heads_BxK[b]],
+    'attention_heads': lambda b, _: head_names,
   }
   return {
     i: {name: values[name](b, i) for name in fields}

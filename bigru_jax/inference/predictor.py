@@ -43,6 +43,7 @@ class Predictor:
     mesh: the devices.
     task: the task.
     labels: the classes' names, by index.
+    head_names: see `ModelConfig.head_names`.
     calibration: see `calibration.Calibration`.
     num_texts: the number of the run's text columns.
     batch_size: the maximum batch size, a multiple of the number of devices.
@@ -56,6 +57,7 @@ class Predictor:
   mesh: Mesh
   task: Task
   labels: list[str]
+  head_names: list[str]
   calibration: Calibration
   num_texts: int
   batch_size: int
@@ -155,6 +157,7 @@ class Predictor:
         batch_outputs,
         task=self.task,
         labels=self.labels,
+        head_names=self.head_names,
         thresholds=self.calibration.thresholds,
         texts=texts,
         encoded_texts=encoded_texts,

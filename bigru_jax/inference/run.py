@@ -90,6 +90,7 @@ class Run:
       mesh=mesh,
       task=task,
       labels=labels,
+      head_names=config.head_names,
       calibration=calibration,
       num_texts=config.num_texts,
       batch_size=BATCH_SIZE,
@@ -147,6 +148,7 @@ class Run:
       - `attention`: {`words`: a list per head of one weight per token}; empty
         if the pooling has no weights.
       - `attention_labels`: the label of each head of label-wise attention.
+      - `attention_heads`: the name of each head of joined poolings.
 
       A hierarchical model keeps the tokens of up to `max_sentences` sentences,
       and also returns `sentences`, the number of tokens of each. The weights of

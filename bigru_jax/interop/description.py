@@ -18,7 +18,8 @@ def describe(run: Run) -> dict[str, Any]:
   Returns:
     `version`, that of bigru_jax; `data`, see `examples.name_of_data`, empty for
     a run that is not finished; `model`, `task` and `attention`, the pooling,
-    as in the configuration; `labels`, the classes' names by index;
+    as in the configuration; `attention_heads`, the names of the heads of joined
+    poolings, else empty; `labels`, the classes' names by index;
     `text_columns`, the columns of the texts, which are joined by `separator`;
     `temperature` and `thresholds`, see `evaluation.Calibration`;
     `positive_label`, that of two classes, else empty; `limits`, see
@@ -38,6 +39,7 @@ def describe(run: Run) -> dict[str, Any]:
     'model': config.model,
     'task': config.task,
     'attention': config.pooling,
+    'attention_heads': config.head_names,
     'labels': run.labels,
     'text_columns': named_columns('text_column', config.text_column),
     'separator': f' {text.SEPARATOR} ',

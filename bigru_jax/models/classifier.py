@@ -9,8 +9,14 @@ import jax.numpy as jnp
 
 from bigru_jax.data.text import PAD_ID, UNK_ID
 from bigru_jax.models.bigru import BiGRU, dropout_keys
-from bigru_jax.models.pooling import POOLINGS
-from bigru_jax.ops.dropout import Site, dropout, fold_keys, word_dropout
+from bigru_jax.models.pooling import pooling_of
+from bigru_jax.ops.dropout import (
+  Site,
+  dropout,
+  fold_keys,
+  spatial_dropout,
+  word_dropout,
+)
 from bigru_jax.ops.embedding import lookup
 
 ENCODERS = 'bigru', 'average'
@@ -50,11 +56,14 @@ class Classifier(nn.Module):
     embedding_size: E, the size of the embedding vectors.
     hidden_size: H, the number of GRU units of each direction.
     num_layers: the number of GRU layers.
-    pooling: the name of an entry of `pooling.POOLINGS`.
+    pooling: the name of an entry of `pooling.POOLINGS`, or several joined by +.
     num_heads: K, the number of heads of a multi-headed pooling.
-    dropout: the dropout rate between GRU layers and on the pooled context, or
-      on the states if the attention is label-wise.
+    dropout: the dropout rate between GRU layers.
+    dropout_after_pooling: the dropout rate on the pooled context, or on the
+      states if the attention is label-wise; -1 for that of `dropout`.
     embedding_dropout: the dropout rate on the embedded tokens.
+    spatial_dropout: the dropout rate on whole features of the embedded tokens,
+      the same ones at all positions of an example.
     word_dropout: the rate at which tokens become <unk>.
     recurrent_dropout: see `BiGRU`.
     encoder: `bigru`; or `average`, which has no recurrence: the state of a
@@ -77,7 +86,9 @@ class Classifier(nn.Module):
   pooling: str = 'additive'
   num_heads: int = 4
   dropout: float = 0.5
+  dropout_after_pooling: float = -1.0
   embedding_dropout: float = 0.5
+  spatial_dropout: float = 0.0
   word_dropout: float = 0.0
   recurrent_dropout: float = 0.0
   encoder: str = 'bigru'
@@ -122,6 +133,9 @@ class Classifier(nn.Module):
     x_BxTxE = dropout(
       x_BxTxE, self.embedding_dropout, fold_keys(keys_B, Site.EMBEDDED)
     )
+    x_BxTxE = spatial_dropout(
+      x_BxTxE, self.spatial_dropout, fold_keys(keys_B, Site.FEATURES)
+    )
     if perturbation is not None:
       x_BxTxE += perturbation
     if self.encoder == 'average':
@@ -130,13 +144,12 @@ class Classifier(nn.Module):
     else:
       h_BxTx2H = encode(self, 'encoder', x_BxTxE, mask_BxT, keys_B)
     words_BxKxT = None if attention is None else attention.get('words')
-    keys_B = fold_keys(keys_B, Site.CONTEXT)
-    entry = POOLINGS[self.pooling]
+    entry = pooling_of(self.pooling)
     pool: Any = entry.make(
       'attention', self.num_heads, self.num_outputs, self.xla_only
     )
     if entry.by_label:
-      h_BxTx2H = dropout(h_BxTx2H, self.dropout, keys_B)
+      h_BxTx2H = drop_context(self, h_BxTx2H, keys_B)
       logits, words_BxKxT, head_labels = pool(
         h_BxTx2H, mask_BxT, words_BxKxT, head_labels_BxK
       )
@@ -145,7 +158,7 @@ class Classifier(nn.Module):
       {'entities_BxT': batch['entities']} if entry.needs_entities else {}
     )
     c_BxF, words_BxKxT = pool(h_BxTx2H, mask_BxT, words_BxKxT, **entities)
-    c_BxF = dropout(c_BxF, self.dropout, keys_B)
+    c_BxF = drop_context(self, c_BxF, keys_B)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return Outputs(
       dense(c_BxF.astype(jnp.float32)),
@@ -184,6 +197,16 @@ def encode(
   return bigru(
     x_NxTxE, mask_NxT, dropout_keys_B=fold_keys(keys_N, Site.ENCODER)
   )
+
+
+def drop_context(
+  model: Any, context: jax.Array, keys_B: jax.Array | None
+) -> jax.Array:
+  """Applies a classifier's dropout after pooling to what is classified."""
+  rate = model.dropout_after_pooling
+  if rate < 0:
+    rate = model.dropout
+  return dropout(context, rate, fold_keys(keys_B, Site.CONTEXT))
 
 
 def _embedding_init(key, shape, dtype=jnp.float32):

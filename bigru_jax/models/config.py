@@ -6,7 +6,12 @@ import dataclasses
 
 from bigru_jax.data.config import DataConfig
 from bigru_jax.models.classifier import ENCODERS
-from bigru_jax.models.pooling import POOLINGS, Pooling, poolings_that
+from bigru_jax.models.pooling import (
+  POOLINGS,
+  Pooling,
+  pooling_of,
+  poolings_that,
+)
 from bigru_jax.runtime.fields import field
 
 
@@ -28,15 +33,26 @@ class ModelConfig(DataConfig):
   num_layers: int = field(1, 'The number of BiGRU layers.', lower=1)
   pooling: str = field(
     'additive',
-    'How the states are pooled into one vector.',
+    'How the states are pooled into one vector; + concatenates the vectors of '
+    'several poolings, as in additive+max+mean.',
     choices=POOLINGS,
+    separator='+',
     former_name='attention',
   )
   num_heads: int = field(
     4, 'The number of heads of multi_head, or of hops of structured.', lower=1
   )
   dropout: float = _rate(0.5, 'of dropout between layers and after pooling')
+  dropout_after_pooling: float = field(
+    -1.0,
+    'The rate of dropout after pooling alone; -1 for that of dropout.',
+    lower=-1.0,
+    below=1.0,
+  )
   embedding_dropout: float = _rate(0.5, 'of dropout on the embedded tokens')
+  spatial_dropout: float = _rate(
+    0.0, 'of dropout on whole features of the embedding of a text'
+  )
   word_dropout: float = _rate(0.0, 'at which tokens become <unk>')
   recurrent_dropout: float = _rate(0.0, 'of variational dropout on the state')
   weight_drop: float = _rate(0.0, 'of dropout on the recurrent kernels')
@@ -48,8 +64,13 @@ class ModelConfig(DataConfig):
 
   @property
   def pooling_entry(self) -> Pooling:
-    """The entry of the pooling in `POOLINGS`."""
-    return POOLINGS[self.pooling]
+    """The entry of the pooling; see `pooling.pooling_of`."""
+    return pooling_of(self.pooling)
+
+  @property
+  def head_names(self) -> list[str]:
+    """The names of the heads of joined poolings; empty for one pooling."""
+    return self.pooling_entry.head_names(self.num_heads)
 
   @property
   def entity_pooling(self) -> str:
@@ -58,6 +79,11 @@ class ModelConfig(DataConfig):
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    if -1 < self.dropout_after_pooling < 0:
+      raise ValueError(
+        f'dropout_after_pooling={self.dropout_after_pooling} is below 0; -1 is '
+        'the rate of dropout'
+      )
     if (
       self.pooling_entry.splits_features
       and 2 * self.hidden_size % self.num_heads

@@ -9,9 +9,15 @@ import jax.numpy as jnp
 
 from bigru_jax.data.text import UNK_ID
 from bigru_jax.models.bigru import dropout_keys
-from bigru_jax.models.classifier import Outputs, embed, encode
-from bigru_jax.models.pooling import POOLINGS
-from bigru_jax.ops.dropout import Site, dropout, fold_keys, word_dropout
+from bigru_jax.models.classifier import Outputs, drop_context, embed, encode
+from bigru_jax.models.pooling import pooling_of
+from bigru_jax.ops.dropout import (
+  Site,
+  dropout,
+  fold_keys,
+  spatial_dropout,
+  word_dropout,
+)
 
 
 class HierarchicalClassifier(nn.Module):
@@ -41,8 +47,10 @@ class HierarchicalClassifier(nn.Module):
 
   Attributes:
     hidden_size, num_layers: the sizes of both encoders.
-    pooling: the name of both poolings in `pooling.POOLINGS`.
-    dropout: the dropout rate between GRU layers and on the document's vector.
+    pooling: both poolings, see `Classifier`.
+    dropout_after_pooling: the dropout rate on the document's vector; -1 for
+      that of `dropout`.
+    spatial_dropout: its features are the same ones in a whole document.
 
   The other attributes are those of `Classifier`.
   """
@@ -55,7 +63,9 @@ class HierarchicalClassifier(nn.Module):
   pooling: str = 'additive'
   num_heads: int = 4
   dropout: float = 0.5
+  dropout_after_pooling: float = -1.0
   embedding_dropout: float = 0.5
+  spatial_dropout: float = 0.0
   word_dropout: float = 0.0
   recurrent_dropout: float = 0.0
   dtype: Any = jnp.float32
@@ -91,10 +101,12 @@ class HierarchicalClassifier(nn.Module):
     num_sentences, time = tokens_SxT.shape
     mask_SxT = jnp.arange(time) < lengths_S[:, None]
     sentence_BxM, document_S, position_S = _indices(mask_BxM, num_sentences)
-    keys_B, keys_S = dropout_keys(self, dropout_keys_B, mask_BxM.shape[0]), None
+    keys_B = dropout_keys(self, dropout_keys_B, mask_BxM.shape[0])
+    keys_S = feature_keys_S = None
     if keys_B is not None:
       keys_S = fold_keys(keys_B, Site.SENTENCES)[document_S]
       keys_S = fold_keys(keys_S, position_S)
+      feature_keys_S = fold_keys(keys_B, Site.FEATURES)[document_S]
 
     def by_document(x_Sx, padding_mask):
       return jnp.where(padding_mask, x_Sx[sentence_BxM], 0)
@@ -109,6 +121,7 @@ class HierarchicalClassifier(nn.Module):
     x_SxTxE = dropout(
       x_SxTxE, self.embedding_dropout, fold_keys(keys_S, Site.EMBEDDED)
     )
+    x_SxTxE = spatial_dropout(x_SxTxE, self.spatial_dropout, feature_keys_S)
     if perturbation is not None:
       x_SxTxE += perturbation
     weights = dict(attention or {})
@@ -121,7 +134,7 @@ class HierarchicalClassifier(nn.Module):
     c_BxF, sentences_BxKxM = self._encode_and_pool(
       'sentence', s_BxMxF, mask_BxM, keys_B, weights.get('sentences')
     )
-    c_BxF = dropout(c_BxF, self.dropout, fold_keys(keys_B, Site.CONTEXT))
+    c_BxF = drop_context(self, c_BxF, keys_B)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     logits_BxC = dense(c_BxF.astype(jnp.float32))
     if words_SxKxT is None or sentences_BxKxM is None:
@@ -135,7 +148,7 @@ class HierarchicalClassifier(nn.Module):
   def _encode_and_pool(self, level, x_NxTxF, mask_NxT, keys_N, weights_NxKxT):
     """Returns the vectors of sequences, from a level's BiGRU and pooling."""
     h_NxTx2H = encode(self, f'{level}_encoder', x_NxTxF, mask_NxT, keys_N)
-    pool = POOLINGS[self.pooling].make(
+    pool = pooling_of(self.pooling).make(
       f'{level}_attention', self.num_heads, self.num_outputs, self.xla_only
     )
     return pool(h_NxTx2H, mask_NxT, weights_NxKxT)

@@ -126,6 +126,25 @@ def label_wise(graph, params, h_BxTxF, mask_BxT):
   return logits_BxC, weights_BxCxT, heads_BxK
 
 
+def joined(parts, graph, params, h_BxTxF, mask_BxT, *entities):
+  """The form of `pooling.Joined`; `parts` are names and entries."""
+  pooled = [
+    entry.onnx(
+      graph,
+      params.get(name, {}),
+      h_BxTxF,
+      mask_BxT,
+      *(entities if entry.needs_entities else ()),
+    )
+    for name, entry in parts
+  ]
+  context_BxF = graph.apply('Concat', *(c for c, _ in pooled), axis=1)
+  weights = [part_BxKxT for _, part_BxKxT in pooled if part_BxKxT]
+  if not weights:
+    return context_BxF, None
+  return context_BxF, graph.apply('Concat', *weights, axis=1)
+
+
 def _of_keys(graph, query, keys_BxTxF, h_BxTxF, mask_BxT):
   """Returns the contexts that tanh(keys) gives with one or more queries."""
   query_FxK = query.reshape(len(query), -1)

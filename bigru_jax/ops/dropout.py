@@ -28,6 +28,8 @@ class Site(enum.IntEnum):
   ENCODER = 1
   CONTEXT = 2
   WORDS = 3
+  FEATURES = 4
+  MIXUP = 5
   PERTURBATION = 1000
   SECOND_PASS = 1001
   SENTENCES = 0  # Folded into a document's key.
@@ -71,6 +73,19 @@ def dropout(x: jax.Array, rate: float, keys_B: jax.Array | None) -> jax.Array:
   limit = min(int((1 - rate) * 2**32), 2**32 - 1)  # Out of 2**32 values.
   keep = bits.reshape(x.shape) < jnp.uint32(limit)
   return jnp.where(keep, x / (1 - rate), 0)
+
+
+def spatial_dropout(
+  x_BxTxE: jax.Array, rate: float, keys_B: jax.Array | None
+) -> jax.Array:
+  """Applies `dropout` to whole features, with one mask for all positions.
+
+  Tompson et al., 2015, https://arxiv.org/abs/1411.4280, section 3.2.
+  """
+  if not rate or keys_B is None:
+    return x_BxTxE
+  ones_Bx1xE = jnp.ones_like(x_BxTxE[:, :1])
+  return x_BxTxE * dropout(ones_Bx1xE, rate, keys_B)
 
 
 def word_dropout(

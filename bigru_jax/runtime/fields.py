@@ -27,10 +27,11 @@ def field(default: Any, help_text: str, **options: Any) -> Any:
     default: the default value.
     help_text: sentences for `--help`.
     **options: `lower` (at least), `below` (less than), `choices` (names, or a
-      function that returns them, which is called each time), `heading` (of the
-      fields from this one on), `mutable` (it may change when a run resumes),
-      `path` (each ~ is expanded) and `former_name` (the name in older run
-      directories, flags and arguments).
+      function that returns them, which is called each time), `separator` (which
+      joins several choices), `heading` (of the fields from this one on),
+      `mutable` (it may change when a run resumes), `path` (each ~ is expanded)
+      and `former_name` (the name in older run directories, flags and
+      arguments).
   """
   return dataclasses.field(
     default=default, metadata={'help': help_text, **options}
@@ -106,7 +107,9 @@ def _checked(group_field: dataclasses.Field, value: Any) -> Any:
   if 'below' in limits and value >= limits['below']:
     raise ValueError(f'{name}={value} is not below {limits["below"]}')
   choices = choices_of(group_field)
-  if choices and value not in choices:
+  separator = limits.get('separator')
+  names = value.split(separator) if separator else [value]
+  if choices and any(name not in choices for name in names):
     raise ValueError(f'{name}={value!r}: choose {", ".join(choices)}')
   return expand_users(value) if limits.get('path') else value
 

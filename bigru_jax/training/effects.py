@@ -117,6 +117,11 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: len(c.vector_sizes) > 1,
   ),
   (
+    ('dropout',),
+    'num_layers above 1, or no dropout_after_pooling',
+    lambda c: c.num_layers > 1 or c.dropout_after_pooling < 0,
+  ),
+  (
     ('weight_decay',),
     f'optimizer={" or ".join(n for n, x in OPTIMIZERS.items() if x.has_decay)}',
     lambda c: OPTIMIZERS[c.optimizer].has_decay,

@@ -172,6 +172,7 @@ def build_steps(
     virtual_adversarial=config.virtual_adversarial,
     attention_penalty=config.attention_penalty,
     r_drop=config.r_drop,
+    mixup=config.mixup,
   )
   train = make_train_step(
     regularized_loss_fn,

@@ -24,6 +24,7 @@ def regularized(
   virtual_adversarial: float = 0.0,
   attention_penalty: float = 0.0,
   r_drop: float = 0.0,
+  mixup: float = 0.0,
 ) -> LossFn:
   """Returns a loss function with the chosen terms.
 
@@ -37,10 +38,13 @@ def regularized(
       divergence of the perturbed from the original prediction is added.
     attention_penalty: the coefficient of `overlap`.
     r_drop: alpha of `two_passes`, which replaces the loss.
+    mixup: alpha of `mixed`, which replaces each loss.
 
   Returns:
     (params, batch, keys_B) -> (losses_B, Outputs).
   """
+  if mixup:
+    loss_fn = mixed(loss_fn, task, mixup)
   of_text = two_passes(loss_fn, task, r_drop) if r_drop else loss_fn
   if not (adversarial or virtual_adversarial or attention_penalty):
     return of_text
@@ -99,6 +103,50 @@ def two_passes(loss_fn: Callable[..., Any], task: Task, alpha: float) -> LossFn:
     return (losses_B + others_B) / 2 + alpha * divergences_B, outputs
 
   return of_both
+
+
+def mixed(
+  loss_fn: Callable[..., Any], task: Task, alpha: float
+) -> Callable[..., Any]:
+  """Returns the losses of mixed texts, and the outputs of the texts themselves.
+
+  For texts with the vectors c, d and the labels y, z, it is the loss of
+  s c + (1 - s) d: s times that for y, and 1 - s times that for z, with s of
+  Beta(alpha, alpha). This is senMixup (Guo et al., 2019,
+  https://arxiv.org/abs/1905.08941). The output layer is affine, so it is the
+  logits that are mixed; and a loss is affine in the targets, so mixing them
+  would be the same.
+
+  The pairs are neighbours in the batch, whose order is random, and both have
+  the same s. A last odd text of a device's share, a padding example, and a
+  neighbour of one, are not mixed.
+
+  Args:
+    loss_fn: see `tasks.make_loss_fn`.
+    task: its losses.
+    alpha: the parameter of the distribution of s.
+  """
+
+  def of_pairs(params, batch, keys_B, **inputs):
+    _, outputs = loss_fn(params, batch, keys_B, **inputs)
+    weights_B = batch['weights']
+    index_B = jnp.arange(len(weights_B))
+    other_B = jnp.minimum(index_B ^ 1, len(weights_B) - 1)
+    is_mixed_B = (weights_B > 0) & (weights_B[other_B] > 0)
+    other_B = jnp.where(is_mixed_B, other_B, index_B)
+    keys_B = fold_keys(keys_B, Site.MIXUP)[jnp.minimum(index_B, other_B)]
+    share_B = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys_B)
+    share_Bx1, logits_BxC = share_B[:, None], outputs.logits
+    mixed_BxC = share_Bx1 * logits_BxC + (1 - share_Bx1) * logits_BxC[other_B]
+    labels = {x: batch[x][other_B] for x in ('labels', 'targets') if x in batch}
+    others_B = task.losses(mixed_BxC, {**batch, **labels})
+    # The caller multiplies by the weight of the text, and this is the other's.
+    ratio_B = weights_B[other_B] / jnp.where(is_mixed_B, weights_B, 1)
+    others_B *= jnp.where(is_mixed_B, ratio_B, 1)
+    losses_B = task.losses(mixed_BxC, batch)
+    return share_B * losses_B + (1 - share_B) * others_B, outputs
+
+  return of_pairs
 
 
 def overlap(weights_BxKxT: jax.Array) -> jax.Array:

@@ -209,6 +209,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'origin': WITHOUT_DATA.get(name),
     'config': grouped_fields(config),
     'labels': run_files.read_labels(workdir),
+    'heads': config.head_names,
     'thresholds': thresholds(workdir, config, diagnostics),
     'metrics': [
       (split, values)
@@ -239,7 +240,7 @@ def _model(config: Config, result: dict[str, Any]) -> str:
     encoder = 'hierarchical bidirectional GRU'
   elif config.encoder == 'average':
     encoder = 'layer for each token'
-  pooling = config.pooling.replace('_', ' ')
+  pooling = config.pooling.replace('_', ' ').replace('+', ' + ')
   sizes = ''
   if 'parameters' in result:
     sizes = f', with {result["parameters"]:,} parameters'

@@ -99,6 +99,7 @@ def write_run_page(
         (evaluation.probabilities[batch], logits_BxC, attention, heads_BxK),
         task=task,
         labels=data.labels,
+        head_names=config.head_names,
         thresholds=calibration.thresholds,
         texts=texts,
         encoded_texts=encoded_texts,

@@ -199,7 +199,8 @@ function drawTexts() {
     ? [['prediction', 'for the prediction'],
       ...data.labels.map((name, c) => [c, `for ${name}`])]
     : [['mean', 'mean of the heads'],
-      ...Array.from({length: heads}, (_, k) => [k, `head ${k + 1}`])];
+      ...Array.from({length: heads}, (_, k) =>
+        [k, (data.heads || [])[k] || `head ${k + 1}`])];
   $('head').append(
     ...options.map(([value, name]) => el('option', {value}, name)));
   if (heads < 2) $('head-label').remove();
