@@ -134,8 +134,7 @@ def mixed(
     other_B = jnp.minimum(index_B ^ 1, len(weights_B) - 1)
     is_mixed_B = (weights_B > 0) & (weights_B[other_B] > 0)
     other_B = jnp.where(is_mixed_B, other_B, index_B)
-    keys_B = fold_keys(keys_B, Site.MIXUP)[jnp.minimum(index_B, other_B)]
-    share_B = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys_B)
+    share_B = _shares(keys_B[jnp.minimum(index_B, other_B)], alpha)
     share_Bx1, logits_BxC = share_B[:, None], outputs.logits
     mixed_BxC = share_Bx1 * logits_BxC + (1 - share_Bx1) * logits_BxC[other_B]
     labels = {x: batch[x][other_B] for x in ('labels', 'targets') if x in batch}
@@ -147,6 +146,15 @@ def mixed(
     return share_B * losses_B + (1 - share_B) * others_B, outputs
 
   return of_pairs
+
+
+def _shares(keys_B: jax.Array, alpha: float) -> jax.Array:
+  """Returns a draw from Beta(alpha, alpha) for each key, float32 [B]."""
+
+  def draw(key):
+    return jax.random.beta(key, alpha, alpha, dtype=jnp.float32)
+
+  return jax.vmap(draw)(fold_keys(keys_B, Site.MIXUP))
 
 
 def overlap(weights_BxKxT: jax.Array) -> jax.Array:

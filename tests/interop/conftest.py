@@ -23,6 +23,8 @@ from bigru_jax.tasks import make_task
 VOCABULARY = ['<pad>', '<unk>', *MARKERS, *'abcdefghij']
 KINDS = [('flat', name) for name in POOLINGS]
 KINDS += [('hierarchical', name) for name in poolings_that('fits_any_states')]
+KINDS += [('flat', 'additive+max+mean'), ('flat', 'entity+multi_head+last')]
+KINDS += [('hierarchical', 'structured+max'), ('flat', 'max+last')]
 TASKS = [
   ({}, 'xyz'),
   ({'loss': 'sigmoid'}, 'xy'),

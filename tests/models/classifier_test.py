@@ -10,6 +10,7 @@ import pytest
 
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.pooling import POOLINGS
+from bigru_jax.ops.dropout import Site, fold_keys, spatial_dropout
 
 VOCABULARY = 30
 
@@ -36,7 +37,7 @@ def _apply(model, *arguments, **options):
   return model.apply(*arguments, **options)
 
 
-@pytest.fixture(scope='module', params=list(POOLINGS))
+@pytest.fixture(scope='module', params=[*POOLINGS, 'entity+max'])
 def classify(request):
   model = Classifier(VOCABULARY, 3, 8, 6, num_layers=2, pooling=request.param)
   # Parameters as large as a trained model's.
@@ -130,6 +131,42 @@ def test_dropout_follows_keys_or_rngs():
   assert not np.allclose(quiet, with_rngs.logits)
   alone = _apply(model, params, _batch([[2]], 3), keys[1:]).logits
   np.testing.assert_allclose(alone, keyed[1:], atol=1e-6)
+
+
+def test_dropout_after_pooling_has_a_rate_of_its_own():
+  batch = _batch([[4, 5, 6], [2]], 3)
+  keys = jax.random.split(jax.random.key(0), 2)
+  rates = {'dropout': 0.4, 'embedding_dropout': 0.0}
+  outputs = {}
+  for rate in (-1.0, 0.0, 0.4, 0.2):
+    model = Classifier(VOCABULARY, 3, 8, 6, dropout_after_pooling=rate, **rates)
+    params = _init(model)
+    outputs[rate] = np.asarray(_apply(model, params, batch, keys).logits)
+  np.testing.assert_array_equal(outputs[-1.0], outputs[0.4])
+  quiet = _apply(model, params, batch).logits
+  np.testing.assert_array_equal(outputs[0.0], quiet)
+  assert not np.allclose(outputs[0.2], outputs[0.4])
+  assert not np.allclose(outputs[0.2], quiet)
+
+
+def test_spatial_dropout_drops_the_same_features_of_every_word():
+  model = Classifier(
+    VOCABULARY, 3, 50, 6, encoder='average', dropout=0.0,
+    embedding_dropout=0.0, spatial_dropout=0.5,
+  )  # fmt: skip
+  batch = _batch([[4, 5, 6], [2, 7, 8]], 3)
+  params, keys_B = _init(model), jax.random.split(jax.random.key(0), 2)
+  outputs = _apply(model, params, batch, keys_B)
+  ones = jnp.ones((2, 3, 50))
+  masks = spatial_dropout(ones, 0.5, fold_keys(keys_B, Site.FEATURES))
+  assert np.unique(masks).tolist() == [0, 2]
+  np.testing.assert_array_equal(masks, masks[:, :1] * ones)
+  assert not np.array_equal(masks[0], masks[1])
+  for i in range(2):
+    table = params['params']['embedding'] * masks[i, 0]
+    masked = {'params': {**params['params'], 'embedding': table}}
+    expected = _apply(model, masked, batch).logits[i]
+    np.testing.assert_allclose(outputs.logits[i], expected, atol=1e-5)
 
 
 def test_bfloat16_keeps_float32_parameters_and_logits():

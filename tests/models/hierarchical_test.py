@@ -132,7 +132,7 @@ def test_the_model_equals_a_loop_over_documents_and_sentences():
   scope='module',
   params=[
     pytest.param(name, marks=() if name == 'additive' else pytest.mark.slow)
-    for name in poolings_that('fits_any_states')
+    for name in (*poolings_that('fits_any_states'), 'structured+max')
   ],
 )
 def differentiate(request):
@@ -251,6 +251,22 @@ def test_equal_sentences_of_a_document_have_different_masks():
   logits = _apply(model, variables, batch).logits
   dropped = _apply(model, variables, batch, rngs={'dropout': jax.random.key(0)})
   assert not np.allclose(dropped.logits, logits)
+
+
+def test_spatial_dropout_has_one_mask_for_a_document():
+  model = _model(
+    pooling='mean', dropout=0.0, embedding_dropout=0.0, spatial_dropout=0.5
+  )
+  variables = _init(model)
+  batch = _batch([[[4, 5, 6]], [[4, 5, 6]] * 2], 2, 3, 3)
+  keys = example_keys(0, jnp.int32(0), 2)
+  apply = functools.partial(
+    model.apply, capture_intermediates=True, mutable='intermediates'
+  )
+  _, state = jax.jit(apply)(variables, batch, keys)
+  states = state['intermediates']['word_encoder']['__call__'][0]
+  assert len({s.tobytes() for s in np.asarray(states)}) == 2
+  np.testing.assert_array_equal(states[1], states[2])
 
 
 def test_given_attention_weights_replace_its_own():

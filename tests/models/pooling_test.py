@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.models.pooling import POOLINGS, poolings_that
+from bigru_jax.models.pooling import POOLINGS, pooling_of, poolings_that
 from bigru_jax.models.pooling_layers import MultiHead
 
 LENGTHS = np.array([5, 3, 1])
 MASK = np.arange(5) < LENGTHS[:, None]
+JOINED = 'additive+structured+mean'
 
 
-@pytest.fixture(params=poolings_that('fits_any_states'))
+@pytest.fixture(params=[*poolings_that('fits_any_states'), JOINED])
 def name(request):
   return request.param
 
@@ -25,7 +26,7 @@ def _states(seed=0):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _compute(name, h, mask, weights):
-  pooling = POOLINGS[name].module()
+  pooling = pooling_of(name).make(None, 4, 3)
   outputs, variables = pooling.init_with_output(
     jax.random.key(1), h, mask, weights
   )
@@ -85,6 +86,27 @@ def test_given_weights_replace_its_own(name):
   np.testing.assert_array_equal(used, given)
   own, _, _ = _apply(name, h[:, :1], MASK[:, :1])  # All weight on the first.
   np.testing.assert_allclose(context, own, atol=1e-5)
+
+
+def test_joined_poolings_concatenate_those_of_their_names():
+  h = _states()
+  name = 'additive+max+structured+mean'
+  context, weights, p = _apply(name, h)
+  assert p.keys() == {'additive', 'structured'}  # Those with parameters.
+  parts = [
+    pooling_of(x).make(None, 4, 3).apply({'params': p.get(x, {})}, h, MASK)
+    for x in name.split('+')
+  ]
+  np.testing.assert_allclose(
+    context, np.concatenate([c for c, _ in parts], 1), atol=1e-6
+  )
+  of_heads = np.concatenate([w for _, w in parts if w is not None], 1)
+  np.testing.assert_allclose(weights, of_heads, atol=1e-6)
+  names = ['additive', *(f'structured {k}' for k in (1, 2, 3, 4)), 'mean']
+  assert pooling_of(name).head_names(4) == names
+  assert pooling_of(name).num_weights(4, 2) == weights.shape[1] == 6
+  with pytest.raises(ValueError, match=r'1 heads for the 0 of pooling=max\+l'):
+    _apply('max+last', h, weights=jnp.ones((3, 1, 5)))
 
 
 def test_additive_attention_equals_its_formula():

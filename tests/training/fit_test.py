@@ -83,6 +83,8 @@ def plain():
     {'adversarial': 0.5},
     {'virtual_adversarial': 0.5},
     {'r_drop': 1.0},
+    {'mixup': 1.0},
+    {'spatial_dropout': 0.3},
     {'pooling': 'structured', 'attention_penalty': 1.0},
     {'embedding_learning_rate_factor': 0.5},
   ],
@@ -107,6 +109,7 @@ def test_each_regularizer_changes_what_is_learned(plain, options):
         {'pooling': 'structured', 'attention_penalty': 0.1, 'num_heads': 2},
         {'pooling': 'entity'},
         {'optimizer': 'lazy_adamw'},
+        {'pooling': 'entity+max', 'spatial_dropout': 0.3, 'mixup': 1.0},
       )
     ),
   ],

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit, rel_entr, softmax
+import scipy.stats
 
 from bigru_jax.ops.dropout import Site, dropout, example_keys, fold_keys
 from bigru_jax.tasks import MultiLabel, SingleLabel
@@ -138,6 +139,64 @@ def test_the_gradient_of_r_drop_flows_through_both_passes():
   found = jax.grad(total)(1.0, 0.7)
   slope = (total(1.01, 0.7) - total(0.99, 0.7)) / 0.02
   np.testing.assert_allclose(found, slope, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+  'task, soft',
+  [
+    (SingleLabel(2, 'sigmoid'), {}),
+    (
+      SingleLabel(3, 'focal', label_smoothing=0.1),
+      {'targets': RNG.dirichlet(np.ones(3), 7)},
+    ),
+    (MultiLabel(3, label_weights=(1, 2, 3)), {'labels': RNG.random((7, 3))}),
+  ],
+)
+def test_mixup_is_the_loss_of_mixed_texts_with_mixed_labels(task, soft):
+  logits = RNG.normal(size=(7, task.num_outputs)).astype(np.float32)
+  labels = RNG.integers(task.num_classes, size=7)
+  weights = np.array([1, 2, 0.5, 3, 1, 0, 2], np.float32)
+  batch = jax.tree.map(
+    jnp.asarray, {'labels': labels, 'weights': weights, **soft}
+  )
+
+  def loss_fn(params, batch, keys_B):
+    outputs = types.SimpleNamespace(logits=params)
+    return task.losses(params, batch), outputs
+
+  mixed = regularized(loss_fn, task, 5, mixup=0.4)
+  keys_B = example_keys(0, 0, 7)
+  losses, outputs = mixed(logits, batch, keys_B)
+  assert outputs.logits is logits  # They are not mixed.
+  shares = regularizers._shares(keys_B, 0.4)
+  targets = np.eye(task.num_classes)[labels]
+  targets = soft.get('targets', soft.get('labels', targets))
+  name = 'labels' if 'labels' in soft else 'targets'
+  total = 0.0
+  for i in range(7):
+    # The second of the third pair has no weight; the seventh text is alone.
+    j = i ^ 1 if i < 4 else i
+    share = shares[min(i, j)]
+    x = share * logits[i] + (1 - share) * logits[j]
+    for index, part in ((i, share), (j, 1 - share)):
+      of_label = {**batch, name: targets[index : index + 1]}
+      total += part * weights[index] * task.losses(x[None], of_label)[0]
+    if weights[i] == weights[j]:  # Not a pair: the loss of the text alone.
+      alone = task.losses(logits[i : i + 1], {**batch, name: targets[[i]]})
+      np.testing.assert_allclose(losses[i], alone[0], rtol=1e-5)
+  np.testing.assert_allclose(np.sum(losses * weights), total, rtol=1e-5)
+
+
+def test_the_shares_of_mixup_have_their_distribution():
+  shares, again, others = (
+    np.asarray(regularizers._shares(example_keys(0, step, 2000), 0.4))
+    for step in (3, 3, 4)
+  )
+  np.testing.assert_array_equal(shares, again)
+  assert (shares != others).all()
+  assert (
+    scipy.stats.kstest(shares, scipy.stats.beta(0.4, 0.4).cdf).pvalue > 0.01
+  )
 
 
 def test_other_terms_are_added_to_the_loss_of_two_passes():
