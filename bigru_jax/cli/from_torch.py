@@ -42,6 +42,12 @@ _ATTENTION = FLAGS.list(
   'and b, and the module of v.',
   list(DEFAULT_MODULES.attention),
 )
+_POOLING = FLAGS.string(
+  'pooling',
+  'The poolings that the program concatenates, in its order, such as '
+  'additive+max+mean; empty for the attention alone.',
+  '',
+)
 _DENSE = FLAGS.string(
   'dense', 'The module of the logits.', DEFAULT_MODULES.dense
 )
@@ -88,6 +94,7 @@ def main() -> None:
     vocabulary,
     _LABELS.value,
     modules=modules,
+    pooling=_POOLING.value,
     tokenizer=tokenizer,
     padding=_PADDING.value,
     unknown=_UNKNOWN.value,

@@ -11,6 +11,7 @@ softmax,
   c   = sum_t softmax_t(a_t) h_t
   logits = dense(c)
 
+or with c concatenated to the mean, the maximum or the last states of h_1..h_T.
 Other forms of attention are not supported: a tanh of h_t before the weighted
 sum or of c after it (Zhou et al., 2016, https://aclanthology.org/P16-2034),
 several heads, or a query that is itself a state.
@@ -45,6 +46,7 @@ __all__ = [
 ]  # fmt: skip
 
 _DIRECTIONS = '', '_reverse'
+_WITHOUT_TENSORS = 'mean', 'max', 'last'
 # The tensors of one layer and direction: PyTorch's names and ours.
 _GRU_TENSORS = {
   'weight_ih': 'input_kernel',
@@ -143,7 +145,9 @@ def gru_to_torch(params: Mapping[str, Any], bias: bool = True) -> StateDict:
 
 
 def classifier_from_torch(
-  state: Mapping[str, np.ndarray], modules: Modules = DEFAULT_MODULES
+  state: Mapping[str, np.ndarray],
+  modules: Modules = DEFAULT_MODULES,
+  pooling: str = '',
 ) -> dict[str, Any]:
   """Converts a PyTorch classifier's state dict to parameters of a `Classifier`.
 
@@ -156,10 +160,13 @@ def classifier_from_torch(
       that all modules share, such as `module.`, is dropped, and so are counters
       such as `n_averaged`.
     modules: the names of its modules.
+    pooling: the poolings in the order in which the program concatenates them,
+      such as `additive+max+mean`; by default the attention alone.
 
   Raises:
     ValueError: a module is missing or has another form; the state dict has
-      other modules (the message lists the names); or see `check_values`.
+      other modules (the message lists the names) or another pooling; or see
+      `check_values`.
   """
   tensors = parts(state, modules)
   gru = {
@@ -178,12 +185,21 @@ def classifier_from_torch(
     len(np.atleast_1d(linear.get(name, ()))) for name in (embedding, kernel)
   )
   linear.setdefault(bias, np.zeros(classes, np.float32))
+  attention = _attention(tensors['attention'], width)
+  own = 'additive' if 'kernel' in attention else 'dot'
+  names = (pooling or own).split('+')
+  if own not in names or not set(names) <= {own, *_WITHOUT_TENSORS}:
+    raise ValueError(
+      f'pooling={pooling}: these weights are those of {own}, alone or joined '
+      f'with {", ".join(_WITHOUT_TENSORS)}'
+    )
+  width *= len(names)
   shapes = {embedding: (words, features), kernel: (classes, width)}
   check_shapes(linear, {**shapes, bias: (classes,)})
   return {
     'embedding': linear[embedding],
     'encoder': encoder,
-    'attention': _attention(tensors['attention'], width),
+    'attention': {own: attention} if len(names) > 1 else attention,
     'output': {'kernel': linear[kernel].T, 'bias': linear[bias]},
   }
 
@@ -195,13 +211,16 @@ def classifier_to_torch(
 
   If `attention` is one module, it is `nn.Sequential(nn.Linear(2 * H, 2 * H),
   nn.Tanh(), nn.Linear(2 * H, 1, bias=False))`; dot attention is
-  `nn.Linear(2 * H, 1, bias=False)`.
+  `nn.Linear(2 * H, 1, bias=False)`. A pooling that is joined with it must have
+  no parameters.
 
   Raises:
     ValueError: the model is not flat, has no BiGRU, or its attention is neither
       additive nor dot.
   """
   attention = params.get('attention', {})
+  if set(attention) in ({'additive'}, {'dot'}):  # Joined with others.
+    (attention,) = attention.values()
   forms = {'kernel', 'bias', 'query'}, {'query'}
   parts = {'embedding', 'encoder', 'attention', 'output'}
   if (
@@ -211,7 +230,8 @@ def classifier_to_torch(
   ):
     raise ValueError(
       'only model=flat and encoder=bigru, with pooling=additive or '
-      'pooling=dot, have a counterpart; these parameters are '
+      f'pooling=dot, alone or joined with {", ".join(_WITHOUT_TENSORS)}, have '
+      'a counterpart; these parameters are '
       f'{", ".join(sorted(params))}, with '
       f'{", ".join(sorted(attention)) or "none"} in the attention'
     )

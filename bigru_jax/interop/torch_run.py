@@ -48,6 +48,7 @@ def write_run(
   labels: Sequence[str],
   *,
   modules: Modules = DEFAULT_MODULES,
+  pooling: str = '',
   tokenizer: str = 'words',
   padding: str = text.PAD,
   unknown: str = text.UNK,
@@ -67,6 +68,7 @@ def write_run(
     labels: its classes' names, by index. If there are two labels and one
       output, the output is the logit of the second label.
     modules: the names of its modules.
+    pooling: see `classifier_from_torch`.
     tokenizer: a name of `text.TOKENIZERS`, or the path of a tokenizer.json with
       the tokens of the vocabulary.
     padding: the padding token of the vocabulary; if empty, padding gets a row
@@ -81,7 +83,7 @@ def write_run(
       files.
   """
   workdir = pathlib.Path(workdir).expanduser()
-  params = classifier_from_torch(state, modules)
+  params = classifier_from_torch(state, modules, pooling)
   table_VxE = params['embedding']
   if len(vocabulary) != len(table_VxE):
     raise ValueError(
@@ -101,7 +103,8 @@ def write_run(
     embedding_size=table_VxE.shape[1],
     hidden_size=encoder['recurrent_kernel_0'].shape[2],
     num_layers=sum(name.startswith('input_kernel') for name in encoder),
-    pooling='additive' if 'kernel' in params['attention'] else 'dot',
+    pooling=pooling
+    or ('additive' if 'kernel' in params['attention'] else 'dot'),
     loss='sigmoid' if outputs < len(labels) else 'softmax',
   )
   # The run has no data and is never resumed, so it needs no optimizer's state.

@@ -82,14 +82,17 @@ def test_a_gru_has_the_same_outputs_and_gradients(layers, bias):
     (additive(units=3), 'additive', '.safetensors'),  # Padded with zeros.
     (additive(bias=False), 'additive', '.pt'),
     (nn.Linear(8, 1), 'dot', '.safetensors'),
+    (additive(), 'additive+max+mean', '.pt'),
+    (nn.Linear(8, 1), 'dot+max+mean', '.safetensors'),
   ],
 )
 def test_a_classifier_is_converted_both_ways(attention, kind, suffix, tmp_path):
   torch.manual_seed(0)
-  program = Classifier(attention)
+  joined = '+' in kind
+  program = Classifier(attention, joined=joined)
   path = tmp_path / f'model{suffix}'
   write_state_dict(arrays(program), path)
-  params = classifier_from_torch(read_state_dict(path))
+  params = classifier_from_torch(read_state_dict(path), pooling=kind)
   tokens = np.random.default_rng(0).integers(0, 7, (3, 6))
   expected = program(torch.tensor(tokens), torch.tensor(LENGTHS))
   model = bigru_jax.Classifier(7, 3, 5, 4, 2, kind)
@@ -98,9 +101,9 @@ def test_a_classifier_is_converted_both_ways(attention, kind, suffix, tmp_path):
   np.testing.assert_allclose(found, expected.detach(), atol=1e-5)
 
   again = Classifier(
-    nn.Linear(8, 1, bias=False) if kind == 'dot' else additive()
+    nn.Linear(8, 1, bias=False) if 'dot' in kind else additive(), joined=joined
   )
-  if kind == 'additive':
+  if 'additive' in kind:
     again.attention[2] = nn.Linear(8, 1, bias=False)
   write_state_dict(classifier_to_torch(params), path)
   if suffix == '.pt':

@@ -16,14 +16,17 @@ def arrays(module):
 class Classifier(nn.Module):
   """Embedding, GRU, masked attention, dense, as PyTorch programs have them."""
 
-  def __init__(self, attention, outputs=3, layers=2, bias=True, words=7):
+  def __init__(
+    self, attention, outputs=3, layers=2, bias=True, words=7, joined=False
+  ):
     super().__init__()
     self.embedding = nn.Embedding(words, 5, padding_idx=3)
     self.gru = nn.GRU(
       5, 4, layers, bias=bias, batch_first=True, bidirectional=True
     )
     self.attention = attention
-    self.fc = nn.Linear(8, outputs)
+    self.joined = joined  # The largest and the mean state follow the attention.
+    self.fc = nn.Linear(24 if joined else 8, outputs)
 
   def forward(self, tokens, lengths):
     return self.classify(self.embedding(tokens), lengths)
@@ -35,7 +38,11 @@ class Classifier(nn.Module):
     h, _ = rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)
     padding = torch.arange(h.shape[1]) >= lengths[:, None]
     scores = self.attention(h).squeeze(-1).masked_fill(padding, -torch.inf)
-    return self.fc((scores.softmax(1)[..., None] * h).sum(1))
+    context = (scores.softmax(1)[..., None] * h).sum(1)
+    if self.joined:
+      largest = h.masked_fill(padding[..., None], -torch.inf).amax(1)
+      context = torch.cat([context, largest, h.sum(1) / lengths[:, None]], 1)
+    return self.fc(context)
 
 
 def additive(units=8, **options):

@@ -227,6 +227,19 @@ def test_parameters_that_a_classifier_lacks_are_listed(state):
   for wrong in (wide, heads, square):
     with pytest.raises(ValueError, match='attention: expected the weight'):
       classifier_from_torch(wrong)
+  for pooling in ('dot', 'additive+structured', 'max'):
+    with pytest.raises(
+      ValueError, match='are those of additive, alone or join'
+    ):
+      classifier_from_torch(state, pooling=pooling)
+  with pytest.raises(
+    ValueError, match=r'fc.weight has shape .*expected .3, 16'
+  ):
+    classifier_from_torch(state, pooling='additive+max')
+  model = bigru_jax.Classifier(7, 3, 5, 4, pooling='additive+structured')
+  params = jax.eval_shape(lambda: init_params(model, 0))
+  with pytest.raises(ValueError, match='additive, structured in the attention'):
+    classifier_to_torch(params)
   model = bigru_jax.Classifier(7, 3, 5, 4, pooling='max')
   params = jax.eval_shape(lambda: init_params(model, 0))
   with pytest.raises(ValueError, match='none in the attention'):

@@ -19,7 +19,7 @@ from bigru_jax.tasks import make_task
 HEADS = 2
 CONFIG = bigru_jax.Config(
   epochs=1, embedding_size=4, hidden_size=4, batch_size=16,
-  pooling='multi_head', num_heads=HEADS,
+  pooling='multi_head+max', num_heads=HEADS,
 )  # fmt: skip
 TEXTS = ['a good film', 'a bad film', 'not a good plot', 'not a bad plot'] * 8
 LABELS = ['positive', 'negative', 'negative', 'positive'] * 8
@@ -40,7 +40,8 @@ def test_a_run_ends_well_without_its_page(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-  'pooling, every', [('additive', 2), ('multi_head', 4), ('label_wise', 4)]
+  'pooling, every',
+  [('additive', 2), ('multi_head', 4), ('label_wise', 4), ('dot+max+mean', 4)],
 )
 def test_the_more_weights_a_text_has_the_fewer_texts_are_shown(
   pooling, every, monkeypatch
@@ -62,7 +63,9 @@ def test_a_page_of_many_weights_shows_fewer_texts(tmp_path, monkeypatch):
   page = data_of(tmp_path / 'report.html')
   assert page['texts']['text'] == TEXTS[:: 2 * HEADS]
   assert page['note'] == '8 of the 32 texts of the test split.'
+  assert page['heads'] == ['multi_head 1', 'multi_head 2']
   for answer, largest in zip(run.predict(TEXTS[::4]), page['texts']['largest']):
+    assert answer['attention_heads'] == page['heads']
     assert len(answer['attention']['words']) == len(largest) == HEADS
 
 

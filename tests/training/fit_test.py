@@ -43,7 +43,7 @@ def _split(hierarchical=False, count=20, seed=0):
 
 def _trainer(mesh, config=CONFIG, words=20):
   split = _split(config.model == 'hierarchical')
-  if config.pooling == 'entity':
+  if config.entity_pooling:
     split = dataclasses.replace(split, markers=(2, 3, 4, 5))
   task = make_task(config, 'abc')
   model = make_classifier(config, words, task.num_outputs)
@@ -101,6 +101,7 @@ def test_each_regularizer_changes_what_is_learned(plain, options):
   [
     {},
     {'model': 'hierarchical', 'word_dropout': 0.2, 'r_drop': 1.0},
+    {'model': 'hierarchical', 'spatial_dropout': 0.2, 'mixup': 1.0},
     *(
       pytest.param(options, marks=pytest.mark.slow)
       for options in (

@@ -168,7 +168,7 @@ def test_mixup_is_the_loss_of_mixed_texts_with_mixed_labels(task, soft):
   keys_B = example_keys(0, 0, 7)
   losses, outputs = mixed(logits, batch, keys_B)
   assert outputs.logits is logits  # They are not mixed.
-  shares = regularizers._shares(keys_B, 0.4)
+  shares = np.asarray(regularizers._shares(keys_B, 0.4))
   targets = np.eye(task.num_classes)[labels]
   targets = soft.get('targets', soft.get('labels', targets))
   name = 'labels' if 'labels' in soft else 'targets'
