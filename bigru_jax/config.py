@@ -77,9 +77,8 @@ class Config(ModelConfig):
   )
   mixup: float = field(
     0.0,
-    'The alpha of mixup: the vectors of two texts are mixed in shares of a '
-    'Beta(alpha, alpha) distribution, and so are their labels in the loss. 0 '
-    'turns it off.',
+    'The alpha of mixup: the vectors of two texts, and their labels, are mixed '
+    'by shares drawn from Beta(alpha, alpha). 0 turns it off.',
     lower=0.0,
   )
   attention_penalty: float = field(
@@ -153,7 +152,6 @@ class Config(ModelConfig):
     'The norm to which larger gradients are clipped; 0 for no clipping.',
     lower=0.0,
   )
-
   ema_decay: float = field(
     0.0,
     'The decay of a moving average of the parameters, which is then evaluated '
@@ -258,10 +256,7 @@ class Config(ModelConfig):
         raise ValueError(f'metrics={name} needs select_by={name}')
 
   def _check_r_drop(self) -> None:
-    rates = (
-      'dropout', 'dropout_after_pooling', 'embedding_dropout',
-      'spatial_dropout', 'word_dropout', 'recurrent_dropout',
-    )  # fmt: skip
+    rates = [x.name for x in dataclasses.fields(self) if 'dropout' in x.name]
     if self.r_drop and not any(getattr(self, name) > 0 for name in rates):
       raise ValueError(
         f'r_drop={self.r_drop} needs a rate above 0 of {" or ".join(rates)}'

@@ -145,15 +145,13 @@ class Run:
         comes from the same character.
       - `truncated`: whether the text has more tokens than that.
       - `empty`: whether the text is missing or blank.
-      - `attention`: {`words`: a list per head of one weight per token}; empty
-        if the pooling has no weights.
-      - `attention_labels`: the label of each head of label-wise attention.
-      - `attention_heads`: the name of each head of joined poolings.
+      - `attention`: {`words`: a list of the tokens' weights per head}, or {}.
+      - `attention_labels`, `attention_heads`: the label of each head of
+        label-wise attention; the name of each head of joined poolings.
 
-      A hierarchical model keeps the tokens of up to `max_sentences` sentences,
-      and also returns `sentences`, the number of tokens of each. The weights of
-      `words` sum to one in each sentence, and `attention` also has `sentences`,
-      a list per head of one weight per sentence.
+      A hierarchical model also returns `sentences`, the number of tokens of
+      each. The weights of `words` sum to one in each sentence, and `attention`
+      also has `sentences`, a list of the sentences' weights per head.
 
     Raises:
       ValueError: `texts` is a single string or a table; a field is unknown; a
