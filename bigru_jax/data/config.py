@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import os
-import re
 
+from bigru_jax.data import vector_settings
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.data.glove import NAMED_VECTORS, names_of
 from bigru_jax.data.labels import named_columns
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.data.truncation import TRUNCATIONS, Limits
-from bigru_jax.data.vector_rows import size_of
 from bigru_jax.data.vector_sets import JOINS, VectorSets
 from bigru_jax.runtime.fields import Group, field
 
@@ -235,12 +232,8 @@ class DataConfig(Group):
     """
     if not isinstance(self.freeze_embeddings, str):
       return ()
-    frozen = set(names_of(self.freeze_embeddings))
-    stops = [0, *itertools.accumulate(self.vector_sizes)]
-    return tuple(
-      (start, stop)
-      for name, start, stop in zip(names_of(self.embeddings), stops, stops[1:])
-      if {name, os.path.basename(name)} & frozen
+    return vector_settings.columns_of(
+      self.freeze_embeddings, self.embeddings, self.vector_sizes
     )
 
   @property
@@ -250,9 +243,18 @@ class DataConfig(Group):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    self._set_sizes()
+    sizes, size = vector_settings.complete_sizes(
+      self.embeddings,
+      self.embedding_sizes,
+      self.embedding_size,
+      self.embeddings_join,
+    )
+    object.__setattr__(self, 'embedding_sizes', sizes)
+    object.__setattr__(self, 'embedding_size', size)
     if isinstance(self.freeze_embeddings, str):
-      self._check_frozen_names()
+      vector_settings.check_frozen_names(
+        self.freeze_embeddings, self.embeddings, self.embeddings_join
+      )
     if self.folds == 1 or self.fold >= max(self.folds, 1):
       raise ValueError(
         f'fold={self.fold} is out of range: folds={self.folds} must be 0 (off) '
@@ -262,56 +264,6 @@ class DataConfig(Group):
       raise ValueError('label_separator is empty')
     if self.label_names:
       self._check_label_names()
-
-  def _set_sizes(self) -> None:
-    """Sets the sizes of the vectors that the files of vectors imply.
-
-    Raises:
-      FileNotFoundError, ValueError: a file is missing, or a size is wrong.
-    """
-    names = names_of(self.embeddings)
-    vector_size = NAMED_VECTORS.get(self.embeddings, 0)
-    if len(names) > 1:
-      if not self.embedding_sizes:
-        sizes = [NAMED_VECTORS.get(name) or size_of(name) for name in names]
-        sizes_text = ','.join(map(str, sizes))
-        object.__setattr__(self, 'embedding_sizes', sizes_text)
-      elif not re.fullmatch(r'[1-9]\d*(,[1-9]\d*)+', self.embedding_sizes) or (
-        len(self.vector_sizes) != len(names)
-      ):
-        raise ValueError(
-          f'embedding_sizes={self.embedding_sizes}: give {len(names)} numbers, '
-          'one for each file of embeddings'
-        )
-      vector_size = JOINS[self.embeddings_join].size(self.vector_sizes)
-    elif self.embedding_sizes:
-      raise ValueError(
-        f'embedding_sizes={self.embedding_sizes} needs several files in '
-        'embeddings; for one, give embedding_size'
-      )
-    if vector_size and self.embedding_size not in (0, vector_size):
-      sizes_text = self.embedding_sizes.replace(',', ', ') or str(vector_size)
-      joined = f', which are {vector_size} joined' if len(names) > 1 else ''
-      raise ValueError(
-        f'embedding_size={self.embedding_size}: {self.embeddings} has vectors '
-        f'of {sizes_text} numbers{joined}'
-      )
-    if not self.embedding_size:
-      object.__setattr__(self, 'embedding_size', vector_size or 100)
-
-  def _check_frozen_names(self) -> None:
-    names = names_of(self.embeddings)
-    for frozen in names_of(str(self.freeze_embeddings)) or ['']:
-      if frozen not in names and frozen not in map(os.path.basename, names):
-        raise ValueError(
-          f'freeze_embeddings={self.freeze_embeddings}: {frozen!r} is none of '
-          f'the files of embeddings={self.embeddings}'
-        )
-    if len(names) < 2 or not JOINS[self.embeddings_join].has_columns:
-      raise ValueError(
-        f'freeze_embeddings={self.freeze_embeddings} names some of several '
-        'files, joined by concat or meta; freeze_embeddings alone freezes all'
-      )
 
   def _check_label_names(self) -> None:
     if self.task != 'multi_label' and not self.soft_labels:
