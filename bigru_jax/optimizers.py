@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,11 +64,15 @@ class Optimizer:
     has_decay: whether the weight decay has an effect.
     is_lazy: whether rows of the embedding table wait until they are used; see
       `training.lazy_rows`.
+    is_adam: whether `make` is Adam with optax's default constants, and with
+      decoupled decay of the `decayed` parameters if it has any; on a CPU
+      `ops.adamw` then makes its steps.
   """
 
   make: Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]
   has_decay: bool = False
   is_lazy: bool = False
+  is_adam: bool = False
 
 
 def _adamw(
@@ -78,11 +82,29 @@ def _adamw(
 
 
 OPTIMIZERS = {
-  'adamw': Optimizer(make=_adamw, has_decay=True),
+  'adamw': Optimizer(make=_adamw, has_decay=True, is_adam=True),
   'lazy_adamw': Optimizer(make=_adamw, has_decay=True, is_lazy=True),
-  'adam': Optimizer(make=lambda rate, decay: optax.adam(rate)),
+  'adam': Optimizer(make=lambda rate, decay: optax.adam(rate), is_adam=True),
   'sgd': Optimizer(make=lambda rate, decay: optax.sgd(rate, momentum=0.9)),
 }
+
+
+class Adam(NamedTuple):
+  """A transformation of optax, and the numbers that `ops.adamw` needs.
+
+  Attributes:
+    init, update: those of the `optax.GradientTransformation`.
+    learning_rate, weight_decay, clip_norm, embedding_learning_rate_factor,
+      num_trained_words: see `make_optimizer`.
+  """
+
+  init: Callable[..., Any]
+  update: Callable[..., Any]
+  learning_rate: optax.ScalarOrSchedule
+  weight_decay: float
+  clip_norm: float
+  embedding_learning_rate_factor: float
+  num_trained_words: int | None
 
 
 def make_optimizer(
@@ -94,7 +116,7 @@ def make_optimizer(
   embedding_learning_rate_factor: float = 1.0,
   num_trained_words: int | None = None,
   frozen_columns: Sequence[tuple[int, int]] = (),
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformation | Adam:
   """Builds the gradient transformation.
 
   Args:
@@ -113,7 +135,37 @@ def make_optimizer(
     frozen_columns: the columns of the embedding table that are not trained, as
       pairs of start and stop.
   """
-  optimizer = OPTIMIZERS[name].make(learning_rate, weight_decay)
+  entry = OPTIMIZERS[name]
+  transformation = _restricted(
+    entry.make(learning_rate, weight_decay),
+    clip_norm,
+    freeze_embeddings,
+    embedding_learning_rate_factor,
+    num_trained_words,
+    frozen_columns,
+  )
+  if not entry.is_adam or frozen_columns:
+    return transformation
+  return Adam(
+    init=transformation.init,
+    update=transformation.update,
+    learning_rate=learning_rate,
+    weight_decay=weight_decay if entry.has_decay else 0.0,
+    clip_norm=clip_norm,
+    embedding_learning_rate_factor=embedding_learning_rate_factor,
+    num_trained_words=num_trained_words,
+  )
+
+
+def _restricted(
+  optimizer: optax.GradientTransformation,
+  clip_norm: float,
+  freeze_embeddings: bool,
+  embedding_learning_rate_factor: float,
+  num_trained_words: int | None,
+  frozen_columns: Sequence[tuple[int, int]],
+) -> optax.GradientTransformation:
+  """Clips the gradients, and limits what changes; see `make_optimizer`."""
   if clip_norm:
     optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
   if freeze_embeddings:

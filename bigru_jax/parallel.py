@@ -222,31 +222,37 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
   """
 
   def of_shard(specs, params, batch, keys_B):
+    weights_B = batch['weights']
+    if mesh.size == 1:
+      # Several devices know the sum only together with that of the gradients,
+      # whose division is a pass over the embedding table.
+      weights_B = weights_B / jnp.maximum(jnp.sum(weights_B), 1e-9)
+
     def loss_sum(params):
       losses_B, _ = loss_fn(params, batch, keys_B)
-      return jnp.sum(losses_B * batch['weights'])
+      return jnp.sum(losses_B * weights_B)
 
-    if mesh.size > 1:
-      # Replicated parameters are cast to device-varying, so that autodiff does
-      # not insert a collective for each; a single one below sums all gradients.
-      params = jax.tree.map(
-        lambda p, spec: (
-          jax.lax.pcast(p, DATA_AXIS, to='varying') if spec == P() else p
-        ),
-        params,
-        specs,
-      )
+    if mesh.size == 1:
+      return jax.value_and_grad(loss_sum)(params)
+    # Replicated parameters are cast to device-varying, so that autodiff does
+    # not insert a collective for each; a single one below sums all gradients.
+    params = jax.tree.map(
+      lambda p, spec: (
+        jax.lax.pcast(p, DATA_AXIS, to='varying') if spec == P() else p
+      ),
+      params,
+      specs,
+    )
     loss, grads = jax.value_and_grad(loss_sum)(params)
-    weight = jnp.sum(batch['weights'])
-    if mesh.size > 1:
-      local_grads = jax.tree.map(
-        lambda g, spec: g if spec == P() else None, grads, specs
-      )
-      (loss, weight), sums = sum_over_devices(((loss, weight), local_grads))
-      grads = jax.tree.map(lambda g, s: g if s is None else s, grads, sums)
+    local_grads = jax.tree.map(
+      lambda g, spec: g if spec == P() else None, grads, specs
+    )
+    (loss, weight), sums = sum_over_devices(
+      ((loss, jnp.sum(weights_B)), local_grads)
+    )
+    grads = jax.tree.map(lambda g, s: g if s is None else s, grads, sums)
     scale = 1 / jnp.maximum(weight, 1e-9)
-    grads = jax.tree.map(lambda g: g * scale, grads)
-    return loss * scale, grads
+    return loss * scale, jax.tree.map(lambda g: g * scale, grads)
 
   def of_batch(params, batch, keys_B):
     specs = partition_specs(params, mesh)

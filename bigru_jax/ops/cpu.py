@@ -1,14 +1,13 @@
 """Loads the library of C++ functions for CPUs, calls and differentiates them.
 
-`gru_cpu` and `attention_cpu` hold one function each. `setup.py` compiles the
-library where there is a C++ compiler; without the library, `gru` and
-`attention` choose another implementation.
+`gru_cpu`, `attention_cpu` and `adamw` hold one function each. `setup.py`
+compiles the library where there is a C++ compiler; without the library, `gru`,
+`attention` and `training.update` choose another implementation.
 """
 
 from collections.abc import Callable, Sequence
 import ctypes
 import functools
-import itertools
 import logging
 import pathlib
 import platform
@@ -27,6 +26,7 @@ HANDLERS = (
   'AttentionForward',
   'AttentionBackward',
 )
+FLOAT32_HANDLERS = ('Adamw',)
 # What a kernel's products can multiply.
 DTYPES = 'float32', 'bfloat16'
 # The names of the machines that `setup.py` compiles for. Windows, for which it
@@ -61,10 +61,11 @@ def _library() -> ctypes.CDLL | None:
   """
   try:
     library = ctypes.CDLL(str(LIBRARY))
-    handlers = {
-      f'{name}_{dtype}': getattr(library, f'Bigru{name}_{dtype}')
-      for name, dtype in itertools.product(HANDLERS, DTYPES)
-    }
+    names = [
+      *(f'{name}_{dtype}' for name in HANDLERS for dtype in DTYPES),
+      *(f'{name}_float32' for name in FLOAT32_HANDLERS),
+    ]
+    handlers = {name: getattr(library, f'Bigru{name}') for name in names}
   except (OSError, AttributeError) as error:
     if platform.machine() in _MACHINES and jax.default_backend() == 'cpu':
       _log.warning(
@@ -110,15 +111,19 @@ def call(
   instruction_set: str,
   results: Sequence[jax.ShapeDtypeStruct],
   *arguments: jax.Array,
+  aliases: dict[int, int] | None = None,
+  **attributes: Any,
 ) -> tuple[jax.Array, ...]:
   """Calls a C++ function.
 
   Args:
-    name: one of `HANDLERS`.
+    name: one of `HANDLERS` or `FLOAT32_HANDLERS`.
     instruction_set: one of `instruction_sets(dtype)`; '' is the best one.
     results: the shapes and dtypes of the results.
     *arguments: the first of them has the dtype, one of `DTYPES`, and the
       results vary over the same mesh axes.
+    aliases: argument -> the result that has its memory, by position.
+    **attributes: further attributes of the call.
   """
   like = jax.typeof(arguments[0])
   varying = like.manual_axis_type.varying  # Inside shard_map.
@@ -136,8 +141,9 @@ def call(
     f'bigru_jax_{name}_{like.dtype}',
     varying_results,
     vmap_method='sequential',
+    input_output_aliases=aliases,
   )
-  return tuple(run(*arguments, instruction_set=instruction_set))
+  return tuple(run(*arguments, instruction_set=instruction_set, **attributes))
 
 
 def call_gradients(

@@ -57,7 +57,7 @@ class Steps:
     catch_up: see `make_catch_up_step`; None unless the optimizer is lazy.
   """
 
-  optimizer: optax.GradientTransformation
+  optimizer: optax.GradientTransformation | optimizers.Adam
   train: jax.stages.Wrapped
   evaluate: dict[bool, jax.stages.Wrapped]
   catch_up: jax.stages.Wrapped | None = None
@@ -117,7 +117,7 @@ def build_program(config: Config, data: Dataset) -> Program:
 
 def build_optimizer(
   config: Config, num_steps: int, num_trained_words: int | None
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformation | optimizers.Adam:
   """Returns the optimizer of a run of `num_steps` steps; see `Program`."""
   return optimizers.make_optimizer(
     config.optimizer,
