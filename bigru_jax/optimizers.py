@@ -83,7 +83,9 @@ def _adamw(
 
 OPTIMIZERS = {
   'adamw': Optimizer(make=_adamw, has_decay=True, is_adam=True),
-  'lazy_adamw': Optimizer(make=_adamw, has_decay=True, is_lazy=True),
+  'lazy_adamw': Optimizer(
+    make=_adamw, has_decay=True, is_adam=True, is_lazy=True
+  ),
   'adam': Optimizer(make=lambda rate, decay: optax.adam(rate), is_adam=True),
   'sgd': Optimizer(make=lambda rate, decay: optax.sgd(rate, momentum=0.9)),
 }

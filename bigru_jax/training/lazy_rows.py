@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 import optax
 
-from bigru_jax import parallel
+from bigru_jax import optimizers, parallel
 from bigru_jax.data.text import PAD_ID, UNK_ID
 from bigru_jax.training.state import TrainState
 
@@ -40,101 +40,102 @@ class LazyState(NamedTuple):
   """The state of lazy AdamW.
 
   Attributes:
-    inner: the state of the optimizer, with the moments of all rows.
-    num_steps: the number of steps, without the non-finite ones.
-    last_step: [V], the step up to which each row has caught up.
+    dense: the state of the dense optimizer, with the moments of all rows.
+    last_step: [V], the step up to which each row has caught up. Steps that are
+      not finite do not count.
     history: [steps_per_epoch + 1, 3]: in row t % (steps_per_epoch + 1) the
       learning rate of step t and the sum of the decay's logarithms up to it, as
       a float32 and its rounding error.
   """
 
-  inner: Any
-  num_steps: jax.Array
+  dense: Any
   last_step: jax.Array
   history: jax.Array
 
 
-def lazy(
-  optimizer: optax.GradientTransformation,
-  learning_rate: optax.Schedule,
-  weight_decay: float,
-  steps_per_epoch: int,
-  num_trained_words: int | None = None,
-) -> optax.GradientTransformation:
-  """Returns AdamW which records what waiting rows need to catch up.
+class LazyAdamW(NamedTuple):
+  """AdamW with what waiting rows need to catch up; see `make_optimizer`.
 
-  Args:
-    optimizer: AdamW, with what is chained to it.
+  Attributes:
+    dense: AdamW, with what is chained to it.
     learning_rate: that of the embedding table.
     weight_decay: that of the embedding table.
     steps_per_epoch: the largest number of steps that a row can wait.
-    num_trained_words: see `make_optimizer`.
+    num_trained_words: the number of rows that are trained; None for all.
   """
 
-  def init(params):
+  dense: optax.GradientTransformation | optimizers.Adam
+  learning_rate: optax.Schedule
+  weight_decay: float
+  steps_per_epoch: int
+  num_trained_words: int | None = None
+
+  def init(self, params: Any) -> LazyState:
+    """Returns the state before the first step."""
     words = jnp.arange(len(params['embedding']))
-    is_trained = words < (num_trained_words or len(words))
+    is_trained = words < (self.num_trained_words or len(words))
     return LazyState(
-      inner=optimizer.init(params),
-      num_steps=jnp.int32(0),
+      dense=self.dense.init(params),
       last_step=jnp.where(is_trained, 0, _UNTRAINED),
-      history=jnp.zeros((steps_per_epoch + 1, 3)),
+      history=jnp.zeros((self.steps_per_epoch + 1, 3)),
     )
 
-  def update(grads, state, params=None):
-    updates, inner = optimizer.update(grads, state.inner, params)
-    size = len(state.history)
-    rate = jnp.float32(learning_rate(state.num_steps))
-    _, total, error = state.history[state.num_steps % size]
-    total, error = _add(total, jnp.log1p(-rate * weight_decay), error)
-    count = state.num_steps + 1
-    return updates, LazyState(
-      inner=inner,
-      num_steps=count,
-      last_step=jnp.full_like(state.last_step, count),
-      history=state.history.at[count % size].set(
-        jnp.stack([rate, total, error])
-      ),
-    )
-
-  return optax.GradientTransformation(init, update)
+  def record(self, history: jax.Array, step: jax.Array) -> jax.Array:
+    """Returns the history up to a step, from 1, or up to the one before it."""
+    size = len(history)
+    rate = jnp.float32(self.learning_rate(step - 1))
+    _, total, error = history[(step - 1) % size]
+    total, error = _add(total, jnp.log1p(-rate * self.weight_decay), error)
+    return history.at[step % size].set(jnp.stack([rate, total, error]))
 
 
-def on_used_rows(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+def on_used_rows(
+  step: Callable[..., Any], optimizer: LazyAdamW, mesh: Mesh
+) -> Callable[..., Any]:
   """Returns a training step that reads and writes only the rows of its batch.
 
-  The step sees a table of these rows alone, which have caught up, and tokens
-  that are indices of it. <unk> is always there, for word dropout.
+  The dense step sees a table of these rows alone, which have caught up, and
+  tokens that are indices of it. <unk> is always there, for word dropout.
 
   Args:
-    step: (state, batch) -> (state, anything), of `lazy`'s optimizer.
+    step: (state, batch) -> (state, anything), a step of `optimizer.dense`.
+    optimizer: the optimizer of the state.
     mesh: the devices.
   """
 
   def step_on_used_rows(state, batch):
-    tokens, waiting = batch['tokens'], state.opt_state.last_step
+    tokens, (_, last_V, history) = batch['tokens'], state.opt_state
     special = jnp.array([PAD_ID, UNK_ID], tokens.dtype)
     rows_U, indices = jnp.unique(
       jnp.concatenate([special, tokens.ravel()]),
-      size=min(len(special) + tokens.size, len(waiting)),
-      fill_value=len(waiting),  # This row does not exist: it is not written.
+      size=min(len(special) + tokens.size, len(last_V)),
+      fill_value=len(last_V),  # This row does not exist: it is not written.
       return_inverse=True,
     )
     indices = indices[len(special) :].reshape(tokens.shape)
     tables = [
       x.at[rows_U].get(mode='fill', fill_value=0) for x in _tables(state)
     ]
-    last_U = waiting.at[rows_U].get(mode='fill', fill_value=_UNTRAINED)
+    last_U = last_V.at[rows_U].get(mode='fill', fill_value=_UNTRAINED)
     used = catch_up(_with_tables(state, tables, last_U))
-    used, result = step(used, {**batch, 'tokens': indices})
-    *tables, last_V = (
-      whole.at[rows_U].set(
+    used, result = step(
+      used.replace(opt_state=used.opt_state.dense),
+      {**batch, 'tokens': indices},
+    )
+    num_steps = _num_steps(used.opt_state)
+    history = jnp.where(  # It is not finite if the number is the same.
+      num_steps > _num_steps(state.opt_state.dense),
+      optimizer.record(history, num_steps),
+      history,
+    )
+    used = used.replace(opt_state=LazyState(used.opt_state, last_U, history))
+    tables = [
+      x.at[rows_U].set(
         rows, mode='drop', unique_indices=True, indices_are_sorted=True
       )
-      for whole, rows in zip(
-        (*_tables(state), waiting), (*_tables(used), used.opt_state.last_step)
-      )
-    )
+      for x, rows in zip(_tables(state), _tables(used))
+    ]
+    last_V = last_V.at[rows_U].set(num_steps, mode='drop')
     return _on_mesh(_with_tables(used, tables, last_V), mesh), result
 
   return step_on_used_rows
@@ -156,10 +157,8 @@ def make_catch_up_step(mesh: Mesh) -> jax.stages.Wrapped:
 def catch_up(state: TrainState) -> TrainState:
   """Returns the state in which no row waits."""
   lazy_state = state.opt_state
-  last_step = lazy_state.last_step
-  missed = jnp.where(
-    last_step == _UNTRAINED, 0, lazy_state.num_steps - last_step
-  )
+  last_step, num_steps = lazy_state.last_step, _num_steps(lazy_state.dense)
+  missed = jnp.where(last_step == _UNTRAINED, 0, num_steps - last_step)
   # There are at most as many different coefficients as steps in the history.
   size = len(lazy_state.history)
   if len(missed) > size:
@@ -179,7 +178,7 @@ def catch_up(state: TrainState) -> TrainState:
   return _with_tables(
     state,
     (p_VxE, mu_VxE * _B1**powers, nu_VxE * _B2**powers),
-    jnp.where(last_step == _UNTRAINED, last_step, lazy_state.num_steps),
+    jnp.where(last_step == _UNTRAINED, last_step, num_steps),
   )
 
 
@@ -198,8 +197,9 @@ def _coefficients(
     of c_j (eps b_j - mean)^2.
   """
   size = len(state.history)
-  last_N = state.num_steps - missed_N
-  _, *now = state.history[state.num_steps % size]
+  num_steps = _num_steps(state.dense)
+  last_N = num_steps - missed_N
+  _, *now = state.history[num_steps % size]
 
   def log_decay_since(total, error):
     return (now[0] - total) + (now[1] - error)
@@ -240,9 +240,14 @@ def _add(
   return new, error + ((total - (new - part)) + (x - part))
 
 
+def _num_steps(dense: Any) -> jax.Array:
+  """Returns the number of finite steps, from AdamW's state."""
+  return optax.tree.get(dense, 'ScaleByAdamState').count
+
+
 def _tables(state: TrainState) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Returns the embedding table and its moments."""
-  moments = (optax.tree.get(state.opt_state.inner, x) for x in _MOMENTS)
+  moments = (optax.tree.get(state.opt_state.dense, x) for x in _MOMENTS)
   return state.params['embedding'], *(x['embedding'] for x in moments)
 
 
@@ -251,14 +256,14 @@ def _with_tables(
 ) -> TrainState:
   """Returns the state with other `_tables` and another `last_step`."""
   table, *moments = tables
-  inner = state.opt_state.inner
+  dense = state.opt_state.dense
   changed = {
-    name: {**optax.tree.get(inner, name), 'embedding': moment}
+    name: {**optax.tree.get(dense, name), 'embedding': moment}
     for name, moment in zip(_MOMENTS, moments)
   }
   return state.replace(
     params={**state.params, 'embedding': table},
     opt_state=state.opt_state._replace(
-      inner=optax.tree.set(inner, **changed), last_step=last_step
+      dense=optax.tree.set(dense, **changed), last_step=last_step
     ),
   )

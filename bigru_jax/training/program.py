@@ -20,7 +20,7 @@ from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.evaluation.steps import make_eval_step
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.tasks import Task, make_loss_fn, make_task
-from bigru_jax.training.lazy_rows import lazy, make_catch_up_step
+from bigru_jax.training.lazy_rows import LazyAdamW, make_catch_up_step
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.step import make_train_step
 
@@ -57,7 +57,7 @@ class Steps:
     catch_up: see `make_catch_up_step`; None unless the optimizer is lazy.
   """
 
-  optimizer: optax.GradientTransformation | optimizers.Adam
+  optimizer: optax.GradientTransformation | optimizers.Adam | LazyAdamW
   train: jax.stages.Wrapped
   evaluate: dict[bool, jax.stages.Wrapped]
   catch_up: jax.stages.Wrapped | None = None
@@ -142,17 +142,19 @@ def build_steps(
 ) -> Steps:
   """Returns the steps of a run on a mesh."""
   num_steps = steps_per_epoch * config.epochs
-  optimizer = build_optimizer(config, num_steps, program.num_trained_words)
   is_lazy = optimizers.OPTIMIZERS[config.optimizer].is_lazy
+  words = program.num_trained_words
+  # All rows of a table of used rows are trained.
+  optimizer = build_optimizer(config, num_steps, None if is_lazy else words)
   if is_lazy:
     factor = config.embedding_learning_rate_factor
     schedule = _make_schedule(config, num_steps)
-    optimizer = lazy(
-      optimizer,
-      lambda step: factor * schedule(step),
-      config.weight_decay,
-      steps_per_epoch,
-      program.num_trained_words,
+    optimizer = LazyAdamW(
+      dense=optimizer,
+      learning_rate=lambda step: factor * schedule(step),
+      weight_decay=config.weight_decay,
+      steps_per_epoch=steps_per_epoch,
+      num_trained_words=words,
     )
   task = program.task
   model = program.model.clone(
@@ -181,7 +183,6 @@ def build_steps(
     config.seed,
     weight_drop_rate=config.weight_drop,
     ema_decay=config.ema_decay,
-    used_rows_only=is_lazy,
   )
   evaluate = {
     with_attention: make_eval_step(model, task, mesh, with_attention)

@@ -7,7 +7,6 @@ from typing import Any
 from flax import struct
 import jax
 import jax.numpy as jnp
-import optax
 
 
 class TrainState(struct.PyTreeNode):
@@ -38,14 +37,14 @@ class TrainState(struct.PyTreeNode):
   def create(
     cls,
     params: Any,
-    optimizer: optax.GradientTransformation,
+    optimizer: Any,
     averaged: bool = False,
   ) -> TrainState:
     """Returns the state before the first step.
 
     Args:
       params: the initial parameters.
-      optimizer: the optimizer.
+      optimizer: its `init` makes the state of the optimizer.
       averaged: whether to keep a moving average of the parameters.
     """
     return cls(

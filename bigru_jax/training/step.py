@@ -8,17 +8,16 @@ import optax
 from bigru_jax import optimizers, parallel
 from bigru_jax.ops.dropout import example_keys, weight_drop
 from bigru_jax.training import update
-from bigru_jax.training.lazy_rows import on_used_rows
+from bigru_jax.training.lazy_rows import LazyAdamW, on_used_rows
 
 
 def make_train_step(
   loss_fn: parallel.LossFn,
-  optimizer: optax.GradientTransformation | optimizers.Adam,
+  optimizer: optax.GradientTransformation | optimizers.Adam | LazyAdamW,
   mesh: Mesh,
   seed: int,
   weight_drop_rate: float = 0.0,
   ema_decay: float = 0.0,
-  used_rows_only: bool = False,
 ) -> jax.stages.Wrapped:
   """Returns a jitted function (state, batch) -> (state, consecutive_nonfinite).
 
@@ -36,9 +35,9 @@ def make_train_step(
       1992, https://doi.org/10.1137/0330046). At step t it is at most
       (1 + t) / (10 + t), as in TensorFlow's `ExponentialMovingAverage`, so that
       the initial parameters are soon forgotten.
-    used_rows_only: whether the optimizer is of `lazy_rows.lazy`.
   """
   value_and_grad = parallel.value_and_grad(loss_fn, mesh)
+  dense = optimizer.dense if isinstance(optimizer, LazyAdamW) else optimizer
 
   def train_step(state, batch):
     keys_B = example_keys(seed, state.step, len(batch['weights']))
@@ -52,7 +51,7 @@ def make_train_step(
     else:
       loss, grads = value_and_grad(state.params, batch, keys_B)
     params, opt_state, finite = update.apply(
-      optimizer, mesh, loss, grads, state.opt_state, state.params
+      dense, mesh, loss, grads, state.opt_state, state.params
     )
     averaged_params = state.averaged_params
     if averaged_params is not None:
@@ -76,8 +75,8 @@ def make_train_step(
     )
     return state, state.consecutive_nonfinite
 
-  if used_rows_only:
-    train_step = on_used_rows(train_step, mesh)
+  if isinstance(optimizer, LazyAdamW):
+    train_step = on_used_rows(train_step, optimizer, mesh)
   return jax.jit(
     train_step,
     donate_argnums=0,

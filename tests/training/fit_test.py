@@ -165,7 +165,7 @@ def test_rows_that_wait_end_as_with_adamw(options):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=3e-6),
     (dense.params, dense.opt_state),
-    (lazy.params, lazy.opt_state.inner),
+    (lazy.params, lazy.opt_state.dense),
   )
 
 
