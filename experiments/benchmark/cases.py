@@ -33,12 +33,13 @@ class Case:
       label per text, as does `serving`, which starts from the strings.
     batch, length, embedding, hidden: B, T, E, and H of one direction; the texts
       of a data set have at most `length` tokens (0: the default of run.py).
-    vocabulary: the size of the vocabulary for a step.
+    vocabulary: the size of the vocabulary of random tokens.
     dataset: the data set of run.py or the file, for the other kinds of work;
       if empty, the texts are random tokens as those of a step.
     sentences: the number of texts that inference and serving label, and of
       random texts of an epoch.
     dtype: the dtype of the computation; parameters are float32.
+    optimizer: that of our program; the baselines have Adam.
   """
 
   work: str
@@ -50,6 +51,7 @@ class Case:
   dataset: str = 'rotten_tomatoes'
   sentences: int = 10_000
   dtype: str = 'float32'
+  optimizer: str = 'adam'
 
   def with_dtype(self, dtype: str) -> 'Case':
     """Returns the case in another dtype."""

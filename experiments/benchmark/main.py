@@ -73,7 +73,12 @@ _CELL = FLAGS.list('cell', "B,T,E,H, which replace a level's sizes.", [])
 _ROUNDS = FLAGS.integer(
   'rounds', f'The timed calls; a third for {", ".join(LONG_LEVELS)}.', 15, 1
 )
-_VOCABULARY = FLAGS.integer('vocabulary', 'Its size for a step.', 20_000, 2)
+_OPTIMIZER = FLAGS.enum(
+  'optimizer', 'Our optimizer.', ('adam', 'lazy_adamw'), 'adam'
+)
+_VOCABULARY = FLAGS.integer(
+  'vocabulary', 'Its size for random tokens.', 20_000, 2
+)
 _SENTENCES = FLAGS.integer(
   'sentences', 'The number of texts to label.', 10_000, 1
 )
@@ -170,6 +175,7 @@ def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
     'vocabulary': _VOCABULARY.value,
     'sentences': _SENTENCES.value,
     'dtype': _DTYPE.value,
+    'optimizer': _OPTIMIZER.value,
     **dict(zip(AXES, map(int, _CELL.value))),
   }
   cases = (dataclasses.replace(case, **changes) for case in LEVELS[level])

@@ -70,12 +70,13 @@ def classifier(case: Case, mesh: Mesh) -> Call:
 
 def configured(case: Case, texts: Texts) -> tuple[Config, Program]:
   """Returns the configuration of a case, and its model with parameters."""
-  # Like the baselines, it uses plain Adam at a constant rate.
+  # Like the baselines, it uses plain Adam at a constant rate, which lazy_adamw
+  # is without a decay.
   config = Config(
     embedding_size=case.embedding, hidden_size=case.hidden,
     batch_size=case.batch, dropout=DROPOUT, embedding_dropout=DROPOUT,
-    optimizer='adam', learning_rate=LEARNING_RATE, schedule='constant',
-    warmup=0.0, clip_norm=0.0, dtype=case.dtype,
+    optimizer=case.optimizer, weight_decay=0.0, learning_rate=LEARNING_RATE,
+    schedule='constant', warmup=0.0, clip_norm=0.0, dtype=case.dtype,
   )  # fmt: skip
   task = make_task(config, list(map(str, range(texts.classes))))
   model = make_classifier(config, texts.vocabulary, task.num_outputs)
