@@ -54,19 +54,15 @@ class LazyState(NamedTuple):
 
 
 class LazyAdamW(NamedTuple):
-  """AdamW with what waiting rows need to catch up; see `make_optimizer`.
+  """AdamW, and what waiting rows need to catch up.
 
   Attributes:
-    dense: AdamW, with what is chained to it.
-    learning_rate: that of the embedding table.
-    weight_decay: that of the embedding table.
+    dense: AdamW of all rows that are trained.
     steps_per_epoch: the largest number of steps that a row can wait.
     num_trained_words: the number of rows that are trained; None for all.
   """
 
-  dense: optax.GradientTransformation | optimizers.Adam
-  learning_rate: optax.Schedule
-  weight_decay: float
+  dense: optimizers.Adam
   steps_per_epoch: int
   num_trained_words: int | None = None
 
@@ -81,11 +77,14 @@ class LazyAdamW(NamedTuple):
     )
 
   def record(self, history: jax.Array, step: jax.Array) -> jax.Array:
-    """Returns the history up to a step, from 1, or up to the one before it."""
-    size = len(history)
-    rate = jnp.float32(self.learning_rate(step - 1))
+    """Adds a step, from 1, to the history of the steps before it."""
+    size, rate = len(history), self.dense.learning_rate
+    rate = rate(step - 1) if callable(rate) else rate
+    rate = jnp.float32(rate * self.dense.embedding_learning_rate_factor)
     _, total, error = history[(step - 1) % size]
-    total, error = _add(total, jnp.log1p(-rate * self.weight_decay), error)
+    total, error = _add(
+      total, jnp.log1p(-rate * self.dense.weight_decay), error
+    )
     return history.at[step % size].set(jnp.stack([rate, total, error]))
 
 

@@ -121,19 +121,15 @@ def build_optimizer(
   """Returns the optimizer of a run of `num_steps` steps; see `Program`."""
   return optimizers.make_optimizer(
     config.optimizer,
-    _make_schedule(config, num_steps),
+    optimizers.make_schedule(
+      config.schedule, config.learning_rate, config.warmup, num_steps
+    ),
     weight_decay=config.weight_decay,
     clip_norm=config.clip_norm,
     freeze_embeddings=config.freeze_embeddings is True,
     frozen_columns=config.frozen_columns,
     embedding_learning_rate_factor=config.embedding_learning_rate_factor,
     num_trained_words=num_trained_words,
-  )
-
-
-def _make_schedule(config: Config, num_steps: int) -> optax.Schedule:
-  return optimizers.make_schedule(
-    config.schedule, config.learning_rate, config.warmup, num_steps
   )
 
 
@@ -147,15 +143,7 @@ def build_steps(
   # All rows of a table of used rows are trained.
   optimizer = build_optimizer(config, num_steps, None if is_lazy else words)
   if is_lazy:
-    factor = config.embedding_learning_rate_factor
-    schedule = _make_schedule(config, num_steps)
-    optimizer = LazyAdamW(
-      dense=optimizer,
-      learning_rate=lambda step: factor * schedule(step),
-      weight_decay=config.weight_decay,
-      steps_per_epoch=steps_per_epoch,
-      num_trained_words=words,
-    )
+    optimizer = LazyAdamW(optimizer, steps_per_epoch, words)
   task = program.task
   model = program.model.clone(
     embedding_axis=parallel.embedding_axis(program.params, mesh)

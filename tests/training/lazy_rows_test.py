@@ -74,8 +74,6 @@ def test_a_thousand_steps_equal_dense_adamw():
   batches = _batches()
   optimizer = lazy_rows.LazyAdamW(
     optimizers.make_optimizer('adamw', schedule, DECAY, CLIP),
-    schedule,
-    DECAY,
     STEPS_PER_EPOCH,
     TRAINED,
   )
