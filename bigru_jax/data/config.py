@@ -171,6 +171,11 @@ class DataConfig(Group):
     'Do not train the embeddings; or not those of some of several files, whose '
     'names are given, comma-separated.',
   )
+  char_embeddings: bool = field(
+    False,
+    'Add to the vector of each word the mean of vectors of its character '
+    'n-grams, which words unseen in training have as well.',
+  )
 
   embedding_size: int = field(
     0,

@@ -123,10 +123,9 @@ def _make_tokenizer(config: DataConfig) -> Tokenizer:
     raise ValueError(
       f'tokenizer={name!r}: choose {", ".join(TOKENIZERS)} or a tokenizer.json'
     )
-  if config.embeddings:
-    raise ValueError(
-      f'embeddings={config.embeddings} needs a tokenizer with words'
-    )
+  for field in ('embeddings', 'char_embeddings'):
+    if value := getattr(config, field):
+      raise ValueError(f'{field}={value} needs a tokenizer with words')
   return JsonTokenizer(name)
 
 
@@ -158,8 +157,8 @@ def _with_vocabulary(
   """Returns the run's tokenizer, and the vectors of its words.
 
   The vocabulary is that of train. With pretrained vectors, it also has the
-  words of validation and test that have a vector; a prediction looks up the
-  words of its texts in the same files.
+  words of validation and test that have a vector, or with n-grams all of them;
+  a prediction looks up the words of its texts in the same files.
 
   Returns:
     The tokenizer, the vectors, the number of ids in train, and a sentence on
@@ -178,14 +177,17 @@ def _with_vocabulary(
   )
   seen, vectors = len(vocabulary), dict[str, np.ndarray]()
   coverage: list[str] = []
-  if config.vector_sets:
+  if config.vector_sets or config.char_embeddings:
     known = set(vocabulary)
     unseen_counts = counts['validation'] + counts['test']
     unseen = {words[i] for i in np.flatnonzero(unseen_counts)} - known
-    vectors, coverage = config.vector_sets.load(known | unseen)
-    added = sorted(unseen & vectors.keys())
-    vectors |= without_gaps({word: vectors[word] for word in added})
-    vocabulary += added
+    if config.vector_sets:
+      vectors, coverage = config.vector_sets.load(known | unseen)
+      of_unseen = {word: vectors[word] for word in unseen & vectors.keys()}
+      vectors |= without_gaps(of_unseen)
+    if not config.char_embeddings:
+      unseen &= vectors.keys()
+    vocabulary += sorted(unseen)
   return growing.with_vocabulary(vocabulary), vectors, seen, coverage
 
 

@@ -16,6 +16,7 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
 from bigru_jax.explain.positions import Batch, with_positions
 from bigru_jax.models.classifier import Outputs
+from bigru_jax.models.embedding import with_joined_table, with_ngrams_in_table
 from bigru_jax.models.pooling import pooling_of
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
@@ -137,7 +138,11 @@ def make_trained(
     vocabulary_size=len(params['embedding']),
     embedding_axis=None,
   )
-  params = jax.device_put(jax.device_get(params), jax.local_devices()[0])
+  params = jax.device_get(params)
+  # The explained inputs are the vectors that the encoder reads.
+  model, params = with_ngrams_in_table(model, params)
+  model, params, _ = with_joined_table(model, params)
+  params = jax.device_put(params, jax.local_devices()[0])
   return TrainedModel(model, task, params, tuple(thresholds))
 
 

@@ -14,7 +14,7 @@ from bigru_jax.data.splits import Labels
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.truncation import Limits
 from bigru_jax.data.vector_sets import UnseenWords
-from bigru_jax.inference.unseen import with_unseen_words
+from bigru_jax.inference.unseen import SpelledWords, with_unseen_words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class TextEncoder:
     tokenizer: converts a text to tokens and ids.
     limits: the limits at which a text is truncated.
     num_labels: the number of the run's labels.
-    unseen: the run's file of vectors, if it has one.
+    unseen: what gives vectors to words unseen in training, if anything does.
     markers: the ids of `text.MARKERS`, if the model needs the entities.
     pooling: its name, for messages.
   """
@@ -33,7 +33,7 @@ class TextEncoder:
   tokenizer: Tokenizer
   limits: Limits
   num_labels: int
-  unseen: UnseenWords | None
+  unseen: UnseenWords | SpelledWords | None
   markers: tuple[int, ...]
   pooling: str
 
@@ -47,7 +47,7 @@ class TextEncoder:
     """Returns the parameters to use, and the encoded texts.
 
     The embedding table gets rows for words that training has not seen, if the
-    run's file of vectors has them.
+    run's file of vectors has them or the run has vectors of n-grams.
 
     Args:
       params: the run's parameters.

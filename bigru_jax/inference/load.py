@@ -46,7 +46,9 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   mesh = parallel.local_mesh()
   calibration = read_calibration(workdir, labels, config.task)
   task = make_task(config, labels, positive_label=calibration.positive_label)
-  model = make_classifier(config, tokenizer.size, task.num_outputs)
+  model = make_classifier(
+    config, tokenizer.size, task.num_outputs, tokenizer.vocabulary
+  )
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
       x.shape, x.dtype, sharding=parallel.replicated(mesh)

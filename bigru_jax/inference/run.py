@@ -27,6 +27,8 @@ from bigru_jax.inference.explanations import stream_explanations
 from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.overview import overview
 from bigru_jax.inference.predictor import Predictor
+from bigru_jax.inference.unseen import SpelledWords
+from bigru_jax.models.embedding import with_ngrams_in_table
 from bigru_jax.runtime import facts
 from bigru_jax.runtime.fields import check_count
 from bigru_jax.runtime.precision import single_precision
@@ -45,7 +47,9 @@ class Run:
     tokenizer: converts a text to tokens and ids.
     task: the task.
     model: the Flax module.
-    params: its best parameters, replicated over the devices.
+    params: its best parameters, replicated over the devices. The vectors of
+      character n-grams are part of the embedding table.
+    trained_params: the parameters as training gave them.
     calibration: its temperature and thresholds, fitted on validation.
     fields: the names of the fields of its predictions; see `predict`.
     markers: the ids of `text.MARKERS`, if the model needs the entities.
@@ -67,11 +71,14 @@ class Run:
     unseen: UnseenWords | None = None,
   ) -> None:
     self.workdir, self.config, self.labels = workdir, config, labels
-    self.tokenizer, self.task, self.model = tokenizer, task, model
+    self.tokenizer, self.task, self.trained_params = tokenizer, task, params
+    if model.ngrams:
+      unseen = SpelledWords(params['ngram_embedding'], unseen)
+    self.model, params = with_ngrams_in_table(model, params)
     self.params = jax.device_put(params, parallel.replicated(mesh))
     self.calibration, self._mesh = calibration, mesh
     self.fields = predictions.fields_of(config)
-    self._steps_for = steps.by_vocabulary_size(model, task, mesh)
+    self._steps_for = steps.by_vocabulary_size(self.model, task, mesh)
     self.markers: tuple[int, ...] = ()
     if config.pooling_entry.needs_entities:
       self.markers = marker_ids(tokenizer, config.pooling)

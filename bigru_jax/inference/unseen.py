@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,6 +13,26 @@ from bigru_jax.data.encode import EncodedText
 from bigru_jax.data.glove import names_of
 from bigru_jax.data.text import UNK, UNK_ID
 from bigru_jax.data.vector_sets import UnseenWords
+from bigru_jax.models.embedding import mean_of_ngrams, ngram_ids
+
+
+class SpelledWords:
+  """The vectors of unseen words, from their n-grams and a file of vectors."""
+
+  def __init__(self, rows_RxE: Any, from_file: UnseenWords | None) -> None:
+    """Keeps the vectors of the n-grams.
+
+    Args:
+      rows_RxE: the parameter `ngram_embedding` of a run.
+      from_file: the run's file of vectors, if it has one.
+    """
+    self._rows_RxE, self._from_file = np.asarray(rows_RxE), from_file
+
+  def lookup(self, words: Collection[str]) -> dict[str, np.ndarray]:
+    """Returns the float32 vectors of all words."""
+    vectors = self._from_file.lookup(words) if self._from_file else {}
+    means = mean_of_ngrams(self._rows_RxE, ngram_ids(list(words)))
+    return {w: mean + vectors.get(w, 0) for w, mean in zip(words, means)}
 
 
 def unseen_words(
@@ -42,7 +63,7 @@ def unseen_words(
 
 def with_unseen_words(
   params: Any,
-  unseen: UnseenWords,
+  unseen: UnseenWords | SpelledWords,
   first_id: int,
   texts: list[EncodedText],
 ) -> tuple[Any, list[EncodedText]]:
@@ -50,7 +71,7 @@ def with_unseen_words(
 
   Args:
     params: the parameters of the model.
-    unseen: the files of vectors.
+    unseen: what gives vectors to words.
     first_id: the id of the first new row of the embedding table.
     texts: the encoded texts; unseen words have the unknown id.
   """

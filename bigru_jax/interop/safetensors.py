@@ -59,7 +59,7 @@ def save(
         f'output={folder} contains a published model; choose another folder, '
         'or replace it by overwrite'
       )
-  published.write_params(folder, jax.device_get(run.params))
+  published.write_params(folder, jax.device_get(run.trained_params))
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(
     folder / 'data.json', run_files.read_identity(run.workdir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -11,14 +12,25 @@ import jax.numpy as jnp
 
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.config import ModelConfig
+from bigru_jax.models.embedding import Ngrams
 from bigru_jax.models.hierarchical import HierarchicalClassifier
 from bigru_jax.runtime.precision import single_precision
 
 
 def make_classifier(
-  config: ModelConfig, vocabulary_size: int, num_outputs: int
+  config: ModelConfig,
+  vocabulary_size: int,
+  num_outputs: int,
+  vocabulary: Sequence[str] | None = None,
 ) -> Classifier | HierarchicalClassifier:
-  """Returns the classifier with the values of the configuration's fields."""
+  """Returns the classifier with the values of the configuration's fields.
+
+  Args:
+    config: the configuration.
+    vocabulary_size: the number of ids.
+    num_outputs: the number of logits.
+    vocabulary: the tokens by id, which only char_embeddings needs.
+  """
   hierarchical = config.model == 'hierarchical'
   classifier: Any = HierarchicalClassifier if hierarchical else Classifier
   names = {field.name for field in dataclasses.fields(config)}
@@ -28,6 +40,8 @@ def make_classifier(
     if field.name in names
   }
   options['dtype'] = jnp.dtype(config.dtype)
+  if config.char_embeddings and vocabulary is not None:
+    options['ngrams'] = Ngrams.of(vocabulary)
   return classifier(
     vocabulary_size=vocabulary_size, num_outputs=num_outputs, **options
   )

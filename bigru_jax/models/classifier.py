@@ -7,8 +7,9 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from bigru_jax.data.text import PAD_ID, UNK_ID
+from bigru_jax.data.text import UNK_ID
 from bigru_jax.models.bigru import BiGRU, dropout_keys
+from bigru_jax.models.embedding import Ngrams, embed
 from bigru_jax.models.pooling import pooling_of
 from bigru_jax.ops.dropout import (
   Site,
@@ -17,7 +18,6 @@ from bigru_jax.ops.dropout import (
   spatial_dropout,
   word_dropout,
 )
-from bigru_jax.ops.embedding import lookup
 
 ENCODERS = 'bigru', 'average'
 
@@ -29,7 +29,8 @@ class Outputs(NamedTuple):
     logits: [B, C], float32.
     attention: the attention weights by name, float32: `words` [B, K, T]; in a
       hierarchical model, `words` [B, K, M, T] for the M sentences of a document
-      and `sentences` [B, K, M]. It is empty if the pooling has no weights.
+      and `sentences` [B, K, M]. Without these if the pooling has no weights.
+      And `embeddings`, see `embedding.embed`, if there are several sets.
     head_labels: [B, K], the index of the output that each head of `words`
       belongs to; None unless the attention is label-wise.
   """
@@ -74,6 +75,10 @@ class Classifier(nn.Module):
       attention and the logits are float32.
     embedding_axis: inside `shard_map`, the mesh axis over which the embedding
       table is sharded by columns; None for a whole table.
+    embedding_sizes: the sizes of the sets of vectors that `JoinedSets` joins,
+      which are concatenated in the table; () for one set of embedding_size.
+    ngrams: the n-grams of each word, whose vectors' mean is added to the word's
+      row; None for the rows alone.
     xla_only: whether to use only XLA's own operations instead of the C++
       kernels, for programs that run without this library.
   """
@@ -94,6 +99,8 @@ class Classifier(nn.Module):
   encoder: str = 'bigru'
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
+  embedding_sizes: tuple[int, ...] = ()
+  ngrams: Ngrams | None = None
   xla_only: bool = False
 
   @nn.compact
@@ -129,7 +136,7 @@ class Classifier(nn.Module):
     tokens_BxT = word_dropout(
       tokens_BxT, self.word_dropout, fold_keys(keys_B, Site.WORDS), UNK_ID
     )
-    x_BxTxE = embed(self, tokens_BxT)
+    x_BxTxE, set_weights = embed(self, tokens_BxT)
     x_BxTxE = dropout(
       x_BxTxE, self.embedding_dropout, fold_keys(keys_B, Site.EMBEDDED)
     )
@@ -153,7 +160,7 @@ class Classifier(nn.Module):
       logits, words_BxKxT, head_labels = pool(
         h_BxTx2H, mask_BxT, words_BxKxT, head_labels_BxK
       )
-      return Outputs(logits, {'words': words_BxKxT}, head_labels)
+      return Outputs(logits, {'words': words_BxKxT, **set_weights}, head_labels)
     entities = (
       {'entities_BxT': batch['entities']} if entry.needs_entities else {}
     )
@@ -162,19 +169,10 @@ class Classifier(nn.Module):
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     return Outputs(
       dense(c_BxF.astype(jnp.float32)),
-      {} if words_BxKxT is None else {'words': words_BxKxT},
+      set_weights
+      if words_BxKxT is None
+      else {'words': words_BxKxT, **set_weights},
     )
-
-
-def embed(model: Any, tokens_NxT: jax.Array) -> jax.Array:
-  """Returns the vectors [N, T, E] of token ids, from a classifier's table."""
-  columns = model.embedding_size
-  if model.embedding_axis is not None:
-    columns //= jax.lax.axis_size(model.embedding_axis)
-  shape = model.vocabulary_size, columns
-  table_VxE = model.param('embedding', _embedding_init, shape, jnp.float32)
-  x_NxTxE = lookup(table_VxE, tokens_NxT, model.embedding_axis)
-  return x_NxTxE.astype(model.dtype)
 
 
 def encode(
@@ -207,8 +205,3 @@ def drop_context(
   if rate < 0:
     rate = model.dropout
   return dropout(context, rate, fold_keys(keys_B, Site.CONTEXT))
-
-
-def _embedding_init(key, shape, dtype=jnp.float32):
-  table = jax.random.uniform(key, shape, dtype, -0.25, 0.25)
-  return table.at[PAD_ID].set(0)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from bigru_jax.data.text import UNK_ID
 from bigru_jax.models.bigru import dropout_keys
-from bigru_jax.models.classifier import Outputs, drop_context, embed, encode
+from bigru_jax.models.classifier import Outputs, drop_context, encode
+from bigru_jax.models.embedding import Ngrams, embed
 from bigru_jax.models.pooling import pooling_of
 from bigru_jax.ops.dropout import (
   Site,
@@ -70,6 +71,8 @@ class HierarchicalClassifier(nn.Module):
   recurrent_dropout: float = 0.0
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
+  embedding_sizes: tuple[int, ...] = ()
+  ngrams: Ngrams | None = None
   xla_only: bool = False
 
   @nn.compact
@@ -117,7 +120,7 @@ class HierarchicalClassifier(nn.Module):
       fold_keys(keys_S, Site.WORDS_OF_SENTENCE),
       UNK_ID,
     )
-    x_SxTxE = embed(self, tokens_SxT)
+    x_SxTxE, set_weights = embed(self, tokens_SxT)
     x_SxTxE = dropout(
       x_SxTxE, self.embedding_dropout, fold_keys(keys_S, Site.EMBEDDED)
     )
@@ -137,13 +140,17 @@ class HierarchicalClassifier(nn.Module):
     c_BxF = drop_context(self, c_BxF, keys_B)
     dense = nn.Dense(self.num_outputs, dtype=jnp.float32, name='output')
     logits_BxC = dense(c_BxF.astype(jnp.float32))
-    if words_SxKxT is None or sentences_BxKxM is None:
-      return Outputs(logits_BxC, {})
-    words_BxMxKxT = by_document(words_SxKxT, mask_BxM[..., None, None])
-    return Outputs(
-      logits_BxC,
-      {'words': words_BxMxKxT.swapaxes(1, 2), 'sentences': sentences_BxKxM},
-    )
+    words = set_weights
+    if words_SxKxT is not None:
+      words = {'words': words_SxKxT, **set_weights}
+    mask_BxMx1x1 = mask_BxM[..., None, None]
+    attention = {
+      name: by_document(weights_SxKxT, mask_BxMx1x1).swapaxes(1, 2)
+      for name, weights_SxKxT in words.items()
+    }
+    if sentences_BxKxM is not None:
+      attention['sentences'] = sentences_BxKxM
+    return Outputs(logits_BxC, attention)
 
   def _encode_and_pool(self, level, x_NxTxF, mask_NxT, keys_N, weights_NxKxT):
     """Returns the vectors of sequences, from a level's BiGRU and pooling."""

@@ -226,9 +226,9 @@ def _without_unseen(
   """Returns the test metrics with unseen words as <unk>, if they may differ.
 
   In `test` these words have their pretrained vectors, as in predictions while
-  the file of vectors exists.
+  the file of vectors exists, and the vectors of their n-grams.
   """
-  if not data.vectors:
+  if not data.vectors and not trainer.config.char_embeddings:
     return {}
   split = data.splits['test'].mask_unseen(data.seen)
   metrics, logits_NxC = trainer.evaluate(split, with_attention=True)

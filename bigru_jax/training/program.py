@@ -95,9 +95,11 @@ def build_program(config: Config, data: Dataset) -> Program:
     ValueError: the configuration does not fit the labels of the data.
   """
   task = task_of(config, data)
-  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
-  params = init_params(model, config.seed)
   vocabulary = data.tokenizer.vocabulary
+  model = make_classifier(
+    config, data.tokenizer.size, task.num_outputs, vocabulary
+  )
+  params = init_params(model, config.seed)
   if data.vectors and vocabulary is not None:
     table_VxE, coverage = embedding_table(
       params['embedding'], vocabulary, data.vectors
@@ -106,6 +108,8 @@ def build_program(config: Config, data: Dataset) -> Program:
       '%.1f %% of the vocabulary has a pretrained vector', 100 * coverage
     )
     params = {**params, 'embedding': table_VxE}
+  if config.char_embeddings and vocabulary is not None:
+    params = _with_zeros(params, vocabulary, data)
   all_trained = data.seen == data.tokenizer.size
   return Program(
     task=task,
@@ -113,6 +117,20 @@ def build_program(config: Config, data: Dataset) -> Program:
     params=params,
     num_trained_words=None if all_trained else data.seen,
   )
+
+
+def _with_zeros(
+  params: Any, vocabulary: list[str], data: Dataset
+) -> dict[str, Any]:
+  """Returns the parameters with zeros for unseen words without a vector.
+
+  As in a prediction, these words have the vectors of their n-grams alone.
+  """
+  table_VxE = np.array(params['embedding'])
+  for i, word in enumerate(vocabulary[data.seen :], data.seen):
+    if word not in data.vectors:
+      table_VxE[i] = 0
+  return {**params, 'embedding': table_VxE}
 
 
 def build_optimizer(
@@ -157,7 +175,7 @@ def build_steps(
   regularized_loss_fn = regularized(
     loss_fn,
     task,
-    config.embedding_size,
+    max(model.embedding_sizes, default=config.embedding_size),
     adversarial=config.adversarial,
     virtual_adversarial=config.virtual_adversarial,
     attention_penalty=config.attention_penalty,
