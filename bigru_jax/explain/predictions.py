@@ -133,15 +133,17 @@ def make_trained(
       than the model.
     thresholds: see `calibration.Calibration`.
   """
+  # The tokens are explained as vectors that the encoder reads.
+  model, params = with_ngrams_in_table(model, jax.device_get(params))
+  params, _ = with_joined_table(params)
+  size, features = params['embedding'].shape
   model = model.clone(
     dtype=jnp.float32,  # So that the sums of attributions are as exact.
-    vocabulary_size=len(params['embedding']),
+    vocabulary_size=size,
+    embedding_size=features,
+    set_sizes=(),
     embedding_axis=None,
   )
-  params = jax.device_get(params)
-  # The explained inputs are the vectors that the encoder reads.
-  model, params = with_ngrams_in_table(model, params)
-  model, params, _ = with_joined_table(model, params)
   params = jax.device_put(params, jax.local_devices()[0])
   return TrainedModel(model, task, params, tuple(thresholds))
 

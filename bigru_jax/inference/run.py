@@ -72,8 +72,9 @@ class Run:
   ) -> None:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.task, self.trained_params = tokenizer, task, params
+    words: UnseenWords | SpelledWords | None = unseen
     if model.ngrams:
-      unseen = SpelledWords(params['ngram_embedding'], unseen)
+      words = SpelledWords(params['ngram_embedding'], unseen)
     self.model, params = with_ngrams_in_table(model, params)
     self.params = jax.device_put(params, parallel.replicated(mesh))
     self.calibration, self._mesh = calibration, mesh
@@ -86,7 +87,7 @@ class Run:
       tokenizer=tokenizer,
       limits=config.limits,
       num_labels=len(labels),
-      unseen=unseen,
+      unseen=words,
       markers=self.markers,
       pooling=config.pooling,
     )

@@ -22,6 +22,7 @@ from bigru_jax.interop.onnx_layers import (
   lengths_mask,
   positions,
 )
+from bigru_jax.models.embedding import with_joined_table
 from bigru_jax.models.onnx_forms import Params, count, linear, unsqueeze
 from bigru_jax.models.pooling import Pooling
 
@@ -38,8 +39,8 @@ def to_onnx(run: Run) -> onnx.ModelProto:
   True at the sentences of each document. B, T, S and M are dynamic.
 
   The outputs are `probabilities` [B, C] and `logits` [B, C]; if there are
-  weights, `attention_words` and `attention_sentences`, see
-  `models.classifier.Outputs.attention`; and with label-wise attention
+  weights, `attention_words`, `attention_sentences` and `attention_embeddings`,
+  see `models.classifier.Outputs.attention`; and with label-wise attention
   `attention_labels` [B, K]. The model computes in float32.
 
   Args:
@@ -52,7 +53,10 @@ def to_onnx(run: Run) -> onnx.ModelProto:
   if not config.pooling_entry.onnx:
     raise ValueError(f'pooling={config.pooling!r} cannot be exported to ONNX')
   task = run.task
-  params = jax.tree.map(np.float32, jax.device_get(run.params))
+  params, set_weights_VxS = with_joined_table(jax.device_get(run.params))
+  params = jax.tree.map(np.float32, params)
+  if set_weights_VxS is not None:
+    params['set_weights'] = set_weights_VxS
   graph = Graph()
   is_flat = config.model == 'flat'
   if is_flat:
@@ -79,6 +83,7 @@ def to_onnx(run: Run) -> onnx.ModelProto:
     'sentence_mask': ('BM', 'BOOL'),
     'probabilities': ('BC', 'FLOAT'),
     'attention_words': ('BKT' if is_flat else 'BKMT', 'FLOAT'),
+    'attention_embeddings': ('BKT' if is_flat else 'BKMT', 'FLOAT'),
     'attention_sentences': ('BKM', 'FLOAT'),
     'attention_labels': ('BK', 'INT64'),
     'logits': ('BC', 'FLOAT'),
@@ -129,12 +134,26 @@ def _flat(
     logits_BxC, weights_BxKxT, heads_BxK = pooled
     return {
       'attention_words': weights_BxKxT,
+      **_set_weights(graph, params),
       'attention_labels': heads_BxK,
       'logits': logits_BxC,
     }
   c_BxF, weights_BxKxT = pooled
   attention = {'attention_words': weights_BxKxT} if weights_BxKxT else {}
-  return {**attention, 'logits': linear(graph, params['output'], c_BxF)}
+  return {
+    **attention,
+    **_set_weights(graph, params),
+    'logits': linear(graph, params['output'], c_BxF),
+  }
+
+
+def _set_weights(graph: Graph, params: Params) -> dict[str, str]:
+  """Returns the weights of the sets of vectors, if there are several."""
+  if 'set_weights' not in params:
+    return {}
+  weights_NxTxS = graph.apply('Gather', params['set_weights'], 'ids')
+  weights_NxSxT = graph.apply('Transpose', weights_NxTxS, perm=[0, 2, 1])
+  return {'attention_embeddings': weights_NxSxT}
 
 
 def _hierarchical(
@@ -175,14 +194,14 @@ def _hierarchical(
   c_BxF, sentences_BxKxM = pool(
     graph, params.get('sentence_attention', {}), h_BxMxF, mask_BxM
   )
-  logits_BxC = linear(graph, params['output'], c_BxF)
-  if words_SxKxT is None or sentences_BxKxM is None:
-    return {'logits': logits_BxC}
-  words_BxMxKxT = by_document(words_SxKxT, unsqueeze(graph, mask_BxMx1, 3))
-  return {
-    'attention_words': graph.apply(
-      'Transpose', words_BxMxKxT, perm=[0, 2, 1, 3]
-    ),
-    'attention_sentences': sentences_BxKxM,
-    'logits': logits_BxC,
+  words = {'attention_words': words_SxKxT} if words_SxKxT else {}
+  mask_BxMx1x1 = unsqueeze(graph, mask_BxMx1, 3)
+  attention = {
+    name: graph.apply(
+      'Transpose', by_document(weights_SxKxT, mask_BxMx1x1), perm=[0, 2, 1, 3]
+    )
+    for name, weights_SxKxT in (words | _set_weights(graph, params)).items()
   }
+  if sentences_BxKxM:
+    attention['attention_sentences'] = sentences_BxKxM
+  return {**attention, 'logits': linear(graph, params['output'], c_BxF)}

@@ -39,6 +39,7 @@ from bigru_jax.interop.torch_modules import (
   parts,
   unwrapped,
 )
+from bigru_jax.models.embedding import with_joined_table
 
 __all__ = [
   'DEFAULT_MODULES', 'Modules', 'classifier_from_torch', 'classifier_to_torch',
@@ -214,10 +215,13 @@ def classifier_to_torch(
   `nn.Linear(2 * H, 1, bias=False)`. A pooling that is joined with it must have
   no parameters.
 
+  Sets of vectors are joined in the embedding table.
+
   Raises:
     ValueError: the model is not flat, has no BiGRU, or its attention is neither
       additive nor dot.
   """
+  params, _ = with_joined_table(params)
   attention = params.get('attention', {})
   if set(attention) in ({'additive'}, {'dot'}):  # Joined with others.
     (attention,) = attention.values()

@@ -75,7 +75,7 @@ class Classifier(nn.Module):
       attention and the logits are float32.
     embedding_axis: inside `shard_map`, the mesh axis over which the embedding
       table is sharded by columns; None for a whole table.
-    embedding_sizes: the sizes of the sets of vectors that `JoinedSets` joins,
+    set_sizes: the sizes of the sets of vectors that `JoinedSets` joins,
       which are concatenated in the table; () for one set of embedding_size.
     ngrams: the n-grams of each word, whose vectors' mean is added to the word's
       row; None for the rows alone.
@@ -99,7 +99,7 @@ class Classifier(nn.Module):
   encoder: str = 'bigru'
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
-  embedding_sizes: tuple[int, ...] = ()
+  set_sizes: tuple[int, ...] = ()
   ngrams: Ngrams | None = None
   xla_only: bool = False
 

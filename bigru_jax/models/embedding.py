@@ -15,9 +15,9 @@ import numpy as np
 from bigru_jax.data.text import PAD_ID
 from bigru_jax.ops.embedding import lookup
 
-_LENGTHS = 3, 4, 5  # The lengths of n-grams.
-_BUCKETS = 2**15  # The number of rows that the n-grams share.
-_MOST = 24  # The most n-grams of a word.
+_LENGTHS = 3, 4  # The lengths of n-grams.
+_BUCKETS = 2**13  # The number of rows that the n-grams share.
+_MOST = 16  # The most n-grams of a word.
 _BLOCK = 1024  # The number of words whose n-grams are averaged at once.
 
 
@@ -30,7 +30,7 @@ def embed(model: Any, tokens_NxT: jax.Array) -> tuple[jax.Array, Any]:
 
   Returns:
     The vectors [N, T, E], and by name `embeddings` [N, S, T], the weights of
-    the S sets of `embedding_sizes`, which sum to one; or no weights without.
+    the S sets of `set_sizes`, which sum to one; or no weights without.
   """
   columns = model.embedding_size
   if model.embedding_axis is not None:
@@ -44,9 +44,9 @@ def embed(model: Any, tokens_NxT: jax.Array) -> tuple[jax.Array, Any]:
     rows_RxE = model.param('ngram_embedding', _ngram_init, shape)
     x_NxTxE += mean_of_ngrams(rows_RxE, ngrams_VxG[tokens_NxT])
   x_NxTxE = x_NxTxE.astype(model.dtype)
-  if not model.embedding_sizes:
+  if not model.set_sizes:
     return x_NxTxE, {}
-  return JoinedSets(model.embedding_sizes, name='embedding_join')(x_NxTxE)
+  return JoinedSets(model.set_sizes, name='embedding_join')(x_NxTxE)
 
 
 class JoinedSets(nn.Module):
@@ -153,29 +153,26 @@ def with_ngrams_in_table(model: Any, params: Any) -> tuple[Any, Any]:
   return model.clone(ngrams=None), {**params, 'embedding': table_VxE}
 
 
-def with_joined_table(
-  model: Any, params: Any
-) -> tuple[Any, Any, np.ndarray | None]:
-  """Returns an equal model whose table has the joined vectors.
+def with_joined_table(params: Any) -> tuple[Any, np.ndarray | None]:
+  """Returns parameters whose table has the joined vectors.
 
   Args:
-    model: a classifier without n-grams.
-    params: its parameters, which are not changed.
+    params: those of a classifier without n-grams; they are not changed.
 
   Returns:
-    The model, its parameters, and the weights [V, S] of each word's sets; None
-    without sets.
+    Those of an equal classifier without sets, and the weights [V, S] of each
+    word's sets; None without sets.
   """
-  sizes = model.embedding_sizes
-  if not sizes:
-    return model, params, None
+  if 'embedding_join' not in params:
+    return params, None
   params = dict(params)
-  join = {'params': params.pop('embedding_join')}
+  join = params.pop('embedding_join')
+  sizes = tuple(len(join[f'set_{i}']['kernel']) for i in range(len(join) - 1))
   table_1xVxD = jnp.asarray(params['embedding'])[None]
-  (table_VxE,), weights = JoinedSets(sizes).apply(join, table_1xVxD)
-  plain = model.clone(embedding_sizes=(), embedding_size=max(sizes))
+  joined: Any = JoinedSets(sizes).apply({'params': join}, table_1xVxD)
+  (table_VxE,), weights = joined
   weights_VxS = np.asarray(weights['embeddings'][0].T)
-  return plain, {**params, 'embedding': table_VxE}, weights_VxS
+  return {**params, 'embedding': np.asarray(table_VxE)}, weights_VxS
 
 
 def _embedding_init(key, shape, dtype=jnp.float32):

@@ -71,7 +71,7 @@ class HierarchicalClassifier(nn.Module):
   recurrent_dropout: float = 0.0
   dtype: Any = jnp.float32
   embedding_axis: str | None = None
-  embedding_sizes: tuple[int, ...] = ()
+  set_sizes: tuple[int, ...] = ()
   ngrams: Ngrams | None = None
   xla_only: bool = False
 

@@ -175,7 +175,7 @@ def build_steps(
   regularized_loss_fn = regularized(
     loss_fn,
     task,
-    max(model.embedding_sizes, default=config.embedding_size),
+    max(model.set_sizes, default=config.embedding_size),
     adversarial=config.adversarial,
     virtual_adversarial=config.virtual_adversarial,
     attention_penalty=config.attention_penalty,

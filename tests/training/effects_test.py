@@ -77,6 +77,7 @@ CHANGES = {
   'embeddings_join': ('mean', SETS),
   'word_forms': (False, {'embeddings': 'vectors.txt'}),
   'freeze_embeddings': ('names.txt', SETS),
+  'char_embeddings': (True, {}),
   'embedding_size': (6, {}),
   'model': ('hierarchical', {}),
   'encoder': ('average', {}),
@@ -287,7 +288,9 @@ def _step(config):
   """The program of a training step."""
   data = weigh_classes(prepare(config), config.class_weights)
   task = task_of(config, data)
-  model = make_classifier(config, data.tokenizer.size, task.num_outputs)
+  model = make_classifier(
+    config, data.tokenizer.size, task.num_outputs, data.tokenizer.vocabulary
+  )
   mesh = parallel.make_mesh(config.batch_size)
   batch = next(iter(data.splits['train'].plan(config.batch_size)))
   batch = data.splits['train'].batch(batch[1], batch[0], config.batch_size)

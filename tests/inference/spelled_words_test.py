@@ -1,0 +1,91 @@
+"""Words unseen in training have the vectors of their character n-grams."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import bigru_jax
+from bigru_jax import Config
+from bigru_jax.interop.safetensors import save
+from bigru_jax.models.embedding import mean_of_ngrams, ngram_ids
+from bigru_jax.rundir import files as run_files
+
+TRAIN = [f'a {x} film {i}' for i in range(10) for x in ('good', 'bad')]
+TEST = ['a goodish film', 'a baddish flick', 'goodness 3', 'bad 7']
+LABELS = ['positive', 'negative'] * 10
+
+
+@pytest.fixture(
+  scope='module',
+  params=['', pytest.param('vectors.txt', marks=pytest.mark.slow)],
+)
+def run(request, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('run')
+  path = str(folder / request.param) if request.param else ''
+  if path:
+    rows = ['good 1 2 3 4', 'goodish 4 3 2 1', 'elsewhere 0 1 0 1']
+    (folder / request.param).write_text('\n'.join(rows))
+  config = Config(
+    char_embeddings=True, embeddings=path, embedding_size=4, hidden_size=3,
+    batch_size=4, epochs=2, learning_rate=0.1, max_length=8,
+  )  # fmt: skip
+  corpus = {
+    'train': (TRAIN, LABELS),
+    'validation': (TEST, LABELS[:4]),
+    'test': (TEST, LABELS[:4]),
+  }
+  return bigru_jax.train(config, folder / 'run', corpus)
+
+
+def test_new_texts_are_predicted_as_the_same_texts_of_test(run):
+  lines = run_files.read_predictions(run.workdir, 'test')
+  loaded = bigru_jax.load(run.workdir)
+  for answers in (run.predict(TEST), loaded.predict(TEST)):
+    for answer, line in zip(answers, lines, strict=True):
+      assert answer['probabilities'] == pytest.approx(line['probabilities'])
+  # So it is where the words are not in the vocabulary at all.
+  loaded.tokenizer.token_ids.pop('goodish')
+  loaded.tokenizer.token_ids.pop('flick')
+  for answer, line in zip(loaded.predict(TEST), lines, strict=True):
+    assert answer['probabilities'] == pytest.approx(line['probabilities'])
+
+
+def test_the_vector_is_the_mean_of_the_trained_ngrams(run):
+  words, first = ['goodish', 'flick', 'strange'], run.tokenizer.size
+  encoder = run.predictor().encoder
+  params, (text,) = encoder.encode(run.params, [' '.join(words)], str)
+  rows = np.asarray(run.trained_params['ngram_embedding'])
+  means = mean_of_ngrams(rows, ngram_ids(words))
+  assert text.ids[2] == first and np.abs(means).max() > 0
+  if run.config.embeddings:
+    means[0] += [4, 3, 2, 1]
+  table = np.asarray(params['embedding'])
+  np.testing.assert_allclose(table[text.ids], means, atol=1e-6)
+
+
+def test_the_test_is_also_scored_without_them(run):
+  result = json.loads((run.workdir / 'result.json').read_text())
+  without = result['test_without_vectors_of_unseen_words']
+  assert without['loss'] != pytest.approx(result['test']['loss'])
+
+
+def test_a_shared_model_has_them(run, tmp_path):
+  pytest.importorskip('safetensors')
+  save(run, tmp_path / 'shared')
+  loaded = bigru_jax.load(tmp_path / 'shared')
+  jax.tree.map(
+    np.testing.assert_array_equal, loaded.trained_params, run.trained_params
+  )
+  texts = ['an incomparable flick', *TEST[1:]]
+  assert loaded.predict(texts) == run.predict(texts)
+
+
+def test_tokens_without_words_are_refused():
+  config = Config(char_embeddings=True, tokenizer='tokenizer.json')
+  texts = {'train': (TRAIN, LABELS)}
+  with pytest.raises(
+    ValueError, match='char_embeddings=True needs a tokenizer'
+  ):
+    bigru_jax.data.prepare.prepare(config, texts)
