@@ -8,6 +8,8 @@ import pytest
 
 import bigru_jax
 from bigru_jax import Config
+from bigru_jax.data.prepare import prepare
+from bigru_jax.inference.unseen import SpelledWords
 from bigru_jax.interop.safetensors import save
 from bigru_jax.models.embedding import mean_of_ngrams, ngram_ids
 from bigru_jax.rundir import files as run_files
@@ -17,9 +19,10 @@ TEST = ['a goodish film', 'a baddish flick', 'goodness 3', 'bad 7']
 LABELS = ['positive', 'negative'] * 10
 
 
+# It trains, so what needs it is slow.
 @pytest.fixture(
   scope='module',
-  params=['', pytest.param('vectors.txt', marks=pytest.mark.slow)],
+  params=[pytest.param(x, marks=pytest.mark.slow) for x in ('', 'vectors.txt')],
 )
 def run(request, tmp_path_factory):
   folder = tmp_path_factory.mktemp('run')
@@ -44,12 +47,16 @@ def test_new_texts_are_predicted_as_the_same_texts_of_test(run):
   loaded = bigru_jax.load(run.workdir)
   for answers in (run.predict(TEST), loaded.predict(TEST)):
     for answer, line in zip(answers, lines, strict=True):
-      assert answer['probabilities'] == pytest.approx(line['probabilities'])
+      assert answer['probabilities'] == pytest.approx(
+        line['probabilities'], abs=2e-6
+      )
   # So it is where the words are not in the vocabulary at all.
   loaded.tokenizer.token_ids.pop('goodish')
   loaded.tokenizer.token_ids.pop('flick')
   for answer, line in zip(loaded.predict(TEST), lines, strict=True):
-    assert answer['probabilities'] == pytest.approx(line['probabilities'])
+    assert answer['probabilities'] == pytest.approx(
+      line['probabilities'], abs=2e-6
+    )
 
 
 def test_the_vector_is_the_mean_of_the_trained_ngrams(run):
@@ -82,10 +89,25 @@ def test_a_shared_model_has_them(run, tmp_path):
   assert loaded.predict(texts) == run.predict(texts)
 
 
+def test_a_vector_of_the_file_is_added_to_the_mean():
+  class File:
+    def lookup(self, words):
+      return {word: np.ones(2, np.float32) for word in words if word == 'b'}
+
+  rows = np.random.default_rng(0).normal(size=(9000, 2)).astype(np.float32)
+  means = mean_of_ngrams(rows, ngram_ids(['a', 'b']))
+  alone, both = SpelledWords(rows, None), SpelledWords(rows, File())
+  assert [x.tolist() for x in alone.lookup(['a', 'b']).values()] == (
+    means.tolist()
+  )
+  np.testing.assert_array_equal(both.lookup(['a', 'b'])['a'], means[0])
+  np.testing.assert_array_equal(both.lookup(['a', 'b'])['b'], means[1] + 1)
+
+
 def test_tokens_without_words_are_refused():
-  config = Config(char_embeddings=True, tokenizer='tokenizer.json')
+  config = Config(char_embeddings=True, tokenizer='mine.json')
   texts = {'train': (TRAIN, LABELS)}
   with pytest.raises(
     ValueError, match='char_embeddings=True needs a tokenizer'
   ):
-    bigru_jax.data.prepare.prepare(config, texts)
+    prepare(config, texts)

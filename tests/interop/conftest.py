@@ -75,6 +75,7 @@ def _cases(form):
   # More labels than heads, and than labels of a block.
   yield pytest.param(label_wise, [str(i) for i in range(130)], id='130 labels')
   yield pytest.param({'encoder': 'average'}, ['x', 'y'], id='average')
+  yield pytest.param({'char_embeddings': True}, ['x', 'y'], id='n-grams')
   yield pytest.param({'loss': 'focal'}, ['x', 'y', 'z'], id='focal')
   asymmetric = {'task': 'multi_label', 'loss': 'asymmetric'}
   yield pytest.param(asymmetric, ['x', 'y', 'z'], id='asymmetric')
@@ -94,7 +95,9 @@ def _make_run(
   config = Config(embedding_size=5, hidden_size=4, num_heads=2, **fields)
   tokenizer = VocabularyTokenizer('words', VOCABULARY)
   task = make_task(config, labels)
-  model = make_classifier(config, len(VOCABULARY), task.num_outputs)
+  model = make_classifier(
+    config, len(VOCABULARY), task.num_outputs, VOCABULARY
+  )
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32),
