@@ -95,9 +95,7 @@ def _make_run(
   config = Config(embedding_size=5, hidden_size=4, num_heads=2, **fields)
   tokenizer = VocabularyTokenizer('words', VOCABULARY)
   task = make_task(config, labels)
-  model = make_classifier(
-    config, len(VOCABULARY), task.num_outputs, VOCABULARY
-  )
+  model = make_classifier(config, len(VOCABULARY), task.num_outputs, VOCABULARY)
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda p: rng.normal(0, 0.5, p.shape).astype(np.float32),
