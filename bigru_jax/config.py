@@ -263,7 +263,7 @@ class Config(ModelConfig):
       )
 
   def _check_lazy(self) -> None:
-    for name in ('ema_decay', 'freeze_embeddings'):
+    for name in ('ema_decay', 'freeze_embeddings', 'char_embeddings'):
       if OPTIMIZERS[self.optimizer].is_lazy and getattr(self, name):
         raise ValueError(
           f'{name}={getattr(self, name)} and optimizer={self.optimizer} '

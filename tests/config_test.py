@@ -70,7 +70,8 @@ def test_a_loss_of_many_labels_is_refused_for_one_label():
 
 
 @pytest.mark.parametrize(
-  'fields', [{'ema_decay': 0.9}, {'freeze_embeddings': True}]
+  'fields',
+  [{'ema_decay': 0.9}, {'freeze_embeddings': True}, {'char_embeddings': True}],
 )
 def test_rows_that_wait_exclude_what_reads_or_freezes_all(fields):
   ((name, value),) = fields.items()

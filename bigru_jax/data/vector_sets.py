@@ -133,18 +133,19 @@ class Join(NamedTuple):
     join: (a word's vectors by file, or None; the sizes) -> the joined vector.
     size: the size of the joined vectors, from those of the files.
     has_columns: whether each file has columns of its own.
+    is_learned: whether the model joins these columns, see `JoinedSets`.
   """
 
   join: Callable[[Sequence[np.ndarray | None], Sequence[int]], np.ndarray]
   size: Callable[[Iterable[int]], int]
   has_columns: bool = True
+  is_learned: bool = False
 
 
-# The model of `meta` weights the columns of the files.
 JOINS = {
   'concat': Join(join=concatenate, size=sum),
   'mean': Join(join=mean, size=max, has_columns=False),
-  'meta': Join(join=concatenate, size=sum),
+  'meta': Join(join=concatenate, size=sum, is_learned=True),
 }
 
 

@@ -134,7 +134,7 @@ def _flat(
     logits_BxC, weights_BxKxT, heads_BxK = pooled
     return {
       'attention_words': weights_BxKxT,
-      **_set_weights(graph, params),
+      **_set_weights(graph, params, mask_BxT),
       'attention_labels': heads_BxK,
       'logits': logits_BxC,
     }
@@ -142,16 +142,18 @@ def _flat(
   attention = {'attention_words': weights_BxKxT} if weights_BxKxT else {}
   return {
     **attention,
-    **_set_weights(graph, params),
+    **_set_weights(graph, params, mask_BxT),
     'logits': linear(graph, params['output'], c_BxF),
   }
 
 
-def _set_weights(graph: Graph, params: Params) -> dict[str, str]:
+def _set_weights(graph: Graph, params: Params, mask_NxT: str) -> dict[str, str]:
   """Returns the weights of the sets of vectors, if there are several."""
   if 'set_weights' not in params:
     return {}
   weights_NxTxS = graph.apply('Gather', params['set_weights'], 'ids')
+  mask_NxTx1 = unsqueeze(graph, mask_NxT, 2)
+  weights_NxTxS = graph.apply('Where', mask_NxTx1, weights_NxTxS, np.float32(0))
   weights_NxSxT = graph.apply('Transpose', weights_NxTxS, perm=[0, 2, 1])
   return {'attention_embeddings': weights_NxSxT}
 
@@ -200,7 +202,9 @@ def _hierarchical(
     name: graph.apply(
       'Transpose', by_document(weights_SxKxT, mask_BxMx1x1), perm=[0, 2, 1, 3]
     )
-    for name, weights_SxKxT in (words | _set_weights(graph, params)).items()
+    for name, weights_SxKxT in (
+      words | _set_weights(graph, params, mask_SxT)
+    ).items()
   }
   if sentences_BxKxM:
     attention['attention_sentences'] = sentences_BxKxM

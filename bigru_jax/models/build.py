@@ -10,6 +10,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from bigru_jax.data.vector_sets import JOINS
 from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.config import ModelConfig
 from bigru_jax.models.embedding import Ngrams
@@ -40,6 +41,8 @@ def make_classifier(
     if field.name in names
   }
   options['dtype'] = jnp.dtype(config.dtype)
+  if JOINS[config.embeddings_join].is_learned:
+    options['set_sizes'] = config.vector_sizes
   if config.char_embeddings and vocabulary is not None:
     options['ngrams'] = Ngrams.of(vocabulary)
   return classifier(

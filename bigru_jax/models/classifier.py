@@ -136,7 +136,7 @@ class Classifier(nn.Module):
     tokens_BxT = word_dropout(
       tokens_BxT, self.word_dropout, fold_keys(keys_B, Site.WORDS), UNK_ID
     )
-    x_BxTxE, set_weights = embed(self, tokens_BxT)
+    x_BxTxE, set_weights = embed(self, tokens_BxT, mask_BxT)
     x_BxTxE = dropout(
       x_BxTxE, self.embedding_dropout, fold_keys(keys_B, Site.EMBEDDED)
     )

@@ -21,16 +21,20 @@ _MOST = 16  # The most n-grams of a word.
 _BLOCK = 1024  # The number of words whose n-grams are averaged at once.
 
 
-def embed(model: Any, tokens_NxT: jax.Array) -> tuple[jax.Array, Any]:
+def embed(
+  model: Any, tokens_NxT: jax.Array, mask_NxT: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Returns the vectors of token ids, and the weights of the sets of vectors.
 
   Args:
     model: a classifier, whose parameters and sizes these are.
     tokens_NxT: the ids.
+    mask_NxT: True at real positions.
 
   Returns:
     The vectors [N, T, E], and by name `embeddings` [N, S, T], the weights of
-    the S sets of `set_sizes`, which sum to one; or no weights without.
+    the S sets of `set_sizes`, which sum to one, or are zero at padding; empty
+    without sets.
   """
   columns = model.embedding_size
   if model.embedding_axis is not None:
@@ -46,7 +50,10 @@ def embed(model: Any, tokens_NxT: jax.Array) -> tuple[jax.Array, Any]:
   x_NxTxE = x_NxTxE.astype(model.dtype)
   if not model.set_sizes:
     return x_NxTxE, {}
-  return JoinedSets(model.set_sizes, name='embedding_join')(x_NxTxE)
+  join = JoinedSets(model.set_sizes, name='embedding_join')
+  x_NxTxE, weights_NxTxS = join(x_NxTxE)
+  weights_NxTxS = jnp.where(mask_NxT[..., None], weights_NxTxS, 0)
+  return x_NxTxE, {'embeddings': weights_NxTxS.swapaxes(1, 2)}
 
 
 class JoinedSets(nn.Module):
@@ -67,10 +74,12 @@ class JoinedSets(nn.Module):
   sizes: tuple[int, ...]
 
   @nn.compact
-  def __call__(
-    self, x_NxTxD: jax.Array
-  ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Joins concatenated vectors [N, T, D]; see `embed` for the result."""
+  def __call__(self, x_NxTxD: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns joined vectors [N, T, E] and the weights [N, T, S].
+
+    Args:
+      x_NxTxD: the concatenated vectors of the sets.
+    """
     ends, size = np.cumsum(self.sizes)[:-1], max(self.sizes)
     y_NxTxSxE = jnp.stack(
       [
@@ -85,7 +94,7 @@ class JoinedSets(nn.Module):
     x_NxTxE = jnp.einsum(
       'ntse,nts->nte', y_NxTxSxE, weights_NxTxS.astype(x_NxTxD.dtype)
     )
-    return x_NxTxE, {'embeddings': weights_NxTxS.swapaxes(1, 2)}
+    return x_NxTxE, weights_NxTxS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -170,9 +179,8 @@ def with_joined_table(params: Any) -> tuple[Any, np.ndarray | None]:
   sizes = tuple(len(join[f'set_{i}']['kernel']) for i in range(len(join) - 1))
   table_1xVxD = jnp.asarray(params['embedding'])[None]
   joined: Any = JoinedSets(sizes).apply({'params': join}, table_1xVxD)
-  (table_VxE,), weights = joined
-  weights_VxS = np.asarray(weights['embeddings'][0].T)
-  return {**params, 'embedding': np.asarray(table_VxE)}, weights_VxS
+  (table_VxE,), (weights_VxS,) = map(np.asarray, joined)
+  return {**params, 'embedding': table_VxE}, weights_VxS
 
 
 def _embedding_init(key, shape, dtype=jnp.float32):

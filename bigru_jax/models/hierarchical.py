@@ -120,7 +120,7 @@ class HierarchicalClassifier(nn.Module):
       fold_keys(keys_S, Site.WORDS_OF_SENTENCE),
       UNK_ID,
     )
-    x_SxTxE, set_weights = embed(self, tokens_SxT)
+    x_SxTxE, set_weights = embed(self, tokens_SxT, mask_SxT)
     x_SxTxE = dropout(
       x_SxTxE, self.embedding_dropout, fold_keys(keys_S, Site.EMBEDDED)
     )

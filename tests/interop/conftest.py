@@ -76,6 +76,10 @@ def _cases(form):
   yield pytest.param(label_wise, [str(i) for i in range(130)], id='130 labels')
   yield pytest.param({'encoder': 'average'}, ['x', 'y'], id='average')
   yield pytest.param({'char_embeddings': True}, ['x', 'y'], id='n-grams')
+  for model in ('flat', 'hierarchical'):
+    sets = {'embeddings': 'a,b', 'embedding_sizes': '2,3', 'model': model}
+    sets['embeddings_join'] = 'meta'
+    yield pytest.param(sets, ['x', 'y'], id=f'{model}-sets')
   yield pytest.param({'loss': 'focal'}, ['x', 'y', 'z'], id='focal')
   asymmetric = {'task': 'multi_label', 'loss': 'asymmetric'}
   yield pytest.param(asymmetric, ['x', 'y', 'z'], id='asymmetric')
@@ -102,7 +106,7 @@ def _make_run(
     jax.eval_shape(lambda: init_params(model, 0)),
   )
   same_run.create_or_check(
-    workdir, config, labels, tokenizer, {'train': 'a digest'}
+    workdir, config, labels, tokenizer, {'train': '0', 'embeddings': '1,2'}
   )
   is_multi_label = config.task == 'multi_label'
   thresholds = (0.25,) * len(labels) if is_multi_label else ()
@@ -142,7 +146,11 @@ def batches(run):
   outputs = {}
   for name, array in first.outputs.items():
     padding = [(0, 0)] * array.ndim
-    if name in ('attention_words', 'attention_sentences'):
+    if name in (
+      'attention_words',
+      'attention_embeddings',
+      'attention_sentences',
+    ):
       padding[2:] = [(0, 2)] * (array.ndim - 2)
     outputs[name] = np.pad(array[order], padding)
   return [first, Batch(again, outputs)]
@@ -179,7 +187,7 @@ def _outputs(run, inputs):
   found = jax.jit(run.model.apply)({'params': params}, batch)
   task = run.task
   outputs: dict[str, Any] = {'probabilities': task.probabilities(found.logits)}
-  for name in ('words', 'sentences'):
+  for name in ('words', 'embeddings', 'sentences'):
     if name in found.attention:
       outputs[f'attention_{name}'] = found.attention[name]
   if found.head_labels is not None:

@@ -46,7 +46,7 @@ class Embedder(nn.Module):
 
   @nn.compact
   def __call__(self, tokens):
-    return embed(self, tokens)
+    return embed(self, tokens, tokens > 0)
 
 
 def _random(model, *inputs):
@@ -124,9 +124,7 @@ def test_sets_are_joined_as_in_the_paper():
   expected = (weights[..., None] * projected).sum(0)
   joined, ours = model.apply({'params': params}, x)
   np.testing.assert_allclose(joined, expected, rtol=1e-5, atol=1e-6)
-  np.testing.assert_allclose(
-    ours['embeddings'], weights.permute(1, 0, 2), rtol=1e-5
-  )
+  np.testing.assert_allclose(ours, weights.permute(1, 2, 0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +151,12 @@ def test_a_plain_table_gives_the_same_outputs(classifier, batch):
   of_tokens = expected.attention['embeddings']
   np.testing.assert_allclose(weights_VxS.sum(1), 1, rtol=1e-6)
   if classifier is Classifier:
+    of_table = weights_VxS[batch['tokens']].swapaxes(1, 2)
+    np.testing.assert_allclose(of_tokens[0], of_table[0], rtol=1e-5)
     np.testing.assert_allclose(
-      of_tokens, weights_VxS[batch['tokens']].swapaxes(1, 2), rtol=1e-5
+      of_tokens[1, :, :2], of_table[1, :, :2], rtol=1e-5
     )
+    assert (of_tokens[1, :, 2] == 0).all()  # There is padding.
   else:
     assert of_tokens.shape == (2, 2, 2, 2)
     assert (of_tokens[0, :, 1] == 0).all()  # There is no such sentence.
