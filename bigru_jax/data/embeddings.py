@@ -6,7 +6,7 @@ vector of the first canonically equivalent word in the file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import itertools
 import logging
 import os
@@ -90,13 +90,18 @@ class VectorIndex:
     self._hashes, first = np.unique(table['f0'], return_index=True)
     self._positions = table['f2'][first]
 
+  def missing(self, words: Sequence[str]) -> list[str]:
+    """Returns the words that the file does not have, without reading it."""
+    _, known = self._entries(
+      [word.encode('utf-8', 'replace') for word in words]
+    )
+    return [words[i] for i in np.flatnonzero(~known)]
+
   def lookup(self, words: Iterable[str]) -> dict[str, np.ndarray]:
     """Returns the float32 vectors of the words that the file has."""
     names = [word.encode('utf-8', 'replace') for word in words]
-    hashes = np.array([hash(name) for name in names], np.int64)
-    entries = np.searchsorted(self._hashes, hashes)
-    entries[entries == len(self._hashes)] = 0
-    known = np.flatnonzero(self._hashes[entries] == hashes)
+    entries, is_known = self._entries(names)
+    known = np.flatnonzero(is_known)
     vectors = {}
     with open_binary(self._path, 'embeddings') as file:
       # In the order of the file, because a compressed file is read through.
@@ -106,6 +111,13 @@ class VectorIndex:
         if _composed(row.word) == names[i]:
           vectors[names[i].decode()] = parse(row, self._path)
     return vectors
+
+  def _entries(self, names: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the entry of each word, and whether its hash is there."""
+    hashes = np.array([hash(name) for name in names], np.int64)
+    entries = np.searchsorted(self._hashes, hashes)
+    entries[entries == len(self._hashes)] = 0
+    return entries, self._hashes[entries] == hashes
 
 
 def _composed(word: bytes) -> bytes:

@@ -179,12 +179,13 @@ class UnseenWords:
     return without_gaps(self._sets.joined(by_file))
 
   def _of_file(self, index: VectorIndex, words: Collection[str]) -> Vectors:
-    vectors = index.lookup(words)
-    missing = [word for word in words if word not in vectors]
-    if self._sets.word_forms and missing:
-      candidates = index.lookup(word_forms.candidates(missing))
-      vectors |= word_forms.lookup(missing, candidates)[0]
-    return vectors
+    missing = index.missing(list(words)) if self._sets.word_forms else []
+    if not missing:
+      return index.lookup(words)
+    # Together, because a compressed file is read through.
+    vectors = index.lookup({*words, *word_forms.candidates(missing)})
+    of_forms, _ = word_forms.lookup(missing, vectors)
+    return {x: vectors[x] for x in words if x in vectors} | of_forms
 
   def _open(self) -> None:
     try:
