@@ -21,6 +21,7 @@
 #include "attention_cpu_scratch-inl.h"
 #include "cpu_arena-inl.h"
 #include "cpu_gemm-inl.h"
+#include "cpu_pack-inl.h"
 #include "cpu_simd-inl.h"
 
 namespace bigru::INSTRUCTION_SET {

@@ -7,6 +7,7 @@
 #include "attention_cpu.h"
 #include "cpu_arena-inl.h"
 #include "cpu_gemm-inl.h"
+#include "cpu_pack-inl.h"
 
 namespace bigru::INSTRUCTION_SET {
 namespace {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <functional>
@@ -13,6 +14,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -50,6 +52,9 @@ using Dimensions = std::vector<int64_t>;
 
 // The smallest number of examples in a thread's share of the batch.
 constexpr int64_t kExamplesPerShare = 8;
+
+// How long a thread waits for the others before it sleeps.
+constexpr std::chrono::microseconds kMaxSpin(50);
 
 // The instruction set that a call asks for; '' is the best one.
 constexpr char kInstructionSet[] = "instruction_set";
@@ -136,8 +141,7 @@ class Memory {
 inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
                         const std::function<void(int64_t)>& run) {
   struct State {
-    std::atomic<int64_t> next{0};
-    int64_t done = 0;
+    std::atomic<int64_t> next{0}, done{0};
     std::mutex mutex;
     std::condition_variable all_done;
   };
@@ -146,12 +150,20 @@ inline void ParallelFor(ffi::ThreadPool& pool, int64_t count,
   auto work = [state, count, &run] {
     for (int64_t i; (i = state->next++) < count;) {
       run(i);
-      std::lock_guard<std::mutex> lock(state->mutex);
-      if (++state->done == count) state->all_done.notify_one();
+      if (++state->done == count) {
+        std::lock_guard<std::mutex> lock(state->mutex);
+        state->all_done.notify_one();
+      }
     }
   };
   for (int64_t i = 1; i < count; ++i) pool.Schedule(std::function(work));
   work();
+  // It does not sleep at once: to be woken takes as long as a short text.
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point limit = Clock::now() + kMaxSpin;
+  while (state->done < count && Clock::now() < limit) {
+    std::this_thread::yield();
+  }
   std::unique_lock<std::mutex> lock(state->mutex);
   state->all_done.wait(lock, [&] { return state->done == count; });
 }

@@ -31,6 +31,7 @@
 
 #include "cpu_arena-inl.h"
 #include "cpu_gemm-inl.h"
+#include "cpu_pack-inl.h"
 #include "gru_cpu.h"
 #include "gru_cpu_cell-inl.h"
 #include "gru_cpu_scratch-inl.h"

@@ -6,6 +6,7 @@
 
 #include "cpu_arena-inl.h"
 #include "cpu_gemm-inl.h"
+#include "cpu_pack-inl.h"
 #include "gru_cpu.h"
 
 namespace bigru::INSTRUCTION_SET {
