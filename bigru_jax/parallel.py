@@ -78,13 +78,18 @@ def share_of_batch(mesh: Mesh) -> tuple[int, int]:
   return jax.process_index(), jax.process_count()
 
 
-def compiler_options(mesh: Mesh) -> dict[str, bool]:
+def compiler_options(mesh: Mesh) -> dict[str, bool | str]:
   """Returns XLA's options for the programs of a mesh; none but on a CPU."""
   if mesh.devices.flat[0].platform != 'cpu':
     return {}
-  # Without this option XLA copies what a step overwrites: the optimizer's
-  # moments, and the arrays of `ops.gru_xla` at every position.
-  return {'xla_cpu_copy_insertion_use_region_analysis': True}
+  return {
+    # Without this option XLA copies what a step overwrites: the optimizer's
+    # moments, and the arrays of `ops.gru_xla` at every position.
+    'xla_cpu_copy_insertion_use_region_analysis': True,
+    # By default XLA makes arrays long before they are needed, such as the zeros
+    # that the gradient of the embedding is added to.
+    'xla_cpu_scheduler_type': 'CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED',
+  }
 
 
 def partition_specs(tree: Any, mesh: Mesh) -> Any:

@@ -59,9 +59,12 @@ def _gradients(instruction_set, mask_BxT, arrays, outputs, u_BxTxA, d_outputs):
   h_BxTxF, kernel_FxA, _, query_A = arrays
   inputs = h_BxTxF, mask_BxT, kernel_FxA, query_A
   residuals = outputs[1], u_BxTxA, *d_outputs
+  # The kernel reads u at a position before it writes dh there.
+  aliases = {5: 0} if u_BxTxA.shape == h_BxTxF.shape else None
   return cpu.call_gradients(
-    'AttentionBackward', instruction_set, arrays, *inputs, *residuals
-  )
+    'AttentionBackward', instruction_set, arrays, *inputs, *residuals,
+    aliases=aliases,
+  )  # fmt: skip
 
 
 def _reference(mask_BxT, arrays):

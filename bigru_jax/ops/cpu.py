@@ -122,7 +122,8 @@ def call(
     results: the shapes and dtypes of the results.
     *arguments: the first of them has the dtype, one of `DTYPES`, and the
       results vary over the same mesh axes.
-    aliases: argument -> the result that has its memory, by position.
+    aliases: argument -> the result that has its memory, by position. XLA
+      copies an argument that is needed afterwards.
     **attributes: further attributes of the call.
   """
   like = jax.typeof(arguments[0])
@@ -151,6 +152,8 @@ def call_gradients(
   instruction_set: str,
   arrays: Sequence[jax.Array],
   *arguments: jax.Array,
+  aliases: dict[int, int] | None = None,
+  spent: Sequence[jax.Array] = (),
 ) -> tuple[jax.Array, ...]:
   """Calls a C++ function that returns the gradients by some arrays.
 
@@ -158,15 +161,18 @@ def call_gradients(
   has the dtype of the computation.
 
   Args:
-    name, instruction_set, *arguments: see `call`.
+    name, instruction_set, *arguments, aliases: see `call`.
     arrays: the arrays, whose shapes and dtypes the gradients have.
+    spent: arrays of the shapes of further results, which nobody reads: their
+      memory is that of an argument, which the function overwrites.
   """
   first, *parameters = arrays
   results = [
     jax.ShapeDtypeStruct(first.shape, first.dtype),
     *(jax.ShapeDtypeStruct(array.shape, jnp.float32) for array in parameters),
+    *(jax.ShapeDtypeStruct(array.shape, array.dtype) for array in spent),
   ]
-  gradients = call(name, instruction_set, results, *arguments)
+  gradients = call(name, instruction_set, results, *arguments, aliases=aliases)
   return tuple(d.astype(x.dtype) for d, x in zip(gradients, arrays))
 
 

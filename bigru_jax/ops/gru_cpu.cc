@@ -135,6 +135,20 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
   }
 }
 
+// Adds the backward direction's part of dx, [T, B, stride], to dx [B, T, E].
+template <class Number>
+void AddBackwardDx(const GruKernel<Number>& code, const GruSizes& s,
+                   const bool* mask, const Number* backward, int64_t stride,
+                   int64_t b, Number* dx) {
+  for (int64_t t = 0; t < s.T; ++t) {
+    const int64_t position = b * s.T + t, step = s.T - 1 - t;
+    if (mask[position]) {
+      code.add(s.E, backward + (step * s.B + b) * stride, dx + position * s.E);
+    }
+  }
+}
+
+// `spent`, [2, T, B, 4H], is the memory of `gates`, which the pass overwrites.
 template <class Number>
 ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                     Numbers<Number> x, Booleans mask, Numbers<Number> w_input,
@@ -143,7 +157,7 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                     Numbers<Number> dh, NumbersResult<Number> dx,
                     FloatsResult dw_input, FloatsResult dw_recurrent,
                     FloatsResult db, FloatsResult db_n, FloatsResult dh0,
-                    FloatsResult dkeep) {
+                    FloatsResult dkeep, NumbersResult<Number> spent) {
   Call<Number> call(x, mask, w_input, w_recurrent, h0, keep);
   const int64_t T = call.sizes.T, B = call.sizes.B;
   const int64_t E = call.sizes.E, H = call.sizes.H;
@@ -159,19 +173,26 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
        {"db_n", *db_n, {2, H}},
        {"dh0", *dh0, {2, B, H}},
        {"d_recurrent_mask", *dkeep,
-        call.inputs.keep ? Dimensions{2, B, H} : Dimensions{0}}});
+        call.inputs.keep ? Dimensions{2, B, H} : Dimensions{0}},
+       {"spent", *spent, {2, T, B, 4 * H}}});
   const GruResiduals<Number> residuals = {Data<Number>(h), Data<Number>(gates),
                                           Data<Number>(dh)};
   auto run = [&](const GruKernel<Number>& code) {
     Memory memory;
     Number* const forward_dx = Data<Number>(*dx);
-    Number* const backward_dx = memory.Allocate<Number>(B * T * E);
+    Number* backward_dx = Data<Number>(*spent) + T * B * 4 * H;
+    int64_t dx_stride = 4 * H;
+    if (E > dx_stride) {
+      backward_dx = memory.Allocate<Number>(T * B * E);
+      dx_stride = E;
+    }
     const std::vector<Share> shares = Shares(pool, B);
     const int64_t stride = code.stride(4 * H);
     std::vector<GruGradients<Number>> gradients;
     for (size_t i = 0; i < shares.size(); ++i) {
       float* const rows = memory.Allocate<float>((E + H + 1) * stride);
       gradients.push_back({{forward_dx, backward_dx},
+                           dx_stride,
                            dh0->typed_data(),
                            dkeep->typed_data(),
                            stride,
@@ -189,10 +210,9 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                             dw_input->typed_data(), dw_recurrent->typed_data(),
                             db->typed_data(), db_n->typed_data());
     });
-    ParallelFor(pool, shares.size(), [&](int64_t i) {
-      const int64_t count = shares.size(), all = B * T * E;
-      const int64_t first = i * all / count, last = (i + 1) * all / count;
-      code.add(last - first, backward_dx + first, forward_dx + first);
+    ParallelFor(pool, B, [&](int64_t b) {
+      AddBackwardDx(code, call.sizes, call.inputs.mask, backward_dx, dx_stride,
+                    b, forward_dx);
     });
   };
   return Run(Kernels<Number>(), instruction_set, call.arguments, run);

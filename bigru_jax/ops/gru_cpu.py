@@ -71,8 +71,9 @@ def _gradients(instruction_set, mask_BxT, arrays, h_BxTx2H, gates, dh_BxTx2H):
   inputs = x_BxTxE, mask_BxT, w_input, w_recurrent, *states
   residuals = h_BxTx2H, gates, dh_BxTx2H
   return cpu.call_gradients(
-    'GruBackward', instruction_set, arrays, *inputs, *residuals
-  )
+    'GruBackward', instruction_set, arrays, *inputs, *residuals,
+    aliases={len(inputs) + 1: len(arrays)}, spent=[gates],
+  )  # fmt: skip
 
 
 def _reference(mask_BxT, arrays):

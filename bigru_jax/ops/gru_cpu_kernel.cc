@@ -79,6 +79,11 @@ class DirectionTask {
     return step ? h + StateOffset(step - 1, b) : in_.h0 + FirstStateOffset(b);
   }
 
+  // The offset of a position in the direction's part of dx.
+  int64_t DxOffset(int64_t step, int64_t b, int64_t stride) const {
+    return share_.direction ? (step * s_.B + b) * stride : XOffset(step, b);
+  }
+
   // Writes x to the row `inputs`.
   void FeedInput(int64_t step, int64_t b, Number* inputs) const {
     Copy(s_.E, in_.x + XOffset(step, b), inputs);
@@ -100,7 +105,8 @@ class DirectionTask {
   void BackwardSteps(const Chunk& chunk, const Word* w_recurrent,
                      const Residuals& residuals, const Gradients& gradients,
                      const BackwardScratch& scratch) const;
-  void InputGradients(const Chunk& chunk, const Word* w_input, Number* dx_out,
+  void InputGradients(const Chunk& chunk, const Word* w_input,
+                      const Gradients& out,
                       const BackwardScratch& scratch) const;
   void AddWeightGradients(const Chunk& chunk, const Gradients& out,
                           const BackwardScratch& scratch) const;
@@ -184,8 +190,7 @@ void DirectionTask::Backward(const BackwardWeights& weights,
       FeedState(PreviousState(residuals.h, step, b), b, inputs);
     });
     BackwardSteps(chunk, weights.recurrent, residuals, gradients, scratch);
-    InputGradients(chunk, weights.input, gradients.dx[share_.direction],
-                   scratch);
+    InputGradients(chunk, weights.input, gradients, scratch);
     AddWeightGradients(chunk, gradients, scratch);
     if (chunk.first == 0) break;
   }
@@ -238,18 +243,20 @@ void DirectionTask::BackwardSteps(const Chunk& chunk, const Word* w_recurrent,
 }
 
 void DirectionTask::InputGradients(const Chunk& chunk, const Word* w_input,
-                                   Number* dx_out,
+                                   const Gradients& out,
                                    const BackwardScratch& scratch) const {
   const int64_t E = s_.E, H = s_.H;
+  Number* const dx = out.dx[share_.direction];
   // dX [rows, E] = dG[nrz] [rows, 3H] W_i [3H, E]
   Gemm(chunk.rows, E, 3 * H, NoTrans(scratch.gates, GateStride(s_)),
        Packed(w_input, 3 * H), Broadcast(scratch.zeros), scratch.dx, E);
   steps_.ForEachRow(chunk, [&](int64_t row, int64_t step, int64_t b) {
-    Copy(E, scratch.dx + row * E, dx_out + XOffset(step, b));
+    Copy(E, scratch.dx + row * E, dx + DxOffset(step, b, out.dx_stride));
   });
+  if (share_.direction) return;  // Its padded positions are not read.
   for (int64_t step = chunk.first; step < chunk.last; ++step) {
     steps_.ForEachPadded(
-        step, [&](int64_t b) { Zero(E, dx_out + XOffset(step, b)); });
+        step, [&](int64_t b) { Zero(E, dx + XOffset(step, b)); });
   }
 }
 

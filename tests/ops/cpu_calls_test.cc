@@ -74,7 +74,7 @@ Arrays Gru(const Library& library, int64_t num_threads, int64_t B, int64_t T,
                    {x, mask, w_input, w_recurrent, h0, scale, out[0], out[1],
                     random.Floats({B, T, 2 * H})},
                    {x.shape(), w_input.shape(), w_recurrent.shape(), b.shape(),
-                    b_n.shape(), h0.shape(), scale.shape()});
+                    b_n.shape(), h0.shape(), scale.shape(), out[1].shape()});
   return {out[0], d[0], d[5], d[6], d[1], d[2], d[3], d[4]};
 }
 

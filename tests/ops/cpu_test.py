@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigru_jax.ops import cpu, gru, gru_cpu
+from bigru_jax.ops import attention, cpu, gru, gru_cpu
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 
 needs_compiler = pytest.mark.skipif(
@@ -220,3 +220,34 @@ def test_an_empty_batch_has_zero_gradients(masked):
 
   for grad in jax.jit(jax.grad(loss))(params):
     np.testing.assert_array_equal(grad, 0)
+
+
+def _classify(x_BxTxE, mask_BxT, params):
+  """The context of attention over a GRU, with all weights equal."""
+  h_BxTxF, _ = bidirectional_gru(x_BxTxE, mask_BxT, params)
+  features = h_BxTxF.shape[-1]
+  kernel_FxA, ones = jnp.ones((features, features)), jnp.ones(features)
+  return attention.additive_attention(h_BxTxF, mask_BxT, kernel_FxA, ones, ones)
+
+
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
+def test_gradients_overwrite_what_only_they_need():
+  def loss(x, mask, params):
+    return jnp.sum(_classify(x, mask, params)[0])
+
+  x, mask, params = _arguments(batch=8, time=64, features=40, hidden=32)
+  program = jax.jit(jax.grad(loss)).lower(x, mask, params).compile()
+  analysis = program.memory_analysis()
+  gates, states = 2 * 8 * 64 * 4 * 32, 8 * 64 * 2 * 32
+  # The states, and attention's tanh, which their gradient overwrites.
+  kept = 4 * (gates + 2 * states)
+  assert kept <= analysis.temp_size_in_bytes < 1.1 * kept
+
+
+@pytest.mark.skipif(not cpu.instruction_sets(), reason='not compiled')
+def test_the_gradient_can_be_pulled_back_twice():
+  x, mask, params = _arguments()
+  _, pull_back = jax.vjp(lambda x: _classify(x, mask, params)[0], x)
+  ones = jnp.ones((3, 12))
+  (first,), (second,) = pull_back(ones), pull_back(ones)
+  np.testing.assert_array_equal(first, second)

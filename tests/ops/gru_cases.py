@@ -10,9 +10,10 @@ from bigru_jax import parallel
 from bigru_jax.ops import gru_reference
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 
-# T = 1, B = 1, an empty example, and H beside a whole number of vectors.
+# T = 1, B = 1, an empty example, E above 4 H, and H beside a whole number of
+# vectors.
 EDGES = pytest.mark.parametrize(
-  'shape', [(1, 1, 1, 1), (3, 2, 5, 15), (9, 4, 20, 33)]
+  'shape', [(1, 1, 1, 1), (3, 2, 70, 15), (9, 4, 20, 33)]
 )
 
 

@@ -162,7 +162,10 @@ Results Run(const Case& c) {
   const Numbers x = Round(c.x), h0 = Round(c.h0), dh = Round(c.dh);
   const Numbers w_input = Round(c.w_input), w_recurrent = Round(c.w_recurrent);
   Numbers h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(B * T * E);
-  Numbers backward_dx(B * T * E);
+  // As in gru_cpu.cc, in the memory of the gates if a row is long enough.
+  const int64_t dx_stride = std::max(E, 4 * H);
+  Numbers own(E > 4 * H ? T * B * E : 0);
+  Number* backward_dx = own.empty() ? &gates[T * B * 4 * H] : own.data();
   Array dh0(2 * B * H), dkeep(c.has_keep ? 2 * B * H : 0);
   const bigru::GruInputs<Number> inputs = {
       x.data(),       c.mask.get(),
@@ -187,7 +190,8 @@ Results Run(const Case& c) {
       Array d_input(E * stride, NAN), d_recurrent(H * stride, NAN);
       Array d_bias(stride, NAN);
       const bigru::GruGradients<Number> gradients = {
-          {dx.data(), backward_dx.data()},
+          {dx.data(), backward_dx},
+          dx_stride,
           dh0.data(),
           dkeep.data(),
           stride,
@@ -200,7 +204,11 @@ Results Run(const Case& c) {
       AddWeightGradients(c, direction, gradients, out);
     }
   }
-  kernel.add(B * T * E, backward_dx.data(), dx.data());
+  for (int64_t i = 0; i < B * T; ++i) {
+    const int64_t b = i / T, step = T - 1 - i % T;
+    if (!c.mask[i]) continue;
+    kernel.add(E, backward_dx + (step * B + b) * dx_stride, &dx[i * E]);
+  }
   out.h = Widen(h);
   out.dx = Widen(dx);
   out.dh0 = Widen(dh0);
