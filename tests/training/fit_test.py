@@ -144,7 +144,7 @@ def test_the_number_of_devices_does_not_matter(options):
       for options in (
         {'model': 'hierarchical', 'word_dropout': 0.2, 'r_drop': 1.0},
         {'adversarial': 0.5, 'virtual_adversarial': 0.5},
-        {'encoder': 'average', 'pooling': 'mean', 'weight_drop': 0.3},
+        {'encoder': 'average', 'pooling': 'mean', 'recurrent_dropout': 0.0},
         {'pooling': 'entity'},
         {'pooling': 'label_wise'},
       )
