@@ -80,7 +80,7 @@ def test_each_compiler_builds_a_correct_kernel_without_warnings(
 def test_each_compiler_builds_calls_without_warnings_or_races(
   tmp_path, compiler
 ):
-  for calls in ('gru_cpu', 'attention_cpu'):
+  for calls in ('gru_cpu', 'attention_cpu', 'adamw_cpu'):
     source = ROOT / 'bigru_jax' / 'ops' / f'{calls}.cc'
     headers = ['-isystem', JAXLIB]
     subprocess.run(
