@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from bigru_jax.config import Config
 from bigru_jax.data import sources
 from bigru_jax.evaluation.evaluation import Evaluation
@@ -47,15 +49,21 @@ def mistakes_of(
 
 def csv_rows(
   config: Config, labels: list[str], answers: list[dict[str, Any]]
-) -> Iterator[list[str]]:
+) -> Iterator[list[Any]]:
   """Yields the answers in the columns of `bigru predict`'s output."""
   separator = sources.label_separator(config)
   columns = prediction_columns(labels, separator, DEFAULT_CSV_FIELDS)
   write_label = label_writer(labels, separator)
   origin = [x for x in ('id', 'source', 'row') if x in answers[0]]
   yield [*origin, 'label', *columns]
-  for answer in answers:
-    predicted = {**answer, 'label': answer['prediction']}
-    cells = [cell(predicted) for cell in columns.values()]
+  predictions = {
+    'label': [answer['prediction'] for answer in answers],
+    'probabilities': np.array(
+      [[*x['probabilities'].values()] for x in answers]
+    ),
+    'empty': [answer['empty'] for answer in answers],
+  }
+  cells = zip(*(column(predictions) for column in columns.values()))
+  for answer, added in zip(answers, cells):
     label = write_label(answer['label'])
-    yield [*(answer[name] for name in origin), label, *cells]
+    yield [*(answer[name] for name in origin), label, *added]

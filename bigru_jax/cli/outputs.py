@@ -99,16 +99,22 @@ def write_csv(output: str, rows: Iterable[Sequence[Any]]) -> None:
   Raises:
     ValueError: a text contains a lone surrogate.
   """
+  number = 0
+
+  def counted() -> Iterator[Sequence[Any]]:
+    nonlocal number
+    for row in rows:
+      yield row
+      number += 1
+
   with open_output(output) as file:
-    writer = csv.writer(file)
-    for number, row in enumerate(rows):
-      try:
-        writer.writerow(row)
-      except UnicodeEncodeError as error:
-        raise ValueError(
-          f'output={output}: text {number} has a lone surrogate, which UTF-8 '
-          'cannot hold; name a .jsonl file'
-        ) from error
+    try:
+      csv.writer(file).writerows(counted())
+    except UnicodeEncodeError as error:
+      raise ValueError(
+        f'output={output}: text {number} has a lone surrogate, which UTF-8 '
+        'cannot hold; name a .jsonl file'
+      ) from error
 
 
 def write_json_lines(output: str, values: Iterable[Any]) -> None:

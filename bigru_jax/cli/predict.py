@@ -25,7 +25,7 @@ positive label. target=prediction gives a column another name.
     --output=submission.csv --columns=id,target=prediction
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 import itertools
 import logging
 from typing import Any
@@ -45,7 +45,7 @@ from bigru_jax.inference.prediction_table import (
   choose_columns,
   prediction_columns,
 )
-from bigru_jax.inference.predictions import choose_fields
+from bigru_jax.inference.predictions import Predictions, choose_fields
 from bigru_jax.reports.shades import colored
 from bigru_jax.tasks import SingleLabel
 
@@ -79,7 +79,7 @@ _BATCH_SIZE = FLAGS.integer(
 
 def csv_rows(
   run: inputs.Model, names: list[str], rows: Iterator[list[str]]
-) -> Iterator[list[str]]:
+) -> Iterator[Sequence[Any]]:
   """Yields the rows of a table with the columns of their predictions added.
 
   Args:
@@ -109,8 +109,14 @@ def csv_rows(
   rows, text_rows = itertools.tee(rows)
   texts = (join_texts([row[i] for i in indices]) for row in text_rows)
   yield header
-  for prediction, row in zip(_predict(run, texts, fields), rows):
-    yield [row[x] if isinstance(x, int) else x(prediction) for x in cells]
+  for predictions in _predict(run, texts, fields):
+    input_columns = list(zip(*itertools.islice(rows, predictions.count)))
+    yield from zip(
+      *(
+        input_columns[x] if isinstance(x, int) else x(predictions.columns)
+        for x in cells
+      )
+    )
 
 
 def positive_label(run: inputs.Model) -> str:
@@ -125,29 +131,39 @@ def json_values(run: inputs.Model, source: str) -> Iterator[dict[str, Any]]:
   """Yields the predictions of an input, with the ids of its texts."""
   if not inputs.id_column(run.config, source):
     texts = inputs.read_texts(source, run.config)
-    return _predict(run, texts, _FIELDS.value)
+    return _answers(run, texts, _FIELDS.value)
   pairs, text_pairs = itertools.tee(
     inputs.read_texts_and_ids(source, run.config)
   )
-  predictions = _predict(run, (text for text, _ in text_pairs), _FIELDS.value)
-  return ({'id': x, **value} for (_, x), value in zip(pairs, predictions))
+  answers = _answers(run, (text for text, _ in text_pairs), _FIELDS.value)
+  return ({'id': x, **answer} for (_, x), answer in zip(pairs, answers))
+
+
+def _answers(
+  run: inputs.Model, texts: Iterable[str], fields: Collection[str] | None
+) -> Iterator[dict[str, Any]]:
+  """Yields the predictions of each text; see `_predict`."""
+  for predictions in _predict(run, texts, fields):
+    yield from predictions.answers()
 
 
 def _predict(
   run: inputs.Model, texts: Iterable[str], fields: Collection[str] | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Predictions]:
   """Yields the predictions; shows progress and warns of truncated texts."""
   truncated = 0
   names = choose_fields(fields, run.fields)
-  predictions = run.stream(
-    texts, _BATCH_SIZE.value, fields={*names, 'truncated'}, **inputs.options()
+  predictor = run.predictor(
+    _BATCH_SIZE.value,
+    fields={*names, 'truncated'},
+    fixed_shapes=False,
+    **inputs.options(),
   )
-  progress = tqdm(
-    predictions, unit=' texts', delay=2, leave=False, disable=None
-  )
-  for prediction in progress:
-    truncated += prediction['truncated']
-    yield {name: prediction[name] for name in names}
+  with tqdm(unit=' texts', delay=2, leave=False, disable=None) as progress:
+    for predictions in predictor.chunks(texts):
+      truncated += sum(predictions.columns['truncated'])
+      yield predictions.only(names)
+      progress.update(predictions.count)
   if truncated:
     limits = run.config.limits
     _log.warning('%d texts are truncated at %s', truncated, limits)
@@ -184,11 +200,11 @@ def main() -> None:
       texts = inputs.read_texts(source, run.config)
     colored_texts, texts = itertools.tee(texts)
     with outputs.open_output(output) as file:
-      file.writelines(map(colored, colored_texts, _predict(run, texts, None)))
+      file.writelines(map(colored, colored_texts, _answers(run, texts, None)))
   elif _TEXT.value is None:
     outputs.write_json_lines(output, json_values(run, source))
   else:
-    values = _predict(run, [_TEXT.value], _FIELDS.value)
+    values = _answers(run, [_TEXT.value], _FIELDS.value)
     outputs.write_json_lines(output, values)
   if output != '-':
     print(output)

@@ -10,15 +10,15 @@ import numpy as np
 
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.epoch_plan import choose_buckets, round_up
-from bigru_jax.data.ragged import pack
+from bigru_jax.data.ragged import Ragged, consecutive
 from bigru_jax.data.spans import Span
 from bigru_jax.data.splits import Labels, Table
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.truncation import Limits
 
-# More buckets than in training, because their programs are cached on disk.
-_MAX_SHAPES = 8
-_SHAPE_COST = 1000
+# The cost of a bucket in padded positions. Tracing its program and loading it
+# from JAX's cache takes as long as predicting at least as many tokens.
+_SHAPE_COST = 10_000
 
 
 class EncodedText(NamedTuple):
@@ -99,6 +99,27 @@ class Ids(NamedTuple):
   sentence_lengths: np.ndarray
   sentences: np.ndarray
 
+  def by_text(self) -> Ragged:
+    """Returns the ids of each text."""
+    return consecutive(self.tokens, self.lengths)
+
+  def sentences_by_text(self) -> Ragged:
+    """Returns the number of ids of each sentence of each text."""
+    return consecutive(self.sentence_lengths, self.sentences)
+
+
+class EncodedTexts(NamedTuple):
+  """Many texts; see `EncodedText`.
+
+  Attributes:
+    ids: their ids.
+    tokens, spans: a list for each text; empty unless requested.
+  """
+
+  ids: Ids
+  tokens: Sequence[list[str]] = ()
+  spans: Sequence[list[Span]] = ()
+
 
 def encode_ids(
   texts: Iterable[str], tokenizer: Tokenizer, limits: Limits
@@ -106,16 +127,43 @@ def encode_ids(
   """Returns the ids of many texts, in arrays."""
   parts = [limits.parts(text) for text in texts]
   ids = iter(tokenizer.ids(itertools.chain.from_iterable(parts)))
+  kept_texts = (limits.truncate([next(ids) for _ in x]) for x in parts)
+  kept = ((x.tokens, x.sentences, x.truncated) for x in kept_texts)
+  return _join(kept, limits)
+
+
+def encode_texts(
+  texts: Iterable[str],
+  tokenizer: Tokenizer,
+  limits: Limits,
+  with_tokens: bool = False,
+  with_spans: bool = False,
+) -> EncodedTexts:
+  """Returns the ids of many texts, and their tokens and spans if requested."""
+  if not with_tokens and not with_spans:
+    return EncodedTexts(encode_ids(texts, tokenizer, limits))
+  encoded = [encode(text, tokenizer, limits, with_spans) for text in texts]
+  ids = ((x.ids, x.sentences, x.truncated) for x in encoded)
+  return EncodedTexts(
+    ids=_join(ids, limits),
+    tokens=[x.tokens for x in encoded],
+    spans=[x.spans for x in encoded] if with_spans else (),
+  )
+
+
+def _join(
+  texts: Iterable[tuple[list[int], list[int], bool]], limits: Limits
+) -> Ids:
+  """Joins the ids, the sentences and the truncation of each text."""
   tokens, lengths, truncated = list[int](), list[int](), list[bool]()
   sentence_lengths, sentences = list[int](), list[int]()
-  for text_parts in parts:
-    kept = limits.truncate([next(ids) for _ in text_parts])
-    tokens += kept.tokens
-    lengths.append(len(kept.tokens))
-    truncated.append(kept.truncated)
+  for text_tokens, text_sentences, is_truncated in texts:
+    tokens += text_tokens
+    lengths.append(len(text_tokens))
+    truncated.append(is_truncated)
     if limits.hierarchical:
-      sentence_lengths += kept.sentences
-      sentences.append(len(kept.sentences))
+      sentence_lengths += text_sentences
+      sentences.append(len(text_sentences))
   return Ids(
     tokens=np.array(tokens, np.int32),
     lengths=np.array(lengths, np.int32),
@@ -126,10 +174,10 @@ def encode_ids(
 
 
 def make_split(
-  ids: Sequence[Sequence[int]],
+  ids: Ragged,
   labels: Labels,
   num_labels: int,
-  sentences: Sequence[Sequence[int]] | None = None,
+  sentences: Ragged | None = None,
 ) -> EncodedSplit:
   """Makes a split of texts with equal weights.
 
@@ -142,15 +190,15 @@ def make_split(
     sentences: the lengths of each text's sentences, for the hierarchical model.
   """
   weight = np.ones(len(ids), np.float32)
-  table = Table({'tokens': pack(ids), 'label': labels, 'weight': weight})
-  sizes, longest = table['tokens'].lengths, 0
+  table = Table({'tokens': ids, 'label': labels, 'weight': weight})
+  sizes, longest = ids.lengths, 0
   if sentences is not None:
-    table = table.with_columns(sentences=pack(sentences))
-    sizes = table['sentences'].lengths
-    longest = int(round_up(table['sentences'].values.max()))
+    table = table.with_columns(sentences=sentences)
+    sizes = sentences.lengths
+    longest = int(round_up(sentences.values.max()))
   return EncodedSplit(
     table=table,
-    buckets=choose_buckets(round_up(sizes), _MAX_SHAPES, _SHAPE_COST),
+    buckets=choose_buckets(round_up(sizes), shape_cost=_SHAPE_COST),
     num_labels=num_labels,
     sentence_length=longest,
   )

@@ -14,8 +14,7 @@ import numpy as np
 
 from bigru_jax.data.batching import Texts, padded
 from bigru_jax.data.documents import Documents
-from bigru_jax.data.encode import EncodedText
-from bigru_jax.data.ragged import pack
+from bigru_jax.data.encode import Ids
 from bigru_jax.data.text import UNK_ID
 from bigru_jax.data.truncation import Limits
 
@@ -24,7 +23,7 @@ _SHORTEST_TEXT, _FEWEST_SENTENCES = 32, 8
 
 
 def make_batch(
-  texts: Sequence[EncodedText],
+  texts: Ids,
   limits: Limits,
   batch_size: int,
   num_shards: int = 1,
@@ -38,13 +37,13 @@ def make_batch(
     batch_size: B.
     num_shards, markers: see `EncodedSplit`.
   """
-  indices = np.arange(len(texts))
-  tokens = pack([text.ids for text in texts])
+  indices = np.arange(len(texts.lengths))
+  tokens = texts.by_text()
   if not limits.hierarchical:
     length = _at_least(tokens.lengths.max(), _lengths(limits))
     arrays = Texts(tokens, markers).arrays(indices, length, batch_size)
     return {'lengths': padded(tokens.lengths, batch_size), **arrays}
-  sentences = pack([text.sentences for text in texts])
+  sentences = texts.sentences_by_text()
   documents = Documents(
     tokens=tokens,
     sentences=sentences,
@@ -55,15 +54,15 @@ def make_batch(
   return documents.arrays(indices, (count, batch_size * count), batch_size)
 
 
-def text_of_each_shape(limits: Limits) -> list[EncodedText]:
+def text_of_each_shape(limits: Limits) -> list[Ids]:
   """Returns unknown words, a text for each shape of `make_batch`."""
   return [
-    EncodedText(
-      tokens=[],
-      ids=[UNK_ID] * count * length,
-      spans=[],
-      sentences=[length] * count,
-      truncated=False,
+    Ids(
+      tokens=np.full(count * length, UNK_ID, np.int32),
+      lengths=np.array([count * length], np.int32),
+      truncated=np.array([False]),
+      sentence_lengths=np.full(count, length, np.int32),
+      sentences=np.array([count], np.int32),
     )
     for count, length in itertools.product(_counts(limits), _lengths(limits))
   ]

@@ -34,30 +34,34 @@ def align(
     normalize: the function from a text to its normal form,
       `WordTokenizer.normalize`.
   """
-  starts, ends = _origins(text, normal, normalize)
-  spans, position, end = [], 0, 0
+  spans, position, end = list[Span](), 0, 0
+  origins = _origins(text, normal, normalize)
   for token in tokens:
-    while normal[position].isspace():
-      position += 1
-    last = position + len(token) - 1
-    start, end = max(starts[position], end), max(ends[last], end)
-    spans.append((start, end))
-    position = last + 1
+    # Only white space precedes the token, so this is its first occurrence.
+    start = normal.index(token, position)
+    position = start + len(token)
+    if origins is None:
+      spans.append((start, position))
+    else:
+      starts, ends = origins
+      start, end = max(starts[start], end), max(ends[position - 1], end)
+      spans.append((start, end))
   return spans
 
 
 def _origins(
   text: str, normal: str, normalize: Callable[[str], str]
-) -> tuple[Sequence[int], Sequence[int]]:
+) -> tuple[list[int], list[int]] | None:
   """Returns the start and end of the source of each normal-form character.
+
+  It returns None if each character is made from the one at its own position.
 
   If several characters became several others together, each of the new ones
   gets one source character while there are any; the first also gets all that
   remain.
   """
   if len(normal) == len(text) and unicodedata.is_normalized('NFC', text):
-    # Only the case or apostrophes differ.
-    return range(len(text)), range(1, len(text) + 1)
+    return None  # Only the case or apostrophes differ.
   starts, ends = list[int](), list[int]()
   for match in _CLUSTER.finditer(text):
     cluster, (start, end) = match[0], match.span()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 import dataclasses
 from typing import Any
 
+from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.data.encode import EncodedText, encode, make_split
-from bigru_jax.data.entities import check_entities
-from bigru_jax.data.ragged import pack
+from bigru_jax.data.encode import EncodedTexts, Ids, encode_texts, make_split
+from bigru_jax.data.entities import check_entities, marker_ids
 from bigru_jax.data.splits import Labels
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.truncation import Limits
@@ -42,8 +42,8 @@ class TextEncoder:
     params: Any,
     texts: Sequence[str],
     origin_of: Callable[[int], str],
-    with_spans: bool = False,
-  ) -> tuple[Any, list[EncodedText]]:
+    fields: Collection[str] = (),
+  ) -> tuple[Any, EncodedTexts]:
     """Returns the parameters to use, and the encoded texts.
 
     The embedding table gets rows for words that training has not seen, if the
@@ -53,34 +53,62 @@ class TextEncoder:
       params: the run's parameters.
       texts: the texts.
       origin_of: the origin of a text by its index, for messages.
-      with_spans: whether to compute the spans of tokens.
+      fields: `tokens` and `spans`, if they are needed.
 
     Raises:
       ValueError: a text lacks an entity that the model needs.
     """
-    # A lone surrogate becomes a question mark.
-    scalars = (x.encode('utf-8', 'replace').decode() for x in texts)
-    encoded_texts = [
-      encode(x, self.tokenizer, self.limits, with_spans) for x in scalars
-    ]
+    encoded_texts = encode_texts(
+      map(_replace_surrogates, texts),
+      self.tokenizer,
+      self.limits,
+      'tokens' in fields or self.unseen is not None,
+      'spans' in fields,
+    )
     if self.unseen:
       params, encoded_texts = with_unseen_words(
         params, self.unseen, self.tokenizer.size, encoded_texts
       )
     if self.markers:
-      tokens = pack([text.ids for text in encoded_texts])
-      check_entities(tokens, self.markers, origin_of, self.pooling)
+      ids = encoded_texts.ids.by_text()
+      check_entities(ids, self.markers, origin_of, self.pooling)
     return params, encoded_texts
 
-  def split(
-    self, encoded_texts: Sequence[EncodedText], label_ids: Labels
-  ) -> EncodedSplit:
+  def split(self, ids: Ids, label_ids: Labels) -> EncodedSplit:
     """Returns a split of encoded texts, with their labels."""
-    sentences = [text.sentences for text in encoded_texts]
-    split = make_split(
-      [text.ids for text in encoded_texts],
-      label_ids,
-      self.num_labels,
-      sentences if self.limits.hierarchical else None,
-    )
+    sentences = ids.sentences_by_text() if self.limits.hierarchical else None
+    split = make_split(ids.by_text(), label_ids, self.num_labels, sentences)
     return dataclasses.replace(split, markers=self.markers)
+
+
+def make_encoder(
+  config: Config,
+  tokenizer: Tokenizer,
+  num_labels: int,
+  unseen: UnseenWords | None,
+  params: Any,
+) -> TextEncoder:
+  """Returns the encoder of a run with these parameters.
+
+  Raises:
+    ValueError: the model needs markers that the tokenizer splits.
+  """
+  words: UnseenWords | SpelledWords | None = unseen
+  if 'ngram_embedding' in params:
+    words = SpelledWords(params['ngram_embedding'], unseen)
+  markers: tuple[int, ...] = ()
+  if config.pooling_entry.needs_entities:
+    markers = marker_ids(tokenizer, config.pooling)
+  return TextEncoder(
+    tokenizer=tokenizer,
+    limits=config.limits,
+    num_labels=num_labels,
+    unseen=words,
+    markers=markers,
+    pooling=config.pooling,
+  )
+
+
+def _replace_surrogates(text: str) -> str:
+  """Returns the text with question marks for lone surrogates."""
+  return text if text.isascii() else text.encode('utf-8', 'replace').decode()

@@ -9,19 +9,20 @@ import os
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bigru_jax.data.memory import check_texts, column
 from bigru_jax.evaluation.evaluation import (
   Evaluation,
   evaluate_probabilities,
-  label_names,
 )
 from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.load import load
 from bigru_jax.inference.overview import describe_data, describe_scores
-from bigru_jax.inference.predictions import choose_fields
+from bigru_jax.inference.predictions import Predictions, choose_fields, names_of
 from bigru_jax.inference.predictor import Predictor
 from bigru_jax.inference.run import BATCH_SIZE, Run
+from bigru_jax.inference.tables import TABLE_FIELDS, predict_table
 from bigru_jax.losses import Activation
 from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime import facts
@@ -53,23 +54,35 @@ class EnsemblePredictor:
 
   def stream(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yields the answers of `Ensemble.predict`, in constant memory."""
+    for predictions in self.chunks(texts):
+      yield from predictions.answers()
+
+  def chunks(self, texts: Iterable[str]) -> Iterator[Predictions]:
+    """Yields the predictions of chunks of texts as columns."""
     copies = itertools.tee(
       check_texts(texts, self.members[0].num_texts), len(self.members)
     )
-    streams = [x.stream(copy) for x, copy in zip(self.members, copies)]
-    for answers in zip(*streams):
-      probabilities = np.mean(
-        [list(answer['probabilities'].values()) for answer in answers], axis=0
-      )
-      predictions = self.task.decide(probabilities[None], self.thresholds)
-      answer = {
-        'label': label_names(predictions[0], self.labels),
-        'probabilities': dict(zip(self.labels, probabilities.tolist())),
-        'truncated': any(answer['truncated'] for answer in answers),
-        'empty': answers[0]['empty'],
-        'members': [answer['label'] for answer in answers],
-      }
-      yield {name: answer[name] for name in self.fields}
+    streams = [x.chunks(copy) for x, copy in zip(self.members, copies)]
+    yield from map(self._mean, zip(*streams))
+
+  def no_predictions(self) -> Predictions:
+    """Returns the predictions of no texts."""
+    return self._mean([x.no_predictions() for x in self.members])
+
+  def _mean(self, chunks: Sequence[Predictions]) -> Predictions:
+    """Returns the mean of the predictions of each run."""
+    members = [predictions.columns for predictions in chunks]
+    stacked = np.stack([x['probabilities'] for x in members])
+    probabilities_NxC = stacked.mean(0, dtype=np.float64)
+    classes = self.task.decide(probabilities_NxC, self.thresholds)
+    columns = {
+      'label': names_of(classes, self.labels),
+      'probabilities': probabilities_NxC,
+      'truncated': list(map(any, zip(*(x['truncated'] for x in members)))),
+      'empty': members[0]['empty'],
+      'members': list(map(list, zip(*(x['label'] for x in members)))),
+    }
+    return dataclasses.replace(chunks[0], columns=columns).only(self.fields)
 
   def warm_up(self) -> None:
     """Compiles the programs of all runs; see `Predictor.warm_up`."""
@@ -168,6 +181,18 @@ class Ensemble:
     """Predicts like `predict`, in chunks and in constant memory."""
     predictor = self.predictor(batch_size, fields, fixed_shapes=False)
     return predictor.stream(texts)
+
+  def predict_table(
+    self,
+    table: pa.Table,
+    batch_size: int = BATCH_SIZE,
+    fields: Collection[str] | None = TABLE_FIELDS,
+    text_column: str = '',
+  ) -> pa.Table:
+    """Predicts the texts of a PyArrow table; see `Run.predict_table`."""
+    predictor = self.predictor(batch_size, fields, fixed_shapes=False)
+    column = text_column or self.config.text_column
+    return predict_table(predictor, table, column)
 
   def predictor(
     self,

@@ -40,7 +40,7 @@ def stream_explanations(
       str,  # The texts have passed all checks.
     )
     trained = make_trained(model, predictor.task, params)
-    split = predictor.encoder.split(encoded_texts, ids)
+    split = predictor.encoder.split(encoded_texts.ids, ids)
     yield from with_attributions(
       chunk, labels, method, trained, split, predictor.batch_size
     )

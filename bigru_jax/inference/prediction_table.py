@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import functools
 import json
 from typing import Any
 
-# The function from an answer to the text of a cell.
-Cell = Callable[[Mapping[str, Any]], str]
-Columns = dict[str, Cell]
-_PREFIX = 'probability_'  # Of the column of a label's probability.
+# The function from the columns of predictions to the cells of a column.
+Cells = Callable[[Mapping[str, Any]], Iterable[Any]]
+Columns = dict[str, Cells]
+PREFIX = 'probability_'  # Of the column of a label's probability.
 # The fields of a prediction that a CSV file may have, and its default fields.
 CSV_FIELDS = 'label', 'probabilities', 'truncated', 'empty'
 DEFAULT_CSV_FIELDS = 'label', 'probabilities', 'empty'
@@ -19,7 +19,9 @@ DEFAULT_CSV_FIELDS = 'label', 'probabilities', 'empty'
 def prediction_columns(
   labels: Sequence[str], separator: str | None, fields: Sequence[str]
 ) -> Columns:
-  """Returns the function from an answer to its cell, for each column.
+  """Returns for each column the function from predictions to its cells.
+
+  It takes the columns of `predictions.Predictions`.
 
   Args:
     labels: the classes' names, by index; each has a column
@@ -39,14 +41,14 @@ def prediction_columns(
   write_label = label_writer(labels, separator)
   columns: Columns = {}
   if 'label' in fields:
-    columns['prediction'] = lambda answer: write_label(answer['label'])
+    columns['prediction'] = lambda values: map(write_label, values['label'])
   if 'probabilities' in fields:
     columns |= {
-      f'{_PREFIX}{label}': functools.partial(_probability, label)
-      for label in labels
+      f'{PREFIX}{label}': functools.partial(_probabilities, i)
+      for i, label in enumerate(labels)
     }
   columns |= {
-    name: functools.partial(_flag, name)
+    name: functools.partial(_flags, name)
     for name in ('truncated', 'empty')
     if name in fields
   }
@@ -75,7 +77,9 @@ def label_writer(
   return functools.partial(json.dumps, ensure_ascii=False)
 
 
-def check_names(names: Sequence[str], columns: Columns, where: str) -> None:
+def check_names(
+  names: Sequence[str], columns: Iterable[str], where: str
+) -> None:
   """Raises ValueError where an input has a column of the predictions."""
   for name in columns:
     if name in names:
@@ -90,7 +94,7 @@ def choose_columns(
   names: Sequence[str],
   columns: Columns,
   positive_label: str,
-) -> dict[str, int | Cell]:
+) -> dict[str, int | Cells]:
   """Returns the columns of an output that has only those that are named.
 
   Args:
@@ -103,20 +107,20 @@ def choose_columns(
     positive_label: the positive one of two classes; '' if there is none.
 
   Returns:
-    For each name, the index of a column of the input, or the function from an
-    answer to its cell.
+    For each name, the index of a column of the input, or the function from
+    predictions to its cells.
 
   Raises:
     ValueError: a name is unknown, occurs twice, or means two columns.
   """
   cells = dict(columns)
   if positive_label:
-    cells['probability'] = columns[_PREFIX + positive_label]
-  others = [name for name in cells if not name.startswith(_PREFIX)]
-  labels = [x.removeprefix(_PREFIX) for x in columns if x.startswith(_PREFIX)]
+    cells['probability'] = columns[PREFIX + positive_label]
+  others = [name for name in cells if not name.startswith(PREFIX)]
+  labels = [x.removeprefix(PREFIX) for x in columns if x.startswith(PREFIX)]
   for label in labels:
-    cells.setdefault(label, columns[_PREFIX + label])
-  chosen: dict[str, int | Cell] = {}
+    cells.setdefault(label, columns[PREFIX + label])
+  chosen: dict[str, int | Cells] = {}
   for entry in wanted:
     new_name, name = entry, entry
     if entry not in names and entry not in cells:
@@ -138,9 +142,9 @@ def choose_columns(
   return chosen
 
 
-def _probability(label: str, answer: Mapping[str, Any]) -> str:
-  return str(answer['probabilities'][label])
+def _probabilities(index: int, columns: Mapping[str, Any]) -> list[float]:
+  return columns['probabilities'][:, index].tolist()
 
 
-def _flag(name: str, answer: Mapping[str, Any]) -> str:
-  return json.dumps(answer[name])
+def _flags(name: str, columns: Mapping[str, Any]) -> Iterable[str]:
+  return map(json.dumps, columns[name])

@@ -1,17 +1,62 @@
-"""Converts the outputs of a model to answers, which are JSON objects."""
+"""The predictions of texts, as columns and as JSON objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data.encode import EncodedText
+from bigru_jax.data.encode import EncodedTexts
 from bigru_jax.data.text import is_blank
-from bigru_jax.evaluation.evaluation import label_names
-from bigru_jax.tasks import Task
+from bigru_jax.tasks import MultiLabel, Task
+
+# For each batch, the indices of its texts, and the outputs of the predict step:
+# probabilities, logits, attention, head labels.
+Outputs = Sequence[tuple[np.ndarray, Sequence[Any]]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predictions:
+  """The predictions of some texts; see `Run.predict` for their fields.
+
+  Attributes:
+    count: N, the number of texts.
+    labels: the classes' names, by index.
+    is_multi_label: whether a text has any number of labels.
+    columns: the values of each field, by text. `probabilities` is an array [N,
+      C], and `attention` has an array [K, T] of each text for each name.
+  """
+
+  count: int
+  labels: list[str]
+  is_multi_label: bool
+  columns: dict[str, Any]
+
+  def only(self, fields: Sequence[str]) -> Predictions:
+    """Returns the predictions with these fields alone, in this order."""
+    columns = {name: self.columns[name] for name in fields}
+    return dataclasses.replace(self, columns=columns)
+
+  def answers(self) -> list[dict[str, Any]]:
+    """Returns the predictions of each text as a JSON object."""
+    columns = {**self.columns}
+    if 'probabilities' in columns:
+      columns['probabilities'] = [
+        dict(zip(self.labels, row_C))
+        for row_C in columns['probabilities'].tolist()
+      ]
+    if 'spans' in columns:
+      columns['spans'] = [list(map(list, x)) for x in columns['spans']]
+    if 'attention' in columns:
+      attention = columns['attention'].items()
+      columns['attention'] = [
+        {name: weights[i].tolist() for name, weights in attention}
+        for i in range(self.count)
+      ]
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
 def fields_of(config: Config) -> list[str]:
@@ -51,58 +96,96 @@ def choose_fields(
   return [name for name in known if name in fields]
 
 
-def make_answers(
-  indices: np.ndarray,
-  outputs: tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], Any],
+def make_predictions(
+  outputs: Outputs,
   *,
   task: Task,
   labels: list[str],
   head_names: list[str],
   thresholds: Sequence[float],
-  texts: Mapping[int, str] | Sequence[str],
-  encoded_texts: Mapping[int, EncodedText] | Sequence[EncodedText],
+  texts: Sequence[str],
+  encoded_texts: EncodedTexts,
   fields: Sequence[str],
-) -> dict[int, dict[str, Any]]:
-  """Returns the answers to a batch's texts, by index; see `Run.predict`.
+) -> Predictions:
+  """Returns the predictions of texts, in their order.
 
   Args:
-    indices: the indices of the batch's texts in `texts`.
-    outputs: the outputs of the predict step as NumPy arrays; the attention is
-      needed only for the field `attention`.
+    outputs: NumPy arrays, of which the attention is needed only for the field
+      `attention`; batches may be padded.
     task: the task.
     labels: the classes' names, by index.
     head_names: see `ModelConfig.head_names`.
     thresholds: see `evaluation.Calibration`.
     texts: all texts.
-    encoded_texts: the texts after truncation; their spans are needed only for
-      the field `spans`.
+    encoded_texts: the texts after truncation, with the tokens and spans if they
+      are among the fields.
     fields: the names of `fields_of` to include.
   """
-  probabilities_BxC, logits_BxC, attention, heads_BxK = outputs
-  predictions = task.predictions(logits_BxC, np.array(thresholds))
+
+  def in_order(position: int) -> np.ndarray:
+    """Returns the rows of an output, in the order of the texts."""
+    rows = [arrays[position][: len(i)] for i, arrays in outputs]
+    values = np.concatenate(rows)
+    ordered = np.empty_like(values)
+    ordered[np.concatenate([i for i, _ in outputs])] = values
+    return ordered
+
+  def sentences() -> list[list[int]]:
+    """Returns the number of tokens of each sentence of each text."""
+    ids = encoded_texts.ids
+    if not len(ids.sentences):
+      return [[length] for length in ids.lengths.tolist()]
+    ends = np.cumsum(ids.sentences)[:-1]
+    return [x.tolist() for x in np.split(ids.sentence_lengths, ends)]
+
   # One sigmoid for two classes is the probability of the second.
   output_labels = labels[-task.num_outputs :]
-  values: dict[str, Callable[[int, int], Any]] = {
-    'label': lambda b, _: label_names(predictions[b], labels),
-    'probabilities': lambda b, _: dict(
-      zip(labels, probabilities_BxC[b].tolist())
+  values: dict[str, Callable[[], Any]] = {
+    'label': lambda: names_of(
+      task.predictions(in_order(1), np.array(thresholds)), labels
     ),
-    'tokens': lambda _, i: encoded_texts[i].tokens,
-    'spans': lambda _, i: list(map(list, encoded_texts[i].spans)),
-    'truncated': lambda _, i: encoded_texts[i].truncated,
-    'empty': lambda _, i: is_blank(texts[i]),
-    'sentences': lambda _, i: encoded_texts[i].sentences,
-    'attention': lambda b, i: {
-      name: _weights(name, array[b], encoded_texts[i].sentences).tolist()
-      for name, array in attention.items()
-    },
-    'attention_labels': lambda b, _: [output_labels[c] for c in heads_BxK[b]],
-    'attention_heads': lambda b, _: head_names,
+    'probabilities': lambda: in_order(0),
+    'tokens': lambda: encoded_texts.tokens,
+    'spans': lambda: encoded_texts.spans,
+    'truncated': encoded_texts.ids.truncated.tolist,
+    'empty': lambda: list(map(is_blank, texts)),
+    'sentences': sentences,
+    'attention': lambda: _attention(outputs, sentences()),
+    'attention_labels': lambda: [
+      [output_labels[c] for c in heads_K] for heads_K in in_order(3).tolist()
+    ],
+    'attention_heads': lambda: [head_names] * len(texts),
   }
-  return {
-    i: {name: values[name](b, i) for name in fields}
-    for b, i in enumerate(indices)
+  columns = {name: values[name]() for name in fields}
+  return Predictions(
+    count=len(texts),
+    labels=labels,
+    is_multi_label=isinstance(task, MultiLabel),
+    columns=columns,
+  )
+
+
+def names_of(classes: np.ndarray, labels: Sequence[str]) -> list[Any]:
+  """Returns the name of each class of int [N], or lists for bool [N, C]."""
+  if classes.ndim == 1:
+    return [labels[c] for c in classes.tolist()]
+  return [
+    [labels[c] for c in np.flatnonzero(row_C).tolist()] for row_C in classes
+  ]
+
+
+def _attention(
+  outputs: Outputs, sentences: list[list[int]]
+) -> dict[str, list[np.ndarray]]:
+  """Returns the weights of each text without its padding, by name."""
+  attention: dict[str, list[Any]] = {
+    name: [None] * len(sentences) for name in outputs[0][1][2]
   }
+  for indices, (_, _, weights, _) in outputs:
+    for name, weights_B in weights.items():
+      for i, text_weights in zip(indices.tolist(), weights_B):
+        attention[name][i] = _weights(name, text_weights, sentences[i])
+  return attention
 
 
 def _weights(

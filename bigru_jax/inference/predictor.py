@@ -11,12 +11,12 @@ import jax
 from jax.sharding import Mesh
 import numpy as np
 
-from bigru_jax.data.encode import EncodedText
+from bigru_jax.data.encode import EncodedTexts, Ids
 from bigru_jax.data.fixed_shapes import make_batch, text_of_each_shape
 from bigru_jax.data.memory import check_texts
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.encoding import TextEncoder
-from bigru_jax.inference.predictions import make_answers
+from bigru_jax.inference.predictions import Predictions, make_predictions
 from bigru_jax.inference.unseen import with_rows
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import Task
@@ -71,6 +71,11 @@ class Predictor:
 
   def stream(self, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yields the answers of `Run.predict`, in constant memory."""
+    for predictions in self.chunks(texts):
+      yield from predictions.answers()
+
+  def chunks(self, texts: Iterable[str]) -> Iterator[Predictions]:
+    """Yields the predictions of chunks of texts as columns."""
     texts = check_texts(texts, self.num_texts)
     size = self.batch_size if self.fixed_shapes else CHUNK
     before, first = None, 1
@@ -78,10 +83,21 @@ class Predictor:
     while chunk := list(itertools.islice(texts, size)):
       dispatched = self._dispatch(chunk, first)
       if before:
-        yield from self._answers(*before)
+        yield self._predictions(*before)
       before, first = dispatched, first + len(chunk)
     if before:
-      yield from self._answers(*before)
+      yield self._predictions(*before)
+
+  def no_predictions(self) -> Predictions:
+    """Returns the predictions of no texts, with columns as those of any."""
+    limits, size = self.encoder.limits, self.mesh.size
+    text = text_of_each_shape(limits)[0]
+    batch = make_batch(text, limits, size, size, self.encoder.markers)
+    predict_step: Any = self.steps_for(len(self.params['embedding']))[0]
+    outputs = predict_step.eval_shape(self.params, 1.0, batch)
+    arrays = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), outputs)
+    _, no_texts = self.encoder.encode(self.params, [], str, self.fields)
+    return self._predictions([], no_texts, [(np.arange(0), arrays)])
 
   @single_precision()
   def warm_up(self) -> None:
@@ -94,7 +110,7 @@ class Predictor:
       tables.append(with_rows(self.params, []))
     texts = text_of_each_shape(self.encoder.limits)
     for params, text in itertools.product(tables, texts):
-      jax.block_until_ready(self._predict_batch(params, [text]))
+      jax.block_until_ready(self._predict_batch(params, text))
 
   def rounded(self, batch_size: int) -> int:
     """Returns a batch size that the devices can share."""
@@ -103,19 +119,20 @@ class Predictor:
   @single_precision()
   def _dispatch(
     self, texts: list[str], first: int
-  ) -> tuple[list[str], list[EncodedText], list[tuple[np.ndarray, Any]]]:
+  ) -> tuple[list[str], EncodedTexts, list[tuple[np.ndarray, Any]]]:
     """Starts to predict texts; `first` is the number of the first text.
 
-    Returns the arguments of `_answers` while the devices still compute.
+    Returns the arguments of `_predictions` while the devices still compute.
     """
     params, encoded_texts = self.encoder.encode(
-      self.params, texts, lambda i: f'text {first + i}', 'spans' in self.fields
+      self.params, texts, lambda i: f'text {first + i}', self.fields
     )
+    ids = encoded_texts.ids
     if self.fixed_shapes or len(texts) == 1:
-      outputs = self._predict_batch(params, encoded_texts)
+      outputs = self._predict_batch(params, ids)
       return texts, encoded_texts, [(np.arange(len(texts)), outputs)]
     no_labels = np.zeros(len(texts), np.int32)
-    split = self.encoder.split(encoded_texts, no_labels)
+    split = self.encoder.split(ids, no_labels)
     split = split.with_num_shards(self.mesh.size)
     sizes = [*map(self.rounded, _SMALL_BATCHES), self.batch_size]
     outputs = []
@@ -125,7 +142,7 @@ class Predictor:
       outputs.append((indices, self._step(params, batch)))
     return texts, encoded_texts, outputs
 
-  def _predict_batch(self, params: Any, texts: list[EncodedText]) -> Any:
+  def _predict_batch(self, params: Any, texts: Ids) -> Any:
     """Returns the outputs of a batch of a fixed shape, on the devices."""
     size = self.batch_size if self.fixed_shapes else self.rounded(1)
     encoder = self.encoder
@@ -140,27 +157,23 @@ class Predictor:
     return predict_step(params, temperature, batch)
 
   @single_precision()
-  def _answers(
+  def _predictions(
     self,
     texts: list[str],
-    encoded_texts: list[EncodedText],
+    encoded_texts: EncodedTexts,
     outputs: list[tuple[np.ndarray, Any]],
-  ) -> list[dict[str, Any]]:
-    """Returns the answers of a chunk, in the order of its texts."""
+  ) -> Predictions:
+    """Returns the predictions of a chunk, in the order of its texts."""
     if 'attention' not in self.fields:  # It is not copied from the devices.
       outputs = [(i, (p, logits, {}, x)) for i, (p, logits, _, x) in outputs]
-    answers: dict[int, dict[str, Any]] = {}
-    # Of one text, `jax.device_get` would take a twentieth of the time.
-    for indices, batch_outputs in jax.tree.map(np.asarray, outputs):
-      answers |= make_answers(
-        indices,
-        batch_outputs,
-        task=self.task,
-        labels=self.labels,
-        head_names=self.head_names,
-        thresholds=self.calibration.thresholds,
-        texts=texts,
-        encoded_texts=encoded_texts,
-        fields=self.fields,
-      )
-    return [answers[i] for i in range(len(texts))]
+    return make_predictions(
+      # Of one text, `jax.device_get` would take a twentieth of the time.
+      jax.tree.map(np.asarray, outputs),
+      task=self.task,
+      labels=self.labels,
+      head_names=self.head_names,
+      thresholds=self.calibration.thresholds,
+      texts=texts,
+      encoded_texts=encoded_texts,
+      fields=self.fields,
+    )

@@ -10,24 +10,25 @@ from typing import Any
 from flax import linen as nn
 import jax
 from jax.sharding import Mesh
+import pyarrow as pa
 
 from bigru_jax import parallel
 from bigru_jax.config import Config
-from bigru_jax.data.entities import marker_ids
 from bigru_jax.data.memory import check_texts
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.vector_sets import UnseenWords
 from bigru_jax.evaluation import steps
 from bigru_jax.evaluation.calibration import Calibration
-from bigru_jax.evaluation.evaluation import Evaluation, evaluate_logits
+from bigru_jax.evaluation.evaluation import Evaluation
 from bigru_jax.explain.texts import METHOD, check_label, check_method
 from bigru_jax.inference import predictions
-from bigru_jax.inference.encoding import TextEncoder
+from bigru_jax.inference.encoding import make_encoder
 from bigru_jax.inference.explanations import stream_explanations
 from bigru_jax.inference.label_ids import to_columns
 from bigru_jax.inference.overview import overview
 from bigru_jax.inference.predictor import Predictor
-from bigru_jax.inference.unseen import SpelledWords
+from bigru_jax.inference.scoring import evaluate_texts
+from bigru_jax.inference.tables import TABLE_FIELDS, predict_table
 from bigru_jax.models.embedding import with_ngrams_in_table
 from bigru_jax.runtime import facts
 from bigru_jax.runtime.fields import check_count
@@ -72,25 +73,13 @@ class Run:
   ) -> None:
     self.workdir, self.config, self.labels = workdir, config, labels
     self.tokenizer, self.task, self.trained_params = tokenizer, task, params
-    words: UnseenWords | SpelledWords | None = unseen
-    if model.ngrams:
-      words = SpelledWords(params['ngram_embedding'], unseen)
+    encoder = make_encoder(config, tokenizer, len(labels), unseen, params)
+    self.markers = encoder.markers
     self.model, params = with_ngrams_in_table(model, params)
     self.params = jax.device_put(params, parallel.replicated(mesh))
     self.calibration, self._mesh = calibration, mesh
     self.fields = predictions.fields_of(config)
     self._steps_for = steps.by_vocabulary_size(self.model, task, mesh)
-    self.markers: tuple[int, ...] = ()
-    if config.pooling_entry.needs_entities:
-      self.markers = marker_ids(tokenizer, config.pooling)
-    encoder = TextEncoder(
-      tokenizer=tokenizer,
-      limits=config.limits,
-      num_labels=len(labels),
-      unseen=words,
-      markers=self.markers,
-      pooling=config.pooling,
-    )
     self._predictor = Predictor(
       params=self.params,
       encoder=encoder,
@@ -145,7 +134,7 @@ class Run:
     Returns:
       A JSON object per text:
 
-      - `label`: the label; for multi_label, a list of labels.
+      - `label`: the label; for multi_label, a list.
       - `probabilities`: the probability of each label.
       - `tokens`: the tokens of the text, up to `max_length`.
       - `spans`: the [start, end) of each token in the original text, in code
@@ -178,6 +167,29 @@ class Run:
     """Predicts like `predict`, in chunks and in constant memory."""
     return self.predictor(batch_size, calibrated, fields, False).stream(texts)
 
+  def predict_table(
+    self,
+    table: pa.Table,
+    batch_size: int = BATCH_SIZE,
+    calibrated: bool = False,
+    fields: Collection[str] | None = TABLE_FIELDS,
+    text_column: str = '',
+  ) -> pa.Table:
+    """Adds the predictions of a PyArrow table's texts to it, as columns.
+
+    Args:
+      table: a table, in which a missing text is empty. The columns that are
+        added do not depend on its rows: see `tables.to_arrow`.
+      batch_size, calibrated, fields: see `predict`; None for all fields.
+      text_column: the column of texts; by default as in training.
+
+    Raises:
+      ValueError: see `predict` and `tables.predict_table`.
+    """
+    predictor = self.predictor(batch_size, calibrated, fields, False)
+    column = text_column or self.config.text_column
+    return predict_table(predictor, table, column)
+
   def predictor(
     self,
     batch_size: int = 1,
@@ -195,11 +207,11 @@ class Run:
     Raises:
       ValueError: see `predict`.
     """
-    batch_size = check_count('batch_size', batch_size)
+    size = self._predictor.rounded(check_count('batch_size', batch_size))
     return dataclasses.replace(
       self._predictor,
       params=self.params,
-      batch_size=self._predictor.rounded(batch_size),
+      batch_size=size,
       calibrated=calibrated,
       fields=predictions.choose_fields(fields, self.fields),
       fixed_shapes=fixed_shapes,
@@ -223,9 +235,8 @@ class Run:
       batch_size: the maximum batch size.
 
     Returns:
-      The answers of `predict`, and in each:
+      The answers of `predict`, and in each `method`, `explained_label` and:
 
-      - `method` and `explained_label`.
       - `attribution`: a number for each of `tokens`; a positive one speaks for
         the label, and a negative one against it.
       - `completeness_error`, for integrated gradients: by how much the sum of
@@ -274,35 +285,19 @@ class Run:
       weights: the weight of each text; by default 1.
 
     Returns:
-      A dict with `loss`, `accuracy`, `macro_f1` and other metrics by name, and
-      the result of `by_class.classification_report`. Its attributes contain
-      the predictions.
+      A dict with `loss`, `accuracy` and other metrics by name, and the result
+      of `by_class.classification_report`. Its attributes have the predictions.
 
     Raises:
       ValueError: the numbers of texts, labels and weights differ, or are 0; a
         weight is wrong, or a label is not the run's; or see `predict`.
     """
-    batch_size = self._predictor.rounded(check_count('batch_size', batch_size))
+    predictor = self.predictor(batch_size, calibrated, fixed_shapes=False)
     texts = list(check_texts(texts, self.config.num_texts))
-    classes, config = self.labels, self.config
-    columns = to_columns(labels, weights, classes, self.workdir, config)
+    columns = to_columns(
+      labels, weights, self.labels, self.workdir, self.config
+    )
     if len(texts) != len(columns['label']) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(columns["label"])} labels')
     origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'
-    encoder = self._predictor.encoder
-    params, encoded = encoder.encode(self.params, texts, origin_of)
-    split = encoder.split(encoded, columns['label']).with_columns(**columns)
-    _, eval_step = self._steps_for(len(params['embedding']))
-    metrics, logits_NxC = steps.evaluate(
-      eval_step, params, self.task, split, batch_size, self._mesh
-    )
-    return evaluate_logits(
-      self.task,
-      self.labels,
-      split.label_array(),
-      logits_NxC,
-      self.calibration,
-      metrics,
-      calibrated,
-      split.example_weights(),
-    )
+    return evaluate_texts(predictor, texts, columns, origin_of)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data.encode import EncodedText
+from bigru_jax.data.encode import EncodedTexts
 from bigru_jax.data.glove import names_of
 from bigru_jax.data.text import UNK, UNK_ID
 from bigru_jax.data.vector_sets import UnseenWords
@@ -65,32 +66,29 @@ def with_unseen_words(
   params: Any,
   unseen: UnseenWords | SpelledWords,
   first_id: int,
-  texts: list[EncodedText],
-) -> tuple[Any, list[EncodedText]]:
+  texts: EncodedTexts,
+) -> tuple[Any, EncodedTexts]:
   """Adds rows for unseen words to the embedding table, and sets their ids.
 
   Args:
     params: the parameters of the model.
     unseen: what gives vectors to words.
     first_id: the id of the first new row of the embedding table.
-    texts: the encoded texts; unseen words have the unknown id.
+    texts: the encoded texts with their tokens; unseen words have the unknown
+      id.
   """
-  words = {
-    token
-    for text in texts
-    for token, i in zip(text.tokens, text.ids)
-    if i == UNK_ID
-  } - {UNK}
+  ids = texts.ids.tokens
+  unknown = np.flatnonzero(ids == UNK_ID)
+  tokens = list(itertools.chain.from_iterable(texts.tokens))
+  words = {tokens[i] for i in unknown} - {UNK}
   vectors = unseen.lookup(sorted(words))
   if not vectors:
     return params, texts
   new_ids = {word: first_id + i for i, word in enumerate(vectors)}
-  return with_rows(params, list(vectors.values())), [
-    text._replace(
-      ids=[new_ids.get(token, i) for token, i in zip(text.tokens, text.ids)]
-    )
-    for text in texts
-  ]
+  ids = ids.copy()
+  ids[unknown] = [new_ids.get(tokens[i], UNK_ID) for i in unknown]
+  texts = texts._replace(ids=texts.ids._replace(tokens=ids))
+  return with_rows(params, list(vectors.values())), texts
 
 
 def with_rows(params: Any, vectors: list[np.ndarray]) -> Any:

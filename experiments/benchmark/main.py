@@ -53,7 +53,7 @@ LEVELS = {
   'memory': [Case('step', 64, 500, 300, 256)],
   'epoch': [Case('epoch', 64, 0, 100, hidden) for hidden in (128, 256)],
   'inference': [Case('inference', batch, 0, 100, 128) for batch in (64, 256)],
-  'serving': [Case('serving', batch, 0, 100, 128) for batch in (1, 64)],
+  'serving': [Case('serving', batch, 0, 100, 128) for batch in (1, 64, 256)],
   'latency': [Case('latency', 1, 0, 100, 128)],
   'start': [],
   'grid': [Case(work, *size) for size in GRID for work in ENCODER],

@@ -1,6 +1,8 @@
-"""Texts to labels: `Run.predict`, and ONNX Runtime on the run's export.
+"""Texts to labels: a run, and ONNX Runtime on the run's export.
 
-Both use the same tokenizer, and both compute the attention.
+Both use the same tokenizer, and both return labels and probabilities: one text
+at a time by `Run.predict`, and many by `Run.predict_table`. Neither returns the
+attention.
 """
 
 from collections.abc import Callable
@@ -10,14 +12,15 @@ import itertools
 import pathlib
 import random
 import time
-from typing import Any
 
 from cases import Call, Case
 import jax
 import numpy as np
+import pyarrow as pa
 
 from bigru_jax import parallel
 from bigru_jax.data import sources
+from bigru_jax.data.encode import encode_ids
 from bigru_jax.data.prepare import prepare
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.inference.run import Run
@@ -31,16 +34,19 @@ def build(name: str, case: Case) -> Call:
   """Returns a function that does the work of a case, by an untrained run."""
   run, train_texts = _untrained(case)
   texts = [train_texts[i % len(train_texts)] for i in range(case.sentences)]
-  calls = [texts] if case.batch > 1 else [[text] for text in texts]
+  if case.batch == 1:
+    predict = _one_text(name, run)
+    return lambda: np.concatenate([predict([text]) for text in texts])
   if name == 'onnxruntime':
     predict = _onnxruntime(run, case.batch)
-    return lambda: np.concatenate([predict(texts) for texts in calls])
+    return lambda: predict(texts)
   label_ids = {label: i for i, label in enumerate(run.labels)}
-  return lambda: np.array([
-    label_ids[prediction['label']]
-    for texts in calls
-    for prediction in run.predict(texts, case.batch)
-  ])  # fmt: skip
+
+  def labels() -> np.ndarray:
+    table = run.predict_table(pa.table({'text': texts}), case.batch)
+    return np.array(list(map(label_ids.get, table['prediction'].to_pylist())))
+
+  return labels
 
 
 def latencies(name: str, case: Case, threads: int) -> list[float]:
@@ -73,16 +79,24 @@ def _one_by_one(name: str, case: Case) -> tuple[Callable, list[str]]:
   lengths = [1 + i % _MAX_WORDS for i in range(case.sentences)]
   random.Random(0).shuffle(lengths)
   texts = [' '.join(itertools.islice(words, length)) for length in lengths]
-  predict: Callable[[list[str]], Any]
-  if name == 'onnxruntime':
-    predict = _onnxruntime(run, 1)
-  else:
-    predictor = run.predictor()
-    predictor.warm_up()
-    predict = predictor.predict
+  predict = _one_text(name, run)
   for text in texts[:_MAX_WORDS]:
     predict([text])
   return predict, texts
+
+
+def _one_text(name: str, run: Run) -> Callable[[list[str]], np.ndarray]:
+  """Returns a program that predicts one text."""
+  if name == 'onnxruntime':
+    return _onnxruntime(run, 1)
+  predictor = run.predictor(fields=['label', 'probabilities'])
+  predictor.warm_up()
+  label_ids = {label: i for i, label in enumerate(run.labels)}
+
+  def predict(texts: list[str]) -> np.ndarray:
+    return np.array([label_ids[x['label']] for x in predictor.predict(texts)])
+
+  return predict
 
 
 def _untrained(case: Case) -> tuple[Run, list[str]]:
@@ -108,21 +122,21 @@ def _onnxruntime(
   from bigru_jax.interop.onnx import to_onnx
 
   session = onnxruntime.InferenceSession(to_onnx(run).SerializeToString())
-  max_length = run.config.max_length
+  tokenizer, limits = run.tokenizer, run.config.limits
 
   def predict(texts: list[str]) -> np.ndarray:
     """Returns the labels of texts, in batches of like lengths."""
-    ids = [run.tokenizer.encode(text)[1][:max_length] for text in texts]
-    order = np.argsort([len(text_ids) for text_ids in ids], kind='stable')
-    labels = np.zeros(len(ids), np.int64)
-    for start in range(0, len(ids), batch_size):
+    ids = encode_ids(texts, tokenizer, limits).by_text()
+    order = np.argsort(ids.lengths, kind='stable')
+    probabilities_NxC = np.zeros((len(texts), len(run.labels)), np.float32)
+    for start in range(0, len(texts), batch_size):
       indices = order[start : start + batch_size]
-      lengths_B = np.array([len(ids[i]) for i in indices], np.int32)
-      ids_BxT = np.zeros((len(indices), lengths_B.max()), np.int32)
-      for row_T, i in zip(ids_BxT, indices):
-        row_T[: len(ids[i])] = ids[i]
-      outputs = session.run(None, {'ids': ids_BxT, 'lengths': lengths_B})
-      labels[indices] = outputs[0].argmax(-1)
-    return labels
+      rows = ids[indices]
+      arrays = {
+        'ids': rows.padded(rows.lengths, rows.lengths.max()),
+        'lengths': rows.lengths,
+      }
+      (probabilities_NxC[indices],) = session.run(['probabilities'], arrays)
+    return probabilities_NxC.argmax(-1)
 
   return predict

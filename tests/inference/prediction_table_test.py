@@ -3,6 +3,7 @@
 import csv
 import itertools
 
+import numpy as np
 import pytest
 
 from bigru_jax.data import tabular_files
@@ -53,11 +54,11 @@ def test_each_of_any_number_of_labels_has_a_column():
   assert list(columns) == [
     'prediction', *(f'probability_{label}' for label in labels), 'empty',
   ]  # fmt: skip
-  answer = {
-    'label': [],
-    'probabilities': {x: i / 4096 for i, x in enumerate(labels)},
-    'empty': True,
+  predictions = {
+    'label': [[]],
+    'probabilities': np.arange(2000, dtype=np.float32)[None] / 4096,
+    'empty': [True],
   }
-  cells = [cell(answer) for cell in columns.values()]
+  ((*cells,),) = zip(*(column(predictions) for column in columns.values()))
   assert cells[0] == '' and cells[-1] == 'true'
-  assert [float(x) for x in cells[1:-1]] == [i / 4096 for i in range(2000)]
+  assert cells[1:-1] == [i / 4096 for i in range(2000)]

@@ -10,6 +10,7 @@ import pytest
 
 import bigru_jax
 from bigru_jax.data.encode import make_split
+from bigru_jax.data.ragged import pack
 from bigru_jax.explain import choice
 from bigru_jax.explain.attributions import PAGE_METHODS
 from bigru_jax.reports.page import run_page
@@ -48,7 +49,7 @@ def test_the_more_weights_a_text_has_the_fewer_texts_are_shown(
 ):
   config = dataclasses.replace(CONFIG, pooling=pooling, num_heads=HEADS)
   ids = [[2] * len(text.split()) for text in TEXTS]
-  split = make_split(ids, np.zeros(len(ids), np.int32), 2)
+  split = make_split(pack(ids), np.zeros(len(ids), np.int32), 2)
   table = split.table.with_columns(text=np.array(TEXTS, object))
   monkeypatch.setattr(run_page, '_TOKENS', sum(map(len, ids)) // 2)
   outputs = run_page.PageOutputs(

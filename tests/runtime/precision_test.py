@@ -12,6 +12,7 @@ import pytest
 
 from bigru_jax import Config, Ensemble, load, parallel, train
 from bigru_jax.data.encode import encode, make_split
+from bigru_jax.data.ragged import pack
 from bigru_jax.evaluation.calibration import fit_temperature
 from bigru_jax.explain.attributions import attribute
 from bigru_jax.interop.stablehlo import to_stablehlo
@@ -102,7 +103,7 @@ def _type(x):
 def _attributions(run):
   limits = run.config.limits
   ids = [encode(text, run.tokenizer, limits).ids for text in TEXTS[:8]]
-  split = make_split(ids, np.zeros(8, np.int32), 2)
+  split = make_split(pack(ids), np.zeros(8, np.int32), 2)
   task = make_task(run.config, run.labels)
   params = jax.device_get(run.params)
   return attribute(run.model, task, params, split)

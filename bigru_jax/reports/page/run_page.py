@@ -13,13 +13,13 @@ import numpy as np
 from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
-from bigru_jax.data.encode import encode
+from bigru_jax.data.encode import encode_texts
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation, label_names
 from bigru_jax.explain import choice
 from bigru_jax.explain.predictions import TrainedModel
-from bigru_jax.inference.predictions import fields_of, make_answers
+from bigru_jax.inference.predictions import fields_of, make_predictions
 from bigru_jax.models.classifier import Outputs
 from bigru_jax.reports.page.page import note_on_test, write_page
 from bigru_jax.reports.page.shading import Attribute
@@ -87,29 +87,35 @@ def write_run_page(
     attribute = None
     if trained:
       attribute = _explainer(workdir, config, data, trained, indices)
-    texts = dict(zip(indices, table['text'][indices]))
-    encoded_texts = {
-      i: encode(text, data.tokenizer, config.limits, with_spans=True)
-      for i, text in texts.items()
-    }
-    answers: dict[int, dict[str, Any]] = {}
-    for batch, (logits_BxC, attention, heads_BxK) in outputs.batches:
-      answers |= make_answers(
-        batch,
+    texts = [table['text'][i] for i in indices]
+    batches = [
+      (
+        np.searchsorted(indices, batch),
         (evaluation.probabilities[batch], logits_BxC, attention, heads_BxK),
-        task=task,
-        labels=data.labels,
-        head_names=config.head_names,
-        thresholds=calibration.thresholds,
-        texts=texts,
-        encoded_texts=encoded_texts,
-        fields=fields_of(config),
       )
+      for batch, (logits_BxC, attention, heads_BxK) in outputs.batches
+    ]
+    predictions = make_predictions(
+      batches,
+      task=task,
+      labels=data.labels,
+      head_names=config.head_names,
+      thresholds=calibration.thresholds,
+      texts=texts,
+      encoded_texts=encode_texts(
+        texts,
+        data.tokenizer,
+        config.limits,
+        with_tokens=True,
+        with_spans=True,
+      ),
+      fields=fields_of(config),
+    )
     write_page(
       workdir / 'report.html',
       workdir,
-      list(texts.values()),
-      [answers[i] for i in indices],
+      texts,
+      predictions.answers(),
       [label_names(evaluation.labels[i], data.labels) for i in indices],
       [table.place(i) for i in indices],
       note_on_test(len(table), len(indices)),
