@@ -125,10 +125,11 @@ def encode_ids(
   texts: Iterable[str], tokenizer: Tokenizer, limits: Limits
 ) -> Ids:
   """Returns the ids of many texts, in arrays."""
+  if not limits.hierarchical:
+    return _join((limits.truncate((x,)) for x in tokenizer.ids(texts)), limits)
   parts = [limits.parts(text) for text in texts]
   ids = iter(tokenizer.ids(itertools.chain.from_iterable(parts)))
-  kept_texts = (limits.truncate([next(ids) for _ in x]) for x in parts)
-  kept = ((x.tokens, x.sentences, x.truncated) for x in kept_texts)
+  kept = (limits.truncate([next(ids) for _ in x]) for x in parts)
   return _join(kept, limits)
 
 

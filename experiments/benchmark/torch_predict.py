@@ -33,7 +33,7 @@ class Classifier(nn.Module):
     self.attention = nn.Sequential(
       nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False)
     )
-    self.dense = nn.Linear(size, len(state['dense.bias']))
+    self.fc = nn.Linear(size, len(state['fc.bias']))
     self.load_state_dict(state)
 
   def forward(
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
     scores_BxT = self.attention(h_BxTxF).squeeze(-1)
     padding_BxT = torch.arange(tokens_BxT.shape[1]) >= lengths_B.unsqueeze(1)
     weights_BxT = scores_BxT.masked_fill(padding_BxT, -1e9).softmax(1)
-    return self.dense(torch.bmm(weights_BxT.unsqueeze(1), h_BxTxF).squeeze(1))
+    return self.fc(torch.bmm(weights_BxT.unsqueeze(1), h_BxTxF).squeeze(1))
 
 
 def main(model_path: str, workdir: str, source: str, output: str) -> None:
