@@ -90,7 +90,7 @@ def time_call(name: str) -> float:
   does not wait between its steps.
   """
   case, call = _calls[name]
-  if case.work not in ('epoch', 'inference', 'serving'):
+  if case.work not in ('epoch', 'inference'):
     end = time.perf_counter() + WARM_SECONDS
     while time.perf_counter() < end:
       call()
