@@ -6,7 +6,7 @@ vector of the first canonically equivalent word in the file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 import itertools
 import logging
 import os
@@ -90,12 +90,12 @@ class VectorIndex:
     self._hashes, first = np.unique(table['f0'], return_index=True)
     self._positions = table['f2'][first]
 
-  def missing(self, words: Sequence[str]) -> list[str]:
+  def missing(self, words: Collection[str]) -> list[str]:
     """Returns the words that the file does not have, without reading it."""
     _, known = self._entries(
       [word.encode('utf-8', 'replace') for word in words]
     )
-    return [words[i] for i in np.flatnonzero(~known)]
+    return [word for word, is_known in zip(words, known) if not is_known]
 
   def lookup(self, words: Iterable[str]) -> dict[str, np.ndarray]:
     """Returns the float32 vectors of the words that the file has."""

@@ -179,7 +179,7 @@ class UnseenWords:
     return without_gaps(self._sets.joined(by_file))
 
   def _of_file(self, index: VectorIndex, words: Collection[str]) -> Vectors:
-    missing = index.missing(list(words)) if self._sets.word_forms else []
+    missing = index.missing(words) if self._sets.word_forms else []
     if not missing:
       return index.lookup(words)
     # Together, because a compressed file is read through.
