@@ -12,7 +12,7 @@ from bigru_jax.training.step import make_train_step
 
 V, E, B, T = 400, 5, 4, 6
 STEPS, STEPS_PER_EPOCH, NONFINITE = 1000, 500, (3, 4, 700)
-RATE, DECAY, CLIP = 2e-3, 0.1, 0.5
+RATE, DECAY, CLIP = 1e-3, 0.1, 0.5
 TRAINED = V - 10
 
 
