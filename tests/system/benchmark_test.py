@@ -104,6 +104,25 @@ def test_the_start_of_a_run_is_measured(tmp_path):
   assert 'first training step' in process.stdout
 
 
+@pytest.mark.slow
+def test_a_csv_file_is_labelled_beside_a_pytorch_program():
+  pytest.importorskip('torch')
+  process = subprocess.run(
+    [
+      sys.executable, str(FOLDER / 'labelling.py'), '--dataset=synthetic',
+      '--texts=300', '--rounds=1',
+    ],
+    capture_output=True,
+    text=True,
+    timeout=900,
+  )  # fmt: skip
+  assert process.returncode == 0, process.stderr
+  ours, theirs, equal = process.stdout.splitlines()[-3:]
+  assert ours.startswith('ours: ') and '300 texts (1.00 x)' in ours
+  assert theirs.startswith('torch: ')
+  assert float(equal.split('%')[0]) > 95
+
+
 @pytest.mark.parametrize(
   'flag',
   [
