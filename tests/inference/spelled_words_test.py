@@ -1,5 +1,6 @@
 """Words unseen in training have the vectors of their character n-grams."""
 
+import base64
 import json
 
 import jax
@@ -12,6 +13,7 @@ from bigru_jax.data.prepare import prepare
 from bigru_jax.inference.unseen import SpelledWords
 from bigru_jax.interop.safetensors import save
 from bigru_jax.models.embedding import mean_of_ngrams, ngram_ids
+from bigru_jax.reports.page.page import data_of
 from bigru_jax.rundir import files as run_files
 
 TRAIN = [f'a {x} film {i}' for i in range(10) for x in ('good', 'bad')]
@@ -22,17 +24,22 @@ LABELS = ['positive', 'negative'] * 10
 # It trains, so what needs it is slow.
 @pytest.fixture(
   scope='module',
-  params=[pytest.param(x, marks=pytest.mark.slow) for x in ('', 'vectors.txt')],
+  params=[pytest.param(x, marks=pytest.mark.slow) for x in (0, 1, 2)],
 )
 def run(request, tmp_path_factory):
+  """A run with as many files of vectors, of which two are joined by meta."""
   folder = tmp_path_factory.mktemp('run')
-  path = str(folder / request.param) if request.param else ''
-  if path:
-    rows = ['good 1 2 3 4', 'goodish 4 3 2 1', 'elsewhere 0 1 0 1']
-    (folder / request.param).write_text('\n'.join(rows))
+  rows = ['good 1 2 3 4', 'goodish 4 3 2 1', 'elsewhere 0 1 0 1']
+  (folder / 'one.txt').write_text('\n'.join(rows))
+  (folder / 'two.txt').write_text('good 1 2\nfilm 2 1\nbad 3 3')
+  names = [str(folder / name) for name in ('one.txt', 'two.txt')]
+  fields = {'embeddings_join': 'meta'} if request.param == 2 else {}
+  if request.param < 2:
+    fields['embedding_size'] = 4
   config = Config(
-    char_embeddings=True, embeddings=path, embedding_size=4, hidden_size=3,
-    batch_size=4, epochs=2, learning_rate=0.1, max_length=8,
+    char_embeddings=True, embeddings=','.join(names[: request.param]),
+    hidden_size=3, batch_size=4, epochs=2, learning_rate=0.1, max_length=8,
+    **fields,
   )  # fmt: skip
   corpus = {
     'train': (TRAIN, LABELS),
@@ -67,7 +74,7 @@ def test_the_vector_is_the_mean_of_the_trained_ngrams(run):
   means = mean_of_ngrams(rows, ngram_ids(words))
   assert text.ids[2] == first and np.abs(means).max() > 0
   if run.config.embeddings:
-    means[0] += [4, 3, 2, 1]
+    means[0, :4] += [4, 3, 2, 1]
   table = np.asarray(params['embedding'])
   np.testing.assert_allclose(table[text.ids], means, atol=1e-6)
 
@@ -87,6 +94,31 @@ def test_a_shared_model_has_them(run, tmp_path):
   )
   texts = ['an incomparable flick', *TEST[1:]]
   assert loaded.predict(texts) == run.predict(texts)
+
+
+def test_predictions_and_the_page_show_the_weights_of_sets(run):
+  page = data_of(run.workdir / 'report.html')
+  answers = run.predict(TEST)
+  if len(run.config.vector_sizes) < 2:
+    assert page['sets'] == [] and list(answers[0]['attention']) == ['words']
+    return
+  assert page['sets'] == ['weight of one.txt', 'weight of two.txt']
+  for i, answer in enumerate(answers):
+    weights = np.array(answer['attention']['embeddings'])
+    assert weights.shape == (2, len(answer['tokens']))
+    np.testing.assert_allclose(weights.sum(0), 1, rtol=1e-6)
+    for name, of_set in zip(page['sets'], weights, strict=True):
+      packed = page['texts']['attributions'][name]
+      content = np.frombuffer(base64.b64decode(packed['weights'][i]), np.int8)
+      np.testing.assert_array_equal(
+        content, np.rint(127 * of_set / of_set.max()).astype(int)
+      )
+
+
+def test_gradients_explain_the_vectors_that_the_encoder_reads(run):
+  for answer in run.explain(TEST, 'integrated_gradients'):
+    assert len(answer['attribution']) == len(answer['tokens'])
+    assert answer['completeness_error'] < 1e-3
 
 
 def test_a_vector_of_the_file_is_added_to_the_mean():

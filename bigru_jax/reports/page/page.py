@@ -23,6 +23,8 @@ from bigru_jax.reports.page.shading import (
   Attribute,
   attributions_in,
   reading_order,
+  weighted_sets,
+  weights_of_sets,
 )
 from bigru_jax.reports.page.top import make_top, thresholds
 from bigru_jax.reports.records import (
@@ -110,8 +112,9 @@ def write_page(
     attributions = attribute(reading_order(columns))
   else:
     attributions = attributions_in(answers)
-  columns['attributions'] = pack_attributions(answers, attributions)
   data = describe(workdir)
+  attributions = {**weights_of_sets(answers, data['sets']), **attributions}
+  columns['attributions'] = pack_attributions(answers, attributions)
   data |= {'note': note, 'source': source, 'texts': columns}
   write_text(path, render(data | _with_top(workdir, data, baseline)))
 
@@ -210,6 +213,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'config': grouped_fields(config),
     'labels': run_files.read_labels(workdir),
     'heads': config.head_names,
+    'sets': weighted_sets(config),
     'thresholds': thresholds(workdir, config, diagnostics),
     'metrics': [
       (split, values)

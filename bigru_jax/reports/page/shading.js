@@ -17,6 +17,12 @@ const IN_LOG_ODDS = 'in log odds of the label: +1.1 makes its odds three ' +
 const UNITS = {
   leave_one_out: 'how much the probability of the label drops without the word',
 };
+// The weights of sets of vectors.
+const sets = data.sets || [];
+for (const name of sets) {
+  METHODS[name] = name;
+  UNSIGNED.push(name);
+}
 const attributions = texts.attributions || {};
 const hasAttention = texts.largest.some((heads) => heads.length);
 
@@ -144,6 +150,10 @@ function shadesInWords() {
   if (attributions[method]) {
     const counts = 'The stronger a word is shaded, the more it counts, as ' +
       `measured by ${METHODS[method]}`;
+    if (sets.includes(method)) {
+      return 'The stronger a word is shaded, the more these vectors count ' +
+        `among its vectors: ${method}.`;
+    }
     if (UNSIGNED.includes(method)) return `${counts}.`;
     return `${counts}: blue words speak for ${explainedInWords()}, and orange ` +
       'words with a dotted line against it.';
@@ -176,7 +186,8 @@ function drawMethods() {
   const explained = Object.keys(attributions);
   const names = [...new Set(hasAttention || !explained.length
     ? ['attention', ...explained] : explained)];
-  const best = [shading?.method, 'integrated_gradients', names.at(-1)]
+  const best = [shading?.method, 'integrated_gradients',
+    names.findLast((name) => !sets.includes(name)), names[0]]
     .find((name) => names.includes(name));
   $('method').append(...names.map((name) => el('option', {value: name},
     METHODS[name] + (shading && name === shading.method

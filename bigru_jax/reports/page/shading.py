@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+import os
 from typing import Any
 
 import numpy as np
 
+from bigru_jax.data.glove import names_of
+from bigru_jax.data.vector_sets import JOINS
+from bigru_jax.models.config import ModelConfig
 from bigru_jax.reports.page.answers import choose_examples
 
 # Returns attributions by method: for each text one weight per token, or None.
@@ -22,6 +26,24 @@ def attributions_in(
     return {}
   weights = [np.array(answer['attribution']) for answer in answers]
   return {answers[0]['method']: weights}
+
+
+def weighted_sets(config: ModelConfig) -> list[str]:
+  """Returns how the page calls the weights of sets of vectors, if any."""
+  if not JOINS[config.embeddings_join].is_learned:
+    return []
+  names = map(os.path.basename, names_of(config.embeddings))
+  return [f'weight of {name}' for name in names]
+
+
+def weights_of_sets(
+  answers: Sequence[dict[str, Any]], names: Sequence[str]
+) -> dict[str, list[np.ndarray]]:
+  """Returns the weights of sets of vectors, by the names of `weighted_sets`."""
+  return {
+    name: [np.array(x['attention']['embeddings'][i]) for x in answers]
+    for i, name in enumerate(names)
+  }
 
 
 def reading_order(columns: dict[str, Any]) -> list[int]:
