@@ -45,6 +45,7 @@ from bigru_jax.explain.predictions import (
   sampled,
 )
 from bigru_jax.models.build import init_params
+from bigru_jax.models.embedding import with_joined_table
 from bigru_jax.reports import tables
 from bigru_jax.reports.page.page import update_page
 from bigru_jax.rundir import files as run_files
@@ -194,10 +195,13 @@ def explain(
     table += study.accuracy_rows(correct, of_uniform)
   if table and _DIAGNOSTIC_TEXTS.value:
     _log.info('the diagnostic MLP, on training texts')
-    vectors = init_params(trained.model, config.seed)['embedding']
+    params = init_params(run.model, config.seed)
     vocabulary = data.tokenizer.vocabulary
     if data.vectors and vocabulary:
-      vectors, _ = embedding_table(vectors, vocabulary, data.vectors)
+      params['embedding'], _ = embedding_table(
+        params['embedding'], vocabulary, data.vectors
+      )
+    vectors = with_joined_table(params)[0]['embedding']
     table += study.diagnostic_rows(
       trained,
       sampled(data.splits['train'], _DIAGNOSTIC_TEXTS.value, seed),
