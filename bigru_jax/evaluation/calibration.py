@@ -146,20 +146,24 @@ def fit_temperature(
     targets_NxC: float32, the soft labels, which replace the hard ones.
     weights_N: the weights of the examples; by default 1.
   """
-  logits, batch = jnp.asarray(logits_NxC), {'labels': jnp.asarray(labels)}
+  batch = {'labels': labels}
   if targets_NxC is not None:
-    batch['targets'] = jnp.asarray(targets_NxC)
-  targets = task.targets(batch)
+    batch['targets'] = targets_NxC
 
-  def loss(log_temperature):
+  def loss(log_temperature, logits, batch):
     scaled = logits * jnp.exp(-log_temperature)
-    losses_N = task.activation.cross_entropy(scaled, targets)
+    losses_N = task.activation.cross_entropy(scaled, task.targets(batch))
     if weights_N is None:
       return losses_N.mean()
     return jnp.average(losses_N, weights=weights_N)
 
+  arrays = jax.device_put((logits_NxC, batch))
+  program = jax.jit(jax.grad(loss))
+
+  def slope(log_temperature):
+    return float(program(log_temperature, *arrays))
+
   # The loss falls and then rises, so its slope has at most one zero.
-  slope = jax.jit(jax.grad(loss))
   low, high = _LOG_BOUNDS
   at_low, at_one, at_high = slope(low), slope(0.0), slope(high)
   if not at_one or not np.isfinite([at_low, at_one, at_high]).all():

@@ -10,7 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.evaluation.calibration import Calibration, calibration_error
-from bigru_jax.evaluation.scoring import score_logits, score_probabilities
+from bigru_jax.evaluation.scoring import (
+  probabilities_of,
+  score_logits,
+  score_probabilities,
+)
 from bigru_jax.metrics import METRICS, compute
 from bigru_jax.metrics.by_class import classification_report
 from bigru_jax.metrics.scored import Scored
@@ -159,8 +163,10 @@ def evaluate_logits(
     weights: the weights of the examples in the metrics [N]; by default all are
       1. The loss is already weighted.
   """
-  plain = np.asarray(task.probabilities(logits_NxC))
-  scaled = np.asarray(task.probabilities(logits_NxC / calibration.temperature))
+  plain, scaled = (
+    np.asarray(probabilities_of(task, logits_NxC / temperature))
+    for temperature in (1, calibration.temperature)
+  )
   thresholds = calibration.thresholds
   scored = score_logits(task, labels, logits_NxC, thresholds, weights)
   metrics = _all_metrics(metrics, scored)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import functools
 import math
 from typing import Any
 
@@ -14,6 +15,12 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.metrics import METRICS, compute, each_epoch, names_in
 from bigru_jax.metrics.scored import Scored
 from bigru_jax.tasks import SingleLabel, Task
+
+
+@functools.partial(jax.jit, static_argnames='task')
+def probabilities_of(task: Task, logits_NxC: np.ndarray) -> jax.Array:
+  """Returns `task.probabilities` by one program for all operations."""
+  return task.probabilities(logits_NxC)
 
 
 def score_logits(
@@ -33,7 +40,7 @@ def score_logits(
     weights: the weights of the examples [N]; by default all are 1.
   """
   with jax.enable_x64(True):  # Probabilities near 1 are ties in float32.
-    exact = np.asarray(task.probabilities(logits_NxC.astype(np.float64)))
+    exact = np.asarray(probabilities_of(task, logits_NxC.astype(np.float64)))
   return _scored(
     task,
     weights,

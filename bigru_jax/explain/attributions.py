@@ -139,12 +139,17 @@ def leave_one_out(
 
 @single_precision()
 def left_out(trained: TrainedModel, batch: Batch) -> jax.Array:
-  """Returns the probabilities [B, T, C] of each text without token t."""
+  """Returns the probabilities [B, T, C] of each text without token t.
+
+  At padding they are those of an empty text.
+  """
   mask_BxT = real_tokens(batch)
   positions_T = jnp.arange(mask_BxT.shape[1])
 
   def without(position, parts_TxBxC):
-    keep_BxT = mask_BxT & (positions_T != position)
+    # A text that ends before this position is emptied, so that it costs little.
+    is_longer_Bx1 = mask_BxT[:, position][:, None]
+    keep_BxT = mask_BxT & is_longer_Bx1 & (positions_T != position)
     part_BxC = trained.probabilities(keep_tokens(batch, keep_BxT))
     return parts_TxBxC.at[position].set(part_BxC)
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from bigru_jax.ops import (
   cpu,
   gru_cpu,
-  gru_pallas,
   gru_reference,
   gru_scan,
   gru_xla,
@@ -20,9 +19,16 @@ from bigru_jax.ops.gru_reference import GRUParams
 
 __all__ = ['IMPLEMENTATIONS', 'GRUParams', 'bidirectional_gru']
 
+
+def _pallas(*arguments):
+  from bigru_jax.ops import gru_pallas  # Importing Pallas takes 0.1 s.
+
+  return gru_pallas.bidirectional_gru(*arguments)
+
+
 IMPLEMENTATIONS = {
   'cpu': gru_cpu.bidirectional_gru,
-  'pallas': gru_pallas.bidirectional_gru,
+  'pallas': _pallas,
   'reference': gru_reference.bidirectional_gru,
   'scan': gru_scan.bidirectional_gru,
   'xla': gru_xla.bidirectional_gru,

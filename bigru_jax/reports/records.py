@@ -9,6 +9,7 @@ import pathlib
 import shlex
 from typing import Any
 
+import jax
 import numpy as np
 
 from bigru_jax.config import Config
@@ -200,7 +201,7 @@ def learning_rates(
     round(per_epoch * config.epochs),
   )
   steps = np.unique(np.linspace(0, last['step'], _POINTS).astype(int))
-  rates = np.broadcast_to(np.asarray(schedule(steps)), steps.shape)
+  rates = np.broadcast_to(np.asarray(jax.jit(schedule)(steps)), steps.shape)
   return list(zip(steps.tolist(), rates.tolist()))
 
 

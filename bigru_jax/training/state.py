@@ -7,6 +7,7 @@ from typing import Any
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class TrainState(struct.PyTreeNode):
@@ -48,12 +49,13 @@ class TrainState(struct.PyTreeNode):
       averaged: whether to keep a moving average of the parameters.
     """
     return cls(
-      step=jnp.int32(0),
+      step=np.int32(0),
       params=params,
-      opt_state=optimizer.init(params),
-      loss_sum=jnp.float32(0),
-      nonfinite=jnp.int32(0),
-      consecutive_nonfinite=jnp.int32(0),
+      # One program; otherwise each shape would compile one.
+      opt_state=jax.jit(optimizer.init)(params),
+      loss_sum=np.float32(0),
+      nonfinite=np.int32(0),
+      consecutive_nonfinite=np.int32(0),
       averaged_params=jax.tree.map(jnp.copy, params) if averaged else None,
     )
 
