@@ -34,18 +34,13 @@ from bigru_jax.explain.attributions import (
   integrated_gradients,
   methods_of,
 )
+from bigru_jax.explain.choice_in_words import in_words
 from bigru_jax.explain.faithfulness import SHARES, erasure
 from bigru_jax.explain.positions import Batch, real_tokens
 from bigru_jax.explain.predictions import TrainedModel, over_split, sampled
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.statistics.intervals import student
 
-TITLES = {
-  'attention': 'attention',
-  'gradient_x_input': 'gradient × input',
-  'integrated_gradients': 'integrated gradients',
-  'leave_one_out': 'leaving each word out',
-}
 # The points of the quadrature of integrated gradients. On Rotten Tomatoes, the
 # sums are within 1e-6 of those of 60 points.
 _STEPS = 8
@@ -148,10 +143,31 @@ def choose(
   method = max(methods, key=lambda name: differences[name].mean())
   return Choice(
     method=method,
-    sentence=_sentence(method, table, len(split)),
+    sentence=in_words(method, table, len(split)),
     texts=len(split),
     table=table,
   )
+
+
+@single_precision()
+def compile_ahead(
+  trained: TrainedModel, split: EncodedSplit, methods: Sequence[str]
+) -> None:
+  """Compiles the programs of `choose`; the parameters may be abstract."""
+
+  def step(trained, batch, key):
+    lowered = _attributions.lower(trained, batch, tuple(methods))
+    weights = jax.tree.map(
+      lambda x, sharding: jax.ShapeDtypeStruct(
+        x.shape, x.dtype, sharding=sharding
+      ),
+      lowered.out_info,
+      lowered.compile().output_shardings,
+    )
+    _erase.lower(trained, batch, weights, key).compile()
+    return {}
+
+  over_split(step, trained, split, _BATCH_SIZE)
 
 
 @single_precision()
@@ -257,35 +273,8 @@ def _erase(
   return results
 
 
-def _sentence(method: str, table: list[dict[str, Any]], count: int) -> str:
-  """Returns the choice of a method in words."""
-  rows = {row['name']: row for row in table}
-  name = TITLES[method]
-  if not rows[method]['above_random']['low'] > 0:
-    return (
-      f'On {count} texts of the validation set, no way of shading explained '
-      'the predictions better than random numbers, so the shades are no '
-      f'reasons for an answer. The closest was {name}.'
-    )
-  changes = [
-    _change(rows[x][test]['value'])
-    for test in ('comprehensiveness', 'sufficiency')
-    for x in (method, 'random')
-  ]
-  return (
-    f'{name[0].upper()}{name[1:]} explained the predictions best, as measured '
-    f'on {count} texts of the validation set: without the words that it shades '
-    'most, the probability of the prediction {}, and without random words it '
-    '{}; with these words alone it {}, and with random words alone it {}.'
-  ).format(*changes)
-
-
 def _mean(values_N: np.ndarray) -> dict[str, float]:
   """Returns a mean over texts with Student's interval, NaN for one text."""
   interval = student(values_N)
   value = float(np.mean(values_N))
   return {'value': value, 'low': interval.low, 'high': interval.high}
-
-
-def _change(drop: float) -> str:
-  return f'{"drops" if drop >= 0 else "rises"} by {abs(drop):.2f}'

@@ -9,6 +9,7 @@ from typing import Any
 from flax import linen as nn, struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
 import numpy as np
 
 from bigru_jax.config import Config
@@ -129,8 +130,8 @@ def make_trained(
   Args:
     model: a `Classifier` or a `HierarchicalClassifier`.
     task: its task.
-    params: its parameters; the embedding table may have rows for more words
-      than the model.
+    params: its parameters, or `ShapeDtypeStruct`s to compile with; the
+      embedding table may have rows for more words than the model.
     thresholds: see `calibration.Calibration`.
   """
   # The tokens are explained as vectors that the encoder reads.
@@ -144,7 +145,14 @@ def make_trained(
     set_sizes=(),
     embedding_axis=None,
   )
-  params = jax.device_put(params, jax.local_devices()[0])
+  device = SingleDeviceSharding(jax.local_devices()[0])
+
+  def place(x):
+    if isinstance(x, jax.ShapeDtypeStruct):
+      return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device)
+    return jax.device_put(x, device)
+
+  params = jax.tree.map(place, params)
   return TrainedModel(model, task, params, tuple(thresholds))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import functools
 import logging
 import os
 import pathlib
@@ -24,7 +25,7 @@ from bigru_jax.inference.run import Run
 from bigru_jax.inference.unseen import unseen_words
 from bigru_jax.metrics import headline
 from bigru_jax.ops.gru import best_implementation
-from bigru_jax.reports.page.run_page import write_run_page
+from bigru_jax.reports.page.run_page import compile_explanations, write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
@@ -99,7 +100,7 @@ def train(
     program = build_program(config, data)
     trainer = Trainer(config, program, data.splits, mesh)
     with contextlib.closing(trainer):
-      trainer.compile_ahead()
+      _compile_ahead(trainer, config, data, program)
       directory.start(data.name, data.labels, data.tokenizer, data.identity)
       _show_start(display, trainer, data, mesh)
       progress = fit(trainer, directory, stop, display)
@@ -146,6 +147,21 @@ def _read_data(
   for note in data.notes:
     display.line('%s', note)
   return data
+
+
+def _compile_ahead(
+  trainer: Trainer, config: Config, data: Dataset, program: Program
+) -> None:
+  """Starts compiling the steps, and after them what explains predictions."""
+  trainer.compile_ahead()
+  # A table that is computed from several arrays exists only after training.
+  is_computed = {'embedding_join', 'ngram_embedding'} & {*program.params}
+  if config.explain and distributed.is_main() and not is_computed:
+    abstract = jax.eval_shape(lambda: program.params)
+    trained = make_trained(program.model, program.task, abstract)
+    trainer.compile_later(
+      functools.partial(compile_explanations, config, data, trained)
+    )
 
 
 def _show_start(

@@ -139,6 +139,10 @@ class Trainer:
             self.state.evaluated_params, metrics, placed
           )
 
+  def compile_later(self, compile_programs: Callable[[], None]) -> None:
+    """Calls a function on a compiling thread, after the steps are compiled."""
+    self._compiler.submit(compile_programs)
+
   def close(self) -> None:
     """Ends the compiling threads, which would abort the process at exit."""
     self._compiler.shutdown(cancel_futures=True)

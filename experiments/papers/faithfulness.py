@@ -21,7 +21,7 @@ import bigru_jax
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.cache import prepare_shared
 from bigru_jax.explain.attributions import ATTRIBUTIONS, attributions_of_batch
-from bigru_jax.explain.choice import TITLES
+from bigru_jax.explain.choice_in_words import TITLES
 from bigru_jax.explain.faithfulness import erasure
 from bigru_jax.explain.positions import Batch
 from bigru_jax.explain.predictions import (

@@ -6,7 +6,7 @@ import pytest
 from small_models import TEXTS, make_batch, make_model
 
 from bigru_jax.data.encode import make_split
-from bigru_jax.explain import attributions, choice
+from bigru_jax.explain import attributions, choice, choice_in_words
 from bigru_jax.explain.attributions import PAGE_METHODS
 from bigru_jax.explain.faithfulness import erasure
 
@@ -69,7 +69,7 @@ def test_the_sentence_names_what_was_measured():
       ('random', 0.04, 0.21, 0.0),
     )
   ]
-  assert choice._sentence('leave_one_out', table, 9) == (
+  assert choice_in_words.in_words('leave_one_out', table, 9) == (
     'Leaving each word out explained the predictions best, as measured on 9 '
     'texts of the validation set: without the words that it shades most, the '
     'probability of the prediction drops by 0.36, and without random words it '

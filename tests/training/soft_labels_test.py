@@ -26,7 +26,7 @@ VALUES = RNG.integers(0, 5, (48, 3)).astype(np.float32) / 4
 WEIGHTS = RNG.integers(1, 9, 48).astype(np.float32) / 4
 CONFIG = bigru_jax.Config(
   epochs=1, embedding_size=4, hidden_size=4, batch_size=8, learning_rate=0.02,
-  label_column='a,b,c', dropout=0.0, embedding_dropout=0.0,
+  label_column='a,b,c', dropout=0.0, embedding_dropout=0.0, explain=False,
 )  # fmt: skip
 SINGLE = dataclasses.replace(CONFIG, soft_labels=True)
 MULTI = dataclasses.replace(CONFIG, task='multi_label')

@@ -16,7 +16,7 @@ from bigru_jax.runtime.preemption import Preempted
 
 CONFIG = bigru_jax.Config(
   epochs=3, embedding_size=8, hidden_size=8, batch_size=16,
-  learning_rate=0.02, embedding_dropout=0.1, dropout=0.1,
+  learning_rate=0.02, embedding_dropout=0.1, dropout=0.1, explain=False,
 )  # fmt: skip
 
 

@@ -58,6 +58,15 @@ class PageOutputs:
       self.batches.append((indices[positions], outputs))
 
 
+def compile_explanations(
+  config: Config, data: Dataset, trained: TrainedModel
+) -> None:
+  """Compiles what `write_run_page` explains with; see `compile_ahead`."""
+  indices = PageOutputs(data.splits['test'], config, trained.task).indices
+  sample, _ = _explained_splits(config, data, indices)
+  choice.compile_ahead(trained, sample, choice.page_methods(config.pooling))
+
+
 def write_run_page(
   workdir: pathlib.Path,
   config: Config,
@@ -138,11 +147,7 @@ def _explainer(
 
   def attribute(order):
     methods = choice.page_methods(config.pooling)
-    test = data.splits['test']
-    sample, page_texts = choice.with_same_shapes(
-      choice.sample(data.splits['validation'], methods, config.seed),
-      dataclasses.replace(test, table=test.table.take(indices)),
-    )
+    sample, page_texts = _explained_splits(config, data, indices)
     chosen = choice.choose(trained, sample, methods, config.seed)
     attributions = choice.attributions_within(
       trained, page_texts, methods, order
@@ -161,3 +166,15 @@ def _explainer(
       return {}
 
   return attribute_or_warn
+
+
+def _explained_splits(
+  config: Config, data: Dataset, indices: np.ndarray
+) -> tuple[EncodedSplit, EncodedSplit]:
+  """Returns the texts that attributions are compared on, and the page's."""
+  test = data.splits['test']
+  methods = choice.page_methods(config.pooling)
+  return choice.with_same_shapes(
+    choice.sample(data.splits['validation'], methods, config.seed),
+    dataclasses.replace(test, table=test.table.take(indices)),
+  )
