@@ -48,14 +48,15 @@ class TrainState(struct.PyTreeNode):
       optimizer: its `init` makes the state of the optimizer.
       averaged: whether to keep a moving average of the parameters.
     """
+    zero: Any = np.int32(0)
     return cls(
-      step=np.int32(0),
+      step=zero,
       params=params,
       # One program; otherwise each shape would compile one.
-      opt_state=jax.jit(optimizer.init)(params),
-      loss_sum=np.float32(0),
-      nonfinite=np.int32(0),
-      consecutive_nonfinite=np.int32(0),
+      opt_state=jax.jit(lambda params: optimizer.init(params))(params),
+      loss_sum=zero.astype(np.float32),
+      nonfinite=zero,
+      consecutive_nonfinite=zero,
       averaged_params=jax.tree.map(jnp.copy, params) if averaged else None,
     )
 
