@@ -9,6 +9,7 @@ from bigru_jax.data.encode import make_split
 from bigru_jax.explain import attributions, choice, choice_in_words
 from bigru_jax.explain.attributions import PAGE_METHODS
 from bigru_jax.explain.faithfulness import erasure
+from bigru_jax.explain.predictions import make_trained
 
 
 @pytest.fixture(scope='module')
@@ -46,6 +47,27 @@ def test_the_choice_has_the_largest_difference_of_both_tests(trained):
   np.testing.assert_allclose(
     rows['attention']['above_random']['value'], beyond, atol=1e-5
   )
+
+
+def test_what_is_compiled_ahead_is_not_compiled_again(trained, caplog):
+  def compiled():
+    names = [
+      name
+      for name in ('_attributions', '_erase')
+      for message in caplog.messages
+      if f'XLA compilation of jit({name})' in message
+    ]
+    caplog.clear()
+    return names
+
+  split, methods = _split([[2, 3]] * 5), ('attention',)
+  model, task, params = trained.model, trained.task, trained.params
+  abstract = make_trained(model, task, jax.eval_shape(lambda: params))
+  with jax.log_compiles():
+    choice.compile_ahead(abstract, split, methods)
+    assert compiled() == ['_attributions', '_erase']
+    choice.choose(make_trained(model, task, params), split, methods)
+    assert compiled() == []
 
 
 def test_a_model_that_ignores_its_texts_has_no_faithful_attribution(trained):
