@@ -7,7 +7,6 @@ from typing import Any
 from flax import struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 
 class TrainState(struct.PyTreeNode):
@@ -48,15 +47,14 @@ class TrainState(struct.PyTreeNode):
       optimizer: its `init` makes the state of the optimizer.
       averaged: whether to keep a moving average of the parameters.
     """
-    zero: Any = np.int32(0)
     return cls(
-      step=zero,
+      step=jnp.int32(0),
       params=params,
       # One program; otherwise each shape would compile one.
       opt_state=jax.jit(lambda params: optimizer.init(params))(params),
-      loss_sum=zero.astype(np.float32),
-      nonfinite=zero,
-      consecutive_nonfinite=zero,
+      loss_sum=jnp.float32(0),
+      nonfinite=jnp.int32(0),
+      consecutive_nonfinite=jnp.int32(0),
       averaged_params=jax.tree.map(jnp.copy, params) if averaged else None,
     )
 
