@@ -10,7 +10,12 @@ from flax import linen as nn
 import numpy as np
 
 from bigru_jax.explain.predictions import make_trained
-from bigru_jax.explain.texts import labels_to_explain, with_attributions
+from bigru_jax.explain.texts import (
+  check_label,
+  check_method,
+  labels_to_explain,
+  with_attributions,
+)
 from bigru_jax.inference.predictor import CHUNK, Predictor
 
 
@@ -26,9 +31,13 @@ def stream_explanations(
   Args:
     predictor: predicts the texts.
     model: the run's.
-    texts, label: see `Run.explain`.
-    method: a name that `explain.texts.check_method` accepts.
+    texts, method, label: see `Run.explain`.
+
+  Raises:
+    ValueError: see `Run.explain`.
   """
+  check_method(method, predictor.encoder.pooling)
+  check_label(label, predictor.labels)
   predicted_texts, texts = itertools.tee(texts)
   answers = predictor.stream(predicted_texts)
   while chunk := list(itertools.islice(answers, CHUNK)):

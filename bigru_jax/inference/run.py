@@ -20,7 +20,7 @@ from bigru_jax.data.vector_sets import UnseenWords
 from bigru_jax.evaluation import steps
 from bigru_jax.evaluation.calibration import Calibration
 from bigru_jax.evaluation.evaluation import Evaluation
-from bigru_jax.explain.texts import METHOD, check_label, check_method
+from bigru_jax.explain.texts import METHOD
 from bigru_jax.inference import predictions
 from bigru_jax.inference.encoding import make_encoder
 from bigru_jax.inference.explanations import stream_explanations
@@ -255,8 +255,6 @@ class Run:
     batch_size: int = BATCH_SIZE,
   ) -> Iterator[dict[str, Any]]:
     """Explains like `explain`, in chunks and in constant memory."""
-    check_method(method, self.config.pooling)
-    check_label(label, self.labels)
     yield from stream_explanations(
       self.predictor(batch_size, fixed_shapes=False),
       self.model,
@@ -293,10 +291,9 @@ class Run:
         weight is wrong, or a label is not the run's; or see `predict`.
     """
     predictor = self.predictor(batch_size, calibrated, fixed_shapes=False)
-    texts = list(check_texts(texts, self.config.num_texts))
-    columns = to_columns(
-      labels, weights, self.labels, self.workdir, self.config
-    )
+    config = self.config
+    texts = list(check_texts(texts, config.num_texts))
+    columns = to_columns(labels, weights, self.labels, self.workdir, config)
     if len(texts) != len(columns['label']) or not texts:
       raise ValueError(f'{len(texts)} texts and {len(columns["label"])} labels')
     origin_of = origins.__getitem__ if origins else lambda i: f'text {i + 1}'

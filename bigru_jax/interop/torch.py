@@ -213,9 +213,7 @@ def classifier_to_torch(
   If `attention` is one module, it is `nn.Sequential(nn.Linear(2 * H, 2 * H),
   nn.Tanh(), nn.Linear(2 * H, 1, bias=False))`; dot attention is
   `nn.Linear(2 * H, 1, bias=False)`. A pooling that is joined with it must have
-  no parameters.
-
-  Sets of vectors are joined in the embedding table.
+  no parameters. Sets of vectors are joined in the embedding table.
 
   Raises:
     ValueError: the model is not flat, has no BiGRU, or its attention is neither
@@ -226,17 +224,16 @@ def classifier_to_torch(
   if set(attention) in ({'additive'}, {'dot'}):  # Joined with others.
     (attention,) = attention.values()
   forms = {'kernel', 'bias', 'query'}, {'query'}
-  parts = {'embedding', 'encoder', 'attention', 'output'}
+  names = {'embedding', 'encoder', 'attention', 'output'}
   if (
-    set(params) != parts
+    set(params) != names
     or set(attention) not in forms
     or 'kernel' in params['encoder']
   ):
     raise ValueError(
       'only model=flat and encoder=bigru, with pooling=additive or '
       f'pooling=dot, alone or joined with {", ".join(_WITHOUT_TENSORS)}, have '
-      'a counterpart; these parameters are '
-      f'{", ".join(sorted(params))}, with '
+      f'a counterpart; these parameters are {", ".join(sorted(params))}, with '
       f'{", ".join(sorted(attention)) or "none"} in the attention'
     )
   kernel_FxC = np.asarray(params['output']['kernel'])

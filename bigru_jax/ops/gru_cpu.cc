@@ -135,20 +135,26 @@ void ReduceWeightGradients(const GruSizes& s, int64_t direction,
   }
 }
 
-// Adds the backward direction's part of dx, [T, B, stride], to dx [B, T, E].
+// Sums both directions' parts of an example's dx [B, T, E].
 template <class Number>
-void AddBackwardDx(const GruKernel<Number>& code, const GruSizes& s,
-                   const bool* mask, const Number* backward, int64_t stride,
-                   int64_t b, Number* dx) {
+void SumInputGradients(const GruKernel<Number>& code, const GruSizes& s,
+                       const bool* mask, const GruGradients<Number>& parts,
+                       int64_t b, Number* dx) {
   for (int64_t t = 0; t < s.T; ++t) {
-    const int64_t position = b * s.T + t, step = s.T - 1 - t;
+    const int64_t position = b * s.T + t;
+    Number* const to = dx + position * s.E;
     if (mask[position]) {
-      code.add(s.E, backward + (step * s.B + b) * stride, dx + position * s.E);
+      const int64_t first = t * s.B + b, second = (s.T - 1 - t) * s.B + b;
+      std::copy_n(parts.dx[0] + first * parts.dx_stride, s.E, to);
+      code.add(s.E, parts.dx[1] + second * parts.dx_stride, to);
+    } else {
+      std::fill_n(to, s.E, Number{});
     }
   }
 }
 
-// `spent`, [2, T, B, 4H], is the memory of `gates`, which the pass overwrites.
+// The memory of dx is that of x, and that of `spent`, [2, T, B, 4H], is that of
+// `gates`: the pass reads both before it overwrites them.
 template <class Number>
 ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                     Numbers<Number> x, Booleans mask, Numbers<Number> w_input,
@@ -179,19 +185,15 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                                           Data<Number>(dh)};
   auto run = [&](const GruKernel<Number>& code) {
     Memory memory;
-    Number* const forward_dx = Data<Number>(*dx);
-    Number* backward_dx = Data<Number>(*spent) + T * B * 4 * H;
-    int64_t dx_stride = 4 * H;
-    if (E > dx_stride) {
-      backward_dx = memory.Allocate<Number>(T * B * E);
-      dx_stride = E;
-    }
+    const int64_t dx_stride = std::max(E, 4 * H);
+    Number* const parts = E > 4 * H ? memory.Allocate<Number>(2 * T * B * E)
+                                    : Data<Number>(*spent);
     const std::vector<Share> shares = Shares(pool, B);
     const int64_t stride = code.stride(4 * H);
     std::vector<GruGradients<Number>> gradients;
     for (size_t i = 0; i < shares.size(); ++i) {
       float* const rows = memory.Allocate<float>((E + H + 1) * stride);
-      gradients.push_back({{forward_dx, backward_dx},
+      gradients.push_back({{parts, parts + T * B * dx_stride},
                            dx_stride,
                            dh0->typed_data(),
                            dkeep->typed_data(),
@@ -211,8 +213,8 @@ ffi::Error Backward(ffi::ThreadPool pool, InstructionSet instruction_set,
                             db->typed_data(), db_n->typed_data());
     });
     ParallelFor(pool, B, [&](int64_t b) {
-      AddBackwardDx(code, call.sizes, call.inputs.mask, backward_dx, dx_stride,
-                    b, forward_dx);
+      SumInputGradients(code, call.sizes, call.inputs.mask, gradients[0], b,
+                        Data<Number>(*dx));
     });
   };
   return Run(Kernels<Number>(), instruction_set, call.arguments, run);

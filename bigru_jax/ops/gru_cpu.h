@@ -47,9 +47,8 @@ struct GruResiduals {
 // per input feature, one per hidden unit, and one for the biases.
 template <class Number>
 struct GruGradients {
-  Number* dx[2];       // Each direction's part: [B, T, E], and for the backward
-  int64_t dx_stride;   // direction [T, B, dx_stride] at its steps, which may be
-                       // the memory of its gates.
+  Number* dx[2];       // Each direction's part, [T, B, dx_stride] at its own
+  int64_t dx_stride;   // steps, which may be the memory of its gates.
   float* dh0;          // [2, B, H]
   float* dkeep;        // [2, B, H]
   int64_t stride;      // The distance between rows, in floats.

@@ -72,7 +72,7 @@ def _gradients(instruction_set, mask_BxT, arrays, h_BxTx2H, gates, dh_BxTx2H):
   residuals = h_BxTx2H, gates, dh_BxTx2H
   return cpu.call_gradients(
     'GruBackward', instruction_set, arrays, *inputs, *residuals,
-    aliases={len(inputs) + 1: len(arrays)}, spent=[gates],
+    aliases={0: 0, len(inputs) + 1: len(arrays)}, spent=[gates],
   )  # fmt: skip
 
 

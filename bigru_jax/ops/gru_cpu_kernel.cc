@@ -79,11 +79,6 @@ class DirectionTask {
     return step ? h + StateOffset(step - 1, b) : in_.h0 + FirstStateOffset(b);
   }
 
-  // The offset of a position in the direction's part of dx.
-  int64_t DxOffset(int64_t step, int64_t b, int64_t stride) const {
-    return share_.direction ? (step * s_.B + b) * stride : XOffset(step, b);
-  }
-
   // Writes x to the row `inputs`.
   void FeedInput(int64_t step, int64_t b, Number* inputs) const {
     Copy(s_.E, in_.x + XOffset(step, b), inputs);
@@ -251,13 +246,8 @@ void DirectionTask::InputGradients(const Chunk& chunk, const Word* w_input,
   Gemm(chunk.rows, E, 3 * H, NoTrans(scratch.gates, GateStride(s_)),
        Packed(w_input, 3 * H), Broadcast(scratch.zeros), scratch.dx, E);
   steps_.ForEachRow(chunk, [&](int64_t row, int64_t step, int64_t b) {
-    Copy(E, scratch.dx + row * E, dx + DxOffset(step, b, out.dx_stride));
+    Copy(E, scratch.dx + row * E, dx + (step * s_.B + b) * out.dx_stride);
   });
-  if (share_.direction) return;  // Its padded positions are not read.
-  for (int64_t step = chunk.first; step < chunk.last; ++step) {
-    steps_.ForEachPadded(
-        step, [&](int64_t b) { Zero(E, dx + XOffset(step, b)); });
-  }
 }
 
 void DirectionTask::AddWeightGradients(const Chunk& chunk,

@@ -164,8 +164,8 @@ Results Run(const Case& c) {
   Numbers h(B * T * 2 * H), gates(2 * T * B * 4 * H), dx(B * T * E);
   // As in gru_cpu.cc, in the memory of the gates if a row is long enough.
   const int64_t dx_stride = std::max(E, 4 * H);
-  Numbers own(E > 4 * H ? T * B * E : 0);
-  Number* backward_dx = own.empty() ? &gates[T * B * 4 * H] : own.data();
+  Numbers own(E > 4 * H ? 2 * T * B * E : 0);
+  Number* const parts = own.empty() ? gates.data() : own.data();
   Array dh0(2 * B * H), dkeep(c.has_keep ? 2 * B * H : 0);
   const bigru::GruInputs<Number> inputs = {
       x.data(),       c.mask.get(),
@@ -190,7 +190,7 @@ Results Run(const Case& c) {
       Array d_input(E * stride, NAN), d_recurrent(H * stride, NAN);
       Array d_bias(stride, NAN);
       const bigru::GruGradients<Number> gradients = {
-          {dx.data(), backward_dx},
+          {parts, parts + T * B * dx_stride},
           dx_stride,
           dh0.data(),
           dkeep.data(),
@@ -205,9 +205,11 @@ Results Run(const Case& c) {
     }
   }
   for (int64_t i = 0; i < B * T; ++i) {
-    const int64_t b = i / T, step = T - 1 - i % T;
-    if (!c.mask[i]) continue;
-    kernel.add(E, backward_dx + (step * B + b) * dx_stride, &dx[i * E]);
+    const int64_t b = i / T, steps[] = {i % T, T - 1 - i % T};
+    for (int64_t d = 0; d < 2 && c.mask[i]; ++d) {
+      kernel.add(E, parts + ((d * T + steps[d]) * B + b) * dx_stride,
+                 &dx[i * E]);
+    }
   }
   out.h = Widen(h);
   out.dx = Widen(dx);
