@@ -142,7 +142,9 @@ class Run:
         comes from the same character.
       - `truncated`: whether the text has more tokens than that.
       - `empty`: whether the text is missing or blank.
-      - `attention`: {`words`: a list of the tokens' weights per head}, or {}.
+      - `attention`: {`words`: a list of the tokens' weights per head}, or {};
+        with embeddings_join=meta also `embeddings`, a list of the tokens'
+        weights per file of vectors.
       - `attention_labels`, `attention_heads`: the label of each head of
         label-wise attention; the name of each head of joined poolings.
 

@@ -50,9 +50,12 @@ def predict_table(
       f'it has {", ".join(map(repr, names))}'
     )
   texts = map(_text, _rows(table.select(text_names)))
-  tables = list(map(to_arrow, predictor.chunks(texts)))
-  added = pa.concat_tables(tables or [to_arrow(predictor.no_predictions())])
-  check_names(names, added.column_names, 'table')
+  tables = map(to_arrow, predictor.chunks(texts))
+  first = next(tables, None)
+  if first is None:
+    first = to_arrow(predictor.no_predictions())
+  check_names(names, first.column_names, 'table')  # Before the other chunks.
+  added = pa.concat_tables([first, *tables])
   for field, column in zip(added.schema, added.columns):
     table = table.append_column(field, column)
   return table
@@ -64,8 +67,8 @@ def to_arrow(predictions: Predictions) -> pa.Table:
   Its columns are those of a CSV file: `prediction`, `probability_<label>`,
   `truncated` and `empty`. Other fields have the form of `Run.predict`:
   `tokens`, `spans`, `sentences`, `attention_labels`, `attention_heads` and
-  `members` under their own names, and the weights as `attention_words` and
-  `attention_sentences`.
+  `members` under their own names, and the weights as `attention_words`,
+  `attention_sentences` and `attention_embeddings`.
   """
   columns = predictions.columns
   arrays: dict[str, pa.Array] = {}

@@ -110,6 +110,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     f'pooling={" or ".join(poolings_that("is_multi_headed"))}',
     lambda c: c.pooling_entry.is_multi_headed,
   ),
+  (('mixup',), 'batch_size above 1', lambda c: c.batch_size > 1),
   (('word_forms',), 'embeddings', lambda c: bool(c.embeddings)),
   (
     ('embeddings_join',),

@@ -138,12 +138,12 @@ def mixed(
     share_Bx1, logits_BxC = share_B[:, None], outputs.logits
     mixed_BxC = share_Bx1 * logits_BxC + (1 - share_Bx1) * logits_BxC[other_B]
     labels = {x: batch[x][other_B] for x in ('labels', 'targets') if x in batch}
-    others_B = task.losses(mixed_BxC, {**batch, **labels})
+    other_losses_B = task.losses(mixed_BxC, {**batch, **labels})
     # The caller multiplies by the weight of the text, and this is the other's.
     ratio_B = weights_B[other_B] / jnp.where(is_mixed_B, weights_B, 1)
-    others_B *= jnp.where(is_mixed_B, ratio_B, 1)
+    other_losses_B *= jnp.where(is_mixed_B, ratio_B, 1)
     losses_B = task.losses(mixed_BxC, batch)
-    return share_B * losses_B + (1 - share_B) * others_B, outputs
+    return share_B * losses_B + (1 - share_B) * other_losses_B, outputs
 
   return of_pairs
 

@@ -1,7 +1,7 @@
 """Texts to labels: a run, and ONNX Runtime on the run's export.
 
 Both use the same tokenizer, and both return labels and probabilities: one text
-at a time by `Run.predict`, and many by `Run.predict_table`. Neither returns the
+at a time by a `Predictor`, and many by `Run.predict_table`. Neither returns the
 attention.
 """
 

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 from small_runs import make_run, make_texts
 
+from bigru_jax.inference import predictor, tables
 from bigru_jax.inference.ensemble import Ensemble
 
 LISTS = 'tokens', 'spans', 'truncated', 'empty', 'sentences', 'members'
@@ -96,3 +97,14 @@ def test_missing_texts_are_empty_and_several_columns_are_joined():
 def test_an_unfit_table_is_refused(table, message):
   with pytest.raises(ValueError, match=message):
     make_run().predict_table(pa.table(table))
+
+
+def test_a_table_is_refused_after_its_first_chunk(monkeypatch):
+  chunks, to_arrow = [], tables.to_arrow
+  monkeypatch.setattr(predictor, 'CHUNK', 1)
+  monkeypatch.setattr(
+    tables, 'to_arrow', lambda x: chunks.append(x) or to_arrow(x)
+  )
+  with pytest.raises(ValueError, match="a column 'empty' already"):
+    make_run().predict_table(pa.table({'text': ['a'] * 9, 'empty': [1] * 9}))
+  assert len(chunks) == 1

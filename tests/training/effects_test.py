@@ -411,6 +411,7 @@ IGNORED = [
     ('num_heads', 2, {'pooling': name}, 'pooling=multi_head or structured')
     for name in ('additive', 'dot', 'mean', 'max', 'last', 'entity')
   ),
+  ('mixup', 0.1, {'batch_size': 1}, 'batch_size above 1'),
   ('word_forms', False, {}, 'embeddings'),
   ('embeddings_join', 'mean', {}, 'several files in embeddings'),
   ('dropout', 0.1, {'dropout_after_pooling': 0.3}, 'num_layers above 1, or no'),

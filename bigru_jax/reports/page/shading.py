@@ -32,7 +32,10 @@ def weighted_sets(config: ModelConfig) -> list[str]:
   """Returns how the page calls the weights of sets of vectors, if any."""
   if not JOINS[config.embeddings_join].is_learned:
     return []
-  names = map(os.path.basename, names_of(config.embeddings))
+  paths = names_of(config.embeddings)
+  names = list(map(os.path.basename, paths))
+  if len(set(names)) < len(names):  # Of files in several folders.
+    names = paths
   return [f'weight of {name}' for name in names]
 
 
