@@ -17,7 +17,7 @@ from bigru_jax.reports.page.packing import (
   pack_texts,
   quantized,
 )
-from bigru_jax.reports.page.shading import reading_order
+from bigru_jax.reports.page.shading import reading_order, weighted_sets
 from bigru_jax.reports.shades import colored, shades
 
 LABELS = ['negative', 'positive']
@@ -266,3 +266,13 @@ def test_a_terminal_shows_control_characters_without_obeying_them():
   shown = colored(text, _answer([[0, 4], [5, 13]], [[0.99, 0.01]]))
   assert shown.startswith('positive (0.75)\n\x1b[38;5;16;48;5;33mGood\x1b[0m ')
   assert shown.endswith(' \ufffd[2Jfilm\n')
+
+
+def test_files_of_vectors_with_the_same_name_have_their_folders():
+  names = {'a/x.txt,b/y.txt': ['x.txt', 'y.txt'],
+           'a/x.txt,b/x.txt': ['a/x.txt', 'b/x.txt']}  # fmt: skip
+  for embeddings, expected in names.items():
+    config = bigru_jax.Config(
+      embeddings=embeddings, embedding_sizes='2,3', embeddings_join='meta'
+    )
+    assert weighted_sets(config) == [f'weight of {name}' for name in expected]
