@@ -14,6 +14,7 @@ from small_models import (
 )
 
 from bigru_jax.data.encode import make_split
+from bigru_jax.data.ragged import pack
 from bigru_jax.explain import attributions, predictions
 from bigru_jax.explain.attributions import (
   ATTRIBUTIONS,
@@ -137,7 +138,7 @@ def test_integrated_gradients_equal_captums():
 
 def test_the_texts_of_a_split_keep_their_order_and_lengths(trained):
   labels = np.zeros(len(TEXTS), np.int32)
-  split = make_split(TEXTS, labels, 2)
+  split = make_split(pack(TEXTS), labels, 2)
   found = attributions.attribute(
     trained.model, trained.task, trained.params, split, batch_size=2
   )

@@ -6,6 +6,7 @@ import pytest
 from small_models import TEXTS, make_batch, make_model
 
 from bigru_jax.data.encode import make_split
+from bigru_jax.data.ragged import pack
 from bigru_jax.explain import attributions, choice, choice_in_words
 from bigru_jax.explain.attributions import PAGE_METHODS
 from bigru_jax.explain.faithfulness import erasure
@@ -18,7 +19,7 @@ def trained():
 
 
 def _split(texts=TEXTS):
-  return make_split(texts, np.zeros(len(texts), np.int32), 2)
+  return make_split(pack(texts), np.zeros(len(texts), np.int32), 2)
 
 
 def test_the_choice_has_the_largest_difference_of_both_tests(trained):

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from bigru_jax.data.encode import make_split
+from bigru_jax.data.ragged import pack
 from bigru_jax.explain import diagnostic
 from bigru_jax.explain.predictions import TrainedModel
 from bigru_jax.models.classifier import Classifier
@@ -15,7 +16,7 @@ def _split(rng, count):
   labels = rng.integers(0, 2, count).astype(np.int32)
   noise = rng.integers(4, 10, (count, 3))
   texts = [[2 + y, 3 - y, *of_text] for y, of_text in zip(labels, noise)]
-  return make_split(texts, labels, 2)
+  return make_split(pack(texts), labels, 2)
 
 
 def _at_the_first(trained, batch):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from bigru_jax.data.encode import make_split
+from bigru_jax.data.ragged import pack
 from bigru_jax.explain import attributions, choice
 from bigru_jax.explain.attributions import PAGE_METHODS, integrated_gradients
 from bigru_jax.explain.predictions import (
@@ -63,10 +64,10 @@ def _split(trained, documents):
   is_flat = isinstance(trained.model, Classifier)
   lengths = [[len(x) for x in document] for document in documents]
   return make_split(
-    [sum(document, []) for document in documents],
+    pack([sum(document, []) for document in documents]),
     np.zeros(len(documents), np.int32),
     0,
-    None if is_flat else lengths,
+    None if is_flat else pack(lengths),
   )
 
 
