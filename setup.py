@@ -1,5 +1,6 @@
 """Compiles the C++ kernels; pyproject.toml says all else of the package."""
 
+import hashlib
 import importlib.util
 import os
 import pathlib
@@ -24,6 +25,16 @@ INSTRUCTION_SETS = {
   'aarch64': {'neon': []},
 }.get(platform.machine().lower().replace('arm64', 'aarch64'), {})
 OPTIONAL = ['avx512_bf16', 'amx_bf16']  # Unknown to GCC before 10 and 11.
+HEADERS = sorted(map(str, OPS.glob('*.h')))
+SOURCES = sorted(map(str, OPS.glob('*.cc')))
+
+
+def digest_of_sources():
+  """Returns the number that `bigru_jax.ops.cpu` compares with its sources."""
+  digest = hashlib.sha256()
+  for path in sorted([*HEADERS, *SOURCES]):
+    digest.update(pathlib.Path(path).read_bytes())
+  return int.from_bytes(digest.digest()[:8], 'big')
 
 
 class BuildKernels(build_ext):
@@ -71,8 +82,13 @@ class BuildKernels(build_ext):
         self.warn(f'the compiler does not know the instruction set {name}')
       else:
         macros.append((f'BIGRU_{name.upper()}', None))
+    digest = pathlib.Path(self.build_temp, 'digest.cc')
+    digest.write_text(
+      f'extern "C" const unsigned long long BigruSources = '
+      f'{digest_of_sources()}ull;\n'
+    )
     objects += self.compiler.compile(
-      calls,
+      [*calls, str(digest)],
       self.build_temp,
       macros=macros,
       include_dirs=[include],
@@ -95,8 +111,8 @@ setuptools.setup(
   ext_modules=[
     setuptools.Extension(
       'bigru_jax.ops._cpu',
-      sorted(map(str, OPS.glob('*.cc'))),
-      depends=sorted(map(str, OPS.glob('*.h'))),
+      SOURCES,
+      depends=HEADERS,
       optional=True,  # Without a compiler, XLA's loop takes its place.
     )
   ]

@@ -8,6 +8,7 @@ compiles the library where there is a C++ compiler; without the library, `gru`,
 from collections.abc import Callable, Sequence
 import ctypes
 import functools
+import hashlib
 import logging
 import pathlib
 import platform
@@ -56,17 +57,20 @@ def instruction_sets(dtype: str = 'float32') -> tuple[str, ...]:
 def _library() -> ctypes.CDLL | None:
   """Loads the library and registers its functions, if it is there.
 
-  If it is missing on a CPU that it could be built for, or is that of an older
-  version, a warning says so, once.
+  If it is missing on a CPU that it could be built for, or was built from other
+  sources than those of a clone, a warning says so, once.
   """
   try:
     library = ctypes.CDLL(str(LIBRARY))
+    sources = _digest_of_sources()
+    if sources not in (None, _digest_in(library)):
+      raise OSError(f'{LIBRARY.name} was built from other sources')
     names = [
       *(f'{name}_{dtype}' for name in HANDLERS for dtype in DTYPES),
       *(f'{name}_float32' for name in FLOAT32_HANDLERS),
     ]
     handlers = {name: getattr(library, f'Bigru{name}') for name in names}
-  except (OSError, AttributeError) as error:
+  except (OSError, AttributeError, ValueError) as error:
     if platform.machine() in _MACHINES and jax.default_backend() == 'cpu':
       _log.warning(
         "the C++ kernel cannot be loaded, so XLA's operations, which are "
@@ -81,6 +85,21 @@ def _library() -> ctypes.CDLL | None:
     handler = jax.ffi.pycapsule(function)
     jax.ffi.register_ffi_target(f'bigru_jax_{name}', handler, platform='cpu')
   return library
+
+
+def _digest_in(library: ctypes.CDLL) -> int:
+  return ctypes.c_uint64.in_dll(library, 'BigruSources').value
+
+
+def _digest_of_sources() -> int | None:
+  """Returns the number that `setup.py` gives the library of these sources.
+
+  A wheel has no sources, and a library that belongs to it.
+  """
+  folder = LIBRARY.parent
+  sources = sorted([*folder.glob('*.h'), *folder.glob('*.cc')])
+  digest = hashlib.sha256(b''.join(path.read_bytes() for path in sources))
+  return int.from_bytes(digest.digest()[:8], 'big') if sources else None
 
 
 def supports(*arrays: jax.Array) -> bool:

@@ -65,6 +65,15 @@ def test_a_missing_kernel_is_said_once_where_there_could_be_one(
   assert caplog.text.count('pip install -e .') == count
 
 
+@needs_compiler
+def test_a_library_of_other_sources_is_refused(monkeypatch, caplog, tmp_path):
+  library = shutil.copy(cpu.LIBRARY, tmp_path)
+  monkeypatch.setattr(cpu, 'LIBRARY', pathlib.Path(library))
+  (tmp_path / 'gru_cpu.h').write_text('// It has changed.')
+  assert cpu._library.__wrapped__() is None
+  assert 'was built from other sources' in caplog.text
+
+
 def _in_bfloat16(arrays):
   return jax.tree.map(
     lambda a: a if a.dtype == bool else a.astype(jnp.bfloat16), arrays
