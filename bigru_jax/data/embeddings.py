@@ -61,10 +61,7 @@ def load_vectors(
       is_form = owner is not None and owner not in vectors
       if (is_form or word in wanted) and word not in same_word:
         same_word[word] = parse(row, path)
-  vectors = equivalent | vectors
-  if not vectors:
-    _warn_of_no_overlap(path, wanted)
-  return vectors
+  return equivalent | vectors
 
 
 class VectorIndex:
@@ -133,7 +130,7 @@ def _key(word: bytes) -> tuple[int, bool]:
   return hash(composed), composed != word
 
 
-def _warn_of_no_overlap(path: str, wanted: Collection[str]) -> None:
+def warn_of_no_overlap(path: str, wanted: Collection[str]) -> None:
   """Warns that no word has a vector, and says if lower-casing would help."""
   hint = ''
   if not is_binary(path):

@@ -15,7 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from bigru_jax.data import word_forms
-from bigru_jax.data.embeddings import VectorIndex, load_vectors
+from bigru_jax.data.embeddings import (
+  VectorIndex,
+  load_vectors,
+  warn_of_no_overlap,
+)
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.open_files import file_sha256
 
@@ -82,10 +86,13 @@ class VectorSets(NamedTuple):
     forms = word_forms.candidates(words) if self.word_forms else {}
     by_file, notes = [], []
     for name, size in zip(self.names, self.sizes):
-      vectors = load_vectors(fetch(name), words, size, forms)
+      path = fetch(name)
+      vectors = load_vectors(path, words, size, forms)
       missing = [word for word in words if word not in vectors]
       of_forms, counts = word_forms.lookup(missing, vectors if forms else {})
       vectors = {x: vectors[x] for x in words if x in vectors} | of_forms
+      if not vectors:
+        warn_of_no_overlap(path, words)
       share = 100 * len(vectors) / max(len(words), 1)
       note = f'embeddings={name}: {share:.1f} % of the words have a vector'
       if counts:

@@ -172,3 +172,25 @@ def test_files_are_frozen_by_name(paths):
   assert config.frozen_columns == ((0, 3), (3, 5))
   config = Config(embeddings=','.join(paths), freeze_embeddings=True)
   assert config.frozen_columns == ()
+
+
+@pytest.mark.parametrize(
+  'forms, content, message',
+  [
+    (False, 'Film 1 2\n10 3 4', 'vector; its words would match in lower case'),
+    (True, 'cat 1 2\n10 3 4', 'the vocabulary has a vector'),
+  ],
+)
+def test_a_file_without_any_of_the_words_is_a_warning(
+  tmp_path, caplog, forms, content, message
+):
+  path = tmp_path / 'v.txt'
+  path.write_text(content)
+  sets = VectorSets(
+    names=(str(path),), sizes=(2,), join='concat', word_forms=forms
+  )
+  with caplog.at_level(logging.WARNING, 'bigru_jax'):
+    vectors, _ = sets.load({'film', 'absent'})
+  (record,) = caplog.records
+  assert not vectors and record.getMessage().endswith(message)
+  assert '0.0 % of the vocabulary' in record.getMessage()
