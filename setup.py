@@ -112,7 +112,7 @@ setuptools.setup(
     setuptools.Extension(
       'bigru_jax.ops._cpu',
       SOURCES,
-      depends=HEADERS,
+      depends=[*HEADERS, 'setup.py'],
       optional=True,  # Without a compiler, XLA's loop takes its place.
     )
   ]
