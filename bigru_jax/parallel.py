@@ -226,19 +226,16 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
     A function (params, batch, keys_B) -> (loss, grads).
   """
 
+  if mesh.size == 1:
+    return _value_and_grad_of_one(loss_fn)
+
   def of_shard(specs, params, batch, keys_B):
     weights_B = batch['weights']
-    if mesh.size == 1:
-      # Several devices know the sum only together with that of the gradients,
-      # whose division is a pass over the embedding table.
-      weights_B = weights_B / jnp.maximum(jnp.sum(weights_B), 1e-9)
 
     def loss_sum(params):
       losses_B, _ = loss_fn(params, batch, keys_B)
       return jnp.sum(losses_B * weights_B)
 
-    if mesh.size == 1:
-      return jax.value_and_grad(loss_sum)(params)
     # Replicated parameters are cast to device-varying, so that autodiff does
     # not insert a collective for each; a single one below sums all gradients.
     params = jax.tree.map(
@@ -261,8 +258,6 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
 
   def of_batch(params, batch, keys_B):
     specs = partition_specs(params, mesh)
-    if mesh.size == 1:
-      return of_shard(specs, params, batch, keys_B)
     by_example = P(DATA_AXIS)
     return jax.shard_map(
       lambda *args: of_shard(specs, *args),
@@ -270,6 +265,26 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
       in_specs=(specs, by_example, by_example),
       out_specs=(P(), specs),
     )(params, batch, keys_B)
+
+  return of_batch
+
+
+def _value_and_grad_of_one(loss_fn: LossFn) -> Callable[..., Any]:
+  """Returns `value_and_grad` on one device.
+
+  It divides the weights by their sum. Several devices know this only together
+  with the sum of the gradients, whose division passes over the whole table.
+  """
+
+  def of_batch(params, batch, keys_B):
+    weights_B = batch['weights']
+    weights_B = weights_B / jnp.maximum(jnp.sum(weights_B), 1e-9)
+
+    def loss(params):
+      losses_B, _ = loss_fn(params, batch, keys_B)
+      return jnp.sum(losses_B * weights_B)
+
+    return jax.value_and_grad(loss)(params)
 
   return of_batch
 

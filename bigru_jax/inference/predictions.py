@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data.encode import EncodedTexts
+from bigru_jax.data.encode import EncodedTexts, Ids
 from bigru_jax.data.text import is_blank
 from bigru_jax.tasks import MultiLabel, Task
 
@@ -130,14 +130,6 @@ def make_predictions(
     ordered[np.concatenate([i for i, _ in outputs])] = values
     return ordered
 
-  def sentences() -> list[list[int]]:
-    """Returns the number of tokens of each sentence of each text."""
-    ids = encoded_texts.ids
-    if not len(ids.sentences):
-      return [[length] for length in ids.lengths.tolist()]
-    ends = np.cumsum(ids.sentences)[:-1]
-    return [x.tolist() for x in np.split(ids.sentence_lengths, ends)]
-
   # One sigmoid for two classes is the probability of the second.
   output_labels = labels[-task.num_outputs :]
   values: dict[str, Callable[[], Any]] = {
@@ -149,8 +141,8 @@ def make_predictions(
     'spans': lambda: encoded_texts.spans,
     'truncated': encoded_texts.ids.truncated.tolist,
     'empty': lambda: list(map(is_blank, texts)),
-    'sentences': sentences,
-    'attention': lambda: _attention(outputs, sentences()),
+    'sentences': lambda: _sentences(encoded_texts.ids),
+    'attention': lambda: _attention(outputs, _sentences(encoded_texts.ids)),
     'attention_labels': lambda: [
       [output_labels[c] for c in heads_K] for heads_K in in_order(3).tolist()
     ],
@@ -172,6 +164,14 @@ def names_of(classes: np.ndarray, labels: Sequence[str]) -> list[Any]:
   return [
     [labels[c] for c in np.flatnonzero(row_C).tolist()] for row_C in classes
   ]
+
+
+def _sentences(ids: Ids) -> list[list[int]]:
+  """Returns the number of tokens of each sentence of each text."""
+  if not len(ids.sentences):
+    return [[length] for length in ids.lengths.tolist()]
+  ends = np.cumsum(ids.sentences)[:-1]
+  return [x.tolist() for x in np.split(ids.sentence_lengths, ends)]
 
 
 def _attention(

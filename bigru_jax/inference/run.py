@@ -143,8 +143,7 @@ class Run:
       - `truncated`: whether the text has more tokens than that.
       - `empty`: whether the text is missing or blank.
       - `attention`: {`words`: a list of the tokens' weights per head}, or {};
-        with embeddings_join=meta also `embeddings`, a list of the tokens'
-        weights per file of vectors.
+        with embeddings_join=meta also `embeddings`, a list per file.
       - `attention_labels`, `attention_heads`: the label of each head of
         label-wise attention; the name of each head of joined poolings.
 
@@ -180,8 +179,7 @@ class Run:
     """Adds the predictions of a PyArrow table's texts to it, as columns.
 
     Args:
-      table: a table, in which a missing text is empty. The columns that are
-        added do not depend on its rows: see `tables.to_arrow`.
+      table: a table, in which a missing text is empty; see `tables.to_arrow`.
       batch_size, calibrated, fields: see `predict`; None for all fields.
       text_column: the column of texts; by default as in training.
 

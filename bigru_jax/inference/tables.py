@@ -62,9 +62,9 @@ def predict_table(
 
 
 def to_arrow(predictions: Predictions) -> pa.Table:
-  """Returns predictions as a table.
+  """Returns predictions as a table, whose columns do not depend on the texts.
 
-  Its columns are those of a CSV file: `prediction`, `probability_<label>`,
+  They are those of a CSV file: `prediction`, `probability_<label>`,
   `truncated` and `empty`. Other fields have the form of `Run.predict`:
   `tokens`, `spans`, `sentences`, `attention_labels`, `attention_heads` and
   `members` under their own names, and the weights as `attention_words`,
