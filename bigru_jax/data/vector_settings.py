@@ -62,14 +62,16 @@ def check_frozen_names(frozen_names: str, embeddings: str, join: str) -> None:
   """Checks the names of the files whose vectors are not trained.
 
   Raises:
-    ValueError: a name is none of the files', or files have no own columns.
+    ValueError: a name is not that of one file, or files have no own columns.
   """
   names = names_of(embeddings)
   for frozen in names_of(frozen_names) or ['']:
-    if frozen not in names and frozen not in map(os.path.basename, names):
+    num_files = len(_files_named(frozen, names))
+    if num_files != 1:
+      kind = 'none' if not num_files else f'the name of {num_files}'
       raise ValueError(
-        f'freeze_embeddings={frozen_names}: {frozen!r} is none of the files of '
-        f'embeddings={embeddings}'
+        f'freeze_embeddings={frozen_names}: {frozen!r} is {kind} of the files '
+        f'of embeddings={embeddings}'
       )
   if len(names) < 2 or not JOINS[join].has_columns:
     raise ValueError(
@@ -87,10 +89,19 @@ def columns_of(
     >>> columns_of('b.txt', 'a.txt,data/b.txt', [100, 50])
     ((100, 150),)
   """
-  names = set(names_of(some_names))
-  stops = [0, *itertools.accumulate(sizes)]
+  files, stops = names_of(embeddings), [0, *itertools.accumulate(sizes)]
+  chosen = {
+    x for name in names_of(some_names) for x in _files_named(name, files)
+  }
   return tuple(
     (start, stop)
-    for name, start, stop in zip(names_of(embeddings), stops, stops[1:])
-    if {name, os.path.basename(name)} & names
+    for file, start, stop in zip(files, stops, stops[1:])
+    if file in chosen
   )
+
+
+def _files_named(name: str, files: Sequence[str]) -> list[str]:
+  """Returns the file with a name, or the files that have it in some folder."""
+  if name in files:
+    return [name]
+  return [file for file in files if os.path.basename(file) == name]

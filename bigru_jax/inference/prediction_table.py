@@ -116,7 +116,7 @@ def choose_columns(
   cells = dict(columns)
   if positive_label:
     cells['probability'] = columns[PREFIX + positive_label]
-  others = [name for name in cells if not name.startswith(PREFIX)]
+  known_names = [name for name in cells if not name.startswith(PREFIX)]
   labels = [x.removeprefix(PREFIX) for x in columns if x.startswith(PREFIX)]
   for label in labels:
     cells.setdefault(label, columns[PREFIX + label])
@@ -129,7 +129,7 @@ def choose_columns(
       raise ValueError(
         f'columns={entry}: choose columns of the input ({", ".join(names)}), '
         f'labels for their probabilities ({", ".join(labels[:20])}), '
-        f'{", ".join(others)}; target={others[0]} gives another name'
+        f'{", ".join(known_names)}; target={known_names[0]} gives another name'
       )
     if names.count(name) + (name in cells) > 1:
       raise ValueError(

@@ -154,6 +154,14 @@ def test_the_sizes_are_those_of_the_files(paths):
     ({'freeze_embeddings': 'c.txt'}, "'c.txt' is none of the files of embedd"),
     ({'freeze_embeddings': ''}, "'' is none of the files of embeddings"),
     (
+      {
+        'embeddings': 'x/v.txt,y/v.txt',
+        'embedding_sizes': '3,2',
+        'freeze_embeddings': 'v.txt',
+      },
+      "'v.txt' is the name of 2 of the files of embeddings=x/v.txt,y/v.txt",
+    ),
+    (
       {'freeze_embeddings': 'b.bin', 'embeddings_join': 'mean'},
       'names some of several files, joined by concat or meta',
     ),

@@ -9,8 +9,8 @@ from bigru_jax.data import word_forms
 def _lookup(word, file):
   """The vector of a word in a file of words, and the kind of its form."""
   vectors = {x: np.float32([i + 1]) for i, x in enumerate(file.split())}
-  found, counts = word_forms.lookup([word], vectors)
-  return found.get(word), word_forms.describe(counts)
+  of_forms, counts = word_forms.lookup([word], vectors)
+  return of_forms.get(word), word_forms.describe(counts)
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,12 @@ def test_each_of_many_steps_equals_optaxs(instruction_set):
 
   for step in range(1, 21):
     grads = _random(rng, 10.0 ** rng.integers(-4, 2))
-    found = ours(jnp.int32(step), grads, params, state[0].mu, state[0].nu)
+    results = ours(jnp.int32(step), grads, params, state[0].mu, state[0].nu)
     halves = jax.tree.map(lambda g: 0.5 * g, grads)
     updates, state = optimizer.update(halves, state, params)
     params = optax.apply_updates(params, updates)
     expected = params, state[0].mu, state[0].nu
-    for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected)):
+    for x, y in zip(jax.tree.leaves(results), jax.tree.leaves(expected)):
       tolerance = 1e-7 * float(jnp.abs(y).max())
       np.testing.assert_allclose(x, y, rtol=1e-7, atol=tolerance)
 

@@ -97,11 +97,11 @@ def test_a_thousand_steps_equal_dense_adamw():
   # Rows after these are of words unseen in training.
   table = state.params['embedding']
   np.testing.assert_array_equal(table[TRAINED:], start['embedding'][TRAINED:])
-  for found, dense in (
+  for lazy, dense in (
     (table[:TRAINED], expected['embedding'][:TRAINED]),
     (state.params['kernel'], expected['kernel']),
   ):
-    np.testing.assert_allclose(found, dense, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(lazy, dense, rtol=0, atol=1e-6)
   for name, dense in (('mu', adam.mu), ('nu', adam.nu)):
     moments = optax.tree.get(state.opt_state.dense, name)
     np.testing.assert_allclose(

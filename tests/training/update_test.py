@@ -86,8 +86,8 @@ def test_an_optimizer_of_ones_own_makes_optaxs_steps():
   state = optimizer.init(params)
   updates, expected_state = optimizer.update(grads, state, params)
   expected = optax.apply_updates(params, updates), expected_state
-  found = update.apply(optimizer, mesh, loss, grads, state, params)
-  jax.tree.map(np.testing.assert_array_equal, found[:2], expected)
+  results = update.apply(optimizer, mesh, loss, grads, state, params)
+  jax.tree.map(np.testing.assert_array_equal, results[:2], expected)
   optimizer = optimizers.make_optimizer()
   state = optimizer.init(params)
   apply = jax.jit(
