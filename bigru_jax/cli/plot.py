@@ -35,7 +35,7 @@ from bigru_jax.reports.figures.panels import (
 )
 from bigru_jax.reports.shades import headline
 from bigru_jax.reports.tables import columns_of
-from bigru_jax.rundir import published
+from bigru_jax.rundir import files as run_files, published
 
 FLAGS = Flags()
 _WORKDIR = FLAGS.multi_string(
@@ -103,6 +103,8 @@ def panels_of(
     strings.update(groups, *(run.labels for run in runs))
   # Only these need the models.
   of_texts = [part for part in parts if part not in figures.PARTS]
+  if of_texts and texts:
+    _check_weights(workdirs, of_texts[0])
   predictions = [
     pair
     for path in (workdirs if of_texts and texts else ())
@@ -125,6 +127,18 @@ def panels_of(
       height = heat_map_height(text, prediction)
       panels.append(Panel(draw, height=max(HEIGHT, height)))
   return panels, families
+
+
+def _check_weights(workdirs: list[pathlib.Path], part: str) -> None:
+  """Raises ValueError where a run has no attention to draw."""
+  for path in workdirs:
+    config = run_files.read_config(path)
+    if not config.pooling_entry.has_weights:
+      raise ValueError(
+        f'parts={part}: pooling={config.pooling} of workdir={path} has no '
+        'weights; bigru explain --text --output=run.png draws what each word '
+        'speaks for'
+      )
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
   """
   if not isinstance(corpus, Mapping):
     raise ValueError(
-      f"corpus is {_kind(corpus)}; give {{'train': X}}, where X is {_FORMS}"
+      f"corpus is {kind_of(corpus)}; give {{'train': X}}, where X is {_FORMS}"
     )
   unknown = sorted(map(str, set(corpus) - set(NAMES)))
   if unknown or 'train' not in corpus:
@@ -80,7 +80,7 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
     return selected.examples(rows, where)
   if is_table(split) and hasattr(split, '__len__'):
     return _table_examples(split, where, columns)
-  raise ValueError(f'{where} is {_kind(split)}; give {_FORMS}')
+  raise ValueError(f'{where} is {kind_of(split)}; give {_FORMS}')
 
 
 def _joined_texts(
@@ -137,7 +137,7 @@ def column(values: Any, where: str) -> Sequence[Any]:
   """
   if hasattr(values, 'toarray') and not hasattr(values, 'tolist'):
     raise ValueError(
-      f'{where} has {_kind(values)}, which is sparse; give its toarray()'
+      f'{where} has {kind_of(values)}, which is sparse; give its toarray()'
     )
   if (
     isinstance(values, str | bytes | Mapping | Set)
@@ -145,7 +145,7 @@ def column(values: Any, where: str) -> Sequence[Any]:
     or not hasattr(values, '__len__')
   ):
     raise ValueError(
-      f'{where} has {_kind(values)}, not a list, an array or a column'
+      f'{where} has {kind_of(values)}, not a list, an array or a column'
     )
   # A column of a Dataset may hold indices of classes.
   features = getattr(getattr(values, 'source', None), 'features', None)
@@ -157,7 +157,7 @@ def column(values: Any, where: str) -> Sequence[Any]:
   return values if isinstance(values, list) else list(values)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
   """Returns the name of a value's type, with its article."""
   name = type(value).__name__
   return f'{"an" if name[0].lower() in "aeiou" else "a"} {name}'
@@ -207,7 +207,7 @@ def check_texts(texts: Any, num_columns: int = 1) -> Iterator[str]:
     ValueError: the texts are a table, a single string or the like, or one of
       them is not a string; the message names its number.
   """
-  kind = _kind(texts)
+  kind = kind_of(texts)
   if isinstance(texts, str | bytes):
     raise ValueError(f'texts={texts!r:.60} is one string; give a list')
   if isinstance(texts, Mapping | Set) or is_table(texts):

@@ -184,11 +184,11 @@ class Ensemble:
 
   def predict_table(
     self,
-    table: pa.Table,
+    table: pa.Table | pa.RecordBatch,
     batch_size: int = BATCH_SIZE,
     fields: Collection[str] | None = TABLE_FIELDS,
     text_column: str = '',
-  ) -> pa.Table:
+  ) -> pa.Table | pa.RecordBatch:
     """Predicts the texts of a PyArrow table; see `Run.predict_table`."""
     predictor = self.predictor(batch_size, fields, fixed_shapes=False)
     column = text_column or self.config.text_column

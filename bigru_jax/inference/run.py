@@ -170,16 +170,16 @@ class Run:
 
   def predict_table(
     self,
-    table: pa.Table,
+    table: pa.Table | pa.RecordBatch,
     batch_size: int = BATCH_SIZE,
     calibrated: bool = False,
     fields: Collection[str] | None = TABLE_FIELDS,
     text_column: str = '',
-  ) -> pa.Table:
+  ) -> pa.Table | pa.RecordBatch:
     """Adds the predictions of a PyArrow table's texts to it, as columns.
 
     Args:
-      table: a table, in which a missing text is empty; see `tables.to_arrow`.
+      table: a table or a record batch, as is the result; see `tables.to_arrow`.
       batch_size, calibrated, fields: see `predict`; None for all fields.
       text_column: the column of texts; by default as in training.
 

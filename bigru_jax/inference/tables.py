@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from bigru_jax.data.labels import named_columns
+from bigru_jax.data.memory import kind_of
+from bigru_jax.data.text import join_texts
 from bigru_jax.inference.prediction_table import PREFIX, check_names
 from bigru_jax.inference.predictions import Predictions
 
@@ -28,35 +30,38 @@ class TablePredictor(Protocol):
 
 
 def predict_table(
-  predictor: TablePredictor, table: pa.Table, text_column: str
-) -> pa.Table:
+  predictor: TablePredictor,
+  table: pa.Table | pa.RecordBatch,
+  text_column: str,
+) -> pa.Table | pa.RecordBatch:
   """Returns a table with the predictions of its texts in further columns.
 
   Args:
     predictor: predicts the texts.
-    table: the table.
+    table: a table or a record batch, in which a missing text is empty; the
+      result is of the same type.
     text_column: the column of texts, or several, see `Config.text_column`.
 
   Raises:
-    ValueError: the table lacks a column of texts, has a column of the
-      predictions, or has a text that is not a string.
+    ValueError: the table is of another library, lacks a column of texts or has
+      two of its name, has a column of the predictions, or has a text that is
+      not a string.
   """
-  names = table.column_names
-  text_names = named_columns('text_column', text_column, names)
-  missing = [name for name in text_names if name not in names]
-  if missing:
+  if not isinstance(table, pa.Table | pa.RecordBatch):
     raise ValueError(
-      f'text_column={text_column}: the table has no column {missing[0]!r}; '
-      f'it has {", ".join(map(repr, names))}'
+      f'table is {kind_of(table)}; give a PyArrow table: pyarrow.table(table)'
     )
-  texts = map(_text, _rows(table.select(text_names)))
-  tables = map(to_arrow, predictor.chunks(texts))
+  names = table.column_names
+  text_names = _text_names(text_column, names)
+  tables = map(to_arrow, predictor.chunks(_texts(table, text_names)))
   first = next(tables, None)
   if first is None:
     first = to_arrow(predictor.no_predictions())
   check_names(names, first.column_names, 'table')  # Before the other chunks.
   added = pa.concat_tables([first, *tables])
   for field, column in zip(added.schema, added.columns):
+    if isinstance(table, pa.RecordBatch):
+      column = column.combine_chunks()
     table = table.append_column(field, column)
   return table
 
@@ -111,12 +116,37 @@ def _offsets(lengths: list[int]) -> pa.Array:
   return pa.array(np.cumsum([0, *lengths]), pa.int32())
 
 
-def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-  for batch in table.to_batches(_ROWS):
-    yield from zip(*(column.to_pylist() for column in batch.columns))
+def _text_names(text_column: str, names: Sequence[str]) -> list[str]:
+  """Returns the columns of texts, given those of the table."""
+  if not isinstance(text_column, str):
+    is_list = isinstance(text_column, list | tuple)
+    example = ','.join(map(str, text_column)) if is_list else 'title,body'
+    raise ValueError(f'text_column={text_column!r}: write {example!r}')
+  text_names = named_columns('text_column', text_column, names)
+  for name in text_names:
+    if names.count(name) > 1:
+      raise ValueError(
+        f'text_column={text_column}: the table has two columns {name!r}'
+      )
+    if name not in names:
+      raise ValueError(
+        f'text_column={text_column}: the table has no column {name!r}; '
+        f'it has {", ".join(map(repr, names))}'
+      )
+  return text_names
 
 
-def _text(row: tuple[Any, ...]) -> Any:
-  """Returns the text of a row; a missing one is empty."""
-  texts = ['' if value is None else value for value in row]
-  return texts[0] if len(texts) == 1 else texts
+def _texts(
+  table: pa.Table | pa.RecordBatch, names: Sequence[str]
+) -> Iterator[str]:
+  """Yields the text of each row; a missing one is empty."""
+  for start in range(0, table.num_rows, _ROWS):
+    rows = table.slice(start, _ROWS)
+    columns = [rows.column(name).to_pylist() for name in names]
+    for row, values in enumerate(zip(*columns), start + 1):
+      for name, value in zip(names, values):
+        if not isinstance(value, str | None):
+          raise ValueError(
+            f'text_column={name}, row {row}: {value!r:.60} is not a string'
+          )
+      yield join_texts([value or '' for value in values])

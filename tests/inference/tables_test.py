@@ -1,5 +1,6 @@
 """Predictions in PyArrow tables, against those of `predict`."""
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from small_runs import make_run, make_texts
@@ -91,12 +92,52 @@ def test_missing_texts_are_empty_and_several_columns_are_joined():
   [
     ({'texts': ['a']}, "text_column=text: the table has no column 'text'"),
     ({'text': ['a'], 'empty': [1]}, "table has a column 'empty' already"),
-    ({'text': ['a', 'b', 3.5][2:]}, 'texts: text 1 is 3.5, not a string'),
+    ({'text': [None, 3.5]}, 'text_column=text, row 2: 3.5 is not a string'),
+    ({'text': [b'a']}, "text_column=text, row 1: b'a' is not a string"),
   ],
 )
 def test_an_unfit_table_is_refused(table, message):
   with pytest.raises(ValueError, match=message):
     make_run().predict_table(pa.table(table))
+
+
+@pytest.mark.parametrize(
+  'text_column, message',
+  [
+    ('text,id', 'text_column=id, row 2: 7 is not a string'),
+    (['text', 'id'], r"text_column=\['text', 'id'\]: write 'text,id'"),
+    ('same', "text_column=same: the table has two columns 'same'"),
+  ],
+)
+def test_an_unfit_text_column_is_refused(text_column, message):
+  columns = {'text': ['a', 'b'], 'id': [None, 7]}
+  table = pa.table(columns)
+  for _ in range(2):
+    table = table.append_column('same', pa.array(['c', 'd']))
+  with pytest.raises(ValueError, match=message):
+    make_run().predict_table(table, text_column=text_column)
+
+
+def test_a_table_of_another_library_is_refused():
+  run, columns = make_run(), {'text': ['word1']}
+  for table in (columns, pd.DataFrame(columns)):
+    kind = type(table).__name__
+    message = f'table is a {kind}; give a PyArrow table: pyarrow.table'
+    with pytest.raises(ValueError, match=message):
+      run.predict_table(table)
+    assert run.predict_table(pa.table(table)).num_rows == 1
+
+
+def test_the_predictions_of_a_record_batch_are_a_record_batch():
+  run = make_run()
+  table = pa.table({'text': make_texts(run)})
+  predicted = run.predict_table(table, fields=None)
+  (batch,) = table.to_batches()
+  for slice_of_batch in (batch, batch.slice(0, 0)):
+    added = run.predict_table(slice_of_batch, fields=None)
+    assert isinstance(added, pa.RecordBatch)
+    expected = predicted.slice(0, added.num_rows)
+    assert pa.Table.from_batches([added]) == expected
 
 
 def test_a_table_is_refused_after_its_first_chunk(monkeypatch):
