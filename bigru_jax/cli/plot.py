@@ -136,8 +136,7 @@ def _check_weights(workdirs: list[pathlib.Path], part: str) -> None:
     if not config.pooling_entry.has_weights:
       raise ValueError(
         f'parts={part}: pooling={config.pooling} of workdir={path} has no '
-        'weights; bigru explain --text --output=run.png draws what each word '
-        'speaks for'
+        'weights; bigru explain shows what each word speaks for'
       )
 
 

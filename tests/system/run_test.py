@@ -267,6 +267,25 @@ def test_the_curves_of_a_plot_are_named_by_seed(run_directory, tmp_path):
   assert '<!-- good -->' in output.read_text()
 
 
+@pytest.mark.parametrize('part', ['attention', 'heatmap'])
+def test_a_plot_of_attention_needs_weights(run_directory, tmp_path, part):
+  other = shutil.copytree(run_directory, tmp_path / 'other')
+  config = json.loads((other / 'config.json').read_text())
+  (other / 'config.json').write_text(
+    json.dumps({**config, 'pooling': 'last+max'})
+  )
+  output = tmp_path / 'run.png'
+  done = run_command(
+    'plot', f'--workdir={run_directory}', f'--workdir={other}',
+    f'--parts=loss,{part}', '--text=a good film', f'--output={output}',
+  )  # fmt: skip
+  assert done.returncode == 2 and not output.exists()
+  assert (
+    f'parts={part}: pooling=last+max of workdir={other} has no weights; '
+    in done.stderr
+  )
+
+
 def test_a_dollar_sign_is_drawn_as_it_is(run_directory, tmp_path):
   workdir = tmp_path / 'run'
   workdir.mkdir()
