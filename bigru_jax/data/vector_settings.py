@@ -27,7 +27,8 @@ def complete_sizes(
     embedding_sizes, which is empty for a single file, and embedding_size.
 
   Raises:
-    FileNotFoundError, ValueError: a file is missing, or a size is wrong.
+    FileNotFoundError, ValueError: a file is missing, or a name is empty, or a
+      size is wrong.
   """
   names, vector_size = names_of(embeddings), NAMED_VECTORS.get(embeddings, 0)
   if len(names) > 1:
@@ -65,7 +66,7 @@ def check_frozen_names(frozen_names: str, embeddings: str, join: str) -> None:
     ValueError: a name is not that of one file, or files have no own columns.
   """
   names = names_of(embeddings)
-  for frozen in names_of(frozen_names) or ['']:
+  for frozen in names_of(frozen_names, 'freeze_embeddings') or ['']:
     num_files = len(_files_named(frozen, names))
     if num_files != 1:
       kind = 'none' if not num_files else f'the name of {num_files}'

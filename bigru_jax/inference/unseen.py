@@ -30,8 +30,14 @@ class SpelledWords:
     self._rows_RxE, self._from_file = np.asarray(rows_RxE), from_file
 
   def lookup(self, words: Collection[str]) -> dict[str, np.ndarray]:
-    """Returns the float32 vectors of all words."""
+    """Returns the float32 vectors of all words.
+
+    They are of none if the file cannot be read, because a vector without the
+    file's part is not what the run was trained with.
+    """
     vectors = self._from_file.lookup(words) if self._from_file else {}
+    if vectors is None:
+      return {}
     means = mean_of_ngrams(self._rows_RxE, ngram_ids(list(words)))
     return {w: mean + vectors.get(w, 0) for w, mean in zip(words, means)}
 

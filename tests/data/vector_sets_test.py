@@ -111,7 +111,7 @@ def test_files_are_those_of_the_run_in_their_order(paths, caplog):
   with pytest.raises(ValueError, match='was trained with 2 of such files'):
     sets._replace(names=paths[:1]).check_sha256(sha256)
   with caplog.at_level(logging.WARNING, 'bigru_jax'):
-    assert UnseenWords(other, sha256).lookup(['film']) == {}
+    assert UnseenWords(other, sha256).lookup(['film']) is None
   assert 'words unseen in training become <unk>' in caplog.text
 
 
@@ -166,11 +166,37 @@ def test_the_sizes_are_those_of_the_files(paths):
       'names some of several files, joined by concat or meta',
     ),
     ({'embeddings': 'x.txt,y.txt'}, 'embeddings=x.txt: no such file'),
+    ({'embeddings': 'x.txt,'}, 'embeddings=x.txt,: a name is empty'),
+    ({'freeze_embeddings': 'b.bin,'}, 'freeze_embeddings=b.bin,: a name is'),
   ],
 )
 def test_wrong_sizes_and_names_are_named(paths, fields, message):
   with pytest.raises((ValueError, FileNotFoundError), match=message):
     Config(**{'embeddings': ','.join(paths), **fields})
+
+
+def test_a_bad_file_among_several_is_named(paths, tmp_path):
+  bad = tmp_path / 'bad.txt'
+  bad.write_text('the 0.1 0.2 0.3\nfilm 0.1 0.2 x\n')
+  names = paths[0], str(bad)
+  config = Config(embeddings=','.join(names))
+  assert config.vector_sizes == (3, 3)
+  with pytest.raises(ValueError, match="bad.txt, row 2: 'x' is not a number$"):
+    prepare(config, CORPUS)
+  config = Config(embeddings=','.join(paths), embedding_sizes='3,4')
+  with pytest.raises(
+    ValueError, match=r'^embedding_sizes=3,4: .*b.bin has vectors of 2 numbers$'
+  ):
+    prepare(config, CORPUS)
+
+
+def test_a_file_is_not_joined_with_itself(paths, tmp_path):
+  copy = tmp_path / 'copy.txt.gz'
+  copy.write_bytes((tmp_path / 'a.txt.gz').read_bytes())
+  for name in (paths[0], str(copy)):
+    config = Config(embeddings=f'{paths[0]},{name}')
+    with pytest.raises(ValueError, match='^embeddings=.*: two of the files'):
+      prepare(config, CORPUS)
 
 
 def test_files_are_frozen_by_name(paths):

@@ -10,6 +10,8 @@ import pytest
 import bigru_jax
 from bigru_jax import Config
 from bigru_jax.data.prepare import prepare
+from bigru_jax.data.text import UNK_ID
+from bigru_jax.data.vector_sets import UnseenWords, VectorSets
 from bigru_jax.inference.unseen import SpelledWords
 from bigru_jax.interop.safetensors import save
 from bigru_jax.models.embedding import mean_of_ngrams, ngram_ids
@@ -69,14 +71,15 @@ def test_new_texts_are_predicted_as_the_same_texts_of_test(run):
 def test_the_vector_is_the_mean_of_the_trained_ngrams(run):
   words, first = ['goodish', 'flick', 'strange'], run.tokenizer.size
   encoder = run.predictor().encoder
-  params, (text,) = encoder.encode(run.params, [' '.join(words)], str)
+  params, texts = encoder.encode(run.params, [' '.join(words)], str)
+  ids = texts.ids.tokens
   rows = np.asarray(run.trained_params['ngram_embedding'])
   means = mean_of_ngrams(rows, ngram_ids(words))
-  assert text.ids[2] == first and np.abs(means).max() > 0
+  assert ids[2] == first and np.abs(means).max() > 0
   if run.config.embeddings:
     means[0, :4] += [4, 3, 2, 1]
   table = np.asarray(params['embedding'])
-  np.testing.assert_allclose(table[text.ids], means, atol=1e-6)
+  np.testing.assert_allclose(table[ids], means, atol=1e-6)
 
 
 def test_the_test_is_also_scored_without_them(run):
@@ -88,12 +91,19 @@ def test_the_test_is_also_scored_without_them(run):
 def test_a_shared_model_has_them(run, tmp_path):
   pytest.importorskip('safetensors')
   save(run, tmp_path / 'shared')
-  loaded = bigru_jax.load(tmp_path / 'shared')
+  embeddings = run.config.embeddings  # Their folder is left out.
+  loaded = bigru_jax.load(tmp_path / 'shared', embeddings)
   jax.tree.map(
     np.testing.assert_array_equal, loaded.trained_params, run.trained_params
   )
   texts = ['an incomparable flick', *TEST[1:]]
   assert loaded.predict(texts) == run.predict(texts)
+  if embeddings:
+    lost = bigru_jax.load(tmp_path / 'shared')
+    params, encoded = lost.predictor().encoder.encode(lost.params, texts, str)
+    assert params is lost.params
+    assert encoded.ids.tokens[:2].tolist() == [UNK_ID, UNK_ID]
+    assert lost.predict(TEST[2:]) == run.predict(TEST[2:])
 
 
 def test_predictions_and_the_page_show_the_weights_of_sets(run):
@@ -134,6 +144,17 @@ def test_a_vector_of_the_file_is_added_to_the_mean():
   )
   np.testing.assert_array_equal(both.lookup(['a', 'b'])['a'], means[0])
   np.testing.assert_array_equal(both.lookup(['a', 'b'])['b'], means[1] + 1)
+
+
+def test_without_the_files_words_become_unk(tmp_path, caplog):
+  sets = VectorSets(
+    names=(str(tmp_path / 'lost.txt'),), sizes=(2,), join='concat',
+    word_forms=True,
+  )  # fmt: skip
+  rows = np.ones((9000, 2), np.float32)
+  words = SpelledWords(rows, UnseenWords(sets, 'digest'))
+  assert words.lookup(['a']) == words.lookup(['b']) == {}
+  assert 'words unseen in training become <unk>' in caplog.text
 
 
 def test_tokens_without_words_are_refused():
