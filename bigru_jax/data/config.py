@@ -170,6 +170,7 @@ class DataConfig(Group):
     False,
     'Do not train the embeddings; or not those of some of several files, whose '
     'names are given, comma-separated.',
+    path=True,
   )
   char_embeddings: bool = field(
     False,

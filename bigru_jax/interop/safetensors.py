@@ -148,6 +148,7 @@ def _without_folders(config: Config) -> Config:
   names: dict[str, Any] = {
     field.name: without_folders(value)
     for field in dataclasses.fields(config)
-    if field.metadata.get('path') and (value := getattr(config, field.name))
+    if field.metadata.get('path')
+    and isinstance(value := getattr(config, field.name), str)
   }
   return dataclasses.replace(config, **names)

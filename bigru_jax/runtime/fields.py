@@ -111,7 +111,8 @@ def _checked(group_field: dataclasses.Field, value: Any) -> Any:
   names = value.split(separator) if separator else [value]
   if choices and any(name not in choices for name in names):
     raise ValueError(f'{name}={value!r}: choose {", ".join(choices)}')
-  return expand_users(value) if limits.get('path') else value
+  is_path = limits.get('path') and kind is str
+  return expand_users(value) if is_path else value
 
 
 def check_count(name: str, value: Any) -> int:

@@ -72,7 +72,12 @@ def test_other_users_can_read_the_shared_files(shared):
 
 
 def test_no_local_path_is_shared(make_run, tmp_path):
-  run = make_run({}, ['no', 'yes'])
+  sets = {
+    'embeddings': '/home/me/v.txt,/home/me/w.txt',
+    'embedding_sizes': '2,3',
+    'freeze_embeddings': '/home/me/w.txt',
+  }
+  run = make_run(sets, ['no', 'yes'])
   paths = {'train': '/home/me/a.csv,/home/me/b.csv', 'data_dir': '/data/x/'}
   run.config = dataclasses.replace(run.config, **paths)
   save(run, tmp_path / 'shared', 'mit')
@@ -80,6 +85,7 @@ def test_no_local_path_is_shared(make_run, tmp_path):
     assert b'/home' not in path.read_bytes(), path
   config = bigru_jax.load(tmp_path / 'shared').config
   assert (config.train, config.data_dir) == ('a.csv,b.csv', 'x')
+  assert config.frozen_columns == ((2, 5),)
 
 
 def test_the_card_describes_the_model(make_run, tmp_path):
