@@ -171,6 +171,7 @@ def test_the_kernel_equals_the_reference_and_its_autodiff(dtype, shape, masked):
 @settings(deadline=None, max_examples=100)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
 @example(shape=(64, 22, 100, 128), masked=True, seed=0)
+@example(shape=(26, 34, 1, 1), masked=True, seed=0)
 def test_the_kernel_equals_the_reference_on_random_inputs(
   dtype, shape, masked, seed
 ):
