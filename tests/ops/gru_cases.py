@@ -114,7 +114,8 @@ def are_close(ours, expected, tolerance, changes=None):
   Args:
     ours, expected: the pytrees.
     tolerance: the largest difference, relative to that value and 1.
-    changes: see `_changes`. Five times as much is tolerated, which is more only
+    changes: see `_changes`. Ten times as much is tolerated, since gates, states
+      and their gradients are rounded too; it is more than the tolerance only
       where the recurrence of a few units makes roundings grow.
   """
   zeros = jax.tree.map(lambda _: 0.0, expected)
@@ -124,7 +125,7 @@ def are_close(ours, expected, tolerance, changes=None):
     np.testing.assert_allclose(
       np.asarray(array, np.float32),
       wanted,
-      atol=max(tolerance * (1 + np.abs(wanted).max()), 5 * change),
+      atol=max(tolerance * (1 + np.abs(wanted).max()), 10 * change),
     )
 
 
