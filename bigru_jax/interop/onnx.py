@@ -102,9 +102,8 @@ def to_onnx(run: Run) -> onnx.ModelProto:
     ir_version=IR_VERSION,
     producer_name='bigru_jax',
   )
-  properties = describe(run)
   helper.set_model_props(
-    model, {key: json.dumps(value) for key, value in properties.items()}
+    model, {key: json.dumps(value) for key, value in describe(run).items()}
   )
   onnx.checker.check_model(model, full_check=True)
   return model

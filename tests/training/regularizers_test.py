@@ -188,12 +188,12 @@ def test_mixup_is_the_loss_of_mixed_texts_with_mixed_labels(task, soft):
 
 
 def test_the_shares_of_mixup_have_their_distribution():
-  shares, again, others = (
+  shares, repeated, of_next_step = (
     np.asarray(regularizers._shares(example_keys(0, step, 2000), 0.4))
     for step in (3, 3, 4)
   )
-  np.testing.assert_array_equal(shares, again)
-  assert (shares != others).all()
+  np.testing.assert_array_equal(shares, repeated)
+  assert (shares != of_next_step).all()
   assert (
     scipy.stats.kstest(shares, scipy.stats.beta(0.4, 0.4).cdf).pvalue > 0.01
   )
