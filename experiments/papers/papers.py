@@ -44,6 +44,7 @@ class Row:
     metric: the metric in result.json.
     split: the split of the metric.
     vectors: whether it starts from word vectors.
+    film_vectors: whether those of `film_vectors.py` are joined to them.
     against: another row, with which it is compared over the same folds and
       seeds.
   """
@@ -60,6 +61,7 @@ class Row:
   metric: str = 'accuracy'
   split: str = 'test'
   vectors: bool = True
+  film_vectors: bool = False
   against: str = ''
 
   @property

@@ -11,6 +11,7 @@ from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.rundir import files as run_files
 
+from . import film_vectors
 from .papers import VECTORS_SOURCE, Row
 from .results import ROOT
 
@@ -68,7 +69,14 @@ def missing(
   if row.vectors and not vectors:
     path = data_root / 'glove' / _GLOVE[0]
     return f'skipped: there is no {path}, from {VECTORS_SOURCE}'
+  path = _film_vectors(data_root)
+  if row.film_vectors and not path.is_file():
+    return f'skipped: there is no {path}; experiments/film_vectors.py makes it'
   return ''
+
+
+def _film_vectors(data_root: pathlib.Path) -> pathlib.Path:
+  return data_root / 'glove' / film_vectors.NAME
 
 
 def plan(
@@ -94,7 +102,8 @@ def plan(
   if row.folder:
     run_flags.append(f'--data_dir={data_root / row.folder}')
   if row.vectors:
-    run_flags.append(f'--embeddings={vectors}')
+    files = [vectors, *([_film_vectors(data_root)] if row.film_vectors else [])]
+    run_flags.append(f'--embeddings={",".join(map(str, files))}')
   numbers = planned_runs.parse_seeds(seeds) if seeds else range(row.seeds)
   return planned_runs.plan(row.name, [*run_flags, *extra], numbers, row.folds)
 

@@ -103,11 +103,13 @@ def make(
 def _portable(flag: str, folder: str) -> str:
   """Returns a flag without the paths of this machine."""
   name, _, value = flag.partition('=')
-  if value.startswith(f'{folder}/'):
-    return f'{name}=DIR{value.removeprefix(folder)}'
-  if name == '--embeddings':
-    return f'{name}={pathlib.Path(value).name}'
-  return flag
+  values = value.split(',') if name == '--embeddings' else [value]
+  for i, path in enumerate(values):
+    if path.startswith(f'{folder}/'):
+      values[i] = f'DIR{path.removeprefix(folder)}'
+    elif name == '--embeddings':
+      values[i] = pathlib.Path(path).name
+  return f'{name}={",".join(values)}' if value else flag
 
 
 def write_provenance(workdir: pathlib.Path, hardware: str) -> None:

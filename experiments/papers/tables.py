@@ -9,6 +9,7 @@ from bigru_jax.reports.comparison.settings import Cell
 from bigru_jax.reports.comparison.settings_tables import comparison_as
 from bigru_jax.reports.tables import markdown
 
+from . import film_vectors
 from .papers import ROWS, Published, Row
 from .results import ROOT, Record, read_all
 
@@ -135,18 +136,23 @@ def comment(row: Row, record: Record | None) -> str:
   expected = 'no result is recorded'
   if record:
     vectors = [
-      pathlib.Path(flag.removeprefix('--embeddings=')).name
+      pathlib.Path(path).name
       for flag in record['runs'][0]['flags']
       if flag.startswith('--embeddings=')
+      for path in flag.removeprefix('--embeddings=').split(',')
     ]
     expected = f'{row.split} {row.metric} {our_score(record)}'
-    expected += ''.join(f', with {name}' for name in vectors)
+    if vectors:
+      expected += f', with {" and ".join(vectors)}'
     expected += f'; minutes of all runs: {cost(record)}'
+  vector_files = ['glove.6B.100d.txt'] if row.vectors else []
+  vector_files += [film_vectors.NAME] if row.film_vectors else []
+  embeddings = ','.join(f'data/glove/{name}' for name in vector_files)
   command = [
     'python experiments/run.py',
     f'--flagfile=experiments/papers/recipes/{row.name}.flags',
     *([f'--data_dir=data/{row.folder}'] if row.folder else []),
-    *(['--embeddings=data/glove/glove.6B.100d.txt'] if row.vectors else []),
+    *([f'--embeddings={embeddings}'] if embeddings else []),
     *([f'--folds={row.folds} --fold=0'] if row.folds else []),
   ]
   lines = [

@@ -8,23 +8,26 @@ import pyarrow
 from pyarrow import parquet
 from scripts import ROOT
 
+from experiments.papers import film_vectors
+
 FIXTURES = ROOT / 'tests' / 'fixtures'
 # More flags of run.py, for these data.
-SMALL = ['--epochs=1', '--hidden_size=8', '--embedding_size=4',
-         '--batch_size=4']  # fmt: skip
+SMALL = ['--epochs=1', '--hidden_size=8', '--batch_size=4']
 
 
 def write(folder):
-  """A data folder with TREC, MR, SST, and vectors of four numbers."""
+  """A data folder with TREC, MR, SST, and vectors of 100 numbers."""
   for name in ('trec', 'mr'):
     (folder / name).mkdir(parents=True)
     for path in (FIXTURES / name).iterdir():
       grow(path, folder / name / path.name)
   shutil.copytree(FIXTURES / 'sst', folder / 'sst' / 'trees')
   (folder / 'glove').mkdir()
-  (folder / 'glove' / 'glove.6B.100d.txt').write_text(
-    'the 0.1 0.2 0.3 0.4\nfilm -0.1 0.2 -0.3 0.4\n'
-  )
+  for name, words in (
+    ('glove.6B.100d.txt', ('the', 'film')), (film_vectors.NAME, ('plot',))
+  ):  # fmt: skip
+    lines = [f'{word}{" 0.1 -0.2" * 50}' for word in words]
+    (folder / 'glove' / name).write_text('\n'.join(lines) + '\n')
 
 
 def grow(source, target, header=0):

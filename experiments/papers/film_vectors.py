@@ -1,0 +1,74 @@
+"""Learns word vectors from film reviews that have no labels.
+
+  pip install gensim
+  python experiments/film_vectors.py --data_dir=data/imdb
+
+The recipe of short sentences joins them to GloVe's. They are those of the
+skip-gram with negative sampling (Mikolov et al., 2013,
+https://arxiv.org/abs/1310.4546), on the reviews of IMDB in train.parquet and in
+unlabelled.parquet; the labels and the test set are not read. Words are
+lower-cased, and those that occur fewer than five times have no vector. Two
+cores take four minutes. Several threads learn at once, so two files differ a
+little.
+"""
+
+from collections.abc import Iterator, Sequence
+import logging
+import pathlib
+
+import pyarrow.parquet
+
+from bigru_jax.cli.command_flags import Flags
+from bigru_jax.data.open_files import check_file
+from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.runtime import cores
+
+NAME = 'film_reviews.100d.txt'
+FILES = 'train.parquet', 'unlabelled.parquet'
+_log = logging.getLogger('bigru_jax.film_vectors')
+
+FLAGS = Flags()
+_DATA_DIR = FLAGS.path(
+  'data_dir', f'The folder that contains {" and ".join(FILES)}.', 'data/imdb'
+)
+_OUTPUT = FLAGS.path('output', 'The file of vectors.', f'data/glove/{NAME}')
+
+
+class Reviews:
+  """The tokens of each review, which gensim reads several times."""
+
+  def __init__(self, paths: Sequence[pathlib.Path]) -> None:
+    self._paths = paths
+
+  def __iter__(self) -> Iterator[list[str]]:
+    tokenize = TOKENIZERS['words']
+    for path in self._paths:
+      table = pyarrow.parquet.read_table(path, columns=['text'])
+      for text in table['text'].to_pylist():
+        yield tokenize(text)
+
+
+def main() -> None:
+  """Writes the vectors in the text format of word2vec."""
+  try:
+    from gensim.models import Word2Vec
+  except ImportError as error:
+    raise ValueError('gensim is missing: pip install gensim') from error
+  folder = pathlib.Path(_DATA_DIR.value)
+  for name in FILES:
+    check_file(folder / name, 'data_dir')
+  model = Word2Vec(
+    Reviews([folder / name for name in FILES]),
+    sg=1,
+    vector_size=100,
+    window=5,
+    negative=8,
+    min_count=5,
+    sample=1e-4,
+    epochs=5,
+    workers=cores.cores(),
+  )
+  output = pathlib.Path(_OUTPUT.value)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  model.wv.save_word2vec_format(str(output))
+  _log.info('%d vectors: %s', len(model.wv), output)
