@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.open_files import check_file
-from bigru_jax.data.text import TOKENIZERS
+from bigru_jax.data.text import TOKENIZERS, Memo
 from bigru_jax.runtime import cores
 
 NAME = 'film_reviews.100d.txt'
@@ -34,18 +34,14 @@ _DATA_DIR = FLAGS.path(
 _OUTPUT = FLAGS.path('output', 'The file of vectors.', f'data/glove/{NAME}')
 
 
-class Reviews:
-  """The tokens of each review, which gensim reads several times."""
-
-  def __init__(self, paths: Sequence[pathlib.Path]) -> None:
-    self._paths = paths
-
-  def __iter__(self) -> Iterator[list[str]]:
-    tokenize = TOKENIZERS['words']
-    for path in self._paths:
-      table = pyarrow.parquet.read_table(path, columns=['text'])
-      for text in table['text'].to_pylist():
-        yield tokenize(text)
+def _tokens_of_reviews(paths: Sequence[pathlib.Path]) -> Iterator[list[str]]:
+  """Yields the tokens of each review; equal tokens are one object."""
+  words = TOKENIZERS['words']
+  tokens = Memo(words.tokens)
+  for path in paths:
+    table = pyarrow.parquet.read_table(path, columns=['text'])
+    for text in table['text'].to_pylist():
+      yield [x for piece in words.pieces(text) for x in tokens[piece]]
 
 
 def main() -> None:
@@ -58,7 +54,7 @@ def main() -> None:
   for name in FILES:
     check_file(folder / name, 'data_dir')
   model = Word2Vec(
-    Reviews([folder / name for name in FILES]),
+    list(_tokens_of_reviews([folder / name for name in FILES])),
     sg=1,
     vector_size=100,
     window=5,
