@@ -3,7 +3,7 @@
   pip install gensim
   python experiments/film_vectors.py --data_dir=data/imdb
 
-The recipe of short sentences joins them to GloVe's. They are those of the
+The recipes of sentences join them to GloVe's. They are those of the
 skip-gram with negative sampling (Mikolov et al., 2013,
 https://arxiv.org/abs/1310.4546), on the reviews of IMDB in train.parquet and in
 unlabelled.parquet; the labels and the test set are not read. Words are
@@ -27,6 +27,7 @@ NAME = 'film_reviews.100d.txt'
 FILES = 'train.parquet', 'unlabelled.parquet'
 _log = logging.getLogger('bigru_jax.film_vectors')
 
+VERBOSE = True
 FLAGS = Flags()
 _DATA_DIR = FLAGS.path(
   'data_dir', f'The folder that contains {" and ".join(FILES)}.', 'data/imdb'

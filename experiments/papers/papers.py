@@ -44,7 +44,7 @@ class Row:
     metric: the metric in result.json.
     split: the split of the metric.
     vectors: whether it starts from word vectors.
-    film_vectors: whether those of `film_vectors.py` are joined to them.
+    more_vectors: the files in the same folder that are joined to them.
     against: another row, with which it is compared over the same folds and
       seeds.
   """
@@ -61,7 +61,7 @@ class Row:
   metric: str = 'accuracy'
   split: str = 'test'
   vectors: bool = True
-  film_vectors: bool = False
+  more_vectors: tuple[str, ...] = ()
   against: str = ''
 
   @property
@@ -77,8 +77,9 @@ def _read_rows() -> dict[str, Row]:
   for name, own in tables.items():
     fields = {**tables.get(own.pop('like', ''), {}), **own}
     published = tuple(Published(**x) for x in fields.pop('published', ()))
-    files = tuple(fields.pop('files', ()))
-    rows[name] = Row(name=name, files=files, published=published, **fields)
+    for key in ('files', 'more_vectors'):
+      fields[key] = tuple(fields.get(key, ()))
+    rows[name] = Row(name=name, published=published, **fields)
   return rows
 
 

@@ -11,7 +11,7 @@ from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.rundir import files as run_files
 
-from . import film_vectors
+from . import film_vectors, lexicon_vectors
 from .papers import VECTORS_SOURCE, Row
 from .results import ROOT
 
@@ -22,6 +22,11 @@ _GLOVE = (
   'glove.6B.100d.txt.gz',
   'glove.6B.100d.subset.txt.gz',
 )
+# The script that makes each file of more vectors.
+_MAKERS = {
+  film_vectors.NAME: 'film_vectors.py',
+  lexicon_vectors.NAME: 'lexicon_vectors.py',
+}
 
 
 def recipe_flags(row: Row) -> list[str]:
@@ -69,14 +74,13 @@ def missing(
   if row.vectors and not vectors:
     path = data_root / 'glove' / _GLOVE[0]
     return f'skipped: there is no {path}, from {VECTORS_SOURCE}'
-  path = _film_vectors(data_root)
-  if row.film_vectors and not path.is_file():
-    return f'skipped: there is no {path}; experiments/film_vectors.py makes it'
+  for name in row.more_vectors:
+    if not (data_root / 'glove' / name).is_file():
+      return (
+        f'skipped: there is no {data_root / "glove" / name}, which '
+        f'experiments/{_MAKERS[name]} makes'
+      )
   return ''
-
-
-def _film_vectors(data_root: pathlib.Path) -> pathlib.Path:
-  return data_root / 'glove' / film_vectors.NAME
 
 
 def plan(
@@ -102,8 +106,8 @@ def plan(
   if row.folder:
     run_flags.append(f'--data_dir={data_root / row.folder}')
   if row.vectors:
-    files = [vectors, *([_film_vectors(data_root)] if row.film_vectors else [])]
-    run_flags.append(f'--embeddings={",".join(map(str, files))}')
+    more = [data_root / 'glove' / name for name in row.more_vectors]
+    run_flags.append(f'--embeddings={",".join(map(str, [vectors, *more]))}')
   numbers = planned_runs.parse_seeds(seeds) if seeds else range(row.seeds)
   return planned_runs.plan(row.name, [*run_flags, *extra], numbers, row.folds)
 

@@ -9,7 +9,6 @@ from bigru_jax.reports.comparison.settings import Cell
 from bigru_jax.reports.comparison.settings_tables import comparison_as
 from bigru_jax.reports.tables import markdown
 
-from . import film_vectors
 from .papers import ROWS, Published, Row
 from .results import ROOT, Record, read_all
 
@@ -145,9 +144,8 @@ def comment(row: Row, record: Record | None) -> str:
     if vectors:
       expected += f', with {" and ".join(vectors)}'
     expected += f'; minutes of all runs: {cost(record)}'
-  vector_files = ['glove.6B.100d.txt'] if row.vectors else []
-  vector_files += [film_vectors.NAME] if row.film_vectors else []
-  embeddings = ','.join(f'data/glove/{name}' for name in vector_files)
+  names = ['glove.6B.100d.txt', *row.more_vectors] if row.vectors else []
+  embeddings = ','.join(f'data/glove/{name}' for name in names)
   command = [
     'python experiments/run.py',
     f'--flagfile=experiments/papers/recipes/{row.name}.flags',

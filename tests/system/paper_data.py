@@ -8,7 +8,7 @@ import pyarrow
 from pyarrow import parquet
 from scripts import ROOT
 
-from experiments.papers import film_vectors
+from experiments.papers import film_vectors, lexicon_vectors
 
 FIXTURES = ROOT / 'tests' / 'fixtures'
 # More flags of run.py, for these data.
@@ -23,10 +23,12 @@ def write(folder):
       grow(path, folder / name / path.name)
   shutil.copytree(FIXTURES / 'sst', folder / 'sst' / 'trees')
   (folder / 'glove').mkdir()
-  for name, words in (
-    ('glove.6B.100d.txt', ('the', 'film')), (film_vectors.NAME, ('plot',))
-  ):  # fmt: skip
-    lines = [f'{word}{" 0.1 -0.2" * 50}' for word in words]
+  for name, word, size in (
+    ('glove.6B.100d.txt', 'film', 100),
+    (film_vectors.NAME, 'plot', 2),
+    (lexicon_vectors.NAME, 'good', 2),
+  ):
+    lines = [f'{x}{" 0.1" * size}' for x in ('the', word)]
     (folder / 'glove' / name).write_text('\n'.join(lines) + '\n')
 
 
