@@ -38,7 +38,8 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
       pair of texts and labels, or a table with columns of both: a pandas or
       Polars DataFrame, a Hugging Face Dataset, or a PyArrow table.
     columns: the columns to read from tables. If there are several of texts, a
-      text of a pair may also be a tuple or a list of as many strings.
+      text of a pair may also be a tuple or a list of as many strings. Without a
+      column of labels, a split is a list of texts or a table.
 
   Raises:
     ValueError: the corpus has another type, the numbers of texts and labels
@@ -62,6 +63,11 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
 
 def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
   """Yields the examples of a split."""
+  num_columns = len(named_columns('text_column', columns.text))
+  if not columns.label and not is_table(split):
+    joined_texts = _joined_texts(column(split, where), num_columns, where)
+    selected = Columns(label='').among(['text'])
+    return selected.examples(enumerate(zip(joined_texts), 1), where)
   if isinstance(split, tuple) and len(split) == 2:
     texts, labels = (column(x, where) for x in split)
     if len(texts) != len(labels):
@@ -71,7 +77,6 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
         f'weight_column={columns.weight} needs a table, and {where} is a pair '
         'of texts and labels'
       )
-    num_columns = len(named_columns('text_column', columns.text))
     of_pairs = Columns()._replace(
       separator=columns.separator, soft_names=columns.soft_names
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from bigru_jax.data import corpora, memory, tabular_files
 from bigru_jax.data.config import DataConfig
@@ -41,6 +41,22 @@ def read(
     if getattr(config, name):
       raise ValueError(f'{name}={getattr(config, name)} needs train as well')
   return corpora.find(config.dataset).read(config)
+
+
+def read_texts(config: DataConfig, paths: str, field: str) -> Iterator[Example]:
+  """Reads texts without labels from files; a column of labels is ignored.
+
+  Args:
+    config: its fields name the columns, the encoding and the delimiter.
+    paths, field: see `tabular_files.read_file`.
+
+  Raises:
+    FileNotFoundError, ValueError: with the field, the file and the row.
+  """
+  columns = Columns(config.text_column, label='')
+  return tabular_files.read_file(
+    paths, field, columns, config.encoding, config.delimiter
+  )
 
 
 def name_of(config: DataConfig, corpus: Corpus | None = None) -> str:

@@ -13,6 +13,7 @@ from bigru_jax.data.labels import Label
 from bigru_jax.data.ragged import Ragged
 
 NAMES = ('train', 'validation', 'test')
+UNLABELLED = 'unlabelled'  # The name of a split of texts without labels.
 
 
 class Example(NamedTuple):
@@ -20,7 +21,8 @@ class Example(NamedTuple):
 
   Attributes:
     text: the text.
-    label: the label's name, or the names of all of its labels.
+    label: the label's name, or the names of all of its labels; '' in a split
+      that is read without labels.
     source: the file or data set that it comes from.
     row: the number of the line at which its record begins in the file, from 1.
       The header and blank lines count; a CSV record can take several lines.
@@ -103,14 +105,15 @@ class Table:
   """The examples of one split as columns by name.
 
   A column is an array or `Ragged`, with one row per example. Reading makes
-  `tokens`, the ids of each text; `label`, see `Labels`; `weight`, float32, the
-  weight in the loss; where they are used, `target`, float32 [N, C], the value
-  of each label, see `soft_labels`, and `example_weight`, float32, the weight in
-  the data, without that of the class, and `id`; `source` and `row`, which are
-  those of `Example`, like `id`; `digest`, uint64, which is equal for equal
-  texts; `blank` and `truncated`, bool, whether a text is missing or blank, and
-  whether it was longer than the limit; `text`, see `tabulate.read_splits`; and
-  for the hierarchical model `sentences`, the lengths of each text's sentences.
+  `tokens`, the ids of each text; `label`, see `Labels`, unless it reads no
+  labels; `weight`, float32, the weight in the loss; where they are used,
+  `target`, float32 [N, C], the value of each label, see `soft_labels`, and
+  `example_weight`, float32, the weight in the data, without that of the class,
+  and `id`; `source` and `row`, which are those of `Example`, like `id`;
+  `digest`, uint64, which is equal for equal texts; `blank` and `truncated`,
+  bool, whether a text is missing or blank, and whether it was longer than the
+  limit; `text`, see `tabulate.read_splits`; and for the hierarchical model
+  `sentences`, the lengths of each text's sentences.
 
   Attributes:
     columns: the columns by name.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 import contextlib
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,14 @@ from bigru_jax.data.label_forms import ListForm
 from bigru_jax.data.ragged import consecutive
 from bigru_jax.data.soft_labels import SoftLabel, Targets
 from bigru_jax.data.split_digest import SplitDigest
-from bigru_jax.data.splits import NAMES, Example, Labels, Table, one_hot
+from bigru_jax.data.splits import (
+  NAMES,
+  UNLABELLED,
+  Example,
+  Labels,
+  Table,
+  one_hot,
+)
 from bigru_jax.data.text import is_blank
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.data.tokenizer_pool import TokenizerPool
@@ -33,6 +41,7 @@ def read_splits(
   form: ListForm | None = None,
   has_soft_labels: bool = False,
   is_weighted: bool = False,
+  without_labels: Collection[str] = (UNLABELLED,),
 ) -> tuple[dict[str, Table], list[str], dict[str, str]]:
   """Reads every split once.
 
@@ -41,13 +50,15 @@ def read_splits(
   many. The other texts are None.
 
   Args:
-    splits: the splits by name; `train` is read first.
+    splits: the splits by name; `train` is read first, and `unlabelled` last.
     tokenizer: the tokenizer; its vocabulary may grow.
     limits: the limits at which texts are truncated.
     form: the form of lists of labels if a text has any number of labels, else
       None; train decides the form if it is open.
     has_soft_labels: whether labels may be soft; one must be numbers then.
     is_weighted: whether to make a column `example_weight`.
+    without_labels: the splits that are read without labels, whose tables have
+      no column `label`.
 
   Returns:
     The splits as columns, the labels' names in the order of occurrence, and a
@@ -61,9 +72,10 @@ def read_splits(
   labels: dict[str, int] = {}
   tables, digests, has_numbers = {}, {}, False
   with contextlib.closing(TokenizerPool(tokenizer, limits, cores())) as pool:
-    for name in NAMES:
+    for name in (*NAMES, UNLABELLED):
       if name not in splits:
         continue
+      has_labels = name not in without_labels
       is_shown = name == 'test' or (name == 'train' and 'test' not in splits)
       reader = _Reader(
         labels,
@@ -71,10 +83,11 @@ def read_splits(
         grow=name == 'train',
         keep_texts=is_shown,
         is_weighted=is_weighted,
+        has_labels=has_labels,
       )
       chunks = reader.chunks(name, splits[name])
       tables[name], digests[name] = reader.table(pool.encode(chunks))
-      if len(labels) < (1 if form else 2):
+      if has_labels and len(labels) < (1 if form else 2):
         classes = (
           f'a single class, {next(iter(labels))!r}' if labels else 'no label'
         )
@@ -98,8 +111,9 @@ class _Reader:
     grow: bool,
     keep_texts: bool,
     is_weighted: bool,
+    has_labels: bool,
   ) -> None:
-    self._label_ids = labels
+    self._label_ids, self._has_labels = labels, has_labels
     self._form, self._grow = form, grow
     self._labels = list[int]()
     self._label_counts = list[int]()
@@ -147,10 +161,8 @@ class _Reader:
     lengths, truncated, sentence_lengths, sentences = map(
       np.concatenate, zip(*arrays)
     )
-    label = self._label_array()
-    columns = {
+    columns: dict[str, Any] = {
       'tokens': consecutive(np.frombuffer(tokens, np.int32), lengths),
-      'label': label,
       'weight': np.ones(len(lengths), np.float32),
       'row': np.frombuffer(self._rows, np.int64),
       'source': np.array(self._sources, object),
@@ -162,9 +174,11 @@ class _Reader:
       columns['sentences'] = consecutive(sentence_lengths, sentences)
     if any(self._ids):
       columns['id'] = np.array(self._ids, object)
+    if self._has_labels:
+      columns['label'] = self._label_array()
     if self._targets.has_soft:
       columns['target'] = self._targets.filled_in(
-        one_hot(label, len(self._label_ids)), self._label_ids
+        one_hot(columns['label'], len(self._label_ids)), self._label_ids
       )
     if self._weights is not None:
       weight = np.frombuffer(self._weights, np.float32)
@@ -189,6 +203,21 @@ class _Reader:
     return consecutive(labels, counts)
 
   def _add(self, example: Example) -> None:
+    if self._has_labels:
+      self._add_label(example)
+    digest = self._digest.add(example)
+    self._rows.append(example.row)
+    self._sources.append(example.source)
+    self._ids.append(example.id)
+    self._digests += digest[:8]
+    self._blank.append(is_blank(example.text))
+    if self._weights is not None:
+      self._weights.append(example.weight)
+    if self._texts:
+      self._texts.add(example.text, digest)
+    self.source = example.source
+
+  def _add_label(self, example: Example) -> None:
     label = example.label
     if not self._form and isinstance(label, str):
       self._labels.append(self._label_id(label, example.source, example.row))
@@ -203,17 +232,6 @@ class _Reader:
       sets = (label,) if isinstance(label, str) else label
       for names in self._form.add(sets, example.source, example.row):
         self._add_names(names, example.source, example.row)
-    digest = self._digest.add(example)
-    self._rows.append(example.row)
-    self._sources.append(example.source)
-    self._ids.append(example.id)
-    self._digests += digest[:8]
-    self._blank.append(is_blank(example.text))
-    if self._weights is not None:
-      self._weights.append(example.weight)
-    if self._texts:
-      self._texts.add(example.text, digest)
-    self.source = example.source
 
   def _add_names(self, names: tuple[str, ...], source: str, row: int) -> None:
     self._labels += [self._label_id(name, source, row) for name in names]

@@ -222,3 +222,22 @@ print(sum(map(len, data.splits.values())), peak() - before)
   size = path.stat().st_size
   assert rows == 60_000 and size > 100e6
   assert grown < 2 * size
+
+
+def test_a_split_without_labels_has_the_same_texts():
+  pairs = [('A good film', 'x'), ('', 'y'), ('a bad film, a bad one', 'x')]
+  texts = _split([('a NEW film', ''), ('', '')], 'reviews.csv')
+  tables, labels, vocabulary, digests = _read(
+    train=_split(pairs), unlabelled=texts
+  )
+  unlabelled = tables['unlabelled']
+  assert _texts(unlabelled, vocabulary) == ['a new film', '<unk>']
+  assert unlabelled['blank'].tolist() == [False, True]
+  assert unlabelled['source'].tolist() == ['reviews.csv'] * 2
+  assert 'label' not in unlabelled and 'label' in tables['train']
+  assert labels == ['x', 'y']
+  alone, alone_digests = _read(train=_split(pairs))[::3]
+  assert _texts(alone['train'], vocabulary) == _texts(
+    tables['train'], vocabulary
+  )
+  assert digests == alone_digests | {'unlabelled': digests['unlabelled']}
