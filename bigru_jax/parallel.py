@@ -26,8 +26,10 @@ DATA_AXIS = 'data'
 # sharded axes; other arrays are replicated.
 _RULES = [(r'(^|/)embedding$', P(None, DATA_AXIS))]
 
-Batch = dict[str, jax.Array]
-# (params, batch, dropout keys or None) -> (losses_B, the model's outputs)
+# Arrays by name; under `unlabelled`, those of as many texts without labels.
+Batch = dict[str, Any]
+# (params, batch, dropout keys or None) -> (losses_B, the model's outputs); the
+# losses of texts without labels follow those of the others.
 LossFn = Callable[[Any, Batch, jax.Array | None], tuple[jax.Array, Any]]
 
 
@@ -210,31 +212,24 @@ def map_batch(
 
 
 def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
-  """Returns a data-parallel function of a batch's loss and gradient.
+  """Returns a data-parallel function (params, batch, keys_B) -> (loss, grads).
 
-  The loss is the mean of the examples' losses weighted by batch['weights'].
-  Each device sums the losses and gradients of its own examples, and one
-  collective adds these sums, so the result does not depend on the number of
-  devices.
+  The loss is the mean of the examples' losses weighted by batch['weights'], to
+  which texts without labels add theirs; see `UnlabelledTexts.local_batch`. Each
+  device sums the losses and gradients of its own examples, and one collective
+  adds these sums, so the result does not depend on the number of devices.
 
   Args:
-    loss_fn: (params, batch, keys_B) -> (losses_B, outputs). It is called
-      inside `shard_map`, with each device's examples.
+    loss_fn: it is called inside `shard_map`, with each device's examples.
     mesh: the devices.
-
-  Returns:
-    A function (params, batch, keys_B) -> (loss, grads).
   """
-
   if mesh.size == 1:
     return _value_and_grad_of_one(loss_fn)
 
   def of_shard(specs, params, batch, keys_B):
-    weights_B = batch['weights']
-
     def loss_sum(params):
-      losses_B, _ = loss_fn(params, batch, keys_B)
-      return jnp.sum(losses_B * weights_B)
+      losses, _ = loss_fn(params, batch, keys_B)
+      return jnp.sum(losses * _loss_weights(batch))
 
     # Replicated parameters are cast to device-varying, so that autodiff does
     # not insert a collective for each; a single one below sums all gradients.
@@ -250,7 +245,7 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
       lambda g, spec: g if spec == P() else None, grads, specs
     )
     (loss, weight), sums = sum_over_devices(
-      ((loss, jnp.sum(weights_B)), local_grads)
+      ((loss, jnp.sum(batch['weights'])), local_grads)
     )
     grads = jax.tree.map(lambda g, s: g if s is None else s, grads, sums)
     scale = 1 / jnp.maximum(weight, 1e-9)
@@ -258,11 +253,10 @@ def value_and_grad(loss_fn: LossFn, mesh: Mesh) -> Callable[..., Any]:
 
   def of_batch(params, batch, keys_B):
     specs = partition_specs(params, mesh)
-    by_example = P(DATA_AXIS)
     return jax.shard_map(
       lambda *args: of_shard(specs, *args),
       mesh=mesh,
-      in_specs=(specs, by_example, by_example),
+      in_specs=(specs, P(DATA_AXIS), P(DATA_AXIS)),
       out_specs=(P(), specs),
     )(params, batch, keys_B)
 
@@ -277,16 +271,21 @@ def _value_and_grad_of_one(loss_fn: LossFn) -> Callable[..., Any]:
   """
 
   def of_batch(params, batch, keys_B):
-    weights_B = batch['weights']
-    weights_B = weights_B / jnp.maximum(jnp.sum(weights_B), 1e-9)
+    weights = _loss_weights(batch)
+    weights /= jnp.maximum(jnp.sum(batch['weights']), 1e-9)
 
     def loss(params):
-      losses_B, _ = loss_fn(params, batch, keys_B)
-      return jnp.sum(losses_B * weights_B)
+      losses, _ = loss_fn(params, batch, keys_B)
+      return jnp.sum(losses * weights)
 
     return jax.value_and_grad(loss)(params)
 
   return of_batch
+
+
+def _loss_weights(batch: Batch) -> jax.Array:
+  parts = [batch, batch['unlabelled']] if 'unlabelled' in batch else [batch]
+  return jnp.concatenate([part['weights'] for part in parts])
 
 
 def sum_over_devices(tree: Any) -> Any:

@@ -93,8 +93,14 @@ def compile_steps(
   batch = _with_shardings(
     _largest_batch(config, data, mesh.size), parallel.batch_sharding(mesh)
   )
+  batches = dict.fromkeys(('train', 'evaluate', 'predict'), batch)
+  if data.unlabelled:  # They have the shapes of the texts beside them.
+    fields = {name: batch[name] for name in ('tokens', 'lengths', 'weights')}
+    batches['train'] = {**batch, 'unlabelled': fields}
   return [
-    _describe(name, _compile(step.lower(*arguments, batch)), batch, target)
+    _describe(
+      name, _compile(step.lower(*arguments, batches[name])), batch, target
+    )
     for name, (step, arguments) in _steps(config, program, mesh).items()
     if name in names
   ]

@@ -31,12 +31,13 @@ from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.sources import Corpus
-from bigru_jax.data.splits import NAMES, Table
+from bigru_jax.data.splits import NAMES, UNLABELLED, Table
 from bigru_jax.data.tokenizer import (
   JsonTokenizer,
   Tokenizer,
   VocabularyTokenizer,
 )
+from bigru_jax.data.unlabelled import UnlabelledTexts
 from bigru_jax.runtime.atomic import replacing
 from bigru_jax.runtime.cache import cache_dir
 
@@ -116,18 +117,18 @@ def _key(config: DataConfig) -> str | None:
 
 def _sources(config: DataConfig) -> list[str]:
   """Returns the files that a configuration reads; none if they are unknown."""
+  own_files = [
+    path
+    for name in (*(NAMES if config.train else ()), UNLABELLED)
+    if getattr(config, name)
+    for path in tabular_files.expand_paths(getattr(config, name), name)
+  ]
   if config.train:
-    return [
-      path
-      for name in NAMES
-      if getattr(config, name)
-      for path in tabular_files.expand_paths(getattr(config, name), name)
-    ]
+    return own_files
   if not config.data_dir or config.dataset.startswith('tfds:'):
     return []
-  return sorted(
-    entry.path for entry in os.scandir(config.data_dir) if entry.is_file()
-  )
+  files = [x.path for x in os.scandir(config.data_dir) if x.is_file()]
+  return sorted(files) + own_files
 
 
 def _identity(path: str) -> tuple[str, int, int]:
@@ -211,7 +212,7 @@ def _load(folder: pathlib.Path, config: DataConfig) -> Dataset:
       return mapped(value['array'], value['sha256'])
     if value.keys() == {'strings', 'codes'}:
       return np.array(value['strings'], object)[value['codes']]
-    for kind in (Ragged, Table, EncodedSplit):
+    for kind in (Ragged, Table, EncodedSplit, UnlabelledTexts):
       if value.keys() == {kind.__name__}:
         return kind(**value[kind.__name__])
     return value

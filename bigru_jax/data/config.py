@@ -45,6 +45,12 @@ class DataConfig(Group):
     'Your own test file; without it 10 % of train is held out.',
     path=True,
   )
+  unlabelled: str = field(
+    '',
+    'Your own files of texts without labels, for virtual_adversarial and '
+    'entropy_weight: each step has a batch of them beside that of train.',
+    path=True,
+  )
   text_column: str = field(
     'text',
     'The column that contains the text; or comma-separated columns, whose '
@@ -145,7 +151,9 @@ class DataConfig(Group):
   )
   max_vocabulary: int = field(50_000, 'The maximum vocabulary size.', lower=3)
   min_count: int = field(
-    1, 'Tokens that occur fewer times in train become <unk>.', lower=1
+    1,
+    'Tokens that occur fewer times in train and unlabelled become <unk>.',
+    lower=1,
   )
   embeddings: str = field(
     '',

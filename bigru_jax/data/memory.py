@@ -12,7 +12,7 @@ from typing import Any
 from bigru_jax.data.cells import as_text
 from bigru_jax.data.labels import Flags, Label, named_columns, plain, read_label
 from bigru_jax.data.soft_labels import SoftLabel
-from bigru_jax.data.splits import NAMES, Example
+from bigru_jax.data.splits import NAMES, UNLABELLED, Example
 from bigru_jax.data.table_columns import (
   Columns,
   arrow_rows,
@@ -36,7 +36,8 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
   Args:
     corpus: for each split (`train`, and optionally `validation` and `test`), a
       pair of texts and labels, or a table with columns of both: a pandas or
-      Polars DataFrame, a Hugging Face Dataset, or a PyArrow table.
+      Polars DataFrame, a Hugging Face Dataset, or a PyArrow table. A split
+      `unlabelled` has no labels: it is a list of texts or a table.
     columns: the columns to read from tables. If there are several of texts, a
       text of a pair may also be a tuple or a list of as many strings. Without a
       column of labels, a split is a list of texts or a table.
@@ -49,14 +50,18 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
     raise ValueError(
       f"corpus is {kind_of(corpus)}; give {{'train': X}}, where X is {_FORMS}"
     )
-  unknown = sorted(map(str, set(corpus) - set(NAMES)))
+  unknown = sorted(map(str, set(corpus) - {*NAMES, UNLABELLED}))
   if unknown or 'train' not in corpus:
     raise ValueError(
       f'corpus has the splits {", ".join(map(repr, corpus))}; it needs '
-      "'train', and may have 'validation' and 'test'"
+      "'train', and may have 'validation', 'test' and 'unlabelled'"
     )
   return {
-    name: _examples(split, f'corpus[{name!r}]', columns)
+    name: _examples(
+      split,
+      f'corpus[{name!r}]',
+      Columns(columns.text, label='') if name == UNLABELLED else columns,
+    )
     for name, split in corpus.items()
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 import dataclasses
 
 import numpy as np
@@ -16,20 +17,26 @@ from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.label_forms import ListForm, notes_on_names
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.ragged import Ragged, consecutive
-from bigru_jax.data.split_notes import describe_splits, token_counts
-from bigru_jax.data.splits import Labels, Table, sort_labels
+from bigru_jax.data.split_notes import describe_splits
+from bigru_jax.data.splits import (
+  UNLABELLED,
+  Example,
+  Labels,
+  Table,
+  sort_labels,
+)
+from bigru_jax.data.tabular_files import expand_paths
 from bigru_jax.data.tabulate import read_splits
-from bigru_jax.data.text import SEPARATOR, TOKENIZERS, UNK_ID
+from bigru_jax.data.text import SEPARATOR, TOKENIZERS
 from bigru_jax.data.tokenizer import (
   JsonTokenizer,
   Tokenizer,
   VocabularyTokenizer,
-  build_vocabulary,
   check_token,
 )
-from bigru_jax.data.vector_sets import without_gaps
+from bigru_jax.data.unlabelled import UnlabelledTexts
+from bigru_jax.data.vocabulary import choose_vocabulary, translate
 
-_BLOCK = 2**20  # The number of tokens that are translated at once.
 _MAX_SHOWN = 10_000  # The maximal number of test texts on the page of a run.
 
 
@@ -44,13 +51,15 @@ class Dataset:
     label_weights: float32, the weight of each class in the loss, by default 1;
       with one label per text, the splits' weights include it.
     tokenizer: the tokenizer of the run.
-    seen: the number of the tokenizer's ids for words of train. The other ids
-      are for words of validation and test that have a vector.
+    seen: the number of the tokenizer's ids for words of train and of texts
+      without labels. The other ids are for words of validation and test that
+      have a vector.
     vectors: pretrained vectors by word; empty if there are none.
     notes: sentences for the log.
     identity: SHA-256 digests of the texts, labels and weights of each split
       that is read, and of the files `tokenizer` and `embeddings`, if used; and
       for multi-hot lists, the names of their positions.
+    unlabelled: texts without labels, to train on beside train; or None.
   """
 
   name: str
@@ -62,6 +71,7 @@ class Dataset:
   vectors: dict[str, np.ndarray]
   notes: list[str]
   identity: dict[str, str]
+  unlabelled: UnlabelledTexts | None = None
 
 
 def prepare(
@@ -86,7 +96,7 @@ def prepare(
     identity['embeddings'] = config.vector_sets.sha256()
   form = sources.label_form(config)
   tables, names, digests = read_splits(
-    sources.read(config, corpus),
+    _sources(config, corpus),
     growing,
     config.limits,
     form,
@@ -94,13 +104,20 @@ def prepare(
     is_weighted=bool(config.weight_column),
   )
   identity |= digests | (form.identity() if form else {})
-  splits, notes = _complete_splits(config, tables, names, form)
+  labelled = {x: tables[x] for x in tables if x != UNLABELLED}
+  unlabelled = {x: tables[x] for x in tables if x == UNLABELLED}
+  splits, notes = _complete_splits(config, labelled, names, form)
   _check_weights(config, splits)
-  tokenizer, vectors, seen, coverage = _with_vocabulary(config, growing, splits)
-  _translate(tables, growing, tokenizer)
+  tokenizer, vectors, seen, coverage = choose_vocabulary(
+    config, growing, splits | unlabelled
+  )
+  translate(tables, growing, tokenizer)
   labels = sort_labels(names)
   splits = _sort_label_ids(splits, names, labels)
-  notes += [*coverage, *describe_splits(splits, tokenizer.size, config.limits)]
+  notes += [
+    *coverage,
+    *describe_splits(splits | unlabelled, tokenizer.size, config.limits),
+  ]
   return Dataset(
     name=sources.name_of(config, corpus),
     splits=_encoded_splits(config, splits, tokenizer, len(labels)),
@@ -109,9 +126,21 @@ def prepare(
     tokenizer=tokenizer,
     seen=seen,
     vectors=vectors,
+    unlabelled=_unlabelled_texts(config, tables),
     notes=notes,
     identity=identity,
   )
+
+
+def _sources(
+  config: DataConfig, corpus: sources.Corpus | None
+) -> Mapping[str, Iterable[Example]]:
+  """Returns the splits of the data, and files of texts without labels."""
+  if not config.unlabelled:
+    return sources.read(config, corpus)
+  expand_paths(config.unlabelled, UNLABELLED)  # It exists before one is read.
+  texts = sources.read_texts(config, config.unlabelled, UNLABELLED)
+  return {**sources.read(config, corpus), UNLABELLED: texts}
 
 
 def _make_tokenizer(config: DataConfig) -> Tokenizer:
@@ -149,65 +178,6 @@ def _complete_splits(
   if held_out_notes or config.folds:
     notes += describe_rare_labels(splits)
   return splits, notes
-
-
-def _with_vocabulary(
-  config: DataConfig, growing: Tokenizer, splits: dict[str, Table]
-) -> tuple[Tokenizer, dict[str, np.ndarray], int, list[str]]:
-  """Returns the run's tokenizer, and the vectors of its words.
-
-  The vocabulary is that of train. With pretrained vectors, it also has the
-  words of validation and test that have a vector, or with n-grams all of them;
-  a prediction looks up the words of its texts in the same files.
-
-  Returns:
-    The tokenizer, the vectors, the number of ids in train, and a sentence on
-    the words that each file of vectors has.
-  """
-  if isinstance(growing, JsonTokenizer):
-    return growing, {}, growing.size, []
-  words = growing.vocabulary
-  counts = {
-    name: token_counts(table, len(words)) for name, table in splits.items()
-  }
-  vocabulary = build_vocabulary(
-    zip(words, counts['train'].tolist()),
-    config.max_vocabulary,
-    config.min_count,
-  )
-  seen, vectors = len(vocabulary), dict[str, np.ndarray]()
-  coverage: list[str] = []
-  if config.vector_sets or config.char_embeddings:
-    known = set(vocabulary)
-    unseen_counts = counts['validation'] + counts['test']
-    unseen = {words[i] for i in np.flatnonzero(unseen_counts)} - known
-    if config.vector_sets:
-      vectors, coverage = config.vector_sets.load(known | unseen)
-      of_unseen = {word: vectors[word] for word in unseen & vectors.keys()}
-      vectors |= without_gaps(of_unseen)
-    if not config.char_embeddings:
-      unseen &= vectors.keys()
-    vocabulary += sorted(unseen)
-  return growing.with_vocabulary(vocabulary), vectors, seen, coverage
-
-
-def _translate(
-  tables: dict[str, Table], growing: Tokenizer, tokenizer: Tokenizer
-) -> None:
-  """Replaces the ids from reading by those of the vocabulary."""
-  if tokenizer is growing:
-    return
-  assert isinstance(growing, VocabularyTokenizer)
-  assert isinstance(tokenizer, VocabularyTokenizer)
-  translation = np.full(growing.size, UNK_ID, np.int32)
-  for i, token in enumerate(tokenizer.vocabulary[2:], 2):
-    translation[growing.token_ids[token]] = i
-  for table in tables.values():
-    tokens = table['tokens'].values
-    # One block at a time, so that no second array is needed.
-    for start in range(0, len(tokens), _BLOCK):
-      block = tokens[start : start + _BLOCK]
-      block[:] = translation[block]
 
 
 def _sort_label_ids(
@@ -269,6 +239,15 @@ def _encoded_splits(
       sentence_length=sentence_length,
     )
   return encoded
+
+
+def _unlabelled_texts(
+  config: DataConfig, tables: dict[str, Table]
+) -> UnlabelledTexts | None:
+  if UNLABELLED not in tables:
+    return None
+  tokens = tables[UNLABELLED]['tokens']
+  return UnlabelledTexts(tokens=tokens, keep=config.keep)
 
 
 def _with_shown_texts(table: Table) -> Table:

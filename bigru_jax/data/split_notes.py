@@ -8,7 +8,7 @@ import numpy as np
 
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.soft_labels import LEAST_POSITIVE, is_soft
-from bigru_jax.data.splits import Table, label_pairs
+from bigru_jax.data.splits import NAMES, UNLABELLED, Table, label_pairs
 from bigru_jax.data.text import UNK_ID
 from bigru_jax.data.truncation import NO_LIMIT, Limits
 
@@ -25,17 +25,24 @@ def token_counts(table: Table, size: int) -> np.ndarray:
 def describe_splits(
   splits: Mapping[str, Table], num_tokens: int, limits: Limits
 ) -> list[str]:
-  """Returns a sentence for each split with the facts that affect its scores."""
-  trained = token_counts(splits['train'], num_tokens) > 0
+  """Returns a sentence for each split with the facts that affect its scores.
+
+  Args:
+    splits: all splits, and perhaps `unlabelled`, of texts without labels.
+    num_tokens: the number of ids.
+    limits: the limits at which texts were truncated.
+  """
+  counts_of = {x: token_counts(splits[x], num_tokens) for x in splits}
+  trained = (counts_of['train'] + counts_of.get(UNLABELLED, 0)) > 0
   trained[UNK_ID] = False
-  train_digests, notes = splits['train']['digest'], []
+  notes = []
   for name, table in splits.items():
-    size, counts = len(table), token_counts(table, num_tokens)
-    facts = [
-      f'{size} rows',
-      f'{len(np.unique(label_pairs(table["label"])[1]))} classes',
-    ]
-    if isinstance(table['label'], Ragged):
+    size, counts = len(table), counts_of[name]
+    facts = [f'{size} rows']
+    if 'label' in table:
+      classes = np.unique(label_pairs(table['label'])[1])
+      facts.append(f'{len(classes)} classes')
+    if 'label' in table and isinstance(table['label'], Ragged):
       facts.append(f'{table["label"].lengths.mean():.1f} labels per text')
     if 'sentences' in table:
       mean = table['sentences'].lengths.mean()
@@ -48,12 +55,13 @@ def describe_splits(
       facts.append(f'{is_soft(table["target"]).sum()} soft labels')
     if 'example_weight' in table:
       facts.append(f'weights that sum to {table["example_weight"].sum():g}')
-    if name != 'train':
-      leaked = np.isin(table['digest'], train_digests).sum()
-      facts.append(f'{leaked} that are also in train ({leaked / size:.1%})')
+    # The model must not see a test text, not even without its label.
+    for other in {'train': (), UNLABELLED: NAMES}.get(name, ('train',)):
+      leaked = np.isin(table['digest'], splits[other]['digest']).sum()
+      facts.append(f'{leaked} that are also in {other} ({leaked / size:.1%})')
     unknown = counts[~trained].sum() / counts.sum()
     notes.append(f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words')
-  return notes + _soft_notes(splits)
+  return notes + _soft_notes({x: splits[x] for x in NAMES})
 
 
 def _soft_notes(splits: Mapping[str, Table]) -> list[str]:

@@ -32,6 +32,7 @@ class Site(enum.IntEnum):
   MIXUP = 5
   PERTURBATION = 1000
   SECOND_PASS = 1001
+  UNLABELLED = 1002
   SENTENCES = 0  # Folded into a document's key.
   WORDS_OF_SENTENCE = 2  # Folded into a sentence's key.
 

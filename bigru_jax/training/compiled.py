@@ -61,4 +61,5 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
 
 
 def _shapes(batch: Any) -> tuple[Any, ...]:
-  return tuple((name, x.shape) for name, x in sorted(batch.items()))
+  arrays, structure = jax.tree.flatten(batch)
+  return structure, tuple(x.shape for x in arrays)

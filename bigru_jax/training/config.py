@@ -73,6 +73,12 @@ class TrainingConfig(ModelConfig):
     'prediction most; the change is added to the loss. 0 turns it off.',
     lower=0.0,
   )
+  entropy_weight: float = field(
+    0.0,
+    'The coefficient of the entropy of the prediction, which is added to the '
+    'loss. 0 turns it off.',
+    lower=0.0,
+  )
   threshold: str = field(
     'fixed',
     'The probability at which the positive one of two classes is predicted, or '
@@ -201,9 +207,16 @@ class TrainingConfig(ModelConfig):
         f'attention_penalty={self.attention_penalty} needs pooling='
         f'{" or ".join(poolings_that("is_multi_headed"))}'
       )
-    for name in ('adversarial', 'virtual_adversarial', 'attention_penalty'):
+    for name in (
+      'adversarial', 'virtual_adversarial', 'attention_penalty', 'unlabelled',
+    ):  # fmt: skip
       if self.model != 'flat' and getattr(self, name):
         raise ValueError(f'{name}={getattr(self, name)} needs model=flat')
+    if self.unlabelled and self.entity_pooling:
+      raise ValueError(
+        f'unlabelled={self.unlabelled} and pooling={self.pooling} exclude each '
+        'other'
+      )
     self._check_r_drop()
     self._check_lazy()
     if (

@@ -15,7 +15,7 @@ from bigru_jax.config import Config
 from bigru_jax.data import tabular_files
 from bigru_jax.data.corpora import CORPORA, find
 from bigru_jax.data.sources import Corpus
-from bigru_jax.data.splits import NAMES
+from bigru_jax.data.splits import NAMES, UNLABELLED
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.losses import losses_with
 from bigru_jax.models.pooling import poolings_that
@@ -26,16 +26,17 @@ _DEFAULTS = Config()
 
 def _extensions(config: Config) -> set[str]:
   """Returns the extensions of the user's files, if any."""
-  paths = {name: getattr(config, name) for name in NAMES}
+  names = (*(NAMES if config.train else ()), UNLABELLED)
   return {
     tabular_files.file_extension(path)
-    for name, value in paths.items()
-    if value and config.train
-    for path in tabular_files.expand_paths(value, name)
+    for name in names
+    if getattr(config, name)
+    for path in tabular_files.expand_paths(getattr(config, name), name)
   }
 
 
 _COLUMNS = 'text_column', 'label_column', 'weight_column', 'id_column'
+_ANY_FILE = 'train, validation, test or unlabelled'
 # Fields, what they need to have an effect, and whether a configuration has it.
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   (('dataset',), 'a run without train', lambda c: not c.train),
@@ -45,18 +46,28 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: not c.train and find(c.dataset).needs_files,
   ),
   (
-    _COLUMNS,
+    ('text_column',),
+    'train, unlabelled, a dataset of tfds, or a table in memory',
+    lambda c: bool(c.train or c.unlabelled) or find(c.dataset).has_columns,
+  ),
+  (
+    _COLUMNS[1:],
     'train, a dataset of tfds, or a table in memory',
     lambda c: bool(c.train) or find(c.dataset).has_columns,
   ),
   (
+    ('unlabelled',),
+    'virtual_adversarial or entropy_weight',
+    lambda c: bool(c.virtual_adversarial or c.entropy_weight),
+  ),
+  (
     ('encoding',),
-    'a text file as train, validation or test',
+    f'a text file as {_ANY_FILE}',
     lambda c: bool(_extensions(c) - {'.parquet'}),
   ),
   (
     ('delimiter',),
-    'a .csv file as train, validation or test',
+    f'a .csv file as {_ANY_FILE}',
     lambda c: bool(_extensions(c) & {'.csv', '.pipe'}),
   ),
   (
@@ -130,7 +141,8 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
 )
 # The fields that are not read if the data are in memory.
 _OF_FILES = (
-  'dataset', 'data_dir', *NAMES, 'encoding', 'delimiter', 'sst_phrases',
+  'dataset', 'data_dir', *NAMES, UNLABELLED, 'encoding', 'delimiter',
+  'sst_phrases',
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+from jax.flatten_util import ravel_pytree
 import jax.numpy as jnp
 from jax.sharding import Mesh
 import optax
@@ -103,15 +104,16 @@ def on_used_rows(
   """
 
   def step_on_used_rows(state, batch):
-    tokens, (_, last_V, history) = batch['tokens'], state.opt_state
-    special = jnp.array([PAD_ID, UNK_ID], tokens.dtype)
+    _, last_V, history = state.opt_state
+    tokens_N, unravel = ravel_pytree(_tokens(batch))
+    special = jnp.array([PAD_ID, UNK_ID], tokens_N.dtype)
     rows_U, indices = jnp.unique(
-      jnp.concatenate([special, tokens.ravel()]),
-      size=min(len(special) + tokens.size, len(last_V)),
+      jnp.concatenate([special, tokens_N]),
+      size=min(len(special) + tokens_N.size, len(last_V)),
       fill_value=len(last_V),  # This row does not exist: it is not written.
       return_inverse=True,
     )
-    indices = indices[len(special) :].reshape(tokens.shape)
+    batch = _with_tokens(batch, unravel(indices[len(special) :]))
     tables = [
       x.at[rows_U].get(mode='fill', fill_value=0) for x in _tables(state)
     ]
@@ -119,7 +121,7 @@ def on_used_rows(
     used = catch_up(_with_tables(state, tables, last_U))
     used, result = step(
       used.replace(opt_state=used.opt_state.dense),
-      {**batch, 'tokens': indices},
+      batch,
     )
     num_steps = _num_steps(used.opt_state)
     history = jnp.where(  # It is not finite if the number is the same.
@@ -138,6 +140,26 @@ def on_used_rows(
     return _on_mesh(_with_tables(used, tables, last_V), mesh), result
 
   return step_on_used_rows
+
+
+def _tokens(batch: parallel.Batch) -> parallel.Batch:
+  """Returns the tokens of a batch, and those of its texts without labels."""
+  tokens = {'tokens': batch['tokens']}
+  if 'unlabelled' in batch:
+    tokens['unlabelled'] = _tokens(batch['unlabelled'])
+  return tokens
+
+
+def _with_tokens(
+  batch: parallel.Batch, tokens: parallel.Batch
+) -> parallel.Batch:
+  """Returns a batch with other `_tokens`."""
+  batch = {**batch, 'tokens': tokens['tokens']}
+  if 'unlabelled' in batch:
+    batch['unlabelled'] = _with_tokens(
+      batch['unlabelled'], tokens['unlabelled']
+    )
+  return batch
 
 
 def make_catch_up_step(mesh: Mesh) -> jax.stages.Wrapped:

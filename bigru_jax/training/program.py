@@ -19,7 +19,7 @@ from bigru_jax.data.vector_sets import embedding_table
 from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.evaluation.steps import make_eval_step
 from bigru_jax.models.build import init_params, make_classifier
-from bigru_jax.tasks import Task, make_loss_fn, make_task
+from bigru_jax.tasks import Task, make_task
 from bigru_jax.training.lazy_rows import LazyAdamW, make_catch_up_step
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.step import make_train_step
@@ -167,23 +167,24 @@ def build_steps(
     embedding_axis=parallel.embedding_axis(program.params, mesh)
   )
 
-  def loss_fn(params, batch, keys_B=None, **inputs):
+  def apply(params, batch, keys_B, **inputs):
     # The table of lazy AdamW has only the rows that a batch uses.
     sized = model.clone(vocabulary_size=len(params['embedding']))
-    return make_loss_fn(sized, task)(params, batch, keys_B, **inputs)
+    return sized.apply({'params': params}, batch, keys_B, **inputs)
 
-  regularized_loss_fn = regularized(
-    loss_fn,
+  loss_fn = regularized(
+    apply,
     task,
     max(model.set_sizes, default=config.embedding_size),
     adversarial=config.adversarial,
     virtual_adversarial=config.virtual_adversarial,
+    entropy_weight=config.entropy_weight,
     attention_penalty=config.attention_penalty,
     r_drop=config.r_drop,
     mixup=config.mixup,
   )
   train = make_train_step(
-    regularized_loss_fn,
+    loss_fn,
     optimizer,
     mesh,
     config.seed,

@@ -17,11 +17,12 @@ _XI = 0.1  # The norm of the first, random perturbation.
 
 
 def regularized(
-  loss_fn: Callable[..., Any],
+  apply: Callable[..., Any],
   task: Task,
   embedding_size: int,
   adversarial: float = 0.0,
   virtual_adversarial: float = 0.0,
+  entropy_weight: float = 0.0,
   attention_penalty: float = 0.0,
   r_drop: float = 0.0,
   mixup: float = 0.0,
@@ -29,53 +30,100 @@ def regularized(
   """Returns a loss function with the chosen terms.
 
   Args:
-    loss_fn: see `tasks.make_loss_fn`.
-    task: its activation gives the divergence of two predictions.
+    apply: (params, batch, keys_B, **inputs) -> `Outputs`, the model.
+    task: gives the loss of the labels, and by its activation the divergence of
+      two predictions and the entropy of one.
     embedding_size: E.
     adversarial: epsilon of `adversarial_perturbation`; the loss under the
       perturbation is added.
     virtual_adversarial: epsilon of `virtual_adversarial_perturbation`; the
       divergence of the perturbed from the original prediction is added.
+    entropy_weight: the coefficient of the entropy of the prediction
+      (Grandvalet & Bengio, 2004).
     attention_penalty: the coefficient of `overlap`.
     r_drop: alpha of `two_passes`, which replaces the loss.
     mixup: alpha of `mixed`, which replaces each loss.
 
   Returns:
-    (params, batch, keys_B) -> (losses_B, Outputs).
+    (params, batch, keys_B) -> (losses_B, Outputs). If the batch has texts
+    without labels, `unlabelled`, then the terms that need no label follow for
+    each of them: losses [2 B].
   """
+
+  def loss_fn(params, batch, keys_B, **inputs):
+    outputs = apply(params, batch, keys_B, **inputs)
+    return task.losses(outputs.logits, batch), outputs
+
   if mixup:
     loss_fn = mixed(loss_fn, task, mixup)
   of_text = two_passes(loss_fn, task, r_drop) if r_drop else loss_fn
-  if not (adversarial or virtual_adversarial or attention_penalty):
-    return of_text
+  of_prediction = without_labels(
+    apply, task, embedding_size, virtual_adversarial, entropy_weight
+  )
 
   def with_terms(params, batch, keys_B):
-    def perturbed(r):
-      return loss_fn(params, batch, keys_B, perturbation=r)
-
     losses_B, outputs = of_text(params, batch, keys_B)
-    zeros = jnp.zeros((*batch['tokens'].shape, embedding_size), jnp.float32)
-    zeros = vary_like(zeros, batch['tokens'])
     if attention_penalty:
       losses_B += attention_penalty * overlap(outputs.attention['words'])
     if adversarial:
+
+      def perturbed_losses(r):
+        return loss_fn(params, batch, keys_B, perturbation=r)[0]
+
       r = adversarial_perturbation(
-        lambda r: perturbed(r)[0], zeros, adversarial
+        perturbed_losses, _zeros(batch, embedding_size), adversarial
       )
-      losses_B += perturbed(r)[0]
-    if virtual_adversarial:
-      logits = jax.lax.stop_gradient(outputs.logits)
-
-      def divergences(r):
-        return task.activation.divergence(logits, perturbed(r)[1].logits)
-
-      r = virtual_adversarial_perturbation(
-        divergences, _random_signs(batch, zeros, keys_B), virtual_adversarial
-      )
-      losses_B += divergences(r)
-    return losses_B, outputs
+      losses_B += perturbed_losses(r)
+    if virtual_adversarial or entropy_weight:
+      losses_B += of_prediction(params, batch, keys_B, outputs.logits)
+    if 'unlabelled' not in batch:
+      return losses_B, outputs
+    texts = batch['unlabelled']
+    keys_B = fold_keys(keys_B, Site.UNLABELLED)
+    logits = apply(params, texts, keys_B).logits
+    unlabelled_losses_B = of_prediction(params, texts, keys_B, logits)
+    return jnp.concatenate([losses_B, unlabelled_losses_B]), outputs
 
   return with_terms
+
+
+def without_labels(
+  apply: Callable[..., Any],
+  task: Task,
+  embedding_size: int,
+  virtual_adversarial: float,
+  entropy_weight: float,
+) -> Callable[..., Any]:
+  """Returns (params, batch, keys_B, logits) -> the terms that need no label.
+
+  Args:
+    apply, task, embedding_size, virtual_adversarial, entropy_weight: see
+      `regularized`.
+  """
+
+  def of_prediction(params, batch, keys_B, logits_BxC):
+    losses_B = jnp.zeros_like(logits_BxC[:, 0])
+    if entropy_weight:
+      probabilities_BxC = task.activation.probabilities(logits_BxC)
+      losses_B += entropy_weight * task.activation.cross_entropy(
+        logits_BxC, probabilities_BxC
+      )
+    if not virtual_adversarial:
+      return losses_B
+    logits_BxC = jax.lax.stop_gradient(logits_BxC)
+
+    def divergences(r):
+      perturbed = apply(params, batch, keys_B, perturbation=r)
+      return task.activation.divergence(logits_BxC, perturbed.logits)
+
+    r = virtual_adversarial_perturbation(
+      divergences,
+      _random_signs(batch, _zeros(batch, embedding_size), keys_B),
+      virtual_adversarial,
+    )
+    return losses_B + divergences(r)
+
+  return of_prediction
 
 
 def two_passes(loss_fn: Callable[..., Any], task: Task, alpha: float) -> LossFn:
@@ -88,7 +136,7 @@ def two_passes(loss_fn: Callable[..., Any], task: Task, alpha: float) -> LossFn:
   keeps its scale, and this alpha is half the paper's.
 
   Args:
-    loss_fn: see `tasks.make_loss_fn`.
+    loss_fn: (params, batch, keys_B, **inputs) -> (losses_B, Outputs).
     task: its activation gives the divergence of two predictions.
     alpha: the coefficient of the divergence.
   """
@@ -122,7 +170,7 @@ def mixed(
   neighbour of one, are not mixed.
 
   Args:
-    loss_fn: see `tasks.make_loss_fn`.
+    loss_fn: see `two_passes`.
     task: its losses.
     alpha: the parameter of the distribution of s.
   """
@@ -205,6 +253,12 @@ def virtual_adversarial_perturbation(
   start = _XI * _unit(direction_BxTxE)
   g = jax.grad(lambda r: divergences(r).sum())(start)
   return jax.lax.stop_gradient(epsilon * _unit(g))
+
+
+def _zeros(batch: Any, embedding_size: int) -> jax.Array:
+  """Returns the perturbation 0 of a batch, [B, T, E]."""
+  shape = *batch['tokens'].shape, embedding_size
+  return vary_like(jnp.zeros(shape, jnp.float32), batch['tokens'])
 
 
 def _random_signs(

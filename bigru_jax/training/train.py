@@ -71,7 +71,8 @@ def train(
     workdir: the run directory, which is created.
     corpus: a data set in memory that replaces the configuration's: texts and
       labels by split. The splits are `train`, `validation` and `test`; a
-      missing one is held out of `train`.
+      missing one is held out of `train`. `unlabelled` has texts alone, see
+      `Config.unlabelled`.
     stop: called after each step; if it returns True, the run saves and exits.
       Distributed processes vote about once a second, and all stop if any does.
     verbose: whether to print what is trained, a line for each epoch and the
@@ -98,7 +99,7 @@ def train(
   with distributed.lost_processes(), open_run(workdir, config) as directory:
     data = _read_data(directory, config, corpus, display)
     program = build_program(config, data)
-    trainer = Trainer(config, program, data.splits, mesh)
+    trainer = Trainer(config, program, data.splits, mesh, data.unlabelled)
     with contextlib.closing(trainer):
       _compile_ahead(trainer, config, data, program)
       directory.start(data.name, data.labels, data.tokenizer, data.identity)

@@ -18,6 +18,7 @@ import numpy as np
 from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit, Plan
+from bigru_jax.data.unlabelled import UnlabelledTexts
 from bigru_jax.evaluation.steps import empty_metrics, evaluate
 from bigru_jax.models.classifier import Outputs
 from bigru_jax.runtime.cores import cores
@@ -37,7 +38,8 @@ class EpochSummary:
     loss: the mean over the epoch's finite steps.
     nonfinite_steps: the number of steps that were skipped.
     seconds: the time since the epoch started or resumed, without compilation.
-    examples, tokens: the numbers trained on in this time, without padding.
+    examples, tokens: the numbers trained on in this time, without padding, but
+      with texts without labels.
   """
 
   loss: float
@@ -79,6 +81,7 @@ class Trainer:
     config: the configuration.
     task: what the labels are.
     splits: `train`, `validation` and `test`.
+    unlabelled: texts without labels, of which each step also has a batch.
     state: the `TrainState` on the mesh.
     steps_per_epoch: the number of batches of an epoch.
   """
@@ -89,11 +92,13 @@ class Trainer:
     program: Program,
     splits: dict[str, EncodedSplit],
     mesh: Mesh,
+    unlabelled: UnlabelledTexts | None = None,
   ) -> None:
     self.config, self.task, self._mesh = config, program.task, mesh
     self.splits = {
       name: split.with_num_shards(mesh.size) for name, split in splits.items()
     }
+    self.unlabelled = unlabelled
     # Only the last batch of an epoch's longest bucket can be short.
     self.steps_per_epoch = math.ceil(len(splits['train']) / config.batch_size)
     steps = build_steps(config, program, mesh, self.steps_per_epoch)
@@ -130,7 +135,9 @@ class Trainer:
     ):  # fmt: skip
       plan = self.splits[name].plan(config.batch_size, seed, 1)
       # One batch of each shape, in the order of first use.
-      for batch in self._host_batches(name, list(dict(plan[::-1]).items())):
+      plan = list(dict(plan[::-1]).items())
+      texts = self._unlabelled_plan(plan, 1) if name == 'train' else []
+      for batch in self._host_batches(name, plan, texts):
         placed = parallel.place_batch(batch, self._mesh)
         if name == 'train':
           self._train_step.compile_ahead(self.state, placed)
@@ -186,6 +193,7 @@ class Trainer:
     """
     config = self.config
     plan = self.splits['train'].plan(config.batch_size, config.seed, epoch)
+    texts = self._unlabelled_plan(plan, epoch)
     if not batches_done:
       self.state = self._place(
         self.state.replace(loss_sum=np.float32(0), nonfinite=np.int32(0))
@@ -193,7 +201,8 @@ class Trainer:
     start, compiled_before = time.perf_counter(), self.compile_seconds
     in_flight: collections.deque = collections.deque()
     batches = parallel.prefetch_to_mesh(
-      self._host_batches('train', plan[batches_done:]), self._mesh
+      self._host_batches('train', plan[batches_done:], texts[batches_done:]),
+      self._mesh,
     )
     with contextlib.closing(batches):
       for batch_number, batch in enumerate(batches, batches_done + 1):
@@ -209,32 +218,55 @@ class Trainer:
         if is_last:
           compiling = self.compile_seconds - compiled_before
           seconds = time.perf_counter() - start - compiling
-          summary = self._summarize(plan, batches_done, seconds)
+          summary = self._summarize(
+            plan[batches_done:], texts[batches_done:], seconds
+          )
         yield Step(
           number=number, epoch=epoch, batch=batch_number, summary=summary
         )
 
   def _summarize(
-    self, plan: Plan, batches_done: int, seconds: float
+    self, plan: Plan, unlabelled_plan: list[np.ndarray], seconds: float
   ) -> EpochSummary:
+    """Returns the summary of an epoch, of which these are the last batches."""
     nonfinite_steps = int(self.state.nonfinite)
-    indices = np.concatenate([batch for _, batch in plan[batches_done:]])
-    lengths = self.splits['train'].table['tokens'].lengths
-    finite_steps = max(len(plan) - nonfinite_steps, 1)
+    indices = np.concatenate([batch for _, batch in plan])
+    tokens = int(self.splits['train'].table['tokens'].lengths[indices].sum())
+    if self.unlabelled:
+      tokens += self.unlabelled.num_tokens(plan, unlabelled_plan)
+    finite_steps = max(self.steps_per_epoch - nonfinite_steps, 1)
     return EpochSummary(
       loss=float(self.state.loss_sum) / finite_steps,
       nonfinite_steps=nonfinite_steps,
       seconds=seconds,
-      examples=len(indices),
-      tokens=int(lengths[indices].sum()),
+      examples=len(indices) + sum(map(len, unlabelled_plan)),
+      tokens=tokens,
     )
 
-  def _host_batches(self, name: str, plan: Plan) -> Generator[Any]:
+  def _unlabelled_plan(self, plan: Plan, epoch: int) -> list[np.ndarray]:
+    """Returns the texts without labels beside each batch, if there are any."""
+    if not self.unlabelled:
+      return []
+    config = self.config
+    return self.unlabelled.plan(plan, config.batch_size, config.seed, epoch)
+
+  def _host_batches(
+    self, name: str, plan: Plan, unlabelled_plan: list[np.ndarray]
+  ) -> Generator[Any]:
     """Yields this process's part of each batch, as NumPy arrays."""
     split, batch_size = self.splits[name], self.config.batch_size
     part = parallel.share_of_batch(self._mesh)
-    for shape, indices in plan:
-      yield split.local_batch(indices, shape, batch_size, *part)
+    for number, (shape, indices) in enumerate(plan):
+      batch: dict[str, Any] = split.local_batch(
+        indices, shape, batch_size, *part
+      )
+      if self.unlabelled and unlabelled_plan:
+        assert isinstance(shape, int)  # Only flat texts have a plan of these.
+        weight = float(split.table['weight'][indices].sum())
+        batch['unlabelled'] = self.unlabelled.local_batch(
+          unlabelled_plan[number], shape, weight, *part
+        )
+      yield batch
 
   def _place(self, state: TrainState) -> TrainState:
     return parallel.place(state, parallel.shardings(state, self._mesh))
