@@ -32,8 +32,9 @@ def test_embedding_tables_are_sharded_by_columns_wherever_they_are():
   assert parallel.partition_specs(tree, _mesh(1))['params']['embedding'] == P()
 
 
+@pytest.mark.parametrize('with_unlabelled', [False, True])
 @pytest.mark.parametrize('count', [1, 2, 4])
-def test_value_and_grad_are_those_of_the_weighted_mean(count):
+def test_value_and_grad_are_those_of_the_weighted_mean(count, with_unlabelled):
   rng = np.random.default_rng(0)
   params = {'w': jnp.asarray(rng.normal(size=(3,)), jnp.float32)}
   batch = {
@@ -41,14 +42,24 @@ def test_value_and_grad_are_those_of_the_weighted_mean(count):
     'weights': jnp.array([1.0, 2.0, 0.0, 1.0, 1.0, 0.5, 0.0, 1.0]),
   }
 
+  if with_unlabelled:  # Equal weights with the same sum.
+    x = jnp.asarray(rng.normal(size=(8, 3)), jnp.float32)
+    batch['unlabelled'] = {'x': x, 'weights': jnp.full(8, 6.5 / 8)}
+
   def loss_fn(params, batch, keys_B):
     noise = jax.vmap(lambda key: jax.random.normal(key))(keys_B)
     y = batch['x'] @ params['w'] + noise
-    return y**2, y
+    losses = y**2
+    if with_unlabelled:
+      texts = batch['unlabelled']
+      losses = jnp.concatenate([losses, jnp.cos(texts['x'] @ params['w'])])
+    return losses, y
 
   def mean(params):
     losses, _ = loss_fn(params, batch, keys)
-    return jnp.sum(losses * batch['weights']) / jnp.sum(batch['weights'])
+    return jnp.average(losses[:8], weights=batch['weights']) + (
+      losses[8:].mean() if with_unlabelled else 0
+    )
 
   keys = jax.random.split(jax.random.key(0), 8)
   loss, grads = jax.value_and_grad(mean)(params)

@@ -35,6 +35,12 @@ def _vectors(tmp_path):
   return {'embeddings': str(path), 'embedding_size': 3}
 
 
+def _texts(tmp_path):
+  path = tmp_path / 'texts.csv'
+  path.write_text('text\na film without a label\nanother film\n')
+  return {'unlabelled': str(path), 'entropy_weight': 1.0}
+
+
 def _flat(value):
   """A data set as a flat list of plain values and arrays."""
   if dataclasses.is_dataclass(value):
@@ -84,6 +90,7 @@ def _forbid(monkeypatch):
     {'text_column': 'even,text', 'id_column': 'soft'},
     {'replace_urls_and_users': True},
     _vectors,
+    _texts,
   ],
 )
 def test_a_cached_corpus_equals_prepares_and_is_read_once(
@@ -128,6 +135,7 @@ def test_every_field_that_prepare_reads_is_in_the_key(config, tmp_path):
     {},
     {'model': 'hierarchical', 'folds': 2, 'task': 'multi_label'},
     _vectors(tmp_path),
+    _texts(tmp_path),
   ):
     given = dataclasses.replace(config, **fields)
     prepare(Recorder())

@@ -52,6 +52,7 @@ CHANGES = {
   'train': ('more.csv', {}),
   'validation': ('more.csv', {}),
   'test': ('more.csv', {}),
+  'unlabelled': ('more.csv', {'entropy_weight': 0.1}),
   'text_column': ('title', {}),
   'label_column': ('title', {}),
   'weight_column': ('weight', {'train': 'weighted.csv'}),
@@ -100,6 +101,7 @@ CHANGES = {
   'attention_penalty': (0.1, HEADS),
   'adversarial': (0.1, {}),
   'virtual_adversarial': (0.1, {}),
+  'entropy_weight': (0.1, {}),
   'r_drop': (0.1, {}),
   'mixup': (0.1, {}),
   'threshold': ('tuned', {}),
@@ -384,9 +386,13 @@ IGNORED = [
   ('data_dir', 'trees', {}, 'a dataset that is read from files, without train'),
   ('data_dir', 'trees', {'train': ''}, 'a dataset that is read from files'),
   *(
-    (name, 'title', {'train': ''}, 'train, a dataset of tfds, or a table in m')
-    for name in ('text_column', 'label_column')
+    (name, 'title', {'train': ''}, needs)
+    for name, needs in (
+      ('text_column', 'train, unlabelled, a dataset of tfds, or a table'),
+      ('label_column', 'train, a dataset of tfds, or a table in memory'),
+    )
   ),
+  ('unlabelled', 'one.csv', {}, 'virtual_adversarial or entropy_weight'),
   ('encoding', 'latin-1', {'train': ''}, 'a text file as train'),
   ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
   ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),

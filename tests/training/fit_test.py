@@ -13,6 +13,7 @@ from bigru_jax.config import Config
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.ragged import pack
 from bigru_jax.data.splits import Table
+from bigru_jax.data.unlabelled import UnlabelledTexts
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.tasks import make_task
 from bigru_jax.training import fit
@@ -24,6 +25,9 @@ CONFIG = Config(
   embedding_size=8, hidden_size=6, batch_size=8, epochs=1, dropout=0.5,
   embedding_dropout=0.5, recurrent_dropout=0.3,
 )  # fmt: skip
+WITHOUT_LABELS = {
+  'unlabelled': 'texts.csv', 'virtual_adversarial': 0.5, 'entropy_weight': 0.1,
+}  # fmt: skip
 
 
 def _split(hierarchical=False, count=20, seed=0):
@@ -50,7 +54,9 @@ def _trainer(mesh, config=CONFIG, words=20):
   params = init_params(model, config.seed)
   splits = {'train': split, 'validation': split}
   program = Program(task=task, model=model, params=params)
-  return Trainer(config, program, splits, mesh)
+  texts = UnlabelledTexts(tokens=_split(seed=1).table['tokens'], keep='head')
+  unlabelled = texts if config.unlabelled else None
+  return Trainer(config, program, splits, mesh, unlabelled)
 
 
 def _train_epoch(trainer: Trainer, epoch: int = 1) -> EpochSummary:
@@ -82,6 +88,7 @@ def plain():
     {'ema_decay': 0.9},
     {'adversarial': 0.5},
     {'virtual_adversarial': 0.5},
+    {'entropy_weight': 0.5},
     {'r_drop': 1.0},
     {'mixup': 1.0},
     {'spatial_dropout': 0.3},
@@ -102,6 +109,7 @@ def test_each_regularizer_changes_what_is_learned(plain, options):
     {},
     {'model': 'hierarchical', 'word_dropout': 0.2, 'r_drop': 1.0},
     {'model': 'hierarchical', 'spatial_dropout': 0.2, 'mixup': 1.0},
+    WITHOUT_LABELS,
     *(
       pytest.param(options, marks=pytest.mark.slow)
       for options in (
@@ -144,6 +152,7 @@ def test_the_number_of_devices_does_not_matter(options):
       for options in (
         {'model': 'hierarchical', 'word_dropout': 0.2, 'r_drop': 1.0},
         {'adversarial': 0.5, 'virtual_adversarial': 0.5},
+        WITHOUT_LABELS,
         {'encoder': 'average', 'pooling': 'mean', 'recurrent_dropout': 0.0},
         {'pooling': 'entity'},
         {'pooling': 'label_wise'},
@@ -166,6 +175,20 @@ def test_rows_that_wait_end_as_with_adamw(options):
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=3e-6),
     (dense.params, dense.opt_state),
     (lazy.params, lazy.opt_state.dense),
+  )
+
+
+def test_texts_without_labels_count_in_the_throughput():
+  mesh = parallel.make_mesh(8)
+  config = dataclasses.replace(CONFIG, **WITHOUT_LABELS)
+  trainer = _trainer(mesh, config)
+  plan = trainer.splits['train'].plan(8, config.seed, 1)
+  texts = trainer.unlabelled.plan(plan, 8, config.seed, 1)
+  summary = trainer._summarize(plan, texts, seconds=1.0)
+  assert summary.examples == 20 + 3 * 8
+  assert summary.tokens == (
+    _split().table['tokens'].lengths.sum()
+    + trainer.unlabelled.num_tokens(plan, texts)
   )
 
 

@@ -26,23 +26,25 @@ BATCH = {
 MASK = np.arange(4) < BATCH['lengths'][:, None]
 
 
-def _loss_fn(params, batch, keys_B=None, perturbation=0.0):
+def _apply(params, batch, keys_B=None, perturbation=0.0):
   """Logistic regression on the sum of a text's embedded tokens."""
-  x_BxTxE = (X + perturbation) * MASK[..., None]
-  logits_Bx1 = x_BxTxE.sum(1) @ params[:, None]
-  outputs = types.SimpleNamespace(
-    logits=logits_Bx1, attention={'words': jnp.asarray(WEIGHTS)}
+  del keys_B
+  mask_BxT = np.arange(4) < batch['lengths'][:, None]
+  x_BxTxE = (X + perturbation) * mask_BxT[..., None]
+  return types.SimpleNamespace(
+    logits=x_BxTxE.sum(1) @ params[:, None],
+    attention={'words': jnp.asarray(WEIGHTS)},
   )
-  return TASK.losses(logits_Bx1, batch), outputs
 
 
 WEIGHTS = RNG.dirichlet(np.ones(4), size=(3, 2)).astype(np.float32)
 
 
-def _losses(**terms):
-  loss_fn = regularized(_loss_fn, TASK, 5, **terms)
-  losses_B, _ = loss_fn(jnp.asarray(W), BATCH, example_keys(0, 0, 3))
-  return np.asarray(losses_B)
+def _losses(batch=BATCH, keys_B=None, **terms):
+  loss_fn = regularized(_apply, TASK, 5, **terms)
+  keys_B = example_keys(0, 0, 3) if keys_B is None else keys_B
+  losses, _ = loss_fn(jnp.asarray(W), batch, keys_B)
+  return np.asarray(losses)
 
 
 def _logits(shift=0.0):
@@ -79,6 +81,57 @@ def test_the_virtual_adversarial_loss_equals_its_formula():
   assert (error < 1e-4 * found).all()
 
 
+@pytest.mark.parametrize(
+  'task, entropy_of',
+  [
+    (SingleLabel(3), lambda x: scipy.stats.entropy(softmax(x, -1), axis=-1)),
+    (
+      SingleLabel(2, 'sigmoid'),
+      lambda x: scipy.stats.bernoulli.entropy(expit(x)).sum(-1),
+    ),
+    (MultiLabel(3), lambda x: scipy.stats.bernoulli.entropy(expit(x)).sum(-1)),
+  ],
+)
+def test_the_entropy_is_that_of_scipy(task, entropy_of):
+  apply, keys_B = _noisy_model(task), example_keys(0, 0, 3)
+  batch = BATCH | {
+    'targets': np.full((3, 3), 0.5, np.float32)[:, : task.num_classes]
+  }
+
+  def losses(params, weight):
+    terms = regularized(apply, task, 5, entropy_weight=weight)
+    return terms(params, batch, keys_B)[0]
+
+  logits = np.float64(apply(1.0, batch, keys_B).logits)
+  np.testing.assert_allclose(
+    losses(1.0, 0.3) - losses(1.0, 0.0),
+    0.3 * entropy_of(logits),
+    rtol=1e-3,
+    atol=1e-6,
+  )
+  # Its gradient makes predictions more certain.
+  slope = jax.grad(lambda x: (losses(x, 1.0) - losses(x, 0.0)).sum())(1.0)
+  entropies = [entropy_of(scale * logits).sum() for scale in (0.99, 1.01)]
+  np.testing.assert_allclose(slope, np.diff(entropies)[0] / 0.02, rtol=1e-2)
+  assert slope < 0
+
+
+def test_texts_without_labels_have_the_terms_that_need_none():
+  terms = {'virtual_adversarial': 0.5, 'entropy_weight': 0.3}
+  texts = {
+    'tokens': BATCH['tokens'],
+    'lengths': np.array([1, 4, 2], np.int32),
+    'weights': np.ones(3, np.float32),
+  }
+  together = _losses(BATCH | {'unlabelled': texts}, adversarial=0.7, **terms)
+  np.testing.assert_array_equal(together[:3], _losses(adversarial=0.7, **terms))
+  batch = texts | {'labels': BATCH['labels']}
+  keys_B = fold_keys(example_keys(0, 0, 3), Site.UNLABELLED)
+  labelled = _losses(batch, keys_B, **terms) - _losses(batch)
+  np.testing.assert_allclose(together[3:], labelled, rtol=1e-3)
+  assert (together[3:] > 0).all()
+
+
 def test_the_penalty_on_overlapping_hops_equals_its_formula():
   expected = [np.sum((a @ a.T - np.eye(2)) ** 2) for a in WEIGHTS]
   found = _losses(attention_penalty=0.3) - _cross_entropy(_logits())
@@ -87,17 +140,17 @@ def test_the_penalty_on_overlapping_hops_equals_its_formula():
   assert float(regularizers.overlap(apart)[0]) == 0
 
 
-def _noisy_loss_fn(task, **soft):
-  """Returns a loss function whose logits [B, C] depend on its dropout keys."""
+def _noisy_model(task):
+  """Returns a model whose logits [B, C] depend on its dropout keys."""
   w_CxE = RNG.normal(size=(task.num_outputs, 5)).astype(np.float32)
 
-  def loss_fn(params, batch, keys_B, perturbation=0.0):
+  def apply(params, batch, keys_B, perturbation=0.0):
+    del batch
     x_BxE = ((X + perturbation) * MASK[..., None]).sum(1)
     logits_BxC = dropout(x_BxE, 0.4, keys_B) @ (params * w_CxE).T
-    outputs = types.SimpleNamespace(logits=logits_BxC)
-    return task.losses(logits_BxC, batch | soft), outputs
+    return types.SimpleNamespace(logits=logits_BxC)
 
-  return loss_fn
+  return apply
 
 
 @pytest.mark.parametrize(
@@ -110,12 +163,13 @@ def _noisy_loss_fn(task, **soft):
   ],
 )
 def test_r_drop_equals_its_formula(task, soft):
-  loss_fn, keys_B = _noisy_loss_fn(task, **soft), example_keys(0, 0, 3)
-  found, _ = regularized(loss_fn, task, 5, r_drop=0.7)(1.0, BATCH, keys_B)
+  apply, keys_B = _noisy_model(task), example_keys(0, 0, 3)
+  batch = BATCH | soft
+  found, _ = regularized(apply, task, 5, r_drop=0.7)(1.0, batch, keys_B)
   # The two passes have other keys, so other masks.
   other_keys_B = fold_keys(keys_B, Site.SECOND_PASS)
-  passes = [loss_fn(1.0, BATCH, keys) for keys in (keys_B, other_keys_B)]
-  p, q = (np.float64(outputs.logits) for _, outputs in passes)
+  logits = [apply(1.0, batch, keys).logits for keys in (keys_B, other_keys_B)]
+  p, q = map(np.float64, logits)
   assert not np.isclose(p, q).any()
   if task.activation.sums_to_one:
     p, q = softmax(p, -1), softmax(q, -1)
@@ -124,16 +178,16 @@ def test_r_drop_equals_its_formula(task, soft):
     p, q = expit(p), expit(q)
     divergences = rel_entr(p, q) + rel_entr(q, p)
     divergences += rel_entr(1 - p, 1 - q) + rel_entr(1 - q, 1 - p)
-  losses = (passes[0][0] + passes[1][0]) / 2
+  losses = sum(task.losses(x, batch) for x in logits) / 2
   expected = losses + 0.7 * divergences.sum(-1) / 2
   np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_the_gradient_of_r_drop_flows_through_both_passes():
-  loss_fn, keys_B = _noisy_loss_fn(TASK), example_keys(0, 0, 3)
+  apply, keys_B = _noisy_model(TASK), example_keys(0, 0, 3)
 
   def total(scale, alpha):
-    both = regularized(loss_fn, TASK, 5, r_drop=alpha)
+    both = regularized(apply, TASK, 5, r_drop=alpha)
     return both(scale, BATCH, keys_B)[0].sum()
 
   found = jax.grad(total)(1.0, 0.7)
@@ -160,11 +214,11 @@ def test_mixup_is_the_loss_of_mixed_texts_with_mixed_labels(task, soft):
     jnp.asarray, {'labels': labels, 'weights': weights, **soft}
   )
 
-  def loss_fn(params, batch, keys_B):
-    outputs = types.SimpleNamespace(logits=params)
-    return task.losses(params, batch), outputs
+  def apply(params, batch, keys_B):
+    del batch, keys_B
+    return types.SimpleNamespace(logits=params)
 
-  mixed = regularized(loss_fn, task, 5, mixup=0.4)
+  mixed = regularized(apply, task, 5, mixup=0.4)
   keys_B = example_keys(0, 0, 7)
   losses, outputs = mixed(logits, batch, keys_B)
   assert outputs.logits is logits  # They are not mixed.
@@ -200,36 +254,37 @@ def test_the_shares_of_mixup_have_their_distribution():
 
 
 def test_other_terms_are_added_to_the_loss_of_two_passes():
-  loss_fn, keys_B = _noisy_loss_fn(TASK), example_keys(0, 0, 3)
+  apply, keys_B = _noisy_model(TASK), example_keys(0, 0, 3)
 
   def losses(**terms):
-    return regularized(loss_fn, TASK, 5, **terms)(1.0, BATCH, keys_B)[0]
+    return regularized(apply, TASK, 5, **terms)(1.0, BATCH, keys_B)[0]
 
   np.testing.assert_allclose(
     losses(r_drop=0.7, adversarial=0.5) - losses(r_drop=0.7),
-    losses(adversarial=0.5) - loss_fn(1.0, BATCH, keys_B)[0],
+    losses(adversarial=0.5) - losses(),
     rtol=1e-4,
   )
 
 
+TERMS = (
+  'adversarial', 'virtual_adversarial', 'attention_penalty', 'entropy_weight',
+)  # fmt: skip
+
+
 def test_all_terms_are_added():
-  alone = [
-    _losses(**{name: 0.5})
-    for name in ('adversarial', 'virtual_adversarial', 'attention_penalty')
-  ]
-  together = _losses(
-    adversarial=0.5, virtual_adversarial=0.5, attention_penalty=0.5
-  )
+  alone = [_losses(**{name: 0.5}) for name in TERMS]
+  together = _losses(**dict.fromkeys(TERMS, 0.5))
   plain = _cross_entropy(_logits())
   np.testing.assert_allclose(
-    together - plain, sum(alone) - 3 * plain, rtol=1e-4
+    together - plain, sum(alone) - len(TERMS) * plain, rtol=1e-4
   )
 
 
 @pytest.mark.parametrize('epsilon', [1.0, 3.0])
 def test_the_perturbations_have_the_norm_epsilon(epsilon):
   def losses(r):
-    return _loss_fn(jnp.asarray(W), BATCH, perturbation=r)[0]
+    logits = _apply(jnp.asarray(W), BATCH, perturbation=r).logits
+    return TASK.losses(logits, BATCH)
 
   zeros = jnp.zeros(X.shape)
   r = regularizers.adversarial_perturbation(losses, zeros, epsilon)
@@ -240,7 +295,7 @@ def test_the_perturbations_have_the_norm_epsilon(epsilon):
 
 
 def test_no_gradient_flows_through_the_perturbation():
-  loss_fn = regularized(_loss_fn, TASK, 5, adversarial=0.7)
+  loss_fn = regularized(_apply, TASK, 5, adversarial=0.7)
 
   def total(w):
     return loss_fn(w, BATCH, example_keys(0, 0, 3))[0].sum()

@@ -387,6 +387,32 @@ def test_rows_that_wait_resume_to_the_same_bits(corpus, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, run.params, whole.params)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('optimizer', ['adamw', 'lazy_adamw'])
+def test_texts_without_labels_resume_to_the_same_bits(
+  corpus, tmp_path, optimizer
+):
+  config = dataclasses.replace(
+    CONFIG,
+    optimizer=optimizer,
+    virtual_adversarial=1.0,
+    entropy_weight=0.1,
+    epochs=2,
+  )
+  texts = [f'{text} indeed' for text in corpus['train'][0]]
+  corpus = {**corpus, 'unlabelled': texts}
+  stops = iter([False] * 5 + [True])
+  with pytest.raises(Preempted, match='epoch 1, batch'):
+    bigru_jax.train(config, tmp_path / 'a', corpus, stop=lambda: next(stops))
+  other_texts = {**corpus, 'unlabelled': texts[1:]}
+  with pytest.raises(ValueError, match='other data: unlabelled .digest'):
+    bigru_jax.train(config, tmp_path / 'a', other_texts)
+  resumed = bigru_jax.train(config, tmp_path / 'a', corpus)
+  whole = bigru_jax.train(config, tmp_path / 'b', corpus)
+  jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
+  assert 'indeed' in whole.tokenizer.vocabulary
+
+
 def test_averaged_parameters_are_evaluated_resumed_and_loaded(
   trained, corpus, tmp_path
 ):
