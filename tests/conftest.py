@@ -1,5 +1,6 @@
 """Four XLA host devices for every test, and one run that several look at."""
 
+import contextlib
 import os
 from unittest import mock
 
@@ -8,7 +9,7 @@ import filelock
 import jax
 import pytest
 
-from bigru_jax.reports.page import run_page
+from bigru_jax.statistics import intervals
 
 # Compiling takes most of the tests' time. In the tests' own process programs
 # are compiled the simple way; real processes compile them as a user's do.
@@ -47,15 +48,25 @@ def compilation_cache(session_folder):
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
-@pytest.fixture(autouse=True)
-def without_explanations(request, monkeypatch):
-  """Runs of this process end with their page, shaded by attention.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+  """Runs of this process, also those of fixtures, end soon.
 
-  To explain predictions takes a third of the time of a tiny training, and few
-  tests read it; they have the marker `explains`.
+  They draw fewer texts for their intervals, and their page is shaded by
+  attention. To explain predictions takes a third of the time of a tiny
+  training, and few tests read it; they have the marker `explains`.
   """
-  if not request.node.get_closest_marker('explains'):
-    monkeypatch.setattr(run_page, '_explainer', lambda *_: None)
+  skipped = (
+    'reports.page.run_page._explainer',
+    'training.train.compile_explanations',
+  )
+  if item.get_closest_marker('explains'):
+    skipped = ()
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(mock.patch.object(intervals, 'RESAMPLES', 200))
+    for name in skipped:
+      stack.enter_context(mock.patch(f'bigru_jax.{name}', lambda *_: None))
+    return (yield)
 
 
 @pytest.fixture(scope='session')

@@ -66,7 +66,8 @@ def init_params(model: nn.Module, seed: int) -> Any:
 
   key, options = jax.random.key(seed), {}
   is_program = not isinstance(key, jax.core.Tracer)  # Of `jax.eval_shape`.
-  if is_program and jax.default_backend() == 'cpu':
+  is_optimized = not jax.config.read('jax_disable_most_optimizations')
+  if is_program and is_optimized and jax.default_backend() == 'cpu':
     # It halves the time of compiling, and changes no number.
     options['xla_backend_optimization_level'] = 1
   return jax.jit(init, compiler_options=options)(key)
