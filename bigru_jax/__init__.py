@@ -22,6 +22,7 @@ if TYPE_CHECKING:
   from bigru_jax.models.classifier import Classifier
   from bigru_jax.models.hierarchical import HierarchicalClassifier
   from bigru_jax.ops.gru import GRUParams, bidirectional_gru
+  from bigru_jax.training.pretrain import Pretrained, pretrain
   from bigru_jax.training.train import train
 
 __version__ = '0.3.0'
@@ -33,10 +34,12 @@ __all__ = [
   'GRUParams',
   'HierarchicalClassifier',
   'Predictor',
+  'Pretrained',
   'Run',
   'bidirectional_gru',
   'load',
   'load_ensemble',
+  'pretrain',
   'train',
 ]
 _MODULES = {
@@ -47,10 +50,12 @@ _MODULES = {
   'GRUParams': 'ops.gru',
   'HierarchicalClassifier': 'models.hierarchical',
   'Predictor': 'inference.predictor',
+  'Pretrained': 'training.pretrain',
   'Run': 'inference.run',
   'bidirectional_gru': 'ops.gru',
   'load': 'inference.load',
   'load_ensemble': 'inference.ensemble',
+  'pretrain': 'training.pretrain',
   'train': 'training.train',
 }
 

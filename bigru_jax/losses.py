@@ -222,7 +222,10 @@ class Loss:
       'single_label': self.function,
       'multi_label': self.multi_label,
     }
-    return tuple(task for task in functions if functions[task])
+    tasks = tuple(task for task in functions if functions[task])
+    # A language model has the cross entropy of a softmax over the words.
+    is_default = self.function is softmax_cross_entropy
+    return (*tasks, 'language_model') if is_default else tasks
 
 
 LOSSES = {

@@ -273,13 +273,13 @@ def make_task(
   )
 
 
-def make_loss_fn(model: nn.Module, task: Task) -> Callable[..., Any]:
+def make_loss_fn(model: nn.Module, task: Any) -> Callable[..., Any]:
   """Returns (params, batch, keys_B, **inputs) -> (losses_B, Outputs).
 
   Args:
     model: takes a batch, dropout keys and its further inputs by name, and
       returns `Outputs`.
-    task: what the labels are.
+    task: what the labels are; its `losses` makes losses of the logits.
   """
 
   def loss_fn(params, batch, keys_B=None, **inputs):

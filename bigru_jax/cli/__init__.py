@@ -13,8 +13,8 @@ import sys
 from typing import NoReturn
 
 COMMANDS = (
-  'run', 'predict', 'evaluate', 'explain', 'report', 'plot', 'export', 'sweep',
-  'compare', 'baseline', 'from_torch', 'compile',
+  'run', 'pretrain', 'predict', 'evaluate', 'explain', 'report', 'plot',
+  'export', 'sweep', 'compare', 'baseline', 'from_torch', 'compile',
 )  # fmt: skip
 
 

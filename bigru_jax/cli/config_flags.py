@@ -58,16 +58,20 @@ def _define_bool_or_names(
   flags.DEFINE_flag(flag, flag_values)
 
 
-def from_flags(values: flags.FlagValues) -> Config:
+def from_flags(values: flags.FlagValues, **fields: Any) -> Config:
   """Returns the configuration that the parsed flags describe.
 
   A field without a flag keeps its default.
+
+  Args:
+    values: the flags.
+    **fields: fields that the command itself sets.
 
   Raises:
     ValueError: a flag is out of its bounds.
   """
   names = [name for name in _ALL if name in values]
-  return Config(**{name: getattr(values, name) for name in names})
+  return Config(**{name: getattr(values, name) for name in names}, **fields)
 
 
 def _help(field: dataclasses.Field) -> str:

@@ -26,8 +26,9 @@ class EncodedSplit:
   """A split that makes batches.
 
   Attributes:
-    table: its columns; a batch needs `tokens`, `label` and `weight`, for the
-      hierarchical model `sentences`, and for soft labels `target`.
+    table: its columns; a batch needs `tokens` and `weight`, `label` unless the
+      texts have none, for the hierarchical model `sentences`, and for soft
+      labels `target`.
     buckets: the padded lengths, or for a hierarchical split the padded numbers
       of sentences, from `choose_buckets`.
     num_labels: C, which only several labels per text need.
@@ -96,10 +97,10 @@ class EncodedSplit:
 
     Returns:
       `tokens` [B, T] int32; `lengths` [B] int32, 0 for a padding example;
-      `labels` [B] int32, or bool [B, C] for several labels per text; `weights`
-      [B] float32, 0 for a padding example; if the table has `target`, `targets`
-      [B, C] float32, 0 for a padding example; and with `markers`, `entities`
-      [B, T] int32, see `entities.inside_entities`.
+      `weights` [B] float32, 0 for a padding example; if the table has `label`,
+      `labels` [B] int32, or bool [B, C] for several labels per text; if it has
+      `target`, `targets` [B, C] float32, 0 for a padding example; and with
+      `markers`, `entities` [B, T] int32, see `entities.inside_entities`.
 
       For a hierarchical split, `tokens` [S, T] are all sentences of the batch
       in the order of the documents; `sentence_lengths` [S] int32 are 0 for
@@ -107,12 +108,13 @@ class EncodedSplit:
       each document. Each of `num_shards` equal parts of S has the sentences of
       the same part of B, and then its padding sentences.
     """
-    labels = label_array(self.table['label'][indices], self.num_labels)
     batch = {
       'lengths': padded(self.table['tokens'].lengths[indices], batch_size),
-      'labels': padded(labels, batch_size),
       'weights': padded(self.table['weight'][indices], batch_size),
     }
+    if 'label' in self.table:
+      labels = label_array(self.table['label'][indices], self.num_labels)
+      batch['labels'] = padded(labels, batch_size)
     if 'target' in self.table:
       batch['targets'] = padded(self.table['target'][indices], batch_size)
     return batch | self._batcher.arrays(indices, shape, batch_size)

@@ -32,6 +32,7 @@ from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES, UNLABELLED, Table
+from bigru_jax.data.texts import prepare_texts
 from bigru_jax.data.tokenizer import (
   JsonTokenizer,
   Tokenizer,
@@ -50,7 +51,7 @@ FIELDS = (*(x.name for x in dataclasses.fields(DataConfig)), 'entity_pooling')
 
 
 def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
-  """Prepares data like `prepare`, with a cache for large files.
+  """Prepares data by `prepare` or `prepare_texts`, and caches large files.
 
   A corpus in memory, pipes and TFDS are not cached. A file is identified by its
   path, size and modification time.
@@ -64,7 +65,7 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
   """
   key = None if corpus is not None else _key(config)
   if key is None:
-    return prepare(config, corpus)
+    return _prepare(config, corpus)
   folder = cache_dir() / 'encoded' / key
   with contextlib.ExitStack() as stack:
     try:
@@ -72,15 +73,15 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
       stack.enter_context(filelock.FileLock(folder.with_suffix('.lock')))
     except (OSError, NotImplementedError) as error:  # Some disks have no locks.
       _log.warning('encoded texts are not cached: %s', error)
-      return prepare(config)
+      return _prepare(config)
     try:
       data = _load_or_remove(folder, config)
     except OSError as error:
       _log.warning('the cache is not used: %s', error)
-      return prepare(config)
+      return _prepare(config)
     if data:
       return data
-    data = prepare(config)
+    data = _prepare(config)
     if _key(config) != key:  # A file was changed while it was read.
       return data
     try:
@@ -89,6 +90,11 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
     except OSError as error:
       _log.warning('encoded texts are not cached: %s', error)
       return data
+
+
+def _prepare(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
+  is_labelled = config.task != 'language_model'
+  return (prepare if is_labelled else prepare_texts)(config, corpus)
 
 
 def _key(config: DataConfig) -> str | None:

@@ -87,8 +87,9 @@ class DataConfig(Group):
   )
   task: str = field(
     'single_label',
-    'single_label: one label per text; multi_label: any number of them.',
-    choices=('single_label', 'multi_label'),
+    'single_label: one label per text; multi_label: any number of them; '
+    'language_model: none, see bigru pretrain.',
+    choices=('single_label', 'multi_label', 'language_model'),
   )
   label_separator: str = field(
     '|',

@@ -21,7 +21,9 @@ _MAX_EXCHANGED, _MAX_CANDIDATES = 8, 100
 
 
 def hold_out(
-  splits: Mapping[str, Table], split_seed: int
+  splits: Mapping[str, Table],
+  split_seed: int,
+  names: Sequence[str] = ('test', 'validation'),
 ) -> tuple[dict[str, Table], list[str]]:
   """Holds out a tenth of train for each missing split, test or validation.
 
@@ -31,6 +33,11 @@ def hold_out(
   `iterative_folds`. Equal texts stay in one split. The draw is a function of
   the texts and the seed.
 
+  Args:
+    splits: the splits; texts without labels are drawn like those of one class.
+    split_seed: the seed of the draw.
+    names: the splits that there must be.
+
   Returns:
     The splits in the order of `NAMES`, and a sentence for each split that was
     held out.
@@ -39,7 +46,7 @@ def hold_out(
     ValueError: there are too few different texts.
   """
   splits, notes = dict(splits), []
-  missing = [name for name in ('test', 'validation') if name not in splits]
+  missing = [name for name in names if name not in splits]
   read = len(splits['train'])
   tenth = max(1, round(read / HELD_OUT))
   for i, name in enumerate(missing):
@@ -52,10 +59,11 @@ def hold_out(
         f'in {len(train)} rows) to hold out {" and ".join(missing)}; give '
         f'{flags}'
       )
-    if isinstance(train['label'], Ragged):
-      drawn = _draw_iteratively(train['label'], texts, tenth)
+    labels = train.columns.get('label', np.zeros(len(train), np.int32))
+    if isinstance(labels, Ragged):
+      drawn = _draw_iteratively(labels, texts, tenth)
     else:
-      drawn = _draw_by_class(train['label'], texts, tenth)
+      drawn = _draw_by_class(labels, texts, tenth)
     _complete(drawn, texts.sizes, tenth, len(missing) - i)
     out = drawn[texts.text_of]
     splits[name] = train.take(np.flatnonzero(out))
@@ -67,7 +75,7 @@ def hold_out(
     if len(splits[name]) != tenth:
       note += f', not {tenth}, because equal texts stay in one split'
     notes.append(note)
-  return {name: splits[name] for name in NAMES}, notes
+  return {name: splits[name] for name in NAMES if name in splits}, notes
 
 
 def take_fold(

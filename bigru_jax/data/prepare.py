@@ -86,7 +86,7 @@ def prepare(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  growing = _make_tokenizer(config)
+  growing = make_tokenizer(config)
   if config.num_texts > 1:
     check_token(growing, SEPARATOR, f'text_column={config.text_column}')
   identity = {}
@@ -143,7 +143,7 @@ def _sources(
   return {**sources.read(config, corpus), UNLABELLED: texts}
 
 
-def _make_tokenizer(config: DataConfig) -> Tokenizer:
+def make_tokenizer(config: DataConfig) -> Tokenizer:
   """Returns a tokenizer with a growing vocabulary, or that of a file."""
   name = config.tokenizer
   if name in TOKENIZERS:

@@ -71,7 +71,12 @@ def name_of(config: DataConfig, corpus: Corpus | None = None) -> str:
 
 
 def columns_of(config: DataConfig) -> Columns:
-  """Returns the columns that a configuration reads from tables."""
+  """Returns the columns that a configuration reads from tables.
+
+  A language model reads no labels.
+  """
+  if config.task == 'language_model':
+    return Columns(config.text_column, label='')
   return Columns(
     config.text_column,
     config.label_column,

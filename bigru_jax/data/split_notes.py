@@ -42,7 +42,7 @@ def describe_splits(
     if 'label' in table:
       classes = np.unique(label_pairs(table['label'])[1])
       facts.append(f'{len(classes)} classes')
-    if 'label' in table and isinstance(table['label'], Ragged):
+    if isinstance(table.columns.get('label'), Ragged):
       facts.append(f'{table["label"].lengths.mean():.1f} labels per text')
     if 'sentences' in table:
       mean = table['sentences'].lengths.mean()

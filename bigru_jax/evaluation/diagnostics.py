@@ -34,27 +34,37 @@ def diagnose(data: Dataset, evaluation: Evaluation) -> dict[str, Any]:
   """
   test = data.splits['test']
   return {
-    'notes': data.notes,
-    'splits': {
-      name: _statistics(split, len(data.labels))
-      for name, split in data.splits.items()
-    },
+    **describe_data(data),
     'reliability': _reliability(test, evaluation),
     'by_length': _by_length(test, evaluation),
   }
 
 
-def _statistics(split: EncodedSplit, num_labels: int) -> dict[str, Any]:
-  lengths = split.table['tokens'].lengths
-  _, ids = label_pairs(split.table['label'])
+def describe_data(data: Dataset) -> dict[str, Any]:
+  """Returns the `notes` and the `splits` of `diagnose`."""
   return {
+    'notes': data.notes,
+    'splits': {
+      name: _statistics(split, len(data.labels))
+      for name, split in data.splits.items()
+    },
+  }
+
+
+def _statistics(split: EncodedSplit, num_labels: int) -> dict[str, Any]:
+  """Returns the statistics of a split; without labels, no `labels`."""
+  lengths = split.table['tokens'].lengths
+  statistics = {
     'texts': len(split),
     'mean': float(lengths.mean()),
     'median': float(np.median(lengths)),
     'p95': float(np.quantile(lengths, 0.95)),
     'longest': int(lengths.max()),
-    'labels': np.bincount(ids, minlength=num_labels).tolist(),
   }
+  if num_labels:
+    _, ids = label_pairs(split.table['label'])
+    statistics['labels'] = np.bincount(ids, minlength=num_labels).tolist()
+  return statistics
 
 
 def _reliability(

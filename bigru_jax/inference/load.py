@@ -39,6 +39,11 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   workdir = published.find(workdir)
   run_files.check_is_network(workdir)
   config = run_files.read_config(workdir)
+  if config.task == 'language_model':
+    raise ValueError(
+      f'workdir={workdir} is a language model, which predicts no labels: other '
+      'runs start from it, see init_from'
+    )
   labels = run_files.read_labels(workdir)
   tokenizer = load_tokenizer(
     workdir, config.tokenizer, config.replace_urls_and_users

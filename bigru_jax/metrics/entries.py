@@ -76,6 +76,13 @@ _MULTI_LABEL = functools.partial(
 )
 _SCORES = functools.partial(Metric, each_epoch=True, optional=True)
 _SINGLE_LABEL = functools.partial(_SCORES, tasks=('single_label',))
+_PERPLEXITY = functools.partial(
+  Metric,
+  tasks=('language_model',),
+  least_is_best=True,
+  bounds=(1.0, math.inf),
+  each_epoch=True,
+)
 _LOSS = 0.0, math.inf
 _CORRELATION = -1.0, 1.0
 
@@ -121,6 +128,7 @@ def _positive(key: str, title: str, meaning: str) -> Metric:
 
 METRICS = {
   'loss': Metric(
+    tasks=('single_label', 'multi_label', 'language_model'),
     least_is_best=True,
     bounds=_LOSS,
     each_epoch=True,
@@ -129,7 +137,23 @@ METRICS = {
     meaning='What training makes small. By default it is the mean over the '
     'texts of −log p, where p is the probability of the true label; with '
     'several labels it is the sum of −log p over the labels, where p is the '
-    'probability of being right about one. 0 is perfect.',
+    'probability of being right about one. 0 is perfect. Of a language model, '
+    'it is the mean of −log p over the words to predict; in training the sum '
+    'of the softmax runs over a sample of the words.',
+  ),
+  'perplexity': _PERPLEXITY(
+    brief=True,
+    title='Perplexity',
+    meaning='The exponential of the loss: among how many equally probable '
+    'words the model would be as unsure. 1 is perfect.',
+  ),
+  'forward_perplexity': _PERPLEXITY(
+    title='Perplexity of the next word',
+    meaning='The perplexity of the direction that reads from left to right.',
+  ),
+  'backward_perplexity': _PERPLEXITY(
+    title='Perplexity of the previous word',
+    meaning='The perplexity of the direction that reads from right to left.',
   ),
   'accuracy': Metric(
     of_confusion=accuracy,

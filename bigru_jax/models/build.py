@@ -15,6 +15,7 @@ from bigru_jax.models.classifier import Classifier
 from bigru_jax.models.config import ModelConfig
 from bigru_jax.models.embedding import Ngrams
 from bigru_jax.models.hierarchical import HierarchicalClassifier
+from bigru_jax.models.language_model import LanguageModel
 from bigru_jax.runtime.precision import single_precision
 
 
@@ -34,13 +35,7 @@ def make_classifier(
   """
   hierarchical = config.model == 'hierarchical'
   classifier: Any = HierarchicalClassifier if hierarchical else Classifier
-  names = {field.name for field in dataclasses.fields(config)}
-  options = {
-    field.name: getattr(config, field.name)
-    for field in dataclasses.fields(classifier)
-    if field.name in names
-  }
-  options['dtype'] = jnp.dtype(config.dtype)
+  options = _options(config, classifier)
   if JOINS[config.embeddings_join].is_learned:
     options['set_sizes'] = config.vector_sizes
   if config.char_embeddings and vocabulary is not None:
@@ -48,6 +43,30 @@ def make_classifier(
   return classifier(
     vocabulary_size=vocabulary_size, num_outputs=num_outputs, **options
   )
+
+
+def make_language_model(
+  config: ModelConfig, vocabulary_size: int
+) -> LanguageModel:
+  """Returns the language model with the values of the configuration's fields.
+
+  Args:
+    config: the configuration.
+    vocabulary_size: the number of ids.
+  """
+  options = _options(config, LanguageModel)
+  return LanguageModel(vocabulary_size=vocabulary_size, **options)
+
+
+def _options(config: ModelConfig, module: Any) -> dict[str, Any]:
+  """Returns the fields of the configuration that a module has, by name."""
+  names = {field.name for field in dataclasses.fields(config)}
+  options = {
+    field.name: getattr(config, field.name)
+    for field in dataclasses.fields(module)
+    if field.name in names
+  }
+  return options | {'dtype': jnp.dtype(config.dtype)}
 
 
 @single_precision()

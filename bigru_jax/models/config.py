@@ -55,6 +55,12 @@ class ModelConfig(DataConfig):
   )
   word_dropout: float = _rate(0.0, 'at which tokens become <unk>')
   recurrent_dropout: float = _rate(0.0, 'of variational dropout on the state')
+  sampled_words: int = field(
+    1024,
+    'Of a language model: the number of words that are drawn for each batch, '
+    'over which the softmax sums in training; 0 for all words.',
+    lower=0,
+  )
   weight_drop: float = _rate(0.0, 'of dropout on the recurrent kernels')
   dtype: str = field(
     'float32',
@@ -92,6 +98,8 @@ class ModelConfig(DataConfig):
         f'num_heads={self.num_heads} does not divide the '
         f'{2 * self.hidden_size} features of hidden_size={self.hidden_size}'
       )
+    if self.task == 'language_model':
+      self._check_language_model()
     if self.encoder == 'average':
       for name in ('recurrent_dropout', 'weight_drop'):
         if getattr(self, name):
@@ -103,3 +111,12 @@ class ModelConfig(DataConfig):
         f'pooling={self.pooling!r}: model=hierarchical takes '
         f'{", ".join(poolings_that("fits_any_states"))}'
       )
+
+  def _check_language_model(self) -> None:
+    if self.num_layers > 1:
+      raise ValueError(
+        f'num_layers={self.num_layers}: a language model has one layer, since '
+        'a second bidirectional layer would read the words it is to predict'
+      )
+    if self.encoder != 'bigru' or self.model != 'flat':
+      raise ValueError(f'task={self.task} needs encoder=bigru and model=flat')

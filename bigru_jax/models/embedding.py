@@ -21,6 +21,20 @@ _MOST = 16  # The most n-grams of a word.
 _BLOCK = 1024  # The number of words whose n-grams are averaged at once.
 
 
+def token_table(model: Any) -> jax.Array:
+  """Returns the table of a model's token vectors, which is a parameter.
+
+  Args:
+    model: a module with `vocabulary_size`, `embedding_size` and
+      `embedding_axis`.
+  """
+  columns = model.embedding_size
+  if model.embedding_axis is not None:
+    columns //= jax.lax.axis_size(model.embedding_axis)
+  shape = model.vocabulary_size, columns
+  return model.param('embedding', _embedding_init, shape, jnp.float32)
+
+
 def embed(
   model: Any, tokens_NxT: jax.Array, mask_NxT: jax.Array
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -36,12 +50,7 @@ def embed(
     the S sets of `set_sizes`, which sum to one, or are zero at padding; empty
     without sets.
   """
-  columns = model.embedding_size
-  if model.embedding_axis is not None:
-    columns //= jax.lax.axis_size(model.embedding_axis)
-  shape = model.vocabulary_size, columns
-  table_VxE = model.param('embedding', _embedding_init, shape, jnp.float32)
-  x_NxTxE = lookup(table_VxE, tokens_NxT, model.embedding_axis)
+  x_NxTxE = lookup(token_table(model), tokens_NxT, model.embedding_axis)
   if model.ngrams:
     ngrams_VxG = jnp.asarray(model.ngrams.ids_VxG)
     shape = _BUCKETS, model.embedding_size

@@ -33,6 +33,7 @@ class Site(enum.IntEnum):
   PERTURBATION = 1000
   SECOND_PASS = 1001
   UNLABELLED = 1002
+  SAMPLED_WORDS = 1003
   SENTENCES = 0  # Folded into a document's key.
   WORDS_OF_SENTENCE = 2  # Folded into a sentence's key.
 

@@ -179,8 +179,12 @@ def report_of(record: Record) -> dict[str, Any]:
 
 def command_of(config: Config) -> str:
   """Returns the command that trains a run with this configuration."""
-  fields = [f'--{x}={getattr(config, x)}' for x in config.differing_fields()]
-  return shlex.join(['bigru', 'run', *fields])
+  names = config.differing_fields()
+  command = ['bigru', 'run']
+  if config.task == 'language_model':
+    names.remove('task')
+    command = ['bigru', 'pretrain']
+  return shlex.join([*command, *(f'--{x}={getattr(config, x)}' for x in names)])
 
 
 def learning_rates(

@@ -2,7 +2,7 @@
 
   config.json       the configuration, and the version that wrote it
   data.json         SHA-256 digests of the data it was started on
-  labels.json       the classes' names, by index
+  labels.json       the classes' names, by index; a language model has none
   vocabulary.txt    one token per line (or tokenizer.json)
   metrics.jsonl     one line per evaluation
   checkpoints/      see checkpoints.py

@@ -55,14 +55,16 @@ def create_or_check(
     ValueError: the run was started on other data, or with another vocabulary.
   """
   if not files.exists(workdir / 'config.json'):
-    files.write_json(workdir / 'labels.json', labels)
+    if labels:  # A language model has none.
+      files.write_json(workdir / 'labels.json', labels)
     files.write_json(workdir / 'data.json', identity)
     tokenizer.save(workdir)
     # It is the last, so that a directory with a configuration has the others.
     files.write_config(workdir, config)
     return
   # It raises if they were purged; predictions need them.
-  files.read_labels(workdir)
+  if labels:
+    files.read_labels(workdir)
   check_data(workdir, config, tokenizer, identity)
   if origin := versions.origin(files.read_version(workdir)):
     _log.info('workdir=%s was %s; it resumes', workdir, origin)

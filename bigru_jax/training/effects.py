@@ -7,6 +7,7 @@ so that older runs still resume.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+import dataclasses
 from typing import Any
 
 import jax
@@ -100,6 +101,11 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     f'loss={" or ".join(losses_with("focal_gamma"))}',
     lambda c: c.loss in losses_with('focal_gamma'),
   ),
+  (
+    ('sampled_words',),
+    'task=language_model, see bigru pretrain',
+    lambda c: c.task == 'language_model',
+  ),
   (('max_length',), 'model=flat', lambda c: c.model == 'flat'),
   (
     ('max_sentences', 'max_sentence_length'),
@@ -139,6 +145,18 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: OPTIMIZERS[c.optimizer].has_decay,
   ),
 )
+# The fields that a language model reads.
+FIELDS_OF_LANGUAGE_MODEL = (
+  'dataset', 'data_dir', *NAMES, 'text_column', 'encoding', 'delimiter', 'task',
+  'sst_phrases', 'split_seed', 'tokenizer', 'replace_urls_and_users',
+  'max_length', 'max_vocabulary', 'min_count', 'embedding_size', 'hidden_size',
+  'num_layers', 'embedding_dropout', 'spatial_dropout', 'word_dropout',
+  'recurrent_dropout', 'sampled_words', 'weight_drop', 'dtype', 'optimizer',
+  'learning_rate', 'weight_decay', 'embedding_learning_rate_factor', 'schedule',
+  'warmup', 'clip_norm', 'ema_decay', 'batch_size', 'epochs', 'patience',
+  'select_by', 'metrics', 'seed', 'cpu_devices', 'checkpoint_every',
+  'max_nonfinite_steps',
+)  # fmt: skip
 # The fields that are not read if the data are in memory.
 _OF_FILES = (
   'dataset', 'data_dir', *NAMES, UNLABELLED, 'encoding', 'delimiter',
@@ -157,6 +175,14 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
     ValueError: a field would have no effect; the message says what it needs.
     FileNotFoundError: a file of the configuration is missing.
   """
+  if config.task == 'language_model':
+    for field in dataclasses.fields(config):
+      if field.name not in FIELDS_OF_LANGUAGE_MODEL:
+        _refuse(config, field.name, 'labels, which pretraining does not read')
+    if OPTIMIZERS[config.optimizer].is_lazy:
+      _refuse(
+        config, 'optimizer', 'a task with labels: a softmax uses all rows'
+      )
   if corpus is not None:
     for name in _OF_FILES:
       _refuse(config, name, 'a run without a corpus in memory')
@@ -203,7 +229,9 @@ def check_split_seed(config: Config, read: Collection[str]) -> None:
     ValueError: no split is drawn with it.
   """
   generated = not config.train and find(config.dataset).is_generated
-  if set(NAMES) <= set(read) and not generated:
+  # A language model does without a test split.
+  needed = {*NAMES} - ({'test'} if config.task == 'language_model' else set())
+  if needed <= set(read) and not generated:
     _refuse(config, 'split_seed', 'data without a validation or a test split')
 
 

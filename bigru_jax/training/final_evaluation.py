@@ -100,7 +100,7 @@ def test(
     best_epoch=best['epoch'],
     best_step=best['step'],
     **_without_unseen(trainer, task, report.calibration, data),
-    **_costs(trainer, progress),
+    **costs(trainer, progress),
   )
   return dataclasses.replace(report, outputs=outputs)
 
@@ -244,7 +244,7 @@ def _without_unseen(
   return {'test_without_vectors_of_unseen_words': evaluation.metrics}
 
 
-def _costs(trainer: Trainer, progress: Progress) -> dict[str, Any]:
+def costs(trainer: Trainer, progress: Progress) -> dict[str, Any]:
   """Returns the times, rates and sizes of training."""
   config, train = trainer.config, trainer.splits['train']
   seconds = max(progress.train_seconds, 1e-9)

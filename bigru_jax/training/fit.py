@@ -178,7 +178,11 @@ def _validate(
     line = {'step': step.number, 'epoch': step.epoch, 'split': split}
     progress.lines.append(line | values)
     directory.log(progress.lines[-1])
-  names = [name for name in METRICS if METRICS[name].brief or name == select_by]
+  names = [
+    name
+    for name, metric in METRICS.items()
+    if name in metrics and (metric.brief or name == select_by)
+  ]
   if config.metrics:
     names = [*shown(metrics, config.metrics)]
   progress.end_epoch(summary, is_best)

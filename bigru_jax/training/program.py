@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import logging
 from typing import Any
@@ -19,6 +20,7 @@ from bigru_jax.data.vector_sets import embedding_table
 from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.evaluation.steps import make_eval_step
 from bigru_jax.models.build import init_params, make_classifier
+from bigru_jax.parallel import LossFn
 from bigru_jax.tasks import Task, make_task
 from bigru_jax.training.lazy_rows import LazyAdamW, make_catch_up_step
 from bigru_jax.training.regularizers import regularized
@@ -27,21 +29,46 @@ from bigru_jax.training.step import make_train_step
 _log = logging.getLogger(__name__)
 
 
+def regularized_loss(config: Config, task: Task, model: Any) -> LossFn:
+  """Returns the loss of a classifier, with the terms of a configuration."""
+
+  def apply(params, batch, keys_B, **inputs):
+    # The table of lazy AdamW has only the rows that a batch uses.
+    sized = model.clone(vocabulary_size=len(params['embedding']))
+    return sized.apply({'params': params}, batch, keys_B, **inputs)
+
+  return regularized(
+    apply,
+    task,
+    max(model.set_sizes, default=config.embedding_size),
+    adversarial=config.adversarial,
+    virtual_adversarial=config.virtual_adversarial,
+    entropy_weight=config.entropy_weight,
+    attention_penalty=config.attention_penalty,
+    r_drop=config.r_drop,
+    mixup=config.mixup,
+  )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program:
   """The task, the model and the parameters that a run trains.
 
   Attributes:
-    task: how the labels enter the loss and the metrics.
+    task: how the labels enter the loss and the metrics; a `Task`, or a
+      `language_model.LanguageModelTask`.
     model: the Flax module.
     params: its initial parameters.
+    make_train_loss: a function of the configuration, the task and the model
+      that returns the loss of a training step.
     num_trained_words: the number of rows of the embedding table that are
       trained; None for all. The rows after them belong to unseen words.
   """
 
-  task: Task
+  task: Any
   model: nn.Module
   params: Any
+  make_train_loss: Callable[[Config, Any, Any], LossFn] = regularized_loss
   num_trained_words: int | None = None
 
 
@@ -162,29 +189,11 @@ def build_steps(
   optimizer = build_optimizer(config, num_steps, None if is_lazy else words)
   if is_lazy:
     optimizer = LazyAdamW(optimizer, steps_per_epoch, words)
-  task = program.task
   model = program.model.clone(
     embedding_axis=parallel.embedding_axis(program.params, mesh)
   )
-
-  def apply(params, batch, keys_B, **inputs):
-    # The table of lazy AdamW has only the rows that a batch uses.
-    sized = model.clone(vocabulary_size=len(params['embedding']))
-    return sized.apply({'params': params}, batch, keys_B, **inputs)
-
-  loss_fn = regularized(
-    apply,
-    task,
-    max(model.set_sizes, default=config.embedding_size),
-    adversarial=config.adversarial,
-    virtual_adversarial=config.virtual_adversarial,
-    entropy_weight=config.entropy_weight,
-    attention_penalty=config.attention_penalty,
-    r_drop=config.r_drop,
-    mixup=config.mixup,
-  )
   train = make_train_step(
-    loss_fn,
+    program.make_train_loss(config, program.task, model),
     optimizer,
     mesh,
     config.seed,
@@ -192,7 +201,7 @@ def build_steps(
     ema_decay=config.ema_decay,
   )
   evaluate = {
-    with_attention: make_eval_step(model, task, mesh, with_attention)
+    with_attention: make_eval_step(model, program.task, mesh, with_attention)
     for with_attention in (False, True)
   }
   return Steps(

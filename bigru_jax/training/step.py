@@ -41,6 +41,8 @@ def make_train_step(
 
   def train_step(state, batch):
     keys_B = example_keys(seed, state.step, len(batch['weights']))
+    # A key of the whole batch, the same for each of its examples.
+    batch = {**batch, 'step_keys': jnp.broadcast_to(keys_B[0], keys_B.shape)}
     if weight_drop_rate:
       dropped, pull_back = jax.vjp(
         lambda params: weight_drop(params, weight_drop_rate, keys_B[0]),

@@ -88,22 +88,28 @@ def train(
     ValueError, FileNotFoundError: the configuration or the data are wrong, or a
       field of a new run would be ignored; the message names the field, the file
       and the row.
-    ValueError: the directory is in use, or holds another run.
+    ValueError: the directory is in use, or holds another run; or the task is
+      that of `pretrain`.
     OSError: a checkpoint cannot be written.
     Preempted: `stop` returned True; the progress is saved.
     ProcessLost: another process has ended.
   """
+  if config.task == 'language_model':
+    raise ValueError(
+      f'task={config.task} has no labels: see bigru pretrain, or '
+      'bigru_jax.pretrain'
+    )
   workdir = pathlib.Path(workdir).expanduser()
   mesh = parallel.make_mesh(config.batch_size)
   display = Display(verbose)
   with distributed.lost_processes(), open_run(workdir, config) as directory:
-    data = _read_data(directory, config, corpus, display)
+    data = read_data(directory, config, corpus, display)
     program = build_program(config, data)
     trainer = Trainer(config, program, data.splits, mesh, data.unlabelled)
     with contextlib.closing(trainer):
       _compile_ahead(trainer, config, data, program)
       directory.start(data.name, data.labels, data.tokenizer, data.identity)
-      _show_start(display, trainer, data, mesh)
+      show_start(display, trainer, data, mesh)
       progress = fit(trainer, directory, stop, display)
       report = test(trainer, program.task, data, progress)
     params, mesh = parallel.to_this_process(trainer.state.params, mesh)
@@ -126,7 +132,7 @@ def train(
   )
 
 
-def _read_data(
+def read_data(
   directory: RunDirectory,
   config: Config,
   corpus: Corpus | None,
@@ -165,16 +171,17 @@ def _compile_ahead(
     )
 
 
-def _show_start(
+def show_start(
   display: Display, trainer: Trainer, data: Dataset, mesh: Mesh
 ) -> None:
+  """Shows the sizes of the data and of the model, and what compiles."""
   train = trainer.splits['train']
   display.line(
-    '%s: %s examples, %d classes, %d words, %d parameters, %d devices; '
+    '%s: %s examples, %s%d words, %d parameters, %d devices; '
     'compiling for batches of %s %s per text',
     data.name,
     '/'.join(str(len(split)) for split in data.splits.values()),
-    len(data.labels),
+    f'{len(data.labels)} classes, ' if data.labels else '',
     data.tokenizer.size,
     sum(x.size for x in jax.tree.leaves(trainer.state.params)),
     mesh.size,

@@ -80,7 +80,7 @@ class Trainer:
   Attributes:
     config: the configuration.
     task: what the labels are.
-    splits: `train`, `validation` and `test`.
+    splits: `train`, `validation` and, unless a language model has none, `test`.
     unlabelled: texts without labels, of which each step also has a batch.
     state: the `TrainState` on the mesh.
     steps_per_epoch: the number of batches of an epoch.
@@ -133,6 +133,8 @@ class Trainer:
     for name, seed in (
       ('train', config.seed), ('validation', None), ('test', None),
     ):  # fmt: skip
+      if name not in self.splits:
+        continue
       plan = self.splits[name].plan(config.batch_size, seed, 1)
       # One batch of each shape, in the order of first use.
       plan = list(dict(plan[::-1]).items())

@@ -43,12 +43,9 @@ _SURROGATE = re.compile('[\ud800-\udfff]')  # These are not characters.
 _FOLDER = pathlib.Path(__file__).parent
 _SHADING = {'method', 'sentence', 'texts', 'table'}
 _START = '<script type="application/json" id="data">'
-_PARTS = (
-  'page.css', 'charts.js', 'run.js', 'texts.js',
-  'shading.js', 'top.js',
-)  # fmt: skip
+_SCRIPTS = 'charts.js', 'run.js', 'texts.js', 'shading.js', 'top.js'
 # The titles and meanings of what a training costs; see `final_evaluation`.
-_COSTS = {
+COSTS = {
   'best_epoch': (
     'Best epoch',
     'The pass over the training texts after which validation was best; the '
@@ -68,7 +65,7 @@ _COSTS = {
     '1, the model is too sure of itself.',
   ),
 }
-_WORDS = _COSTS | {'examples': ('Texts', 'The number of texts.')}
+WORDS = COSTS | {'examples': ('Texts', 'The number of texts.')}
 
 
 def write_page(
@@ -189,7 +186,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     result, lines = run_files.read_result(workdir), read_metrics(workdir)
   has_data = name not in WITHOUT_DATA
   scores, choice = result.get('test', {}), (config.metrics, config.select_by)
-  costs = {key: result[key] for key in _COSTS if key in result}
+  costs = {key: result[key] for key in COSTS if key in result}
   diagnostics = read_diagnostics(workdir)
   return {
     'name': name,
@@ -203,7 +200,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
       'interval': interval_in(result),
     },
     'words': {name: (x.title, x.meaning) for name, x in METRICS.items()}
-    | _WORDS,
+    | WORDS,
     'model': _model(config, result),
     'command': command_of(config) if has_data else None,
     'baseline_command': command_of_baseline(workdir, config)
@@ -227,6 +224,14 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'intervals': result.get('intervals', {}).get('test', {}),
     'diagnostics': diagnostics,
     'curves': lines,
+    'score_curves': {
+      'title': 'Scores on validation',
+      'yName': 'score',
+      'names': [
+        ('accuracy', 'accuracy'),
+        ('F1, mean of the labels', 'macro_f1'),
+      ],
+    },
     'best_epoch': result.get('best_epoch'),
     'learning_rate': learning_rates(config, lines) if lines else [],
     'report': result.get('test_report'),
@@ -280,8 +285,8 @@ def _faithfulness(workdir: pathlib.Path) -> dict[str, Any] | None:
   return None
 
 
-def render(data: dict[str, Any]) -> str:
-  """Returns the page of data for `run.js` and `texts.js`."""
+def render(data: dict[str, Any], scripts: Sequence[str] = _SCRIPTS) -> str:
+  """Returns the page of data for scripts, which it contains."""
   content = json.dumps(
     data, ensure_ascii=False, allow_nan=False, separators=(',', ':')
   )
@@ -290,8 +295,8 @@ def render(data: dict[str, Any]) -> str:
   for character in '<\u2028\u2029':
     content = content.replace(character, f'\\u{ord(character):04x}')
   page = (_FOLDER / 'page.html').read_text('utf-8')
-  for name in _PARTS:
-    part = (_FOLDER / name).read_text('utf-8')
-    page = page.replace('{{' + name + '}}', part.strip(), 1)
+  for place, names in (('page.css', ['page.css']), ('scripts', scripts)):
+    parts = [(_FOLDER / name).read_text('utf-8').strip() for name in names]
+    page = page.replace('{{' + place + '}}', '\n'.join(parts), 1)
   before, after = page.split('{{data}}')
   return before + content + after

@@ -24,6 +24,18 @@ const SPLITS = {
   train: 'training', validation: 'validation', test: 'test',
   training: 'training'};
 
+function drawTheme() {
+  const root = document.documentElement, button = $('theme');
+  const set = (dark) => {
+    root.dataset.theme = dark ? 'dark' : 'light';
+    button.setAttribute('aria-pressed', dark);
+  };
+  const system = window.matchMedia('(prefers-color-scheme: dark)');
+  set(system.matches);
+  system.addEventListener('change', () => set(system.matches));
+  button.addEventListener('click', () => set(root.dataset.theme !== 'dark'));
+}
+
 function drawRun() {
   const {model, config, diagnostics: statistics, thresholds} = data;
   $('model').textContent = model;
@@ -41,7 +53,7 @@ function drawRun() {
       scrolled('Sizes', table(['', 'texts', 'tokens, mean', 'median',
         '95th percentile', 'longest'], rows)),
       el('ul', {}, ...statistics.notes.map((note) => el('li', {}, note))),
-      labelCounts(statistics));
+      data.labels.length ? labelCounts(statistics) : '');
   } else {
     $('statistics').append('The statistics of the data are not stored.');
   }
@@ -62,14 +74,15 @@ function drawMeasures() {
     ['validation', validation]].filter(([, values]) => values);
   const within = (key) => intervals[key]?.low === undefined ? null
     : ` (${number(intervals[key].low)} to ${number(intervals[key].high)})`;
-  if (test) {
+  const values = test || validation;
+  if (values) {
     const methods = Object.values(intervals).map(({method}) => method);
     const note = methods.length
       ? `In brackets: 95 % intervals, ${[...new Set(methods)].join('; ')}.`
       : null;
     $('metrics').append(scrolled('Scores', table(
       ['', ...columns.map(([name]) => name)],
-      Object.keys(test).map((key) => [
+      Object.keys(values).map((key) => [
         measure(key), ...columns.map(([, values], k) => k ? number(values[key], 4)
           : el('span', {}, number(values[key], 4),
             within(key) && el('small', {}, within(key))))]), note)));
@@ -121,7 +134,8 @@ function drawCurves() {
   const series = ['train', 'validation']
     .map((name) => ({name, points: of(name, 'loss')}))
     .filter((one) => one.points.length);
-  const scores = [['accuracy', 'accuracy'], ['F1, mean of the labels', 'macro_f1']]
+  const {title, yName, names} = data.score_curves;
+  const scores = names
     .map(([name, key]) => ({name, points: of('validation', key)}))
     .filter((one) => one.points.length);
   // Each epoch is scored at one half, which other thresholds contradict.
@@ -129,8 +143,8 @@ function drawCurves() {
   $('curves').append(
     lines({title: 'Loss', note: ring, xName: 'epoch', yName: 'loss',
       series, best: best(loss)}),
-    atHalf ? lines({title: 'Scores on validation', note: ring, xName: 'epoch',
-      yName: 'score', series: scores, best: best(scores[0].points)}) : '',
+    atHalf ? lines({title, note: ring, xName: 'epoch', yName, series: scores,
+      best: best(scores[0].points)}) : '',
     lines({title: 'Learning rate', note: null, xName: 'step',
       yName: 'learning rate', zero: true,
       series: [{name: 'learning rate', points: data.learning_rate}]}));

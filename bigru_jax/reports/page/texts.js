@@ -227,15 +227,3 @@ function drawTexts() {
     [...$('feed').children].slice(0, 5).forEach(fill));
   select();
 }
-
-function drawTheme() {
-  const root = document.documentElement, button = $('theme');
-  const set = (dark) => {
-    root.dataset.theme = dark ? 'dark' : 'light';
-    button.setAttribute('aria-pressed', dark);
-  };
-  const system = window.matchMedia('(prefers-color-scheme: dark)');
-  set(system.matches);
-  system.addEventListener('change', () => set(system.matches));
-  button.addEventListener('click', () => set(root.dataset.theme !== 'dark'));
-}

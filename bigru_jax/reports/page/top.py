@@ -44,7 +44,7 @@ def make_top(
   top: dict[str, Any] = {
     'title': _title(data, source),
     'what': sentences.what_it_does(labels, is_multi_label),
-    'made': _made(data),
+    'made': how_made(data),
     'examples': counts.choose_examples(texts),
   }
   is_tested = not source and bool(data['tested'])
@@ -119,7 +119,7 @@ def _title(data: dict[str, Any], source: str) -> str:
   return f'Model trained on {data["name"]}'
 
 
-def _made(data: dict[str, Any]) -> str:
+def how_made(data: dict[str, Any]) -> str:
   """Returns sentences on when, by what and on what a model was trained."""
   splits = (data['diagnostics'] or {}).get('splits', {})
   count = f'{splits["train"]["texts"]:,} texts' if 'train' in splits else ''
