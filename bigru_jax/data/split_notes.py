@@ -61,7 +61,7 @@ def describe_splits(
       facts.append(f'{leaked} that are also in {other} ({leaked / size:.1%})')
     unknown = counts[~trained].sum() / counts.sum()
     notes.append(f'{name}: {", ".join(facts)}; {unknown:.1%} unknown words')
-  return notes + _soft_notes({x: splits[x] for x in NAMES})
+  return notes + _soft_notes({x: splits[x] for x in NAMES if x in splits})
 
 
 def _soft_notes(splits: Mapping[str, Table]) -> list[str]:

@@ -24,6 +24,7 @@ from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import prepare
+from bigru_jax.data.texts import prepare_texts
 from bigru_jax.models.build import make_classifier
 from bigru_jax.rundir import files as run_files
 from bigru_jax.tasks import SingleLabel
@@ -33,6 +34,7 @@ from bigru_jax.training import (
   fit,
   trainer as trainer_module,
 )
+from bigru_jax.training.language_model import build_language_model
 from bigru_jax.training.program import Program, task_of
 
 # Small, of a file of two labels a text, and of several.
@@ -44,6 +46,7 @@ HIERARCHICAL = {'model': 'hierarchical'}
 TREES = {'train': '', 'dataset': 'sst1', 'data_dir': 'trees'}
 SETS = {'embeddings': 'vectors.txt,names.txt', 'embedding_size': 0}
 HEADS = {'pooling': 'structured'}
+LANGUAGE_MODEL = {'task': 'language_model'}
 
 # Field: another value, and the fields beside it that differ from `ONE`.
 CHANGES = {
@@ -92,6 +95,7 @@ CHANGES = {
   'spatial_dropout': (0.1, {}),
   'word_dropout': (0.1, {}),
   'recurrent_dropout': (0.1, {}),
+  'sampled_words': (9, LANGUAGE_MODEL),
   'weight_drop': (0.1, {}),
   'dtype': ('bfloat16', {}),
   'loss': ('sigmoid', {}),
@@ -196,10 +200,15 @@ def _plain(value):
   return value.tolist() if isinstance(value, np.ndarray) else value
 
 
+def _prepare(config):
+  is_labelled = config.task != 'language_model'
+  return (prepare if is_labelled else prepare_texts)(config)
+
+
 @functools.cache
 def _data(config):
   """The prepared data, with the vocabulary instead of the tokenizer."""
-  data = weigh_classes(prepare(config), config.class_weights)
+  data = weigh_classes(_prepare(config), config.class_weights)
   identity = data.identity if config.embeddings else {}
   return _plain(
     dataclasses.replace(
@@ -277,6 +286,8 @@ def _training(config):
 @functools.cache
 def _calibration(config):
   """The thresholds and the temperature that validation gives."""
+  if config.task == 'language_model':
+    return None
   data = prepare(config)
   task = task_of(config, data)
   split = data.splits['validation']
@@ -288,17 +299,22 @@ def _calibration(config):
 @functools.cache
 def _step(config):
   """The program of a training step."""
-  data = weigh_classes(prepare(config), config.class_weights)
-  task = task_of(config, data)
-  model = make_classifier(
-    config, data.tokenizer.size, task.num_outputs, data.tokenizer.vocabulary
-  )
+  data = weigh_classes(_prepare(config), config.class_weights)
+  if config.task == 'language_model':
+    program = build_language_model(config, data)
+  else:
+    task = task_of(config, data)
+    model = make_classifier(
+      config, data.tokenizer.size, task.num_outputs, data.tokenizer.vocabulary
+    )
+    program = Program(task=task, model=model, params=None)
   mesh = parallel.make_mesh(config.batch_size)
   batch = next(iter(data.splits['train'].plan(config.batch_size)))
   batch = data.splits['train'].batch(batch[1], batch[0], config.batch_size)
-  shapes = jax.eval_shape(model.init, jax.random.key(0), batch)['params']
+  init = program.model.init
+  shapes = jax.eval_shape(init, jax.random.key(0), batch)['params']
   params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-  program = Program(task=task, model=model, params=params)
+  program = dataclasses.replace(program, params=params)
   trainer = trainer_module.Trainer(config, program, data.splits, mesh)
   trainer.close()
   step = trainer._train_step._function
@@ -349,6 +365,7 @@ KINDS = {
   'sgd': {'optimizer': 'sgd', 'schedule': 'constant'},
   'adam': {'optimizer': 'adam'},
   'lazy_adamw': {'optimizer': 'lazy_adamw'},
+  'language model': LANGUAGE_MODEL,
 }
 
 
@@ -365,7 +382,7 @@ def test_no_field_is_ignored_in_any_run(kind):
       if changed == config:
         continue
       effects.check_effects(changed)
-      data = prepare(changed)
+      data = _prepare(changed)
       effects.check_split_seed(changed, data.identity)
       effects.check_labels(changed, data.labels)
       if not _differ(config, changed):
@@ -403,6 +420,9 @@ IGNORED = [
   ('threshold', 'per_label', {}, 'task=multi_label'),
   ('focal_gamma', 1.0, {}, 'loss=focal'),
   ('focal_gamma', 1.0, {**SEVERAL, 'loss': 'asymmetric'}, 'loss=focal'),
+  ('sampled_words', 9, {}, 'task=language_model'),
+  ('label_column', 'x', LANGUAGE_MODEL, 'labels, which pretraining does not'),
+  ('optimizer', 'lazy_adamw', LANGUAGE_MODEL, 'a task with labels'),
   ('max_length', 9, HIERARCHICAL, 'model=flat'),
   ('max_sentences', 9, {}, 'model=hierarchical'),
   ('max_sentence_length', 9, {}, 'model=hierarchical'),
