@@ -115,11 +115,18 @@ def check_effects(output: pathlib.Path, planned: Sequence[Planned]) -> None:
   """Refuses flags that a run which has not started would ignore.
 
   Raises:
-    ValueError, FileNotFoundError: see `effects.check_effects`.
+    ValueError, FileNotFoundError: see `effects.check_effects`; or the runs have
+      no test split, on which they are compared.
   """
   for run in planned:
+    config = config_of(run.flags)
     if not (output / run.name / 'config.json').exists():
-      effects.check_effects(config_of(run.flags))
+      effects.check_effects(config)
+    if config.task == 'language_model' and config.train and not config.test:
+      raise ValueError(
+        'test is not given, on which runs are compared; a language model holds '
+        'none out'
+      )
 
 
 def check_common(run_flags: Sequence[str], own: set[str], see: str) -> None:

@@ -89,7 +89,7 @@ class Record:
     lines: the lines of its metrics.jsonl.
     diagnostics: the result of `diagnostics.diagnose`, or None.
     report: the scores by class; None if the run is not finished.
-    labels: the classes' names.
+    labels: the classes' names; a language model has none.
   """
 
   config: Config
@@ -112,12 +112,14 @@ def read_record(workdir: pathlib.Path) -> Record:
   lines = read_metrics(workdir)
   if (workdir / 'result.json').exists():
     result = run_files.read_result(workdir)
+  config = run_files.read_config(workdir)
+  is_labelled = config.task != 'language_model'
   return Record(
-    config=run_files.read_config(workdir),
+    config=config,
     lines=lines,
     diagnostics=read_diagnostics(workdir),
     report=result.get('test_report'),
-    labels=run_files.read_labels(workdir),
+    labels=run_files.read_labels(workdir) if is_labelled else [],
   )
 
 

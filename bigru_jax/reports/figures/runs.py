@@ -61,6 +61,13 @@ def draw_accuracy(axes: Axes, groups: Groups) -> None:
   _finish(axes)
 
 
+def draw_perplexity(axes: Axes, groups: Groups) -> None:
+  """Draws the perplexity on validation by epoch, like `draw_loss`."""
+  _draw_curves(axes, groups, 'perplexity')
+  axes.set(xlabel='epoch', ylabel='validation perplexity')
+  _finish(axes)
+
+
 def draw_learning_rate(axes: Axes, groups: Groups) -> None:
   """Draws the learning rate by step of the first run of each group."""
   for (record, *_), style in styled(groups):
@@ -151,6 +158,7 @@ _SIZES = {'confusion': confusion_size, 'f1': f1_size}
 PARTS: dict[str, Callable[..., None]] = {
   'loss': draw_loss,
   'accuracy': draw_accuracy,
+  'perplexity': draw_perplexity,
   'learning_rate': draw_learning_rate,
   'confusion': draw_confusion,
   'f1': draw_f1,
@@ -186,7 +194,10 @@ def _lines(groups: Groups) -> list[tuple[list[Curve], dict[str, Any]]]:
 
 
 def _points(record: Record, split: str, key: str) -> list[tuple[int, float]]:
-  return [(x['epoch'], x[key]) for x in record.lines if x['split'] == split]
+  lines = [line for line in record.lines if line['split'] == split]
+  if any(key not in line for line in lines):
+    raise ValueError(f'parts: a run of task={record.config.task} has no {key}')
+  return [(line['epoch'], line[key]) for line in lines]
 
 
 def _diagnostics(record: Record) -> dict[str, Any]:
