@@ -38,7 +38,7 @@ FLAGS = {
   'avx512_bf16': AVX512_BF16,
   'amx_bf16': [*AVX512_BF16, *AMX],
 }
-KERNELS = ['gru_cpu_kernel', 'attention_cpu_kernel']
+KERNELS = ['gru_cpu_kernel', 'attention_cpu_kernel', 'adamw_cpu_kernel']
 WARNINGS = ['-Wall', '-Wextra', '-Werror']
 JAXLIB = pathlib.Path(jaxlib.__file__).parent / 'include'
 needs_compiler = pytest.mark.skipif(
