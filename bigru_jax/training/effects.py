@@ -23,6 +23,7 @@ from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS
 
 _DEFAULTS = Config()
+_TERMS_WITHOUT_LABELS = 'virtual_adversarial or entropy_weight'
 
 
 def _extensions(config: Config) -> set[str]:
@@ -34,6 +35,10 @@ def _extensions(config: Config) -> set[str]:
     if getattr(config, name)
     for path in tabular_files.expand_paths(getattr(config, name), name)
   }
+
+
+def _has_terms_without_labels(config: Config) -> bool:
+  return bool(config.virtual_adversarial or config.entropy_weight)
 
 
 _COLUMNS = 'text_column', 'label_column', 'weight_column', 'id_column'
@@ -57,9 +62,9 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     lambda c: bool(c.train) or find(c.dataset).has_columns,
   ),
   (
-    ('unlabelled',),
-    'virtual_adversarial or entropy_weight',
-    lambda c: bool(c.virtual_adversarial or c.entropy_weight),
+    (UNLABELLED,),
+    _TERMS_WITHOUT_LABELS,
+    _has_terms_without_labels,
   ),
   (
     ('encoding',),
@@ -186,6 +191,11 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
   if corpus is not None:
     for name in _OF_FILES:
       _refuse(config, name, 'a run without a corpus in memory')
+    if isinstance(corpus, Mapping) and UNLABELLED in corpus:
+      where = f'corpus[{UNLABELLED!r}]'
+      in_memory = dataclasses.replace(config, unlabelled=where)  # It checks.
+      if not _has_terms_without_labels(in_memory):
+        _refuse(in_memory, UNLABELLED, _TERMS_WITHOUT_LABELS)
   has_columns = corpus is not None and _has_columns(corpus)
   for fields, needs, holds in _RULES:
     for name in fields:

@@ -511,6 +511,18 @@ def test_a_corpus_in_memory_excludes_fields_of_files():
   effects.check_effects(named, {'train': pandas.DataFrame({'title': ['a']})})
 
 
+def test_texts_without_labels_in_memory_are_not_ignored():
+  corpus = {'train': (['a', 'b'], ['x', 'y']), 'unlabelled': ['a b']}
+  effects.check_effects(Config(entropy_weight=0.1), corpus)
+  for options, needs in (
+    ({}, 'virtual_adversarial or entropy_weight'),
+    ({'entropy_weight': 0.1, 'model': 'hierarchical'}, 'model=flat'),
+  ):
+    message = f"unlabelled=corpus['unlabelled'] needs {needs}"
+    with pytest.raises(ValueError, match=f'^{re.escape(message)}$'):
+      effects.check_effects(Config(**options), corpus)
+
+
 def test_split_seed_needs_a_split_to_draw():
   every = ['train', 'validation', 'test']
   drawn = Config(split_seed=1)
