@@ -20,7 +20,6 @@ from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.metrics import each_epoch
 from bigru_jax.rundir import files, lock, missing, same_run
 from bigru_jax.rundir.checkpoints import Checkpoints
-from bigru_jax.rundir.event_file import EventFile
 from bigru_jax.runtime import distributed
 
 
@@ -52,6 +51,7 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
           'need a shared file system'
         )
     directory = RunDirectory(workdir, config)
+    stack.callback(directory.close)
     yield directory
     distributed.wait()
 
@@ -96,7 +96,7 @@ class RunDirectory:
     self.path, self._config = path, config
     self.is_new = not files.exists(path / 'config.json')
     self._metrics = path / 'metrics.jsonl'
-    self._events: EventFile | None = None
+    self._tensorboard: Any = None
     self._purge_step = 0
     self._data_name = ''
 
@@ -153,16 +153,20 @@ class RunDirectory:
       return
     with self._metrics.open('a', encoding='utf-8') as file:
       file.write(json.dumps(files.finite(line)) + '\n')
-    if self._events is None:
-      self._events = EventFile(self.path, self._purge_step)
-      self._events.add_text('data', self._data_name)
-    # A loss that is not finite is shown, and a metric that is undefined not.
-    values = {
-      f'{line["split"]}/{name}': float(line[name])
-      for name in each_epoch()
-      if name in line and (name == 'loss' or math.isfinite(line[name]))
-    }
-    self._events.add_scalars(line['step'], values)
+    if self._tensorboard is None:
+      # Imported after the first epoch, since it imports PyTorch if it can.
+      from tensorboardX import SummaryWriter
+
+      self._tensorboard = SummaryWriter(
+        str(self.path), purge_step=self._purge_step
+      )
+      self._tensorboard.add_text('data', self._data_name)
+    for name in each_epoch():
+      # A loss that is not finite is shown, and a metric that is undefined not.
+      if name in line and (name == 'loss' or math.isfinite(line[name])):
+        tag = f'{line["split"]}/{name}'
+        self._tensorboard.add_scalar(tag, line[name], line['step'])
+    self._tensorboard.flush()
 
   def write(self, contents: Mapping[str, Any]) -> None:
     """Writes files, each completely or not at all.
@@ -173,3 +177,8 @@ class RunDirectory:
     for name, value in contents.items() if distributed.is_main() else ():
       write = files.write_lines if name.endswith('l') else files.write_json
       write(self.path / name, value)
+
+  def close(self) -> None:
+    """Closes TensorBoard's file."""
+    if self._tensorboard:
+      self._tensorboard.close()

@@ -19,7 +19,7 @@ from bigru_jax.runtime import jobs
 HIDE = """
 import importlib, mmap, os, pkgutil, signal, sys, types
 import absl.flags, filelock, flax.linen, jax, optax, orbax.checkpoint
-import pyarrow.csv, pyarrow.parquet, regex, scipy, tqdm
+import pyarrow.csv, pyarrow.parquet, regex, scipy, tensorboardX, tqdm
 jax.devices(), orbax.checkpoint.CheckpointManager
 for name in ('fcntl', 'grp', 'pwd', 'resource', 'termios'):
   sys.modules[name] = None
