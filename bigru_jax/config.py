@@ -36,6 +36,11 @@ class Config(TrainingConfig):
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    if self.init_from and self.embeddings:
+      raise ValueError(
+        f'init_from={self.init_from} and embeddings={self.embeddings} exclude '
+        'each other'
+      )
     tasks = LOSSES[self.loss].tasks
     if self.task not in tasks:
       raise ValueError(f'loss={self.loss} needs task={" or ".join(tasks)}')

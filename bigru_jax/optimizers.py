@@ -1,7 +1,8 @@
 """Optimizers, learning-rate schedules, and the parameters they apply to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import types
 from typing import Any, NamedTuple
 
 import jax
@@ -96,7 +97,7 @@ class Adam(NamedTuple):
 
   Attributes:
     init, update: those of the `optax.GradientTransformation`.
-    learning_rate, weight_decay, clip_norm, embedding_learning_rate_factor,
+    learning_rate, weight_decay, clip_norm, learning_rate_factors,
       num_trained_words: see `make_optimizer`.
   """
 
@@ -105,8 +106,12 @@ class Adam(NamedTuple):
   learning_rate: optax.ScalarOrSchedule
   weight_decay: float
   clip_norm: float
-  embedding_learning_rate_factor: float
+  learning_rate_factors: Mapping[str, float]
   num_trained_words: int | None
+
+  def factor(self, path: Any) -> float:
+    """Returns the factor of the learning rate of the parameter at a path."""
+    return self.learning_rate_factors.get(path[0].key, 1.0)
 
 
 def make_optimizer(
@@ -115,7 +120,7 @@ def make_optimizer(
   weight_decay: float = 1e-2,
   clip_norm: float = 0.0,
   freeze_embeddings: bool = False,
-  embedding_learning_rate_factor: float = 1.0,
+  learning_rate_factors: Mapping[str, float] = types.MappingProxyType({}),
   num_trained_words: int | None = None,
   frozen_columns: Sequence[tuple[int, int]] = (),
 ) -> optax.GradientTransformation | Adam:
@@ -129,8 +134,8 @@ def make_optimizer(
     weight_decay: the decay of `adamw`, on the parameters that `decayed` names.
     clip_norm: the global norm to which gradients are clipped; 0 for none.
     freeze_embeddings: whether the embedding table is not trained.
-    embedding_learning_rate_factor: the learning rate of the embedding table
-      over that of the other parameters.
+    learning_rate_factors: the learning rates of parts of the model, such as
+      `embedding` and `encoder`, over that of the other parameters.
     num_trained_words: the number of rows of the embedding table that are
       trained; the rows after them, of words unseen in training, do not change.
       By default all are trained.
@@ -142,7 +147,7 @@ def make_optimizer(
     entry.make(learning_rate, weight_decay),
     clip_norm,
     freeze_embeddings,
-    embedding_learning_rate_factor,
+    learning_rate_factors,
     num_trained_words,
     frozen_columns,
   )
@@ -154,7 +159,7 @@ def make_optimizer(
     learning_rate=learning_rate,
     weight_decay=weight_decay if entry.has_decay else 0.0,
     clip_norm=clip_norm,
-    embedding_learning_rate_factor=embedding_learning_rate_factor,
+    learning_rate_factors=learning_rate_factors,
     num_trained_words=num_trained_words,
   )
 
@@ -163,13 +168,18 @@ def _restricted(
   optimizer: optax.GradientTransformation,
   clip_norm: float,
   freeze_embeddings: bool,
-  embedding_learning_rate_factor: float,
+  learning_rate_factors: Mapping[str, float],
   num_trained_words: int | None,
   frozen_columns: Sequence[tuple[int, int]],
 ) -> optax.GradientTransformation:
   """Clips the gradients, and limits what changes; see `make_optimizer`."""
   if clip_norm:
     optimizer = optax.chain(optax.clip_by_global_norm(clip_norm), optimizer)
+  for name, factor in learning_rate_factors.items():
+    if factor != 1:
+      # Every optimizer's update is a multiple of its learning rate.
+      scale = optax.masked(optax.scale(factor), _is_part(name))
+      optimizer = optax.chain(optimizer, scale)
   if freeze_embeddings:
 
     def label(params):
@@ -180,10 +190,6 @@ def _restricted(
     return optax.partition(
       {'trained': optimizer, 'frozen': optax.set_to_zero()}, label
     )
-  if embedding_learning_rate_factor != 1:
-    # Every optimizer's update is a multiple of its learning rate.
-    scale = optax.scale(embedding_learning_rate_factor)
-    optimizer = optax.chain(optimizer, optax.masked(scale, is_embedding))
   if num_trained_words is not None:
     # The other rows have no gradient, but weight decay would shrink them.
     only = optax.stateless_with_tree_map(
@@ -197,6 +203,13 @@ def _restricted(
     # First for the norm of the clipping, then for the weight decay.
     optimizer = optax.chain(trained, optimizer, trained)
   return optimizer
+
+
+def _is_part(name: str) -> Callable[[Any], Any]:
+  """Returns the function that says which parameters belong to a part."""
+  return lambda params: jax.tree.map_with_path(
+    lambda path, _: path[0].key == name, params
+  )
 
 
 def _trained_columns(

@@ -76,23 +76,37 @@ def test_words_unseen_in_training_stay_as_they_are():
 
 
 @pytest.mark.parametrize('kind', list(optimizers.OPTIMIZERS))
-def test_embeddings_may_have_their_own_learning_rate(kind):
-  params = {'embedding': jnp.ones((3, 2)), 'out': {'kernel': jnp.ones((2, 2))}}
-  found = []
-  for factor in (1.0, 0.1):
+@pytest.mark.parametrize('freeze_embeddings', [False, True])
+def test_parts_of_the_model_have_their_own_learning_rates(
+  kind, freeze_embeddings
+):
+  params = {
+    'embedding': jnp.ones((3, 2)),
+    'encoder': {'kernel': jnp.ones((2, 2)), 'bias': jnp.ones(2)},
+    'out': {'kernel': jnp.ones((2, 2))},
+  }
+  updates_by_factors = []
+  for factors in ({}, {'embedding': 0.1, 'encoder': 0.5, 'absent': 0.2}):
     optimizer = optimizers.make_optimizer(
-      kind, 0.5, embedding_learning_rate_factor=factor
+      kind,
+      0.5,
+      learning_rate_factors=factors,
+      freeze_embeddings=freeze_embeddings,
     )
     state = optimizer.init(params)
     for _ in range(2):
       updates, state = optimizer.update(params, state, params)
-    found.append(updates)
-  np.testing.assert_allclose(
-    found[1]['embedding'], 0.1 * found[0]['embedding'], rtol=1e-6
-  )
-  np.testing.assert_array_equal(
-    found[1]['out']['kernel'], found[0]['out']['kernel']
-  )
+    updates_by_factors.append(updates)
+  plain, scaled = updates_by_factors
+  assert plain['embedding'].any() != freeze_embeddings
+  for name, factor in (('embedding', 0.1), ('encoder', 0.5), ('out', 1.0)):
+    jax.tree.map(
+      lambda x, y, factor=factor: np.testing.assert_allclose(
+        x, factor * y, rtol=1e-6
+      ),
+      scaled[name],
+      plain[name],
+    )
 
 
 def test_schedules_rise_and_fall():

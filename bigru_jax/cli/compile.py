@@ -30,6 +30,7 @@ from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.source import read_source
 from bigru_jax.training import effects
 
 _log = logging.getLogger('bigru_jax.compile')
@@ -55,7 +56,9 @@ config_flags.define_flags(
 def read_data(config: Config) -> Dataset:
   """Reads the data, and refuses what `bigru run` refuses."""
   effects.check_effects(config, None)
-  data = weigh_classes(prepare_shared(config), config.class_weights)
+  source = read_source(config)
+  data = prepare_shared(config, of_run=source.vectors if source else None)
+  data = weigh_classes(data, config.class_weights)
   effects.check_split_seed(config, data.identity)
   effects.check_labels(config, data.labels)
   return data

@@ -37,21 +37,21 @@ from bigru_jax.cli.command_flags import Flags
 from bigru_jax.data.corpora import find
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.text import TOKENIZERS
-from bigru_jax.data.vector_sets import embedding_table
 from bigru_jax.explain import study
 from bigru_jax.explain.predictions import (
   check_supported,
   make_trained,
   sampled,
 )
-from bigru_jax.models.build import init_params
-from bigru_jax.models.embedding import with_joined_table
+from bigru_jax.models.embedding import with_joined_table, with_ngrams_in_table
 from bigru_jax.reports import tables
 from bigru_jax.reports.page.page import update_page
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_data, check_same_split
+from bigru_jax.rundir.source import Source, read_source
 from bigru_jax.runtime import host
 from bigru_jax.runtime.precision import single_precision
+from bigru_jax.training.program import build_program
 
 VERBOSE = True
 FLAGS = Flags()
@@ -169,6 +169,7 @@ def explain(
   split: str,
   correct: list[bool],
   of_uniform: list[bool] | None,
+  source: Source | None = None,
 ) -> dict[str, Any]:
   """Computes all attributions and tests; see `study` for the result.
 
@@ -177,6 +178,7 @@ def explain(
     data: its data.
     split: the name of the split to explain.
     correct, of_uniform: see `study.accuracy_rows`.
+    source: the run that it started from, if there is one.
   """
   config, seed = run.config, _SEED.value
   trained = make_trained(
@@ -195,12 +197,8 @@ def explain(
     table += study.accuracy_rows(correct, of_uniform)
   if table and _DIAGNOSTIC_TEXTS.value:
     _log.info('the diagnostic MLP, on training texts')
-    params = init_params(run.model, config.seed)
-    vocabulary = data.tokenizer.vocabulary
-    if data.vectors and vocabulary:
-      params['embedding'], _ = embedding_table(
-        params['embedding'], vocabulary, data.vectors
-      )
+    program = build_program(config, data, source)
+    _, params = with_ngrams_in_table(program.model, program.params)
     vectors = with_joined_table(params)[0]['embedding']
     table += study.diagnostic_rows(
       trained,
@@ -241,7 +239,7 @@ def test_attention() -> None:
   if not config.pooling_entry.has_weights:
     ignored = 'adversarial_texts', 'diagnostic_texts', 'uniform_run'
     FLAGS.refuse('an attention with weights', *ignored)
-  if not config.embeddings:
+  if not (config.embeddings or config.init_from):
     FLAGS.refuse('a run that started from vectors', 'embeddings')
   check_data(workdir, config)
   output = pathlib.Path(_OUTPUT.value or workdir / f'explain-{split}.json')
@@ -255,12 +253,15 @@ def test_attention() -> None:
   host.cache_compilations()
   run = bigru_jax.load(workdir, embeddings)
   if embeddings:
-    config = dataclasses.replace(config, embeddings=embeddings)
-  data = prepare(config)
+    moved = 'init_from' if config.init_from else 'embeddings'
+    values: dict[str, Any] = {moved: embeddings}
+    config = dataclasses.replace(config, **values)
+  source = read_source(config)
+  data = prepare(config, of_run=source.vectors if source else None)
   if data.identity != run_files.read_identity(workdir):
     raise ValueError(f'workdir={workdir}: the data changed since the run')
   correct = correct_answers(workdir, split)
-  explanation = explain(run, data, split, correct, of_uniform)
+  explanation = explain(run, data, split, correct, of_uniform, source)
   sys.stdout.write(f'{as_text(explanation)}\n')
   if output.exists():
     _log.info('%s is overwritten', output)

@@ -3,6 +3,7 @@
   bigru export --workdir=RUN --format=onnx --output=model.onnx
   bigru export --workdir=RUN --format=stablehlo --output=m.hlo
   bigru export --workdir=RUN --format=safetensors --output=DIR
+  bigru export --workdir=RUN --format=vectors --output=words.vec
 
 Next to model.onnx it writes a description, model.onnx.json: the labels, the
 vocabulary, the rules of the tokenizer, the data, and the version of bigru_jax.
@@ -25,14 +26,16 @@ _FORMATS = {
   '.hlo': 'stablehlo',
   '.stablehlo': 'stablehlo',
   '.safetensors': 'safetensors',
+  '.vec': 'vectors',
 }
 FLAGS = Flags()
 _WORKDIR = FLAGS.string('workdir', 'The run directory.')
 _FORMAT = FLAGS.enum(
   'format',
   'onnx for ONNX Runtime; stablehlo for JAX; safetensors for a folder with a '
-  'model card, which bigru_jax.load opens.',
-  ['onnx', 'stablehlo', 'safetensors'],
+  'model card, which bigru_jax.load opens; vectors for the vectors of words in '
+  "word2vec's format, as text or in a file named .bin.",
+  ['onnx', 'stablehlo', 'safetensors', 'vectors'],
   'onnx',
 )
 _OUTPUT = FLAGS.path(
@@ -101,7 +104,8 @@ def check_output(output: pathlib.Path) -> None:
     )
   if not is_folder:
     outputs.check_output(str(output))
-    check_new(output, description_of(output))
+    is_alone = _FORMAT.value == 'vectors'
+    check_new(output, *() if is_alone else (description_of(output),))
 
 
 def description_of(output: pathlib.Path) -> pathlib.Path:
@@ -118,6 +122,12 @@ def main() -> None:
   check_output(output)
   host.configure_cpu()
   host.cache_compilations()
+  if _FORMAT.value == 'vectors':
+    from bigru_jax.interop import vectors
+
+    count = vectors.save(_WORKDIR.value, output)
+    print(f'{output}: the vectors of {count} words')
+    return
   run = bigru_jax.load(_WORKDIR.value)
   if _FORMAT.value == 'safetensors':
     from bigru_jax.interop import safetensors

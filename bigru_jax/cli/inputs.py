@@ -47,7 +47,8 @@ _CALIBRATED = FLAGS.boolean(
 _EMBEDDINGS = FLAGS.path(
   'embeddings',
   'The vector file that the run started from, if it has moved, or its files, '
-  'comma-separated; they give vectors to words outside the training set.',
+  'comma-separated, or the run of init_from; they give vectors to words '
+  'outside the training set.',
 )
 # Of the commands that write predictions.
 FLAGS_WITH_ID = Flags()
@@ -106,7 +107,8 @@ def load_model() -> Model:
   host.cache_compilations()
   vectors = _EMBEDDINGS.value or ''
   paths = workdirs()
-  if not any(run_files.read_config(path).embeddings for path in paths):
+  configs = map(run_files.read_config, paths)
+  if not any(config.embeddings or config.init_from for config in configs):
     FLAGS.refuse('a run that started from vectors', 'embeddings')
   for path in paths if _CALIBRATED.value else ():
     if not (path / 'calibration.json').exists():

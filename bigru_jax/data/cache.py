@@ -30,6 +30,7 @@ from bigru_jax.data.glove import fetch, names_of
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.ragged import Ragged
+from bigru_jax.data.run_vectors import RunVectors
 from bigru_jax.data.sources import Corpus
 from bigru_jax.data.splits import NAMES, UNLABELLED, Table
 from bigru_jax.data.texts import prepare_texts
@@ -50,22 +51,25 @@ LEAST_BYTES = 2**23
 FIELDS = (*(x.name for x in dataclasses.fields(DataConfig)), 'entity_pooling')
 
 
-def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
+def prepare_shared(
+  config: DataConfig,
+  corpus: Corpus | None = None,
+  of_run: RunVectors | None = None,
+) -> Dataset:
   """Prepares data by `prepare` or `prepare_texts`, and caches large files.
 
   A corpus in memory, pipes and TFDS are not cached. A file is identified by its
   path, size and modification time.
 
   Args:
-    config: the configuration.
-    corpus: a data set in memory to use instead of the configuration's.
+    config, corpus, of_run: see `prepare`.
 
   Raises:
     FileNotFoundError, ValueError: see `prepare`.
   """
-  key = None if corpus is not None else _key(config)
+  key = None if corpus is not None else _key(config, of_run)
   if key is None:
-    return _prepare(config, corpus)
+    return _prepare(config, corpus, of_run)
   folder = cache_dir() / 'encoded' / key
   with contextlib.ExitStack() as stack:
     try:
@@ -73,16 +77,16 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
       stack.enter_context(filelock.FileLock(folder.with_suffix('.lock')))
     except (OSError, NotImplementedError) as error:  # Some disks have no locks.
       _log.warning('encoded texts are not cached: %s', error)
-      return _prepare(config)
+      return _prepare(config, None, of_run)
     try:
       data = _load_or_remove(folder, config)
     except OSError as error:
       _log.warning('the cache is not used: %s', error)
-      return _prepare(config)
+      return _prepare(config, None, of_run)
     if data:
       return data
-    data = _prepare(config)
-    if _key(config) != key:  # A file was changed while it was read.
+    data = _prepare(config, None, of_run)
+    if _key(config, of_run) != key:  # A file was changed while it was read.
       return data
     try:
       _save(folder, data)
@@ -92,12 +96,15 @@ def prepare_shared(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
       return data
 
 
-def _prepare(config: DataConfig, corpus: Corpus | None = None) -> Dataset:
-  is_labelled = config.task != 'language_model'
-  return (prepare if is_labelled else prepare_texts)(config, corpus)
+def _prepare(
+  config: DataConfig, corpus: Corpus | None, of_run: RunVectors | None
+) -> Dataset:
+  if config.task == 'language_model':
+    return prepare_texts(config, corpus)
+  return prepare(config, corpus, of_run)
 
 
-def _key(config: DataConfig) -> str | None:
+def _key(config: DataConfig, of_run: RunVectors | None) -> str | None:
   """Returns the digest that names an entry; None if data are not cached."""
   try:
     sources = [_identity(path) for path in _sources(config)]
@@ -110,6 +117,7 @@ def _key(config: DataConfig) -> str | None:
     decides = {
       'fields': {name: getattr(config, name) for name in FIELDS},
       'files': sources,
+      'init_from': of_run and of_run.sha256,
       'code': [
         file_sha256(path, 'code')
         for path in sorted(pathlib.Path(__file__).parent.rglob('*.py'))

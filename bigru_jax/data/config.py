@@ -163,6 +163,13 @@ class DataConfig(Group):
     'comma-separated.',
     path=True,
   )
+  init_from: str = field(
+    '',
+    'Start from a trained run: its directory, or hf://owner/name for a '
+    'published one. The vectors of words and the encoder are copied, and where '
+    'they fit the attention and the output layer.',
+    path=True,
+  )
   embeddings_join: str = field(
     'concat',
     "How a word's vectors of several files are joined: concatenated, as the "

@@ -17,6 +17,7 @@ from bigru_jax.data.holdout import describe_rare_labels, hold_out, take_fold
 from bigru_jax.data.label_forms import ListForm, notes_on_names
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.ragged import Ragged, consecutive
+from bigru_jax.data.run_vectors import RunVectors
 from bigru_jax.data.split_notes import describe_splits
 from bigru_jax.data.splits import (
   UNLABELLED,
@@ -57,8 +58,9 @@ class Dataset:
     vectors: pretrained vectors by word; empty if there are none.
     notes: sentences for the log.
     identity: SHA-256 digests of the texts, labels and weights of each split
-      that is read, and of the files `tokenizer` and `embeddings`, if used; and
-      for multi-hot lists, the names of their positions.
+      that is read, of the files `tokenizer` and `embeddings` and of the run
+      `init_from`, if used; and for multi-hot lists, the names of their
+      positions.
     unlabelled: texts without labels, to train on beside train; or None.
   """
 
@@ -75,17 +77,21 @@ class Dataset:
 
 
 def prepare(
-  config: DataConfig, corpus: sources.Corpus | None = None
+  config: DataConfig,
+  corpus: sources.Corpus | None = None,
+  of_run: RunVectors | None = None,
 ) -> Dataset:
   """Reads, checks and encodes the data of a configuration.
 
   Args:
     config: the configuration.
     corpus: a data set in memory to use instead of the configuration's.
+    of_run: the vectors of the run of `init_from`, if there is one.
 
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
+  assert bool(config.init_from) == bool(of_run)
   growing = make_tokenizer(config)
   if config.num_texts > 1:
     check_token(growing, SEPARATOR, f'text_column={config.text_column}')
@@ -94,6 +100,8 @@ def prepare(
     identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
   if config.vector_sets:
     identity['embeddings'] = config.vector_sets.sha256()
+  if of_run:
+    identity['init_from'] = of_run.sha256
   form = sources.label_form(config)
   tables, names, digests = read_splits(
     _sources(config, corpus),
@@ -109,7 +117,7 @@ def prepare(
   splits, notes = _complete_splits(config, labelled, names, form)
   _check_weights(config, splits)
   tokenizer, vectors, seen, coverage = choose_vocabulary(
-    config, growing, splits | unlabelled
+    config, growing, splits | unlabelled, config.vector_sets or of_run
   )
   translate(tables, growing, tokenizer)
   labels = sort_labels(names)

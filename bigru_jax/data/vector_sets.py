@@ -25,6 +25,7 @@ from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.vector_rows import size_of
 
 Vectors = dict[str, np.ndarray]
+Lookup = Callable[[Collection[str]], Vectors]
 _log = logging.getLogger(__name__)
 
 
@@ -113,6 +114,33 @@ class VectorSets(NamedTuple):
       notes.append(note)
     return self.joined(by_file), notes
 
+  def open(self, expected: str) -> Lookup:
+    """Returns a function that looks up any words, which has read the files.
+
+    Args:
+      expected: see `check_sha256`.
+
+    Raises:
+      FileNotFoundError, ValueError: see `check_sha256`.
+    """
+    self.check_sha256(expected)
+    indices = [
+      VectorIndex(fetch(name), size)
+      for name, size in zip(self.names, self.sizes)
+    ]
+    return lambda words: without_gaps(
+      self.joined([self._of_file(index, words) for index in indices])
+    )
+
+  def _of_file(self, index: VectorIndex, words: Collection[str]) -> Vectors:
+    missing = index.missing(words) if self.word_forms else []
+    if not missing:
+      return index.lookup(words)
+    # Together, because a compressed file is read through.
+    vectors = index.lookup({*words, *word_forms.candidates(missing)})
+    of_forms, _ = word_forms.lookup(missing, vectors)
+    return {x: vectors[x] for x in words if x in vectors} | of_forms
+
   def joined(self, by_file: Sequence[Vectors]) -> Vectors:
     """Joins the vectors of each word in the files."""
     if len(by_file) == 1:
@@ -171,21 +199,22 @@ JOINS = {
 class UnseenWords:
   """The vectors of words that are not in a run's training data.
 
-  At the first unseen word, the files of vectors are opened and their digests
-  are compared with the run's. If one is missing or has changed, a warning is
-  logged once, and every such word stays <unk>.
+  At the first unseen word, the vectors that the run started from are opened. If
+  they are missing or have changed, a warning is logged once, and every such
+  word stays <unk>.
   """
 
-  def __init__(self, sets: VectorSets, sha256: str) -> None:
-    self._sets, self._sha256 = sets, sha256
-    self._indices: list[VectorIndex] = []
+  def __init__(self, open_vectors: Callable[[], Lookup]) -> None:
+    """Keeps the function that opens the vectors, such as `VectorSets.open`."""
+    self._open_vectors = open_vectors
+    self._vectors_of: Lookup | None = None
     self._opened, self._lock = False, threading.Lock()
 
   def lookup(self, words: Collection[str]) -> Vectors | None:
-    """Returns the float32 vectors of the words that a file has.
+    """Returns the float32 vectors of the words that have one.
 
-    They are zero where the other files have nothing. Returns None if the files
-    cannot be read or are not the run's.
+    They are zero where one of several files has nothing. Returns None if the
+    vectors cannot be read or are not the run's.
     """
     if not words:
       return {}
@@ -193,27 +222,11 @@ class UnseenWords:
       if not self._opened:
         self._opened = True
         self._open()
-    if not self._indices:
-      return None
-    by_file = [self._of_file(index, words) for index in self._indices]
-    return without_gaps(self._sets.joined(by_file))
-
-  def _of_file(self, index: VectorIndex, words: Collection[str]) -> Vectors:
-    missing = index.missing(words) if self._sets.word_forms else []
-    if not missing:
-      return index.lookup(words)
-    # Together, because a compressed file is read through.
-    vectors = index.lookup({*words, *word_forms.candidates(missing)})
-    of_forms, _ = word_forms.lookup(missing, vectors)
-    return {x: vectors[x] for x in words if x in vectors} | of_forms
+    return self._vectors_of(words) if self._vectors_of else None
 
   def _open(self) -> None:
     try:
-      self._sets.check_sha256(self._sha256)
-      self._indices = [
-        VectorIndex(fetch(name), size)
-        for name, size in zip(self._sets.names, self._sets.sizes)
-      ]
+      self._vectors_of = self._open_vectors()
     except (ValueError, OSError) as error:
       _log.warning('%s: words unseen in training become <unk>', error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bigru_jax.data.config import DataConfig
+from bigru_jax.data.run_vectors import RunVectors
 from bigru_jax.data.split_notes import token_counts
 from bigru_jax.data.splits import UNLABELLED, Table
 from bigru_jax.data.text import UNK_ID
@@ -14,20 +15,23 @@ from bigru_jax.data.tokenizer import (
   VocabularyTokenizer,
   build_vocabulary,
 )
-from bigru_jax.data.vector_sets import without_gaps
+from bigru_jax.data.vector_sets import VectorSets, without_gaps
 
 _BLOCK = 2**20  # The number of tokens that are translated at once.
 
 
 def choose_vocabulary(
-  config: DataConfig, growing: Tokenizer, splits: dict[str, Table]
+  config: DataConfig,
+  growing: Tokenizer,
+  splits: dict[str, Table],
+  pretrained: VectorSets | RunVectors | None = None,
 ) -> tuple[Tokenizer, dict[str, np.ndarray], int, list[str]]:
   """Returns the run's tokenizer, and the vectors of its words.
 
   The vocabulary is that of train and of texts without labels, counted together.
   With pretrained vectors, it also has the words of validation and test that
   have a vector, or with n-grams all of them; a prediction looks up the words of
-  its texts in the same files.
+  its texts in the same files, or in the same run.
 
   Returns:
     The tokenizer, the vectors, the number of trained ids, and a sentence on
@@ -47,12 +51,12 @@ def choose_vocabulary(
   )
   seen, vectors = len(vocabulary), dict[str, np.ndarray]()
   coverage: list[str] = []
-  if config.vector_sets or config.char_embeddings:
+  if pretrained or config.char_embeddings:
     known = set(vocabulary)
     unseen_counts = counts['validation'] + counts['test']
     unseen = {words[i] for i in np.flatnonzero(unseen_counts)} - known
-    if config.vector_sets:
-      vectors, coverage = config.vector_sets.load(known | unseen)
+    if pretrained:
+      vectors, coverage = pretrained.load(known | unseen)
       of_unseen = {word: vectors[word] for word in unseen & vectors.keys()}
       vectors |= without_gaps(of_unseen)
     if not config.char_embeddings:

@@ -283,9 +283,9 @@ def load_ensemble(
   Raises:
     FileNotFoundError, ValueError: see `load` and `Ensemble`.
   """
-  return Ensemble(
-    [
-      load(path, embeddings if run_files.read_config(path).embeddings else '')
-      for path in map(published.find, workdirs)
-    ]
-  )
+  members = []
+  for path in map(published.find, workdirs):
+    config = run_files.read_config(path)
+    has_vectors = config.embeddings or config.init_from
+    members.append(load(path, embeddings if has_vectors else ''))
+  return Ensemble(members)

@@ -12,7 +12,7 @@ from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.inference.run import Run
 from bigru_jax.inference.unseen import unseen_words
 from bigru_jax.models.build import init_params, make_classifier
-from bigru_jax.rundir import files as run_files, published, restoring
+from bigru_jax.rundir import best_params, files as run_files, published
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import make_task
 
@@ -30,7 +30,8 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
     workdir: the run directory; or a folder that `interop.safetensors` wrote, or
       `hf://owner/name`, such a folder on the Hugging Face hub.
     embeddings: the vector file that the run started from, if it has moved, or
-      its files, comma-separated. They give vectors to words unseen in training.
+      its files, comma-separated, or the run of `init_from`. They give vectors
+      to words unseen in training.
 
   Raises:
     FileNotFoundError, ValueError: the directory is not a run or is corrupt, or
@@ -63,7 +64,7 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
   if (workdir / published.PARAMS).exists():
     params = published.read_params(workdir, abstract)
   else:
-    params = restoring.restore_best_params(
+    params = best_params.restore(
       workdir, abstract, 'averaged_params' if config.ema_decay else 'params'
     )
   identity = run_files.read_identity(workdir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+import functools
 import itertools
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 from bigru_jax.config import Config
 from bigru_jax.data.encode import EncodedTexts
 from bigru_jax.data.glove import names_of
-from bigru_jax.data.text import UNK, UNK_ID
+from bigru_jax.data.text import TOKENIZERS, UNK, UNK_ID
 from bigru_jax.data.vector_sets import UnseenWords
 from bigru_jax.models.embedding import mean_of_ngrams, ngram_ids
+from bigru_jax.rundir import source
 
 
 class SpelledWords:
@@ -50,11 +52,19 @@ def unseen_words(
   Args:
     config: the run's configuration.
     identity: the digests of its data.
-    embeddings: the files of vectors, if they have moved.
+    embeddings: the files of vectors, or the run of init_from, if they have
+      moved.
 
   Raises:
-    FileNotFoundError, ValueError: `embeddings` are not the run's files.
+    FileNotFoundError, ValueError: `embeddings` are not the run's.
   """
+  if config.init_from and config.tokenizer in TOKENIZERS:
+    name = embeddings or config.init_from
+    open_run = functools.partial(source.lookup_of, name, identity['init_from'])
+    if embeddings:
+      lookup = open_run()
+      return UnseenWords(lambda: lookup)
+    return UnseenWords(open_run)
   sets = config.vector_sets
   if not sets:
     if embeddings:
@@ -65,7 +75,7 @@ def unseen_words(
   if embeddings:
     sets = sets._replace(names=tuple(names_of(embeddings)))
     sets.check_sha256(identity['embeddings'])
-  return UnseenWords(sets, identity['embeddings'])
+  return UnseenWords(functools.partial(sets.open, identity['embeddings']))
 
 
 def with_unseen_words(

@@ -144,11 +144,15 @@ def _is_published(folder: pathlib.Path) -> bool:
 
 
 def _without_folders(config: Config) -> Config:
-  """Returns the configuration with paths reduced to file names."""
+  """Returns the configuration with paths reduced to file names.
+
+  The name of a model on the Hugging Face hub stays.
+  """
   names: dict[str, Any] = {
     field.name: without_folders(value)
     for field in dataclasses.fields(config)
     if field.metadata.get('path')
     and isinstance(value := getattr(config, field.name), str)
+    and not value.startswith(published.HUB)
   }
   return dataclasses.replace(config, **names)

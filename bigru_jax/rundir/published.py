@@ -17,7 +17,7 @@ import numpy as np
 from bigru_jax.runtime.atomic import write_bytes
 
 PARAMS = 'model.safetensors'
-_HUB = 'hf://'
+HUB = 'hf://'
 _FILES = ['*.json', 'vocabulary.txt', 'README.md', PARAMS]
 
 
@@ -32,7 +32,7 @@ def find(workdir: str | os.PathLike) -> pathlib.Path:
     ValueError: the package huggingface_hub is not installed.
   """
   name = str(workdir)
-  if not name.startswith(_HUB):
+  if not name.startswith(HUB):
     return pathlib.Path(workdir).expanduser()
   try:
     import huggingface_hub
@@ -43,7 +43,7 @@ def find(workdir: str | os.PathLike) -> pathlib.Path:
     ) from error
   try:
     folder = huggingface_hub.snapshot_download(
-      name.removeprefix(_HUB), allow_patterns=_FILES
+      name.removeprefix(HUB), allow_patterns=_FILES
     )
   except (OSError, ValueError, RuntimeError) as error:
     reason = str(error).strip().partition('\n')[0]
@@ -81,16 +81,13 @@ def read_params(folder: pathlib.Path, abstract: Any) -> Any:
     abstract: the shapes and types of the parameters.
 
   Raises:
-    ValueError: the package safetensors is not installed, the file is corrupt,
-      or a tensor is missing, unexpected, or of another shape or type.
+    ValueError: see `read_any_params`; or a tensor is missing, unexpected, or of
+      another shape or type.
   """
-  package = _package('workdir', folder)
-  field = f'workdir={folder}: {PARAMS}'
-  try:
-    tensors = package.load_file(folder / PARAMS)
-  except Exception as error:  # The library has its own exception type.
-    raise ValueError(f'{field}: {error}') from error
+  params = read_any_params(folder)
+  tensors = traverse_util.flatten_dict(params, sep='.')
   expected = traverse_util.flatten_dict(abstract, sep='.')
+  field = f'workdir={folder}: {PARAMS}'
   for name in sorted(expected.keys() | tensors.keys()):
     if name not in tensors:
       raise ValueError(f'{field} has no tensor {name}')
@@ -102,6 +99,24 @@ def read_params(folder: pathlib.Path, abstract: Any) -> Any:
         f'{field}: {name} is {array.dtype} {array.shape}; the model needs '
         f'{like.dtype} {like.shape}'
       )
+  return params
+
+
+def read_any_params(folder: pathlib.Path) -> Any:
+  """Reads the parameters of model.safetensors, whatever model they belong to.
+
+  Returns:
+    NumPy arrays in nested dicts.
+
+  Raises:
+    ValueError: the package safetensors is not installed, or the file is
+      corrupt.
+  """
+  package = _package('workdir', folder)
+  try:
+    tensors = package.load_file(folder / PARAMS)
+  except Exception as error:  # The library has its own exception type.
+    raise ValueError(f'workdir={folder}: {PARAMS}: {error}') from error
   return traverse_util.unflatten_dict(tensors, sep='.')
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import errno
 import hashlib
 import json
-import logging
 import os
 import pathlib
 from typing import Any
@@ -29,9 +28,6 @@ _MAY_BE_CORRUPT = {
   errno.ENAMETOOLONG,
   errno.EINVAL,
 }
-
-
-_log = logging.getLogger(__name__)
 
 
 class CorruptError(ValueError):
@@ -92,40 +88,6 @@ def _corrupt(folder: pathlib.Path, step: int, reason: str) -> CorruptError:
   )
 
 
-def restore_best_params(
-  workdir: str | os.PathLike, params: Any, field: str = 'params'
-) -> Any:
-  """Restores a run's best parameters, in the shapes and sharding of `params`.
-
-  Args:
-    workdir: the run directory.
-    params: abstract arrays.
-    field: the field of the train state, `params` or `averaged_params`.
-
-  Raises:
-    FileNotFoundError: the run has no best checkpoint yet.
-    ValueError: the checkpoint is corrupt, or does not fit the configuration.
-    OSError: it cannot be read.
-  """
-  folder = pathlib.Path(workdir).absolute() / 'checkpoints'
-  missing.check_checkpoints(folder.parent)
-  try:
-    steps = missing.steps(folder)
-  except FileNotFoundError:
-    steps = set()
-  for step in sorted(steps, reverse=True):
-    try:
-      best = read_metadata(folder, step)['progress']['best']
-    except CorruptError as error:
-      _log.warning('%s', error)
-      continue
-    if best:
-      like = {field: params}
-      restored, _ = read_state(folder, best['step'], like)
-      return parallel.place(restored, shardings_of(like))[field]
-  raise FileNotFoundError(f'workdir={workdir} has no best checkpoint yet')
-
-
 def read_metadata(folder: pathlib.Path, step: int) -> dict[str, Any]:
   """Reads the content of a checkpoint's metadata.
 
@@ -164,20 +126,51 @@ def read_state(
       arrays; the result has its structure.
 
   Returns:
+    The state, see `read_arrays`, and the progress.
+
+  Raises:
+    CorruptError, OSError: see `read_arrays`.
+    ValueError: its arrays differ from those of `like`.
+  """
+  state, content = read_arrays(folder, step, like)
+  leaves = dict(_named_leaves(like))
+  for name, array in _named_leaves(state):
+    expected = leaves[name]
+    if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+      raise _other_state(
+        folder,
+        step,
+        f'{name}: {array.dtype}{list(array.shape)} there, '
+        f'{expected.dtype}{list(expected.shape)} here',
+      )
+  return state, content['progress']
+
+
+def read_arrays(
+  folder: pathlib.Path, step: int, like: Any
+) -> tuple[Any, dict[str, Any]]:
+  """Reads the arrays of a state, of any shapes, and the metadata.
+
+  Args:
+    folder: the folder of the checkpoints.
+    step: the step of the checkpoint.
+    like: a tree as for `read_state`, whose shapes do not matter.
+
+  Returns:
     The state as whole NumPy arrays, which the checksums need. No collective is
     used, because a corrupt part would leave the other processes waiting in it.
 
   Raises:
     CorruptError: the checkpoint does not match its checksums or its format.
-    ValueError: its arrays differ from those of `like`.
+    ValueError: it has other arrays than `like`.
     OSError: it cannot be read, or one of its files is missing.
   """
   content = read_metadata(folder, step)
   checksums = content['checksums']
-  leaves = dict(_named_leaves(like))
-  differing = leaves.keys() - checksums.keys()
+  names = {name for name, _ in _named_leaves(like)}
+  differing = names - checksums.keys()
   if not isinstance(like, dict):
-    differing |= checksums.keys() - leaves.keys()
+    differing |= checksums.keys() - names
   if differing:
     raise _other_state(folder, step, min(differing))
   state, reason = None, ''
@@ -193,21 +186,10 @@ def read_state(
     read = array_checksums(state)
     wrong = [name for name in read if checksums[name] != read[name]]
     if not wrong:
-      break
+      return state, content
     reason = f'its array {wrong[0]} is corrupt'
     _read_all(folder, step)
-  else:
-    raise _corrupt(folder, step, reason)
-  for name, array in _named_leaves(state):
-    expected = leaves[name]
-    if (array.shape, array.dtype) != (expected.shape, expected.dtype):
-      raise _other_state(
-        folder,
-        step,
-        f'{name}: {array.dtype}{list(array.shape)} there, '
-        f'{expected.dtype}{list(expected.shape)} here',
-      )
-  return state, content['progress']
+  raise _corrupt(folder, step, reason)
 
 
 def _other_state(

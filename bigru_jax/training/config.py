@@ -116,6 +116,12 @@ class TrainingConfig(ModelConfig):
     "The embeddings' learning rate relative to that of the other parameters.",
     lower=0.0,
   )
+  init_learning_rate_factor: float = field(
+    1.0,
+    'The learning rate of what is copied by init_from, relative to that of the '
+    'other parameters.',
+    lower=0.0,
+  )
   schedule: str = field(
     'cosine',
     'How the learning rate changes after the warmup.',

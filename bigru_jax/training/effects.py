@@ -134,6 +134,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (('mixup',), 'batch_size above 1', lambda c: c.batch_size > 1),
   (('word_forms',), 'embeddings', lambda c: bool(c.embeddings)),
+  (('init_learning_rate_factor',), 'init_from', lambda c: bool(c.init_from)),
   (
     ('embeddings_join',),
     'several files in embeddings',

@@ -81,7 +81,9 @@ class LazyAdamW(NamedTuple):
     """Adds a step, from 1, to the history of the steps before it."""
     size, rate = len(history), self.dense.learning_rate
     rate = rate(step - 1) if callable(rate) else rate
-    rate = jnp.float32(rate * self.dense.embedding_learning_rate_factor)
+    rate = jnp.float32(
+      rate * self.dense.learning_rate_factors.get('embedding', 1.0)
+    )
     _, total, error = history[(step - 1) % size]
     total, error = _add(
       total, jnp.log1p(-rate * self.dense.weight_decay), error

@@ -21,7 +21,9 @@ from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.evaluation.steps import make_eval_step
 from bigru_jax.models.build import init_params, make_classifier
 from bigru_jax.parallel import LossFn
+from bigru_jax.rundir.source import Source
 from bigru_jax.tasks import Task, make_task
+from bigru_jax.training.initialize import start_from
 from bigru_jax.training.lazy_rows import LazyAdamW, make_catch_up_step
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.step import make_train_step
@@ -63,6 +65,7 @@ class Program:
       that returns the loss of a training step.
     num_trained_words: the number of rows of the embedding table that are
       trained; None for all. The rows after them belong to unseen words.
+    copied: the names of the parameters that another run gave.
   """
 
   task: Any
@@ -70,6 +73,7 @@ class Program:
   params: Any
   make_train_loss: Callable[[Config, Any, Any], LossFn] = regularized_loss
   num_trained_words: int | None = None
+  copied: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,8 +119,15 @@ def task_of(config: Config, data: Dataset) -> Task:
   return task
 
 
-def build_program(config: Config, data: Dataset) -> Program:
+def build_program(
+  config: Config, data: Dataset, source: Source | None = None
+) -> Program:
   """Builds the task, the model and its initial parameters.
+
+  Args:
+    config: the configuration.
+    data: its data.
+    source: the run of `init_from`, if there is one.
 
   Raises:
     ValueError: the configuration does not fit the labels of the data.
@@ -127,6 +138,9 @@ def build_program(config: Config, data: Dataset) -> Program:
     config, data.tokenizer.size, task.num_outputs, vocabulary
   )
   params = init_params(model, config.seed)
+  copied: tuple[str, ...] = ()
+  if source:
+    params, copied = start_from(source, config, data, params)
   if data.vectors and vocabulary is not None:
     table_VxE, coverage = embedding_table(
       params['embedding'], vocabulary, data.vectors
@@ -143,6 +157,7 @@ def build_program(config: Config, data: Dataset) -> Program:
     model=model,
     params=params,
     num_trained_words=None if all_trained else data.seen,
+    copied=copied,
   )
 
 
@@ -161,9 +176,15 @@ def _with_zeros(
 
 
 def build_optimizer(
-  config: Config, num_steps: int, num_trained_words: int | None
+  config: Config,
+  num_steps: int,
+  num_trained_words: int | None,
+  copied: tuple[str, ...] = (),
 ) -> optax.GradientTransformation | optimizers.Adam:
   """Returns the optimizer of a run of `num_steps` steps; see `Program`."""
+  factors = dict.fromkeys(copied, config.init_learning_rate_factor)
+  of_table = factors.get('embedding', 1.0)
+  factors['embedding'] = of_table * config.embedding_learning_rate_factor
   return optimizers.make_optimizer(
     config.optimizer,
     optimizers.make_schedule(
@@ -173,7 +194,7 @@ def build_optimizer(
     clip_norm=config.clip_norm,
     freeze_embeddings=config.freeze_embeddings is True,
     frozen_columns=config.frozen_columns,
-    embedding_learning_rate_factor=config.embedding_learning_rate_factor,
+    learning_rate_factors=factors,
     num_trained_words=num_trained_words,
   )
 
@@ -186,7 +207,9 @@ def build_steps(
   is_lazy = optimizers.OPTIMIZERS[config.optimizer].is_lazy
   words = program.num_trained_words
   # All rows of a table of used rows are trained.
-  optimizer = build_optimizer(config, num_steps, None if is_lazy else words)
+  optimizer = build_optimizer(
+    config, num_steps, None if is_lazy else words, program.copied
+  )
   if is_lazy:
     optimizer = LazyAdamW(optimizer, steps_per_epoch, words)
   model = program.model.clone(

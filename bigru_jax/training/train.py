@@ -27,6 +27,7 @@ from bigru_jax.metrics import headline
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.reports.page.run_page import compile_explanations, write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
+from bigru_jax.rundir.source import Source, read_source
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.tasks import make_task
@@ -103,8 +104,10 @@ def train(
   mesh = parallel.make_mesh(config.batch_size)
   display = Display(verbose)
   with distributed.lost_processes(), open_run(workdir, config) as directory:
-    data = read_data(directory, config, corpus, display)
-    program = build_program(config, data)
+    with distributed.agreed():
+      source = read_source(config)
+    data = read_data(directory, config, corpus, display, source)
+    program = build_program(config, data, source)
     trainer = Trainer(config, program, data.splits, mesh, data.unlabelled)
     with contextlib.closing(trainer):
       _compile_ahead(trainer, config, data, program)
@@ -137,6 +140,7 @@ def read_data(
   config: Config,
   corpus: Corpus | None,
   display: Display,
+  source: Source | None = None,
 ) -> Dataset:
   """Reads the data, and checks that all processes have the same.
 
@@ -146,7 +150,8 @@ def read_data(
     if directory.is_new:
       effects.check_effects(config, corpus)
       effects.check_devices(config)
-    data = weigh_classes(prepare_shared(config, corpus), config.class_weights)
+    data = prepare_shared(config, corpus, source.vectors if source else None)
+    data = weigh_classes(data, config.class_weights)
     if directory.is_new:
       effects.check_split_seed(config, data.identity)
       effects.check_labels(config, data.labels)

@@ -59,7 +59,6 @@ def _apply_adam(optimizer, finite, grads, state, params):
   norm, clip_norm = optax.tree.norm(trained_grads), optimizer.clip_norm
   rate = optimizer.learning_rate
   rate = rate(adam.count) if callable(rate) else rate
-  factor = optimizer.embedding_learning_rate_factor
   has_decay = by_path(optimizers.decayed(params))
   is_table = by_path(optimizers.is_embedding(params))
   words = optimizer.num_trained_words
@@ -72,7 +71,7 @@ def _apply_adam(optimizer, finite, grads, state, params):
     finite=finite,
     step=step,
     clip=jnp.where(norm < clip_norm, 1, clip_norm / norm) if clip_norm else 1,
-    rates=[rate * factor if is_table[path] else rate for path in mu],
+    rates=[rate * optimizer.factor(path) for path in mu],
     decays=[optimizer.weight_decay * has_decay[path] for path in mu],
     num_trained=[
       x.size if words is None or not is_table[path] else words * x.shape[1]

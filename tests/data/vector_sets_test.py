@@ -94,7 +94,7 @@ def test_unseen_words_have_what_training_would_give_them(
   )
   words = {'film', 'good', 'story', 'stories', 'PARIS', "don't", 'absent'}
   of_training, _ = sets.load(words)
-  unseen = UnseenWords(sets, sets.sha256()).lookup(sorted(words))
+  unseen = UnseenWords(lambda: sets.open(sets.sha256())).lookup(sorted(words))
   assert unseen.keys() == of_training.keys()
   for word, vector in unseen.items():
     expected = np.nan_to_num(of_training[word])
@@ -111,7 +111,7 @@ def test_files_are_those_of_the_run_in_their_order(paths, caplog):
   with pytest.raises(ValueError, match='was trained with 2 of such files'):
     sets._replace(names=paths[:1]).check_sha256(sha256)
   with caplog.at_level(logging.WARNING, 'bigru_jax'):
-    assert UnseenWords(other, sha256).lookup(['film']) is None
+    assert UnseenWords(lambda: other.open(sha256)).lookup(['film']) is None
   assert 'words unseen in training become <unk>' in caplog.text
 
 

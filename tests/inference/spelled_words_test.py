@@ -152,7 +152,7 @@ def test_without_the_files_words_become_unk(tmp_path, caplog):
     word_forms=True,
   )  # fmt: skip
   rows = np.ones((9000, 2), np.float32)
-  words = SpelledWords(rows, UnseenWords(sets, 'digest'))
+  words = SpelledWords(rows, UnseenWords(lambda: sets.open('digest')))
   assert words.lookup(['a']) == words.lookup(['b']) == {}
   assert 'words unseen in training become <unk>' in caplog.text
 

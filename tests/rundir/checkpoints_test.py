@@ -14,7 +14,7 @@ import optax
 import pytest
 
 from bigru_jax import parallel
-from bigru_jax.rundir import checkpoints, restoring
+from bigru_jax.rundir import best_params, checkpoints
 from bigru_jax.training.state import TrainState
 
 POSITIONS = 200
@@ -69,7 +69,7 @@ def _restored(workdir):
 
 def test_the_latest_is_restored_and_the_best_is_kept(saved):
   assert _restored(saved) == 3
-  params = restoring.restore_best_params(saved, _state(0).params)
+  params = best_params.restore(saved, _state(0).params)
   assert all((np.asarray(p) == 1).all() for p in jax.tree.leaves(params))
 
 

@@ -11,10 +11,10 @@ import pytest
 from bigru_jax import Config, load, parallel, train
 from bigru_jax.evaluation.calibration import read_calibration
 from bigru_jax.rundir import (
+  best_params,
   checkpoints,
   files as run_files,
   missing,
-  restoring,
 )
 from bigru_jax.runtime.preemption import Preempted
 
@@ -191,7 +191,7 @@ def test_a_checkpoint_that_lacks_a_file_is_not_corrupt(
   reader = checkpoints.Checkpoints(workdir)
   reads = [
     lambda: reader.restore(state),
-    lambda: restoring.restore_best_params(workdir, state.params),
+    lambda: best_params.restore(workdir, state.params),
   ]
   # The parameters are read, and fit their checksums, without that file.
   for read in reads[: 1 if part == 'state/_METADATA' else 2]:

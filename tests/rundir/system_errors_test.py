@@ -19,7 +19,7 @@ import optax
 import pytest
 
 from bigru_jax import Config, load, parallel, train
-from bigru_jax.rundir import checkpoints, restoring
+from bigru_jax.rundir import best_params, checkpoints, restoring
 from bigru_jax.training.state import TrainState
 
 ERRORS = errno.EACCES, errno.EIO, errno.ESTALE
@@ -137,7 +137,7 @@ def _restored(workdir):
 
 def _opened(workdir):
   """The step of the parameters that `load` reads."""
-  params = restoring.restore_best_params(workdir, _state(0).params)
+  params = best_params.restore(workdir, _state(0).params)
   (step,) = {float(np.asarray(x).mean()) for x in jax.tree.leaves(params)}
   return step
 
@@ -262,7 +262,7 @@ def test_checkpoints_of_another_dtype_or_shape_are_not_corrupt(saved, tmp_path):
       reader.restore(other)
     reader.close()
     with pytest.raises(ValueError, match='another train state.*params/'):
-      restoring.restore_best_params(workdir, other.params)
+      best_params.restore(workdir, other.params)
   assert _files(workdir) == before
 
 

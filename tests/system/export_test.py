@@ -16,6 +16,7 @@ from scripts import ROOT, call, programs_of, run_command, words_of
 
 import bigru_jax
 from bigru_jax.data import text
+from bigru_jax.data.embeddings import load_vectors
 from bigru_jax.data.tokenizer import VocabularyTokenizer
 from bigru_jax.interop.description import tokenizer_rules
 
@@ -79,7 +80,15 @@ def test_ambiguous_requests_are_refused(run_directory, tmp_path):
       ['--workdir=x', '--output=a.hlo', '--format=safetensors'],
       'output=a.hlo implies format=stablehlo, not format=safetensors',
     ),
+    (
+      ['--workdir=x', '--output=a.vec'],
+      'output=a.vec implies format=vectors, not format=onnx',
+    ),
     ([f'--workdir={tmp_path}', '--output=x.onnx'], 'is not a run'),
+    (
+      [f'--workdir={tmp_path}', '--output=x.vec', '--format=vectors'],
+      'is not a run',
+    ),
     (
       [
         f'--workdir={run_directory}', f'--output={run_directory}',
@@ -123,6 +132,18 @@ def test_exports_share_no_file_and_replace_nothing_by_themselves(
   assert done.returncode == 0, done.stderr
   about = json.loads((tmp_path / 'mine.onnx.json').read_text())
   assert about['file'] == 'mine.onnx' and (tmp_path / 'mine.onnx').exists()
+
+
+def test_another_run_starts_from_the_exported_vectors(run_directory, tmp_path):
+  path = _export(run_directory, 'vectors', tmp_path / 'words.vec')
+  run = bigru_jax.load(run_directory)
+  words = run.tokenizer.vocabulary[1:]
+  assert [x.split()[0] for x in path.read_text().splitlines()[1:]] == words
+  vectors = load_vectors(path, words, 16)
+  np.testing.assert_array_equal(
+    list(vectors.values()), run.params['embedding'][1:]
+  )
+  assert [x.name for x in tmp_path.iterdir()] == ['words.vec']
 
 
 def test_a_shared_folder_lists_its_files_and_is_not_replaced_by_itself(

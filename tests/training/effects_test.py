@@ -27,6 +27,7 @@ from bigru_jax.data.prepare import prepare
 from bigru_jax.data.texts import prepare_texts
 from bigru_jax.models.build import make_classifier
 from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.source import read_source
 from bigru_jax.tasks import SingleLabel
 from bigru_jax.training import (
   effects,
@@ -47,6 +48,7 @@ TREES = {'train': '', 'dataset': 'sst1', 'data_dir': 'trees'}
 SETS = {'embeddings': 'vectors.txt,names.txt', 'embedding_size': 0}
 HEADS = {'pooling': 'structured'}
 LANGUAGE_MODEL = {'task': 'language_model'}
+SOURCE_SIZES = {'embedding_size': 16, 'hidden_size': 16}  # Of `run_directory`.
 
 # Field: another value, and the fields beside it that differ from `ONE`.
 CHANGES = {
@@ -78,6 +80,7 @@ CHANGES = {
   'max_vocabulary': (3, {}),
   'min_count': (99, {}),
   'embeddings': ('vectors.txt', {}),
+  'init_from': ('source', SOURCE_SIZES),
   'embeddings_join': ('mean', SETS),
   'word_forms': (False, {'embeddings': 'vectors.txt'}),
   'freeze_embeddings': ('names.txt', SETS),
@@ -115,6 +118,7 @@ CHANGES = {
   'learning_rate': (0.1, {}),
   'weight_decay': (0.1, {}),
   'embedding_learning_rate_factor': (0.1, {}),
+  'init_learning_rate_factor': (0.1, {**SOURCE_SIZES, 'init_from': 'source'}),
   'schedule': ('linear', {}),
   'warmup': (0.5, {}),
   'clip_norm': (0.1, {}),
@@ -136,7 +140,7 @@ ELSEWHERE = {
 
 
 @pytest.fixture(autouse=True, scope='module')
-def corpus(tmp_path_factory):
+def corpus(tmp_path_factory, run_directory):
   """The files of the configurations, in the working directory."""
   tmp_path = tmp_path_factory.mktemp('corpus')
   words = (
@@ -184,6 +188,7 @@ def corpus(tmp_path_factory):
   tokenizer = tokenizers.Tokenizer(model)
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
   tokenizer.save(str(tmp_path / 'tokenizer.json'))
+  (tmp_path / 'source').symlink_to(run_directory)
   with contextlib.chdir(tmp_path):
     yield
 
@@ -200,15 +205,19 @@ def _plain(value):
   return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _prepare(config):
-  is_labelled = config.task != 'language_model'
-  return (prepare if is_labelled else prepare_texts)(config)
+def _prepared(config):
+  if config.task == 'language_model':
+    data = prepare_texts(config)
+  else:
+    source = read_source(config)
+    data = prepare(config, of_run=source.vectors if source else None)
+  return weigh_classes(data, config.class_weights)
 
 
 @functools.cache
 def _data(config):
   """The prepared data, with the vocabulary instead of the tokenizer."""
-  data = weigh_classes(_prepare(config), config.class_weights)
+  data = _prepared(config)
   identity = data.identity if config.embeddings else {}
   return _plain(
     dataclasses.replace(
@@ -288,7 +297,7 @@ def _calibration(config):
   """The thresholds and the temperature that validation gives."""
   if config.task == 'language_model':
     return None
-  data = prepare(config)
+  data = _prepared(config)
   task = task_of(config, data)
   split = data.splits['validation']
   shape = len(split), task.num_outputs
@@ -299,7 +308,7 @@ def _calibration(config):
 @functools.cache
 def _step(config):
   """The program of a training step."""
-  data = weigh_classes(_prepare(config), config.class_weights)
+  data = _prepared(config)
   if config.task == 'language_model':
     program = build_language_model(config, data)
   else:
@@ -307,7 +316,8 @@ def _step(config):
     model = make_classifier(
       config, data.tokenizer.size, task.num_outputs, data.tokenizer.vocabulary
     )
-    program = Program(task=task, model=model, params=None)
+    copied = ('embedding', 'encoder') if config.init_from else ()
+    program = Program(task=task, model=model, params=None, copied=copied)
   mesh = parallel.make_mesh(config.batch_size)
   batch = next(iter(data.splits['train'].plan(config.batch_size)))
   batch = data.splits['train'].batch(batch[1], batch[0], config.batch_size)
@@ -382,7 +392,7 @@ def test_no_field_is_ignored_in_any_run(kind):
       if changed == config:
         continue
       effects.check_effects(changed)
-      data = _prepare(changed)
+      data = _prepared(changed)
       effects.check_split_seed(changed, data.identity)
       effects.check_labels(changed, data.labels)
       if not _differ(config, changed):
@@ -439,6 +449,7 @@ IGNORED = [
   ),
   ('mixup', 0.1, {'batch_size': 1}, 'batch_size above 1'),
   ('word_forms', False, {}, 'embeddings'),
+  ('init_learning_rate_factor', 0.1, {}, 'init_from'),
   ('embeddings_join', 'mean', {}, 'several files in embeddings'),
   ('dropout', 0.1, {'dropout_after_pooling': 0.3}, 'num_layers above 1, or no'),
   ('num_heads', 2, {'pooling': 'additive+max'}, 'pooling=multi_head or struct'),

@@ -10,6 +10,8 @@ from bigru_jax import optimizers, parallel
 from bigru_jax.ops import cpu
 from bigru_jax.training import update
 
+FACTORS = {'embedding': 0.1, 'output': 0.5}
+
 
 def _params(rng, scale=1.0):
   def normal(*shape):
@@ -29,8 +31,9 @@ def _params(rng, scale=1.0):
     {},
     {'clip_norm': 1.0},
     {'clip_norm': 1.0, 'freeze_embeddings': True},
-    {'clip_norm': 1.0, 'embedding_learning_rate_factor': 0.1},
-    {'num_trained_words': 4, 'embedding_learning_rate_factor': 0.1},
+    {'clip_norm': 1.0, 'learning_rate_factors': {'embedding': 0.1}},
+    {'num_trained_words': 4, 'learning_rate_factors': FACTORS},
+    {'freeze_embeddings': True, 'learning_rate_factors': FACTORS},
     {'learning_rate': optimizers.make_schedule('cosine', 0.1, 0.1, 40)},
   ],
   ids=lambda options: '-'.join(options) or 'default',
