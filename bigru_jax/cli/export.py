@@ -17,6 +17,7 @@ import pathlib
 import bigru_jax
 from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
+from bigru_jax.rundir import files as run_files, published
 from bigru_jax.runtime import host
 from bigru_jax.runtime.atomic import replacing
 
@@ -113,6 +114,18 @@ def description_of(output: pathlib.Path) -> pathlib.Path:
   return output.with_name(f'{output.name}.json')
 
 
+def publish(folder: pathlib.Path) -> None:
+  """Writes the folder of a classifier or of a language model."""
+  from bigru_jax.interop import safetensors
+
+  options = {'license': _LICENSE.value, 'overwrite': _OVERWRITE.value}
+  workdir = published.find(_WORKDIR.value)
+  if run_files.read_config(workdir).task == 'language_model':
+    safetensors.save_language_model(workdir, folder, **options)
+  else:
+    safetensors.save(bigru_jax.load(workdir), folder, **options)
+
+
 def main() -> None:
   """Writes the model in its format."""
   FLAGS.require('workdir', 'output')
@@ -128,13 +141,11 @@ def main() -> None:
     count = vectors.save(_WORKDIR.value, output)
     print(f'{output}: the vectors of {count} words')
     return
-  run = bigru_jax.load(_WORKDIR.value)
   if _FORMAT.value == 'safetensors':
-    from bigru_jax.interop import safetensors
-
-    safetensors.save(run, output, _LICENSE.value, overwrite=_OVERWRITE.value)
+    publish(output)
     print(f'{output}: {", ".join(sorted(x.name for x in output.iterdir()))}')
     return
+  run = bigru_jax.load(_WORKDIR.value)
   from bigru_jax.interop.description import describe
 
   description = description_of(output)

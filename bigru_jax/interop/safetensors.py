@@ -17,9 +17,11 @@ from bigru_jax.data.tabular_files import without_folders
 from bigru_jax.inference.run import Run
 from bigru_jax.reports.tables import summary
 from bigru_jax.rundir import files as run_files, published
+from bigru_jax.rundir.source import open_source
 from bigru_jax.runtime.atomic import write_text
 
 _CARD = pathlib.Path(__file__).with_name('model_card.md')
+_LANGUAGE_MODEL_CARD = _CARD.with_name('language_model_card.md')
 
 
 def save(
@@ -46,19 +48,7 @@ def save(
       is not to be replaced, or contains anything else; or the package
       safetensors is not installed.
   """
-  folder = pathlib.Path(folder).expanduser()
-  if (folder / 'checkpoints').exists():
-    raise ValueError(f'output={folder} is a run directory')
-  if folder.exists() and any(folder.iterdir()):
-    if not _is_published(folder):
-      raise ValueError(
-        f'output={folder} contains other files; choose a new or an empty folder'
-      )
-    if not overwrite:
-      raise ValueError(
-        f'output={folder} contains a published model; choose another folder, '
-        'or replace it by overwrite'
-      )
+  folder = _checked(folder, overwrite)
   published.write_params(folder, jax.device_get(run.trained_params))
   run_files.write_json(folder / 'labels.json', run.labels)
   run_files.write_json(
@@ -70,6 +60,46 @@ def save(
   run.tokenizer.save(folder)
   config = _without_folders(run.config)
   write_text(folder / 'README.md', model_card(run, config, license))
+  run_files.write_config(folder, config)
+
+
+def save_language_model(
+  workdir: str | os.PathLike,
+  folder: str | os.PathLike,
+  license: str = 'unknown',
+  *,
+  overwrite: bool = False,
+) -> None:
+  """Writes a pretrained language model, which `init_from` takes, and its card.
+
+  Args:
+    workdir: the run directory.
+    folder, license, overwrite: see `save`.
+
+  Raises:
+    FileNotFoundError, ValueError: the directory is not a run or is corrupt; or
+      see `save`.
+  """
+  folder = _checked(folder, overwrite)
+  source = open_source(os.fspath(workdir))
+  config = _without_folders(source.config)
+  result = run_files.read_result(source.workdir)
+  published.write_params(folder, source.params)
+  run_files.write_json(
+    folder / 'data.json', run_files.read_identity(source.workdir)
+  )
+  source.tokenizer.save(folder)
+  card = string.Template(_LANGUAGE_MODEL_CARD.read_text('utf-8')).substitute(
+    dataclasses.asdict(config),
+    license_value=json.dumps(license),
+    license=license,
+    version=bigru_jax.__version__,
+    data=result['dataset'],
+    fields=_fields(config),
+    perplexity=f'{result["validation"]["perplexity"]:.2f}',
+    words=source.tokenizer.size,
+  )
+  write_text(folder / 'README.md', card)
   run_files.write_config(folder, config)
 
 
@@ -101,7 +131,6 @@ def model_card(run: Run, config: Config, license: str) -> str:
       ],
     }
     models = [{'name': run.workdir.resolve().name, 'results': [entry]}]
-  fields = [f'{x}={getattr(config, x)}' for x in config.differing_fields()]
   more = f' and {len(run.labels) - 20} more' if len(run.labels) > 20 else ''
   return string.Template(_CARD.read_text('utf-8')).substitute(
     dataclasses.asdict(config),
@@ -114,10 +143,16 @@ def model_card(run: Run, config: Config, license: str) -> str:
     labels=', '.join(f'`{label}`' for label in run.labels[:20]) + more,
     decision=_decision(run),
     limits=config.limits,
-    fields=', '.join(f'`{field}`' for field in fields) or 'none',
+    fields=_fields(config),
     license=license,
     scores=scores,
   )
+
+
+def _fields(config: Config) -> str:
+  """Returns the fields that differ from the defaults, as Markdown."""
+  fields = [f'{x}={getattr(config, x)}' for x in config.differing_fields()]
+  return ', '.join(f'`{field}`' for field in fields) or 'none'
 
 
 def _decision(run: Run) -> str:
@@ -129,6 +164,24 @@ def _decision(run: Run) -> str:
     f'; `{calibration.positive_label}` where its probability is at least '
     f'{calibration.thresholds[0]:.4g}'
   )
+
+
+def _checked(folder: str | os.PathLike, overwrite: bool) -> pathlib.Path:
+  """Returns the folder of a model; raises ValueError as `save` does."""
+  folder = pathlib.Path(folder).expanduser()
+  if (folder / 'checkpoints').exists():
+    raise ValueError(f'output={folder} is a run directory')
+  if folder.exists() and any(folder.iterdir()):
+    if not _is_published(folder):
+      raise ValueError(
+        f'output={folder} contains other files; choose a new or an empty folder'
+      )
+    if not overwrite:
+      raise ValueError(
+        f'output={folder} contains a published model; choose another folder, '
+        'or replace it by overwrite'
+      )
+  return folder
 
 
 def _is_published(folder: pathlib.Path) -> bool:

@@ -258,3 +258,35 @@ def test_a_run_from_another_resumes_to_the_same_bits(
     bigru_jax.train(config, tmp_path / 'run', CORPUS, stop=lambda: next(steps))
   run = bigru_jax.train(config, tmp_path / 'run', CORPUS)
   _assert_equal(run.trained_params, expected.trained_params)
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_a_published_language_model(tmp_path, caplog):
+  pytest.importorskip('safetensors')
+  texts = [f'a {x} film {i % 9}' for i in range(60) for x in ('good', 'bad')]
+  sizes = {'embedding_size': 6, 'hidden_size': 4, 'batch_size': 8, 'epochs': 1}
+  pretrained = bigru_jax.pretrain(
+    bigru_jax.Config(**sizes, sampled_words=8),
+    tmp_path / 'of',
+    {'train': texts},
+  )
+  folder = tmp_path / 'shared'
+  safetensors.save_language_model(pretrained.workdir, folder, 'mit')
+  card = (folder / 'README.md').read_text()
+  assert 'license: "mit"' in card and '`embedding_size=6`' in card
+  with pytest.raises(ValueError, match='^workdir=.*shared is a language model'):
+    bigru_jax.load(folder)
+  config = bigru_jax.Config(
+    **sizes, init_from=folder, init_learning_rate_factor=0.0, explain=False
+  )
+  corpus = {'train': (texts, ['x', 'y'] * 60)}
+  with caplog.at_level(logging.INFO, 'bigru_jax'):
+    run = bigru_jax.train(config, tmp_path / 'run', corpus)
+  assert 'copied embedding, encoder; not attention (which' in caplog.text
+  # A factor of 0 keeps what was copied.
+  params = jax.device_get(run.trained_params)
+  _assert_equal(params['encoder'], pretrained.params['encoder'])
+  table = np.asarray(pretrained.params['embedding'])
+  for i, word in enumerate(run.tokenizer.vocabulary[1:], 1):
+    row = table[pretrained.tokenizer.token_ids[word]]
+    np.testing.assert_array_equal(params['embedding'][i], row)
