@@ -17,6 +17,7 @@ from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.split_digest import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.rundir import files as run_files, published, same_run
+from bigru_jax.rundir.source import read_source
 
 # The reasons why some data cannot be read again, by the name of the data set.
 WITHOUT_DATA = {
@@ -104,7 +105,8 @@ def split_again(
       available, or are read or held out in another way than by the run.
   """
   check_data(workdir, config)
-  data = prepare(config)
+  source = read_source(config)
+  data = prepare(config, of_run=source.vectors if source else None)
   same_run.check_data(workdir, config, data.tokenizer, data.identity)
   table = data.splits[split].table
   names = np.array(data.labels, object)
