@@ -182,6 +182,19 @@ void Add(int64_t n, const From* from, To* to) {
   AddScaled(n, 1, from, to);
 }
 
+// y [n] += the sum of x [rows, n] over the rows; n is a multiple of kLanes
+template <class From>
+void AddRows(int64_t n, int64_t rows, const From* x, int64_t ldx, float* y) {
+  using simd = Simd<kLanes>;
+  for (int64_t j = 0; j < n; j += kLanes) {
+    simd::Float sum = {};
+    for (int64_t row = 0; row < rows; ++row) {
+      sum += simd::Load(x + row * ldx + j);
+    }
+    simd::Store(y + j, simd::Load(y + j) + sum);
+  }
+}
+
 }  // namespace
 }  // namespace bigru::INSTRUCTION_SET
 

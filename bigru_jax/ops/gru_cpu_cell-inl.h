@@ -52,5 +52,22 @@ inline void CellGradient(int64_t H, const Number* gates, const Number* previous,
   });
 }
 
+// Computes dh', the gradient of the previous state, from dh z and ds, that of
+// the state that was fed, and adds to the gradient of keep, unless it is null.
+inline void PreviousStateGradient(int64_t H, const float* __restrict dh_z,
+                                  const float* __restrict ds,
+                                  const Number* previous, const float* keep,
+                                  float* dkeep, float* dh) {
+  if (!keep) {
+    for (int64_t j = 0; j < H; ++j) dh[j] = dh_z[j] + ds[j];
+    return;
+  }
+  ForEachDisjointBlock(H, [=](auto simd, int64_t j) {
+    simd.Store(dkeep + j, simd.Load(dkeep + j) +
+                              simd.Load(ds + j) * simd.Load(previous + j));
+  });
+  for (int64_t j = 0; j < H; ++j) dh[j] = dh_z[j] + ds[j] * keep[j];
+}
+
 }  // namespace
 }  // namespace bigru::INSTRUCTION_SET

@@ -218,21 +218,12 @@ void DirectionTask::BackwardSteps(const Chunk& chunk, const Word* w_recurrent,
     Gemm(rows, H, 3 * H, NoTrans(d_gates + H, ldg), Packed(w_recurrent, 3 * H),
          Broadcast(scratch.zeros), scratch.ds, H);
     steps_.ForEachReal(step, [&](int64_t row, int64_t b) {
-      float* dh = scratch.carry + (b - share_.first) * H;
-      const float* __restrict dh_z = scratch.dh_z + row * H;
-      const float* __restrict ds = scratch.ds + row * H;
-      if (!in_.keep) {
-        for (int64_t j = 0; j < H; ++j) dh[j] = dh_z[j] + ds[j];
-        return;
-      }
-      const Number* previous = PreviousState(residuals.h, step, b);
-      const float* keep = in_.keep + FirstStateOffset(b);
-      float* dkeep = gradients.dkeep + FirstStateOffset(b);
-      ForEachDisjointBlock(H, [=](auto simd, int64_t j) {
-        simd.Store(dkeep + j, simd.Load(dkeep + j) +
-                                  simd.Load(ds + j) * simd.Load(previous + j));
-      });
-      for (int64_t j = 0; j < H; ++j) dh[j] = dh_z[j] + ds[j] * keep[j];
+      const int64_t first = FirstStateOffset(b);
+      PreviousStateGradient(H, scratch.dh_z + row * H, scratch.ds + row * H,
+                            PreviousState(residuals.h, step, b),
+                            in_.keep ? in_.keep + first : nullptr,
+                            in_.keep ? gradients.dkeep + first : nullptr,
+                            scratch.carry + (b - share_.first) * H);
     });
   }
 }
@@ -267,14 +258,7 @@ void DirectionTask::AddWeightGradients(const Chunk& chunk,
   Gemm(H, 3 * H, chunk.rows, s, Unpacked(d_gates + H, ldg),
        {out.d_recurrent, out.stride}, out.d_recurrent, out.stride);
   // db [4H] += the sum of dG [rows, 4H] over the rows
-  for (int64_t j = 0; j < out.stride; j += kLanes) {
-    using simd = Simd<kLanes>;
-    simd::Float sum = {};
-    for (int64_t row = 0; row < chunk.rows; ++row) {
-      sum += simd::Load(scratch.gates + row * ldg + j);
-    }
-    simd::Store(out.d_bias + j, simd::Load(out.d_bias + j) + sum);
-  }
+  AddRows(out.stride, chunk.rows, scratch.gates, ldg, out.d_bias);
 }
 
 void Forward(const GruSizes& sizes, const Inputs& in, const Outputs& out,

@@ -247,7 +247,7 @@ def check_split_seed(config: Config, read: Collection[str]) -> None:
 
 
 def check_devices(config: Config) -> None:
-  """Refuses cpu_devices where JAX has started with other devices.
+  """Refuses cpu_devices if JAX has other devices, and mixup without pairs.
 
   Raises:
     ValueError: the message names the devices.
@@ -258,6 +258,12 @@ def check_devices(config: Config) -> None:
     raise ValueError(
       f'cpu_devices={config.cpu_devices} needs a CPU on Linux, and must be set '
       f'before JAX starts, as bigru run does: JAX has {len(devices)} {kind} '
+      'devices'
+    )
+  if config.mixup and config.batch_size == len(jax.devices()):
+    raise ValueError(
+      f'mixup={config.mixup} mixes texts of one device, and batch_size='
+      f'{config.batch_size} gives one text to each of the {len(jax.devices())} '
       'devices'
     )
 

@@ -146,11 +146,11 @@ def test_the_examples_and_then_mistakes_and_typical_answers_come_first():
 
 
 def test_no_text_ends_the_script_element():
-  data = {'x': '</script>\u2028<!--\ud800{{page.css}}'}
+  data = {'x': '</script>\u2028<!--\ud800{{styles}}'}
   content = page.render(data)
   embedded = content.split(page._START, 1)[1].split('</script>', 1)[0]
   assert '<' not in embedded and '\u2028' not in embedded
-  assert json.loads(embedded) == {'x': '</script>\u2028<!--\ufffd{{page.css}}'}
+  assert json.loads(embedded) == {'x': '</script>\u2028<!--\ufffd{{styles}}'}
   content.encode()
   assert 'http-equiv="Content-Security-Policy"' in content
   with pytest.raises(ValueError):

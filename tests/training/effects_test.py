@@ -550,6 +550,14 @@ def test_more_devices_than_jax_has_are_refused():
     effects.check_devices(Config(cpu_devices=7))
 
 
+def test_mixup_of_one_text_for_each_device_is_refused():
+  effects.check_devices(Config(mixup=1.0, batch_size=8))
+  with pytest.raises(
+    ValueError, match='mixup=1.0 .* one text to each of the 4'
+  ):
+    effects.check_devices(Config(mixup=1.0, batch_size=4))
+
+
 def test_a_new_run_refuses_settings_that_it_would_ignore(tmp_path):
   corpus = {'train': (['good', 'bad'] * 20, ['1', '0'] * 20)}
   with pytest.raises(ValueError, match='num_heads=8 needs pooling='):

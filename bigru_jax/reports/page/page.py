@@ -44,6 +44,7 @@ _FOLDER = pathlib.Path(__file__).parent
 _SHADING = {'method', 'sentence', 'texts', 'table'}
 _START = '<script type="application/json" id="data">'
 _SCRIPTS = 'charts.js', 'run.js', 'texts.js', 'shading.js', 'top.js'
+_STYLES = 'page.css', 'texts.css'
 # The titles and meanings of what a training costs; see `final_evaluation`.
 COSTS = {
   'best_epoch': (
@@ -295,7 +296,7 @@ def render(data: dict[str, Any], scripts: Sequence[str] = _SCRIPTS) -> str:
   for character in '<\u2028\u2029':
     content = content.replace(character, f'\\u{ord(character):04x}')
   page = (_FOLDER / 'page.html').read_text('utf-8')
-  for place, names in (('page.css', ['page.css']), ('scripts', scripts)):
+  for place, names in (('styles', _STYLES), ('scripts', scripts)):
     parts = [(_FOLDER / name).read_text('utf-8').strip() for name in names]
     page = page.replace('{{' + place + '}}', '\n'.join(parts), 1)
   before, after = page.split('{{data}}')
