@@ -22,18 +22,28 @@ def _split(texts=TEXTS):
   return make_split(pack(texts), np.zeros(len(texts), np.int32), 2)
 
 
+def _tests_of(method):
+  """A compiled function that tests a method on a batch."""
+
+  @jax.jit
+  def tests_of(trained, batch):
+    classes = trained.classes(trained.probabilities(batch))
+    weights = method(trained, batch, classes)
+    return erasure(trained, batch, classes, weights[None])
+
+  return tests_of
+
+
 def test_the_choice_has_the_largest_difference_of_both_tests(trained):
   chosen = choice.choose(trained, _split(), PAGE_METHODS)
   rows = {row['name']: row for row in chosen.table}
   assert list(rows) == [*PAGE_METHODS, 'random'] and chosen.texts == len(TEXTS)
   differences = {}
   for name in PAGE_METHODS:
-    of_texts = []
+    tests_of, of_texts = _tests_of(attributions.ATTRIBUTIONS[name]), []
     for text in TEXTS:
       batch = make_batch([text])
-      classes = trained.classes(trained.probabilities(batch))
-      weights = attributions.ATTRIBUTIONS[name](trained, batch, classes)
-      of_texts.append(erasure(trained, batch, classes, weights[None]))
+      of_texts.append(tests_of(trained, batch))
     tests = np.array(of_texts).reshape(len(TEXTS), 2).mean(0)
     values = [
       rows[name][test]['value'] for test in ('comprehensiveness', 'sufficiency')

@@ -374,17 +374,28 @@ def test_stopping_saves_and_resuming_ends_with_the_same_metrics(
   assert metrics(tmp_path) == metrics(workdir)
 
 
+def _stop(config, folder, corpus, steps):
+  """Stops the run `folder/a` after these steps of its first epoch."""
+  stops = iter([False] * steps + [True])
+  with pytest.raises(Preempted, match='epoch 1, batch'):
+    bigru_jax.train(config, folder / 'a', corpus, stop=lambda: next(stops))
+
+
+def _resume(config, folder, corpus):
+  """Resumes `folder/a`; returns its like that was not stopped, also loaded."""
+  resumed = bigru_jax.train(config, folder / 'a', corpus)
+  whole = bigru_jax.train(config, folder / 'b', corpus)
+  loaded = bigru_jax.load(folder / 'b')
+  for run in (resumed, loaded):
+    jax.tree.map(np.testing.assert_array_equal, run.params, whole.params)
+  return whole, loaded
+
+
 @pytest.mark.slow
 def test_rows_that_wait_resume_to_the_same_bits(corpus, tmp_path):
   config = dataclasses.replace(CONFIG, optimizer='lazy_adamw', epochs=2)
-  stops = iter([False] * 5 + [True])
-  with pytest.raises(Preempted, match='epoch 1, batch'):
-    bigru_jax.train(config, tmp_path / 'a', corpus, stop=lambda: next(stops))
-  resumed = bigru_jax.train(config, tmp_path / 'a', corpus)
-  whole = bigru_jax.train(config, tmp_path / 'b', corpus)
-  loaded = bigru_jax.load(tmp_path / 'b')
-  for run in (resumed, loaded):
-    jax.tree.map(np.testing.assert_array_equal, run.params, whole.params)
+  _stop(config, tmp_path, corpus, steps=5)
+  _resume(config, tmp_path, corpus)
 
 
 @pytest.mark.slow
@@ -401,30 +412,20 @@ def test_texts_without_labels_resume_to_the_same_bits(
   )
   texts = [f'{text} indeed' for text in corpus['train'][0]]
   corpus = {**corpus, 'unlabelled': texts}
-  stops = iter([False] * 5 + [True])
-  with pytest.raises(Preempted, match='epoch 1, batch'):
-    bigru_jax.train(config, tmp_path / 'a', corpus, stop=lambda: next(stops))
+  _stop(config, tmp_path, corpus, steps=5)
   other_texts = {**corpus, 'unlabelled': texts[1:]}
   with pytest.raises(ValueError, match='other data: unlabelled .digest'):
     bigru_jax.train(config, tmp_path / 'a', other_texts)
-  resumed = bigru_jax.train(config, tmp_path / 'a', corpus)
-  whole = bigru_jax.train(config, tmp_path / 'b', corpus)
-  jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
+  whole, _ = _resume(config, tmp_path, corpus)
   assert 'indeed' in whole.tokenizer.vocabulary
 
 
 def test_averaged_parameters_are_evaluated_resumed_and_loaded(
   trained, corpus, tmp_path
 ):
-  config = dataclasses.replace(CONFIG, ema_decay=0.9)
-  stops = iter([False] * 20 + [True])
-  with pytest.raises(Preempted):
-    bigru_jax.train(config, tmp_path / 'a', corpus, stop=lambda: next(stops))
-  resumed = bigru_jax.train(config, tmp_path / 'a', corpus)
-  whole = bigru_jax.train(config, tmp_path / 'b', corpus)
-  loaded = bigru_jax.load(tmp_path / 'b')
-  for run in (resumed, loaded):
-    jax.tree.map(np.testing.assert_array_equal, run.params, whole.params)
+  config = dataclasses.replace(CONFIG, ema_decay=0.9, epochs=2)
+  _stop(config, tmp_path, corpus, steps=20)
+  whole, loaded = _resume(config, tmp_path, corpus)
   tested = json.loads((tmp_path / 'b/result.json').read_text())['test']
   found = loaded.evaluate(*corpus['test'])
   assert found['accuracy'] == tested['accuracy']
