@@ -55,6 +55,7 @@ config_flags.define_flags(
 
 def read_data(config: Config) -> Dataset:
   """Reads the data, and refuses what `bigru run` refuses."""
+  effects.check_has_labels(config)
   effects.check_effects(config, None)
   source = read_source(config)
   data = prepare_shared(config, of_run=source.vectors if source else None)

@@ -101,20 +101,21 @@ def log_likelihoods(
     candidates: the words of the sum.
     vectors_SxE, biases_S: their vectors and biases.
   """
-  offsets_S = biases_S - candidates.log_counts_S
+  offsets_Sx1 = (biases_S - candidates.log_counts_S)[:, None]
 
   @jax.checkpoint
   def of_block(block):
     h_PxE, targets_P, target_scores_P = block
-    scores_PxS = h_PxE @ vectors_SxE.T + offsets_S
-    is_target_PxS = candidates.ids_S == targets_P[:, None]
+    # On a CPU, XLA vectorizes sums over the first axis, but not over the last.
+    scores_SxP = vectors_SxE @ h_PxE.T + offsets_Sx1
+    is_target_SxP = candidates.ids_S[:, None] == targets_P
     rest_P = jax.nn.logsumexp(
-      jnp.where(is_target_PxS, _MASKED, scores_PxS), axis=-1
+      jnp.where(is_target_SxP, _MASKED, scores_SxP), axis=0
     )
     return target_scores_P - jnp.logaddexp(target_scores_P, rest_P)
 
   target_scores_N = jnp.sum(h_NxE * target_vectors_NxE, -1) + target_biases_N
-  positions, count = len(h_NxE), len(offsets_S)
+  positions, count = len(h_NxE), len(vectors_SxE)
   num_blocks = -(-positions * count // _BLOCK) or 1
   size = -(-positions // num_blocks)
 

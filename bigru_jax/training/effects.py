@@ -208,6 +208,19 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
         _refuse(config, name, needs)
 
 
+def check_has_labels(config: Config) -> None:
+  """Refuses the task of a language model where labels are needed.
+
+  Raises:
+    ValueError: it is that task; the message names what takes it.
+  """
+  if config.task == 'language_model':
+    raise ValueError(
+      f'task={config.task} has no labels: see bigru pretrain, or '
+      'bigru_jax.pretrain'
+    )
+
+
 def check_labels(config: Config, labels: Sequence[str]) -> None:
   """Refuses what only two classes have, where there are more.
 

@@ -40,6 +40,7 @@ def read_data(config: Config) -> Dataset:
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
+  effects.check_has_labels(config)
   effects.check_effects(config)
   whole = dataclasses.replace(
     config, max_length=NO_LIMIT, max_vocabulary=NO_LIMIT

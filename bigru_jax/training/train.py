@@ -95,11 +95,7 @@ def train(
     Preempted: `stop` returned True; the progress is saved.
     ProcessLost: another process has ended.
   """
-  if config.task == 'language_model':
-    raise ValueError(
-      f'task={config.task} has no labels: see bigru pretrain, or '
-      'bigru_jax.pretrain'
-    )
+  effects.check_has_labels(config)
   workdir = pathlib.Path(workdir).expanduser()
   mesh = parallel.make_mesh(config.batch_size)
   display = Display(verbose)
