@@ -141,20 +141,6 @@ METRICS = {
     'it is the mean of −log p over the words to predict; in training the sum '
     'of the softmax runs over a sample of the words.',
   ),
-  'perplexity': _PERPLEXITY(
-    brief=True,
-    title='Perplexity',
-    meaning='The exponential of the loss: among how many equally probable '
-    'words the model would be as unsure. 1 is perfect.',
-  ),
-  'forward_perplexity': _PERPLEXITY(
-    title='Perplexity of the next word',
-    meaning='The perplexity of the direction that reads from left to right.',
-  ),
-  'backward_perplexity': _PERPLEXITY(
-    title='Perplexity of the previous word',
-    meaning='The perplexity of the direction that reads from right to left.',
-  ),
   'accuracy': Metric(
     of_confusion=accuracy,
     of_scores=of_scored.subset_accuracy,
@@ -287,5 +273,19 @@ METRICS = {
     title='Calibration error after calibration',
     meaning='The calibration error after the scores are divided by the '
     'temperature.',
+  ),
+  'perplexity': _PERPLEXITY(
+    brief=True,
+    title='Perplexity',
+    meaning='The exponential of the loss: among how many equally probable '
+    'words the model would be as unsure. 1 is perfect.',
+  ),
+  'forward_perplexity': _PERPLEXITY(
+    title='Perplexity of the next word',
+    meaning='The perplexity of the direction that reads from left to right.',
+  ),
+  'backward_perplexity': _PERPLEXITY(
+    title='Perplexity of the previous word',
+    meaning='The perplexity of the direction that reads from right to left.',
   ),
 }

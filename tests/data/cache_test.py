@@ -219,9 +219,9 @@ import sys
 from bigru_jax.config import Config
 from bigru_jax.data import cache
 prepare = cache.prepare
-def counted(config, **options):
+def counted(config, *options):
   print('read', flush=True)
-  return prepare(config, **options)
+  return prepare(config, *options)
 cache.prepare, cache.LEAST_BYTES = counted, 1
 print(len(cache.prepare_shared(Config(train={config.train!r})).splits['train']))
 """
