@@ -50,6 +50,10 @@ def describe_splits(
     facts.append(f'{table["blank"].sum()} missing or blank texts')
     if limits.max_length < NO_LIMIT:
       facts.append(f'{table["truncated"].sum()} truncated at {limits}')
+    if name == UNLABELLED:
+      longest = splits['train']['tokens'].lengths.max()
+      is_cut = table['tokens'].lengths > longest
+      facts.append(f'{is_cut.sum()} cut to the longest text of train')
     facts.append(f'{size - len(np.unique(table["digest"]))} duplicates')
     if 'target' in table:
       facts.append(f'{is_soft(table["target"]).sum()} soft labels')

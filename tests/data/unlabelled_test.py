@@ -103,13 +103,18 @@ def test_the_parts_of_a_batch_make_the_batch_of_train_beside_it():
     )
 
 
+TEXTS = (
+  'a superb film', 'a superb plot', 'a good film 1', 'a superb film',
+  'a film of more words indeed',
+)  # fmt: skip
+
+
 def _corpus(tmp_path):
   """A file with labels, and one without, whose words and texts differ."""
   rows = [f'a {"good" if i % 2 else "bad"} film {i},{i % 2}' for i in range(40)]
   (tmp_path / 'train.csv').write_text('\n'.join(['text,label', *rows]))
-  texts = ['a superb film', 'a superb plot', 'a good film 1', 'a superb film']
   (tmp_path / 'texts.csv').write_text('\n'.join(['id,text', *(
-    f'{i},{text}' for i, text in enumerate(texts)
+    f'{i},{text}' for i, text in enumerate(TEXTS)
   )]))  # fmt: skip
   return {
     'train': str(tmp_path / 'train.csv'),
@@ -126,14 +131,14 @@ def test_their_words_count_with_those_of_train(tmp_path):
   assert {'superb', 'good', 'film'} <= words and 'plot' not in words
   assert data.seen == data.tokenizer.size
   tokens = data.unlabelled.tokens
-  assert tokens.lengths.tolist() == [3, 3, 4, 3]
+  assert tokens.lengths.tolist() == [3, 3, 4, 3, 6]
   assert tokens.values.max() < data.tokenizer.size
   assert {'train', 'unlabelled'} == data.identity.keys()
   (note,) = [x for x in data.notes if x.startswith('unlabelled')]
   pattern = (
-    r'unlabelled: 4 rows, 0 missing or blank texts, 0 truncated at '
-    r'max_length=512, 1 duplicates, (\d) that are also in train \(.*%\), '
-    r'(\d) that are also in validation \(.*%\), '
+    r'unlabelled: 5 rows, 0 missing or blank texts, 0 truncated at '
+    r'max_length=512, 1 cut to the longest text of train, 1 duplicates, '
+    r'(\d) that are also in train \(.*%\), (\d) that are also in validation \(.*%\), '
     r'(\d) that are also in test \(.*%\); .*% unknown words'
   )
   overlaps = re.fullmatch(pattern, note).groups()
@@ -146,10 +151,9 @@ def test_their_words_count_with_those_of_train(tmp_path):
 def test_they_can_be_in_memory(tmp_path):
   options = _corpus(tmp_path)
   expected = prepare(Config(**options)).unlabelled.tokens
-  texts = ['a superb film', 'a superb plot', 'a good film 1', 'a superb film']
   pairs = [(f'a {x} film {i}', x) for i in range(20) for x in ('good', 'bad')]
   train = tuple(map(list, zip(*pairs)))
-  data = prepare(Config(), {'train': train, 'unlabelled': texts})
+  data = prepare(Config(), {'train': train, 'unlabelled': list(TEXTS)})
   np.testing.assert_array_equal(
     data.unlabelled.tokens.lengths, expected.lengths
   )

@@ -108,6 +108,16 @@ def test_processes_train_as_as_many_devices_do(tmp_path, count, devices, flags):
   _assert_same_run(tmp_path / 'several', tmp_path / 'one')
 
 
+@pytest.mark.slow
+def test_processes_share_texts_without_labels(tmp_path):
+  path = tmp_path / 'texts.jsonl'
+  path.write_text('\n'.join(f'{{"text": "a film {i}"}}' for i in range(99)))
+  flags = [*FLAGS, f'--unlabelled={path}', '--entropy_weight=0.5']
+  _one(tmp_path / 'one', 2, flags)
+  _several(tmp_path / 'two', 2, flags)
+  _assert_same_run(tmp_path / 'two', tmp_path / 'one')
+
+
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
   """The directory of a run by two processes; not to be written to."""
