@@ -138,7 +138,8 @@ def test_their_words_count_with_those_of_train(tmp_path):
   pattern = (
     r'unlabelled: 5 rows, 0 missing or blank texts, 0 truncated at '
     r'max_length=512, 1 cut to the longest text of train, 1 duplicates, '
-    r'(\d) that are also in train \(.*%\), (\d) that are also in validation \(.*%\), '
+    r'(\d) that are also in train \(.*%\), '
+    r'(\d) that are also in validation \(.*%\), '
     r'(\d) that are also in test \(.*%\); .*% unknown words'
   )
   overlaps = re.fullmatch(pattern, note).groups()
