@@ -75,6 +75,8 @@ class Source:
     """
     for name in _FIELDS:
       value, of_source = getattr(config, name), getattr(self.config, name)
+      if name == 'embedding_size':
+        of_source = self.params['embedding'].shape[1]  # Sets may be joined.
       if name == 'tokenizer' and {value, of_source}.isdisjoint(TOKENIZERS):
         copied = self.workdir / 'tokenizer.json'
         if file_sha256(value, name) == file_sha256(copied, name):

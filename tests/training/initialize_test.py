@@ -191,6 +191,14 @@ def test_what_does_not_fit_is_named(config, field, value, of_source, tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+def test_the_size_of_a_source_is_that_of_its_joined_vectors(source, config):
+  params = {**source.params, 'embedding': source.params['embedding'][:, :5]}
+  joined = dataclasses.replace(source, params=params)
+  joined.check_fits(dataclasses.replace(config, embedding_size=5))
+  with pytest.raises(ValueError, match='embedding_size=16 does not fit .*=5$'):
+    joined.check_fits(config)
+
+
 def test_a_source_that_is_no_run_is_named(tmp_path):
   with pytest.raises(FileNotFoundError, match='^init_from=.*is not a run: it'):
     read_source(bigru_jax.Config(init_from=tmp_path / 'none'))
