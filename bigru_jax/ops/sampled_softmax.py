@@ -68,12 +68,12 @@ def draw(key: jax.Array, proposal_V: jax.Array, num_words: int) -> Candidates:
   """
   offsets_S = jax.random.uniform(key, (num_words,))
   points_S = (jnp.arange(num_words) + offsets_S) / num_words
+  # Rounding may give 1, above which no word is.
+  points_S = jnp.minimum(points_S, np.nextafter(np.float32(1), np.float32(0)))
   ids_S = jnp.searchsorted(proposal_V, points_S, side='right')
-  ids_S = jnp.minimum(ids_S, len(proposal_V) - 1).astype(jnp.int32)
-  shares_S = proposal_V[ids_S] - proposal_V[jnp.maximum(ids_S - 1, 0)]
-  # Rounding may put a point beside the words of its stratum.
-  smallest = np.finfo(np.float32).tiny
-  return Candidates(ids_S, jnp.log(num_words * jnp.maximum(shares_S, smallest)))
+  # A point is below the end of its word, so each share is above 0.
+  shares_S = proposal_V[ids_S] - proposal_V[ids_S - 1]
+  return Candidates(ids_S.astype(jnp.int32), jnp.log(num_words * shares_S))
 
 
 def whole_vocabulary(size: int) -> Candidates:
