@@ -52,9 +52,9 @@ def main() -> None:
   if not distributed.is_main():
     return
   result = run_files.read_result(workdir)
-  if not is_labelled:
+  if is_labelled:
+    values = shown(result['test'], config.metrics, config.select_by)
+    print(evaluation_as(result['test_report'], values))
+  else:
     print(perplexities_as_text(result, config))
-    return
-  values = shown(result['test'], config.metrics, config.select_by)
-  print(evaluation_as(result['test_report'], values))
   _log.info('%.1f s in all', time.perf_counter() - started)

@@ -16,8 +16,9 @@ def save(workdir: str | os.PathLike, path: str | os.PathLike) -> int:
 
   Gensim's `KeyedVectors.load_word2vec_format` and spaCy's `init vectors` read
   the file, and so does the field `embeddings`. A word's vector includes those
-  of its character n-grams. The words are in the order of the vocabulary, which
-  is that of their frequency in training, after <unk>.
+  of its character n-grams. The words are in the order of the vocabulary: <unk>,
+  those of training by their frequency, and those that only validation and test
+  have.
 
   Args:
     workdir: a run directory or a published model, see `load`.
@@ -40,9 +41,8 @@ def save(workdir: str | os.PathLike, path: str | os.PathLike) -> int:
         'which contains white space'
       )
   size = source.params['embedding'].shape[1]
-  numbers = (
-    b' '.join([b'%.9g'] * size) + b'\n'
-  )  # As many digits as float32 needs.
+  # Nine digits are as many as float32 needs.
+  numbers = b' '.join([b'%.9g'] * size) + b'\n'
   path = pathlib.Path(path)
   with replacing(path) as partial, partial.open('wb') as file:
     file.write(b'%d %d\n' % (len(rows), size))

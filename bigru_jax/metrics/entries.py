@@ -277,8 +277,8 @@ METRICS = {
   'perplexity': _PERPLEXITY(
     brief=True,
     title='Perplexity',
-    meaning='The exponential of the loss: among how many equally probable '
-    'words the model would be as unsure. 1 is perfect.',
+    meaning='The exponential of the loss: the model is as unsure of a word as '
+    'if it chose among this many equally probable ones. 1 is perfect.',
   ),
   'forward_perplexity': _PERPLEXITY(
     title='Perplexity of the next word',

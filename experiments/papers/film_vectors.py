@@ -3,13 +3,13 @@
   pip install gensim
   python experiments/film_vectors.py --data_dir=data/imdb
 
-The recipes of sentences join them to GloVe's. They are those of the
-skip-gram with negative sampling (Mikolov et al., 2013,
-https://arxiv.org/abs/1310.4546), on the reviews of IMDB in train.parquet and in
-unlabelled.parquet; the labels and the test set are not read. Words are
-lower-cased, and those that occur fewer than five times have no vector. Two
-cores take four minutes. Several threads learn at once, so two files differ a
-little.
+The recipes of sentences join them to GloVe's. They are the vectors of a
+skip-gram model with negative sampling (Mikolov et al., 2013,
+https://arxiv.org/abs/1310.4546), trained on the reviews of IMDB in
+train.parquet and unlabelled.parquet; the labels and the test set are not read.
+Words are lower-cased, and those that occur fewer than five times have no
+vector. It takes four minutes on two cores. Several threads learn at once, so
+the file differs a little each time.
 """
 
 from collections.abc import Iterator, Sequence

@@ -103,7 +103,8 @@ def _make_top(content: dict[str, Any]) -> dict[str, Any]:
     'made': how_made(content),
     'quality': [
       f'On {split} its perplexity is {values["perplexity"]:.1f}: on average, '
-      'it is as unsure of a word as between so many equally probable ones.',
+      'it is as unsure of a word as if it chose among this many equally '
+      'probable ones.',
       f'Of the next word it is {values["forward_perplexity"]:.1f}, and of the '
       f'previous one {values["backward_perplexity"]:.1f}.',
     ],

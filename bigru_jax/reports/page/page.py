@@ -296,8 +296,8 @@ def render(data: dict[str, Any], scripts: Sequence[str] = _SCRIPTS) -> str:
   for character in '<\u2028\u2029':
     content = content.replace(character, f'\\u{ord(character):04x}')
   page = (_FOLDER / 'page.html').read_text('utf-8')
-  for place, names in (('styles', _STYLES), ('scripts', scripts)):
-    parts = [(_FOLDER / name).read_text('utf-8').strip() for name in names]
-    page = page.replace('{{' + place + '}}', '\n'.join(parts), 1)
+  for name, files in (('styles', _STYLES), ('scripts', scripts)):
+    parts = [(_FOLDER / file).read_text('utf-8').strip() for file in files]
+    page = page.replace('{{' + name + '}}', '\n'.join(parts), 1)
   before, after = page.split('{{data}}')
   return before + content + after
