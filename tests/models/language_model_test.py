@@ -99,9 +99,18 @@ def test_the_embedding_and_the_encoder_are_those_of_a_classifier(model):
   ],
 )
 def test_dropout_hides_words_only_from_the_directions(model, options):
-  """What is to be predicted is not dropped, or the likelihoods would rise."""
+  """The probabilities of all texts sum to one under the same dropout.
+
+  They would not if the words to predict were dropped as well.
+  """
   module, params = model
   noisy = module.clone(**options)
+  rests = itertools.product(range(1, WORDS), repeat=2)
+  batch = _batch([(3, *rest) for rest in rests])
+  keys = jax.random.split(jax.random.key(0), 1)
+  same_keys = keys[np.zeros(len(batch['lengths']), int)]
+  dropped = noisy.apply({'params': params}, batch, same_keys).logits
+  np.testing.assert_allclose(jnp.exp(dropped[:, 0]).sum(), 1, rtol=1e-5)
   batch = _batch([(1, 3, 2), (2, 1, 3)])
   keys = jax.random.split(jax.random.key(0), 2)
   dropped = noisy.apply({'params': params}, batch, keys).logits

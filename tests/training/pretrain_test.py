@@ -54,6 +54,8 @@ def test_a_run_learns_which_words_follow(pretrained, corpus):
   ]
   assert len(perplexities) == 3 and perplexities[2] < perplexities[0] / 1.5
   assert pretrained.result['test'] == {}
+  page = (pretrained.workdir / 'report.html').read_text('utf-8')
+  assert f'its perplexity is {scores["perplexity"]:.1f}' in page
   both = scores['forward_perplexity'] * scores['backward_perplexity']
   assert scores['perplexity'] == pytest.approx(math.sqrt(both))
 
