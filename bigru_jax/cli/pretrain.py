@@ -1,4 +1,4 @@
-"""Trains both directions as language models, on texts without labels.
+"""Trains both directions as language models, on texts alone.
 
   bigru pretrain --train=reviews.csv --output=runs/pretrained
 
