@@ -208,12 +208,15 @@ class Loss:
     multi_label: (logits [B, C], targets [B, C], label_weights [C] or 1,
       **options) to losses [B]; None if it is a loss of single_label only.
     options: the fields of the configuration that are passed by their names.
+    language_model: whether it is that of a language model, the cross entropy of
+      a softmax over the words.
   """
 
   function: Callable[..., jax.Array] | None
   activation: Activation
   multi_label: Callable[..., jax.Array] | None = None
   options: tuple[str, ...] = ()
+  language_model: bool = False
 
   @property
   def tasks(self) -> tuple[str, ...]:
@@ -221,16 +224,19 @@ class Loss:
     functions = {
       'single_label': self.function,
       'multi_label': self.multi_label,
+      'language_model': self.language_model,
     }
-    tasks = tuple(task for task in functions if functions[task])
-    # A language model has the cross entropy of a softmax over the words.
-    is_default = self.function is softmax_cross_entropy
-    return (*tasks, 'language_model') if is_default else tasks
+    return tuple(task for task in functions if functions[task])
 
 
 LOSSES = {
   # The default of both tasks: the outputs of multi_label are independent.
-  'softmax': Loss(softmax_cross_entropy, SOFTMAX, multi_label_cross_entropy),
+  'softmax': Loss(
+    softmax_cross_entropy,
+    SOFTMAX,
+    multi_label_cross_entropy,
+    language_model=True,
+  ),
   'sigmoid': Loss(sigmoid_cross_entropy, SIGMOID, multi_label_cross_entropy),
   'focal': Loss(
     softmax_focal_loss, SOFTMAX, multi_label_focal_loss, ('focal_gamma',)

@@ -86,21 +86,7 @@ class LanguageModel(nn.Module):
     table_VxE, axis = token_table(self), self.embedding_axis
     vectors_BxTxE = lookup(table_VxE, tokens_BxT, axis)
     keys_B = dropout_keys(self, dropout_keys_B, len(lengths_B))
-    x_BxTxE = vectors_BxTxE
-    if self.word_dropout and keys_B is not None:
-      word_keys_B = fold_keys(keys_B, Site.WORDS)
-      read_BxT = word_dropout(
-        tokens_BxT, self.word_dropout, word_keys_B, UNK_ID
-      )
-      x_BxTxE = lookup(table_VxE, read_BxT, axis)
-    x_BxTxE = dropout(
-      x_BxTxE.astype(self.dtype),
-      self.embedding_dropout,
-      fold_keys(keys_B, Site.EMBEDDED),
-    )
-    x_BxTxE = spatial_dropout(
-      x_BxTxE, self.spatial_dropout, fold_keys(keys_B, Site.FEATURES)
-    )
+    x_BxTxE = self._drop(tokens_BxT, vectors_BxTxE, table_VxE, keys_B)
     encoder = BiGRU(
       self.hidden_size,
       recurrent_dropout=self.recurrent_dropout,
@@ -143,6 +129,29 @@ class LanguageModel(nn.Module):
       mask_BxT[:, 1:], log_likelihoods_N.reshape(2, len(tokens_BxT), -1), 0
     )
     return Outputs(log_likelihoods_DxBxT.sum(-1).T, {})
+
+  def _drop(
+    self,
+    tokens_BxT: jax.Array,
+    x_BxTxE: jax.Array,
+    table_VxE: jax.Array,
+    keys_B: jax.Array | None,
+  ) -> jax.Array:
+    """Returns the vectors of tokens that the encoder reads, with dropout."""
+    if self.word_dropout and keys_B is not None:
+      word_keys_B = fold_keys(keys_B, Site.WORDS)
+      read_BxT = word_dropout(
+        tokens_BxT, self.word_dropout, word_keys_B, UNK_ID
+      )
+      x_BxTxE = lookup(table_VxE, read_BxT, self.embedding_axis)
+    x_BxTxE = dropout(
+      x_BxTxE.astype(self.dtype),
+      self.embedding_dropout,
+      fold_keys(keys_B, Site.EMBEDDED),
+    )
+    return spatial_dropout(
+      x_BxTxE, self.spatial_dropout, fold_keys(keys_B, Site.FEATURES)
+    )
 
   def _project(self, h_BxTx2H: jax.Array) -> jax.Array:
     """Returns the vectors [2, B (T - 1), E] that predict words, float32."""

@@ -41,7 +41,9 @@ def make_train_step(
 
   def train_step(state, batch):
     keys_B = example_keys(seed, state.step, len(batch['weights']))
-    # A key of the whole batch, the same for each of its examples.
+    # A key of the whole batch, the same for each of its examples. It is in the
+    # batch because a device sees the keys of its own examples alone, from which
+    # it cannot tell one that all devices share.
     batch = {**batch, 'step_keys': jnp.broadcast_to(keys_B[0], keys_B.shape)}
     if weight_drop_rate:
       dropped, pull_back = jax.vjp(

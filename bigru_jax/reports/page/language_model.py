@@ -9,8 +9,9 @@ from typing import Any
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.evaluation.diagnostics import describe_data
 from bigru_jax.metrics import METRICS
-from bigru_jax.reports.page.page import COSTS, WORDS, render
+from bigru_jax.reports.page.page import render
 from bigru_jax.reports.page.top import how_made
+from bigru_jax.reports.page.words import COSTS, WORDS
 from bigru_jax.reports.records import (
   command_of,
   grouped_fields,

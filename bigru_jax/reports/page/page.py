@@ -27,6 +27,7 @@ from bigru_jax.reports.page.shading import (
   weights_of_sets,
 )
 from bigru_jax.reports.page.top import make_top, thresholds
+from bigru_jax.reports.page.words import COSTS, WORDS
 from bigru_jax.reports.records import (
   command_of,
   grouped_fields,
@@ -45,28 +46,14 @@ _SHADING = {'method', 'sentence', 'texts', 'table'}
 _START = '<script type="application/json" id="data">'
 _SCRIPTS = 'charts.js', 'run.js', 'texts.js', 'shading.js', 'top.js'
 _STYLES = 'page.css', 'texts.css'
-# The titles and meanings of what a training costs; see `final_evaluation`.
-COSTS = {
-  'best_epoch': (
-    'Best epoch',
-    'The pass over the training texts after which validation was best; the '
-    'model is that of this moment.',
-  ),
-  'parameters': ('Parameters', 'How many numbers the model has learned.'),
-  'train_seconds': ('Training, seconds', 'Without compiling and saving.'),
-  'compile_seconds': (
-    'Compiling, seconds',
-    'The time in which the program was translated for this machine.',
-  ),
-  'examples_per_second': ('Texts per second', 'In training.'),
-  'tokens_per_second': ('Tokens per second', 'In training.'),
-  'temperature': (
-    'Temperature',
-    'The divisor of the scores with which validation is calibrated best; above '
-    '1, the model is too sure of itself.',
-  ),
+_SCORE_CURVES = {
+  'title': 'Scores on validation',
+  'yName': 'score',
+  'names': [
+    ('accuracy', 'accuracy'),
+    ('F1, mean of the labels', 'macro_f1'),
+  ],
 }
-WORDS = COSTS | {'examples': ('Texts', 'The number of texts.')}
 
 
 def write_page(
@@ -225,14 +212,7 @@ def describe(workdir: pathlib.Path) -> dict[str, Any]:
     'intervals': result.get('intervals', {}).get('test', {}),
     'diagnostics': diagnostics,
     'curves': lines,
-    'score_curves': {
-      'title': 'Scores on validation',
-      'yName': 'score',
-      'names': [
-        ('accuracy', 'accuracy'),
-        ('F1, mean of the labels', 'macro_f1'),
-      ],
-    },
+    'score_curves': _SCORE_CURVES,
     'best_epoch': result.get('best_epoch'),
     'learning_rate': learning_rates(config, lines) if lines else [],
     'report': result.get('test_report'),
