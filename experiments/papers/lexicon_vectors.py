@@ -64,10 +64,9 @@ def main() -> None:
   for path in _VECTORS.value.split(','):
     with open_binary(path, 'vectors') as lines:
       for line in lines:
-        word, *numbers = line.split(b' ', 2)
+        other_word, *numbers = line.decode('utf-8', 'replace').split(' ', 2)
         if len(numbers) > 1:  # Otherwise, it is the header of word2vec.
-          name = word.decode('utf-8', 'replace')
-          vectors.setdefault(name, np.zeros(len(LEXICONS), np.float32))
+          vectors.setdefault(other_word, np.zeros(len(LEXICONS), np.float32))
   output = pathlib.Path(_OUTPUT.value)
   output.parent.mkdir(parents=True, exist_ok=True)
   with open(output, 'w', encoding='utf-8') as file:
