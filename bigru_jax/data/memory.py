@@ -24,9 +24,8 @@ from bigru_jax.data.text import join_texts
 # For each split: (texts, labels), a DataFrame, a Dataset or an Arrow table.
 Corpus = Mapping[str, Any]
 
-_FORMS = (
-  '(texts, labels), a pandas or Polars DataFrame, a Hugging Face Dataset or a '
-  'PyArrow table'
+_TABLES = (
+  'a pandas or Polars DataFrame, a Hugging Face Dataset or a PyArrow table'
 )
 
 
@@ -48,7 +47,8 @@ def read(corpus: Corpus, columns: Columns) -> dict[str, Iterable[Example]]:
   """
   if not isinstance(corpus, Mapping):
     raise ValueError(
-      f"corpus is {kind_of(corpus)}; give {{'train': X}}, where X is {_FORMS}"
+      f"corpus is {kind_of(corpus)}; give {{'train': X}}, where X is "
+      f'{_forms(columns)}'
     )
   unknown = sorted(map(str, set(corpus) - {*NAMES, UNLABELLED}))
   if unknown or 'train' not in corpus:
@@ -90,7 +90,13 @@ def _examples(split: Any, where: str, columns: Columns) -> Iterator[Example]:
     return selected.examples(rows, where)
   if is_table(split) and hasattr(split, '__len__'):
     return _table_examples(split, where, columns)
-  raise ValueError(f'{where} is {kind_of(split)}; give {_FORMS}')
+  raise ValueError(f'{where} is {kind_of(split)}; give {_forms(columns)}')
+
+
+def _forms(columns: Columns) -> str:
+  """Returns the forms of a split, in words."""
+  texts = '(texts, labels)' if columns.label else 'a list of texts'
+  return f'{texts}, {_TABLES}'
 
 
 def _joined_texts(

@@ -183,8 +183,10 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
   """
   if config.task == 'language_model':
     for field in dataclasses.fields(config):
-      if field.name not in FIELDS_OF_LANGUAGE_MODEL:
-        _refuse(config, field.name, 'labels, which pretraining does not read')
+      name = field.name
+      if name not in FIELDS_OF_LANGUAGE_MODEL and _differs(config, name):
+        value = getattr(config, name)
+        raise ValueError(f'{name}={value} has no effect in pretraining')
     if OPTIMIZERS[config.optimizer].is_lazy:
       _refuse(
         config, 'optimizer', 'a task with labels: a softmax uses all rows'

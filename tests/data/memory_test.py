@@ -11,6 +11,7 @@ from scipy import sparse
 from bigru_jax.config import Config
 from bigru_jax.data import memory
 from bigru_jax.data.prepare import prepare
+from bigru_jax.data.texts import prepare_texts
 
 TEXTS = [f'text {i}' for i in range(12)]
 KINDS = ['pos', 'neg', 'neg'] * 4
@@ -146,6 +147,12 @@ def test_a_missing_text_is_an_empty_one():
 def test_an_object_that_is_not_a_corpus_is_named(corpus, message):
   with pytest.raises(ValueError, match=message):
     prepare(Config(), corpus)
+
+
+def test_a_language_model_is_asked_for_texts_alone():
+  config = Config(task='language_model')
+  with pytest.raises(ValueError, match='where X is a list of texts, a pandas'):
+    prepare_texts(config, TEXTS)
 
 
 def test_a_pair_beside_a_table_with_weights_is_named():

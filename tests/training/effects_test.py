@@ -431,7 +431,6 @@ IGNORED = [
   ('focal_gamma', 1.0, {}, 'loss=focal'),
   ('focal_gamma', 1.0, {**SEVERAL, 'loss': 'asymmetric'}, 'loss=focal'),
   ('sampled_words', 9, {}, 'task=language_model'),
-  ('label_column', 'x', LANGUAGE_MODEL, 'labels, which pretraining does not'),
   ('optimizer', 'lazy_adamw', LANGUAGE_MODEL, 'a task with labels'),
   ('max_length', 9, HIERARCHICAL, 'model=flat'),
   ('max_sentences', 9, {}, 'model=hierarchical'),

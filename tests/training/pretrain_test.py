@@ -129,8 +129,9 @@ def test_the_test_split_is_evaluated_if_there_is_one(corpus, tmp_path):
 @pytest.mark.parametrize(
   'options, message',
   [
-    ({'pooling': 'max'}, 'pooling=max needs labels, which pretraining does'),
-    ({'dropout': 0.2}, 'dropout=0.2 needs labels, which pretraining does'),
+    ({'label_column': 'x'}, 'label_column=x has no effect in pretraining'),
+    ({'dropout': 0.2}, 'dropout=0.2 has no effect in pretraining'),
+    ({'init_from': 'run'}, 'init_from=run has no effect in pretraining'),
     ({'optimizer': 'lazy_adamw'}, 'optimizer=lazy_adamw needs a task with l'),
     ({'split_seed': 3}, 'split_seed=3 needs data without a validation'),
   ],
