@@ -30,7 +30,7 @@ from bigru_jax.data.class_weights import weigh_classes
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.reports import tables
 from bigru_jax.rundir import files as run_files
-from bigru_jax.rundir.source import read_source
+from bigru_jax.rundir.source import Source, prepare_from
 from bigru_jax.training import effects
 
 _log = logging.getLogger('bigru_jax.compile')
@@ -53,27 +53,30 @@ config_flags.define_flags(
 )
 
 
-def read_data(config: Config) -> Dataset:
-  """Reads the data, and refuses what `bigru run` refuses."""
+def read_data(config: Config) -> tuple[Dataset, Source | None]:
+  """Reads the data and the run of init_from; refuses what `bigru run` does."""
   effects.check_has_labels(config)
   effects.check_effects(config, None)
-  source = read_source(config)
-  data = prepare_shared(config, of_run=source.vectors if source else None)
+  data, source = prepare_from(config, prepare_shared)
   data = weigh_classes(data, config.class_weights)
   effects.check_split_seed(config, data.identity)
   effects.check_labels(config, data.labels)
-  return data
+  return data, source
 
 
 def compile_or_refuse(
-  config: Config, data: Dataset, target: targets.Target, names: Any = _STEPS
+  config: Config,
+  data: Dataset,
+  source: Source | None,
+  target: targets.Target,
+  names: Any = _STEPS,
 ) -> list[steps.CompiledStep]:
   """Returns the compiled steps; none if the compiler finds too little memory.
 
   The compiler for TPUs does; that for GPUs compiles what does not fit.
   """
   try:
-    return steps.compile_steps(config, data, target, names)
+    return steps.compile_steps(config, data, target, names, source)
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
@@ -88,13 +91,18 @@ def fits(compiled: list[steps.CompiledStep], target: targets.Target) -> bool:
 
 
 def largest_batch_size(
-  config: Config, data: Dataset, target: targets.Target, first_fits: bool
+  config: Config,
+  data: Dataset,
+  source: Source | None,
+  target: targets.Target,
+  first_fits: bool,
 ) -> int:
   """Returns about the largest batch size with which training fits.
 
   Args:
     config: the configuration, whose batch size is the first.
     data: its data.
+    source: the run of init_from, if there is one.
     target: the devices.
     first_fits: whether the configuration's own batch size fits.
   """
@@ -106,7 +114,8 @@ def largest_batch_size(
     if size > num_texts:
       return False
     changed = dataclasses.replace(config, batch_size=size)
-    result = fits(compile_or_refuse(changed, data, target, ['train']), target)
+    compiled = compile_or_refuse(changed, data, source, target, ['train'])
+    result = fits(compiled, target)
     _log.info('batch_size=%d %s', size, 'fits' if result else 'does not fit')
     return result
 
@@ -171,8 +180,8 @@ def main() -> int:
   os.environ['ALLOW_MULTIPLE_LIBTPU_LOAD'] = '1'
   jax.config.update('jax_platforms', 'cpu')
   target = targets.find(_TARGET.value)
-  data = read_data(config)
-  compiled = compile_or_refuse(config, data, target)
+  data, source = read_data(config)
+  compiled = compile_or_refuse(config, data, source, target)
   all_fit = fits(compiled, target)
   result = {
     'target': target.name,
@@ -188,7 +197,7 @@ def main() -> int:
   else:
     print(f'batch_size={config.batch_size} does not fit on {target.name}')
   if _LARGEST_BATCH_SIZE.value:
-    largest = largest_batch_size(config, data, target, all_fit)
+    largest = largest_batch_size(config, data, source, target, all_fit)
     result['largest_batch_size'] = largest
     print(f'\nlargest batch_size that fits: {largest}')
   if output:

@@ -48,7 +48,7 @@ from bigru_jax.reports import tables
 from bigru_jax.reports.page.page import update_page
 from bigru_jax.rundir import files as run_files
 from bigru_jax.rundir.examples import check_data, check_same_split
-from bigru_jax.rundir.source import Source, read_source
+from bigru_jax.rundir.source import Source, prepare_from
 from bigru_jax.runtime import host
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.training.program import build_program
@@ -256,8 +256,7 @@ def test_attention() -> None:
     moved = 'init_from' if config.init_from else 'embeddings'
     values: dict[str, Any] = {moved: embeddings}
     config = dataclasses.replace(config, **values)
-  source = read_source(config)
-  data = prepare(config, of_run=source.vectors if source else None)
+  data, source = prepare_from(config, prepare)
   if data.identity != run_files.read_identity(workdir):
     raise ValueError(f'workdir={workdir}: the data changed since the run')
   correct = correct_answers(workdir, split)

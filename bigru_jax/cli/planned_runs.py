@@ -124,8 +124,8 @@ def check_effects(output: pathlib.Path, planned: Sequence[Planned]) -> None:
       effects.check_effects(config)
     if config.task == 'language_model' and config.train and not config.test:
       raise ValueError(
-        'test is not given, on which runs are compared; a language model holds '
-        'none out'
+        'test is missing: runs are compared by their test scores, and a '
+        'language model has no test split unless it is given'
       )
 
 

@@ -18,6 +18,7 @@ from bigru_jax.config import Config
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.evaluation.steps import make_predict_step
 from bigru_jax.ops import gru_scan
+from bigru_jax.rundir.source import Source
 from bigru_jax.training.program import Program, build_program, build_steps
 from bigru_jax.training.state import TrainState
 
@@ -67,6 +68,7 @@ def compile_steps(
   data: Dataset,
   target: Target,
   names: Collection[str] = ('train', 'evaluate', 'predict'),
+  source: Source | None = None,
 ) -> list[CompiledStep]:
   """Compiles training, evaluation and prediction for a target.
 
@@ -77,6 +79,7 @@ def compile_steps(
     data: its data, which has the vocabulary, the labels and the lengths.
     target: the devices.
     names: the steps.
+    source: the run of `init_from`, if there is one.
 
   Raises:
     ValueError: the devices do not divide the batch.
@@ -89,7 +92,7 @@ def compile_steps(
       f'batch_size={config.batch_size} is not a multiple of the {mesh.size} '
       f'devices of target={target.name!r}'
     )
-  program = build_program(config, data)
+  program = build_program(config, data, source)
   batch = _with_shardings(
     _largest_batch(config, data, mesh.size), parallel.batch_sharding(mesh)
   )

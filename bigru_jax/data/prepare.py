@@ -92,12 +92,7 @@ def prepare(
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
   assert bool(config.init_from) == bool(of_run)
-  growing = make_tokenizer(config)
-  if config.num_texts > 1:
-    check_token(growing, SEPARATOR, f'text_column={config.text_column}')
-  identity = {}
-  if growing.vocabulary is None:
-    identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
+  growing, identity = make_tokenizer(config)
   if config.vector_sets:
     identity['embeddings'] = config.vector_sets.sha256()
   if of_run:
@@ -151,8 +146,21 @@ def _sources(
   return {**sources.read(config, corpus), UNLABELLED: texts}
 
 
-def make_tokenizer(config: DataConfig) -> Tokenizer:
-  """Returns a tokenizer with a growing vocabulary, or that of a file."""
+def make_tokenizer(config: DataConfig) -> tuple[Tokenizer, dict[str, str]]:
+  """Returns the tokenizer of a new run, and its part of the data's identity.
+
+  It has a growing vocabulary, or is that of a file, whose digest is then part
+  of the identity.
+  """
+  tokenizer, identity = _tokenizer_named(config), dict[str, str]()
+  if config.num_texts > 1:
+    check_token(tokenizer, SEPARATOR, f'text_column={config.text_column}')
+  if tokenizer.vocabulary is None:
+    identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
+  return tokenizer, identity
+
+
+def _tokenizer_named(config: DataConfig) -> Tokenizer:
   name = config.tokenizer
   if name in TOKENIZERS:
     return VocabularyTokenizer(name, replaces=config.replace_urls_and_users)

@@ -11,13 +11,10 @@ from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
 from bigru_jax.data.epoch_plan import choose_buckets
 from bigru_jax.data.holdout import hold_out
-from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.prepare import Dataset, make_tokenizer
 from bigru_jax.data.split_notes import describe_splits
 from bigru_jax.data.splits import NAMES, Table
 from bigru_jax.data.tabulate import read_splits
-from bigru_jax.data.text import SEPARATOR
-from bigru_jax.data.tokenizer import check_token
 from bigru_jax.data.truncation import NO_LIMIT
 from bigru_jax.data.vocabulary import choose_vocabulary, translate
 
@@ -40,12 +37,7 @@ def prepare_texts(
   Raises:
     FileNotFoundError, ValueError: with the field, the file and the row.
   """
-  growing = make_tokenizer(config)
-  if config.num_texts > 1:
-    check_token(growing, SEPARATOR, f'text_column={config.text_column}')
-  identity = {}
-  if growing.vocabulary is None:
-    identity['tokenizer'] = file_sha256(config.tokenizer, 'tokenizer')
+  growing, identity = make_tokenizer(config)
   limits = dataclasses.replace(config.limits, max_length=NO_LIMIT)
   tables, _, digests = read_splits(
     sources.read(config, corpus), growing, limits, without_labels=NAMES

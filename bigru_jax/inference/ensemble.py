@@ -281,11 +281,24 @@ def load_ensemble(
     embeddings: see `load`; it is passed to runs that started from vectors.
 
   Raises:
-    FileNotFoundError, ValueError: see `load` and `Ensemble`.
+    FileNotFoundError, ValueError: see `load` and `Ensemble`; or some runs
+      started from files of vectors and others from a run, so that `embeddings`
+      cannot be both.
   """
-  members = []
-  for path in map(published.find, workdirs):
-    config = run_files.read_config(path)
-    has_vectors = config.embeddings or config.init_from
-    members.append(load(path, embeddings if has_vectors else ''))
-  return Ensemble(members)
+  configs = {
+    path: run_files.read_config(path) for path in map(published.find, workdirs)
+  }
+  if embeddings and all(
+    any(getattr(config, name) for config in configs.values())
+    for name in ('embeddings', 'init_from')
+  ):
+    raise ValueError(
+      f'embeddings={embeddings}: some of the runs started from files of '
+      'vectors, and others from a run'
+    )
+  return Ensemble(
+    [
+      load(path, embeddings if config.embeddings or config.init_from else '')
+      for path, config in configs.items()
+    ]
+  )

@@ -17,7 +17,7 @@ from bigru_jax.data.soft_labels import hard_label
 from bigru_jax.data.split_digest import SplitDigest
 from bigru_jax.data.splits import NAMES, Example
 from bigru_jax.rundir import files as run_files, published, same_run
-from bigru_jax.rundir.source import read_source
+from bigru_jax.rundir.source import prepare_from
 
 # The reasons why some data cannot be read again, by the name of the data set.
 WITHOUT_DATA = {
@@ -105,8 +105,7 @@ def split_again(
       available, or are read or held out in another way than by the run.
   """
   check_data(workdir, config)
-  source = read_source(config)
-  data = prepare(config, of_run=source.vectors if source else None)
+  data, _ = prepare_from(config, prepare)
   same_run.check_data(workdir, config, data.tokenizer, data.identity)
   table = data.splits[split].table
   names = np.array(data.labels, object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import hashlib
@@ -13,6 +14,7 @@ import numpy as np
 
 from bigru_jax.config import Config
 from bigru_jax.data.open_files import file_sha256
+from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.run_vectors import RunVectors
 from bigru_jax.data.text import TOKENIZERS
 from bigru_jax.data.tokenizer import JsonTokenizer, Tokenizer, load_tokenizer
@@ -99,6 +101,22 @@ def read_source(config: Config) -> Source | None:
   source = open_source(config.init_from, 'init_from')
   source.check_fits(config)
   return source
+
+
+def prepare_from(
+  config: Config, prepare: Callable[..., Dataset]
+) -> tuple[Dataset, Source | None]:
+  """Returns the data of a configuration, and the run that it starts from.
+
+  Args:
+    config: the configuration.
+    prepare: `data.prepare.prepare` or `data.cache.prepare_shared`.
+
+  Raises:
+    FileNotFoundError, ValueError, OSError: see `read_source` and `prepare`.
+  """
+  source = read_source(config)
+  return prepare(config, of_run=source.vectors if source else None), source
 
 
 def open_source(name: str, field: str = 'workdir') -> Source:

@@ -199,10 +199,9 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
       in_memory = dataclasses.replace(config, unlabelled=where)  # It checks.
       if not _has_terms_without_labels(in_memory):
         _refuse(in_memory, UNLABELLED, _TERMS_WITHOUT_LABELS)
-  has_columns = corpus is not None and _has_columns(corpus)
   for fields, needs, holds in _RULES:
     for name in fields:
-      if has_columns and name in _COLUMNS:
+      if name in _COLUMNS and corpus is not None and _has_column(corpus, name):
         continue
       if corpus is not None and name == 'text_column' and config.num_texts > 1:
         continue  # A text in memory may be a tuple.
@@ -283,10 +282,15 @@ def check_devices(config: Config) -> None:
     )
 
 
-def _has_columns(corpus: Any) -> bool:
-  """Returns whether a split is a table, or the corpus is not a mapping."""
+def _has_column(corpus: Any, name: str) -> bool:
+  """Returns whether a split is a table, or the corpus is not a mapping.
+
+  Of a table of texts without labels, only the column of texts is read.
+  """
   return not isinstance(corpus, Mapping) or any(
-    not isinstance(split, tuple | list) for split in corpus.values()
+    not isinstance(split, tuple | list)
+    for split_name, split in corpus.items()
+    if split_name != UNLABELLED or name == 'text_column'
   )
 
 

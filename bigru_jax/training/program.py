@@ -132,6 +132,7 @@ def build_program(
   Raises:
     ValueError: the configuration does not fit the labels of the data.
   """
+  assert bool(config.init_from) == bool(source)
   task = task_of(config, data)
   vocabulary = data.tokenizer.vocabulary
   model = make_classifier(

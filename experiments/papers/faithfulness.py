@@ -32,6 +32,7 @@ from bigru_jax.explain.predictions import (
 )
 from bigru_jax.reports.tables import markdown
 from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir.source import prepare_from
 from bigru_jax.runtime import host
 
 from . import results, tables
@@ -87,7 +88,7 @@ def measure(workdir: pathlib.Path, limit: int) -> dict[str, dict[str, float]]:
     ValueError: the data changed since the run.
   """
   run = bigru_jax.load(workdir)
-  data = prepare_shared(run.config)
+  data, _ = prepare_from(run.config, prepare_shared)
   if data.identity != run_files.read_identity(workdir):
     raise ValueError(f'workdir={workdir}: the data changed since the run')
   thresholds = run.calibration.thresholds

@@ -1,4 +1,4 @@
-"""Files of a run's word vectors are read by programs of others, and by ours."""
+"""The files of a run's word vectors are read by this and by other programs."""
 
 import dataclasses
 

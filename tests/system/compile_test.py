@@ -139,7 +139,7 @@ def _check_error(flags, *messages):
     assert message in line
 
 
-def _one_byte(config, data, target, names=()):
+def _one_byte(config, *arguments):
   """Steps that take a byte each."""
   return [
     compile_command.steps.CompiledStep(

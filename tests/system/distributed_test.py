@@ -118,6 +118,17 @@ def test_processes_share_texts_without_labels(tmp_path):
   _assert_same_run(tmp_path / 'two', tmp_path / 'one')
 
 
+@pytest.mark.slow
+def test_processes_pretrain_one_language_model(tmp_path):
+  flags = [x for x in FLAGS if not x.startswith('--dropout=')]
+  flags += ['--task=language_model']
+  _one(tmp_path / 'one', 2, flags)
+  _several(tmp_path / 'two', 2, flags)
+  ours, others = map(chaos.metrics, (tmp_path / 'two', tmp_path / 'one'))
+  assert ours == [pytest.approx(line, abs=1e-4) for line in others]
+  assert 'perplexity' in ours[-1]
+
+
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
   """The directory of a run by two processes; not to be written to."""

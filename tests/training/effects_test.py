@@ -27,7 +27,7 @@ from bigru_jax.data.prepare import prepare
 from bigru_jax.data.texts import prepare_texts
 from bigru_jax.models.build import make_classifier
 from bigru_jax.rundir import files as run_files
-from bigru_jax.rundir.source import read_source
+from bigru_jax.rundir.source import prepare_from
 from bigru_jax.tasks import SingleLabel
 from bigru_jax.training import (
   effects,
@@ -209,8 +209,7 @@ def _prepared(config):
   if config.task == 'language_model':
     data = prepare_texts(config)
   else:
-    source = read_source(config)
-    data = prepare(config, of_run=source.vectors if source else None)
+    data, _ = prepare_from(config, prepare)
   return weigh_classes(data, config.class_weights)
 
 
@@ -547,6 +546,19 @@ def test_more_devices_than_jax_has_are_refused():
   effects.check_devices(Config(cpu_devices=len(jax.devices())))
   with pytest.raises(ValueError, match='cpu_devices=7 needs .* JAX has 4 cpu'):
     effects.check_devices(Config(cpu_devices=7))
+
+
+def test_a_table_without_labels_has_no_column_of_labels():
+  corpus = {
+    'train': (['a', 'b'], ['x', 'y']),
+    'unlabelled': pandas.DataFrame({'body': ['a b']}),
+  }
+  config = Config(entropy_weight=0.1, text_column='body')
+  effects.check_effects(config, corpus)
+  with pytest.raises(ValueError, match='label_column=title needs train'):
+    effects.check_effects(
+      dataclasses.replace(config, label_column='title'), corpus
+    )
 
 
 def test_mixup_of_one_text_for_each_device_is_refused():

@@ -72,13 +72,13 @@ def test_the_virtual_adversarial_loss_equals_its_formula():
   # w, whatever the random direction.
   norm = np.linalg.norm(W) * np.sqrt(BATCH['lengths'])
   p = expit(_logits())
-  found = _losses(virtual_adversarial=0.7) - _cross_entropy(_logits())
+  added = _losses(virtual_adversarial=0.7) - _cross_entropy(_logits())
   divergences = []
   for sign in (1, -1):
     q = expit(_logits((sign * 0.7 / norm)[:, None, None]))
     divergences.append(rel_entr(p, q) + rel_entr(1 - p, 1 - q))
-  error = np.abs(np.stack(divergences) - found).min(0)
-  assert (error < 1e-4 * found).all()
+  error = np.abs(np.stack(divergences) - added).min(0)
+  assert (error < 1e-4 * added).all()
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_texts_without_labels_have_the_terms_that_need_none():
 
 def test_the_penalty_on_overlapping_hops_equals_its_formula():
   expected = [np.sum((a @ a.T - np.eye(2)) ** 2) for a in WEIGHTS]
-  found = _losses(attention_penalty=0.3) - _cross_entropy(_logits())
-  np.testing.assert_allclose(found, 0.3 * np.array(expected), rtol=1e-4)
+  added = _losses(attention_penalty=0.3) - _cross_entropy(_logits())
+  np.testing.assert_allclose(added, 0.3 * np.array(expected), rtol=1e-4)
   apart = jnp.eye(2, 4)[None]  # Each hop on a word of its own.
   assert float(regularizers.overlap(apart)[0]) == 0
 
@@ -165,7 +165,7 @@ def _noisy_model(task):
 def test_r_drop_equals_its_formula(task, soft):
   apply, keys_B = _noisy_model(task), example_keys(0, 0, 3)
   batch = BATCH | soft
-  found, _ = regularized(apply, task, 5, r_drop=0.7)(1.0, batch, keys_B)
+  losses, _ = regularized(apply, task, 5, r_drop=0.7)(1.0, batch, keys_B)
   # The two passes have other keys, so other masks.
   other_keys_B = fold_keys(keys_B, Site.SECOND_PASS)
   logits = [apply(1.0, batch, keys).logits for keys in (keys_B, other_keys_B)]
@@ -178,9 +178,9 @@ def test_r_drop_equals_its_formula(task, soft):
     p, q = expit(p), expit(q)
     divergences = rel_entr(p, q) + rel_entr(q, p)
     divergences += rel_entr(1 - p, 1 - q) + rel_entr(1 - q, 1 - p)
-  losses = sum(task.losses(x, batch) for x in logits) / 2
-  expected = losses + 0.7 * divergences.sum(-1) / 2
-  np.testing.assert_allclose(found, expected, rtol=1e-4)
+  mean_losses = sum(task.losses(x, batch) for x in logits) / 2
+  expected = mean_losses + 0.7 * divergences.sum(-1) / 2
+  np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
 
 def test_the_gradient_of_r_drop_flows_through_both_passes():
@@ -190,9 +190,9 @@ def test_the_gradient_of_r_drop_flows_through_both_passes():
     both = regularized(apply, TASK, 5, r_drop=alpha)
     return both(scale, BATCH, keys_B)[0].sum()
 
-  found = jax.grad(total)(1.0, 0.7)
+  gradient = jax.grad(total)(1.0, 0.7)
   slope = (total(1.01, 0.7) - total(0.99, 0.7)) / 0.02
-  np.testing.assert_allclose(found, slope, rtol=1e-2)
+  np.testing.assert_allclose(gradient, slope, rtol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_no_gradient_flows_through_the_perturbation():
   def total(w):
     return loss_fn(w, BATCH, example_keys(0, 0, 3))[0].sum()
 
-  found = jax.grad(total)(jnp.asarray(W))
+  gradient = jax.grad(total)(jnp.asarray(W))
   direction = np.sign(expit(_logits()) - BATCH['labels'])
   norm = np.linalg.norm(W) * np.sqrt(BATCH['lengths'])
   r = (0.7 * direction / norm)[:, None, None] * W * MASK[..., None]
@@ -308,4 +308,4 @@ def test_no_gradient_flows_through_the_perturbation():
   expected = 0
   for x in (clean, clean + r.sum(1)):
     expected = expected + (expit(x @ W) - BATCH['labels']) @ x
-  np.testing.assert_allclose(found, expected, rtol=1e-4)
+  np.testing.assert_allclose(gradient, expected, rtol=1e-4)
