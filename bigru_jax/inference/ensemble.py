@@ -285,11 +285,10 @@ def load_ensemble(
       started from files of vectors and others from a run, so that `embeddings`
       cannot be both.
   """
-  configs = {
-    path: run_files.read_config(path) for path in map(published.find, workdirs)
-  }
+  paths = [published.find(workdir) for workdir in workdirs]
+  configs = [run_files.read_config(path) for path in paths]
   if embeddings and all(
-    any(getattr(config, name) for config in configs.values())
+    any(getattr(config, name) for config in configs)
     for name in ('embeddings', 'init_from')
   ):
     raise ValueError(
@@ -299,6 +298,6 @@ def load_ensemble(
   return Ensemble(
     [
       load(path, embeddings if config.embeddings or config.init_from else '')
-      for path, config in configs.items()
+      for path, config in zip(paths, configs)
     ]
   )
