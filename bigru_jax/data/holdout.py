@@ -24,6 +24,7 @@ def hold_out(
   splits: Mapping[str, Table],
   split_seed: int,
   names: Sequence[str] = ('test', 'validation'),
+  at_most: int | None = None,
 ) -> tuple[dict[str, Table], list[str]]:
   """Holds out a tenth of train for each missing split, test or validation.
 
@@ -37,6 +38,7 @@ def hold_out(
     splits: the splits; texts without labels are drawn like those of one class.
     split_seed: the seed of the draw.
     names: the splits that there must be.
+    at_most: the number of examples that are held out even if a tenth has more.
 
   Returns:
     The splits in the order of `NAMES`, and a sentence for each split that was
@@ -49,6 +51,8 @@ def hold_out(
   missing = [name for name in names if name not in splits]
   read = len(splits['train'])
   tenth = max(1, round(read / HELD_OUT))
+  if at_most:
+    tenth = min(tenth, at_most)
   for i, name in enumerate(missing):
     train = splits['train']
     texts = distinct_texts(train, f'{split_seed}/{name}/')
