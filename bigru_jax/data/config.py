@@ -47,8 +47,9 @@ class DataConfig(Group):
   )
   unlabelled: str = field(
     '',
-    'Your own files of texts without labels, for virtual_adversarial and '
-    'entropy_weight: each step has a batch of them beside that of train.',
+    'Your own files of texts without labels, for virtual_adversarial, '
+    'entropy_weight and language_model_weight: each step has a batch of them '
+    'beside that of train.',
     path=True,
   )
   text_column: str = field(

@@ -13,12 +13,11 @@ from bigru_jax.data.text import UNK_ID
 from bigru_jax.data.truncation import NO_LIMIT, Limits
 
 
-def token_counts(table: Table, size: int) -> np.ndarray:
-  """Counts how often each id occurs in the texts of a split."""
+def token_counts(tokens: Ragged, size: int) -> np.ndarray:
+  """Counts how often each of `size` ids occurs in texts."""
   counts = np.zeros(size, np.int64)
-  for start in range(0, len(table), 10_000):
-    tokens = table['tokens'][start : start + 10_000].flat()
-    counts += np.bincount(tokens, minlength=size)
+  for start in range(0, len(tokens), 10_000):
+    counts += np.bincount(tokens[start : start + 10_000].flat(), minlength=size)
   return counts
 
 
@@ -32,7 +31,10 @@ def describe_splits(
     num_tokens: the number of ids.
     limits: the limits at which texts were truncated.
   """
-  counts_of = {x: token_counts(splits[x], num_tokens) for x in splits}
+  counts_of = {
+    name: token_counts(table['tokens'], num_tokens)
+    for name, table in splits.items()
+  }
   trained = (counts_of['train'] + counts_of.get(UNLABELLED, 0)) > 0
   trained[UNK_ID] = False
   notes = []

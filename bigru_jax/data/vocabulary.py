@@ -41,7 +41,8 @@ def choose_vocabulary(
     return growing, {}, growing.size, []
   words = growing.vocabulary
   counts = {
-    name: token_counts(table, len(words)) for name, table in splits.items()
+    name: token_counts(table['tokens'], len(words))
+    for name, table in splits.items()
   }
   trained_counts = counts['train'] + counts.get(UNLABELLED, 0)
   vocabulary = build_vocabulary(

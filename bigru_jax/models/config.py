@@ -57,8 +57,9 @@ class ModelConfig(DataConfig):
   recurrent_dropout: float = _rate(0.0, 'of variational dropout on the state')
   sampled_words: int = field(
     1024,
-    'Of a language model: the number of words that are drawn for each batch, '
-    'over which the softmax sums in training; 0 for all words.',
+    'Of a language model, and of language_model_weight: the number of words '
+    'that are drawn for each batch, over which the softmax sums in training; 0 '
+    'for all words.',
     lower=0,
   )
   weight_drop: float = _rate(0.0, 'of dropout on the recurrent kernels')

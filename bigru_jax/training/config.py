@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from bigru_jax.data.vector_sets import JOINS
 from bigru_jax.losses import LOSSES
 from bigru_jax.metrics import current_name, each_epoch
 from bigru_jax.metrics.thresholds import THRESHOLD_METRICS
@@ -77,6 +78,12 @@ class TrainingConfig(ModelConfig):
     0.0,
     'The coefficient of the entropy of the prediction, which is added to the '
     'loss. 0 turns it off.',
+    lower=0.0,
+  )
+  language_model_weight: float = field(
+    0.0,
+    'The coefficient of the loss of both directions as language models, the '
+    "mean over a text's words, which is added to the loss. 0 turns it off.",
     lower=0.0,
   )
   threshold: str = field(
@@ -225,6 +232,7 @@ class TrainingConfig(ModelConfig):
       )
     self._check_r_drop()
     self._check_lazy()
+    self._check_language_model()
     if (
       self.freeze_embeddings is True
       and self.embedding_learning_rate_factor != 1
@@ -241,8 +249,27 @@ class TrainingConfig(ModelConfig):
         f'r_drop={self.r_drop} needs a rate above 0 of {" or ".join(rates)}'
       )
 
+  def _check_language_model(self) -> None:
+    if not self.language_model_weight:
+      return
+    needs = {
+      'model': 'flat', 'encoder': 'bigru', 'num_layers': 1,
+      'char_embeddings': False,
+    }  # fmt: skip
+    if JOINS[self.embeddings_join].is_learned:
+      needs['embeddings_join'] = 'concat'
+    for name, value in needs.items():
+      if getattr(self, name) != value:
+        raise ValueError(
+          f'language_model_weight={self.language_model_weight} needs '
+          f'{name}={value}'
+        )
+
   def _check_lazy(self) -> None:
-    for name in ('ema_decay', 'freeze_embeddings', 'char_embeddings'):
+    for name in (
+      'ema_decay', 'freeze_embeddings', 'char_embeddings',
+      'language_model_weight',
+    ):  # fmt: skip
       if OPTIMIZERS[self.optimizer].is_lazy and getattr(self, name):
         raise ValueError(
           f'{name}={getattr(self, name)} and optimizer={self.optimizer} '

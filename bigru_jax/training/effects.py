@@ -23,7 +23,9 @@ from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS
 
 _DEFAULTS = Config()
-_TERMS_WITHOUT_LABELS = 'virtual_adversarial or entropy_weight'
+_TERMS_WITHOUT_LABELS = (
+  'virtual_adversarial', 'entropy_weight', 'language_model_weight',
+)  # fmt: skip
 
 
 def _extensions(config: Config) -> set[str]:
@@ -38,7 +40,7 @@ def _extensions(config: Config) -> set[str]:
 
 
 def _has_terms_without_labels(config: Config) -> bool:
-  return bool(config.virtual_adversarial or config.entropy_weight)
+  return any(getattr(config, name) for name in _TERMS_WITHOUT_LABELS)
 
 
 _COLUMNS = 'text_column', 'label_column', 'weight_column', 'id_column'
@@ -63,7 +65,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     (UNLABELLED,),
-    _TERMS_WITHOUT_LABELS,
+    ' or '.join(_TERMS_WITHOUT_LABELS),
     _has_terms_without_labels,
   ),
   (
@@ -108,8 +110,8 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
   ),
   (
     ('sampled_words',),
-    'task=language_model, see bigru pretrain',
-    lambda c: c.task == 'language_model',
+    'language_model_weight, or task=language_model, see bigru pretrain',
+    lambda c: bool(c.language_model_weight) or c.task == 'language_model',
   ),
   (('max_length',), 'model=flat', lambda c: c.model == 'flat'),
   (
@@ -198,7 +200,7 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
       where = f'corpus[{UNLABELLED!r}]'
       in_memory = dataclasses.replace(config, unlabelled=where)  # It checks.
       if not _has_terms_without_labels(in_memory):
-        _refuse(in_memory, UNLABELLED, _TERMS_WITHOUT_LABELS)
+        _refuse(in_memory, UNLABELLED, ' or '.join(_TERMS_WITHOUT_LABELS))
   for fields, needs, holds in _RULES:
     for name in fields:
       if name in _COLUMNS and corpus is not None and _has_column(corpus, name):

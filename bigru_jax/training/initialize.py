@@ -1,4 +1,4 @@
-"""Copies what fits of a trained run into the initial parameters of another."""
+"""Initial parameters from a trained run, or from files of vectors of words."""
 
 from __future__ import annotations
 
@@ -11,9 +11,38 @@ import numpy as np
 from bigru_jax.config import Config
 from bigru_jax.data.prepare import Dataset
 from bigru_jax.data.text import PAD_ID, UNK_ID
+from bigru_jax.data.vector_sets import embedding_table
 from bigru_jax.rundir.source import Source
 
 _log = logging.getLogger(__name__)
+
+
+def initialize(
+  config: Config, data: Dataset, params: dict[str, Any], source: Source | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+  """Returns the parameters before training, and the names of what is copied.
+
+  Args:
+    config: the configuration.
+    data: its data, which may have vectors of words.
+    params: random parameters.
+    source: the run of `init_from`, if there is one.
+  """
+  copied: tuple[str, ...] = ()
+  if source:
+    params, copied = start_from(source, config, data, params)
+  vocabulary = data.tokenizer.vocabulary
+  if data.vectors and vocabulary is not None:
+    table_VxE, coverage = embedding_table(
+      params['embedding'], vocabulary, data.vectors
+    )
+    _log.info(
+      '%.1f %% of the vocabulary has a pretrained vector', 100 * coverage
+    )
+    params = {**params, 'embedding': table_VxE}
+  if config.char_embeddings and vocabulary is not None:
+    params = _with_zeros(params, vocabulary, data)
+  return params, copied
 
 
 def start_from(
@@ -37,7 +66,10 @@ def start_from(
     table_VxE[PAD_ID] = 0
   initial, differences = {**params, 'embedding': table_VxE}, []
   copied = ['embedding']
-  for name in params.keys() - {'embedding'}:
+  if 'output_bias' in params.keys() & source.params.keys():
+    initial['output_bias'] = _word_biases(source, data)
+    copied.append('output_bias')
+  for name in params.keys() - set(copied):
     if difference := _difference(name, params[name], source, config, data):
       differences.append(f'{name} ({difference})')
       continue
@@ -50,6 +82,16 @@ def start_from(
     f'; not {", ".join(sorted(differences))}' if differences else '',
   )
   return initial, tuple(sorted(copied))
+
+
+def _word_biases(source: Source, data: Dataset) -> np.ndarray:
+  """Returns the language model's bias of each word, float32 [V]."""
+  biases = source.params['output_bias']
+  words, source_words = data.tokenizer.vocabulary, source.tokenizer.vocabulary
+  if words is None or source_words is None:
+    return biases  # A `tokenizer.json` gives both the same ids.
+  ids = {word: i for i, word in enumerate(source_words)}
+  return biases[[ids.get(word, UNK_ID) for word in words]]
 
 
 def _difference(
@@ -68,3 +110,17 @@ def _difference(
   if shapes != jax.tree.map(np.shape, source.params[name]):
     return 'other sizes there'
   return ''
+
+
+def _with_zeros(
+  params: Any, vocabulary: list[str], data: Dataset
+) -> dict[str, Any]:
+  """Returns the parameters with zeros for unseen words without a vector.
+
+  As in a prediction, these words have the vectors of their n-grams alone.
+  """
+  table_VxE = np.array(params['embedding'])
+  for i, word in enumerate(vocabulary[data.seen :], data.seen):
+    if word not in data.vectors:
+      table_VxE[i] = 0
+  return {**params, 'embedding': table_VxE}

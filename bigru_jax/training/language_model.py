@@ -1,10 +1,9 @@
-"""The task, the loss and the program of a language model."""
+"""The task and the loss of a language model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
-import functools
 from typing import Any, ClassVar
 
 import jax
@@ -12,15 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from bigru_jax.config import Config
-from bigru_jax.data.prepare import Dataset
-from bigru_jax.data.split_notes import token_counts
 from bigru_jax.metrics.perplexity import PerplexityMetrics
-from bigru_jax.models.build import init_params, make_language_model
 from bigru_jax.ops.dropout import Site, fold_keys
-from bigru_jax.ops.sampled_softmax import draw, make_proposal
+from bigru_jax.ops.sampled_softmax import draw
 from bigru_jax.parallel import LossFn
 from bigru_jax.tasks import make_loss_fn
-from bigru_jax.training.program import Program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +33,11 @@ class LanguageModelTask:
   ) -> jax.Array:
     """Returns the mean loss of the words of each text.
 
-    The weight of a text is the number of these words, so the weighted mean over
-    a batch is that over its words.
+    In pretraining, the weight of a text is the number of these words, so the
+    weighted mean over a batch is that over its words.
     """
-    return -log_likelihoods_Bx2.sum(-1) / jnp.maximum(batch['weights'], 1)
+    num_words_B = 2 * (batch['lengths'] - 1)
+    return -log_likelihoods_Bx2.sum(-1) / jnp.maximum(num_words_B, 1)
 
   def empty_metrics(self) -> PerplexityMetrics:
     """Returns the metrics of zero examples."""
@@ -57,20 +53,6 @@ class LanguageModelTask:
     """Returns the metrics with a batch added."""
     del losses_B  # The log-likelihoods have both directions.
     return metrics.update(log_likelihoods_Bx2, batch)
-
-
-def build_language_model(config: Config, data: Dataset) -> Program:
-  """Builds the task, the model and its initial parameters."""
-  model = make_language_model(config, data.tokenizer.size)
-  train = data.splits['train'].table
-  return Program(
-    task=LanguageModelTask(),
-    model=model,
-    params=init_params(model, config.seed),
-    make_train_loss=functools.partial(
-      sampled_loss, make_proposal(token_counts(train, data.tokenizer.size))
-    ),
-  )
 
 
 def sampled_loss(

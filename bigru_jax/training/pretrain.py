@@ -25,7 +25,7 @@ from bigru_jax.runtime.precision import single_precision
 from bigru_jax.training.display import Display
 from bigru_jax.training.final_evaluation import costs
 from bigru_jax.training.fit import Progress, fit
-from bigru_jax.training.language_model import build_language_model
+from bigru_jax.training.program import build_language_model
 from bigru_jax.training.train import read_data, show_start
 from bigru_jax.training.trainer import Trainer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import dataclasses
-import logging
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -16,23 +16,36 @@ import optax
 from bigru_jax import optimizers, parallel
 from bigru_jax.config import Config
 from bigru_jax.data.prepare import Dataset
-from bigru_jax.data.vector_sets import embedding_table
+from bigru_jax.data.split_notes import token_counts
 from bigru_jax.evaluation.scoring import check_metrics
 from bigru_jax.evaluation.steps import make_eval_step
-from bigru_jax.models.build import init_params, make_classifier
+from bigru_jax.models.build import (
+  init_params,
+  make_classifier,
+  make_language_model,
+)
+from bigru_jax.ops.sampled_softmax import make_proposal
 from bigru_jax.parallel import LossFn
 from bigru_jax.rundir.source import Source
 from bigru_jax.tasks import Task, make_task
-from bigru_jax.training.initialize import start_from
+from bigru_jax.training.initialize import initialize
+from bigru_jax.training.language_model import LanguageModelTask, sampled_loss
 from bigru_jax.training.lazy_rows import LazyAdamW, make_catch_up_step
 from bigru_jax.training.regularizers import regularized
 from bigru_jax.training.step import make_train_step
 
-_log = logging.getLogger(__name__)
 
+def regularized_loss(
+  config: Config, task: Task, model: Any, language_model: LossFn | None = None
+) -> LossFn:
+  """Returns the loss of a classifier, with the terms of a configuration.
 
-def regularized_loss(config: Config, task: Task, model: Any) -> LossFn:
-  """Returns the loss of a classifier, with the terms of a configuration."""
+  Args:
+    config: the configuration.
+    task: makes losses of the model's outputs.
+    model: the classifier.
+    language_model: the loss of `language_model_weight`.
+  """
 
   def apply(params, batch, keys_B, **inputs):
     # The table of lazy AdamW has only the rows that a batch uses.
@@ -46,6 +59,8 @@ def regularized_loss(config: Config, task: Task, model: Any) -> LossFn:
     adversarial=config.adversarial,
     virtual_adversarial=config.virtual_adversarial,
     entropy_weight=config.entropy_weight,
+    language_model=language_model,
+    language_model_weight=config.language_model_weight,
     attention_penalty=config.attention_penalty,
     r_drop=config.r_drop,
     mixup=config.mixup,
@@ -58,7 +73,7 @@ class Program:
 
   Attributes:
     task: how the labels enter the loss and the metrics; a `Task`, or a
-      `language_model.LanguageModelTask`.
+      `LanguageModelTask`.
     model: the Flax module.
     params: its initial parameters.
     make_train_loss: a function of the configuration, the task and the model
@@ -66,6 +81,7 @@ class Program:
     num_trained_words: the number of rows of the embedding table that are
       trained; None for all. The rows after them belong to unseen words.
     copied: the names of the parameters that another run gave.
+    loss_params: the names of the parameters that only the loss reads.
   """
 
   task: Any
@@ -74,6 +90,11 @@ class Program:
   make_train_loss: Callable[[Config, Any, Any], LossFn] = regularized_loss
   num_trained_words: int | None = None
   copied: tuple[str, ...] = ()
+  loss_params: tuple[str, ...] = ()
+
+  def model_params(self, params: dict[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of the model alone."""
+    return {x: params[x] for x in params if x not in self.loss_params}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,41 +160,57 @@ def build_program(
     config, data.tokenizer.size, task.num_outputs, vocabulary
   )
   params = init_params(model, config.seed)
-  copied: tuple[str, ...] = ()
-  if source:
-    params, copied = start_from(source, config, data, params)
-  if data.vectors and vocabulary is not None:
-    table_VxE, coverage = embedding_table(
-      params['embedding'], vocabulary, data.vectors
-    )
-    _log.info(
-      '%.1f %% of the vocabulary has a pretrained vector', 100 * coverage
-    )
-    params = {**params, 'embedding': table_VxE}
-  if config.char_embeddings and vocabulary is not None:
-    params = _with_zeros(params, vocabulary, data)
+  make_train_loss: Callable[[Config, Any, Any], LossFn] = regularized_loss
+  loss_params: tuple[str, ...] = ()
+  if config.language_model_weight:
+    language_model = build_language_model(config, data)
+    loss_params = tuple(language_model.params.keys() - params.keys())
+    params = {**language_model.params, **params}
+    make_train_loss = functools.partial(_joint_loss, language_model)
+  params, copied = initialize(config, data, params, source)
   all_trained = data.seen == data.tokenizer.size
   return Program(
     task=task,
     model=model,
     params=params,
+    make_train_loss=make_train_loss,
     num_trained_words=None if all_trained else data.seen,
     copied=copied,
+    loss_params=loss_params,
   )
 
 
-def _with_zeros(
-  params: Any, vocabulary: list[str], data: Dataset
-) -> dict[str, Any]:
-  """Returns the parameters with zeros for unseen words without a vector.
+def build_language_model(config: Config, data: Dataset) -> Program:
+  """Builds the task, the model and its initial parameters.
 
-  As in a prediction, these words have the vectors of their n-grams alone.
+  Args:
+    config: the configuration.
+    data: its data, whose texts for training, with labels and without, give the
+      words of the sampled softmax.
   """
-  table_VxE = np.array(params['embedding'])
-  for i, word in enumerate(vocabulary[data.seen :], data.seen):
-    if word not in data.vectors:
-      table_VxE[i] = 0
-  return {**params, 'embedding': table_VxE}
+  size = data.tokenizer.size
+  counts_V = token_counts(data.splits['train'].table['tokens'], size)
+  if data.unlabelled:
+    counts_V += token_counts(data.unlabelled.tokens, size)
+  model = make_language_model(config, size)
+  return Program(
+    task=LanguageModelTask(),
+    model=model,
+    params=init_params(model, config.seed),
+    make_train_loss=functools.partial(sampled_loss, make_proposal(counts_V)),
+  )
+
+
+def _joint_loss(
+  language_model: Program, config: Config, task: Task, model: Any
+) -> LossFn:
+  """Returns the loss of a classifier with that of a language model."""
+  loss_fn = language_model.make_train_loss(
+    config,
+    language_model.task,
+    language_model.model.clone(embedding_axis=model.embedding_axis),
+  )
+  return regularized_loss(config, task, model, loss_fn)
 
 
 def build_optimizer(

@@ -23,6 +23,8 @@ def regularized(
   adversarial: float = 0.0,
   virtual_adversarial: float = 0.0,
   entropy_weight: float = 0.0,
+  language_model_weight: float = 0.0,
+  language_model: LossFn | None = None,
   attention_penalty: float = 0.0,
   r_drop: float = 0.0,
   mixup: float = 0.0,
@@ -40,6 +42,9 @@ def regularized(
       divergence of the perturbed from the original prediction is added.
     entropy_weight: the coefficient of the entropy of the prediction
       (Grandvalet & Bengio, 2004).
+    language_model_weight: the coefficient of the mean loss of a text's words.
+    language_model: (params, batch, keys_B) -> (losses_B, Outputs), that loss;
+      the batch has `step_keys`.
     attention_penalty: the coefficient of `overlap`.
     r_drop: alpha of `two_passes`, which replaces the loss.
     mixup: alpha of `mixed`, which replaces each loss.
@@ -57,8 +62,14 @@ def regularized(
   if mixup:
     loss_fn = mixed(loss_fn, task, mixup)
   of_text = two_passes(loss_fn, task, r_drop) if r_drop else loss_fn
-  of_prediction = without_labels(
-    apply, task, embedding_size, virtual_adversarial, entropy_weight
+  losses_without_labels = without_labels(
+    apply,
+    task,
+    embedding_size,
+    virtual_adversarial,
+    entropy_weight,
+    language_model_weight,
+    language_model,
   )
 
   def with_terms(params, batch, keys_B):
@@ -74,14 +85,14 @@ def regularized(
         perturbed_losses, _zeros(batch, embedding_size), adversarial
       )
       losses_B += perturbed_losses(r)
-    if virtual_adversarial or entropy_weight:
-      losses_B += of_prediction(params, batch, keys_B, outputs.logits)
+    if virtual_adversarial or entropy_weight or language_model_weight:
+      losses_B += losses_without_labels(params, batch, keys_B, outputs.logits)
     if 'unlabelled' not in batch:
       return losses_B, outputs
-    texts = batch['unlabelled']
+    texts = {**batch['unlabelled'], 'step_keys': batch['step_keys']}
     keys_B = fold_keys(keys_B, Site.UNLABELLED)
     logits = apply(params, texts, keys_B).logits
-    unlabelled_losses_B = of_prediction(params, texts, keys_B, logits)
+    unlabelled_losses_B = losses_without_labels(params, texts, keys_B, logits)
     return jnp.concatenate([losses_B, unlabelled_losses_B]), outputs
 
   return with_terms
@@ -93,16 +104,21 @@ def without_labels(
   embedding_size: int,
   virtual_adversarial: float,
   entropy_weight: float,
+  language_model_weight: float,
+  language_model: LossFn | None,
 ) -> Callable[..., Any]:
   """Returns (params, batch, keys_B, logits) -> the terms that need no label.
 
   Args:
-    apply, task, embedding_size, virtual_adversarial, entropy_weight: see
-      `regularized`.
+    apply, task, embedding_size, virtual_adversarial, entropy_weight,
+      language_model_weight, language_model: see `regularized`.
   """
 
-  def of_prediction(params, batch, keys_B, logits_BxC):
+  def losses(params, batch, keys_B, logits_BxC):
     losses_B = jnp.zeros_like(logits_BxC[:, 0])
+    if language_model:
+      word_losses_B, _ = language_model(params, batch, keys_B)
+      losses_B += language_model_weight * word_losses_B
     if entropy_weight:
       probabilities_BxC = task.activation.probabilities(logits_BxC)
       losses_B += entropy_weight * task.activation.cross_entropy(
@@ -123,7 +139,7 @@ def without_labels(
     )
     return losses_B + divergences(r)
 
-  return of_prediction
+  return losses
 
 
 def two_passes(loss_fn: Callable[..., Any], task: Task, alpha: float) -> LossFn:

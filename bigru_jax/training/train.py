@@ -111,7 +111,9 @@ def train(
       show_start(display, trainer, data, mesh)
       progress = fit(trainer, directory, stop, display)
       report = test(trainer, program.task, data, progress)
-    params, mesh = parallel.to_this_process(trainer.state.params, mesh)
+    params, mesh = parallel.to_this_process(
+      program.model_params(trainer.state.params), mesh
+    )
     _write(directory, config, data, program, report, params)
   _show_end(display, report, config, workdir)
   return Run(
@@ -165,7 +167,7 @@ def _compile_ahead(
   # A table that is computed from several arrays exists only after training.
   is_computed = {'embedding_join', 'ngram_embedding'} & {*program.params}
   if config.explain and distributed.is_main() and not is_computed:
-    abstract = jax.eval_shape(lambda: program.params)
+    abstract = jax.eval_shape(lambda: program.model_params(program.params))
     trained = make_trained(program.model, program.task, abstract)
     trainer.compile_later(
       functools.partial(compile_explanations, config, data, trained)

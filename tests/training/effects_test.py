@@ -35,8 +35,12 @@ from bigru_jax.training import (
   fit,
   trainer as trainer_module,
 )
-from bigru_jax.training.language_model import build_language_model
-from bigru_jax.training.program import Program, task_of
+from bigru_jax.training.program import (
+  Program,
+  build_language_model,
+  build_program,
+  task_of,
+)
 
 # Small, of a file of two labels a text, and of several.
 SMALL = {'embedding_size': 4, 'hidden_size': 4, 'batch_size': 8}
@@ -109,6 +113,7 @@ CHANGES = {
   'adversarial': (0.1, {}),
   'virtual_adversarial': (0.1, {}),
   'entropy_weight': (0.1, {}),
+  'language_model_weight': (0.1, {}),
   'r_drop': (0.1, {}),
   'mixup': (0.1, {}),
   'threshold': ('tuned', {}),
@@ -310,6 +315,8 @@ def _step(config):
   data = _prepared(config)
   if config.task == 'language_model':
     program = build_language_model(config, data)
+  elif config.language_model_weight:
+    program = build_program(config, data)
   else:
     task = task_of(config, data)
     model = make_classifier(
@@ -321,7 +328,9 @@ def _step(config):
   batch = next(iter(data.splits['train'].plan(config.batch_size)))
   batch = data.splits['train'].batch(batch[1], batch[0], config.batch_size)
   init = program.model.init
-  shapes = jax.eval_shape(init, jax.random.key(0), batch)['params']
+  shapes = program.params
+  if shapes is None:
+    shapes = jax.eval_shape(init, jax.random.key(0), batch)['params']
   params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
   program = dataclasses.replace(program, params=params)
   trainer = trainer_module.Trainer(config, program, data.splits, mesh)
@@ -418,7 +427,12 @@ IGNORED = [
       ('label_column', 'train, a dataset of tfds, or a table in memory'),
     )
   ),
-  ('unlabelled', 'one.csv', {}, 'virtual_adversarial or entropy_weight'),
+  (
+    'unlabelled',
+    'one.csv',
+    {},
+    'virtual_adversarial or entropy_weight or lang',
+  ),
   ('encoding', 'latin-1', {'train': ''}, 'a text file as train'),
   ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
   ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),
@@ -429,7 +443,7 @@ IGNORED = [
   ('threshold', 'per_label', {}, 'task=multi_label'),
   ('focal_gamma', 1.0, {}, 'loss=focal'),
   ('focal_gamma', 1.0, {**SEVERAL, 'loss': 'asymmetric'}, 'loss=focal'),
-  ('sampled_words', 9, {}, 'task=language_model'),
+  ('sampled_words', 9, {}, 'language_model_weight, or task=language_model'),
   ('optimizer', 'lazy_adamw', LANGUAGE_MODEL, 'a task with labels'),
   ('max_length', 9, HIERARCHICAL, 'model=flat'),
   ('max_sentences', 9, {}, 'model=hierarchical'),
@@ -524,7 +538,7 @@ def test_texts_without_labels_in_memory_are_not_ignored():
   corpus = {'train': (['a', 'b'], ['x', 'y']), 'unlabelled': ['a b']}
   effects.check_effects(Config(entropy_weight=0.1), corpus)
   for options, needs in (
-    ({}, 'virtual_adversarial or entropy_weight'),
+    ({}, 'virtual_adversarial or entropy_weight or lang'),
     ({'entropy_weight': 0.1, 'model': 'hierarchical'}, 'model=flat'),
   ):
     message = f"unlabelled=corpus['unlabelled'] needs {needs}"

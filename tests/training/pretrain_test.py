@@ -14,7 +14,7 @@ from bigru_jax import parallel
 from bigru_jax.data.texts import prepare_texts
 from bigru_jax.ops.gru import GRUParams, bidirectional_gru
 from bigru_jax.runtime.preemption import Preempted
-from bigru_jax.training.language_model import build_language_model
+from bigru_jax.training.program import build_language_model
 from bigru_jax.training.trainer import Trainer
 
 CONFIG = bigru_jax.Config(

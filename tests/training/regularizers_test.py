@@ -117,13 +117,19 @@ def test_the_entropy_is_that_of_scipy(task, entropy_of):
 
 
 def test_texts_without_labels_have_the_terms_that_need_none():
-  terms = {'virtual_adversarial': 0.5, 'entropy_weight': 0.3}
+  terms = {
+    'virtual_adversarial': 0.5,
+    'entropy_weight': 0.3,
+    'language_model_weight': 0.2,
+    'language_model': lambda params, batch, keys_B: (batch['lengths'], None),
+  }
   texts = {
     'tokens': BATCH['tokens'],
     'lengths': np.array([1, 4, 2], np.int32),
     'weights': np.ones(3, np.float32),
   }
-  together = _losses(BATCH | {'unlabelled': texts}, adversarial=0.7, **terms)
+  batch = BATCH | {'unlabelled': texts, 'step_keys': np.zeros(3)}
+  together = _losses(batch, adversarial=0.7, **terms)
   np.testing.assert_array_equal(together[:3], _losses(adversarial=0.7, **terms))
   batch = texts | {'labels': BATCH['labels']}
   keys_B = fold_keys(example_keys(0, 0, 3), Site.UNLABELLED)
