@@ -17,6 +17,7 @@ from bigru_jax.data.splits import Table
 from bigru_jax.runtime.prefetch import prefetch
 
 DROPOUT = 0.5
+SAMPLED_WORDS = 1024  # Of the softmax of a language model.
 LEARNING_RATE = 1e-3
 DTYPES = 'float32', 'bfloat16'
 Call = Callable[[], Any]
@@ -29,7 +30,8 @@ class Case:
   Attributes:
     work: `forward` returns the states [B, T, 2H]; `backward` also runs the
       forward pass, and returns the inputs' gradients [B, T, E]; `step` and
-      `epoch` train, and return the number of tokens; `inference` returns a
+      `epoch` train, and return the number of tokens, and `pretraining` is a
+      step of a language model with a sampled softmax; `inference` returns a
       label per text, as does `serving`, which starts from the strings.
     batch, length, embedding, hidden: B, T, E, and H of one direction; the texts
       of a data set have at most `length` tokens (0: the default of run.py).
@@ -145,9 +147,10 @@ def make_texts(case: Case, shape_cost: int = 0) -> Texts:
       which is best for a program whose compilation is not timed.
   """
   vocabulary, classes = case.vocabulary, 2
-  if case.work == 'step' or not case.dataset:
+  is_step = case.work in ('step', 'pretraining')
+  if is_step or not case.dataset:
     rng = np.random.default_rng(0)
-    count = case.batch if case.work == 'step' else case.sentences
+    count = case.batch if is_step else case.sentences
     tokens_NxT = rng.integers(1, vocabulary, (count, case.length), np.int32)
     labels = rng.integers(0, 2, count, np.int32)
     tokens = pack(list(tokens_NxT))

@@ -50,6 +50,7 @@ GRID = itertools.product((16, 64, 256), (20, 200), (100,), (64, 256, 512))
 LEVELS = {
   'encoder': [Case(work, *size) for size in SIZES for work in ENCODER],
   'step': [Case('step', *size) for size in SIZES],
+  'pretraining': [Case('pretraining', 64, 200, 256, 256)],
   'memory': [Case('step', 64, 500, 300, 256)],
   'epoch': [Case('epoch', 64, 0, 100, hidden) for hidden in (128, 256)],
   'inference': [Case('inference', batch, 0, 100, 128) for batch in (64, 256)],
@@ -182,6 +183,8 @@ def run_level(level: str, names: list[str]) -> Iterator[dict[str, Any]]:
   for case in dict.fromkeys(cases):
     serves = case.work in ('serving', 'latency')
     programs = [x for x in names[1:] if (x == 'onnxruntime') == serves]
+    if case.work == 'pretraining':
+      programs = [x for x in programs if x == 'torch']
     if case.dtype != 'float32':
       programs.insert(0, 'float32')
     programs = ['ours', *programs, *(['peak'] if case.flops else [])]

@@ -12,6 +12,7 @@ from typing import Any
 
 import cases
 from cases import Call, Case, Texts
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -50,6 +51,9 @@ def _build(case: Case, device: str) -> Call:
   if case.work in ('forward', 'backward'):
     return _encoder(case, device)
   texts = cases.make_texts(case)
+  if case.work == 'pretraining':
+    language_model = LanguageModel(case, texts).to(device)
+    return _training(case, texts, language_model, language_model.loss, device)
   model = Classifier(case, texts).to(device)
   if case.work == 'inference':
     model.eval()
@@ -57,7 +61,14 @@ def _build(case: Case, device: str) -> Call:
     return lambda: texts.predict(
       case.batch, lambda batch: logits_of(_tensors(batch, device))
     )
-  return _training(case, texts, model, device)
+
+  def loss_of(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    losses_B = functional.cross_entropy(
+      model(batch), batch['labels'].long(), reduction='none'
+    )
+    return (losses_B * batch['weights']).sum() / batch['weights'].sum()
+
+  return _training(case, texts, model, loss_of, device)
 
 
 def _tensors(batch: Any, device: str) -> dict[str, torch.Tensor]:
@@ -98,6 +109,54 @@ class Classifier(nn.Module):
     return self.output(self.drop(c_BxF))
 
 
+class LanguageModel(nn.Module):
+  """Predicts the next word forward, and the previous word backward.
+
+  The softmax sums over the true word and a sample of others, which the batch
+  shares; the output vectors are those of the embedding.
+  """
+
+  def __init__(self, case: Case, texts: Texts) -> None:
+    super().__init__()
+    self.embed = nn.Embedding(texts.vocabulary, case.embedding)
+    self.encode = _BiGRU(case.embedding, case.hidden)
+    self.project = nn.ModuleList(
+      nn.Linear(case.hidden, case.embedding, bias=False) for _ in range(2)
+    )
+    self.bias = nn.Parameter(torch.zeros(texts.vocabulary))
+    self.drop = nn.Dropout(cases.DROPOUT)
+    self.case = case
+    counts_V = np.bincount(
+      texts.split.table['tokens'].flat(), minlength=texts.vocabulary
+    )
+    shares_V = torch.from_numpy((counts_V + 1.0) ** 0.75)
+    shares_V /= shares_V.sum()
+    self.shares_V = nn.Parameter(shares_V, requires_grad=False)
+
+  def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Returns the mean loss of a word; all texts are equally long."""
+    tokens_BxT = batch['tokens'].long()
+    with _autocast(self.case, tokens_BxT.device.type):
+      h_BxTxF, _ = self.encode(self.drop(self.embed(tokens_BxT)))
+      forward_BxTxH, backward_BxTxH = h_BxTxF.chunk(2, -1)
+      states = forward_BxTxH[:, :-1], backward_BxTxH[:, 1:]
+      predicting = [layer(x) for layer, x in zip(self.project, states)]
+      h_NxE = torch.cat(predicting).flatten(0, 1)
+      targets_N = torch.cat([tokens_BxT[:, 1:], tokens_BxT[:, :-1]]).flatten()
+      sample_S = torch.multinomial(
+        self.shares_V, cases.SAMPLED_WORDS, replacement=True
+      )
+      counts_S = cases.SAMPLED_WORDS * self.shares_V[sample_S]
+      offsets_S = self.bias[sample_S] - counts_S.log().float()
+      scores_NxS = h_NxE @ self.embed(sample_S).T + offsets_S
+    is_target_NxS = targets_N[:, None] == sample_S
+    scores_NxS = scores_NxS.float().masked_fill(is_target_NxS, -1e30)
+    true_N = (h_NxE.float() * self.embed(targets_N)).sum(-1)
+    true_N = true_N + self.bias[targets_N]
+    all_NxK = torch.cat([true_N[:, None], scores_NxS], 1)
+    return (torch.logsumexp(all_NxK, 1) - true_N).mean()
+
+
 def _encoder(case: Case, device: str) -> Call:
   module = _BiGRU(case.embedding, case.hidden, device=device)
   x_BxTxE, dy_BxTx2H = (
@@ -122,17 +181,15 @@ def _encoder(case: Case, device: str) -> Call:
   return backward
 
 
-def _training(case: Case, texts: Texts, model: nn.Module, device: str) -> Call:
+def _training(
+  case: Case, texts: Texts, model: nn.Module, loss_of: Any, device: str
+) -> Call:
   optimizer = torch.optim.Adam(
     model.parameters(), lr=cases.LEARNING_RATE, fused=True
   )
 
   def step(host_batch: Any) -> Any:
-    batch = _tensors(host_batch, device)
-    losses_B = functional.cross_entropy(
-      model(batch), batch['labels'].long(), reduction='none'
-    )
-    loss = (losses_B * batch['weights']).sum() / batch['weights'].sum()
+    loss = loss_of(_tensors(host_batch, device))
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()

@@ -1,8 +1,18 @@
 """bigru_jax as run.py runs it."""
 
+import dataclasses
+import functools
 import itertools
 
-from cases import DROPOUT, LEARNING_RATE, Call, Case, Texts, make_texts
+from cases import (
+  DROPOUT,
+  LEARNING_RATE,
+  SAMPLED_WORDS,
+  Call,
+  Case,
+  Texts,
+  make_texts,
+)
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
@@ -12,11 +22,18 @@ from on_jax import device_peak_mib
 from bigru_jax import parallel
 from bigru_jax.config import Config
 from bigru_jax.data.epoch_plan import SHAPE_COST
+from bigru_jax.data.split_notes import token_counts
 from bigru_jax.evaluation.steps import make_predict_step
 from bigru_jax.models.bigru import BiGRU
-from bigru_jax.models.build import init_params, make_classifier
+from bigru_jax.models.build import (
+  init_params,
+  make_classifier,
+  make_language_model,
+)
+from bigru_jax.ops.sampled_softmax import make_proposal
 from bigru_jax.runtime import host
 from bigru_jax.tasks import make_task
+from bigru_jax.training.language_model import LanguageModelTask, sampled_loss
 from bigru_jax.training.program import Program
 from bigru_jax.training.trainer import Trainer
 
@@ -78,7 +95,25 @@ def configured(case: Case, texts: Texts) -> tuple[Config, Program]:
     optimizer=case.optimizer, weight_decay=0.0, learning_rate=LEARNING_RATE,
     schedule='constant', warmup=0.0, clip_norm=0.0, dtype=case.dtype,
   )  # fmt: skip
+  if case.work == 'pretraining':
+    return _language_model(config, texts)
   task = make_task(config, list(map(str, range(texts.classes))))
   model = make_classifier(config, texts.vocabulary, task.num_outputs)
   params = init_params(model, config.seed)
   return config, Program(task=task, model=model, params=params)
+
+
+def _language_model(config: Config, texts: Texts) -> tuple[Config, Program]:
+  """Returns the configuration of a language model, and the model."""
+  config = dataclasses.replace(
+    config, task='language_model', sampled_words=SAMPLED_WORDS
+  )
+  model = make_language_model(config, texts.vocabulary)
+  counts_V = token_counts(texts.split.table['tokens'], texts.vocabulary)
+  program = Program(
+    task=LanguageModelTask(),
+    model=model,
+    params=init_params(model, config.seed),
+    make_train_loss=functools.partial(sampled_loss, make_proposal(counts_V)),
+  )
+  return config, program

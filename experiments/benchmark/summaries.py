@@ -13,6 +13,7 @@ TITLES = {
   'forward': ('Encoder, forward', 'GFLOP/s'),
   'backward': ('Encoder, forward and backward', 'GFLOP/s'),
   'step': ('Training step', 'tokens/s'),
+  'pretraining': ('Pretraining step, sampled softmax', 'tokens/s'),
   'memory': ('Peak memory of a training step', 'MiB'),
   'epoch': ('Training epoch', 'tokens/s'),
   'inference': ('Inference, token ids to labels', 'texts/s'),

@@ -61,7 +61,7 @@ def test_bfloat16_is_measured_beside_float32(tmp_path):
 @pytest.mark.parametrize(
   'baseline, levels',
   [
-    ('torch', 'encoder,step,epoch,inference,memory'),
+    ('torch', 'encoder,step,pretraining,epoch,inference,memory'),
     ('keras', 'encoder,step,inference'),
     ('flax', 'encoder,step,epoch'),
     ('haiku', 'encoder,step'),
