@@ -16,7 +16,7 @@ from .papers import VECTORS_SOURCE, Row
 from .results import ROOT
 
 # The flags of `bigru run` that reproduce.py itself sets.
-OWN = planned_runs.OWN | {'data_dir', 'embeddings'}
+OWN = planned_runs.OWN | {'data_dir', 'embeddings', 'init_from', 'unlabelled'}
 _GLOVE = (
   'glove.6B.100d.txt',
   'glove.6B.100d.txt.gz',
@@ -74,6 +74,11 @@ def missing(
   if row.vectors and not vectors:
     path = data_root / 'glove' / _GLOVE[0]
     return f'skipped: there is no {path}, from {VECTORS_SOURCE}'
+  if row.init_from and not (data_root / row.init_from / 'result.json').exists():
+    return (
+      f'skipped: there is no trained {data_root / row.init_from}, which the '
+      f'command in recipes/{pathlib.Path(row.init_from).name}.flags makes'
+    )
   for name in row.more_vectors:
     if not (data_root / 'glove' / name).is_file():
       return (
@@ -103,8 +108,8 @@ def plan(
     ValueError: a flag is wrong.
   """
   run_flags = recipe_flags(row)
-  if row.folder:
-    run_flags.append(f'--data_dir={data_root / row.folder}')
+  for flag, name in row.paths.items():
+    run_flags.append(f'--{flag}={data_root / name}')
   if row.vectors:
     more = [data_root / 'glove' / name for name in row.more_vectors]
     run_flags.append(f'--embeddings={",".join(map(str, [vectors, *more]))}')

@@ -149,7 +149,7 @@ def comment(row: Row, record: Record | None) -> str:
   command = [
     'python experiments/run.py',
     f'--flagfile=experiments/papers/recipes/{row.name}.flags',
-    *([f'--data_dir=data/{row.folder}'] if row.folder else []),
+    *(f'--{flag}=data/{name}' for flag, name in row.paths.items()),
     *([f'--embeddings={embeddings}'] if embeddings else []),
     *([f'--folds={row.folds} --fold=0'] if row.folds else []),
   ]
