@@ -27,12 +27,14 @@ from .papers import ROWS
 
 LENGTH = 8  # Of a sequence, in tokens.
 FILES = 'imdb/train.parquet', 'imdb/unlabelled.parquet'
-DATASETS = 'mr', 'sst2', 'trec'
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 FLAGS = Flags()
 _DATA_ROOT = FLAGS.path(
   'data_root', 'The folder that contains a folder for each data set.', 'data'
+)
+_DATASETS = FLAGS.list(
+  'datasets', 'The data sets of sentences.', ['mr', 'sst2', 'trec']
 )
 _FORMAT = outputs.define_format(FLAGS, 'markdown')
 
@@ -85,6 +87,7 @@ def main() -> None:
   root = pathlib.Path(_DATA_ROOT.value)
   for name in FILES:
     check_file(root / name, 'data_root')
+  FLAGS.check_choices('datasets', CORPORA.keys() & ROWS.keys())
   ids: dict[str, int] = {}
   hashes = []
   for name in FILES:
@@ -93,7 +96,7 @@ def main() -> None:
       hashes.append(sequences(tokens))
   known = np.unique(np.concatenate(hashes))
   rows = [['sentences of', 'split', 'number', 'some shared', 'all shared']]
-  for dataset in DATASETS:
+  for dataset in _DATASETS.value:
     config = Config(dataset=dataset, data_dir=str(root / ROWS[dataset].folder))
     for split, examples in CORPORA[dataset].read(config).items():
       texts = (example.text for example in examples)

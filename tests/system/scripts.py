@@ -14,7 +14,10 @@ from unittest import mock
 from bigru_jax.cli import command as cli_command
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-_PAPERS = 'reproduce', 'jain_wallace', 'thresholds', 'faithfulness'
+_PAPERS = (
+  'reproduce', 'jain_wallace', 'thresholds', 'faithfulness', 'overlaps',
+  'learning_curve',
+)  # fmt: skip
 
 
 def programs_of(page):
