@@ -232,7 +232,7 @@ class TrainingConfig(ModelConfig):
       )
     self._check_r_drop()
     self._check_lazy()
-    self._check_language_model()
+    self._check_language_model_weight()
     if (
       self.freeze_embeddings is True
       and self.embedding_learning_rate_factor != 1
@@ -249,7 +249,7 @@ class TrainingConfig(ModelConfig):
         f'r_drop={self.r_drop} needs a rate above 0 of {" or ".join(rates)}'
       )
 
-  def _check_language_model(self) -> None:
+  def _check_language_model_weight(self) -> None:
     if not self.language_model_weight:
       return
     needs = {

@@ -51,6 +51,7 @@ HIERARCHICAL = {'model': 'hierarchical'}
 TREES = {'train': '', 'dataset': 'sst1', 'data_dir': 'trees'}
 SETS = {'embeddings': 'vectors.txt,names.txt', 'embedding_size': 0}
 HEADS = {'pooling': 'structured'}
+_TERMS = 'virtual_adversarial or entropy_weight or language_model_weight'
 LANGUAGE_MODEL = {'task': 'language_model'}
 SOURCE_SIZES = {'embedding_size': 16, 'hidden_size': 16}  # Of `run_directory`.
 
@@ -431,7 +432,7 @@ IGNORED = [
     'unlabelled',
     'one.csv',
     {},
-    'virtual_adversarial or entropy_weight or lang',
+    _TERMS,
   ),
   ('encoding', 'latin-1', {'train': ''}, 'a text file as train'),
   ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
@@ -538,7 +539,7 @@ def test_texts_without_labels_in_memory_are_not_ignored():
   corpus = {'train': (['a', 'b'], ['x', 'y']), 'unlabelled': ['a b']}
   effects.check_effects(Config(entropy_weight=0.1), corpus)
   for options, needs in (
-    ({}, 'virtual_adversarial or entropy_weight or lang'),
+    ({}, _TERMS),
     ({'entropy_weight': 0.1, 'model': 'hierarchical'}, 'model=flat'),
   ):
     message = f"unlabelled=corpus['unlabelled'] needs {needs}"

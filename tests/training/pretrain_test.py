@@ -152,6 +152,6 @@ def test_training_and_loading_say_what_a_language_model_is_for(
     bigru_jax.train(CONFIG, tmp_path / 'run', corpus)
   with pytest.raises(ValueError, match='is a language model, which predicts n'):
     bigru_jax.load(pretrained.workdir)
-  with pytest.raises(ValueError, match='sampled_words=9 needs task=language_m'):
+  with pytest.raises(ValueError, match='sampled_words=9 needs language_model'):
     config = bigru_jax.Config(sampled_words=9)
     bigru_jax.train(config, tmp_path / 'run', {'train': (['a', 'b'], 'xy')})
