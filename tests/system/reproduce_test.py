@@ -288,9 +288,8 @@ def test_results_describe_their_rows():
       # The vectors' sizes would be read from their files.
       flags = [x for x in run['flags'] if not x.startswith('--embeddings=')]
       config = planned_runs.config_of(flags)
-      assert set(config.differing_fields(recipe)) <= {
-        'seed', 'folds', 'fold', 'data_dir',
-      }  # fmt: skip
+      differing = {'seed', 'folds', 'fold', *row.paths}
+      assert set(config.differing_fields(recipe)) <= differing
       key = run['fold'] if row.folds else run['seed']
       scores.setdefault(key, []).append(run[row.split][row.metric])
       assert re.fullmatch('[0-9a-f]{40}', run['commit'])
