@@ -18,8 +18,8 @@ from bigru_jax.data.tabulate import read_splits
 from bigru_jax.data.truncation import NO_LIMIT
 from bigru_jax.data.vocabulary import choose_vocabulary, translate
 
-# The exact softmax over a tenth of many texts takes longer than training on the
-# rest of them by the sampled one.
+# The time of the exact softmax grows with the words of these texts and with the
+# vocabulary.
 _HELD_OUT = 1000
 
 

@@ -281,23 +281,21 @@ def load_ensemble(
     embeddings: see `load`; it is passed to runs that started from vectors.
 
   Raises:
-    FileNotFoundError, ValueError: see `load` and `Ensemble`; or some runs
-      started from files of vectors and others from a run, so that `embeddings`
-      cannot be both.
+    FileNotFoundError, ValueError: see `load` and `Ensemble`; or `embeddings` is
+      given for runs from files of vectors and for runs from a run.
   """
-  paths = [published.find(workdir) for workdir in workdirs]
+  paths = list(map(published.find, workdirs))
   configs = [run_files.read_config(path) for path in paths]
   if embeddings and all(
     any(getattr(config, name) for config in configs)
     for name in ('embeddings', 'init_from')
   ):
     raise ValueError(
-      f'embeddings={embeddings}: some of the runs started from files of '
-      'vectors, and others from a run'
+      f'embeddings={embeddings}: some of the runs started from files, and '
+      'others from a run'
     )
-  return Ensemble(
-    [
-      load(path, embeddings if config.embeddings or config.init_from else '')
-      for path, config in zip(paths, configs)
-    ]
-  )
+  members = []
+  for path, config in zip(paths, configs):
+    has_vectors = config.embeddings or config.init_from
+    members.append(load(path, embeddings if has_vectors else ''))
+  return Ensemble(members)

@@ -23,9 +23,8 @@ from bigru_jax.models.pooling import poolings_that
 from bigru_jax.optimizers import OPTIMIZERS
 
 _DEFAULTS = Config()
-_TERMS_WITHOUT_LABELS = (
-  'virtual_adversarial', 'entropy_weight', 'language_model_weight',
-)  # fmt: skip
+# The terms of the loss that need no label.
+_TERMS = 'virtual_adversarial', 'entropy_weight', 'language_model_weight'
 
 
 def _extensions(config: Config) -> set[str]:
@@ -40,7 +39,7 @@ def _extensions(config: Config) -> set[str]:
 
 
 def _has_terms_without_labels(config: Config) -> bool:
-  return any(getattr(config, name) for name in _TERMS_WITHOUT_LABELS)
+  return any(getattr(config, name) for name in _TERMS)
 
 
 _COLUMNS = 'text_column', 'label_column', 'weight_column', 'id_column'
@@ -63,11 +62,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Config], bool]], ...] = (
     'train, a dataset of tfds, or a table in memory',
     lambda c: bool(c.train) or find(c.dataset).has_columns,
   ),
-  (
-    (UNLABELLED,),
-    ' or '.join(_TERMS_WITHOUT_LABELS),
-    _has_terms_without_labels,
-  ),
+  ((UNLABELLED,), ' or '.join(_TERMS), _has_terms_without_labels),
   (
     ('encoding',),
     f'a text file as {_ANY_FILE}',
@@ -200,7 +195,7 @@ def check_effects(config: Config, corpus: Corpus | None = None) -> None:
       where = f'corpus[{UNLABELLED!r}]'
       in_memory = dataclasses.replace(config, unlabelled=where)  # It checks.
       if not _has_terms_without_labels(in_memory):
-        _refuse(in_memory, UNLABELLED, ' or '.join(_TERMS_WITHOUT_LABELS))
+        _refuse(in_memory, UNLABELLED, ' or '.join(_TERMS))
   for fields, needs, holds in _RULES:
     for name in fields:
       if name in _COLUMNS and corpus is not None and _has_column(corpus, name):

@@ -124,9 +124,9 @@ def test_processes_pretrain_one_language_model(tmp_path):
   flags += ['--task=language_model']
   _one(tmp_path / 'one', 2, flags)
   _several(tmp_path / 'two', 2, flags)
-  ours, others = map(chaos.metrics, (tmp_path / 'two', tmp_path / 'one'))
-  assert ours == [pytest.approx(line, abs=1e-4) for line in others]
-  assert 'perplexity' in ours[-1]
+  two, one = map(chaos.metrics, (tmp_path / 'two', tmp_path / 'one'))
+  assert two == [pytest.approx(line, abs=1e-4) for line in one]
+  assert 'perplexity' in two[-1]
 
 
 @pytest.fixture(scope='module')

@@ -19,14 +19,14 @@ def test_sequences_are_counted_as_sets_of_tuples_are():
     ends = range(overlaps.LENGTH, len(ids) + 1)
     return {tuple(ids[i - overlaps.LENGTH : i]) for i in ends}
 
-  every = set.union(*map(tuples, texts))
+  known_tuples = set.union(*map(tuples, texts))
   known = np.unique(np.concatenate(list(map(overlaps.sequences, texts))))
-  assert len(known) == len(every)
+  assert len(known) == len(known_tuples)
   long = [tuples(ids) for ids in sentences if len(ids) >= overlaps.LENGTH]
   assert overlaps.shares(sentences, known) == (
     3,
-    pytest.approx(np.mean([bool(x & every) for x in long])),
-    pytest.approx(np.mean([x <= every for x in long])),
+    pytest.approx(np.mean([bool(x & known_tuples) for x in long])),
+    pytest.approx(np.mean([x <= known_tuples for x in long])),
   )
 
 

@@ -428,12 +428,7 @@ IGNORED = [
       ('label_column', 'train, a dataset of tfds, or a table in memory'),
     )
   ),
-  (
-    'unlabelled',
-    'one.csv',
-    {},
-    _TERMS,
-  ),
+  ('unlabelled', 'one.csv', {}, _TERMS),
   ('encoding', 'latin-1', {'train': ''}, 'a text file as train'),
   ('delimiter', ';', {'train': 'vectors.txt'}, 'a .csv file as train'),
   ('sst_phrases', True, {}, 'dataset=sst1 or sst2'),

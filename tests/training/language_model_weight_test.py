@@ -39,8 +39,8 @@ def pretrained(tmp_path_factory):
   return bigru_jax.pretrain(config, workdir, corpus)
 
 
-def _first_step(config, devices=1):
-  """Returns the loss of a first step without dropout, and the parameters."""
+def _first_step(config):
+  """Returns the losses without dropout, and the program, batch and data."""
   rates = 'dropout', 'embedding_dropout'
   config = dataclasses.replace(config, **dict.fromkeys(rates, 0.0))
   data = prepare(config, CORPUS)
@@ -129,8 +129,6 @@ def test_a_run_trains_all_parts_and_resumes_to_the_same_bits(
   assert loaded.params.keys() == {'embedding', 'encoder', 'attention', 'output'}
   assert loaded.predict(OPINIONS) == whole.predict(OPINIONS)
   source = open_source(str(tmp_path / 'a'))
-  for name in ('projection', 'output_bias'):
-    assert source.params[name].any()
   assert not np.array_equal(
     source.params['projection'], pretrained.params['projection']
   )
