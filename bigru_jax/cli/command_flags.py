@@ -50,6 +50,11 @@ class Flags(flags.FlagValues):
   ) -> Flag:
     return flags.DEFINE_integer(name, default, text, lower, flag_values=self)
 
+  def number(
+    self, name: str, text: str, default: float, lower: float | None = None
+  ) -> Flag:
+    return flags.DEFINE_float(name, default, text, lower, flag_values=self)
+
   def alias(self, name: str, current: str) -> None:
     """Defines a former name of a flag, for one version."""
     flags.DEFINE_alias(name, current, flag_values=self)

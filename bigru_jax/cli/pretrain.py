@@ -24,7 +24,7 @@ _log = logging.getLogger('bigru_jax.pretrain')
 
 FLAGS = Flags()
 VERBOSE = True
-_OUTPUT = FLAGS.path('output', 'The run directory.')
+_OUTPUT = FLAGS.path('output', 'The run directory, also in a bucket.')
 _PROCESSES = ProcessFlags(FLAGS)
 config_flags.define_flags(FLAGS, {*FIELDS_OF_LANGUAGE_MODEL} - {'task'})
 
@@ -35,7 +35,9 @@ def main() -> None:
   started = time.perf_counter()
   config = config_flags.from_flags(FLAGS, task='language_model')
   with _PROCESSES.started(config) as stop:
-    run = bigru_jax.pretrain(config, _OUTPUT.value, stop=stop)
+    output = _OUTPUT.value
+    timeout = _PROCESSES.lock_timeout(output)
+    run = bigru_jax.pretrain(config, output, stop=stop, lock_timeout=timeout)
   if not distributed.is_main():
     return
   print(perplexities_as_text(run.result, config))

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 import contextlib
 import faulthandler
 import logging
+import os
 
+from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.config import Config
+from bigru_jax.rundir.mirror import LOCK_TIMEOUT
 from bigru_jax.runtime import distributed, host, preemption
 
 
@@ -35,6 +38,27 @@ class ProcessFlags:
         None,
       ),
     )
+    self._lock_timeout = flags.number(
+      'lock_timeout',
+      'Of a run in a bucket: the seconds without a sign of life of another '
+      'process after which this one takes the run over.',
+      LOCK_TIMEOUT,
+      lower=1.0,
+    )
+
+  def lock_timeout(self, workdir: str | os.PathLike) -> float:
+    """Returns the seconds after which a run in a bucket is taken over.
+
+    Raises:
+      ValueError: it is given for a run that is not in a bucket.
+    """
+    seconds = self._lock_timeout.value
+    if seconds != self._lock_timeout.default and not is_bucket(workdir):
+      raise ValueError(
+        f'lock_timeout needs a run in a bucket; the lock of {workdir} is '
+        'released by the system'
+      )
+    return seconds
 
   @contextlib.contextmanager
   def started(self, config: Config) -> Iterator[Callable[[], bool]]:

@@ -14,7 +14,6 @@ or, without Slurm, Open MPI, Kubernetes or Cloud TPU,
 """
 
 import logging
-import pathlib
 import time
 
 import bigru_jax
@@ -33,8 +32,9 @@ FLAGS = Flags()
 VERBOSE = True
 _WORKDIR = FLAGS.path(
   'workdir',
-  'The run directory; by default runs/<dataset>, followed by the flags that '
-  'differ from their defaults.',
+  'The run directory, also in a bucket: gs://bucket/run or s3://bucket/run; by '
+  'default runs/<dataset>, followed by the flags that differ from their '
+  'defaults.',
 )
 _PROCESSES = ProcessFlags(FLAGS)
 config_flags.define_flags(FLAGS)
@@ -47,11 +47,12 @@ def main() -> None:
   is_labelled = config.task != 'language_model'
   train = bigru_jax.train if is_labelled else bigru_jax.pretrain
   with _PROCESSES.started(config) as stop:
-    workdir = pathlib.Path(_WORKDIR.value or naming.default_workdir(config))
-    train(config, workdir, stop=stop)
+    workdir = _WORKDIR.value or naming.default_workdir(config)
+    timeout = _PROCESSES.lock_timeout(workdir)
+    run = train(config, workdir, stop=stop, lock_timeout=timeout)
   if not distributed.is_main():
     return
-  result = run_files.read_result(workdir)
+  result = run_files.read_result(run.workdir)
   if is_labelled:
     values = shown(result['test'], config.metrics, config.select_by)
     print(evaluation_as(result['test_report'], values))

@@ -28,7 +28,8 @@ def load(workdir: str | os.PathLike, embeddings: str = '') -> Run:
 
   Args:
     workdir: the run directory; or a folder that `interop.safetensors` wrote, or
-      `hf://owner/name`, such a folder on the Hugging Face hub.
+      `hf://owner/name`, such a folder on the Hugging Face hub; or the name of
+      a run in a bucket, such as `gs://bucket/runs/mine`.
     embeddings: the vector file that the run started from, if it has moved, or
       its files, comma-separated, or the run of `init_from`. They give vectors
       to words unseen in training.

@@ -10,9 +10,10 @@ read and do not match their checksum or their format. An error of the system
 (a permission, a disk, a network file system) or a checkpoint of another model
 ends the run, and leaves all files where they are.
 
-In a distributed run, all processes call the same methods, and each writes its
-part of the sharded arrays. When restoring, each process reads whole arrays and
-places its part, so the number of processes and devices may change.
+In a distributed run, all processes call the same methods. Process 0 writes the
+whole arrays, which every process has for their checksums. When restoring, each
+process reads whole arrays and places its part, so the number of processes and
+devices may change.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import orbax.checkpoint as ocp
 from bigru_jax import parallel
 from bigru_jax.rundir import missing, restoring
 from bigru_jax.rundir.files import write_json
+from bigru_jax.rundir.mirror import Mirror
 from bigru_jax.runtime import distributed
 
 _log = logging.getLogger(__name__)
@@ -45,8 +47,19 @@ class Checkpoints:
     seconds: the time that training has spent waiting for saving.
   """
 
-  def __init__(self, workdir: str | os.PathLike) -> None:
-    self._workdir = pathlib.Path(workdir).absolute()
+  def __init__(
+    self, workdir: str | os.PathLike, mirror: Mirror | None = None
+  ) -> None:
+    """Opens the checkpoints of a run directory.
+
+    Args:
+      workdir: the run directory.
+      mirror: on process 0 of a run in a bucket, what copies them there.
+
+    Raises:
+      OSError: checkpoints cannot be written there, or one is not a folder.
+    """
+    self._workdir, self._mirror = pathlib.Path(workdir).absolute(), mirror
     self._folder = self._workdir / 'checkpoints'
     self._policy = _LatestAndBest()
     self._is_recorded = False
@@ -55,8 +68,10 @@ class Checkpoints:
     with distributed.agreed():  # The main process has made the folder.
       missing.steps(self._folder)
     _absl_log.addFilter(_is_not_of_orbax)
+    self._manager: ocp.CheckpointManager | None = None  # Process 0 has one.
     try:
-      self._manager = self._open_manager()
+      if distributed.is_main():
+        self._manager = self._open_manager()
     except OSError as error:
       _absl_log.removeFilter(_is_not_of_orbax)
       raise self._cannot_save(error) from error
@@ -79,9 +94,10 @@ class Checkpoints:
         preservation_policy=self._policy,
         cleanup_tmp_directories=True,
         create=False,
-        # Named processes wait for each other without a collective, which might
-        # run during one of the training step.
-        multiprocessing_options=restoring.processes(range(jax.process_count())),
+        multiprocessing_options=restoring.processes([0]),
+        async_options=ocp.options.AsyncOptions(
+          post_finalization_callback=self._mirror and self._mirror.update
+        ),
       ),
     )
 
@@ -97,29 +113,46 @@ class Checkpoints:
         checkpoint, which is then kept.
 
     Raises:
-      OSError: this save, or the one before it, could not be written.
+      OSError: this save, or the one before it, could not be written; in a
+        bucket also that the run is now another process's.
     """
     jax.block_until_ready(state)  # Steps in flight do not count as saving.
+    self._policy.best = progress['best'] and progress['best']['step']
+    step = int(state.step)
+    if jax.process_count() > 1:
+      with self._saving():
+        state = parallel.fetch(state)
+    with distributed.agreed():
+      if self._mirror:
+        self._mirror.check()
+      if self._manager:
+        self._save(self._manager, step, state, progress)
+    if not self._is_recorded:
+      self.wait()
+      distributed.on_main(lambda: self._record(step))
+      self._is_recorded = True
+
+  def _save(
+    self,
+    manager: ocp.CheckpointManager,
+    step: int,
+    state: Any,
+    progress: dict[str, Any],
+  ) -> None:
     with self._saving():
-      self._policy.best = progress['best'] and progress['best']['step']
-      step = int(state.step)
       content = {
         'step': step,
         'checksums': restoring.array_checksums(state),
         'progress': progress,
       }
       metadata = {'content': content, 'sha256': restoring.sha256(content)}
-      self._manager.save(
+      manager.save(
         step,
         args=ocp.args.Composite(
           state=ocp.args.PyTreeSave(state),
           metadata=ocp.args.JsonSave(metadata),
         ),
       )
-    if not self._is_recorded:
-      self.wait()
-      distributed.on_main(lambda: self._record(step))
-      self._is_recorded = True
 
   def _record(self, step: int) -> None:
     """Records in the run directory that a checkpoint was saved."""
@@ -176,8 +209,11 @@ class Checkpoints:
     self.wait()
     field = state.evaluated
     like = {field: state.params}
+    restored = None
     with distributed.agreed():
-      restored, _ = restoring.read_state(self._folder, step, like)
+      if distributed.is_main():
+        restored, _ = restoring.read_state(self._folder, step, like)
+    restored = parallel.send_from_main(restored, like)
     params = parallel.place(restored, restoring.shardings_of(like))[field]
     return state.replace(**{'params': params, field: params})
 
@@ -187,15 +223,19 @@ class Checkpoints:
     Raises:
       OSError: a checkpoint could not be written.
     """
-    with self._saving():
-      self._manager.wait_until_finished()
+    with distributed.agreed(), self._saving():
+      if self._manager:
+        self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits like `wait`, and ends the writing threads."""
+    """Waits for this process's writing, and ends its threads."""
     try:
-      self.wait()
+      if self._manager:
+        with self._saving():
+          self._manager.wait_until_finished()
     finally:
-      self._manager.close()
+      if self._manager:
+        self._manager.close()
       _absl_log.removeFilter(_is_not_of_orbax)
 
   @contextlib.contextmanager
@@ -269,8 +309,8 @@ class Checkpoints:
         )
 
     distributed.on_main(move)
-    distributed.wait()
-    self._manager.reload()
+    if self._manager:
+      self._manager.reload()
 
 
 class _LatestAndBest:

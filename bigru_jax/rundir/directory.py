@@ -15,17 +15,26 @@ import os
 import pathlib
 from typing import Any
 
+from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.config import Config
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.metrics import each_epoch
 from bigru_jax.rundir import files, lock, missing, same_run
 from bigru_jax.rundir.checkpoints import Checkpoints
+from bigru_jax.rundir.mirror import LOCK_TIMEOUT, Mirror, mirrored
 from bigru_jax.runtime import distributed
 
 
 @contextlib.contextmanager
-def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
+def open_run(
+  name: str | os.PathLike, config: Config, lock_timeout: float = LOCK_TIMEOUT
+) -> Iterator[RunDirectory]:
   """Creates and locks a run directory, which is complete at the end.
+
+  Args:
+    name: its path, or its name in a bucket; see `mirrored`.
+    config: the run's configuration.
+    lock_timeout: see `buckets.lock.locked`.
 
   Raises:
     ValueError: another process has locked it, it contains another run, or the
@@ -33,6 +42,9 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
     OSError: it cannot be written, or a part of it was removed.
   """
   with contextlib.ExitStack() as stack:
+    workdir, mirror = pathlib.Path(name).expanduser(), None
+    if is_bucket(name):
+      workdir, mirror = stack.enter_context(mirrored(str(name), lock_timeout))
     stack.enter_context(_named_full_disk(workdir))
     with distributed.agreed():
       if distributed.is_main():
@@ -48,9 +60,9 @@ def open_run(workdir: pathlib.Path, config: Config) -> Iterator[RunDirectory]:
       if not workdir.is_dir():
         raise ValueError(
           f'workdir={workdir} does not exist on this process: all processes '
-          'need a shared file system'
+          'need a shared file system or a bucket'
         )
-    directory = RunDirectory(workdir, config)
+    directory = RunDirectory(workdir, config, mirror)
     stack.callback(directory.close)
     yield directory
     distributed.wait()
@@ -92,8 +104,10 @@ class RunDirectory:
     is_new: whether the directory has no run yet.
   """
 
-  def __init__(self, path: pathlib.Path, config: Config) -> None:
-    self.path, self._config = path, config
+  def __init__(
+    self, path: pathlib.Path, config: Config, mirror: Mirror | None = None
+  ) -> None:
+    self.path, self._config, self._mirror = path, config, mirror
     self.is_new = not files.exists(path / 'config.json')
     self._metrics = path / 'metrics.jsonl'
     self._tensorboard: Any = None
@@ -127,7 +141,7 @@ class RunDirectory:
 
   def open_checkpoints(self) -> Checkpoints:
     """Opens the checkpoints of the run."""
-    return Checkpoints(self.path)
+    return Checkpoints(self.path, self._mirror)
 
   def restart_log(self, lines: Sequence[dict[str, Any]]) -> None:
     """Replaces the content of metrics.jsonl with these lines.

@@ -14,6 +14,8 @@ from typing import Any
 from flax import traverse_util
 import numpy as np
 
+from bigru_jax.buckets.bucket import is_bucket
+from bigru_jax.rundir.manifest import copy_to_read
 from bigru_jax.runtime.atomic import write_bytes
 
 PARAMS = 'model.safetensors'
@@ -25,13 +27,19 @@ def find(workdir: str | os.PathLike) -> pathlib.Path:
   """Returns the folder of a run or a published model, downloaded if need be.
 
   Args:
-    workdir: a path; or `hf://owner/name`, a repository of the Hugging Face hub.
+    workdir: a path; `hf://owner/name`, a repository of the Hugging Face hub; or
+      a name in a bucket, such as `gs://bucket/runs/mine`, of which the result
+      is a copy to read.
 
   Raises:
-    FileNotFoundError: the hub has no such model, or cannot be reached.
-    ValueError: the package huggingface_hub is not installed.
+    FileNotFoundError: the hub or the bucket has no such model, or the hub
+      cannot be reached.
+    ValueError: a package that it needs is not installed.
+    OSError: the bucket cannot be read.
   """
   name = str(workdir)
+  if is_bucket(name):
+    return copy_to_read(name)
   if not name.startswith(HUB):
     return pathlib.Path(workdir).expanduser()
   try:

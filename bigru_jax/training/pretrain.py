@@ -20,6 +20,7 @@ from bigru_jax.data.sources import Corpus
 from bigru_jax.data.tokenizer import Tokenizer
 from bigru_jax.reports.page.language_model import write_language_model_page
 from bigru_jax.rundir.directory import open_run
+from bigru_jax.rundir.mirror import LOCK_TIMEOUT
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
 from bigru_jax.training.display import Display
@@ -59,6 +60,7 @@ def pretrain(
   *,
   stop: Callable[[], bool] = lambda: False,
   verbose: bool | None = None,
+  lock_timeout: float = LOCK_TIMEOUT,
 ) -> Pretrained:
   """Trains both directions as language models, on texts without labels.
 
@@ -75,20 +77,23 @@ def pretrain(
 
   Args:
     config: the configuration; its task becomes `language_model`.
-    workdir: the run directory, which is created.
+    workdir: the run directory, which is created; or its name in a bucket,
+      such as `gs://bucket/runs/mine`.
     corpus: texts in memory that replace the configuration's: by split a list of
       texts, or a table.
-    stop, verbose: see `train`.
+    stop, verbose, lock_timeout: see `train`.
 
   Raises:
     ValueError, FileNotFoundError: see `train`.
     Preempted, ProcessLost, OSError: see `train`.
   """
   config = dataclasses.replace(config, task='language_model')
-  workdir = pathlib.Path(workdir).expanduser()
   mesh = parallel.make_mesh(config.batch_size)
   display = Display(verbose)
-  with distributed.lost_processes(), open_run(workdir, config) as directory:
+  with (
+    distributed.lost_processes(),
+    open_run(workdir, config, lock_timeout) as directory,
+  ):
     data = read_data(directory, config, corpus, display)
     program = build_language_model(config, data)
     trainer = Trainer(config, program, data.splits, mesh)
@@ -104,7 +109,7 @@ def pretrain(
       directory.log({**best, 'split': 'test', **result['test']})
     directory.write({'result.json': result})
     if distributed.is_main():
-      write_language_model_page(workdir, data)
+      write_language_model_page(directory.path, data)
   display.line(
     'validation perplexity %.2f (best epoch %d); see %s',
     result['validation']['perplexity'],
@@ -112,7 +117,7 @@ def pretrain(
     workdir,
   )
   return Pretrained(
-    workdir=workdir,
+    workdir=directory.path,
     config=config,
     tokenizer=data.tokenizer,
     model=program.model,

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ from bigru_jax.metrics import headline
 from bigru_jax.ops.gru import best_implementation
 from bigru_jax.reports.page.run_page import compile_explanations, write_run_page
 from bigru_jax.rundir.directory import RunDirectory, open_run
+from bigru_jax.rundir.mirror import LOCK_TIMEOUT
 from bigru_jax.rundir.source import Source, read_source
 from bigru_jax.runtime import distributed
 from bigru_jax.runtime.precision import single_precision
@@ -49,6 +49,7 @@ def train(
   *,
   stop: Callable[[], bool] = lambda: False,
   verbose: bool | None = None,
+  lock_timeout: float = LOCK_TIMEOUT,
 ) -> Run:
   """Trains, selects by validation, tests once, and writes the run directory.
 
@@ -69,7 +70,8 @@ def train(
 
   Args:
     config: the configuration.
-    workdir: the run directory, which is created.
+    workdir: the run directory, which is created; or its name in a bucket,
+      such as `gs://bucket/runs/mine`.
     corpus: a data set in memory that replaces the configuration's: texts and
       labels by split. The splits are `train`, `validation` and `test`; a
       missing one is held out of `train`. `unlabelled` has texts alone, see
@@ -80,6 +82,8 @@ def train(
       scores, and to draw a bar while an epoch runs. By default, a notebook
       shows both, and a terminal only the bar. Lines that the log shows are not
       printed too, and a bar is never drawn into a file.
+    lock_timeout: of a run in a bucket: the seconds without a sign of life of
+      another process after which this one takes the run over.
 
   Returns:
     The trained run; its metrics are in `result.json`. In a distributed run,
@@ -96,10 +100,12 @@ def train(
     ProcessLost: another process has ended.
   """
   effects.check_has_labels(config)
-  workdir = pathlib.Path(workdir).expanduser()
   mesh = parallel.make_mesh(config.batch_size)
   display = Display(verbose)
-  with distributed.lost_processes(), open_run(workdir, config) as directory:
+  with (
+    distributed.lost_processes(),
+    open_run(workdir, config, lock_timeout) as directory,
+  ):
     with distributed.agreed():
       source = read_source(config)
     data = read_data(directory, config, corpus, display, source)
@@ -117,7 +123,7 @@ def train(
     _write(directory, config, data, program, report, params)
   _show_end(display, report, config, workdir)
   return Run(
-    workdir=workdir,
+    workdir=directory.path,
     config=config,
     labels=data.labels,
     tokenizer=data.tokenizer,
@@ -226,7 +232,7 @@ def _write(
 
 
 def _show_end(
-  display: Display, report: Report, config: Config, workdir: pathlib.Path
+  display: Display, report: Report, config: Config, workdir: str | os.PathLike
 ) -> None:
   scores = headline(report.result['test'], config.metrics, config.select_by)
   display.line(

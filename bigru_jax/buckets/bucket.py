@@ -1,0 +1,264 @@
+"""A folder in a bucket: its objects, conditional creation, and retries.
+
+The packages of the providers (`gcsfs`, `s3fs`, `adlfs`) find the credentials.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+import functools
+import hashlib
+import os
+import pathlib
+import random
+import time
+from typing import Any, TypeVar
+
+# The package that fsspec needs for each kind of bucket, and the extra with it.
+_PACKAGES = {
+  'gs': ('gcsfs', 'gcs'),
+  's3': ('s3fs', 's3'),
+  'az': ('adlfs', 'azure'),
+}
+_LONGEST_SECONDS = 60.0  # After this time an operation is not tried again.
+_LONGEST_PAUSE_SECONDS = 5.0
+_BLOCK = 2**24  # The bytes of one request for a part of an object.
+
+_T = TypeVar('_T')
+
+
+def is_bucket(name: str | os.PathLike) -> bool:
+  """Returns whether a name is that of a bucket or of something in one."""
+  scheme, mark, _ = str(name).partition('://')
+  return bool(mark) and scheme in _PACKAGES
+
+
+class Bucket:
+  """The objects whose names begin with that of a folder.
+
+  An operation that fails is tried again, after random pauses that grow, for a
+  minute in all. One that cannot succeed, such as without a permission, is not.
+
+  Attributes:
+    name: the name of the folder, such as `gs://bucket/runs/mine`.
+  """
+
+  def __init__(self, name: str, field: str) -> None:
+    """Connects to a bucket.
+
+    Args:
+      name: the folder; or `gs://bucket`, the whole bucket.
+      field: the field of the configuration that names it, for messages.
+
+    Raises:
+      ValueError: the name is not complete, or a package is not installed.
+    """
+    self.name, self._field = name.rstrip('/'), field
+    scheme, _, path = self.name.partition('://')
+    if not path.strip('/'):
+      raise ValueError(f'{field}={name} names no bucket')
+    package, extra = _PACKAGES[scheme]
+    try:
+      from fsspec.core import url_to_fs
+
+      self._files, self._path = url_to_fs(self.name, use_listings_cache=False)
+    except ImportError as error:
+      raise ValueError(
+        f'{field}={name} needs the {package} package: '
+        f'pip install "bigru_jax[{extra}]"'
+      ) from error
+
+  def read(self, key: str) -> bytes:
+    """Returns the content of an object.
+
+    Raises:
+      FileNotFoundError: there is no such object.
+      OSError: it cannot be read.
+    """
+    return self._tried(key, lambda: self._files.cat_file(self._at(key)))
+
+  def write(self, key: str, content: bytes) -> None:
+    """Creates an object, or replaces it.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    self._tried(key, lambda: self._files.pipe_file(self._at(key), content))
+
+  def create(self, key: str, content: bytes) -> bool:
+    """Creates an object, unless there is one of this name.
+
+    Of several processes that create it at once, one succeeds. The contents of
+    different processes must differ, since an answer may be lost: an object with
+    the same content is then one's own.
+
+    Returns:
+      Whether it was created.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+
+    def write() -> bool:
+      try:
+        self._files.pipe_file(self._at(key), content, mode='create')
+      except FileExistsError:
+        return self._files.cat_file(self._at(key)) == content
+      return True
+
+    return self._tried(key, write)
+
+  def upload(self, path: pathlib.Path, key: str) -> None:
+    """Copies a file into an object, and compares their sizes and digests.
+
+    Raises:
+      OSError: the file cannot be read, or the object cannot be written.
+    """
+    with path.open('rb') as file:
+      md5 = hashlib.file_digest(
+        file, lambda: hashlib.md5(usedforsecurity=False)
+      )
+
+    def copy() -> None:
+      self._files.put_file(str(path), self._at(key))
+      info = self._files.info(self._at(key))
+      if info['size'] != path.stat().st_size or _has_other_md5(info, md5):
+        raise OSError('the object differs from what was sent')
+
+    self._tried(key, copy)
+
+  def download(self, key: str, path: pathlib.Path, size: int) -> None:
+    """Appends the rest of an object to a file that has its beginning.
+
+    Args:
+      key: the object.
+      path: the file, which is created if it is missing.
+      size: the number of bytes of the object.
+
+    Raises:
+      FileNotFoundError: there is no such object.
+      OSError: it cannot be read, or the file cannot be written.
+    """
+    with path.open('ab') as file:
+      while (start := file.tell()) < size:
+        stop = min(start + _BLOCK, size)
+        file.write(self._block(key, start, stop))
+
+  def _block(self, key: str, start: int, stop: int) -> bytes:
+    def read() -> bytes:
+      block = self._files.cat_file(self._at(key), start=start, end=stop)
+      if len(block) != stop - start:
+        raise OSError('the answer is not complete')
+      return block
+
+    return self._tried(key, read)
+
+  def keys(self, folder: str) -> list[str]:
+    """Returns the objects in a folder and in those below it, sorted.
+
+    Raises:
+      FileNotFoundError: there is no such bucket.
+      OSError: they cannot be listed.
+    """
+
+    def find() -> list[str]:
+      paths = self._files.find(self._at(folder))
+      return sorted(x.removeprefix(self._path).lstrip('/') for x in paths)
+
+    try:
+      return self._tried(folder, find)
+    except FileNotFoundError as error:
+      raise FileNotFoundError(
+        f'{self._field}={self.name}: there is no such bucket'
+      ) from error
+
+  def matches(self, pattern: str) -> list[str]:
+    """Returns the objects that match a pattern such as `part-*.csv`, sorted.
+
+    Raises:
+      OSError: they cannot be listed.
+    """
+
+    def glob() -> list[str]:
+      paths = self._files.glob(self._at(pattern))
+      return sorted(x.removeprefix(self._path).lstrip('/') for x in paths)
+
+    return self._tried(pattern, glob)
+
+  def info(self, key: str) -> tuple[int, str]:
+    """Returns the size of an object, and the name of its present version.
+
+    Raises:
+      FileNotFoundError: there is no such object.
+      OSError: it cannot be read.
+    """
+    info = self._tried(key, lambda: self._files.info(self._at(key)))
+    if info['type'] != 'file':
+      raise FileNotFoundError(f'{self._where(key)}: no such object')
+    names = ('generation', 'ETag', 'etag')
+    version = next((info[name] for name in names if info.get(name)), '')
+    return info['size'], str(version)
+
+  def remove(self, keys: Iterable[str]) -> None:
+    """Removes objects; those that are missing do not matter.
+
+    Raises:
+      OSError: one cannot be removed.
+    """
+
+    def remove(key: str) -> None:
+      try:
+        self._files.rm_file(self._at(key))
+      except FileNotFoundError:
+        return
+
+    for key in keys:
+      self._tried(key, functools.partial(remove, key))
+
+  def _at(self, key: str) -> str:
+    return f'{self._path}/{key}' if key else self._path
+
+  def _where(self, key: str) -> str:
+    name = f'{self.name}/{key}' if key else self.name
+    return f'{self._field}={name}'
+
+  def _tried(self, key: str, action: Callable[[], _T]) -> _T:
+    """Returns the result of an action, which is repeated if it fails."""
+    give_up = time.monotonic() + _LONGEST_SECONDS
+    pause = 0.2
+    while True:
+      try:
+        return action()
+      except FileNotFoundError as error:
+        raise FileNotFoundError(
+          f'{self._where(key)}: no such object'
+        ) from error
+      except Exception as error:  # The packages have their own types.
+        if _is_final(error) or time.monotonic() + pause > give_up:
+          raise OSError(f'{self._where(key)}: {_reason(error)}') from error
+      time.sleep(random.uniform(0, pause))
+      pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _is_final(error: Exception) -> bool:
+  """Returns whether an operation would fail again."""
+  if isinstance(error, PermissionError | NotImplementedError):
+    return True
+  names = [kind.__name__ for kind in type(error).__mro__]
+  return any('Credential' in name for name in names)
+
+
+def _reason(error: Exception) -> str:
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__
+
+
+def _has_other_md5(info: dict[str, Any], md5: Any) -> bool:
+  """Returns whether the bucket knows the digest of an object, and it differs.
+
+  Google's is in base 64. The ETag of S3 is the digest only of an object that
+  was sent in one part and is not encrypted, so it is not compared.
+  """
+  expected = base64.b64encode(md5.digest()).decode()
+  return info.get('md5Hash', expected) != expected
