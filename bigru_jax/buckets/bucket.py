@@ -6,7 +6,8 @@ The packages of the providers (`gcsfs`, `s3fs`, `adlfs`) find the credentials.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+import contextlib
 import functools
 import hashlib
 import os
@@ -32,6 +33,23 @@ def is_bucket(name: str | os.PathLike) -> bool:
   """Returns whether a name is that of a bucket or of something in one."""
   scheme, mark, _ = str(name).partition('://')
   return bool(mark) and scheme in _PACKAGES
+
+
+@contextlib.contextmanager
+def anonymous_access(is_wanted: bool = True) -> Iterator[None]:
+  """Opens buckets without credentials, by the settings of fsspec."""
+  if not is_wanted:
+    yield
+    return
+  from fsspec.config import conf
+
+  before = conf.copy()
+  conf.update(s3={'anon': True}, gs={'token': 'anon'}, az={'anon': True})
+  try:
+    yield
+  finally:
+    conf.clear()
+    conf.update(before)
 
 
 class Bucket:
@@ -128,13 +146,20 @@ class Bucket:
 
     self._tried(key, copy)
 
-  def download(self, key: str, path: pathlib.Path, size: int) -> None:
+  def download(
+    self,
+    key: str,
+    path: pathlib.Path,
+    size: int,
+    progress: Callable[[int], object] = lambda count: None,
+  ) -> None:
     """Appends the rest of an object to a file that has its beginning.
 
     Args:
       key: the object.
       path: the file, which is created if it is missing.
       size: the number of bytes of the object.
+      progress: called with the number of bytes of each part of it.
 
     Raises:
       FileNotFoundError: there is no such object.
@@ -143,7 +168,7 @@ class Bucket:
     with path.open('ab') as file:
       while (start := file.tell()) < size:
         stop = min(start + _BLOCK, size)
-        file.write(self._block(key, start, stop))
+        progress(file.write(self._block(key, start, stop)))
 
   def _block(self, key: str, start: int, stop: int) -> bytes:
     def read() -> bytes:
@@ -173,18 +198,25 @@ class Bucket:
         f'{self._field}={self.name}: there is no such bucket'
       ) from error
 
-  def matches(self, pattern: str) -> list[str]:
-    """Returns the objects that match a pattern such as `part-*.csv`, sorted.
+  def matches(self, pattern: str) -> dict[str, tuple[int, str]]:
+    """Returns the objects that match a pattern such as `part-*.csv`, by name.
+
+    Returns:
+      For each, its size and the name of its version, as `info` does.
 
     Raises:
       OSError: they cannot be listed.
     """
 
-    def glob() -> list[str]:
-      paths = self._files.glob(self._at(pattern))
-      return sorted(x.removeprefix(self._path).lstrip('/') for x in paths)
+    def glob() -> dict[str, Any]:
+      return self._files.glob(self._at(pattern), detail=True)
 
-    return self._tried(pattern, glob)
+    infos = self._tried(pattern, glob)
+    return {
+      path.removeprefix(self._path).lstrip('/'): _size_and_version(info)
+      for path, info in sorted(infos.items())
+      if info['type'] == 'file'
+    }
 
   def info(self, key: str) -> tuple[int, str]:
     """Returns the size of an object, and the name of its present version.
@@ -195,10 +227,8 @@ class Bucket:
     """
     info = self._tried(key, lambda: self._files.info(self._at(key)))
     if info['type'] != 'file':
-      raise FileNotFoundError(f'{self._where(key)}: no such object')
-    names = ('generation', 'ETag', 'etag')
-    version = next((info[name] for name in names if info.get(name)), '')
-    return info['size'], str(version)
+      raise FileNotFoundError(f'{self.where(key)}: no such object')
+    return _size_and_version(info)
 
   def remove(self, keys: Iterable[str]) -> None:
     """Removes objects; those that are missing do not matter.
@@ -219,7 +249,8 @@ class Bucket:
   def _at(self, key: str) -> str:
     return f'{self._path}/{key}' if key else self._path
 
-  def _where(self, key: str) -> str:
+  def where(self, key: str) -> str:
+    """Returns the field and the name of an object, for messages."""
     name = f'{self.name}/{key}' if key else self.name
     return f'{self._field}={name}'
 
@@ -231,12 +262,10 @@ class Bucket:
       try:
         return action()
       except FileNotFoundError as error:
-        raise FileNotFoundError(
-          f'{self._where(key)}: no such object'
-        ) from error
+        raise FileNotFoundError(f'{self.where(key)}: no such object') from error
       except Exception as error:  # The packages have their own types.
         if _is_final(error) or time.monotonic() + pause > give_up:
-          raise OSError(f'{self._where(key)}: {_reason(error)}') from error
+          raise OSError(f'{self.where(key)}: {_reason(error)}') from error
       time.sleep(random.uniform(0, pause))
       pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -262,3 +291,9 @@ def _has_other_md5(info: dict[str, Any], md5: Any) -> bool:
   """
   expected = base64.b64encode(md5.digest()).decode()
   return info.get('md5Hash', expected) != expected
+
+
+def _size_and_version(info: dict[str, Any]) -> tuple[int, str]:
+  names = ('generation', 'ETag', 'etag')
+  version = next((info[name] for name in names if info.get(name)), '')
+  return info['size'], str(version)

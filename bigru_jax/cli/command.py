@@ -15,6 +15,7 @@ from typing import NoReturn
 from absl import flags, logging as absl_logging
 import jax
 
+from bigru_jax.buckets.bucket import anonymous_access
 from bigru_jax.cli import command_flags
 from bigru_jax.runtime import distributed, preemption
 
@@ -152,7 +153,8 @@ def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[list[str]]:
     asyncio.setLevel(logging.CRITICAL)
     if getattr(module, 'VERBOSE', False):
       ours.setLevel(logging.INFO)
-    yield arguments
+    with anonymous_access(command_flags.ANONYMOUS.value):
+      yield arguments
   finally:
     absl_logging.set_verbosity(verbosity)
     for logger, level in zip(loggers, levels):

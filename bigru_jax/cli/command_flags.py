@@ -11,6 +11,14 @@ from bigru_jax.config import Config
 from bigru_jax.runtime.fields import expand_users
 
 Flag = flags.FlagHolder[Any]
+# Of every command; --helpfull shows it with the flags of the log.
+_COMMON = flags.FlagValues()
+ANONYMOUS: Flag = flags.DEFINE_bool(
+  'anonymous',
+  False,
+  'Read public buckets without credentials.',
+  flag_values=_COMMON,
+)
 
 
 class _PathParser(flags.ArgumentParser):
@@ -106,7 +114,7 @@ def parse(own: flags.FlagValues, argv: Sequence[str]) -> list[str]:
     positional = values(argv)[1:]
   except flags.Error as error:
     raise ValueError(str(error)) from error
-  for flag_values in (flags.FLAGS, own):
+  for flag_values in (flags.FLAGS, own, _COMMON):
     flag_values.mark_as_parsed()
   for name in own:
     # The flags of a run may be overridden, for example after --flagfile.
@@ -117,9 +125,13 @@ def parse(own: flags.FlagValues, argv: Sequence[str]) -> list[str]:
 
 
 def with_log_flags(own: flags.FlagValues) -> flags.FlagValues:
-  """Returns a command's flags with absl's for the log, such as --verbosity."""
+  """Returns a command's flags with those of all commands.
+
+  These are `anonymous`, and absl's for the log, such as --verbosity.
+  """
   values = flags.FlagValues()
   values.append_flag_values(own)
+  values.append_flag_values(_COMMON)
   for flag in flags.FLAGS.flags_by_module_dict()['absl.logging']:
     if flag.name not in values:
       values[flag.name] = flag

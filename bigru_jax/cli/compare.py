@@ -13,7 +13,6 @@ over the seeds (t, and Wilcoxon from six seeds on); and effect sizes.
 """
 
 from collections.abc import Sequence
-import pathlib
 
 from bigru_jax.cli import outputs
 from bigru_jax.cli.command_flags import Flags
@@ -21,6 +20,7 @@ from bigru_jax.metrics import METRICS, current_name
 from bigru_jax.reports.comparison.groups import read_groups
 from bigru_jax.reports.comparison.pairs import compare_groups
 from bigru_jax.reports.comparison.pairs_tables import pairwise_as
+from bigru_jax.rundir import published
 
 TAKES_ARGUMENTS = True
 FLAGS = Flags()
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
   metric = current_name(_METRIC.value)
   if metric not in METRICS:
     raise ValueError(f'metric={metric!r}: choose {", ".join(METRICS)}')
-  workdirs = [pathlib.Path(x).expanduser() for x in arguments]
+  workdirs = [published.find(x) for x in arguments]
   if len(workdirs) < 2:
     raise ValueError('name the directories of two runs or more')
   groups = read_groups(workdirs)

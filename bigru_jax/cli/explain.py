@@ -46,7 +46,7 @@ from bigru_jax.explain.predictions import (
 from bigru_jax.models.embedding import with_joined_table, with_ngrams_in_table
 from bigru_jax.reports import tables
 from bigru_jax.reports.page.page import update_page
-from bigru_jax.rundir import files as run_files
+from bigru_jax.rundir import files as run_files, published
 from bigru_jax.rundir.examples import check_data, check_same_split
 from bigru_jax.rundir.source import Source, prepare_from
 from bigru_jax.runtime import host
@@ -242,11 +242,13 @@ def test_attention() -> None:
   if not (config.embeddings or config.init_from):
     FLAGS.refuse('a run that started from vectors', 'embeddings')
   check_data(workdir, config)
+  if not _OUTPUT.value:
+    inputs.check_can_write('output')
   output = pathlib.Path(_OUTPUT.value or workdir / f'explain-{split}.json')
   outputs.check_output(str(output))
   of_uniform = None
   if _UNIFORM_RUN.value:
-    other = pathlib.Path(_UNIFORM_RUN.value)
+    other = published.find(_UNIFORM_RUN.value)
     check_uniform(workdir, other)
     of_uniform = correct_answers(other, split)
   host.configure_cpu()

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 import dataclasses
 import io
+import os
 import pathlib
 import sys
 from typing import Any
 
 import bigru_jax
+from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.outputs import is_device
 from bigru_jax.data import (
@@ -70,6 +72,20 @@ def workdirs() -> list[pathlib.Path]:
   if not _WORKDIR.value:
     raise ValueError('workdir: name a run')
   return [published.find(name) for name in _WORKDIR.value]
+
+
+def check_can_write(field: str) -> None:
+  """Checks that the first run is not a copy, which is only read.
+
+  Args:
+    field: the flag without which the command writes to the run.
+
+  Raises:
+    ValueError: it is a run in a bucket, or a published one.
+  """
+  name = _WORKDIR.value[0]
+  if is_bucket(name) or name.startswith(published.HUB):
+    raise ValueError(f'{field}: workdir={name} is only read, not written to')
 
 
 def check_flags(path: str, pipe_of_lines: bool = True) -> None:
@@ -207,7 +223,7 @@ def read_rows(
   ids = id_column(config, source)
   if all(
     tabular_files.file_extension(path) in ('.csv', '.tsv')
-    and not is_device(path)
+    and not is_device(os.fspath(path))
     for path in _files(source)
   ):
     columns = Columns(column, label='', id=ids)
@@ -221,13 +237,13 @@ def read_rows(
   return [column], ([text] for text, _ in pairs)
 
 
-def _has_lines(path: str) -> bool:
+def _has_lines(path: str | os.PathLike[str]) -> bool:
   """Returns whether an input of texts has one per line, and no columns."""
   is_text = path == '-' or tabular_files.file_extension(path) == '.txt'
-  return is_text or is_device(path)
+  return is_text or is_device(os.fspath(path))
 
 
-def _files(source: str) -> list[str]:
+def _files(source: str) -> list[str | os.PathLike[str]]:
   return ['-'] if source == '-' else tabular_files.expand_paths(source, 'input')
 
 

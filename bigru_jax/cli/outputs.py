@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any, TextIO
 
+from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.cli.command_flags import Flag, Flags
 from bigru_jax.data import tabular_files
 from bigru_jax.reports.tables import FORMATS
@@ -43,8 +44,11 @@ def check_output(output: str, source: str = '') -> None:
 
   Raises:
     FileNotFoundError: a source is missing.
-    ValueError: the output is a folder, is in no folder, or is a source.
+    ValueError: the output is a folder, is in no folder or in a bucket, or is a
+      source.
   """
+  if is_bucket(output):
+    raise ValueError(f'output={output}: name a file that is not in a bucket')
   folder = os.path.dirname(output) or '.'
   if os.path.isdir(output):
     raise ValueError(f'output={output} is a folder')

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 import logging
+import os
 import pathlib
 import re
 import shlex
@@ -176,17 +177,25 @@ def _parsed(run_flags: Sequence[str]) -> flags.FlagValues:
   return values
 
 
-def _command_line(output: pathlib.Path, run: Planned) -> list[str]:
+def _command_line(output: str | os.PathLike, run: Planned) -> list[str]:
   """Returns the command line of a run."""
-  workdir = f'--workdir={output / run.name}'
+  workdir = f'--workdir={output}/{run.name}'
   return [sys.executable, '-m', 'bigru_jax.cli', 'run', *run.flags, workdir]
 
 
-def print_commands(output: pathlib.Path, planned: Sequence[Planned]) -> None:
-  """Prints the command lines of the runs that are not finished."""
+def print_commands(
+  output: pathlib.Path, planned: Sequence[Planned], name: str = ''
+) -> None:
+  """Prints the command lines of the runs that are not finished.
+
+  Args:
+    output: the folder of all runs.
+    planned: all runs.
+    name: the folder that the command lines name; by default `output`.
+  """
   for run in planned:
     if not is_finished(output, run):
-      print(shlex.join(_command_line(output, run)))
+      print(shlex.join(_command_line(name or output, run)))
 
 
 def is_finished(output: pathlib.Path, run: Planned) -> bool:

@@ -142,6 +142,8 @@ def main() -> None:
   check_flags()
   path = _INPUT.value or ''
   inputs.check_flags(path, pipe_of_lines=not _LABEL_COLUMN.value)
+  if not _OUTPUT.value:
+    inputs.check_can_write('output')
   output = _OUTPUT.value or workdir / 'report.html'
   outputs.check_output(str(output), path)
   run = inputs.load_model()

@@ -29,7 +29,14 @@ import logging
 import pathlib
 from typing import Any
 
-from bigru_jax.cli import outputs, planned_runs, stacking, sweep_settings
+from bigru_jax.buckets.bucket import is_bucket
+from bigru_jax.cli import (
+  bucket_sweep,
+  outputs,
+  planned_runs,
+  stacking,
+  sweep_settings,
+)
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name, names_in
@@ -241,6 +248,13 @@ def check_flags(common: Sequence[str]) -> None:
     ValueError: there is such a flag.
   """
   FLAGS.require('output')
+  if is_bucket(_OUTPUT.value) and not (
+    _COLLECT.value or planned_runs.PRINT_COMMANDS.value
+  ):
+    raise ValueError(
+      f'output={_OUTPUT.value}: runs in a bucket are started by their own '
+      'commands, see print_commands, and compared by collect'
+    )
   if metric() not in METRICS:
     raise ValueError(f'metric={metric()!r}: choose {", ".join(METRICS)}')
   if _COLLECT.value:
@@ -264,11 +278,18 @@ def main(common: list[str]) -> int:
     The exit status: 1 if a run has failed.
   """
   check_flags(common)
+  in_bucket = is_bucket(_OUTPUT.value)
   output = pathlib.Path(_OUTPUT.value)
   if _COLLECT.value:
+    if in_bucket:
+      output = bucket_sweep.collect(_OUTPUT.value)
+      _log.info('the files of the comparison are in %s', output)
     write(output, read_plan(output), [])
     return 0
   planned = plan(common)
+  if in_bucket:
+    bucket_sweep.print_commands(_OUTPUT.value, planned)
+    return 0
   stacking.check_input(_PREDICT.value or '', planned)
   planned_runs.check_effects(output, planned)
   with lock.locked(output, 'output'):

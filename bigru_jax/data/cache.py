@@ -129,7 +129,7 @@ def _key(config: DataConfig, of_run: RunVectors | None) -> str | None:
   return _sha256(json.dumps(decides))
 
 
-def _sources(config: DataConfig) -> list[str]:
+def _sources(config: DataConfig) -> list[str | os.PathLike[str]]:
   """Returns the files that a configuration reads; none if they are unknown."""
   own_files = [
     path
@@ -145,7 +145,7 @@ def _sources(config: DataConfig) -> list[str]:
   return sorted(files) + own_files
 
 
-def _identity(path: str) -> tuple[str, int, int]:
+def _identity(path: str | os.PathLike[str]) -> tuple[str, int, int]:
   if not os.path.isfile(path):
     raise ValueError(f'{path} is not a file')
   status = os.stat(path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import csv
 import itertools
+import os
 import re
 
 from bigru_jax.data.labels import unescaped
@@ -19,7 +20,11 @@ Records = Iterator[tuple[int, list[str]]]
 
 
 def csv_file_records(
-  path: str, field: str, columns: Columns, encoding: str, delimiter: str
+  path: str | os.PathLike[str],
+  field: str,
+  columns: Columns,
+  encoding: str,
+  delimiter: str,
 ) -> Records:
   """Reads the records of a CSV file, the header first; see `csv_records`."""
   with open_below_blanks(path, field, encoding) as (first, header, lines):
@@ -92,7 +97,9 @@ def quoted_records(
     raise ValueError(f'{where}, row {row}: {fault}')
 
 
-def tsv_records(path: str, field: str, encoding: str) -> Records:
+def tsv_records(
+  path: str | os.PathLike[str], field: str, encoding: str
+) -> Records:
   """Reads records of a TSV file, the header first, with or without quoting.
 
   pandas and Excel quote a field with a tab, a quote or a newline; GLUE quotes

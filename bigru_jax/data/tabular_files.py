@@ -11,6 +11,8 @@ import os
 import re
 from typing import Any
 
+from bigru_jax.buckets.bucket import is_bucket
+from bigru_jax.buckets.download import fetch
 from bigru_jax.data.csv_files import (
   Records,
   csv_file_records,
@@ -30,19 +32,24 @@ from bigru_jax.data.table_columns import (
 _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 
 
-def expand_paths(paths: str, field: str) -> list[str]:
+def expand_paths(paths: str, field: str) -> list[str | os.PathLike[str]]:
   """Returns the files that a field names by comma-separated paths or patterns.
 
-  Folders that a pattern matches are skipped.
+  Folders that a pattern matches are skipped. Objects in buckets are copied to
+  the cache.
 
   Raises:
     FileNotFoundError: a pattern matches no file.
     ValueError: a path is empty or a folder.
+    OSError: a bucket cannot be read.
   """
-  files = []
+  files: list[str | os.PathLike[str]] = []
   # The name of a file or folder may contain a comma.
   for part in [paths] if _matches(paths) else paths.split(','):
     path = part if _matches(part) else part.strip()
+    if is_bucket(path):
+      files += fetch(path, field)
+      continue
     if not path:
       raise ValueError(f'{field}={paths!r} has an empty path between commas')
     if os.path.isdir(path):
@@ -74,12 +81,12 @@ def _matches(pattern: str) -> list[str]:
   return sorted(glob.glob(pattern, recursive=True))
 
 
-def file_extension(path: str) -> str:
+def file_extension(path: str | os.PathLike) -> str:
   """Returns the extension that shows a file's format, in lower case.
 
   Extensions of compression are skipped; a pipe has `.pipe`.
   """
-  name = os.path.splitext(_COMPRESSED.sub('', path.lower()))[1]
+  name = os.path.splitext(_COMPRESSED.sub('', os.fspath(path).lower()))[1]
   if not name and os.path.exists(path) and not os.path.isfile(path):
     return '.pipe'
   return name
@@ -158,7 +165,11 @@ def read_table(
 
 
 def _examples(
-  path: str, field: str, columns: Columns, encoding: str, delimiter: str
+  path: str | os.PathLike[str],
+  field: str,
+  columns: Columns,
+  encoding: str,
+  delimiter: str,
 ) -> Iterator[Example]:
   """Reads the examples of one file, in its format."""
   where, extension = f'{field}={path}', file_extension(path)
@@ -273,7 +284,9 @@ def _loads(text: str, where: str, row: int) -> Any:
     raise ValueError(f'{where}, row {row}: {error}') from error
 
 
-def _parquet(path: str, field: str, columns: Columns) -> Iterator[Example]:
+def _parquet(
+  path: str | os.PathLike[str], field: str, columns: Columns
+) -> Iterator[Example]:
   import pyarrow
   from pyarrow import parquet
 

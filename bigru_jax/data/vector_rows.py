@@ -17,6 +17,7 @@ import collections
 from collections.abc import Iterable, Iterator
 import itertools
 import logging
+import os
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -49,12 +50,12 @@ class Row(NamedTuple):
   numbers: bytes
 
 
-def is_binary(path: str) -> bool:
+def is_binary(path: str | os.PathLike[str]) -> bool:
   """Returns whether a file's name is that of word2vec's binary format."""
-  return path.removesuffix('.gz').endswith('.bin')
+  return os.fspath(path).removesuffix('.gz').endswith('.bin')
 
 
-def size_of(path: str, size: int = 0) -> int:
+def size_of(path: str | os.PathLike[str], size: int = 0) -> int:
   """Returns the size of a file's vectors, from its first rows.
 
   Args:
@@ -78,7 +79,7 @@ def size_of(path: str, size: int = 0) -> int:
 
 
 def rows(
-  file: BinaryIO, path: str, size: int, at_row: bool = False
+  file: BinaryIO, path: str | os.PathLike[str], size: int, at_row: bool = False
 ) -> Iterator[Row]:
   """Yields the rows of a file of vectors.
 
@@ -95,7 +96,7 @@ def rows(
   return read(file, path, size, at_row)
 
 
-def parse(row: Row, path: str) -> np.ndarray:
+def parse(row: Row, path: str | os.PathLike[str]) -> np.ndarray:
   """Returns the vector of a row.
 
   Raises:
@@ -118,7 +119,9 @@ def parse(row: Row, path: str) -> np.ndarray:
   return vector
 
 
-def _wrong_size(path: str, width: int, size: int) -> ValueError:
+def _wrong_size(
+  path: str | os.PathLike[str], width: int, size: int
+) -> ValueError:
   return ValueError(
     f'embeddings={path} has vectors of {width} numbers, '
     f'but embedding_size={size}'
@@ -126,7 +129,7 @@ def _wrong_size(path: str, width: int, size: int) -> ValueError:
 
 
 def _text_rows(
-  file: BinaryIO, path: str, size: int, at_row: bool
+  file: BinaryIO, path: str | os.PathLike[str], size: int, at_row: bool
 ) -> Iterator[Row]:
   lines: Iterable[bytes] = file
   header, position, row, num_blank = None, 0, 0, 0
@@ -163,7 +166,7 @@ def _text_rows(
     )  # fmt: skip
 
 
-def _byte_order_mark(line: bytes, path: str) -> int:
+def _byte_order_mark(line: bytes, path: str | os.PathLike[str]) -> int:
   """Returns the length of the byte-order mark at the start of a file.
 
   Raises:
@@ -188,7 +191,7 @@ def _numbers(fields: list[bytes]) -> int:
   return sum(1 for _ in itertools.takewhile(_NUMBER.fullmatch, last))
 
 
-def _width(lines: list[bytes], path: str, size: int) -> int:
+def _width(lines: list[bytes], path: str | os.PathLike[str], size: int) -> int:
   """Returns the size of a file's vectors, which is that of most first rows.
 
   A row that ends in anything but a number does not count.
@@ -217,7 +220,7 @@ def _width(lines: list[bytes], path: str, size: int) -> int:
 
 
 def _split_row(
-  line: bytes, path: str, row: int, size: int
+  line: bytes, path: str | os.PathLike[str], row: int, size: int
 ) -> tuple[bytes, bytes]:
   """Splits a row whose word or separators contain more than single blanks.
 
@@ -240,7 +243,9 @@ def _split_row(
   return word, b' '.join(fields[count:])
 
 
-def _binary_header(file: BinaryIO, path: str) -> tuple[int, int]:
+def _binary_header(
+  file: BinaryIO, path: str | os.PathLike[str]
+) -> tuple[int, int]:
   """Reads the number and size of the vectors of word2vec's binary format."""
   line = file.readline(64)
   if line.startswith(_FASTTEXT):
@@ -254,7 +259,7 @@ def _binary_header(file: BinaryIO, path: str) -> tuple[int, int]:
 
 
 def _binary_rows(
-  file: BinaryIO, path: str, size: int, at_row: bool
+  file: BinaryIO, path: str | os.PathLike[str], size: int, at_row: bool
 ) -> Iterator[Row]:
   count, position = 1, 0
   if not at_row:

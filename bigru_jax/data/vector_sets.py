@@ -105,7 +105,7 @@ class VectorSets(NamedTuple):
       of_forms, counts = word_forms.lookup(missing, vectors if forms else {})
       vectors = {x: vectors[x] for x in words if x in vectors} | of_forms
       if not vectors:
-        warn_of_no_overlap(path, words)
+        warn_of_no_overlap(str(path), words)
       share = 100 * len(vectors) / max(len(words), 1)
       note = f'embeddings={name}: {share:.1f} % of the words have a vector'
       if counts:

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 
-from bigru_jax.data.glove import NAMED_VECTORS, names_of
+from bigru_jax.data.glove import NAMED_VECTORS, fetch, names_of
 from bigru_jax.data.vector_rows import size_of
 from bigru_jax.data.vector_sets import JOINS
 
@@ -33,7 +33,9 @@ def complete_sizes(
   names, vector_size = names_of(embeddings), NAMED_VECTORS.get(embeddings, 0)
   if len(names) > 1:
     if not embedding_sizes:
-      sizes = [NAMED_VECTORS.get(name) or size_of(name) for name in names]
+      sizes = [
+        NAMED_VECTORS.get(name) or size_of(fetch(name)) for name in names
+      ]
       embedding_sizes = ','.join(map(str, sizes))
     sizes_text = embedding_sizes.split(',')
     if len(sizes_text) != len(names) or not all(

@@ -80,8 +80,11 @@ def check_is_folder(path: pathlib.Path, field: str) -> None:
   """Checks that a path is a folder, or that such a folder can be created.
 
   Raises:
-    ValueError: it is a file, is below a file, or is a link to a missing file.
+    ValueError: it is a file, is below a file, is a link to a missing file, or
+      is in a bucket.
   """
+  if path.parts[:1] in (('gs:',), ('s3:',), ('az:',)):
+    raise ValueError(f'{field}={path} is in a bucket; name a folder of a disk')
   for part in (path, *path.parents):
     if part.is_dir():
       return
