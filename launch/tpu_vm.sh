@@ -22,7 +22,7 @@ gcloud compute tpus tpu-vm scp "$archive" "$tpu:bigru_jax.tar" \
 install="rm -rf bigru_jax && mkdir bigru_jax && cd bigru_jax \
   && tar -xf ../bigru_jax.tar && python3 -m pip install --quiet --user uv \
   && python3 -m uv venv --quiet --python=$python_version \
-  && python3 -m uv pip install --quiet '.[tpu]'"
+  && python3 -m uv pip install --quiet '.[tpu,gcs]'"
 run=$(printf '%q ' .venv/bin/python experiments/run.py "$@" --distributed)
 gcloud compute tpus tpu-vm ssh "$tpu" --zone="$zone" --worker=all \
   --command="$install && $run"

@@ -15,6 +15,7 @@ from scripts import ROOT
 import yaml
 
 LAUNCH = ROOT / 'launch'
+JOBS = 'kubernetes.yaml', 'kubernetes_bucket.yaml'
 PATH = f'{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
 
 
@@ -32,7 +33,7 @@ def _check(program, *arguments):
 @pytest.mark.dev
 def test_the_shell_scripts_pass_shellcheck():
   scripts = [*LAUNCH.glob('*.sh'), LAUNCH / 'slurm.sbatch']
-  assert len(scripts) == 3
+  assert len(scripts) == 4
   _check('shellcheck', *scripts, *ROOT.glob('tests/system/*/*.sh'))
 
 
@@ -43,12 +44,14 @@ def test_the_images_pass_hadolint():
 
 
 @pytest.mark.dev
-def test_the_job_matches_the_schemas_of_kubernetes():
-  _check('kubernetes-validate', '--strict', LAUNCH / 'kubernetes.yaml')
+def test_the_jobs_match_the_schemas_of_kubernetes():
+  for name in JOBS:
+    _check('kubernetes-validate', '--strict', LAUNCH / name)
 
 
-def test_the_processes_of_the_job_find_each_other():
-  text = (LAUNCH / 'kubernetes.yaml').read_text()
+@pytest.mark.parametrize('name', JOBS)
+def test_the_processes_of_the_job_find_each_other(name):
+  text = (LAUNCH / name).read_text()
   service, job = yaml.safe_load_all(text)
   pod = job['spec']['template']['spec']
   (container,) = pod['containers']
@@ -65,8 +68,9 @@ def test_the_processes_of_the_job_find_each_other():
   assert job['spec']['parallelism'] == int(processes['PROCESSES'])
 
 
-def test_the_job_retries_preempted_pods_but_not_bad_input():
-  text = (LAUNCH / 'kubernetes.yaml').read_text()
+@pytest.mark.parametrize('name', JOBS)
+def test_the_job_retries_preempted_pods_but_not_bad_input(name):
+  text = (LAUNCH / name).read_text()
   _, job = yaml.safe_load_all(text)
   template = job['spec']['template']['spec']
   actions = {}
@@ -202,3 +206,53 @@ def test_a_slice_gets_the_last_commit_and_the_flags(tmp_path):
     '.venv/bin/python', 'experiments/run.py', '--seed=1',
     "--train=it's a.csv", '--distributed',
   ]  # fmt: skip
+
+
+# A fake gcloud that writes down its actions. The slice is asked for and becomes
+# active, or is suspended; the run ends with the statuses in STATUSES.
+_QUEUE = """
+import os, pathlib, sys
+folder = pathlib.Path(os.environ['OUT'])
+with (folder / 'actions').open('a') as file:
+  print(*sys.argv[3:6], file=file)
+action = sys.argv[4]
+if action in ('describe', 'ssh'):
+  answers = folder / action
+  first, *rest = answers.read_text().split()
+  answers.write_text(' '.join(rest))
+  if action == 'ssh':
+    sys.exit(int(first))
+  print(first)
+"""
+
+
+@pytest.mark.parametrize(
+  'states, statuses, status, requests',
+  [
+    ('WAITING_FOR_RESOURCES ACTIVE ACTIVE ACTIVE', '75 1 0', 0, 3),
+    ('SUSPENDED ACTIVE', '0', 0, 2),
+    ('ACTIVE', '2', 2, 1),
+  ],
+)
+def test_a_spot_slice_is_asked_for_until_the_run_is_finished(
+  tmp_path, states, statuses, status, requests
+):
+  if not (ROOT / '.git').exists():
+    pytest.skip('not a git repository')
+  _program(tmp_path / 'gcloud', _QUEUE)
+  (tmp_path / 'describe').write_text(states)
+  (tmp_path / 'ssh').write_text(statuses)
+  done = subprocess.run(
+    [LAUNCH / 'tpu_spot.sh', '--workdir=gs://bucket/run'],
+    cwd=ROOT,
+    env={
+      **os.environ, 'PATH': f'{tmp_path}{os.pathsep}{os.environ["PATH"]}',
+      'OUT': str(tmp_path), 'TPU': 'mine', 'ZONE': 'here', 'TYPE': 'v5e',
+      'SECONDS_BETWEEN_CHECKS': '0',
+    },
+    timeout=60,
+  )  # fmt: skip
+  assert done.returncode == status
+  actions = (tmp_path / 'actions').read_text().splitlines()
+  assert actions.count('queued-resources create mine') == requests
+  assert actions[-1] == 'queued-resources delete mine'
