@@ -233,6 +233,8 @@ def test_attention() -> None:
   workdir, *more = inputs.workdirs()
   if more:
     raise ValueError('workdir: one run is tested at a time')
+  if not _OUTPUT.value:
+    inputs.check_can_write('output')
   split, embeddings = _SPLIT.value, FLAGS['embeddings'].value or ''
   config = run_files.read_config(workdir)
   check_supported(config)
@@ -242,8 +244,6 @@ def test_attention() -> None:
   if not (config.embeddings or config.init_from):
     FLAGS.refuse('a run that started from vectors', 'embeddings')
   check_data(workdir, config)
-  if not _OUTPUT.value:
-    inputs.check_can_write('output')
   output = pathlib.Path(_OUTPUT.value or workdir / f'explain-{split}.json')
   outputs.check_output(str(output))
   of_uniform = None
