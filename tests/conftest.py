@@ -24,7 +24,7 @@ with mock.patch.dict(os.environ, XLA_FLAGS=_FLAGS):
 
 def pytest_runtest_setup(item):
   """Skips a test that needs a package which is not installed, and says so."""
-  for extra in ('compare', 'dev'):
+  for extra in ('compare', 'dev', 'engines'):
     for marker in item.iter_markers(extra):
       for package in marker.args:
         pytest.importorskip(
