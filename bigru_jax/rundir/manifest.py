@@ -15,8 +15,11 @@ import json
 import logging
 import os
 import pathlib
+import re
 import shutil
 from typing import Any
+
+import filelock
 
 from bigru_jax.buckets.bucket import Bucket
 from bigru_jax.runtime.cache import cache_dir
@@ -151,8 +154,10 @@ def file_sha256(path: pathlib.Path) -> str:
 
 def local_folder(name: str) -> pathlib.Path:
   """Returns the folder in the cache for the copies of a run in a bucket."""
-  digest = hashlib.sha256(name.rstrip('/').encode()).hexdigest()[:16]
-  return cache_dir() / 'runs' / digest
+  name = name.rstrip('/')
+  digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+  readable = re.sub(r'[^\w.=,-]+', '_', name)[-100:]
+  return cache_dir() / 'runs' / f'{readable}-{digest}'
 
 
 def copy_to_read(name: str) -> pathlib.Path:
@@ -168,24 +173,33 @@ def copy_to_read(name: str) -> pathlib.Path:
     ValueError, OSError: it is corrupt or cannot be read.
   """
   bucket = Bucket(name, 'workdir')
-  for _ in range(5):  # A run in training may replace its objects meanwhile.
-    names = keys(bucket)
-    if not names:
-      raise FileNotFoundError(
-        f'workdir={name} is not a run: it has no manifest'
-      )
-    folder = local_folder(name) / 'read' / pathlib.PurePath(names[0]).stem
-    try:
-      files = read(bucket, names[0])
-      fetch(bucket, {x: files[x] for x in files if '/state/' not in x}, folder)
-      best = f'checkpoints/{_best_step(folder)}/'
-      fetch(bucket, {x: files[x] for x in files if x.startswith(best)}, folder)
-    except FileNotFoundError:
-      continue
-    for older in sorted(folder.parent.iterdir())[:-2]:
-      shutil.rmtree(older, ignore_errors=True)
-    return folder
+  copies = local_folder(name) / 'read'
+  copies.mkdir(parents=True, exist_ok=True)
+  with filelock.FileLock(copies.with_suffix('.lock')):
+    for _ in range(5):  # A run in training may replace its objects meanwhile.
+      names = keys(bucket)
+      if not names:
+        raise FileNotFoundError(
+          f'workdir={name} is not a run: it has no manifest'
+        )
+      with contextlib.suppress(FileNotFoundError):
+        return _copy_of(bucket, names[0], copies)
   raise OSError(f'workdir={name} changes while it is read; try again')
+
+
+def _copy_of(bucket: Bucket, name: str, copies: pathlib.Path) -> pathlib.Path:
+  """Returns the copy of a manifest's files; all but the last two are removed.
+
+  A process may still read the one before.
+  """
+  folder = copies / pathlib.PurePath(name).stem
+  files = read(bucket, name)
+  fetch(bucket, {x: files[x] for x in files if '/state/' not in x}, folder)
+  best = f'checkpoints/{_best_step(folder)}/'
+  fetch(bucket, {x: files[x] for x in files if x.startswith(best)}, folder)
+  for older in sorted(copies.iterdir())[:-2]:
+    shutil.rmtree(older, ignore_errors=True)
+  return folder
 
 
 def _best_step(folder: pathlib.Path) -> int | None:
