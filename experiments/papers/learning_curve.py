@@ -46,7 +46,7 @@ _PAGE = FLAGS.path(
   'The file that contains the table; the picture lies beside it.',
   str(results.ROOT / 'docs' / 'guide' / 'pretrain.md'),
 )
-_SIZES, _SEEDS, _TESTED, _ALL = (100, 500), 3, 5000, 24_996
+_SIZES, _SEEDS, _TESTED, _ALL = (100, 500, 2500), 3, 5000, 24_996
 Texts = tuple[list[str], list[str]]  # Texts and their labels.
 Record = dict[str, dict[str, list[float]]]
 
