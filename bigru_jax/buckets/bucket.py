@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import pathlib
 import random
@@ -77,6 +78,8 @@ class Bucket:
     if not path.strip('/'):
       raise ValueError(f'{field}={name} names no bucket')
     package, extra = _PACKAGES[scheme]
+    # It logs a traceback for each failure, of which the last becomes an error.
+    logging.getLogger('gcsfs').setLevel(logging.CRITICAL)
     try:
       from fsspec.core import url_to_fs
 
@@ -274,13 +277,15 @@ def _is_final(error: Exception) -> bool:
   """Returns whether an operation would fail again."""
   if isinstance(error, PermissionError | NotImplementedError):
     return True
+  # Of gcsfs, which has no type of its own for either.
+  if str(error).startswith('Forbidden') or getattr(error, 'code', 0) == 401:
+    return True
   names = [kind.__name__ for kind in type(error).__mro__]
   return any('Credential' in name for name in names)
 
 
 def _reason(error: Exception) -> str:
-  lines = str(error).strip().splitlines()
-  return lines[0] if lines else type(error).__name__
+  return ' '.join(str(error).split())[:300] or type(error).__name__
 
 
 def _has_other_md5(info: dict[str, Any], md5: Any) -> bool:

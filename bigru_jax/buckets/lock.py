@@ -87,7 +87,7 @@ def locked(bucket: Bucket, timeout: float) -> Iterator[Lock]:
   Args:
     bucket: the folder.
     timeout: the seconds without a heartbeat after which its owner counts as
-      dead.
+      dead; or those of the owner, if these are more.
 
   Raises:
     ValueError: another process has locked it; the message names the process.
@@ -121,26 +121,42 @@ def _acquire(bucket: Bucket, timeout: float) -> Lock:
     'process': os.getpid(),
     'id': uuid.uuid4().hex,
     'beat': 0,
+    'timeout': timeout,
     'is_held': True,
   }
   encoded = json.dumps(content).encode()
-  seen, since = b'', time.monotonic()
+  seen, since = b'', 0.0
   while True:
+    # A heartbeat is known to be the same from the end of the first reading to
+    # the beginning of this one, however long this process is paused.
+    now = time.monotonic()
     number, key = latest(bucket)
-    current = bucket.read(key) if key else b''
-    holder = json.loads(current) if current else {'is_held': False}
-    is_dead = current == seen and time.monotonic() - since > timeout
-    if not holder['is_held'] or is_dead:
+    current, holder = _read(bucket, key) if key else (b'', {'is_held': False})
+    if not holder['is_held'] or (
+      current == seen and now - since > max(timeout, holder['timeout'])
+    ):
       number += 1
-      if bucket.create(f'locks/{number:09}.json', encoded):
+      is_created = bucket.create(f'locks/{number:09}.json', encoded)
+      # One may succeed in creating an old lock that was removed meanwhile.
+      newest, key = latest(bucket)
+      if is_created and newest == number:
         _remove_old(bucket, number)
         return Lock(bucket, number, content, timeout)
-      raise _in_use(bucket, json.loads(bucket.read(f'locks/{number:09}.json')))
+      raise _in_use(bucket, _read(bucket, key)[1])
     if seen and current != seen:
       raise _in_use(bucket, holder)
     if not seen:
       seen, since = current, time.monotonic()
     time.sleep(timeout / (2 * _BEATS_PER_TIMEOUT))
+
+
+def _read(bucket: Bucket, key: str) -> tuple[bytes, dict[str, Any]]:
+  """Returns a lock as it is stored, and its content."""
+  encoded = bucket.read(key)
+  try:
+    return encoded, json.loads(encoded)
+  except ValueError as error:
+    raise OSError(f'workdir={bucket.name}/{key} is corrupt') from error
 
 
 def _remove_old(bucket: Bucket, number: int) -> None:

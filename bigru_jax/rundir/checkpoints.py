@@ -65,7 +65,8 @@ class Checkpoints:
     self._is_recorded = False
     self.seconds = 0.0
     distributed.on_main(self._make_folder)
-    with distributed.agreed():  # The main process has made the folder.
+    with distributed.agreed():
+      self._folder.mkdir(exist_ok=True)  # Of a run in a bucket, each has one.
       missing.steps(self._folder)
     _absl_log.addFilter(_is_not_of_orbax)
     self._manager: ocp.CheckpointManager | None = None  # Process 0 has one.

@@ -138,11 +138,13 @@ def _copy(bucket: Bucket, entry: dict[str, Any], path: pathlib.Path) -> None:
   partial = path.with_name(f'{path.name}.download')
   for _ in range(2):  # An answer may have been damaged on its way.
     partial.unlink(missing_ok=True)
+    if bucket.info(entry['object'])[0] != entry['size']:
+      break
     bucket.download(entry['object'], partial, entry['size'])
     if file_sha256(partial) == entry['sha256']:
       os.replace(partial, path)
       return
-  partial.unlink()
+  partial.unlink(missing_ok=True)
   raise CorruptError(f'workdir={bucket.name}/{entry["object"]} is corrupt')
 
 

@@ -53,7 +53,8 @@ def mirrored(
   files: manifest.Files = {}
   with contextlib.ExitStack() as stack:
     with distributed.agreed():
-      stack.enter_context(local_lock.locked(root))
+      with _named(root, name):
+        stack.enter_context(local_lock.locked(root))
       if distributed.is_main():
         lock = stack.enter_context(locked(bucket, lock_timeout))
         files = manifest.restore_newest(bucket, folder)
@@ -105,12 +106,16 @@ class Mirror:
     self._changed = threading.Condition()
     self._waiting: pathlib.Path | None = None
     self._is_closing = False
-    self._failure: OSError | None = None
+    self._failure: Exception | None = None
+    if files:
+      # Whatever an earlier owner still writes now comes before the newest
+      # manifest, so nobody reads it.
+      self._write_manifest(files)
     self._thread = threading.Thread(target=self._copy_all, daemon=True)
     self._thread.start()
 
   def check(self) -> None:
-    """Raises OSError where a copy failed or the lock was lost."""
+    """Raises the error of a copy, or OSError where the lock was lost."""
     self._lock.check()
     if self._failure:
       raise self._failure
@@ -151,8 +156,8 @@ class Mirror:
         for path in _files_of(self._folder):
           target = snapshot / path.relative_to(self._folder)
           target.parent.mkdir(parents=True, exist_ok=True)
-          copy = os.link if 'checkpoints' in target.parts else shutil.copy2
-          copy(path, target)
+          is_fixed = self._folder / 'checkpoints' in path.parents
+          (os.link if is_fixed else shutil.copy2)(path, target)
       except FileNotFoundError:
         continue
       return snapshot
@@ -166,7 +171,7 @@ class Mirror:
         return
       try:
         self._copy(snapshot)
-      except OSError as error:
+      except Exception as error:  # The next `check` raises it.
         self._failure = error
         return
       finally:
@@ -199,12 +204,18 @@ class Mirror:
       ]:
         task.result()
     self._lock.check_now()
-    # A process that has lost the lock without knowing it cannot replace what
-    # the next owner writes: the number of the lock comes first.
-    name = f'{self._lock.number:09}-{next(self._numbers):09}'
-    self._bucket.write(f'manifests/{name}.json', manifest.encode(files))
+    self._write_manifest(files)
     self._files = files
     self._remove_unused()
+
+  def _write_manifest(self, files: manifest.Files) -> None:
+    """Makes these files the run.
+
+    A process that has lost the lock without knowing it cannot replace what the
+    next owner writes: the number of the lock comes first.
+    """
+    name = f'{self._lock.number:09}-{next(self._numbers):09}'
+    self._bucket.write(f'manifests/{name}.json', manifest.encode(files))
 
   def _digest(self, path: pathlib.Path) -> str:
     """Returns the SHA-256 of a file, computed once for each."""
@@ -215,18 +226,19 @@ class Mirror:
     return self._digests[key]
 
   def _remove_unused(self) -> None:
-    """Removes what the last two manifests do not name.
+    """Removes what the last two intact manifests do not name.
 
     It leaves the objects of later owners of the lock, which this process does
     not know if it has just lost it.
     """
-    names = manifest.keys(self._bucket)
-    recent, old = names[:2], names[2:]
-    used = {
-      entry['object']
-      for name in recent
-      for entry in manifest.read(self._bucket, name).values()
-    }
+    old = manifest.keys(self._bucket)
+    used: set[str] = set()
+    num_intact = 0
+    while old and num_intact < 2:
+      with contextlib.suppress(manifest.CorruptError):
+        files = manifest.read(self._bucket, old.pop(0))
+        used.update(entry['object'] for entry in files.values())
+        num_intact += 1
     last = f'objects/{self._lock.number:09}0'
     self._bucket.remove(old)
     self._bucket.remove(

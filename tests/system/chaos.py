@@ -27,11 +27,11 @@ FLAGS = [
 ]  # fmt: skip
 
 
-def start(workdir):
+def start(workdir, *flags):
   """A run's process, with its log in its standard error."""
   script = str(ROOT / 'experiments' / 'run.py')
   return subprocess.Popen(
-    [sys.executable, script, f'--workdir={workdir}', *FLAGS],
+    [sys.executable, script, f'--workdir={workdir}', *FLAGS, *flags],
     stderr=subprocess.PIPE,
     text=True,
   )
@@ -63,14 +63,23 @@ def ending(workdir):
   return json.loads(path.read_text())['content']['checksums'], metrics(workdir)
 
 
-def survive(workdir, kills, rng=None, longest=3):
-  """Runs to the end, killed at most `kills` times; returns how often it was."""
+def survive(workdir, kills, rng=None, longest=3, begin=start, folder=None):
+  """Runs to the end, killed at most `kills` times; returns how often it was.
+
+  Args:
+    workdir: the run directory.
+    kills: how often it is killed.
+    rng: of the moments.
+    longest: the most seconds of training before a kill.
+    begin: starts the process of a run, as `start` does.
+    folder: the files of the run, if `workdir` is not their folder.
+  """
   killed = 0
   while True:
     since = time.time()
-    process = start(workdir)
+    process = begin(workdir)
     if killed < kills:
-      wait_for_training(process, workdir, since)
+      wait_for_training(process, folder or workdir, since)
       time.sleep(rng.uniform(0, longest))
       number = rng.choice([signal.SIGKILL, signal.SIGTERM])
       process.send_signal(number)
