@@ -45,7 +45,7 @@ def test_objects_are_written_listed_and_removed(bucket):
   bucket.write('a/b/two', b'')
   assert bucket.read('a/one.csv') == b'23' and bucket.read('a/b/two') == b''
   assert bucket.keys('') == bucket.keys('a') == ['a/b/two', 'a/one.csv']
-  assert bucket.matches('a/*.csv') == ['a/one.csv']
+  assert [*bucket.matches('a/*.csv')] == ['a/one.csv']
   size, version = bucket.info('a/one.csv')
   bucket.write('a/one.csv', b'45')
   assert size == 2 and version and version != bucket.info('a/one.csv')[1]
