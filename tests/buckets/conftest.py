@@ -27,3 +27,9 @@ def name(server):
 def bucket(name):
   """The folder of a run in a bucket."""
   return Bucket(name, 'workdir')
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+  """A cache that is empty."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))

@@ -14,6 +14,9 @@ _ERROR = '<Error><Code>{}</Code><Message>refused</Message></Error>'
 _CODES = {403: 'AccessDenied', 503: 'ServiceUnavailable'}
 
 
+KINDS = 'delay', 'drop', 'lose', 'truncate'
+
+
 class Faults:
   """What happens to the requests.
 
@@ -23,18 +26,16 @@ class Faults:
     numbers: how often each fault has happened.
   """
 
-  KINDS = 'delay', 'drop', 'lose', 'truncate'
-
-  def __init__(self, rate=0.0, seed=0, status=403, writes=10**9):
-    self._rate, self._rng = rate, random.Random(seed)
+  def __init__(self, rate=0.0, seed=0, kinds=KINDS, status=403, writes=10**9):
+    self._rate, self._rng, self._kinds = rate, random.Random(seed), kinds
     self.status, self.writes = status, writes
-    self.numbers = dict.fromkeys(self.KINDS, 0)
+    self.numbers = dict.fromkeys(kinds, 0)
 
   def draw(self):
     """The fault of the next request; '' for none."""
     if self._rng.random() >= self._rate:
       return ''
-    kind = self._rng.choice(self.KINDS)
+    kind = self._rng.choice(self._kinds)
     self.numbers[kind] += 1
     return kind
 
