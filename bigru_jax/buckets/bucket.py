@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import functools
 import hashlib
-import logging
 import os
 import pathlib
-import random
-import time
 from typing import Any, TypeVar
+
+from bigru_jax.buckets.retries import retry
 
 # The package that fsspec needs for each kind of bucket, and the extra with it.
 _PACKAGES = {
@@ -23,8 +22,14 @@ _PACKAGES = {
   's3': ('s3fs', 's3'),
   'az': ('adlfs', 'azure'),
 }
-_LONGEST_SECONDS = 60.0  # After this time an operation is not tried again.
-_LONGEST_PAUSE_SECONDS = 5.0
+_ANONYMOUS = {
+  's3': {'anon': True},
+  'gs': {'token': 'anon'},
+  'gcs': {'token': 'anon'},  # The other name of gs in the settings of fsspec.
+  'az': {'anon': True},
+}
+# By itself gcsfs waits for ever. In this time it sends a part of a large file.
+_OPTIONS = {'gs': {'requests_timeout': 120.0}}
 _BLOCK = 2**24  # The bytes of one request for a part of an object.
 
 _T = TypeVar('_T')
@@ -44,20 +49,20 @@ def anonymous_access(is_wanted: bool = True) -> Iterator[None]:
     return
   from fsspec.config import conf
 
-  before = conf.copy()
-  conf.update(s3={'anon': True}, gs={'token': 'anon'}, az={'anon': True})
+  saved_config = conf.copy()
+  for scheme, options in _ANONYMOUS.items():
+    conf[scheme] = {**conf.get(scheme, {}), **options}
   try:
     yield
   finally:
     conf.clear()
-    conf.update(before)
+    conf.update(saved_config)
 
 
 class Bucket:
   """The objects whose names begin with that of a folder.
 
-  An operation that fails is tried again, after random pauses that grow, for a
-  minute in all. One that cannot succeed, such as without a permission, is not.
+  An operation that fails is tried again; see `retry`.
 
   Attributes:
     name: the name of the folder, such as `gs://bucket/runs/mine`.
@@ -78,12 +83,12 @@ class Bucket:
     if not path.strip('/'):
       raise ValueError(f'{field}={name} names no bucket')
     package, extra = _PACKAGES[scheme]
-    # It logs a traceback for each failure, of which the last becomes an error.
-    logging.getLogger('gcsfs').setLevel(logging.CRITICAL)
     try:
       from fsspec.core import url_to_fs
 
-      self._files, self._path = url_to_fs(self.name, use_listings_cache=False)
+      self._files, self._path = url_to_fs(
+        self.name, use_listings_cache=False, **_OPTIONS.get(scheme, {})
+      )
     except ImportError as error:
       raise ValueError(
         f'{field}={name} needs the {package} package: '
@@ -97,7 +102,7 @@ class Bucket:
       FileNotFoundError: there is no such object.
       OSError: it cannot be read.
     """
-    return self._tried(key, lambda: self._files.cat_file(self._at(key)))
+    return self._retry(key, lambda: self._files.cat_file(self._path_of(key)))
 
   def write(self, key: str, content: bytes) -> None:
     """Creates an object, or replaces it.
@@ -105,7 +110,7 @@ class Bucket:
     Raises:
       OSError: it cannot be written.
     """
-    self._tried(key, lambda: self._files.pipe_file(self._at(key), content))
+    self._retry(key, lambda: self._files.pipe_file(self._path_of(key), content))
 
   def create(self, key: str, content: bytes) -> bool:
     """Creates an object, unless there is one of this name.
@@ -123,12 +128,16 @@ class Bucket:
 
     def write() -> bool:
       try:
-        self._files.pipe_file(self._at(key), content, mode='create')
-      except FileExistsError:
-        return self._files.cat_file(self._at(key)) == content
+        self._files.pipe_file(self._path_of(key), content, mode='create')
+      except OSError as error:
+        # Some servers of S3 give it no type of its own.
+        is_refused = 'PreconditionFailed' in str(error)
+        if not isinstance(error, FileExistsError) and not is_refused:
+          raise
+        return self._files.cat_file(self._path_of(key)) == content
       return True
 
-    return self._tried(key, write)
+    return self._retry(key, write)
 
   def upload(self, path: pathlib.Path, key: str) -> None:
     """Copies a file into an object, and compares their sizes and digests.
@@ -142,12 +151,12 @@ class Bucket:
       )
 
     def copy() -> None:
-      self._files.put_file(str(path), self._at(key))
-      info = self._files.info(self._at(key))
+      self._files.put_file(str(path), self._path_of(key))
+      info = self._files.info(self._path_of(key))
       if info['size'] != path.stat().st_size or _has_other_md5(info, md5):
         raise OSError('the object differs from what was sent')
 
-    self._tried(key, copy)
+    self._retry(key, copy)
 
   def download(
     self,
@@ -175,12 +184,12 @@ class Bucket:
 
   def _block(self, key: str, start: int, stop: int) -> bytes:
     def read() -> bytes:
-      block = self._files.cat_file(self._at(key), start=start, end=stop)
+      block = self._files.cat_file(self._path_of(key), start=start, end=stop)
       if len(block) != stop - start:
         raise OSError('the answer is not complete')
       return block
 
-    return self._tried(key, read)
+    return self._retry(key, read)
 
   def keys(self, folder: str) -> list[str]:
     """Returns the objects in a folder and in those below it, sorted.
@@ -191,11 +200,11 @@ class Bucket:
     """
 
     def find() -> list[str]:
-      paths = self._files.find(self._at(folder))
+      paths = self._files.find(self._path_of(folder))
       return sorted(x.removeprefix(self._path).lstrip('/') for x in paths)
 
     try:
-      return self._tried(folder, find)
+      return self._retry(folder, find)
     except FileNotFoundError as error:
       raise FileNotFoundError(
         f'{self._field}={self.name}: there is no such bucket'
@@ -212,9 +221,9 @@ class Bucket:
     """
 
     def glob() -> dict[str, Any]:
-      return self._files.glob(self._at(pattern), detail=True)
+      return self._files.glob(self._path_of(pattern), detail=True)
 
-    infos = self._tried(pattern, glob)
+    infos = self._retry(pattern, glob)
     return {
       path.removeprefix(self._path).lstrip('/'): _size_and_version(info)
       for path, info in sorted(infos.items())
@@ -228,9 +237,9 @@ class Bucket:
       FileNotFoundError: there is no such object.
       OSError: it cannot be read.
     """
-    info = self._tried(key, lambda: self._files.info(self._at(key)))
+    info = self._retry(key, lambda: self._files.info(self._path_of(key)))
     if info['type'] != 'file':
-      raise FileNotFoundError(f'{self.where(key)}: no such object')
+      raise FileNotFoundError(f'{self.describe(key)}: no such object')
     return _size_and_version(info)
 
   def remove(self, keys: Iterable[str]) -> None:
@@ -242,50 +251,23 @@ class Bucket:
 
     def remove(key: str) -> None:
       try:
-        self._files.rm_file(self._at(key))
+        self._files.rm_file(self._path_of(key))
       except FileNotFoundError:
         return
 
     for key in keys:
-      self._tried(key, functools.partial(remove, key))
+      self._retry(key, functools.partial(remove, key))
 
-  def _at(self, key: str) -> str:
+  def _path_of(self, key: str) -> str:
     return f'{self._path}/{key}' if key else self._path
 
-  def where(self, key: str) -> str:
+  def describe(self, key: str) -> str:
     """Returns the field and the name of an object, for messages."""
     name = f'{self.name}/{key}' if key else self.name
     return f'{self._field}={name}'
 
-  def _tried(self, key: str, action: Callable[[], _T]) -> _T:
-    """Returns the result of an action, which is repeated if it fails."""
-    give_up = time.monotonic() + _LONGEST_SECONDS
-    pause = 0.2
-    while True:
-      try:
-        return action()
-      except FileNotFoundError as error:
-        raise FileNotFoundError(f'{self.where(key)}: no such object') from error
-      except Exception as error:  # The packages have their own types.
-        if _is_final(error) or time.monotonic() + pause > give_up:
-          raise OSError(f'{self.where(key)}: {_reason(error)}') from error
-      time.sleep(random.uniform(0, pause))
-      pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-def _is_final(error: Exception) -> bool:
-  """Returns whether an operation would fail again."""
-  if isinstance(error, PermissionError | NotImplementedError):
-    return True
-  # Of gcsfs, which has no type of its own for either.
-  if str(error).startswith('Forbidden') or getattr(error, 'code', 0) == 401:
-    return True
-  names = [kind.__name__ for kind in type(error).__mro__]
-  return any('Credential' in name for name in names)
-
-
-def _reason(error: Exception) -> str:
-  return ' '.join(str(error).split())[:300] or type(error).__name__
+  def _retry(self, key: str, action: Callable[[], _T]) -> _T:
+    return retry(self.describe(key), action)
 
 
 def _has_other_md5(info: dict[str, Any], md5: Any) -> bool:

@@ -66,7 +66,8 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
 
   Returns:
     The exit status: 2 after bad flags or input, which one line reports;
-    `preemption.EXIT_STATUS` if the run was stopped; or the status of `main`.
+    `preemption.EXIT_STATUS` if the run was stopped, or if a bucket does not
+    answer; or the status of `main`.
 
   Raises:
     BrokenPipeError: the output is no longer read.
@@ -90,7 +91,7 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
       if arguments:
         raise ValueError(f'{arguments[0]!r} is not a flag')
       return module.main(*run_flags) or 0
-  except preemption.Preempted as reason:
+  except (preemption.Preempted, preemption.Unavailable) as reason:
     _say(argv, f'{reason}; the same command resumes')
     return preemption.EXIT_STATUS
   except (BrokenPipeError, distributed.ProcessLost):
@@ -138,8 +139,9 @@ def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[list[str]]:
     The arguments that are not flags.
   """
   verbosity = absl_logging.get_verbosity()
-  absl, asyncio, ours = loggers = [
-    logging.getLogger(name) for name in ('absl', 'asyncio', 'bigru_jax')
+  absl, asyncio, gcsfs, ours = loggers = [
+    logging.getLogger(name)
+    for name in ('absl', 'asyncio', 'gcsfs', 'bigru_jax')
   ]
   levels = [logger.level for logger in loggers]
   try:
@@ -149,8 +151,10 @@ def _parsed(module: ModuleType, argv: Sequence[str]) -> Iterator[list[str]]:
       # Orbax logs a traceback for each of its threads that a full disk stops;
       # `Checkpoints` reports the error in one line.
       absl.setLevel(logging.CRITICAL)
-    # `Checkpoints` reports the corrupt checkpoints on which Orbax's tasks fail.
+    # `Checkpoints` reports the corrupt checkpoints on which Orbax's tasks fail;
+    # `Bucket` reports the last failure of an operation.
     asyncio.setLevel(logging.CRITICAL)
+    gcsfs.setLevel(logging.CRITICAL)
     if getattr(module, 'VERBOSE', False):
       ours.setLevel(logging.INFO)
     with anonymous_access(command_flags.ANONYMOUS.value):

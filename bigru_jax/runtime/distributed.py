@@ -20,6 +20,8 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
+from bigru_jax.runtime.preemption import Unavailable
+
 # A process that is silent for this long is considered dead, and JAX ends the
 # others.
 _HEARTBEAT_SECONDS = 30
@@ -132,6 +134,7 @@ def agreed() -> Iterator[None]:
 
   Raises:
     ValueError: another process failed; the message is its error's.
+    Unavailable: another process failed with this error.
   """
   if jax.process_count() == 1:
     yield
@@ -143,12 +146,16 @@ def agreed() -> Iterator[None]:
     if is_lost(error):
       raise
     failure = error
-  messages = gather(failure and str(failure))
+  failures = gather(
+    failure and [isinstance(failure, Unavailable), str(failure)]
+  )
   if failure:
     raise failure
-  for process, message in enumerate(messages):
-    if message is not None:
-      raise ValueError(f'process {process}: {message}')
+  for process, other in enumerate(failures):
+    if other is not None:
+      is_unavailable, message = other
+      kind = Unavailable if is_unavailable else ValueError
+      raise kind(f'process {process}: {message}')
 
 
 def on_main(action: Callable[[], Any]) -> None:

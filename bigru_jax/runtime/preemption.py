@@ -12,6 +12,10 @@ class Preempted(Exception):
   """The run was asked to stop, and has saved its progress."""
 
 
+class Unavailable(OSError):
+  """A service does not answer for now; the same command resumes."""
+
+
 @contextlib.contextmanager
 def stop_on_signals(at_once: bool = True) -> Iterator[Callable[[], bool]]:
   """Catches SIGTERM, SIGINT and SIGUSR1 while the context lasts.
