@@ -136,15 +136,11 @@ class Bucket:
     Raises:
       OSError: the file cannot be read, or the object cannot be written.
     """
-    with path.open('rb') as file:
-      md5 = hashlib.file_digest(
-        file, lambda: hashlib.md5(usedforsecurity=False)
-      )
 
     def copy() -> None:
       self._files.put_file(str(path), self._at(key))
       info = self._files.info(self._at(key))
-      if info['size'] != path.stat().st_size or _has_other_md5(info, md5):
+      if info['size'] != path.stat().st_size or _has_other_md5(info, path):
         raise OSError('the object differs from what was sent')
 
     self._tried(key, copy)
@@ -288,14 +284,17 @@ def _reason(error: Exception) -> str:
   return ' '.join(str(error).split())[:300] or type(error).__name__
 
 
-def _has_other_md5(info: dict[str, Any], md5: Any) -> bool:
+def _has_other_md5(info: dict[str, Any], path: pathlib.Path) -> bool:
   """Returns whether the bucket knows the digest of an object, and it differs.
 
   Google's is in base 64. The ETag of S3 is the digest only of an object that
   was sent in one part and is not encrypted, so it is not compared.
   """
-  expected = base64.b64encode(md5.digest()).decode()
-  return info.get('md5Hash', expected) != expected
+  if 'md5Hash' not in info:
+    return False
+  with path.open('rb') as file:
+    md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+  return info['md5Hash'] != base64.b64encode(md5.digest()).decode()
 
 
 def _size_and_version(info: dict[str, Any]) -> tuple[int, str]:
