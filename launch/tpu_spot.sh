@@ -5,7 +5,8 @@
 #   TPU=NAME ZONE=ZONE TYPE=v5litepod-16 launch/tpu_spot.sh \
 #     --train='gs://bucket/train-*.csv' --workdir=gs://bucket/runs/reviews
 # It asks for spot capacity, and asks again when the slice was taken away: the
-# run resumes from the bucket. A wrong flag or input (status 2) ends it.
+# run resumes from the bucket. A wrong flag or input (status 2) ends it, and so
+# do ATTEMPTS slices (100 by default).
 set -euo pipefail
 tpu=${TPU:?name the TPU VM}
 zone=${ZONE:?name its zone}
@@ -22,18 +23,17 @@ remove() {
 }
 trap remove EXIT
 
-while true; do
+status=1
+for ((attempt = 0; attempt < ${ATTEMPTS:-100}; attempt++)); do
   queued create --node-id="$tpu" --accelerator-type="$type" \
     --runtime-version="$version" --spot
-  until state=$(queued describe --format='value(state.state)') \
-    && [ "$state" = ACTIVE ]; do
-    case $state in
-      FAILED | SUSPENDED) break ;;
-    esac
+  state=
+  until [[ $state =~ ^(ACTIVE|FAILED|SUSPENDED)$ ]]; do
     sleep "$seconds"
+    state=$(queued describe --format='value(state.state)')
   done
-  status=0
   if [ "$state" = ACTIVE ]; then
+    status=0
     "$(dirname "$0")/tpu_vm.sh" "$@" || status=$?
     case $status in
       0 | 2) exit "$status" ;;
@@ -41,3 +41,4 @@ while true; do
   fi
   remove
 done
+exit "$status"

@@ -22,7 +22,7 @@ _PACKAGES = {
   's3': ('s3fs', 's3'),
   'az': ('adlfs', 'azure'),
 }
-_ANONYMOUS = {
+_ANONYMOUS: dict[str, dict[str, Any]] = {
   's3': {'anon': True},
   'gs': {'token': 'anon'},
   'gcs': {'token': 'anon'},  # The other name of gs in the settings of fsspec.
@@ -145,15 +145,11 @@ class Bucket:
     Raises:
       OSError: the file cannot be read, or the object cannot be written.
     """
-    with path.open('rb') as file:
-      md5 = hashlib.file_digest(
-        file, lambda: hashlib.md5(usedforsecurity=False)
-      )
 
     def copy() -> None:
       self._files.put_file(str(path), self._path_of(key))
       info = self._files.info(self._path_of(key))
-      if info['size'] != path.stat().st_size or _has_other_md5(info, md5):
+      if info['size'] != path.stat().st_size or _has_other_md5(info, path):
         raise OSError('the object differs from what was sent')
 
     self._retry(key, copy)
@@ -270,14 +266,17 @@ class Bucket:
     return retry(self.describe(key), action)
 
 
-def _has_other_md5(info: dict[str, Any], md5: Any) -> bool:
+def _has_other_md5(info: dict[str, Any], path: pathlib.Path) -> bool:
   """Returns whether the bucket knows the digest of an object, and it differs.
 
   Google's is in base 64. The ETag of S3 is the digest only of an object that
   was sent in one part and is not encrypted, so it is not compared.
   """
-  expected = base64.b64encode(md5.digest()).decode()
-  return info.get('md5Hash', expected) != expected
+  if 'md5Hash' not in info:
+    return False
+  with path.open('rb') as file:
+    md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+  return info['md5Hash'] != base64.b64encode(md5.digest()).decode()
 
 
 def _size_and_version(info: dict[str, Any]) -> tuple[int, str]:

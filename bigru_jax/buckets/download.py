@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -12,9 +12,8 @@ import filelock
 from tqdm import tqdm
 
 from bigru_jax.buckets.bucket import Bucket
+from bigru_jax.buckets.retries import run_all
 from bigru_jax.runtime.cache import cache_dir
-
-_AT_ONCE = 8  # Objects that are received at the same time.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,23 +59,19 @@ def fetch(name: str, field: str) -> list[LocalCopy]:
     objects = {key: bucket.info(key)}
   if not objects:
     raise FileNotFoundError(f'{field}={name}: no such object')
-  with (
-    tqdm(
-      desc=os.path.basename(name),
-      total=sum(size for size, _ in objects.values()),
-      unit='B',
-      unit_scale=True,
-      delay=2,  # Seconds.
-      leave=False,
-      disable=None,  # Only on a terminal.
-    ) as bar,
-    concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as threads,
-  ):
-    copies = [
-      threads.submit(_copy, bucket, key, size, version, bar)
+  with tqdm(
+    desc=os.path.basename(name),
+    total=sum(size for size, _ in objects.values()),
+    unit='B',
+    unit_scale=True,
+    delay=2,  # Seconds.
+    leave=False,
+    disable=None,  # Only on a terminal.
+  ) as bar:
+    return run_all(
+      functools.partial(_copy, bucket, key, size, version, bar)
       for key, (size, version) in objects.items()
-    ]
-    return [copy.result() for copy in copies]
+    )
 
 
 def _copy(
@@ -92,6 +87,6 @@ def _copy(
       bucket.download(key, partial, size, progress=bar.update)
       if bucket.info(key) != (size, version):
         partial.unlink()
-        raise OSError(f'{bucket.where(key)} was changed while it was read')
+        raise OSError(f'{bucket.describe(key)} was changed while it was read')
       os.replace(partial, path)
   return LocalCopy(name, path)

@@ -43,6 +43,10 @@ class Lock:
     self._thread = threading.Thread(target=self._beat, daemon=True)
     self._thread.start()
 
+  def is_lost(self) -> bool:
+    """Returns whether another process has, or may have, the lock."""
+    return bool(self._failure)
+
   def check(self) -> None:
     """Raises OSError where another process has, or may have, the lock."""
     if self._failure:
@@ -51,10 +55,18 @@ class Lock:
   def check_now(self) -> None:
     """Asks the bucket, and raises OSError where the lock is another's."""
     self.check()
-    number, _ = latest(self._bucket)
-    if number != self.number:
+    number, key = latest(self._bucket)
+    if number != self.number or not self._is_ours(key):
       self._failure = f'another process has taken over: lock {number}'
       self.check()
+
+  def _is_ours(self, key: str) -> bool:
+    """Returns whether this process wrote a lock.
+
+    It always did, unless a server ignores that an object was to be created only
+    if there was none.
+    """
+    return _read(self._bucket, key)[1]['id'] == self._content['id']
 
   def _beat(self) -> None:
     last = time.monotonic()
@@ -131,7 +143,10 @@ def _acquire(bucket: Bucket, timeout: float) -> Lock:
     # the beginning of this one, however long this process is paused.
     now = time.monotonic()
     number, key = latest(bucket)
-    current, holder = _read(bucket, key) if key else (b'', {'is_held': False})
+    try:
+      current, holder = _read(bucket, key) if key else (b'', {'is_held': False})
+    except FileNotFoundError:  # Its owner is gone, and the next one removed it.
+      continue
     if not holder['is_held'] or (
       current == seen and now - since > max(timeout, holder['timeout'])
     ):

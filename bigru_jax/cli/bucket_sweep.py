@@ -17,7 +17,7 @@ _PLAN = 'runs.jsonl'
 
 
 def collect(name: str) -> pathlib.Path:
-  """Returns a folder of the cache that has the finished runs of a sweep.
+  """Returns a folder of the cache that has the runs of a sweep.
 
   Args:
     name: the sweep, such as `gs://bucket/sweep`.
@@ -32,9 +32,9 @@ def collect(name: str) -> pathlib.Path:
   (folder / _PLAN).write_bytes(plan)
   for line in plan.decode().splitlines():
     run = json.loads(line)['name']
+    (folder / run).unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):  # It has not begun.
       copy = copy_to_read(f'{name}/{run}')
-      (folder / run).unlink(missing_ok=True)
       (folder / run).symlink_to(copy, target_is_directory=True)
   return folder
 

@@ -131,6 +131,7 @@ def main() -> None:
   FLAGS.require('workdir', 'output')
   if _FORMAT.value != 'safetensors':
     FLAGS.refuse('format=safetensors, which has a card', 'license')
+  outputs.check_local(_OUTPUT.value)
   output = pathlib.Path(_OUTPUT.value)
   check_output(output)
   host.configure_cpu()

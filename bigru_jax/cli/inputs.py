@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 import bigru_jax
-from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.outputs import is_device
 from bigru_jax.data import (
@@ -28,7 +27,7 @@ from bigru_jax.runtime import host
 Model = bigru_jax.Run | bigru_jax.Ensemble
 
 FLAGS = Flags()
-_WORKDIR = FLAGS.multi_string(
+WORKDIR = FLAGS.multi_string(
   'workdir',
   'The run directory. Repeat the flag, for example with one run per seed, to '
   'average the predicted probabilities.',
@@ -69,23 +68,9 @@ def workdirs() -> list[pathlib.Path]:
   Raises:
     FileNotFoundError, ValueError: no run is named; or see `published.find`.
   """
-  if not _WORKDIR.value:
+  if not WORKDIR.value:
     raise ValueError('workdir: name a run')
-  return [published.find(name) for name in _WORKDIR.value]
-
-
-def check_can_write(field: str) -> None:
-  """Checks that the first run is not a copy, which is only read.
-
-  Args:
-    field: the flag without which the command writes to the run.
-
-  Raises:
-    ValueError: it is a run in a bucket, or a published one.
-  """
-  name = _WORKDIR.value[0]
-  if is_bucket(name) or name.startswith(published.HUB):
-    raise ValueError(f'{field}: workdir={name} is only read, not written to')
+  return [published.find(name) for name in WORKDIR.value]
 
 
 def check_flags(path: str, pipe_of_lines: bool = True) -> None:

@@ -12,6 +12,7 @@ from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.cli.command_flags import Flag, Flags
 from bigru_jax.data import tabular_files
 from bigru_jax.reports.tables import FORMATS
+from bigru_jax.rundir import published
 from bigru_jax.runtime.atomic import replacing
 
 
@@ -34,6 +35,26 @@ def stream_of_notes(format: str) -> TextIO:
   return sys.stdout if format in ('text', 'markdown') else sys.stderr
 
 
+def check_local(output: str) -> None:
+  """Raises ValueError where an output is in a bucket."""
+  if is_bucket(output):
+    raise ValueError(f'output={output}: name a file that is not in a bucket')
+
+
+def check_can_write(name: str, flag: str) -> None:
+  """Checks that a run is not a copy, which is only read.
+
+  Args:
+    name: the run, as the user names it.
+    flag: the flag without which the command writes to the run.
+
+  Raises:
+    ValueError: it is a run in a bucket, or a published one.
+  """
+  if is_bucket(name) or name.startswith(published.HUB):
+    raise ValueError(f'{flag}: workdir={name} is only read, not written to')
+
+
 def check_output(output: str, source: str = '') -> None:
   """Refuses an output that cannot be written or that the command reads.
 
@@ -47,8 +68,7 @@ def check_output(output: str, source: str = '') -> None:
     ValueError: the output is a folder, is in no folder or in a bucket, or is a
       source.
   """
-  if is_bucket(output):
-    raise ValueError(f'output={output}: name a file that is not in a bucket')
+  check_local(output)
   folder = os.path.dirname(output) or '.'
   if os.path.isdir(output):
     raise ValueError(f'output={output} is a folder')

@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 import pathlib
-import re
 import shlex
 import sys
 
@@ -65,23 +64,6 @@ class Planned:
   seed: int
   fold: int
   flags: list[str]
-
-
-def parse_seeds(text: str) -> list[int]:
-  """Parses seeds such as 0-4 or 0,3,7; the order is kept.
-
-  Raises:
-    ValueError: the text has another form, or a seed occurs twice.
-  """
-  seeds: list[int] = []
-  for part in text.split(','):
-    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
-    if not match:
-      raise ValueError(f'seeds={text!r}: give seeds such as 0-4 or 0,3,7')
-    seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
-  if not seeds or len(set(seeds)) < len(seeds):
-    raise ValueError(f'seeds={text!r}: there is no seed, or one occurs twice')
-  return seeds
 
 
 def plan(

@@ -40,8 +40,7 @@ from bigru_jax.cli import (
 from bigru_jax.cli.command_flags import Flags
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name, names_in
-from bigru_jax.reports.comparison import settings as comparison
-from bigru_jax.reports.comparison.settings_tables import comparison_as
+from bigru_jax.reports.comparison import settings as comparison, settings_tables
 from bigru_jax.rundir import files as run_files, lock
 from bigru_jax.rundir.examples import check_same_split
 
@@ -94,7 +93,7 @@ def plan(common: Sequence[str]) -> list[Planned]:
     ValueError: a flag is wrong.
   """
   planned_runs.check_common(common, planned_runs.OWN, 'seeds, folds and output')
-  seeds = planned_runs.parse_seeds(planned_runs.SEEDS.value or '0')
+  seeds = sweep_settings.parse_seeds(planned_runs.SEEDS.value or '0')
   planned: list[Planned] = []
   configs = set()
   for setting in settings():
@@ -152,18 +151,24 @@ def write(
   if num_finished < len(planned):
     notes.insert(0, f'\n{num_finished} of {len(planned)} runs are finished.')
   text = '\n'.join(
-    [comparison_as(compared, 'markdown', more_metrics), *notes, '']
+    [
+      settings_tables.comparison_as(compared, 'markdown', more_metrics),
+      *notes,
+      '',
+    ]
   )
   (output / 'sweep.md').write_text(text, encoding='utf-8')
   run_files.write_json(output / 'sweep.json', comparison.as_json(compared))
-  outputs.write_csv(str(output / 'sweep.csv'), csv_rows(cells))
+  outputs.write_csv(
+    str(output / 'sweep.csv'), settings_tables.rows_of_runs(cells)
+  )
   try:
     from bigru_jax.reports.figures import settings as plots
   except ImportError:
     _log.warning('sweep.png is not written: it needs the extra plot')
   else:
     plots.save_comparison(compared, output / 'sweep.png')
-  print(comparison_as(compared, _FORMAT.value, more_metrics))
+  print(settings_tables.comparison_as(compared, _FORMAT.value, more_metrics))
   stream = outputs.stream_of_notes(_FORMAT.value)
   for note in notes:
     print(note, file=stream)
@@ -213,20 +218,6 @@ def baseline_cells(
       ]
       setting = ','.join(['baseline', f'ngrams={ngrams}', *differing])
       yield planned_runs.read_cell(workdir, setting, seed, fold)
-
-
-def csv_rows(cells: Sequence[comparison.Cell]) -> Iterator[list[Any]]:
-  """Yields a header, and then one row per run with all of its metrics."""
-  columns = [
-    (split, name)
-    for split in ('validation', 'test')
-    for name in getattr(cells[0], split)
-  ]
-  names = [f'{split}_{name}' for split, name in columns]
-  yield ['setting', 'seed', 'fold', 'train_seconds', *names]
-  for cell in cells:
-    metrics = [getattr(cell, split).get(name, '') for split, name in columns]
-    yield [cell.setting, cell.seed, cell.fold, cell.seconds, *metrics]
 
 
 def read_plan(output: pathlib.Path) -> list[Planned]:

@@ -56,6 +56,23 @@ def read_settings(path: pathlib.Path) -> list[dict[str, Any]]:
   return settings
 
 
+def parse_seeds(text: str) -> list[int]:
+  """Parses seeds such as 0-4 or 0,3,7; the order is kept.
+
+  Raises:
+    ValueError: the text has another form, or a seed occurs twice.
+  """
+  seeds: list[int] = []
+  for part in text.split(','):
+    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+    if not match:
+      raise ValueError(f'seeds={text!r}: give seeds such as 0-4 or 0,3,7')
+    seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+  if not seeds or len(set(seeds)) < len(seeds):
+    raise ValueError(f'seeds={text!r}: there is no seed, or one occurs twice')
+  return seeds
+
+
 def name_of(setting: dict[str, Any]) -> str:
   """Returns the setting's name, which also names a directory."""
   name = ','.join(f'{key}={value}' for key, value in setting.items())

@@ -54,7 +54,10 @@ def fetch(name: str) -> str | os.PathLike[str]:
     ValueError, FileNotFoundError, OSError: the vectors cannot be fetched.
   """
   if is_bucket(name):
-    return download.fetch(name, 'embeddings')[0]
+    copies = download.fetch(name, 'embeddings')
+    if len(copies) > 1:
+      raise ValueError(f'embeddings={name} matches {len(copies)} objects')
+    return copies[0]
   if name not in NAMED_VECTORS:
     return name
   path = cache_dir() / f'{name}.bin'

@@ -31,12 +31,11 @@ import jax
 import orbax.checkpoint as ocp
 
 from bigru_jax import parallel
-from bigru_jax.rundir import missing, restoring
+from bigru_jax.rundir import missing, orbax_options, restoring
 from bigru_jax.rundir.files import write_json
 from bigru_jax.rundir.mirror import Mirror
 from bigru_jax.runtime import distributed
 
-_log = logging.getLogger(__name__)
 _absl_log = logging.getLogger('absl')
 
 
@@ -55,27 +54,25 @@ class Checkpoints:
     Args:
       workdir: the run directory.
       mirror: on process 0 of a run in a bucket, what copies them there.
-
-    Raises:
-      OSError: checkpoints cannot be written there, or one is not a folder.
     """
     self._workdir, self._mirror = pathlib.Path(workdir).absolute(), mirror
     self._folder = self._workdir / 'checkpoints'
-    self._policy = _LatestAndBest()
+    self._policy = orbax_options.LatestAndBest()
     self._is_recorded = False
     self.seconds = 0.0
     distributed.on_main(self._make_folder)
     with distributed.agreed():
       self._folder.mkdir(exist_ok=True)  # Of a run in a bucket, each has one.
       missing.steps(self._folder)
-    _absl_log.addFilter(_is_not_of_orbax)
+    _absl_log.addFilter(orbax_options.is_not_of_orbax)
     self._manager: ocp.CheckpointManager | None = None  # Process 0 has one.
     try:
-      if distributed.is_main():
-        self._manager = self._open_manager()
-    except OSError as error:
-      _absl_log.removeFilter(_is_not_of_orbax)
-      raise self._cannot_save(error) from error
+      with distributed.agreed(), self._saving():
+        if distributed.is_main():
+          self._manager = self._open_manager()
+    except (ValueError, OSError):
+      _absl_log.removeFilter(orbax_options.is_not_of_orbax)
+      raise
 
   def _make_folder(self) -> None:
     """Makes the folder, and checks that checkpoints can be written."""
@@ -88,14 +85,14 @@ class Checkpoints:
     return ocp.CheckpointManager(
       self._folder,
       item_handlers={
-        'state': restoring.array_handler(),
+        'state': orbax_options.array_handler(),
         'metadata': ocp.JsonCheckpointHandler(),
       },
       options=ocp.CheckpointManagerOptions(
         preservation_policy=self._policy,
         cleanup_tmp_directories=True,
         create=False,
-        multiprocessing_options=restoring.processes([0]),
+        multiprocessing_options=orbax_options.processes([0]),
         async_options=ocp.options.AsyncOptions(
           post_finalization_callback=self._mirror and self._mirror.update
         ),
@@ -237,7 +234,7 @@ class Checkpoints:
     finally:
       if self._manager:
         self._manager.close()
-      _absl_log.removeFilter(_is_not_of_orbax)
+      _absl_log.removeFilter(orbax_options.is_not_of_orbax)
 
   @contextlib.contextmanager
   def _saving(self) -> Iterator[None]:
@@ -246,15 +243,12 @@ class Checkpoints:
     try:
       yield
     except Exception as error:  # Orbax and TensorStore raise many types.
-      raise self._cannot_save(error) from error
+      raise OSError(
+        f'workdir={self._workdir}: cannot save in {self._folder}: '
+        f'{missing.reason_of(error)}; the last good checkpoint stays'
+      ) from error
     finally:
       self.seconds += time.perf_counter() - start
-
-  def _cannot_save(self, error: Exception) -> OSError:
-    return OSError(
-      f'workdir={self._workdir}: cannot save in {self._folder}: '
-      f'{missing.reason_of(error)}; the last good checkpoint stays'
-    )
 
   def _read(self, step: int, like: Any) -> tuple[Any, str]:
     """Returns `read_state`'s result, or None and why the bytes are corrupt."""
@@ -286,7 +280,11 @@ class Checkpoints:
     """
     if best in steps:
       return self._read(best, {state.evaluated: state.params})[1]
-    if any(later > step for later, _ in missing.quarantined(self._workdir)):
+    quarantined: list[tuple[int, int]] = []
+    with distributed.agreed():
+      if distributed.is_main():  # In a bucket, it alone has moved them.
+        quarantined = missing.quarantined(self._workdir)
+    if any(later > step for later, _ in distributed.gather(quarantined)[0]):
       return f'its best checkpoint, {best}, was replaced by a corrupt one'
     raise OSError(
       f'workdir={self._workdir}: {self._folder / str(best)}, the best '
@@ -294,41 +292,8 @@ class Checkpoints:
     )
 
   def _quarantine(self, steps: Sequence[int], reason: str) -> None:
-    def move():
-      for step in steps:
-        target = self._workdir / 'quarantine' / f'{step}-{time.time_ns()}'
-        try:
-          target.parent.mkdir(exist_ok=True)
-          os.rename(self._folder / str(step), target)
-        except OSError as error:
-          raise OSError(
-            f'workdir={self._workdir}: {reason}, and it cannot be moved to '
-            f'{target}: {error.strerror}'
-          ) from error
-        _log.warning(
-          'checkpoint %d is quarantined in %s: %s', step, target, reason
-        )
-
-    distributed.on_main(move)
+    with distributed.agreed():
+      for step in steps if distributed.is_main() else ():
+        missing.quarantine(self._workdir, step, reason)
     if self._manager:
       self._manager.reload()
-
-
-class _LatestAndBest:
-  """Orbax's preservation policy: the two latest steps and the best one."""
-
-  def __init__(self) -> None:
-    self.best: int | None = None
-
-  def should_preserve(
-    self, checkpoints: Sequence[Any], *, context: Any
-  ) -> list[bool]:
-    """Returns which of the checkpoints, oldest first, to keep."""
-    del context
-    latest = [info.step for info in checkpoints[-2:]]
-    return [info.step in (*latest, self.best) for info in checkpoints]
-
-
-def _is_not_of_orbax(record: logging.LogRecord) -> bool:
-  """Drops Orbax's traceback for each thread; one line of ours says it."""
-  return record.levelno < logging.ERROR or 'orbax' not in record.pathname

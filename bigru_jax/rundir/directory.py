@@ -139,6 +139,10 @@ class RunDirectory:
       )
     )
 
+  def has_failed(self) -> bool:
+    """Returns whether the next checkpoint cannot be saved, in a bucket."""
+    return self._mirror is not None and self._mirror.has_failed()
+
   def open_checkpoints(self) -> Checkpoints:
     """Opens the checkpoints of the run."""
     return Checkpoints(self.path, self._mirror)

@@ -33,6 +33,7 @@ import pathlib
 from typing import Any
 
 import bigru_jax
+from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.config import Config
 from bigru_jax.metrics import renamed
 from bigru_jax.rundir import versions
@@ -83,7 +84,7 @@ def check_is_folder(path: pathlib.Path, field: str) -> None:
     ValueError: it is a file, is below a file, is a link to a missing file, or
       is in a bucket.
   """
-  if path.parts[:1] in (('gs:',), ('s3:',), ('az:',)):
+  if is_bucket(str(path).replace(':/', '://', 1)):
     raise ValueError(f'{field}={path} is in a bucket; name a folder of a disk')
   for part in (path, *path.parents):
     if part.is_dir():

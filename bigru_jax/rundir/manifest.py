@@ -8,8 +8,8 @@ before.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -22,11 +22,11 @@ from typing import Any
 import filelock
 
 from bigru_jax.buckets.bucket import Bucket
+from bigru_jax.buckets.retries import run_all
 from bigru_jax.runtime.cache import cache_dir
 
 _log = logging.getLogger(__name__)
 
-AT_ONCE = 8  # Objects that are sent or received at the same time.
 # The content of a manifest: for each file of the run, by its path, `object`,
 # `size` and `sha256`.
 Files = dict[str, dict[str, Any]]
@@ -51,16 +51,24 @@ def read(bucket: Bucket, key: str) -> Files:
   """Reads a manifest.
 
   Raises:
-    CorruptError: it does not match its digest.
+    CorruptError: it does not match its digest, or names a file outside of the
+      run.
     FileNotFoundError, OSError: it is missing or cannot be read.
   """
   try:
     content = json.loads(bucket.read(key))
-    if _sha256(content['files']) == content['sha256']:
-      return content['files']
+    files = content['files']
+    if _sha256(files) == content['sha256'] and all(map(_is_inside, files)):
+      return files
   except (ValueError, KeyError, TypeError, RecursionError):
     pass
   raise CorruptError(f'workdir={bucket.name}/{key} is corrupt')
+
+
+def _is_inside(path: str) -> bool:
+  """Returns whether a path cannot lead out of the folder of a run."""
+  parts = pathlib.PurePosixPath(path).parts
+  return not {'/', '..'} & {*parts} and '\\' not in path
 
 
 def restore_newest(bucket: Bucket, folder: pathlib.Path) -> Files:
@@ -123,12 +131,10 @@ def fetch(bucket: Bucket, files: Files, folder: pathlib.Path) -> None:
     FileNotFoundError, OSError: an object is missing or cannot be read, or the
       folder cannot be written.
   """
-  with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as threads:
-    for task in [
-      threads.submit(_copy, bucket, entry, folder / path)
-      for path, entry in files.items()
-    ]:
-      task.result()
+  run_all(
+    functools.partial(_copy, bucket, entry, folder / path)
+    for path, entry in files.items()
+  )
 
 
 def _copy(bucket: Bucket, entry: dict[str, Any], path: pathlib.Path) -> None:
@@ -190,16 +196,19 @@ def copy_to_read(name: str) -> pathlib.Path:
 
 
 def _copy_of(bucket: Bucket, name: str, copies: pathlib.Path) -> pathlib.Path:
-  """Returns the copy of a manifest's files; all but the last two are removed.
+  """Returns the copy of a manifest's files; of older ones, one is kept.
 
-  A process may still read the one before.
+  A process may still read it.
   """
-  folder = copies / pathlib.PurePath(name).stem
   files = read(bucket, name)
+  # A run that is made anew has the names of manifests of the one before.
+  folder = copies / f'{pathlib.PurePath(name).stem}-{_sha256(files)[:12]}'
   fetch(bucket, {x: files[x] for x in files if '/state/' not in x}, folder)
   best = f'checkpoints/{_best_step(folder)}/'
   fetch(bucket, {x: files[x] for x in files if x.startswith(best)}, folder)
-  for older in sorted(copies.iterdir())[:-2]:
+  os.utime(folder)
+  by_age = sorted(copies.iterdir(), key=lambda path: path.stat().st_mtime)
+  for older in by_age[:-2]:
     shutil.rmtree(older, ignore_errors=True)
   return folder
 

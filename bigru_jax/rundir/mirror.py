@@ -8,8 +8,8 @@ the newest manifest, so the processes need to share nothing but the bucket.
 from __future__ import annotations
 
 from collections.abc import Iterator
-import concurrent.futures
 import contextlib
+import functools
 import itertools
 import os
 import pathlib
@@ -20,10 +20,13 @@ import jax
 
 from bigru_jax.buckets.bucket import Bucket
 from bigru_jax.buckets.lock import Lock, locked
+from bigru_jax.buckets.retries import run_all
 from bigru_jax.rundir import lock as local_lock, manifest
 from bigru_jax.runtime import distributed
+from bigru_jax.runtime.preemption import Preempted
 
 LOCK_TIMEOUT = 60.0  # Seconds.
+_MOST_SNAPSHOTS = 9  # That are begun until one is complete.
 
 
 @contextlib.contextmanager
@@ -46,15 +49,19 @@ def mirrored(
       `Bucket`.
     OSError: the bucket cannot be read or written.
   """
-  bucket = Bucket(name, 'workdir')
   root = manifest.local_folder(name) / f'process-{jax.process_index()}'
   folder = root / 'run'
   mirror: Mirror | None = None
   files: manifest.Files = {}
   with contextlib.ExitStack() as stack:
     with distributed.agreed():
+      if name.startswith('az:'):
+        raise ValueError(f'workdir={name}: a run in az:// is only read')
+      bucket = Bucket(name, 'workdir')
       with _named(root, name):
         stack.enter_context(local_lock.locked(root))
+      for snapshot in root.glob('snapshot-*'):  # Of a killed process.
+        shutil.rmtree(snapshot)
       if distributed.is_main():
         lock = stack.enter_context(locked(bucket, lock_timeout))
         files = manifest.restore_newest(bucket, folder)
@@ -66,7 +73,14 @@ def mirrored(
     try:
       with _named(folder, name):
         yield folder, mirror
-    finally:
+    except BaseException as error:
+      # After any other error, the other processes may be gone.
+      is_common = isinstance(error, Preempted)
+      with distributed.agreed() if is_common else contextlib.nullcontext():
+        if mirror:
+          mirror.close()
+      raise
+    with distributed.agreed():  # The other processes wait for process 0.
       if mirror:
         mirror.close()
 
@@ -120,6 +134,10 @@ class Mirror:
     if self._failure:
       raise self._failure
 
+  def has_failed(self) -> bool:
+    """Returns whether `check` raises an error."""
+    return bool(self._failure) or self._lock.is_lost()
+
   def update(self) -> None:
     """Asks for a copy of the directory as it is now; returns at once."""
     snapshot = self._take_snapshot()
@@ -135,7 +153,8 @@ class Mirror:
     Raises:
       OSError: it could not be copied; the last manifest stays.
     """
-    if not self._failure and (self._folder / 'config.json').exists():
+    has_begun = (self._folder / 'config.json').exists()
+    if has_begun and not self.has_failed():
       self.update()
     with self._changed:
       self._is_closing = True
@@ -150,7 +169,7 @@ class Mirror:
     they are copied; the copy is then begun anew.
     """
     snapshot = self._folder.with_name(f'snapshot-{next(self._numbers)}')
-    while True:
+    for _ in range(_MOST_SNAPSHOTS):
       shutil.rmtree(snapshot, ignore_errors=True)
       try:
         for path in _files_of(self._folder):
@@ -158,9 +177,10 @@ class Mirror:
           target.parent.mkdir(parents=True, exist_ok=True)
           is_fixed = self._folder / 'checkpoints' in path.parents
           (os.link if is_fixed else shutil.copy2)(path, target)
-      except FileNotFoundError:
-        continue
-      return snapshot
+        return snapshot
+      except FileNotFoundError as error:
+        missing = error.filename
+    raise OSError(f'workdir={self._bucket.name}: {missing} was removed')
 
   def _copy_all(self) -> None:
     while True:
@@ -196,13 +216,11 @@ class Mirror:
     if files == self._files:
       return
     known = {entry['object'] for entry in self._files.values()}
-    with concurrent.futures.ThreadPoolExecutor(manifest.AT_ONCE) as threads:
-      for task in [
-        threads.submit(self._bucket.upload, path, key)
-        for key, path in new.items()
-        if key not in known
-      ]:
-        task.result()
+    run_all(
+      functools.partial(self._bucket.upload, path, key)
+      for key, path in new.items()
+      if key not in known
+    )
     self._lock.check_now()
     self._write_manifest(files)
     self._files = files

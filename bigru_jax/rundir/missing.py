@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import logging
 import os
 import pathlib
 import re
+import time
 from typing import Any
 
 from bigru_jax.rundir import files
+
+_log = logging.getLogger(__name__)
 
 SAVED = 'checkpoints.json'
 STAYS = 'every file stays where it is'
@@ -35,6 +39,24 @@ def quarantined(workdir: pathlib.Path) -> list[tuple[int, int]]:
     return []
   moved = (re.fullmatch(r'(\d+)-(\d+)', name) for name in names)
   return [(int(match[1]), int(match[2])) for match in moved if match]
+
+
+def quarantine(workdir: pathlib.Path, step: int, reason: str) -> None:
+  """Moves a corrupt checkpoint to the quarantine of its run.
+
+  Raises:
+    OSError: it cannot be moved.
+  """
+  target = workdir / 'quarantine' / f'{step}-{time.time_ns()}'
+  try:
+    target.parent.mkdir(exist_ok=True)
+    os.rename(workdir / 'checkpoints' / str(step), target)
+  except OSError as error:
+    raise OSError(
+      f'workdir={workdir}: {reason}, and it cannot be moved to {target}: '
+      f'{error.strerror}'
+    ) from error
+  _log.warning('checkpoint %d is quarantined in %s: %s', step, target, reason)
 
 
 def check_checkpoints(workdir: pathlib.Path) -> None:

@@ -5,7 +5,6 @@ Errors of the system are `OSError`s; checkpoints.py defines what is corrupt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import errno
 import hashlib
 import json
@@ -18,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bigru_jax import parallel
-from bigru_jax.rundir import files, missing, versions
+from bigru_jax.rundir import files, missing, orbax_options, versions
 
 # Wrong names or offsets in corrupt bytes can cause these errors as well.
 _MAY_BE_CORRUPT = {
@@ -32,25 +31,6 @@ _MAY_BE_CORRUPT = {
 
 class CorruptError(ValueError):
   """The bytes of a checkpoint do not match their checksum or format."""
-
-
-def processes(active: Sequence[int]) -> ocp.options.MultiprocessingOptions:
-  """Returns Orbax's options for these processes."""
-  return ocp.options.MultiprocessingOptions(
-    primary_host=min(active), active_processes=set(active)
-  )
-
-
-def array_handler() -> ocp.PyTreeCheckpointHandler:
-  """Returns Orbax's handler of a train state."""
-  # Orbax's own registry is global. By default each device writes a slice of
-  # every replicated array; compiling the slicing programs made the first save
-  # ten times slower.
-  registry = ocp.type_handlers.create_type_handler_registry(
-    (jax.Array, ocp.type_handlers.ArrayHandler(use_replica_parallel=False)),
-    (np.ndarray, ocp.type_handlers.NumpyHandler()),
-  )
-  return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 
 def shardings_of(tree: Any) -> Any:
@@ -217,9 +197,9 @@ def _read_arrays(path: pathlib.Path, like: Any) -> Any:
     partial_restore=isinstance(like, dict),
   )
   with ocp.Checkpointer(
-    array_handler(),
+    orbax_options.array_handler(),
     # By default it waits for the other processes, which may have failed.
-    multiprocessing_options=processes([jax.process_index()]),
+    multiprocessing_options=orbax_options.processes([jax.process_index()]),
   ) as checkpointer:
     return checkpointer.restore(path, args=args)
 

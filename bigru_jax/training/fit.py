@@ -80,7 +80,10 @@ def fit(
     ValueError: no epoch had a finite validation loss.
   """
   config, display = trainer.config, display or Display()
-  stop = distributed.stop_together(stop, trainer.wait)
+  asked_to_stop = stop
+  stop = distributed.stop_together(
+    lambda: asked_to_stop() or directory.has_failed(), trainer.wait
+  )
   with contextlib.closing(directory.open_checkpoints()) as checkpoints:
     progress = _resume(trainer, checkpoints, display)
     # Until `stop` is called for the first time, a signal that

@@ -6,7 +6,7 @@ import pathlib
 
 from absl import flags
 
-from bigru_jax.cli import planned_runs
+from bigru_jax.cli import planned_runs, sweep_settings
 from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.data.corpora import CORPORA
 from bigru_jax.rundir import files as run_files
@@ -113,7 +113,7 @@ def plan(
   if row.vectors:
     more = [data_root / 'glove' / name for name in row.more_vectors]
     run_flags.append(f'--embeddings={",".join(map(str, [vectors, *more]))}')
-  numbers = planned_runs.parse_seeds(seeds) if seeds else range(row.seeds)
+  numbers = sweep_settings.parse_seeds(seeds) if seeds else range(row.seeds)
   return planned_runs.plan(row.name, [*run_flags, *extra], numbers, row.folds)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from bigru_jax.metrics import METRICS
 from bigru_jax.reports import tables
@@ -160,3 +161,17 @@ def _summary(runs: Sequence[Cell], metric: str) -> Summary | None:
     return None
   values = values_of(runs, 'test', metric).values()
   return summarize(values, METRICS[metric].bounds)
+
+
+def rows_of_runs(cells: Sequence[Cell]) -> Iterator[list[Any]]:
+  """Yields a header, and then one row per run with all of its metrics."""
+  columns = [
+    (split, name)
+    for split in ('validation', 'test')
+    for name in getattr(cells[0], split)
+  ]
+  names = [f'{split}_{name}' for split, name in columns]
+  yield ['setting', 'seed', 'fold', 'train_seconds', *names]
+  for cell in cells:
+    metrics = [getattr(cell, split).get(name, '') for split, name in columns]
+    yield [cell.setting, cell.seed, cell.fold, cell.seconds, *metrics]
