@@ -164,20 +164,6 @@ def fetch(tree: Any) -> Any:
   return jax.device_get(jax.tree.map(whole, tree))
 
 
-def send_from_main(tree: Any, like: Any) -> Any:
-  """Returns the arrays of process 0 on every process.
-
-  Args:
-    tree: on process 0, a pytree of NumPy arrays.
-    like: a pytree of arrays of the same shapes and types, on every process.
-  """
-  if jax.process_count() == 1:
-    return tree
-  if jax.process_index() != 0:
-    tree = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
-  return jax.device_get(multihost_utils.broadcast_one_to_all(tree))
-
-
 def to_this_process(tree: Any, mesh: Mesh) -> tuple[Any, Mesh]:
   """Returns a whole pytree, and a mesh of this process's devices alone."""
   if not mesh.is_multi_process:

@@ -22,7 +22,7 @@ The best setting has the best mean validation metric over its runs. The linear
 baselines of `bigru baseline` in the folder are compared with the settings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import dataclasses
 import json
 import logging
@@ -35,6 +35,7 @@ from bigru_jax.cli import (
   outputs,
   planned_runs,
   stacking,
+  sweep_baselines,
   sweep_settings,
 )
 from bigru_jax.cli.command_flags import Flags
@@ -42,7 +43,6 @@ from bigru_jax.cli.planned_runs import Planned
 from bigru_jax.metrics import METRICS, current_name, names_in
 from bigru_jax.reports.comparison import settings as comparison, settings_tables
 from bigru_jax.rundir import files as run_files, lock
-from bigru_jax.rundir.examples import check_same_split
 
 _log = logging.getLogger('bigru_jax.sweep')
 
@@ -79,11 +79,6 @@ _PREDICT = FLAGS.path(
 _COLLECT = FLAGS.boolean('collect', 'Compare the finished runs, and exit.')
 _FORMAT = outputs.define_format(FLAGS, 'markdown')
 FLAGS.append_flag_values(planned_runs.FLAGS)
-# The fields that a linear baseline's name in a comparison has.
-_OF_BASELINE = (
-  'select_by', 'class_weights', 'threshold', 'threshold_metric',
-  'positive_label', 'tokenizer', 'replace_urls_and_users',
-)  # fmt: skip
 
 
 def plan(common: Sequence[str]) -> list[Planned]:
@@ -144,7 +139,7 @@ def write(
   if not cells:
     raise ValueError(f'output={output}: no run is finished')
   num_finished = len(cells)
-  cells += baseline_cells(output, planned)
+  cells += sweep_baselines.cells(output, planned)
   compared = comparison.compare_settings(cells, metric())
   more_metrics = other_metrics(planned)
   notes = [f'Failed: {name}; see its log.txt.' for name in failed]
@@ -184,40 +179,6 @@ def other_metrics(planned: Sequence[Planned]) -> list[str]:
   configs = [planned_runs.config_of(run.flags) for run in planned]
   names = [name for config in configs for name in names_in(config.metrics)]
   return [name for name in dict.fromkeys(names) if name != metric()]
-
-
-def baseline_cells(
-  output: pathlib.Path, planned: Sequence[Planned]
-) -> Iterator[comparison.Cell]:
-  """Yields the results of the linear baselines in the planned runs' folder.
-
-  Raises:
-    ValueError: one was evaluated on other examples than the finished runs.
-  """
-  finished = {
-    run.fold: output / run.name
-    for run in planned
-    if planned_runs.is_finished(output, run)
-  }
-  keys = {(run.seed, run.fold) for run in planned}
-  for path in sorted(output.glob('*/baseline.json')):
-    workdir = path.parent
-    config = run_files.read_config(workdir)
-    seed, fold = config.seed, config.fold
-    if not run_files.exists(workdir / 'result.json'):
-      _log.warning('%s is not finished', workdir)
-    elif (seed, fold) not in keys:
-      _log.warning('%s: no run has seed=%d and fold=%d', workdir, seed, fold)
-    elif fold in finished:
-      check_same_split(finished[fold], workdir, 'baseline')
-      ngrams = run_files.read_json(path, 'baseline').get('ngrams')
-      differing = [
-        f'{name}={getattr(config, name)}'
-        for name in config.differing_fields()
-        if name in _OF_BASELINE
-      ]
-      setting = ','.join(['baseline', f'ngrams={ngrams}', *differing])
-      yield planned_runs.read_cell(workdir, setting, seed, fold)
 
 
 def read_plan(output: pathlib.Path) -> list[Planned]:

@@ -27,7 +27,7 @@ from bigru_jax.data import tabular_files
 from bigru_jax.data.batching import EncodedSplit
 from bigru_jax.data.config import DataConfig
 from bigru_jax.data.glove import fetch, names_of
-from bigru_jax.data.open_files import file_sha256
+from bigru_jax.data.open_files import PathName, file_sha256
 from bigru_jax.data.prepare import Dataset, prepare
 from bigru_jax.data.ragged import Ragged
 from bigru_jax.data.run_vectors import RunVectors
@@ -129,7 +129,7 @@ def _key(config: DataConfig, of_run: RunVectors | None) -> str | None:
   return _sha256(json.dumps(decides))
 
 
-def _sources(config: DataConfig) -> list[str | os.PathLike[str]]:
+def _sources(config: DataConfig) -> list[PathName]:
   """Returns the files that a configuration reads; none if they are unknown."""
   own_files = [
     path
@@ -145,7 +145,7 @@ def _sources(config: DataConfig) -> list[str | os.PathLike[str]]:
   return sorted(files) + own_files
 
 
-def _identity(path: str | os.PathLike[str]) -> tuple[str, int, int]:
+def _identity(path: PathName) -> tuple[str, int, int]:
   if not os.path.isfile(path):
     raise ValueError(f'{path} is not a file')
   status = os.stat(path)

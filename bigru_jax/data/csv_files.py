@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import csv
 import itertools
-import os
 import re
 
 from bigru_jax.data.labels import unescaped
-from bigru_jax.data.open_files import open_below_blanks, open_lines
+from bigru_jax.data.open_files import PathName, open_below_blanks, open_lines
 from bigru_jax.data.table_columns import Columns
 
 _LARGEST_FIELD = 2**24  # Characters of a CSV field.
@@ -20,7 +19,7 @@ Records = Iterator[tuple[int, list[str]]]
 
 
 def csv_file_records(
-  path: str | os.PathLike[str],
+  path: PathName,
   field: str,
   columns: Columns,
   encoding: str,
@@ -97,9 +96,7 @@ def quoted_records(
     raise ValueError(f'{where}, row {row}: {fault}')
 
 
-def tsv_records(
-  path: str | os.PathLike[str], field: str, encoding: str
-) -> Records:
+def tsv_records(path: PathName, field: str, encoding: str) -> Records:
   """Reads records of a TSV file, the header first, with or without quoting.
 
   pandas and Excel quote a field with a tab, a quote or a newline; GLUE quotes

@@ -18,6 +18,7 @@ import zlib
 
 from tqdm import tqdm
 
+PathName = str | os.PathLike[str]
 _COMPRESSION_ERRORS = (
   EOFError,
   gzip.BadGzipFile,

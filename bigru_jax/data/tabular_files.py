@@ -19,7 +19,7 @@ from bigru_jax.data.csv_files import (
   csv_records,
   tsv_records,
 )
-from bigru_jax.data.open_files import WatchedFile, open_below_blanks
+from bigru_jax.data.open_files import PathName, WatchedFile, open_below_blanks
 from bigru_jax.data.splits import Example
 from bigru_jax.data.table_columns import (
   TEXT_AND_LABEL,
@@ -32,7 +32,7 @@ from bigru_jax.data.table_columns import (
 _COMPRESSED = re.compile(r'\.(gz|zip|xz|bz2)$')
 
 
-def expand_paths(paths: str, field: str) -> list[str | os.PathLike[str]]:
+def expand_paths(paths: str, field: str) -> list[PathName]:
   """Returns the files that a field names by comma-separated paths or patterns.
 
   Folders that a pattern matches are skipped. Objects in buckets are copied to
@@ -43,7 +43,7 @@ def expand_paths(paths: str, field: str) -> list[str | os.PathLike[str]]:
     ValueError: a path is empty or a folder.
     OSError: a bucket cannot be read.
   """
-  files: list[str | os.PathLike[str]] = []
+  files: list[PathName] = []
   # The name of a file or folder may contain a comma.
   for part in [paths] if _matches(paths) else paths.split(','):
     path = part if _matches(part) else part.strip()
@@ -165,11 +165,7 @@ def read_table(
 
 
 def _examples(
-  path: str | os.PathLike[str],
-  field: str,
-  columns: Columns,
-  encoding: str,
-  delimiter: str,
+  path: PathName, field: str, columns: Columns, encoding: str, delimiter: str
 ) -> Iterator[Example]:
   """Reads the examples of one file, in its format."""
   where, extension = f'{field}={path}', file_extension(path)
@@ -284,9 +280,7 @@ def _loads(text: str, where: str, row: int) -> Any:
     raise ValueError(f'{where}, row {row}: {error}') from error
 
 
-def _parquet(
-  path: str | os.PathLike[str], field: str, columns: Columns
-) -> Iterator[Example]:
+def _parquet(path: PathName, field: str, columns: Columns) -> Iterator[Example]:
   import pyarrow
   from pyarrow import parquet
 

@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import regex
 
-from bigru_jax.data.open_files import open_binary
+from bigru_jax.data.open_files import PathName, open_binary
 
 _FASTTEXT = b'\xba\x16\x4f\x2f'  # The first bytes of fastText's binary format.
 # Numbers as programs write them; `infinity` and `1_000` are words.
@@ -50,12 +50,12 @@ class Row(NamedTuple):
   numbers: bytes
 
 
-def is_binary(path: str | os.PathLike[str]) -> bool:
+def is_binary(path: PathName) -> bool:
   """Returns whether a file's name is that of word2vec's binary format."""
   return os.fspath(path).removesuffix('.gz').endswith('.bin')
 
 
-def size_of(path: str | os.PathLike[str], size: int = 0) -> int:
+def size_of(path: PathName, size: int = 0) -> int:
   """Returns the size of a file's vectors, from its first rows.
 
   Args:
@@ -79,7 +79,7 @@ def size_of(path: str | os.PathLike[str], size: int = 0) -> int:
 
 
 def rows(
-  file: BinaryIO, path: str | os.PathLike[str], size: int, at_row: bool = False
+  file: BinaryIO, path: PathName, size: int, at_row: bool = False
 ) -> Iterator[Row]:
   """Yields the rows of a file of vectors.
 
@@ -96,7 +96,7 @@ def rows(
   return read(file, path, size, at_row)
 
 
-def parse(row: Row, path: str | os.PathLike[str]) -> np.ndarray:
+def parse(row: Row, path: PathName) -> np.ndarray:
   """Returns the vector of a row.
 
   Raises:
@@ -119,9 +119,7 @@ def parse(row: Row, path: str | os.PathLike[str]) -> np.ndarray:
   return vector
 
 
-def _wrong_size(
-  path: str | os.PathLike[str], width: int, size: int
-) -> ValueError:
+def _wrong_size(path: PathName, width: int, size: int) -> ValueError:
   return ValueError(
     f'embeddings={path} has vectors of {width} numbers, '
     f'but embedding_size={size}'
@@ -129,7 +127,7 @@ def _wrong_size(
 
 
 def _text_rows(
-  file: BinaryIO, path: str | os.PathLike[str], size: int, at_row: bool
+  file: BinaryIO, path: PathName, size: int, at_row: bool
 ) -> Iterator[Row]:
   lines: Iterable[bytes] = file
   header, position, row, num_blank = None, 0, 0, 0
@@ -166,7 +164,7 @@ def _text_rows(
     )  # fmt: skip
 
 
-def _byte_order_mark(line: bytes, path: str | os.PathLike[str]) -> int:
+def _byte_order_mark(line: bytes, path: PathName) -> int:
   """Returns the length of the byte-order mark at the start of a file.
 
   Raises:
@@ -191,7 +189,7 @@ def _numbers(fields: list[bytes]) -> int:
   return sum(1 for _ in itertools.takewhile(_NUMBER.fullmatch, last))
 
 
-def _width(lines: list[bytes], path: str | os.PathLike[str], size: int) -> int:
+def _width(lines: list[bytes], path: PathName, size: int) -> int:
   """Returns the size of a file's vectors, which is that of most first rows.
 
   A row that ends in anything but a number does not count.
@@ -220,7 +218,7 @@ def _width(lines: list[bytes], path: str | os.PathLike[str], size: int) -> int:
 
 
 def _split_row(
-  line: bytes, path: str | os.PathLike[str], row: int, size: int
+  line: bytes, path: PathName, row: int, size: int
 ) -> tuple[bytes, bytes]:
   """Splits a row whose word or separators contain more than single blanks.
 
@@ -243,9 +241,7 @@ def _split_row(
   return word, b' '.join(fields[count:])
 
 
-def _binary_header(
-  file: BinaryIO, path: str | os.PathLike[str]
-) -> tuple[int, int]:
+def _binary_header(file: BinaryIO, path: PathName) -> tuple[int, int]:
   """Reads the number and size of the vectors of word2vec's binary format."""
   line = file.readline(64)
   if line.startswith(_FASTTEXT):
@@ -259,7 +255,7 @@ def _binary_header(
 
 
 def _binary_rows(
-  file: BinaryIO, path: str | os.PathLike[str], size: int, at_row: bool
+  file: BinaryIO, path: PathName, size: int, at_row: bool
 ) -> Iterator[Row]:
   count, position = 1, 0
   if not at_row:

@@ -211,7 +211,7 @@ class Checkpoints:
     with distributed.agreed():
       if distributed.is_main():
         restored, _ = restoring.read_state(self._folder, step, like)
-    restored = parallel.send_from_main(restored, like)
+    restored = distributed.send_from_main(restored, like)
     params = parallel.place(restored, restoring.shardings_of(like))[field]
     return state.replace(**{'params': params, field: params})
 

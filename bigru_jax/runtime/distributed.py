@@ -128,6 +128,20 @@ def gather(value: Any) -> list[Any]:
   ]
 
 
+def send_from_main(tree: Any, like: Any) -> Any:
+  """Returns the arrays of process 0 on every process.
+
+  Args:
+    tree: on process 0, a pytree of NumPy arrays.
+    like: a pytree of arrays of the same shapes and types, on every process.
+  """
+  if jax.process_count() == 1:
+    return tree
+  if jax.process_index() != 0:
+    tree = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
+  return jax.device_get(multihost_utils.broadcast_one_to_all(tree))
+
+
 @contextlib.contextmanager
 def agreed() -> Iterator[None]:
   """Lets all processes leave the context normally, or all with an error.

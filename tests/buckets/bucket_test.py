@@ -11,7 +11,7 @@ import proxy
 import pytest
 import servers
 
-from bigru_jax.buckets import bucket as bucket_module
+from bigru_jax.buckets import bucket as bucket_module, retries
 from bigru_jax.buckets.bucket import Bucket
 
 pytestmark = [
@@ -35,7 +35,7 @@ print(json.dumps([
 @pytest.fixture
 def short(monkeypatch):
   """Gives up after a second."""
-  monkeypatch.setattr(bucket_module, '_LONGEST_SECONDS', 1.0)
+  monkeypatch.setattr(retries, 'LONGEST_SECONDS', 1.0)
 
 
 def test_objects_are_written_listed_and_removed(bucket):

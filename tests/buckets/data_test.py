@@ -5,7 +5,7 @@ import pytest
 from scripts import run_command
 
 from bigru_jax import Config, train
-from bigru_jax.buckets import bucket as buckets, download
+from bigru_jax.buckets import bucket as buckets, download, retries
 from bigru_jax.data import tabular_files
 
 pytestmark = [
@@ -74,7 +74,7 @@ def test_an_interrupted_copy_continues(name, cache, monkeypatch):
   content = bytes(range(256)) * 40
   _write(f'{name}/a.bin', content)
   monkeypatch.setattr(buckets, '_BLOCK', 1000)
-  monkeypatch.setattr(buckets, '_LONGEST_SECONDS', 0)
+  monkeypatch.setattr(retries, 'LONGEST_SECONDS', 0)
   read, starts = buckets.Bucket._block, []
 
   def broken(self, key, start, stop):

@@ -39,8 +39,8 @@ def test_two_processes_are_stopped_and_four_resume_their_run(name, tmp_path):
   assert statuses == [0] * 4, '\n'.join(logs)
   assert 'resum' in logs[0]
   manifest.restore_newest(Bucket(name, 'workdir'), workdir)
-  ours, others = chaos.metrics(workdir), chaos.metrics(tmp_path / 'one')
-  assert [x['step'] for x in ours] == [x['step'] for x in others]
+  lines, expected = chaos.metrics(workdir), chaos.metrics(tmp_path / 'one')
+  assert [x['step'] for x in lines] == [x['step'] for x in expected]
   # Sums in another order differ by rounding, which a hundred steps amplify.
-  for line, other in zip(ours, others, strict=True):
+  for line, other in zip(lines, expected, strict=True):
     assert line['loss'] == pytest.approx(other['loss'], abs=1e-4)

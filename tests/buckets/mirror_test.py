@@ -8,7 +8,7 @@ import pytest
 from scripts import run_command
 import servers
 
-from bigru_jax.buckets import bucket as bucket_module
+from bigru_jax.buckets import retries
 from bigru_jax.rundir import manifest
 from bigru_jax.rundir.mirror import mirrored
 from bigru_jax.runtime.cache import cache_dir
@@ -63,6 +63,27 @@ def test_what_is_damaged_is_never_restored(bucket, caplog, damage, part):
 
 
 @BOTH
+@pytest.mark.parametrize('path', ['../escaped', '/tmp/escaped', 'a/../../b'])
+def test_a_manifest_names_no_file_outside_of_the_run(bucket, tmp_path, path):
+  _commit(bucket.name, b'content')
+  key = manifest.keys(bucket)[0]
+  files = manifest.read(bucket, key)
+  bucket.write(key, manifest.encode({path: files['config.json']}))
+  with pytest.raises(manifest.CorruptError):
+    manifest.restore(bucket, manifest.read(bucket, key), tmp_path / 'x')
+
+
+@BOTH
+def test_a_run_that_is_made_anew_is_not_read_from_the_cache(bucket):
+  for content in (b'old', b'new'):
+    _commit(bucket.name, content)
+    copy = manifest.copy_to_read(bucket.name)
+    assert (copy / 'config.json').read_bytes() == content
+    bucket.remove(bucket.keys(''))
+    shutil.rmtree(manifest.local_folder(bucket.name) / 'process-0')
+
+
+@BOTH
 def test_without_an_intact_manifest_there_is_one_error(bucket):
   _commit(bucket.name, b'content')
   for key in bucket.keys('objects'):
@@ -93,14 +114,14 @@ def test_a_bucket_that_refuses_writes_ends_a_run(
   server, bucket, monkeypatch, status
 ):
   scheme, address = server
-  monkeypatch.setattr(bucket_module, '_LONGEST_SECONDS', 1.0)
+  monkeypatch.setattr(retries, 'LONGEST_SECONDS', 1.0)
   faults = proxy.Faults(status=status, writes=60)
   with (
     proxy.in_front_of(address, faults) as refusing,
     servers.reached_at(scheme, refusing, AWS_MAX_ATTEMPTS='1'),
   ):
     done = run_command('run', f'--workdir={bucket.name}', *FLAGS)
-  assert done.returncode == 2, done.stderr
+  assert done.returncode == (75 if status == 503 else 2), done.stderr
   assert faults.writes < 0
   message = done.stderr.splitlines()[-1]
   assert f'workdir={bucket.name}' in message and 'Traceback' not in done.stderr
