@@ -285,8 +285,9 @@ def _training(config):
   )  # fmt: skip
   checkpoints = _Checkpoints()
   directory = types.SimpleNamespace(
-    open_checkpoints=lambda: checkpoints, restart_log=list, log=dict
-  )
+    open_checkpoints=lambda: checkpoints, restart_log=list, log=dict,
+    has_failed=lambda: False,
+  )  # fmt: skip
   progress = fit.fit(trainer, directory)
   plan = [(None, np.arange(2))] * 5
   try:
