@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 import contextlib
 import json
+import logging
 import os
 import re
 import socket
@@ -21,6 +22,9 @@ from typing import Any
 import uuid
 
 from bigru_jax.buckets.bucket import Bucket
+from bigru_jax.runtime.preemption import Unavailable
+
+_log = logging.getLogger(__name__)
 
 _BEATS_PER_TIMEOUT = 4
 _LOCK = re.compile(r'locks/(\d+)\.json')
@@ -39,7 +43,7 @@ class Lock:
     self._bucket, self.number, self._content = bucket, number, content
     self._timeout = timeout
     self._ended = threading.Event()
-    self._failure = ''
+    self._failure: OSError | None = None
     self._thread = threading.Thread(target=self._beat, daemon=True)
     self._thread.start()
 
@@ -48,16 +52,23 @@ class Lock:
     return bool(self._failure)
 
   def check(self) -> None:
-    """Raises OSError where another process has, or may have, the lock."""
+    """Raises OSError where another process has, or may have, the lock.
+
+    It is `Unavailable` if the bucket did not answer for so long that another
+    process may take over.
+    """
     if self._failure:
-      raise OSError(f'workdir={self._bucket.name}: {self._failure}')
+      raise self._failure
 
   def check_now(self) -> None:
     """Asks the bucket, and raises OSError where the lock is another's."""
     self.check()
     number, key = latest(self._bucket)
     if number != self.number or not self._is_ours(key):
-      self._failure = f'another process has taken over: lock {number}'
+      self._failure = OSError(
+        f'workdir={self._bucket.name}: another process has taken over, since '
+        'this one gave no sign of life'
+      )
       self.check()
 
   def _is_ours(self, key: str) -> bool:
@@ -80,7 +91,7 @@ class Lock:
         if self._failure:
           return
         if time.monotonic() - last > self._timeout:
-          self._failure = f'the lock could not be kept ({error})'
+          self._failure = Unavailable(str(error))
           return
 
   def release(self) -> None:
@@ -162,6 +173,14 @@ def _acquire(bucket: Bucket, timeout: float) -> Lock:
       raise _in_use(bucket, holder)
     if not seen:
       seen, since = current, time.monotonic()
+      _log.warning(
+        'workdir=%s is locked by process %s on %s; without a sign of life for '
+        '%d s, this command takes over',
+        bucket.name,
+        holder['process'],
+        holder['host'],
+        max(timeout, holder['timeout']),
+      )
     time.sleep(timeout / (2 * _BEATS_PER_TIMEOUT))
 
 

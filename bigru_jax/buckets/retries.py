@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 import concurrent.futures
+import logging
 import random
 import time
 from typing import Any, TypeVar
 
 from bigru_jax.runtime.preemption import Unavailable
+
+_log = logging.getLogger(__name__)
 
 LONGEST_SECONDS = 60.0  # After this time an operation is not tried again.
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -33,7 +36,7 @@ def retry(where: str, action: Callable[[], _T]) -> _T:
     Unavailable: it still fails after a minute.
   """
   give_up = time.monotonic() + LONGEST_SECONDS
-  pause = 0.2
+  pause, is_reported = 0.2, False
   while True:
     try:
       return action()
@@ -46,6 +49,9 @@ def retry(where: str, action: Callable[[], _T]) -> _T:
         raise OSError(f'{where}: {_reason(error)}') from error
       if time.monotonic() + pause > give_up:
         raise Unavailable(f'{where}: {_reason(error)}') from error
+      if not is_reported:
+        _log.warning('%s: %s; it is tried again', where, _reason(error))
+        is_reported = True
     time.sleep(random.uniform(0, pause))
     pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 

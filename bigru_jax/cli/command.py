@@ -91,8 +91,11 @@ def run(module: ModuleType, argv: Sequence[str]) -> int:
       if arguments:
         raise ValueError(f'{arguments[0]!r} is not a flag')
       return module.main(*run_flags) or 0
-  except (preemption.Preempted, preemption.Unavailable) as reason:
+  except preemption.Preempted as reason:
     _say(argv, f'{reason}; the same command resumes')
+    return preemption.EXIT_STATUS
+  except preemption.Unavailable as error:
+    _say(argv, f'{error}; try the same command again')
     return preemption.EXIT_STATUS
   except (BrokenPipeError, distributed.ProcessLost):
     raise

@@ -170,7 +170,7 @@ def check_flags(workdirs: list[pathlib.Path], path: str, output: str) -> None:
     FLAGS.refuse('output or mistakes', 'calibrated')
   if _RECOMPUTE.value:
     FLAGS.refuse('a run without recompute', 'calibrated')
-    outputs.check_can_write(inputs.WORKDIR.value[0], 'recompute')
+    outputs.check_can_write(inputs.WORKDIR.value[0], 'recompute writes a file')
     recomputed.check(workdirs, _SPLIT.value)
 
 

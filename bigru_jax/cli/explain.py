@@ -234,7 +234,7 @@ def test_attention() -> None:
   if more:
     raise ValueError('workdir: one run is tested at a time')
   if not _OUTPUT.value:
-    outputs.check_can_write(inputs.WORKDIR.value[0], 'output')
+    outputs.check_can_write(inputs.WORKDIR.value[0], 'output is not given')
   split, embeddings = _SPLIT.value, FLAGS['embeddings'].value or ''
   config = run_files.read_config(workdir)
   check_supported(config)

@@ -41,18 +41,18 @@ def check_local(output: str) -> None:
     raise ValueError(f'output={output}: name a file that is not in a bucket')
 
 
-def check_can_write(name: str, flag: str) -> None:
+def check_can_write(name: str, problem: str) -> None:
   """Checks that a run is not a copy, which is only read.
 
   Args:
     name: the run, as the user names it.
-    flag: the flag without which the command writes to the run.
+    problem: why the command would write to the run.
 
   Raises:
     ValueError: it is a run in a bucket, or a published one.
   """
   if is_bucket(name) or name.startswith(published.HUB):
-    raise ValueError(f'{flag}: workdir={name} is only read, not written to')
+    raise ValueError(f'{problem}, and workdir={name} is only read')
 
 
 def check_output(output: str, source: str = '') -> None:

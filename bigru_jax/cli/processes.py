@@ -40,8 +40,8 @@ class ProcessFlags:
     )
     self._lock_timeout = flags.number(
       'lock_timeout',
-      'Of a run in a bucket: the seconds without a sign of life of another '
-      'process after which this one takes the run over.',
+      'Of a run in a bucket: the seconds without a sign of life after which '
+      'another process takes the run over; of two values, the larger counts.',
       LOCK_TIMEOUT,
       lower=1.0,
     )

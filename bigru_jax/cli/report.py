@@ -143,7 +143,7 @@ def main() -> None:
   path = _INPUT.value or ''
   inputs.check_flags(path, pipe_of_lines=not _LABEL_COLUMN.value)
   if not _OUTPUT.value:
-    outputs.check_can_write(inputs.WORKDIR.value[0], 'output')
+    outputs.check_can_write(inputs.WORKDIR.value[0], 'output is not given')
   output = _OUTPUT.value or workdir / 'report.html'
   outputs.check_output(str(output), path)
   run = inputs.load_model()

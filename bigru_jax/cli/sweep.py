@@ -235,8 +235,9 @@ def main(common: list[str]) -> int:
   if _COLLECT.value:
     if in_bucket:
       output = bucket_sweep.collect(_OUTPUT.value)
-      _log.info('the files of the comparison are in %s', output)
     write(output, read_plan(output), [])
+    if in_bucket:
+      _log.info('the files of the comparison are in %s', output)
     return 0
   planned = plan(common)
   if in_bucket:

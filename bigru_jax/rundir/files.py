@@ -30,10 +30,10 @@ import json
 import math
 import os
 import pathlib
+import re
 from typing import Any
 
 import bigru_jax
-from bigru_jax.buckets.bucket import is_bucket
 from bigru_jax.config import Config
 from bigru_jax.metrics import renamed
 from bigru_jax.rundir import versions
@@ -84,8 +84,11 @@ def check_is_folder(path: pathlib.Path, field: str) -> None:
     ValueError: it is a file, is below a file, is a link to a missing file, or
       is in a bucket.
   """
-  if is_bucket(str(path).replace(':/', '://', 1)):
-    raise ValueError(f'{field}={path} is in a bucket; name a folder of a disk')
+  if re.match(r'\w\w+:/', str(path)):  # `pathlib` joins slashes.
+    raise ValueError(
+      f'{field}={path} is not a folder of a disk; only runs and data may be in '
+      'a bucket, which is gs://, s3:// or az://'
+    )
   for part in (path, *path.parents):
     if part.is_dir():
       return

@@ -57,6 +57,8 @@ def mirrored(
     with distributed.agreed():
       if name.startswith('az:'):
         raise ValueError(f'workdir={name}: a run in az:// is only read')
+      if not name.partition('://')[2].strip('/').count('/'):
+        raise ValueError(f'workdir={name}: name a folder in the bucket')
       bucket = Bucket(name, 'workdir')
       with _named(root, name):
         stack.enter_context(local_lock.locked(root))

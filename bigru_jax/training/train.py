@@ -82,8 +82,8 @@ def train(
       scores, and to draw a bar while an epoch runs. By default, a notebook
       shows both, and a terminal only the bar. Lines that the log shows are not
       printed too, and a bar is never drawn into a file.
-    lock_timeout: of a run in a bucket: the seconds without a sign of life of
-      another process after which this one takes the run over.
+    lock_timeout: of a run in a bucket: the seconds without a sign of life after
+      which another process takes the run over; of two values, the larger counts.
 
   Returns:
     The trained run; its metrics are in `result.json`. In a distributed run,

@@ -138,16 +138,22 @@ def test_every_command_opens_a_run_in_a_bucket(name, tmp_path, monkeypatch):
 
 # Commands that would write to a bucket, with what they say.
 _REFUSED = {
-  'report --workdir=RUN': 'output: workdir=RUN is only read',
-  'explain --workdir=RUN': 'output: workdir=RUN is only read',
+  'report --workdir=RUN': 'output is not given, and workdir=RUN is only read',
+  'explain --workdir=RUN': 'output is not given, and workdir=RUN is only read',
   'evaluate --workdir=RUN --split=test --recompute': (
-    'recompute: workdir=RUN is only read'
+    'recompute writes a file, and workdir=RUN is only read'
   ),
   'predict --workdir=RUN --input=a.txt --output=RUN/out.csv': (
     'output=RUN/out.csv: name a file that is not in a bucket'
   ),
-  'baseline --dataset=synthetic --workdir=RUN': 'is in a bucket',
+  'baseline --dataset=synthetic --workdir=RUN': 'is not a folder of a disk',
   'sweep --output=RUN -- --dataset=synthetic': 'see print_commands',
+  'run --dataset=synthetic --workdir=S3://bucket/run': (
+    'is not a folder of a disk'
+  ),
+  'run --dataset=synthetic --workdir=s3://bucket': (
+    'workdir=s3://bucket: name a folder in the bucket'
+  ),
   'run --dataset=synthetic --workdir=mine --lock_timeout=5': (
     'lock_timeout needs a run in a bucket'
   ),
