@@ -83,7 +83,7 @@ def train(
       shows both, and a terminal only the bar. Lines that the log shows are not
       printed too, and a bar is never drawn into a file.
     lock_timeout: of a run in a bucket: the seconds without a sign of life after
-      which another process takes the run over; of two values, the larger counts.
+      which another process takes it over; of two values, the larger counts.
 
   Returns:
     The trained run; its metrics are in `result.json`. In a distributed run,
