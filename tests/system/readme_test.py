@@ -65,7 +65,12 @@ def _run_commands(page, folder):
   commands = list(_commands(page))
   for command, output in commands:
     done = subprocess.run(
-      command, cwd=folder, env=environment, capture_output=True, text=True
+      command,
+      cwd=folder,
+      env=environment,
+      capture_output=True,
+      text=True,
+      timeout=600,
     )
     assert done.returncode == 0, f'{command[-1]}\n{done.stderr}'
     assert _without_digits(output) in _without_digits(done.stdout), done.stdout
