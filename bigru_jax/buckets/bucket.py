@@ -42,7 +42,7 @@ def is_bucket(name: str | os.PathLike) -> bool:
 
 
 @contextlib.contextmanager
-def anonymous_access(is_wanted: bool = True) -> Iterator[None]:
+def anonymous_access(is_wanted: bool) -> Iterator[None]:
   """Opens buckets without credentials, by the settings of fsspec."""
   if not is_wanted:
     yield

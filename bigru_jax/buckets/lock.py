@@ -188,9 +188,13 @@ def _read(bucket: Bucket, key: str) -> tuple[bytes, dict[str, Any]]:
   """Returns a lock as it is stored, and its content."""
   encoded = bucket.read(key)
   try:
-    return encoded, json.loads(encoded)
-  except ValueError as error:
-    raise OSError(f'workdir={bucket.name}/{key} is corrupt') from error
+    content = json.loads(encoded)
+  except ValueError:
+    content = None
+  # An error of another type would end the heartbeat without a word.
+  if not isinstance(content, dict) or 'id' not in content:
+    raise OSError(f'workdir={bucket.name}/{key} is corrupt')
+  return encoded, content
 
 
 def _remove_old(bucket: Bucket, number: int) -> None:

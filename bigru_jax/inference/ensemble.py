@@ -294,8 +294,9 @@ def load_ensemble(
       f'embeddings={embeddings}: some of the runs started from files, and '
       'others from a run'
     )
-  members = []
-  for path, config in zip(paths, configs):
-    has_vectors = config.embeddings or config.init_from
-    members.append(load(path, embeddings if has_vectors else ''))
-  return Ensemble(members)
+  return Ensemble(
+    [
+      load(path, embeddings if config.embeddings or config.init_from else '')
+      for path, config in zip(paths, configs)
+    ]
+  )
