@@ -294,9 +294,5 @@ def load_ensemble(
       f'embeddings={embeddings}: some of the runs started from files, and '
       'others from a run'
     )
-  return Ensemble(
-    [
-      load(path, embeddings if config.embeddings or config.init_from else '')
-      for path, config in zip(paths, configs)
-    ]
-  )
+  vectors = [embeddings if x.embeddings or x.init_from else '' for x in configs]
+  return Ensemble(list(map(load, paths, vectors)))
