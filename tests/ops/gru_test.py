@@ -130,7 +130,7 @@ def test_the_loops_equal_the_reference_in_bfloat16():
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
 def test_the_loops_equal_the_reference_on_random_inputs(shape, masked, seed):
   equal_the_reference(LOOPS, shape, masked, seed=seed)
