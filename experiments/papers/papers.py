@@ -81,9 +81,11 @@ def _read_rows() -> dict[str, Row]:
   """Reads the rows of papers.toml by name."""
   path = pathlib.Path(__file__).with_name('papers.toml')
   tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text('utf-8'))
-  rows = {}
+  rows: dict[str, Row] = {}
+  resolved: dict[str, dict[str, Any]] = {}
   for name, own in tables.items():
-    fields = {**tables.get(own.pop('like', ''), {}), **own}
+    fields = {**resolved.get(own.pop('like', ''), {}), **own}
+    resolved[name] = dict(fields)
     published = tuple(Published(**x) for x in fields.pop('published', ()))
     for key in ('files', 'more_vectors'):
       fields[key] = tuple(fields.get(key, ()))
