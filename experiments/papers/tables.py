@@ -15,7 +15,9 @@ from .results import ROOT, Record, read_all
 BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
 END = '<!-- papers: end -->'
 # The rows whose results are in README.md.
-FIRST_PAGE = ('mr', 'sst2', 'trec', 'r8', 'imdb', 'semeval2010')
+FIRST_PAGE = (
+  'mr', 'sst2', 'trec', 'r8', 'imdb_pretrained_512', 'semeval2010',
+)  # fmt: skip
 
 
 def table(records: Mapping[str, Record]) -> str:
