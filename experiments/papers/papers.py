@@ -81,15 +81,14 @@ def _read_rows() -> dict[str, Row]:
   """Reads the rows of papers.toml by name."""
   path = pathlib.Path(__file__).with_name('papers.toml')
   tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text('utf-8'))
-  rows: dict[str, Row] = {}
-  resolved: dict[str, dict[str, Any]] = {}
+  rows = {}
   for name, own in tables.items():
-    fields = {**resolved.get(own.pop('like', ''), {}), **own}
-    resolved[name] = dict(fields)
-    published = tuple(Published(**x) for x in fields.pop('published', ()))
-    for key in ('files', 'more_vectors'):
-      fields[key] = tuple(fields.get(key, ()))
-    rows[name] = Row(name=name, published=published, **fields)
+    fields = {**tables.get(own.pop('like', ''), {}), **own}
+    tables[name] = fields  # A later row may be like this one.
+    published = tuple(Published(**x) for x in fields.get('published', ()))
+    tuples = {x: tuple(fields.get(x, ())) for x in ('files', 'more_vectors')}
+    values = fields | tuples | {'published': published}
+    rows[name] = Row(name=name, **values)
   return rows
 
 
