@@ -15,9 +15,7 @@ from .results import ROOT, Record, read_all
 BEGIN = '<!-- papers: written by experiments/reproduce.py --tables -->'
 END = '<!-- papers: end -->'
 # The rows whose results are in README.md.
-FIRST_PAGE = (
-  'mr', 'sst2', 'trec', 'r8', 'imdb_pretrained_512', 'semeval2010',
-)  # fmt: skip
+FIRST_PAGE = ('mr', 'sst2', 'trec', 'r8', 'imdb_pretrained_512', 'semeval2010')
 
 
 def table(records: Mapping[str, Record]) -> str:
