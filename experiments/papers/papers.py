@@ -46,6 +46,7 @@ class Row:
     vectors: whether it starts from word vectors.
     more_vectors: the files in the same folder that are joined to them.
     init_from: the folder in `--data_root` of the run that it starts from.
+    unlabelled: the file in `--data_root` of texts without labels.
     against: another row, with which it is compared over the same folds and
       seeds.
   """
@@ -64,12 +65,17 @@ class Row:
   vectors: bool = True
   more_vectors: tuple[str, ...] = ()
   init_from: str = ''
+  unlabelled: str = ''
   against: str = ''
 
   @property
   def paths(self) -> dict[str, str]:
     """The paths in `--data_root` by the flag of `bigru run`."""
-    names = {'data_dir': self.folder, 'init_from': self.init_from}
+    names = {
+      'data_dir': self.folder,
+      'init_from': self.init_from,
+      'unlabelled': self.unlabelled,
+    }
     return {flag: name for flag, name in names.items() if name}
 
   @property

@@ -16,7 +16,7 @@ from .papers import VECTORS_SOURCE, Row
 from .results import ROOT
 
 # The flags of `bigru run` that reproduce.py itself sets.
-OWN = planned_runs.OWN | {'data_dir', 'embeddings', 'init_from'}
+OWN = planned_runs.OWN | {'data_dir', 'embeddings', 'init_from', 'unlabelled'}
 _GLOVE = (
   'glove.6B.100d.txt',
   'glove.6B.100d.txt.gz',
