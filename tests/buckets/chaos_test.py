@@ -38,9 +38,9 @@ def test_runs_killed_on_many_machines_end_as_a_local_one(
   server, bucket, run_directory, tmp_path
 ):
   rng, killed, runs = random.Random(0), 0, 0
-  while killed < 15:
+  while killed < 8:
     run = type(bucket)(f'{bucket.name}-{runs}', 'workdir')
-    killed += survive(run.name, 15 - killed, rng)
+    killed += survive(run.name, 8 - killed, rng)
     runs += 1
     assert ending(run, tmp_path / str(runs)) == chaos.ending(run_directory)
 

@@ -100,7 +100,7 @@ def test_additive_attention_equals_its_formula(name, sizes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', IMPLEMENTATIONS)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @AT_RANDOM
 @LARGE
 def test_additive_attention_equals_its_formula_at_random(name, sizes, seed):
@@ -129,7 +129,7 @@ def test_the_kernel_has_the_gradients_of_the_reference(name, sizes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', KERNELS)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @AT_RANDOM
 @LARGE
 def test_the_kernel_has_the_gradients_of_the_reference_at_random(

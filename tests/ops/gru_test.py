@@ -130,7 +130,7 @@ def test_the_loops_equal_the_reference_in_bfloat16():
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
 def test_the_loops_equal_the_reference_on_random_inputs(shape, masked, seed):
   equal_the_reference(LOOPS, shape, masked, seed=seed)
@@ -168,7 +168,7 @@ def test_the_kernel_equals_the_reference_and_its_autodiff(dtype, shape, masked):
 
 @pytest.mark.slow
 @WITH_KERNEL
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=30, derandomize=True)
 @given(shape=SIZES, masked=st.booleans(), seed=st.integers(0, 2**31 - 1))
 @example(shape=(64, 22, 100, 128), masked=True, seed=0)
 @example(shape=(20, 38, 16, 2), masked=True, seed=409)
