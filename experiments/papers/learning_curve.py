@@ -7,8 +7,8 @@ validation split. Runs start from GloVe vectors, as the row imdb, or from the
 language model of film reviews, as the row imdb_pretrained, or as
 imdb_virtual_adversarial, which also learns from reviews without labels. They
 have the recipes of these rows, but batches of 16 texts and at most 20 epochs,
-and are tested on 5,000 texts of the test set. The results for all labels are those
-recorded for the rows, on the whole test set. The results are written to
+and are tested on 5,000 texts of the test set. The results for all labels are
+those recorded for the rows, on the whole test set. The results are written to
 experiments/papers/results/learning_curve.json, the table and the picture to
 docs/guide. Without --data_root only these are.
 """
