@@ -111,7 +111,7 @@ def test_the_kernel_passes_under_sanitizers(tmp_path, kernel, instruction_set):
   sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-g']
   flags = [*sanitize, *FLAGS[instruction_set]]
   program = _compile(tmp_path, COMPILER, kernel, instruction_set, flags)
-  _run([program, '100'])
+  _run([program, '40'])
 
 
 @pytest.mark.slow
