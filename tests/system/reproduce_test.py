@@ -272,7 +272,7 @@ def test_tables_and_comments_are_those_of_the_results():
 # Rows whose data were not available.
 _NOT_RUN = {
   'glue_sst2', 'yelp_polarity', 'yelp_2013', 'yelp_2015', 'yahoo_answers',
-  'amazon_reviews', 'imdb_virtual_adversarial', 'imdb_mixed',
+  'amazon_reviews',
 }  # fmt: skip
 
 
